@@ -1,0 +1,121 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo import provenance
+
+
+def collect(**changes):
+    settings = {"seed": 3, "command": ["gqn-zoo", "train"], "config": {"lr": 1e-3}} | changes
+    return provenance.collect(**settings)
+
+
+def test_collect_describes_code_settings_libraries_and_machine():
+    found = collect(device="cpu")
+    assert found.seed == 3 and found.device == "cpu"
+    assert found.versions["torch"] and found.versions["numpy"] and found.versions["python"].startswith("3.")
+    assert set(found.versions) == {"python", *provenance.LIBRARIES, "cuda", "cudnn"}
+    assert found.hardware.cores >= 1 and found.hardware.threads >= 1 and found.hardware.cpu
+    assert provenance.Provenance.model_validate(found.model_dump()) == found
+
+
+def test_importing_does_not_import_torch():
+    code = "import sys, zoo.results, zoo.provenance; assert 'torch' not in sys.modules"
+    root = Path(zoo.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        ("/home/ada/bin/gqn-zoo", "gqn-zoo"),
+        ("--output=/home/ada/runs/x", "--output=x"),
+        ("/home/ada lovelace/runs/x/", "x"),
+        ("file:///home/ada/a.json", "a.json"),
+        ("~/runs/x", "x"),
+        (r"C:\Users\ada\x", "x"),
+        ("a=/home/ada/x,b=/home/ada/y", "a=x,b=y"),
+        ("runs/x", "runs/x"),
+        ("../runs/x", "../runs/x"),
+        ("lab/gqn-tower", "lab/gqn-tower"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
+        ("1e-3", "1e-3"),
+    ],
+)
+def test_absolute_paths_are_cut_to_their_last_part(token, expected):
+    found = provenance.anonymous_command([token, "--seed", "1"])
+    assert found.replace("'", "") == f"{expected} --seed 1"
+
+
+def test_nothing_tells_who_ran_it_or_where():
+    home = str(Path.home())
+    text = collect(command=[f"{home}/bin/gqn-zoo", "-o", f"{home}/runs"]).model_dump_json()
+    assert home not in text
+    assert "host" not in text
+
+
+def test_config_hash_ignores_seeds_and_order_only():
+    base = provenance.hash_config({"a": 1, "b": {"c": [1, 2], "seed": 1}, "seed": 4})
+    assert len(base) == 16
+    assert base == provenance.hash_config({"b": {"seed": 9, "c": (1, 2)}, "a": 1})
+    assert base != provenance.hash_config({"b": {"c": [2, 1]}, "a": 1})
+    assert base != provenance.hash_config({"b": {"c": [1, 2]}, "a": 1.5})
+    with pytest.raises(ValueError, match="JSON"):
+        provenance.hash_config({"a": float("nan")})
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    for name in ("NAME", "EMAIL"):
+        monkeypatch.setenv(f"GIT_AUTHOR_{name}", "ada@example.org")
+        monkeypatch.setenv(f"GIT_COMMITTER_{name}", "ada@example.org")
+    package = tmp_path / "zoo"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (tmp_path / ".gitignore").write_text("venv\n")
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-q", "-m", "x")
+    return tmp_path, git
+
+
+def test_git_state_of_a_clean_and_a_changed_checkout(checkout):
+    root, git = checkout
+    state = provenance.git_state(root / "zoo")
+    assert state == provenance.GitState(commit=git("rev-parse", "HEAD").strip(), dirty=False)
+    (root / "notes.txt").write_text("no code")
+    assert provenance.git_state(root / "zoo").dirty is False
+    (root / "zoo" / "new_core.py").write_text("")
+    assert provenance.git_state(root / "zoo").dirty is True
+
+
+def test_a_package_installed_below_another_checkout_is_not_that_checkout(checkout):
+    root, _ = checkout
+    installed = root / "venv" / "site-packages" / "zoo"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").write_text("")
+    assert provenance.git_state(installed) is None
+
+
+def test_variables_of_a_git_hook_do_not_redirect(checkout, monkeypatch, tmp_path_factory):
+    root, git = checkout
+    commit = git("rev-parse", "HEAD").strip()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path_factory.mktemp("other")))
+    assert provenance.git_state(root / "zoo").commit == commit
+
+
+def test_without_git_or_outside_of_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
+    assert provenance.git_state(tmp_path) is None
+    monkeypatch.setenv("PATH", "")
+    assert provenance.git_state(Path(zoo.__file__).parent) is None
+    assert collect().git is None

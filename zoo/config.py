@@ -1,0 +1,182 @@
+"""Strict settings: a mapping from YAML or the command line becomes a typed, frozen object, or one clear error.
+
+Nothing is guessed: an unknown key, a missing key, a wrong type or a value out of range is a ``ConfigError`` that names
+the file and the path within it. YAML is version 1.2 (``1e-3`` is a number, ``on`` is a string), loaded safely, with
+duplicate keys, aliases and oversized or deeply nested files refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, SequenceEndEvent, SequenceStartEvent
+
+from zoo.errors import ConfigError, did_you_mean
+
+MAXIMUM_BYTES = 1 << 20
+MAXIMUM_DEPTH = 32
+
+
+class Settings(pydantic.BaseModel):
+    """Base of all settings: strict types, unknown keys forbidden, frozen once made."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+SettingsType = TypeVar("SettingsType", bound=Settings)
+
+
+def parse(settings_class: type[SettingsType], /, values: Mapping[str, Any], *, file: str, path: str = "") -> SettingsType:
+    """Makes settings from a mapping.
+
+    Args:
+        settings_class: the class to make.
+        values: what the user wrote.
+        file: where the user wrote it, for the error.
+        path: the place of ``values`` within that file, for the error.
+
+    Raises:
+        ConfigError: naming file, path, what was found and what was expected.
+    """
+    try:
+        return settings_class.model_validate(dict(values))
+    except pydantic.ValidationError as error:
+        raise ConfigError(_explain(settings_class, error, file=file, path=path)) from None
+
+
+def _explain(settings_class: type[pydantic.BaseModel], error: pydantic.ValidationError, *, file: str, path: str) -> str:
+    detail = error.errors(include_url=False)[0]
+    keys = [str(part) for part in detail["loc"]]
+    where = ".".join(([path] if path else []) + keys) or "top level"
+    if detail["type"] == "extra_forbidden":
+        known = _fields_at(settings_class, keys[:-1])
+        return f"{file}: {where}: unknown key {keys[-1]!r}{did_you_mean(keys[-1], known)}"
+    if detail["type"] == "missing":
+        return f"{file}: {where}: this key is missing"
+    found = detail["input"]
+    reason = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{file}: {where}: found {found!r} ({type(found).__name__}), expected {reason}"
+
+
+def _fields_at(settings_class: type[pydantic.BaseModel], keys: list[str]) -> list[str]:
+    """Returns the names of the fields of the settings that lie at ``keys`` below ``settings_class``."""
+    current: Any = settings_class
+    for key in keys:
+        field = current.model_fields.get(key) if hasattr(current, "model_fields") else None
+        if field is None:
+            return []
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        current = next((part for part in candidates if isinstance(part, type) and hasattr(part, "model_fields")), None)
+    return list(current.model_fields) if current is not None else []
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Reads a YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: if the file is missing, too large, not YAML, or uses what is refused (see the module).
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAXIMUM_BYTES:
+            raise ConfigError(f"{path}: has {path.stat().st_size} bytes, expected at most {MAXIMUM_BYTES}")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not a text file in UTF-8") from None
+    value = parse_yaml(text, file=str(path))
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: top level: found {type(value).__name__}, expected a mapping of keys to values")
+    return value
+
+
+def parse_yaml(text: str, /, *, file: str) -> Any:
+    """Parses one YAML 1.2 document safely.
+
+    Raises:
+        ConfigError: naming ``file`` and the line.
+    """
+    try:
+        _refuse_bombs(text, file=file)
+        return YAML(typ="safe", pure=True).load(text)
+    except DuplicateKeyError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ConfigError(f"{file}: line {line}: {str(error.problem).splitlines()[0]}") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{file}: {line}is not valid YAML: {problem}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{file}: is not valid YAML: {error}") from None
+
+
+def _refuse_bombs(text: str, *, file: str) -> None:
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, AliasEvent):
+            line = event.start_mark.line + 1
+            raise ConfigError(f"{file}: line {line}: YAML aliases (*name) are not allowed; use 'base:' to derive a variant")
+        if isinstance(event, MappingStartEvent | SequenceStartEvent):
+            depth += 1
+        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+            depth -= 1
+        if depth > MAXIMUM_DEPTH:
+            raise ConfigError(f"{file}: is nested deeper than {MAXIMUM_DEPTH} levels")
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any], /) -> dict[str, Any]:
+    """Returns ``base`` with ``changes`` laid over it, mapping by mapping.
+
+    A component (a mapping with ``use``) that names another class replaces the base's whole mapping, because settings of
+    one class mean nothing to another.
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            other_class = "use" in value and value["use"] != old.get("use")
+            merged[key] = dict(value) if other_class else merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def parse_overrides(items: Iterable[str], /) -> dict[str, Any]:
+    """Turns ``["core.steps=8", "training.beta.end=0.5"]`` into a nested mapping; values are YAML scalars or lists.
+
+    Raises:
+        ConfigError: if an item has no ``=``, or a part of its key is empty, or two items contradict each other.
+    """
+    tree: dict[str, Any] = {}
+    for item in items:
+        dotted, equals, text = item.partition("=")
+        keys = dotted.strip().split(".")
+        if not equals or not all(keys):
+            raise ConfigError(f"--set {item}: expected key=value, for example core.steps=8")
+        place = tree
+        for key in keys[:-1]:
+            place = place.setdefault(key, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"--set {item}: {key!r} was set to a value by an earlier --set")
+        if keys[-1] in place:
+            raise ConfigError(f"--set {item}: {dotted!r} is set twice")
+        place[keys[-1]] = parse_yaml(text, file=f"--set {item}")
+    return tree
+
+
+def config_hash(values: Mapping[str, Any], /) -> str:
+    """Returns 16 hexadecimal digits that name a configuration, whatever the order of its keys."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

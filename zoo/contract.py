@@ -1,0 +1,200 @@
+"""The four kinds of parts that a variant is made of, and what each declares about itself.
+
+A part states what it offers and needs as class attributes; a combination that does not fit is refused in one sentence
+when a variant is resolved, before anything is built. Parts are made as ``Part(config, ...shapes)`` where ``config`` is
+the part's own ``Config``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.episode import CoreOutput, Episode, Knobs, SceneBatch, Views
+from zoo.nn.blocks import masked_sum
+
+Feature = Literal["pooled", "per_view"]
+
+
+class ViewShape(NamedTuple):
+    """The shape of one observation: a picture [channels, height, width] seen from a pose of ``pose_width`` numbers."""
+
+    channels: int
+    height: int
+    width: int
+    pose_width: int
+
+
+class RepresentationShape(NamedTuple):
+    """The shape of a scene's representation, a feature map [channels, height, width]; channels 0 means there is none."""
+
+    channels: int
+    height: int
+    width: int
+
+
+class Representation(NamedTuple):
+    """What an encoder makes of the context of every scene."""
+
+    pooled: Tensor  # [B, C, h, w]: one map a scene, whatever the order of the views
+    per_view: Tensor  # [B, N, C, h, w]: one map a view, for cores that attend
+    mask: Tensor  # [B, N] bool: False is padding
+
+
+class CoreShapes(NamedTuple):
+    """The shapes between which a latent core is built."""
+
+    representation: RepresentationShape
+    query_width: int  # P
+    target: tuple[int, int, int]  # [C, H, W] of one target
+    prediction_channels: int  # channels of the likelihood's parameters at every pixel
+
+
+class Part(ABC):
+    """What all parts share: a typed ``Config`` of their own, checked when the class is defined."""
+
+    Config: ClassVar[type[Settings]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if inspect.isabstract(cls):
+            return
+        config = getattr(cls, "Config", None)
+        if not (isinstance(config, type) and issubclass(config, Settings)):
+            raise TypeError(f"{cls.__module__}.{cls.__qualname__}: needs a class attribute 'Config' derived from zoo.config.Settings")
+
+
+class Task(Part):
+    """Cuts scenes into episodes: what is context, what is asked, what is scored."""
+
+    throughput_unit: ClassVar[str] = "scenes"
+    context_kind: ClassVar[str]  # what an encoder reads, for example "images"
+    target_kind: ClassVar[str]  # what a likelihood scores, for example "images"
+
+    @abstractmethod
+    def __init__(self, config: Settings, *, image_size: int) -> None: ...
+
+    @property
+    @abstractmethod
+    def view_shape(self) -> ViewShape:
+        """The shape of one observation of the context."""
+
+    @property
+    @abstractmethod
+    def query_width(self) -> int:
+        """The number of values in a query, P."""
+
+    @property
+    @abstractmethod
+    def target_shape(self) -> tuple[int, int, int]:
+        """The shape [C, H, W] of one target."""
+
+    @abstractmethod
+    def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
+        """Cuts a batch [B, V, ...] after its first ``num_context`` views."""
+
+
+class Likelihood(Part, nn.Module):
+    """p(target | prediction): log-density, samples, mean, and the least NELBO it allows."""
+
+    target_kind: ClassVar[str]
+    discrete: ClassVar[bool] = False  # True: probabilities of 8-bit values, for which bits/dim are honest
+    uses_sigma: ClassVar[bool] = False  # True: Knobs.sigma is a parameter, so a result must state it
+
+    @abstractmethod
+    def prediction_channels(self, target_channels: int) -> int:
+        """Returns how many channels a core must predict for targets of so many channels."""
+
+    @abstractmethod
+    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+        """Returns log p(target), [B, Q], nats, for [B, Q, ...] predictions and targets; sums in float32 or better."""
+
+    @abstractmethod
+    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
+        """Returns the negative log-likelihood of a perfect prediction of one target, a 0-d tensor, nats."""
+
+    @abstractmethod
+    def mean(self, prediction: Tensor) -> Tensor:
+        """Returns the expected target, [..., C, H, W], for [..., C', H, W] parameters."""
+
+    @abstractmethod
+    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
+        """Draws targets [..., C, H, W] with standard normal ``noise`` of that shape."""
+
+
+class Encoder(Part, nn.Module):
+    """views -> representation. The order of views does not matter, and a scene without views has one too."""
+
+    reads: ClassVar[str]  # the task's context_kind that it understands
+    offers: ClassVar[frozenset[Feature]]
+
+    def __init__(self, config: Settings, *, view: ViewShape) -> None:
+        super().__init__()
+
+    @property
+    @abstractmethod
+    def shape(self) -> RepresentationShape:
+        """The shape of the representation of one scene."""
+
+    @abstractmethod
+    def forward(self, views: Views) -> Representation:
+        """Encodes [B, N, ...] views."""
+
+
+Encode = Callable[[Views], Representation]
+
+
+def represent(views: Views, network: Callable[[Tensor, Tensor], Tensor]) -> Representation:
+    """Encodes every view by itself and sums over the views of a scene, r = sum_i psi(x^i, v^i).
+
+    Args:
+        views: pictures [B, N, C, H, W] with poses [B, N, P].
+        network: psi, from pictures [B * N, C, H, W] and poses [B * N, P] to maps [B * N, C', h, w].
+    """
+    batch, number = views.what.shape[:2]
+    per_view = network(views.what.flatten(0, 1), views.where.flatten(0, 1)).unflatten(0, (batch, number))
+    return Representation(pooled=masked_sum(per_view, views.mask), per_view=per_view, mask=views.mask)
+
+
+class LatentCore(Part, nn.Module):
+    """(representation, query) -> distribution of the target, through latent variables."""
+
+    needs: ClassVar[frozenset[Feature]]  # what it takes from the encoder; empty: it must be paired with "none"
+    latents: ClassVar[Literal["query", "scene", "none"]]  # over what the latents range
+
+    def __init__(self, config: Settings, *, shapes: CoreShapes) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        """Predicts the targets with latents drawn from the posterior."""
+
+    @abstractmethod
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        """Predicts [S, B, Q, ...] parameters of the likelihood with latents drawn from the prior."""
+
+
+PartType = TypeVar("PartType", bound=Part)
+
+
+def the_part_of(module: Any, kind: type[PartType], /) -> type[PartType]:
+    """Returns the one class of a kind that a module defines.
+
+    Raises:
+        LookupError: if it defines none or several.
+    """
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, kind) and value.__module__ == module.__name__ and not inspect.isabstract(value)
+    ]
+    if len(found) != 1:
+        raise LookupError(f"{module.__name__} defines {len(found)} classes derived from {kind.__name__}, expected exactly one")
+    return found[0]

@@ -1,0 +1,91 @@
+"""Conditional variational autoencoders: one group of latents given (r, v^q), with either prior."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.blocks import ImageReader, ImageWriter, match_size
+from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.noise import fold, standard_normal
+
+
+class Cvae(LatentCore):
+    """p(x^q | y) = int p(z | y) p(x^q | z, y) dz with y = (r, v^q), q(z | x^q, y).
+
+    ``prior: standard`` is N(0, 1) (Kingma et al. 2014, M2); ``prior: conditional`` is N(eta(y)) (Sohn et al. 2015). GQN
+    is the latter with L groups of latents and a recurrent core. The latents belong to a query.
+    """
+
+    class Config(Settings):
+        """Which prior, and the sizes."""
+
+        prior: Literal["standard", "conditional"] = "conditional"
+        z_channels: int = Field(default=128, ge=1, description="width of the latent vector")
+        channels: int = Field(default=64, ge=1, description="channels at full resolution; up to four times as many below")
+        condition_channels: int = Field(default=256, ge=1, description="width of y, made of representation and pose")
+
+    needs = frozenset({"pooled"})
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        channels, size, _ = shapes.target
+        self.config = config
+        width = config.condition_channels
+        self.condition = nn.Sequential(
+            nn.Linear(shapes.representation.channels + shapes.query_width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.reader = ImageReader(channels_in=channels, image_size=size, channels=config.channels, width_out=width)
+        self.posterior = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, 2 * config.z_channels))
+        self.prior = nn.Linear(width, 2 * config.z_channels) if config.prior == "conditional" else None
+        self.writer = ImageWriter(
+            width_in=config.z_channels + width, image_size=size, channels=config.channels, channels_out=shapes.prediction_channels
+        )
+
+    def _condition(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+        """Returns y, [B, Q, condition_channels], for queries [B, Q, P]."""
+        pooled = match_size(encode(context).pooled, height=1, width=1).flatten(1)
+        return self.condition(torch.cat([pooled[:, None].expand(-1, query.shape[1], -1), query.to(pooled.dtype)], dim=-1))
+
+    def _prior(self, condition: Tensor) -> DiagonalGaussian:
+        """Returns p(z | y), [..., z_channels], for y [..., condition_channels]."""
+        if self.prior is not None:
+            return DiagonalGaussian.from_parameters(self.prior(condition), dim=-1)
+        zeros = condition.new_zeros(*condition.shape[:-1], 2 * self.config.z_channels)
+        return DiagonalGaussian.from_parameters(zeros, dim=-1)
+
+    def _write(self, z: Tensor, condition: Tensor) -> Tensor:
+        """Returns predictions [..., C', H, W] for z and y [..., width]."""
+        joined = torch.cat([z.to(condition.dtype), condition], dim=-1)
+        return self.writer(joined.flatten(0, -2)).unflatten(0, joined.shape[:-1])
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        queries = episode.target.shape[1]
+        condition = self._condition(episode.context, episode.query, encode)
+        seen = self.reader(episode.target.flatten(0, 1)).unflatten(0, episode.target.shape[:2])
+        posterior = DiagonalGaussian.from_parameters(self.posterior(torch.cat([seen, condition], dim=-1)), dim=-1)
+        prior = self._prior(condition)
+        keys = fold(episode.key[:, None], torch.arange(queries, device=episode.key.device))
+        z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
+        return CoreOutput(
+            prediction=self._write(z, condition),
+            kl=kl_divergence(posterior, prior),
+            log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).sum(dim=(1, 2)),
+        )
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        condition = self._condition(context, query, encode)
+        sample = torch.arange(num_samples, device=key.device)
+        keys = fold(fold(key[:, None], sample)[:, :, None], torch.arange(query.shape[1], device=key.device)).transpose(0, 1)
+        noise = standard_normal(keys, (self.config.z_channels,))
+        z = self._prior(condition).sample(noise, temperature=knobs.temperature)
+        return self._write(z, condition.expand(num_samples, -1, -1, -1))

@@ -1,0 +1,59 @@
+"""The variational autoencoder: the baseline that knows nothing of the scene."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.blocks import ImageReader, ImageWriter
+from zoo.nn.gaussian import DiagonalGaussian, kl_divergence, standard_like
+from zoo.nn.noise import fold, standard_normal
+
+
+class Vae(LatentCore):
+    """p(x^q) = int N(z; 0, 1) p(x^q | z) dz, q(z | x^q)  (Kingma & Welling 2013). Context and query are ignored.
+
+    Whatever a conditional model gains over this baseline it owes to the context and the pose. The latents belong to a query.
+    """
+
+    class Config(Settings):
+        """Sizes of encoder and decoder."""
+
+        z_channels: int = Field(default=128, ge=1, description="width of the latent vector")
+        channels: int = Field(default=64, ge=1, description="channels at full resolution; up to four times as many below")
+
+    needs = frozenset()
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        channels, size, _ = shapes.target
+        self.config = config
+        self.reader = ImageReader(channels_in=channels, image_size=size, channels=config.channels, width_out=2 * config.z_channels)
+        self.writer = ImageWriter(width_in=config.z_channels, image_size=size, channels=config.channels, channels_out=shapes.prediction_channels)
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        batch, queries = episode.target.shape[:2]
+        posterior = DiagonalGaussian.from_parameters(self.reader(episode.target.flatten(0, 1)), dim=1)
+        prior = standard_like(posterior)
+        keys = fold(episode.key[:, None], torch.arange(queries, device=episode.key.device)).flatten()
+        z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
+        log_ratio = (posterior.log_prob(z) - prior.log_prob(z)).sum(1)
+        return CoreOutput(
+            prediction=self.writer(z).unflatten(0, (batch, queries)),
+            kl=kl_divergence(posterior, prior).unflatten(0, (batch, queries)),
+            log_ratio=log_ratio.unflatten(0, (batch, queries)).sum(1),
+        )
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        batch, queries = query.shape[:2]
+        sample = torch.arange(num_samples, device=key.device)
+        keys = fold(fold(key[:, None], sample)[:, :, None], torch.arange(queries, device=key.device))
+        z = knobs.temperature * standard_normal(keys.transpose(0, 1), (self.config.z_channels,))
+        return self.writer(z.flatten(0, 2)).unflatten(0, (num_samples, batch, queries))

@@ -1,0 +1,155 @@
+"""The camera convention, written in this one place.
+
+World
+    Right-handed, z up. Lengths are in scene units (whatever the scene set uses; the built-in rooms are 7 units wide).
+
+Camera
+    Five numbers ``(x, y, z, yaw, pitch)``: the position of the pinhole, then two angles in radians. There is no roll.
+
+    - ``yaw`` 0 looks along +x; a positive yaw turns counter-clockwise as seen from above, towards +y.
+    - ``pitch`` 0 looks horizontally; a positive pitch looks up, towards +z.
+
+    The axes of the camera are unit vectors::
+
+        forward = ( cos pitch cos yaw,  cos pitch sin yaw, sin pitch)
+        right   = ( sin yaw,           -cos yaw,           0        )
+        up      = (-sin pitch cos yaw, -sin pitch sin yaw, cos pitch)
+
+    so a camera at yaw 0 has +y on its left.
+
+Picture
+    Square, pinhole, without distortion; the field of view of 50 degrees spans the whole width (and height). Row 0 is
+    the top and column 0 the left. Pixel coordinates are continuous: the picture covers 0 to ``image_size`` in both
+    directions, and the centre of the pixel in column i is at i + 0.5.
+
+Pose
+    Models never see raw angles. ``pose_vector`` makes seven numbers in the order of the GQN paper (Eslami et al.,
+    Science 360:1204, 2018): ``(x, y, z, cos yaw, sin yaw, cos pitch, sin pitch)``. DeepMind's own reader of the
+    gqn-datasets emits the *sine before the cosine*; weights trained on that order do not fit this one.
+
+Cameras read from DeepMind's files, which store the same five numbers, are passed through unchanged.
+
+Everything here is plain torch, in the floating-point type of its input, on the device of its input.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+FIELD_OF_VIEW_DEGREES = 50.0
+
+CAMERA_WIDTH = 5
+CAMERA_FIELDS = ("x", "y", "z", "yaw", "pitch")
+
+POSE_WIDTH = 7
+POSE_FIELDS = ("x", "y", "z", "cos yaw", "sin yaw", "cos pitch", "sin pitch")
+
+
+class CameraAxes(NamedTuple):
+    """The unit vectors of a camera in world coordinates, each [..., 3]."""
+
+    forward: Tensor
+    right: Tensor
+    up: Tensor
+
+
+class Rays(NamedTuple):
+    """Where the rays of a picture start and where they go, both [..., H, W, 3]; directions have length 1."""
+
+    origins: Tensor
+    directions: Tensor
+
+
+class Projection(NamedTuple):
+    """Where world points appear in a picture."""
+
+    coordinates: Tensor  # [..., 2]: column and row, continuous pixels; without meaning where depth <= 0
+    depth: Tensor  # [...]: scene units along the camera's forward axis; negative behind the camera
+
+
+def pose_vector(cameras: Tensor) -> Tensor:
+    """Turns cameras [..., 5] into poses [..., 7], see ``POSE_FIELDS``."""
+    position, yaw, pitch = cameras[..., :3], cameras[..., 3:4], cameras[..., 4:5]
+    return torch.cat([position, yaw.cos(), yaw.sin(), pitch.cos(), pitch.sin()], dim=-1)
+
+
+def camera_axes(cameras: Tensor) -> CameraAxes:
+    """Returns the axes of cameras [..., 5]."""
+    cos_yaw, sin_yaw = cameras[..., 3].cos(), cameras[..., 3].sin()
+    cos_pitch, sin_pitch = cameras[..., 4].cos(), cameras[..., 4].sin()
+    forward = torch.stack([cos_pitch * cos_yaw, cos_pitch * sin_yaw, sin_pitch], dim=-1)
+    right = torch.stack([sin_yaw, -cos_yaw, torch.zeros_like(sin_yaw)], dim=-1)
+    up = torch.stack([-sin_pitch * cos_yaw, -sin_pitch * sin_yaw, cos_pitch], dim=-1)
+    return CameraAxes(forward, right, up)
+
+
+def image_plane(num_samples: int, *, field_of_view: float = FIELD_OF_VIEW_DEGREES) -> Tensor:
+    """Returns where the samples of one row lie on the image plane at distance 1, [num_samples] float64, left to right.
+
+    The negated tensor gives the heights of the samples of one column, from the top down.
+    """
+    centres = (torch.arange(num_samples, dtype=torch.float64) + 0.5) / num_samples
+    return (2.0 * centres - 1.0) * math.tan(math.radians(field_of_view) / 2.0)
+
+
+def rays(
+    cameras: Tensor,
+    *,
+    image_size: int,
+    field_of_view: float = FIELD_OF_VIEW_DEGREES,
+    samples_per_side: int = 1,
+) -> Rays:
+    """Returns the rays of every pixel.
+
+    Args:
+        cameras: [..., 5].
+        image_size: height and width in pixels.
+        field_of_view: degrees across the whole picture.
+        samples_per_side: a pixel gets this many samples in both directions, evenly spread; H and W of the result are
+            ``image_size * samples_per_side``, and pixel (row, column) owns a square of neighbouring samples.
+
+    Returns:
+        Origins and unit directions, [..., H, W, 3].
+    """
+    offsets = image_plane(image_size * samples_per_side, field_of_view=field_of_view).to(cameras)
+    forward, right, up = (axis[..., None, None, :] for axis in camera_axes(cameras))
+    directions = forward + offsets[None, :, None] * right - offsets[:, None, None] * up
+    directions = directions / directions.norm(dim=-1, keepdim=True)
+    return Rays(cameras[..., None, None, :3].expand_as(directions), directions)
+
+
+def look_at(position: Tensor, *, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the yaw and the pitch, [...] each, with which a camera at ``position`` faces ``target``, both [..., 3].
+
+    Straight up or down the yaw is not determined; it is 0 then.
+    """
+    x, y, z = (target - position).unbind(-1)
+    return torch.atan2(y, x), torch.atan2(z, torch.hypot(x, y))
+
+
+def project(
+    points: Tensor, *, cameras: Tensor, image_size: int, field_of_view: float = FIELD_OF_VIEW_DEGREES
+) -> Projection:
+    """Tells where world points appear: the inverse of ``rays``.
+
+    Args:
+        points: [..., 3] world coordinates.
+        cameras: [..., 5]; the leading dimensions of points and cameras broadcast, so that M points a camera are
+            ``points [..., M, 3]`` with ``cameras[..., None, :]``.
+        image_size: height and width in pixels.
+        field_of_view: degrees across the whole picture.
+
+    Returns:
+        Pixel coordinates [..., 2] (column, row) and depths [...].
+    """
+    offset = points - cameras[..., :3]
+    axes = camera_axes(cameras)
+    depth, rightwards, upwards = ((offset * axis).sum(-1) for axis in axes)
+    half_width = math.tan(math.radians(field_of_view) / 2.0)
+    column = (rightwards / (depth * half_width) + 1.0) * (image_size / 2.0)
+    row = (1.0 - upwards / (depth * half_width)) * (image_size / 2.0)
+    return Projection(torch.stack([column, row], dim=-1), depth)

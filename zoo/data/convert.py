@@ -1,0 +1,133 @@
+"""Converting scenes between a store and TFRecords, in a stream, without losing or reordering any."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+from zoo.data.deepmind import DeepMindScenes
+from zoo.data.deepmind_writer import DeepMindWriter
+from zoo.data.opening import FolderKind, Source, kind_of, open_splits
+from zoo.data.pictures import resize_pictures
+from zoo.data.source import Split
+from zoo.data.store import StoreWriter
+from zoo.data.tfrecord import BadRecord, OnBadRecord
+from zoo.errors import DataError, did_you_mean
+
+_BATCH_BYTES = 1 << 26  # of pictures held in memory at a time
+
+
+class ConversionReport(NamedTuple):
+    """What a conversion wrote and what it left out."""
+
+    folder: Path
+    kind: FolderKind
+    image_size: int
+    num_views: int
+    num_scenes: dict[Split, int]
+    skipped: tuple[BadRecord, ...]
+
+
+def _read_good(
+    source: Source, scenes: np.ndarray, *, on_bad_record: OnBadRecord, skipped: list[BadRecord]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads whole scenes; under ``skip`` those that turn out to be undecodable are appended to ``skipped``."""
+    views = np.arange(source.num_views)
+    try:
+        return source.read(scenes, np.broadcast_to(views, (len(scenes), len(views))))
+    except DataError as error:
+        if on_bad_record == "raise" or not isinstance(source, DeepMindScenes):
+            raise
+        if len(scenes) == 1:
+            skipped.append(BadRecord(*source.place_of(int(scenes[0])), str(error)))
+            return source.read(scenes[:0], np.empty((0, len(views)), dtype=np.int64))
+    # Something in the batch is bad: one by one, so that only that is lost.
+    parts = [
+        _read_good(source, scene, on_bad_record=on_bad_record, skipped=skipped)
+        for scene in np.split(scenes, len(scenes))
+    ]
+    return np.concatenate([frames for frames, _ in parts]), np.concatenate([cameras for _, cameras in parts])
+
+
+def _writer(
+    folder: str | os.PathLike[str], *, to: FolderKind, source: Source, image_size: int, provenance: dict[str, Any]
+) -> StoreWriter | DeepMindWriter:
+    if to == "tfrecord":
+        return DeepMindWriter(folder)
+    # Folders may be called anything; the name of a store may not.
+    name = re.sub(r"[^a-z0-9._-]+", "-", source.name.lower())
+    return StoreWriter(folder, name=name, image_size=image_size, num_views=source.num_views, provenance=provenance)
+
+
+def convert(
+    source_folder: str | os.PathLike[str],
+    target_folder: str | os.PathLike[str],
+    *,
+    to: FolderKind,
+    image_size: int | None = None,
+    max_scenes: int | None = None,
+    on_bad_record: OnBadRecord = "raise",
+    progress: Callable[[int, int], None] | None = None,
+) -> ConversionReport:
+    """Writes all splits of a folder of scenes in the other format, or in the same with other sizes.
+
+    The validation split that is cut out of a published train split becomes a split of its own. TFRecords hold JPEG, so
+    pictures that go through them change a little; cameras never do.
+
+    Args:
+        source_folder: a store, or ``<root>/<set>`` with TFRecords.
+        target_folder: what to write; it must not exist.
+        to: the format to write.
+        image_size: height and width of the pictures written, in pixels; None keeps them. See
+            :func:`zoo.data.pictures.resize_pictures`.
+        max_scenes: the first so many scenes of every split; None takes all.
+        on_bad_record: ``skip`` leaves damaged records out and lists them in the report.
+        progress: called with the scenes read and the scenes in all.
+
+    Raises:
+        DataError: if the source cannot be read, the target exists or an argument is not valid; nothing is left then.
+        DiskFullError: if the disk is full or read-only; nothing is left.
+    """
+    if to not in get_args(FolderKind):
+        raise DataError(f"to: {to!r} is unknown{did_you_mean(to, get_args(FolderKind))}")
+    if os.path.lexists(target_folder):
+        raise DataError(f"{target_folder}: exists already; a scene set is never overwritten")
+    for label, value in (("image_size", image_size), ("max_scenes", max_scenes)):
+        if value is not None and value < 1:
+            raise DataError(f"{label}: {value} is not a positive number")
+    sources = open_splits(source_folder, on_bad_record=on_bad_record)
+    first = next(iter(sources.values()))
+    size = image_size or first.image_size
+    counts = {split: min(source.num_scenes, max_scenes or source.num_scenes) for split, source in sources.items()}
+    provenance = {
+        "converted_from": {"kind": kind_of(source_folder), "name": first.name, "revision": first.revision},
+        "image_size": {"source": first.image_size, "resampling": _resampling(first.image_size, size)},
+        "max_scenes": max_scenes,
+        "on_bad_record": on_bad_record,
+    }
+    skipped = [bad for source in sources.values() if isinstance(source, DeepMindScenes) for bad in source.skipped]
+    written = dict.fromkeys(sources, 0)
+    done, total = 0, sum(counts.values())
+    with _writer(target_folder, to=to, source=first, image_size=size, provenance=provenance) as writer:
+        for split, source in sources.items():
+            batch = max(1, _BATCH_BYTES // (source.num_views * source.image_size**2 * 3))
+            for start in range(0, counts[split], batch):
+                scenes = np.arange(start, min(start + batch, counts[split]))
+                frames, cameras = _read_good(source, scenes, on_bad_record=on_bad_record, skipped=skipped)
+                writer.add(split, resize_pictures(frames, image_size=size), cameras)
+                written[split] += len(frames)
+                done += len(scenes)
+                if progress is not None:
+                    progress(done, total)
+    return ConversionReport(Path(target_folder), to, size, first.num_views, written, tuple(skipped))
+
+
+def _resampling(old: int, new: int) -> str:
+    if old == new:
+        return "none"
+    return "area" if old % new == 0 else "lanczos"

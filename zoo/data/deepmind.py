@@ -1,0 +1,220 @@
+"""DeepMind's ``gqn-datasets``, read from the TFRecord files as they were published.
+
+A set is a folder ``<root>/<set>/`` with ``train/*.tfrecord`` and ``test/*.tfrecord``. A record is one scene as a
+``tf.train.Example``: ``frames``, a list of V JPEG (or PNG) strings, and ``cameras``, V x 5 floats in one flat list: x,
+y, z, yaw, pitch, which are passed through unchanged. How many views there are and how large is read from the data.
+
+**Validation.** The published sets have no validation split. Unless the folder has a ``validation/`` of its own, every
+20th record of train, counted over its files in order of name, is the validation split and is left out of train.
+
+**Damaged records.** Under ``on_bad_record="raise"`` opening reads headers only, and a damaged record raises when it is
+read. Under ``"skip"`` opening reads every record of the split (checksums, message, cameras, and the picture of its
+first view); what fails is left out of ``num_scenes`` and listed in ``skipped``, so that indices never shift while
+reading. Scenes whose number of views or size of pictures is not that of most scenes fail too. A picture that passes its
+checksum and yet cannot be decoded raises when it is read, also under ``"skip"``, unless it is the first of its scene.
+Which records are validation does not depend on ``on_bad_record``.
+
+Source: Eslami et al. 2018, and ``data_reader.py`` of https://github.com/google-deepmind/gqn-datasets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from zoo.data.deepmind_index import FolderIndex, index_folder
+from zoo.data.pictures import decode_picture
+from zoo.data.source import Split
+from zoo.data.tf_example import Example
+from zoo.data.tfrecord import BadRecord, OnBadRecord, read_record
+from zoo.errors import DataError
+
+CAMERA_WIDTH = 5
+
+
+class PublishedSet(NamedTuple):
+    """What DeepMind says of a set; inspection compares it with the data, reading never uses it."""
+
+    image_size: int
+    num_views: int
+    num_train_files: int
+    num_test_files: int
+
+
+PUBLISHED = MappingProxyType(
+    {
+        "jaco": PublishedSet(64, 11, 3600, 400),
+        "mazes": PublishedSet(84, 300, 1080, 120),
+        "rooms_free_camera_with_object_rotations": PublishedSet(128, 10, 2034, 226),
+        "rooms_ring_camera": PublishedSet(64, 10, 2160, 240),
+        "rooms_free_camera_no_object_rotations": PublishedSet(64, 10, 2160, 240),
+        "shepard_metzler_5_parts": PublishedSet(64, 15, 900, 100),
+        "shepard_metzler_7_parts": PublishedSet(64, 15, 900, 100),
+    }
+)
+
+
+class _Scene(NamedTuple):
+    frames: Sequence[bytes]  # V encoded pictures
+    cameras: np.ndarray  # [V, 5] float32
+
+
+class DeepMindScenes:
+    """One split of a DeepMind set: a :class:`zoo.data.source.SceneSource` that decodes only the views asked for.
+
+    Attributes:
+        skipped: the records that were left out, with reasons; empty under ``on_bad_record="raise"``.
+
+    Args:
+        folder: ``<root>/<set>``; its name is the name of the set.
+        split: ``train``, ``validation`` or ``test``.
+        on_bad_record: see the top of this file.
+        index: the index of the folder, where it is at hand already.
+
+    Raises:
+        DataError: if there is no such split, a file cannot be indexed, or the first scene cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        split: Split,
+        *,
+        on_bad_record: OnBadRecord = "raise",
+        index: FolderIndex | None = None,
+    ) -> None:
+        if index is None:
+            index = index_folder(folder, on_bad_record=on_bad_record)
+        if split not in index.splits:
+            raise DataError(f"{folder}: has no split {split!r}; there are {', '.join(index.splits)}")
+        self.name: str = index.name
+        self.split: Split = split
+        self.revision: str = index.revision
+        self.skipped: tuple[BadRecord, ...] = index.splits[split].bad
+        self._folder = Path(folder)
+        self._files = index.splits[split].files
+        self._records = index.splits[split].records
+        if on_bad_record == "skip":
+            self._leave_out_bad_records()
+        if not len(self._records):
+            why = f"; first: {self.skipped[0].reason}" if self.skipped else ""
+            raise DataError(f"{folder}: split {split!r} has no readable record{why}")
+        self.num_scenes: int = len(self._records)
+        first = self._scene(0)
+        self.num_views: int = len(first.frames)
+        self.image_size: int = len(decode_picture(first.frames[0], where=f"{self._where(0)}: frame 0"))
+
+    def _path(self, scene: int) -> Path:
+        return self._folder / self._files[self._records[scene, 0]]
+
+    def _where(self, scene: int) -> str:
+        _, record, offset, _ = self._records[scene].tolist()
+        return f"{self._path(scene)}: record {record} at byte {offset}"
+
+    def _scene(self, scene: int) -> _Scene:
+        """Reads and checks one record, all but its pictures."""
+        _, record, offset, length = self._records[scene].tolist()
+        where = self._where(scene)
+        example = Example(read_record(self._path(scene), record=record, offset=offset, length=length), where=where)
+        frames, cameras = example.bytes_list("frames"), example.float_list("cameras")
+        if not len(frames):
+            raise DataError(f"{where}: has no frames")
+        if len(cameras) != CAMERA_WIDTH * len(frames):
+            raise DataError(
+                f"{where}: {len(cameras)} camera numbers for {len(frames)} frames, expected {CAMERA_WIDTH} a frame"
+            )
+        if not np.isfinite(cameras).all():
+            raise DataError(f"{where}: a camera number is not finite")
+        return _Scene(frames, cameras.reshape(-1, CAMERA_WIDTH))
+
+    def _leave_out_bad_records(self) -> None:
+        shapes: dict[int, tuple[int, int]] = {}
+        reasons: dict[int, str] = {}
+        for scene in range(len(self._records)):
+            try:
+                found = self._scene(scene)
+                size = len(decode_picture(found.frames[0], where=f"{self._where(scene)}: frame 0"))
+                shapes[scene] = (len(found.frames), size)
+            except DataError as error:
+                reasons[scene] = str(error)
+        # The first record may be the odd one, so the shape of the set is that of most records.
+        (usual, _), *_ = Counter(shapes.values()).most_common(1) or [((0, 0), 0)]
+        for scene, (views, size) in shapes.items():
+            if (views, size) != usual:
+                reasons[scene] = (
+                    f"{self._where(scene)}: {views} views of {size} pixels, most scenes have {usual[0]} of {usual[1]}"
+                )
+        bad = [BadRecord(*self.place_of(scene), reasons[scene]) for scene in sorted(reasons)]
+        self.skipped = (*self.skipped, *bad)
+        self._records = np.delete(self._records, sorted(reasons), axis=0)
+
+    def place_of(self, scene: int) -> tuple[str, int]:
+        """Returns the file that holds a scene, and the number of its record in that file."""
+        return str(self._path(scene)), int(self._records[scene, 1])
+
+    def _check_range(self, label: str, indices: np.ndarray, limit: int) -> None:
+        wrong = indices[(indices < 0) | (indices >= limit)]
+        if wrong.size:
+            raise DataError(f"{self._folder}: {self.split}: {label} {wrong[0]} is not one of the {limit} there are")
+
+    def _scene_of_usual_length(self, scene: int) -> _Scene:
+        found = self._scene(scene)
+        if len(found.frames) != self.num_views:
+            raise DataError(
+                f"{self._where(scene)}: has {len(found.frames)} frames, the other scenes have {self.num_views}"
+            )
+        return found
+
+    def read(self, scenes: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Reads some views of some scenes; see :meth:`zoo.data.source.SceneSource.read`.
+
+        Args:
+            scenes: [B] integers.
+            views: [B, N] integers.
+
+        Returns:
+            frames [B, N, H, W, 3] uint8 and cameras [B, N, 5] float32.
+
+        Raises:
+            DataError: if an index is out of range or a record is damaged; the message names the file and the record.
+        """
+        scenes, views = np.asarray(scenes), np.asarray(views)
+        assert scenes.ndim == 1 and views.ndim == 2 and len(scenes) == len(views), "scenes [B], views [B, N]"
+        self._check_range("scene", scenes, self.num_scenes)
+        self._check_range("view", views, self.num_views)
+        size = self.image_size
+        frames = np.empty((*views.shape, size, size, 3), dtype=np.uint8)
+        cameras = np.empty((*views.shape, CAMERA_WIDTH), dtype=np.float32)
+        for i, scene in enumerate(scenes.tolist()):
+            found = self._scene_of_usual_length(scene)
+            cameras[i] = found.cameras[views[i]]
+            for j, view in enumerate(views[i].tolist()):
+                frames[i, j] = decode_picture(
+                    found.frames[view], where=f"{self._where(scene)}: frame {view}", image_size=size
+                )
+        return frames, cameras
+
+    def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
+        """Reads all cameras of some scenes, without their pictures.
+
+        Args:
+            scenes: [B] integers.
+
+        Returns:
+            [B, V, 5] float32.
+
+        Raises:
+            DataError: as :meth:`read` does.
+        """
+        scenes = np.asarray(scenes)
+        self._check_range("scene", scenes, self.num_scenes)
+        cameras = np.empty((len(scenes), self.num_views, CAMERA_WIDTH), dtype=np.float32)
+        for i, scene in enumerate(scenes.tolist()):
+            cameras[i] = self._scene_of_usual_length(scene).cameras
+        return cameras

@@ -1,0 +1,227 @@
+"""Makes a built-in data set: renders its scenes, in several processes, into a scene store.
+
+The bytes depend on recipe, version, seed, sizes and counts alone, not on the number of processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from zoo.data.render.recipes import RECIPES, Recipe
+from zoo.data.source import SPLITS, Split
+from zoo.data.store_writer import StoreWriter
+from zoo.errors import DataError, did_you_mean
+
+# A process gets this many scenes at a time: enough to outweigh the hand-over, few enough that an interrupt, which waits
+# for the pieces under way, is answered within a second or two.
+SCENES_PER_PIECE = 8
+SCENES_PER_PIECE_ON_GPU = 64
+
+# Pieces handed out but not yet written, for each process: bounds the memory when writing is slower than rendering.
+PIECES_AHEAD = 3
+
+
+class _Piece(NamedTuple):
+    """A run of scenes of one split, rendered in one go."""
+
+    recipe: str
+    seed: int
+    split: Split
+    first: int
+    num_scenes: int
+    image_size: int
+    device: str
+
+
+class _Rendered(NamedTuple):
+    frames: np.ndarray  # [b, V, H, W, 3] uint8
+    cameras: np.ndarray  # [b, V, 5] float32
+
+
+def _render(piece: _Piece) -> _Rendered:
+    rendering = RECIPES[piece.recipe].render(
+        seed=piece.seed,
+        scene_indices=range(piece.first, piece.first + piece.num_scenes),
+        split=piece.split,
+        image_size=piece.image_size,
+        device=piece.device,
+    )
+    return _Rendered(rendering.frames.cpu().numpy(), rendering.cameras.numpy())
+
+
+def _leave_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _start_worker() -> None:
+    """Prepares a process of the pool: one thread, deaf to Ctrl-C (the parent answers it), gone when the parent is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+@contextlib.contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Processes started in this block never see Ctrl-C, not even while they import; the parent sees it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _in_processes(pieces: list[_Piece], *, workers: int) -> Generator[_Rendered, None, None]:
+    """Renders the pieces in ``workers`` processes and gives them back in order."""
+    # Spawned, not forked: a forked child inherits the locks of torch's threads, held or not.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pending: deque[Future[_Rendered]] = deque()
+    waiting = iter(pieces)
+    try:
+        with _interrupt_held_back():
+            pending.extend(
+                executor.submit(_render, piece) for piece in itertools.islice(waiting, workers * PIECES_AHEAD)
+            )
+        while pending:
+            yield pending.popleft().result()
+            pending.extend(executor.submit(_render, piece) for piece in itertools.islice(waiting, 1))
+    except BrokenProcessPool as error:
+        raise DataError(
+            "workers: a rendering process ended by itself, killed perhaps for want of memory; use fewer workers"
+        ) from error
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _rendered(pieces: list[_Piece], *, workers: int) -> Generator[_Rendered, None, None]:
+    if workers:
+        yield from _in_processes(pieces, workers=workers)
+    else:
+        yield from map(_render, pieces)
+
+
+def _checked_recipe(name: str) -> Recipe:
+    if name not in RECIPES:
+        raise DataError(f"recipe: there is no built-in data set {name!r}{did_you_mean(name, RECIPES)}")
+    return RECIPES[name]
+
+
+def _check_counts(num_scenes: Mapping[Split, int]) -> None:
+    if not num_scenes:
+        raise DataError("num_scenes: is empty, expected a number of scenes for one split or more")
+    for split, count in num_scenes.items():
+        if split not in SPLITS:
+            raise DataError(f"num_scenes: unknown split {split!r}{did_you_mean(split, SPLITS)}")
+        if count < 1:
+            raise DataError(f"num_scenes: {count} scenes for split {split!r}, expected 1 or more")
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"device: {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+def _num_workers(workers: int | None, *, device: str, num_pieces: int) -> int:
+    if workers is None:
+        # One process feeds a GPU; several would each hold a copy of its runtime in the memory of the device.
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        wanted = available if torch.device(device).type == "cpu" else 0
+        # Starting processes takes seconds, so that one or two pieces are rendered here.
+        return min(wanted, num_pieces) if min(wanted, num_pieces) > 1 and num_pieces > 2 else 0
+    if workers < 0:
+        raise DataError(f"workers: {workers} is negative; 0 renders in this process")
+    return min(workers, num_pieces)
+
+
+def make_dataset(
+    recipe_name: str,
+    *,
+    folder: str | os.PathLike[str],
+    num_scenes: Mapping[Split, int],
+    image_size: int = 64,
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+    scenes_per_shard: int = 1024,
+) -> Path:
+    """Renders a built-in data set into a scene store.
+
+    With more than zero workers, new processes are spawned that import the caller's main module; a script that calls
+    this does so under ``if __name__ == "__main__":``, as for every use of Python's multiprocessing.
+
+    Args:
+        recipe_name: a name of ``zoo.data.render.recipes.RECIPES``.
+        folder: where the store will be; it must not exist. It appears when everything is rendered; after an error or
+            an interrupt there is nothing.
+        num_scenes: how many scenes each wanted split gets.
+        image_size: height and width of a picture in pixels, a multiple of 4.
+        seed: another seed gives other scenes.
+        workers: processes that render, each with one thread; 0 renders in this process; None takes one for each
+            processor that may be used, or none on a GPU.
+        device: a device of torch.
+        progress: called with the number of scenes written and the number wanted, in all splits together.
+        scenes_per_shard: scenes in a file of pictures.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: if an argument is not valid or the folder exists.
+        DiskFullError: if the store cannot be written.
+    """
+    recipe = _checked_recipe(recipe_name)
+    _check_counts(num_scenes)
+    if image_size < 1 or image_size % 4:
+        raise DataError(f"image_size: {image_size} is not a positive multiple of 4")
+    if seed < 0:
+        raise DataError(f"seed: {seed} is negative")
+    _check_device(device)
+    step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
+    pieces = [
+        _Piece(recipe.name, seed, split, first, min(step, num_scenes[split] - first), image_size, device)
+        for split in SPLITS
+        if split in num_scenes
+        for first in range(0, num_scenes[split], step)
+    ]
+    workers = _num_workers(workers, device=device, num_pieces=len(pieces))
+    total, done = sum(num_scenes.values()), 0
+    writing = StoreWriter(
+        folder,
+        name=recipe.name,
+        image_size=image_size,
+        num_views=recipe.num_views,
+        provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed},
+        scenes_per_shard=scenes_per_shard,
+    )
+    # Closing the generator, which happens first, ends its processes; then the store is completed or given up.
+    with writing as writer, contextlib.closing(_rendered(pieces, workers=workers)) as rendered:
+        for piece, result in zip(pieces, rendered, strict=True):
+            writer.add(piece.split, result.frames, result.cameras)
+            done += piece.num_scenes
+            if progress is not None:
+                progress(done, total)
+    return Path(folder)

@@ -1,0 +1,111 @@
+"""Which scenes and which of their views make up a batch: a pure function of the seed and of the step.
+
+There is no state to save: a resumed run draws what the uninterrupted one would have drawn, and every process computes
+the whole global batch and takes its own part, so that the number of processes changes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from zoo.data.source import SceneSource
+from zoo.errors import ConfigError
+from zoo.recipe import TrainingRecipe
+
+ORDER_STREAM, VIEW_STREAM, EVALUATION_STREAM = 1, 2, 3
+
+
+class BatchPlan(NamedTuple):
+    """What a batch reads: the context views come first."""
+
+    scenes: np.ndarray  # [B] int64
+    views: np.ndarray  # [B, N + Q] int64, all different within a scene
+    places: np.ndarray  # [B] int64, place of each scene in the global batch (training) or in the split (evaluation)
+    num_context: int
+
+
+def check_views(source: SceneSource, *, num_context: int, num_targets: int) -> None:
+    """Refuses episodes that need more views than a scene has.
+
+    Raises:
+        ConfigError: naming the data set and the numbers.
+    """
+    if num_context < 0 or num_targets < 1:
+        raise ConfigError(f"{num_context} context views and {num_targets} targets: expected at least 0 and at least 1")
+    if num_context + num_targets > source.num_views:
+        raise ConfigError(
+            f"{source.name}: {num_context} context views and {num_targets} target(s) need {num_context + num_targets} views, "
+            f"but a scene has {source.num_views}"
+        )
+
+
+class TrainingPlan:
+    """The batches of a training run, by step."""
+
+    def __init__(self, source: SceneSource, *, recipe: TrainingRecipe, seed: int) -> None:
+        """Raises ConfigError if the scenes have too few views for the recipe's largest episode."""
+        check_views(source, num_context=recipe.contexts.maximum, num_targets=recipe.targets)
+        self.num_scenes = source.num_scenes
+        self.num_views = source.num_views
+        self.recipe = recipe
+        self.seed = seed
+
+    def __call__(self, step: int) -> BatchPlan:
+        """Returns the global batch of a step: scenes in the order of each epoch's own permutation."""
+        size = self.recipe.batch_size
+        places = np.arange(size)
+        positions = step * size + places
+        epochs, offsets = np.divmod(positions, self.num_scenes)
+        scenes = np.empty(size, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            chosen = epochs == epoch
+            scenes[chosen] = _permutation(self.seed, int(epoch), self.num_scenes)[offsets[chosen]]
+        generator = np.random.default_rng([self.seed, VIEW_STREAM, step])
+        contexts = self.recipe.contexts
+        num_context = int(generator.integers(contexts.minimum, contexts.maximum, endpoint=True))
+        order = generator.random((size, self.num_views)).argsort(axis=1)
+        return BatchPlan(
+            scenes=scenes, views=order[:, : num_context + self.recipe.targets], places=places, num_context=num_context
+        )
+
+    def num_context_at(self, step: int) -> int:
+        """Returns how many context views the batch of a step has."""
+        return self(step).num_context
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, ORDER_STREAM, epoch]).permutation(count)
+
+
+class EvaluationPlan:
+    """The episodes of a whole split, each scene once, the same for every model.
+
+    A scene's targets do not depend on the number of context views, and its context of N views is part of its context
+    of N + 1 views, so that figures for several context sizes score the same pictures.
+    """
+
+    def __init__(
+        self, source: SceneSource, *, num_context: int, num_targets: int, seed: int = 0, max_scenes: int | None = None
+    ) -> None:
+        """Raises ConfigError if the scenes have too few views, or if ``max_scenes`` is not positive."""
+        check_views(source, num_context=num_context, num_targets=num_targets)
+        if max_scenes is not None and max_scenes < 1:
+            raise ConfigError(f"scenes to evaluate: found {max_scenes}, expected at least 1")
+        self.num_scenes = min(source.num_scenes, max_scenes or source.num_scenes)
+        self.num_context = num_context
+        order = np.random.default_rng([seed, EVALUATION_STREAM]).random((source.num_scenes, source.num_views)).argsort(axis=1)
+        order = order[: self.num_scenes]
+        self.views = np.concatenate([order[:, num_targets : num_targets + num_context], order[:, :num_targets]], axis=1)
+
+    def __call__(self, scenes: np.ndarray) -> BatchPlan:
+        """Returns the episodes of some scenes [B]."""
+        return BatchPlan(scenes=scenes, views=self.views[scenes], places=scenes, num_context=self.num_context)
+
+    def digest(self) -> str:
+        """Returns 16 hexadecimal digits that name the drawn views of all scenes."""
+        return hashlib.sha256(np.ascontiguousarray(self.views, dtype="<i8").tobytes()).hexdigest()[:16]

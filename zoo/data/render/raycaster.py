@@ -1,0 +1,184 @@
+"""The ray-caster: scenes and cameras in, pictures out; batched over scenes, the same code on the CPU and on a GPU.
+
+For each ray: which objects might it hit (a bounding-sphere test, dense), where does it hit them (the exact test, only
+for the candidate pairs), what is there (colour, normal), and does the lamp see that place (the same two tests with
+rays that start at the lamp, only for places that face it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, image_plane
+from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
+from zoo.data.render.scene import SceneTensors
+from zoo.data.render.shading import Surface, backdrop, illumination, room_distance, room_surface, shaded, sky
+from zoo.data.render.textures import texture_atlas
+from zoo.data.render.vectors import Vector, along, transform, transform_transposed, unit
+from zoo.data.render.visibility import Sources, in_shadow, nearest_object, seen_from
+
+# Large enough that the cost of starting an operation vanishes, small enough to stay near a core's cache on the CPU and
+# to leave the memory of a GPU to the model. Results do not depend on it.
+RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 17, "cuda": 1 << 23})
+RAYS_PER_CHUNK_ELSEWHERE = 1 << 18
+
+
+def _object_surface(
+    sources: Sources, *, origin: Vector, direction: Vector, distance: Tensor, row: Tensor, scene: Tensor, ray: Tensor
+) -> Surface:
+    """Returns the points of objects that rays hit: one object (row) a ray."""
+    inverse = sources.inverse.index_select(1, row)
+    local = along(Vector(*sources.origin.index_select(1, row)), transform(inverse, direction), distance)
+    shape = sources.shape[row]
+    normal = torch.empty(3, row.shape[0], dtype=distance.dtype, device=distance.device)
+    for index in torch.unique(sources.shape).tolist():
+        own = (shape == index).nonzero().squeeze(1)
+        normal[:, own] = torch.stack(
+            PRIMITIVES[PRIMITIVE_NAMES[index]].normal(Vector(*(part[own] for part in local)))
+        ).to(normal)
+    return Surface(
+        point=along(origin, direction, distance),
+        normal=unit(transform_transposed(inverse, Vector(*normal))),
+        colour=sources.colour.index_select(1, row),
+        scene=scene,
+        item=row % sources.reach.shape[1],
+        ray=ray,
+    )
+
+
+def _joined(parts: list[Surface]) -> Surface:
+    if len(parts) == 1:
+        return parts[0]
+    points = Vector(*(torch.cat(axis) for axis in zip(*(part.point for part in parts), strict=True)))
+    normals = Vector(*(torch.cat(axis) for axis in zip(*(part.normal for part in parts), strict=True)))
+    colours = torch.cat([part.colour for part in parts], dim=1)
+    rest = (torch.cat(column) for column in zip(*(part[3:] for part in parts), strict=True))
+    return Surface(points, normals, colours, *rest)
+
+
+def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor, plane: Tensor) -> Tensor:
+    """Returns the colour [3, B, V, R] of rays.
+
+    Args:
+        scenes: [B].
+        lamps: the same scenes as seen from their lamps.
+        camera: [B, V, 3], positions.
+        axes: [3, 3, B, V], forward, right and up, by component.
+        plane: [2, R], offsets to the right and up on the image plane.
+    """
+    num_scenes, num_views = camera.shape[:2]
+    num_rays = plane.shape[1]
+    device = camera.device
+    shrink = 1.0 / (1.0 + plane[0] * plane[0] + plane[1] * plane[1]).sqrt()
+    right, up = plane[0] * shrink, plane[1] * shrink
+    forward_axis, right_axis, up_axis = (Vector(*axis.reshape(3, -1, 1)) for axis in axes)
+    direction = Vector(
+        *(f * shrink + r * right + u * up for f, r, u in zip(forward_axis, right_axis, up_axis, strict=True))
+    )
+    scene_of_camera = torch.arange(num_scenes, device=device).repeat_interleave(num_views)
+    eye = Vector(*camera.reshape(-1, 3, 1).unbind(1))
+    sources = seen_from(SceneTensors(*(part[scene_of_camera] for part in scenes)), camera.reshape(-1, 3))
+    nearest, item = nearest_object(sources, direction)
+
+    in_room = bool((scenes.room_texture[0, 0] >= 0).item())
+    upwards = direction.z.flatten()
+    colour = sky(upwards) if in_room else backdrop(upwards)
+    parts = []
+    if in_room:
+        size = scenes.room_size[scene_of_camera]
+        walls = room_distance(eye, direction, half_width=size[:, :1], wall_height=size[:, 1:])
+        ray = ((walls.distance < nearest) & (walls.distance < torch.inf)).flatten().nonzero().squeeze(1)
+        view = ray // num_rays
+        parts.append(
+            room_surface(
+                texture_atlas(device),
+                origin=Vector(*(part[view, 0] for part in eye)),
+                direction=Vector(*(part.flatten()[ray] for part in direction)),
+                distance=walls.distance.flatten()[ray],
+                axis=walls.axis.flatten()[ray],
+                texture=scenes.room_texture[scene_of_camera].T[:, view],
+                scene=scene_of_camera[view],
+                ray=ray,
+                sample_angle=float(plane[0].max() - plane[0].min()) / (math.isqrt(num_rays) - 1),
+            )
+        )
+        nearest = torch.where(walls.distance < nearest, torch.inf, nearest)
+    ray = (nearest < torch.inf).flatten().nonzero().squeeze(1)
+    view = ray // num_rays
+    parts.append(
+        _object_surface(
+            sources,
+            origin=Vector(*(part[view, 0] for part in eye)),
+            direction=Vector(*(part.flatten()[ray] for part in direction)),
+            distance=nearest.flatten()[ray],
+            row=view * scenes.shape.shape[1] + item.flatten()[ray],
+            scene=scene_of_camera[view],
+            ray=ray,
+        )
+    )
+    surface = _joined(parts)
+    light = illumination(surface, Vector(*scenes.light.T[:, surface.scene]))
+    dark = in_shadow(lamps, surface=surface, light=light)
+    colour[:, surface.ray] = shaded(surface, light, in_shadow=dark)
+    return colour.view(3, num_scenes, num_views, num_rays)
+
+
+def render(
+    scenes: SceneTensors,
+    *,
+    cameras: Tensor,
+    image_size: int,
+    field_of_view: float = FIELD_OF_VIEW_DEGREES,
+    samples_per_side: int = 2,
+) -> Tensor:
+    """Renders every camera of every scene.
+
+    Args:
+        scenes: [B], all with a room or all without.
+        cameras: [B, V, 5], see ``zoo.data.camera``; any device and floating-point type.
+        image_size: height and width in pixels.
+        field_of_view: degrees.
+        samples_per_side: a pixel is the mean of the square of this many rays.
+
+    Returns:
+        [B, V, H, W, 3] uint8 on the device of the scenes.
+    """
+    device = scenes.light.device
+    num_scenes, num_views = cameras.shape[:2]
+    side = image_size * samples_per_side
+    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole pictures.
+    offsets = image_plane(side, field_of_view=field_of_view).view(image_size, samples_per_side).T
+    shape = (samples_per_side, samples_per_side, image_size, image_size)
+    rightwards = offsets[None, :, None, :].expand(shape).flatten()
+    upwards = -offsets[:, None, :, None].expand(shape).flatten()
+    plane = torch.stack([rightwards, upwards]).float().to(device)
+    # On the host, in double precision and one scene at a time: sines may differ in the last bit between devices and
+    # between vectorised loops of different lengths.
+    exact = [torch.stack(camera_axes(scene)) for scene in cameras.detach().double().cpu()]
+    axes = torch.stack(exact).permute(1, 3, 0, 2).float().to(device)
+    positions = cameras[..., :3].detach().float().to(device)
+
+    budget = max(1, RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK_ELSEWHERE) // side**2)
+    scene_step, view_step = max(1, budget // num_views), min(num_views, budget)
+    frames = torch.empty(num_scenes, num_views, image_size, image_size, 3, dtype=torch.uint8, device=device)
+    for first in range(0, num_scenes, scene_step):
+        group = slice(first, first + scene_step)
+        part = SceneTensors(*(tensor[group] for tensor in scenes))
+        lamps = seen_from(part, part.light)
+        for view in range(0, num_views, view_step):
+            views = slice(view, view + view_step)
+            colour = _cast(
+                part, lamps=lamps, camera=positions[group, views], axes=axes[:, :, group, views], plane=plane
+            )
+            samples = colour.view(*colour.shape[:3], samples_per_side**2, image_size, image_size).unbind(3)
+            total = samples[0]
+            for sample in samples[1:]:
+                total = total + sample
+            levels = (total * (255.0 / samples_per_side**2) + 0.5).clamp(0.0, 255.0).to(torch.uint8)
+            frames[group, views] = levels.permute(1, 2, 3, 4, 0)
+    return frames

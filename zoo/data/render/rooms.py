@@ -1,0 +1,112 @@
+"""Rooms: one to three solid objects on the floor of a square room with textured walls under a blue sky.
+
+The recipe of the data set ``rooms_ring_camera`` of Eslami et al., Science 360:1204, 2018: a room 7 units wide, five
+wall textures, three floor textures, seven shapes; size, place, colour and turn of each object and the light are random;
+the camera moves on a ring and looks at the middle of the room. The textures are our own.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+
+import numpy as np
+
+from zoo.data.render.chance import choose, uniform
+from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
+from zoo.data.render.scene import Room, Scene, SceneObject
+from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
+
+ROOM_WIDTH = 7.0
+WALL_HEIGHT = 1.5
+
+RING_RADIUS = 3.1
+RING_HEIGHT = 1.35
+TARGET_HEIGHT = 0.35
+
+MAX_OBJECTS = 3
+# Objects stay this far from the middle, and this far from each other, so that the ring camera never enters one.
+REACH = 1.45
+GAP = 0.08
+SMALLEST, LARGEST = 0.30, 0.46
+
+# What two scenes may differ in and still count as the same for the division into splits.
+KEY_CELL = 0.5
+KEY_HUES = 12
+
+
+def _scale(rng: np.random.Generator, shape: str) -> tuple[float, float, float]:
+    """Draws the size of an object. All shapes of one size are about equally high."""
+    size = uniform(rng, SMALLEST, LARGEST)
+    if shape == "capsule":
+        return (0.58 * size, 0.58 * size, 0.58 * size)
+    if shape == "cylinder":
+        return (0.85 * size, 0.85 * size, size)
+    if shape == "triangle":
+        return (1.1 * size, 0.7 * size, size)
+    if shape == "icosahedron":
+        return (1.15 * size, 1.15 * size, 1.15 * size)
+    return (size, size, size)
+
+
+def _place(
+    rng: np.random.Generator, occupied: list[tuple[float, float, float]], radius: float
+) -> tuple[float, float] | None:
+    """Draws a free place for an object that reaches ``radius`` sideways, or None if it did not find one."""
+    for _ in range(50):
+        x, y = uniform(rng, -REACH, REACH), uniform(rng, -REACH, REACH)
+        inside = math.hypot(x, y) <= REACH
+        if inside and all(math.hypot(x - a, y - b) >= radius + other + GAP for a, b, other in occupied):
+            return x, y
+    return None
+
+
+def draw_room(rng: np.random.Generator) -> Scene:
+    """Draws the room, its light and its objects."""
+    room = Room(ROOM_WIDTH, WALL_HEIGHT, choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES)))
+    light = (uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, 3.0, 4.5))
+    objects: list[SceneObject] = []
+    occupied: list[tuple[float, float, float]] = []
+    wanted = 1 + int(rng.random() * MAX_OBJECTS)
+    while len(objects) < wanted:
+        shape = choose(rng, PRIMITIVE_NAMES)
+        scale = _scale(rng, shape)
+        solid = PRIMITIVES[shape]
+        radius = solid.half_width * max(scale[:2])
+        place = _place(rng, occupied, radius)
+        if place is None:
+            continue
+        colour = colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.70, 0.95), uniform(rng, 0.75, 1.0))
+        centre = (*place, solid.half_height * scale[2])
+        objects.append(SceneObject(shape, centre, scale, uniform(rng, -math.pi, math.pi), colour))
+        occupied.append((*place, radius))
+    return Scene(tuple(objects), light, room)
+
+
+def canonical(scene: Scene) -> str:
+    """Names a room by its textures and by shape, rough hue and rough place of its objects, however it is turned.
+
+    The four walls are alike, so a quarter turn gives the same scene seen from another place on the ring.
+    """
+    assert scene.room is not None
+    items = []
+    for item in scene.objects:
+        hue = int(colorsys.rgb_to_hsv(*item.colour)[0] * KEY_HUES)
+        items.append((item.shape, hue, math.floor(item.centre[0] / KEY_CELL), math.floor(item.centre[1] / KEY_CELL)))
+    turned = []
+    for _ in range(4):
+        turned.append(sorted(items))
+        # A quarter turn takes (x, y) to (-y, x), and the cell [j, j + 1) of y to the cell [-j - 1, -j) of x.
+        items = [(shape, hue, -column - 1, row) for shape, hue, row, column in items]
+    return str((scene.room.wall, scene.room.floor, min(turned)))
+
+
+def draw_ring_cameras(rng: np.random.Generator, *, num_views: int) -> np.ndarray:
+    """Draws cameras [num_views, 5] on the ring, looking at the middle of the room."""
+    pitch = -math.atan2(RING_HEIGHT - TARGET_HEIGHT, RING_RADIUS)
+    cameras = np.zeros((num_views, 5))
+    for camera in cameras:
+        around = uniform(rng, -math.pi, math.pi)
+        camera[:3] = (RING_RADIUS * math.cos(around), RING_RADIUS * math.sin(around), RING_HEIGHT)
+        camera[3:] = (math.remainder(around + math.pi, 2.0 * math.pi), pitch)
+    return cameras

@@ -1,0 +1,143 @@
+"""What is in a scene: solid objects, a light, and the room round them if there is one; and the same as tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
+from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES, texture_index
+from zoo.errors import DataError, did_you_mean
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One solid object.
+
+    Attributes:
+        shape: a name of ``zoo.data.render.primitives.PRIMITIVES``.
+        centre: where the origin of the shape lies, scene units.
+        scale: by how much the canonical shape is stretched along its own axes.
+        turn: radians about the z axis, counter-clockwise seen from above.
+        colour: red, green, blue, 0 to 1.
+    """
+
+    shape: str
+    centre: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    turn: float
+    colour: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Room:
+    """A square room without a ceiling, centred on the z axis, its floor at z = 0.
+
+    Attributes:
+        width: from wall to opposite wall, scene units. Cameras must be inside.
+        wall_height: the sky begins above it.
+        wall: a name of ``zoo.data.render.textures.WALL_TEXTURES``.
+        floor: a name of ``zoo.data.render.textures.FLOOR_TEXTURES``.
+    """
+
+    width: float
+    wall_height: float
+    wall: str
+    floor: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that a picture shows.
+
+    Attributes:
+        objects: one or more.
+        light: position of the point light, scene units.
+        room: what surrounds the objects; without one they float before a plain grey background.
+    """
+
+    objects: tuple[SceneObject, ...]
+    light: tuple[float, float, float]
+    room: Room | None = None
+
+
+class SceneTensors(NamedTuple):
+    """B scenes, padded to K objects. Nothing depends on how scenes are grouped into a batch."""
+
+    present: Tensor  # [B, K] bool: False is padding
+    shape: Tensor  # [B, K] int64: index into PRIMITIVE_NAMES
+    centre: Tensor  # [B, K, 3]
+    inverse: Tensor  # [B, K, 9]: rows of the matrix that takes world offsets into the frame of the shape
+    bound: Tensor  # [B, K]: radius of a sphere round the centre that holds the object, scene units
+    colour: Tensor  # [B, K, 3]
+    light: Tensor  # [B, 3]
+    room_size: Tensor  # [B, 2]: half the width of the room, height of its walls; zeros without a room
+    room_texture: Tensor  # [B, 2] int64: index of wall and floor into ALL_TEXTURES; -1 without a room
+
+
+def _inverse(item: SceneObject) -> list[float]:
+    """Returns diag(1 / scale) times the turn backwards, row-major."""
+    cosine, sine = math.cos(item.turn), math.sin(item.turn)
+    (a, b, c) = item.scale
+    return [cosine / a, sine / a, 0.0, -sine / b, cosine / b, 0.0, 0.0, 0.0, 1.0 / c]
+
+
+def _check(scene: Scene) -> None:
+    if not scene.objects:
+        raise DataError("scene.objects: is empty, expected one object or more")
+    for item in scene.objects:
+        if item.shape not in PRIMITIVES:
+            raise DataError(f"scene.objects: unknown shape {item.shape!r}{did_you_mean(item.shape, PRIMITIVES)}")
+    if scene.room is not None:
+        for field, name, known in (
+            ("wall", scene.room.wall, WALL_TEXTURES),
+            ("floor", scene.room.floor, FLOOR_TEXTURES),
+        ):
+            if name not in known:
+                raise DataError(f"scene.room.{field}: unknown texture {name!r}{did_you_mean(name, known)}")
+
+
+def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu") -> SceneTensors:
+    """Packs scenes for the ray-caster.
+
+    The numbers are prepared in double precision on the host, scene by scene, so that a scene has the same bytes
+    whichever batch or device it goes to.
+
+    Raises:
+        DataError: if a scene has no object, a shape or texture is unknown, or only some of the scenes have a room.
+    """
+    for scene in scenes:
+        _check(scene)
+    if len({scene.room is None for scene in scenes}) != 1:
+        raise DataError("scenes: a batch holds one scene or more, and all of them have a room or none has")
+    count = max(len(scene.objects) for scene in scenes)
+    present = np.zeros((len(scenes), count), bool)
+    shape = np.zeros((len(scenes), count), np.int64)
+    centre = np.zeros((len(scenes), count, 3), np.float32)
+    inverse = np.zeros((len(scenes), count, 9), np.float32)
+    bound = np.zeros((len(scenes), count), np.float32)
+    colour = np.zeros((len(scenes), count, 3), np.float32)
+    light = np.array([scene.light for scene in scenes], np.float32)
+    room_size = np.zeros((len(scenes), 2), np.float32)
+    room_texture = np.full((len(scenes), 2), -1, np.int64)
+    for b, scene in enumerate(scenes):
+        for k, item in enumerate(scene.objects):
+            present[b, k] = True
+            shape[b, k] = PRIMITIVE_NAMES.index(item.shape)
+            centre[b, k] = item.centre
+            inverse[b, k] = _inverse(item)
+            # A stretched shape lies within its canonical bounding sphere times the largest stretch; the hair on top
+            # keeps rounding from cutting off a silhouette.
+            bound[b, k] = PRIMITIVES[item.shape].bound * max(item.scale) * 1.0001
+            colour[b, k] = item.colour
+        if scene.room is not None:
+            room_size[b] = (scene.room.width / 2.0, scene.room.wall_height)
+            room_texture[b] = (texture_index(scene.room.wall), texture_index(scene.room.floor))
+    arrays = (present, shape, centre, inverse, bound, colour, light, room_size, room_texture)
+    return SceneTensors(*(torch.from_numpy(array).to(device) for array in arrays))

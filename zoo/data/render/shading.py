@@ -1,0 +1,143 @@
+"""Light: what surrounds the objects, and how bright a point of a surface is.
+
+Colours are display values from 0 to 1 throughout; there is no gamma curve, as in the pictures this resembles.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.data.render.textures import TextureAtlas, look_up
+from zoo.data.render.vectors import Vector, along, difference, dot, unit
+
+AMBIENT = 0.54  # light from everywhere
+SKYLIGHT = 0.09  # more of it for surfaces that face up, less for those that face down
+FILL = 0.22  # light without shadows from the side opposite to the lamp, so that sides in the dark differ
+LAMP = 0.60  # light of the lamp at a surface that faces it from nearby
+LAMP_REACH = 9.0  # scene units at which the lamp has lost half of its light
+
+SKY_HORIZON = (0.74, 0.86, 0.96)
+SKY_ZENITH = (0.36, 0.60, 0.92)
+BACKDROP_LOW = (0.47, 0.47, 0.48)
+BACKDROP_HIGH = (0.63, 0.63, 0.64)
+
+
+class Surface(NamedTuple):
+    """Points where rays ended; P of them."""
+
+    point: Vector  # each [P], scene units
+    normal: Vector  # each [P], length 1
+    colour: Tensor  # [3, P]: of the material
+    scene: Tensor  # [P] int64: which scene of the chunk
+    item: Tensor  # [P] int64: which object of the scene; -1 is the room
+    ray: Tensor  # [P] int64: which ray of the chunk
+
+
+def sky(upwards: Tensor) -> Tensor:
+    """Returns the colour [3, R] of the sky in directions whose z component is ``upwards`` [R]."""
+    return _between(SKY_HORIZON, SKY_ZENITH, (upwards * 1.6).clamp(0.0, 1.0))
+
+
+def backdrop(upwards: Tensor) -> Tensor:
+    """Returns the grey [3, R] behind floating objects in directions whose z component is ``upwards`` [R]."""
+    return _between(BACKDROP_LOW, BACKDROP_HIGH, 0.5 + 0.5 * upwards)
+
+
+def _between(first: tuple[float, ...], second: tuple[float, ...], amount: Tensor) -> Tensor:
+    return torch.stack([a + amount * (b - a) for a, b in zip(first, second, strict=True)])
+
+
+class RoomHit(NamedTuple):
+    """Where rays from inside a room end; each [R]."""
+
+    distance: Tensor  # infinite where the ray leaves over the walls
+    axis: Tensor  # int64: 0 a wall across x, 1 a wall across y, 2 the floor
+
+
+def room_distance(origin: Vector, direction: Vector, *, half_width: Tensor, wall_height: Tensor) -> RoomHit:
+    """Intersects rays that start inside a room with its walls and its floor, as seen from inside."""
+    zero = torch.zeros_like(direction.x)
+    wall_x = torch.where(
+        direction.x != zero, (half_width - origin.x * direction.x.sign()) / direction.x.abs(), torch.inf
+    )
+    wall_y = torch.where(
+        direction.y != zero, (half_width - origin.y * direction.y.sign()) / direction.y.abs(), torch.inf
+    )
+    floor = torch.where(direction.z < zero, origin.z / -direction.z, torch.inf)
+    walls = torch.minimum(wall_x, wall_y)
+    over = origin.z + walls * direction.z > wall_height
+    walls = torch.where(over, torch.inf, walls)
+    axis = torch.where(floor < walls, 2, (wall_y < wall_x).long())
+    return RoomHit(torch.minimum(walls, floor), axis)
+
+
+def room_surface(
+    atlas: TextureAtlas,
+    *,
+    origin: Vector,
+    direction: Vector,
+    distance: Tensor,
+    axis: Tensor,
+    texture: Tensor,
+    scene: Tensor,
+    ray: Tensor,
+    sample_angle: float,
+) -> Surface:
+    """Returns the points of walls and floor that rays hit.
+
+    Args:
+        atlas: the textures.
+        origin: of each ray, [P] each.
+        direction: of each ray, [P] each, length 1.
+        distance: [P].
+        axis: [P] int64, see ``RoomHit``.
+        texture: [2, P] int64, wall and floor.
+        scene: [P] int64.
+        ray: [P] int64.
+        sample_angle: radians between neighbouring samples of a picture.
+    """
+    point = along(origin, direction, distance)
+    on_floor = axis == 2
+    on_y = axis == 1
+    on_x = axis == 0
+    normal = Vector(-direction.x.sign() * on_x, -direction.y.sign() * on_y, on_floor.to(distance.dtype))
+    colour = look_up(
+        atlas,
+        texture=torch.where(on_floor, texture[1], texture[0]),
+        u=torch.where(on_x, point.y, point.x),
+        v=torch.where(on_floor, point.y, point.z),
+        # Seen at a slant a sample covers a long strip; 0.2 keeps the far floor from dissolving into one colour.
+        footprint=distance * sample_angle / dot(normal, direction).abs().clamp_min(0.2).sqrt(),
+    )
+    return Surface(point, normal, colour, scene, torch.full_like(axis, -1), ray)
+
+
+class Illumination(NamedTuple):
+    """How the lamp stands to points of surfaces; each [P]."""
+
+    from_lamp: Vector  # from the lamp to the point
+    square: Tensor  # of that distance
+    facing: Tensor  # from_lamp . normal, negated: positive on the side that the lamp can reach
+    fill: Tensor  # cosine between the normal and the direction that the fill light comes from
+
+
+def illumination(surface: Surface, lamp: Vector) -> Illumination:
+    """Relates points to the lamp of their scene, given as [P] each."""
+    from_lamp = difference(surface.point, lamp)
+    return Illumination(
+        from_lamp,
+        square=dot(from_lamp, from_lamp),
+        facing=-dot(from_lamp, surface.normal),
+        fill=-dot(unit(lamp), surface.normal),
+    )
+
+
+def shaded(surface: Surface, light: Illumination, *, in_shadow: Tensor) -> Tensor:
+    """Returns the colour [3, P] of points: soft light, and the lamp's by Lambert's law with a slow falloff."""
+    strength = light.facing.clamp_min(0.0) / light.square.sqrt()
+    strength = LAMP * strength / (1.0 + light.square * (1.0 / LAMP_REACH**2))
+    soft = AMBIENT + SKYLIGHT * surface.normal.z + FILL * light.fill.clamp_min(0.0)
+    return surface.colour * (soft + torch.where(in_shadow, 0.0, strength))

@@ -1,0 +1,100 @@
+"""Shepard-Metzler objects: a few coloured unit blocks in a row that turns at random, as used for mental rotation.
+
+The blocks are a self-avoiding random walk on a three-dimensional grid; each has one of seven colours. The camera moves
+on a sphere round the object and looks at its centre. (Shepard & Metzler, Science 171:701, 1971; the data sets
+``shepard_metzler_5_parts`` and ``shepard_metzler_7_parts`` of Eslami et al., Science 360:1204, 2018.)
+"""
+
+from __future__ import annotations
+
+import colorsys
+import itertools
+import math
+
+import numpy as np
+
+from zoo.data.render.chance import choose, uniform
+from zoo.data.render.scene import Scene, SceneObject
+
+CAMERA_RADIUS = 3.0
+LARGEST_PITCH = math.radians(75.0)  # the yaw loses its meaning at the poles
+LONGEST = 2.4  # scene units; an object whose blocks all lie in one line is this long and just fits into the picture
+LIGHT = (2.2, 1.4, 3.6)
+
+NUM_COLOURS = 7
+COLOURS = tuple(colorsys.hsv_to_rgb(i / NUM_COLOURS, 0.80, 0.97) for i in range(NUM_COLOURS))
+
+Cell = tuple[int, int, int]
+Block = tuple[Cell, int]
+
+STEPS: tuple[Cell, ...] = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+
+
+def _rotations() -> np.ndarray:
+    """Returns the 24 turns that take the grid onto itself, [24, 3, 3]."""
+    turns = []
+    for axes in itertools.permutations(range(3)):
+        for signs in itertools.product((-1, 1), repeat=3):
+            matrix = np.zeros((3, 3), int)
+            matrix[range(3), axes] = signs
+            if round(np.linalg.det(matrix)) == 1:
+                turns.append(matrix)
+    return np.array(turns)
+
+
+_ROTATIONS = _rotations()
+
+
+def random_walk(rng: np.random.Generator, *, length: int) -> list[Cell]:
+    """Returns the cells of a walk that visits no cell twice; a walk that traps itself is begun anew."""
+    while True:
+        walk: list[Cell] = [(0, 0, 0)]
+        while len(walk) < length:
+            x, y, z = walk[-1]
+            free = [cell for a, b, c in STEPS if (cell := (x + a, y + b, z + c)) not in walk]
+            if not free:
+                break
+            walk.append(choose(rng, free))
+        else:
+            return walk
+
+
+def draw_blocks(rng: np.random.Generator, *, num_parts: int) -> tuple[Block, ...]:
+    """Draws an object: the cell and the colour of each block."""
+    return tuple((cell, choose(rng, range(NUM_COLOURS))) for cell in random_walk(rng, length=num_parts))
+
+
+def canonical(blocks: tuple[Block, ...]) -> str:
+    """Names an object regardless of how it is turned or shifted and from which end its walk began."""
+    cells = np.array([cell for cell, _ in blocks]) @ _ROTATIONS.transpose(0, 2, 1)
+    cells -= cells.min(axis=1, keepdims=True)
+    colours = [colour for _, colour in blocks]
+    return str(
+        min(sorted((*cell, colour) for cell, colour in zip(turned, colours, strict=True)) for turned in cells.tolist())
+    )
+
+
+def build(blocks: tuple[Block, ...]) -> Scene:
+    """Returns the scene that shows an object, the middle of its extent at the origin."""
+    cells = np.array([cell for cell, _ in blocks], float)
+    width = LONGEST / len(blocks)
+    cells = (cells - (cells.min(axis=0) + cells.max(axis=0)) / 2.0) * width
+    half = width / 2.0
+    objects = tuple(
+        SceneObject("box", (x, y, z), (half, half, half), 0.0, COLOURS[colour])
+        for (x, y, z), (_, colour) in zip(cells.tolist(), blocks, strict=True)
+    )
+    return Scene(objects, LIGHT)
+
+
+def draw_cameras(rng: np.random.Generator, *, num_views: int) -> np.ndarray:
+    """Draws cameras [num_views, 5] spread evenly over the sphere (less its poles), looking at the origin."""
+    cameras = np.zeros((num_views, 5))
+    for camera in cameras:
+        around = uniform(rng, -math.pi, math.pi)
+        height = uniform(rng, -math.sin(LARGEST_PITCH), math.sin(LARGEST_PITCH))
+        sideways = math.sqrt(1.0 - height * height)
+        camera[:3] = (sideways * math.cos(around), sideways * math.sin(around), height)
+        camera[:3] *= CAMERA_RADIUS
+        camera[3:] = (math.remainder(around + math.pi, 2.0 * math.pi), -math.asin(height))
+    return cameras

@@ -1,0 +1,145 @@
+"""The scene store on disk: names, types and headers of its files, and what ``meta.json`` says of them.
+
+::
+
+    <folder>/meta.json                    what is in the store, and the SHA-256 of every file
+    <folder>/<split>/frames-00000.npy     uint8 [n, V, H, W, 3]; n is scenes_per_shard, the last shard may be shorter
+    <folder>/<split>/cameras.npy          float32 [num_scenes, V, 5]: x, y, z, yaw, pitch (radians)
+
+Memory-mapped NPY shards were the fastest of the formats tried for reading some views of random scenes, and any program
+that has NumPy reads them. A store is written once, under a temporary name, and never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+
+from zoo.data.source import Split
+from zoo.errors import DataError
+
+META_NAME = "meta.json"
+_NAME_PATTERN = r"^[a-z0-9._-]+$"
+
+FRAMES_TYPE = np.dtype("|u1")
+CAMERAS_TYPE = np.dtype("<f4")
+CAMERA_WIDTH = 5
+HEADER_SIZE = 128  # a multiple of 64, so that the mapped data is aligned; room for any shape that meta.json allows
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SplitMeta(_Strict):
+    """What ``meta.json`` says of one split; ``files`` maps names relative to the store to SHA-256 digits."""
+
+    num_scenes: Annotated[int, Field(ge=1, le=2**40)]
+    scenes_per_shard: Annotated[int, Field(ge=1, le=2**40)]
+    files: dict[str, Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]]
+
+
+class StoreMeta(_Strict):
+    """The contents of ``meta.json``."""
+
+    schema_version: Literal[1]
+    name: Annotated[str, StringConstraints(pattern=_NAME_PATTERN)]
+    image_size: Annotated[int, Field(ge=1, le=2**16)]
+    num_views: Annotated[int, Field(ge=1, le=2**20)]
+    provenance: dict[str, JsonValue]
+    splits: dict[Split, SplitMeta]
+    revision: str
+
+
+def revision_of(*, image_size: int, num_views: int, splits: Mapping[Split, SplitMeta]) -> str:
+    """Returns 16 hexadecimal digits that depend on the pictures, the cameras and their shapes, and on nothing else."""
+    facts: list[Any] = [image_size, num_views]
+    for split, meta in sorted(splits.items()):
+        facts.append([split, meta.num_scenes, meta.scenes_per_shard, sorted(meta.files.items())])
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def header_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Returns an NPY 1.0 header of constant size, so that the number of scenes can be filled in after the data."""
+    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape!r}, }}"
+    body = text.encode("ascii").ljust(HEADER_SIZE - 11) + b"\n"
+    assert len(body) == HEADER_SIZE - 10, "the shape does not fit into the header"
+    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
+
+
+def layout_of(meta: StoreMeta, split: Split) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Returns relative file name -> type and shape of every file of a split, the cameras last."""
+    facts = meta.splits[split]
+    layout: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+    for shard, first in enumerate(range(0, facts.num_scenes, facts.scenes_per_shard)):
+        count = min(facts.scenes_per_shard, facts.num_scenes - first)
+        shape = (count, meta.num_views, meta.image_size, meta.image_size, 3)
+        layout[shard_name(split, shard)] = (FRAMES_TYPE, shape)
+    layout[f"{split}/cameras.npy"] = (CAMERAS_TYPE, (facts.num_scenes, meta.num_views, CAMERA_WIDTH))
+    return layout
+
+
+def shard_name(split: str, shard: int) -> str:
+    """Returns the name of a file of pictures, relative to the store."""
+    return f"{split}/frames-{shard:05d}.npy"
+
+
+def first_problem(error: ValidationError) -> str:
+    """Returns the first field that pydantic refused and why, on one line."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def read_meta(folder: str | os.PathLike[str]) -> StoreMeta:
+    """Reads and checks ``meta.json``: its schema, its revision, and that it names the files that its numbers imply.
+
+    Raises:
+        DataError: if it is missing or not valid.
+    """
+    path = Path(folder) / META_NAME
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{folder}: is not a scene store: {META_NAME} cannot be read ({error.strerror})") from error
+    try:
+        meta = StoreMeta.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(f"{path}: {first_problem(error)}") from error
+    if not meta.splits:
+        raise DataError(f"{path}: splits: there is none")
+    for split, facts in meta.splits.items():
+        # Counted before the names are made, so that an absurd number of scenes makes no list of absurd length.
+        expected = -(-facts.num_scenes // facts.scenes_per_shard) + 1
+        if len(facts.files) != expected or set(facts.files) != set(layout_of(meta, split)):
+            raise DataError(
+                f"{path}: splits.{split}.files: are not the {expected} files that {facts.num_scenes} scenes in shards "
+                f"of {facts.scenes_per_shard} need"
+            )
+    revision = revision_of(image_size=meta.image_size, num_views=meta.num_views, splits=meta.splits)
+    if meta.revision != revision:
+        raise DataError(f"{path}: revision: is {meta.revision!r}, but the contents give {revision!r}")
+    return meta
+
+
+def check_file(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Checks presence, size and header of a file without reading its data."""
+    header = header_of(dtype, shape)
+    expected = len(header) + dtype.itemsize * int(np.prod(shape, dtype=object))
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            found = file.read(len(header))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if size != expected:
+        raise DataError(f"{path}: has {size} bytes, expected {expected}; the file is damaged or incomplete")
+    if found != header:
+        raise DataError(f"{path}: its header does not say {dtype.name} {shape}, as {META_NAME} does")

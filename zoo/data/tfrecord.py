@@ -1,0 +1,188 @@
+"""TFRecord files, read and written without TensorFlow.
+
+A file is a sequence of records and nothing else; numbers are little-endian::
+
+    uint64 length | uint32 masked CRC-32C of the length | length bytes of data | uint32 masked CRC-32C of the data
+
+Both checksums are always checked, so that every flipped bit of a record is noticed. Lengths are compared with the size
+of the file before anything is read, so that a damaged length never becomes an allocation.
+Source: ``tensorflow/core/lib/io/record_writer.h``. What is in a record is the concern of :mod:`zoo.data.tf_example`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+import google_crc32c
+import numpy as np
+
+from zoo.errors import DataError
+
+OnBadRecord = Literal["raise", "skip"]
+
+_HEADER = struct.Struct("<QI")
+_FOOTER = struct.Struct("<I")
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class BadRecord(NamedTuple):
+    """A record that was left out: ``reason`` is the whole sentence that would have been raised."""
+
+    file: str
+    record: int
+    reason: str
+
+
+class RecordIndex(NamedTuple):
+    """Where the records of a file are. Every array is [n]."""
+
+    offsets: np.ndarray  # int64: of the first byte of the record, its length
+    lengths: np.ndarray  # int64: bytes of data
+    checksums: np.ndarray  # uint32: the masked CRC-32C of the data as stored, not yet compared with the data
+    bad: BadRecord | None  # where the framing breaks, if it does; nothing after it can be found
+
+
+def masked_crc32c(data: bytes) -> int:
+    """Returns the CRC-32C, rotated and offset as TFRecord stores it (so that a CRC of CRCs stays a good CRC)."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _place(path: str | os.PathLike[str], record: int, offset: int) -> str:
+    return f"{os.fspath(path)}: record {record} at byte {offset}"
+
+
+def _check_header(header: bytes, *, where: str, remaining: int) -> int:
+    """Returns the length of the data that follows a header, given the bytes of the file from the header on."""
+    if len(header) < _HEADER.size:
+        raise DataError(f"{where}: the file ends after {len(header)} of the {_HEADER.size} bytes of its header")
+    length, stored = _HEADER.unpack(header)
+    expected = masked_crc32c(header[:8])
+    if stored != expected:
+        hint = "; the file looks compressed by gzip, decompress it first" if header[:2] == _GZIP_MAGIC else ""
+        raise DataError(f"{where}: length checksum is {stored:#010x}, expected {expected:#010x}{hint}")
+    available = remaining - _HEADER.size - _FOOTER.size
+    if length > available:
+        raise DataError(
+            f"{where}: the file is truncated: {length} bytes of data are announced, {max(available, 0)} follow"
+        )
+    return int(length)
+
+
+def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = "raise") -> RecordIndex:
+    """Finds the records of a file from their headers, without reading the data.
+
+    Args:
+        path: the file.
+        on_bad_record: ``skip`` keeps the records before a broken header and says so in ``bad``. What follows a broken
+            length cannot be found, so the file counts as truncated there.
+
+    Returns:
+        The index; an empty file has no records.
+
+    Raises:
+        DataError: if the file cannot be read or, under ``raise``, if a length is damaged or the file is truncated.
+    """
+    offsets: list[int] = []
+    lengths: list[int] = []
+    checksums: list[int] = []
+    bad: BadRecord | None = None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            size, offset = os.fstat(descriptor).st_size, 0
+            block = os.pread(descriptor, _HEADER.size, 0)
+            while offset < size:
+                where = _place(path, len(offsets), offset)
+                try:
+                    length = _check_header(block, where=where, remaining=size - offset)
+                    # One read gives the checksum of this record's data and the header of the next record.
+                    end = offset + _HEADER.size + length
+                    block = os.pread(descriptor, _FOOTER.size + _HEADER.size, end)
+                    if len(block) < _FOOTER.size:
+                        raise DataError(f"{where}: the file became shorter while it was read")
+                except DataError as error:
+                    if on_bad_record == "raise":
+                        raise
+                    bad = BadRecord(os.fspath(path), len(offsets), f"{error}; the rest of the file is left out")
+                    break
+                offsets.append(offset)
+                lengths.append(length)
+                checksums.append(_FOOTER.unpack_from(block)[0])
+                offset, block = end + _FOOTER.size, block[_FOOTER.size :]
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise DataError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+    return RecordIndex(
+        np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64), np.array(checksums, dtype=np.uint32), bad
+    )
+
+
+def read_record(path: str | os.PathLike[str], *, record: int, offset: int, length: int) -> bytes:
+    """Reads the data of one record, as :func:`index_records` found it.
+
+    Args:
+        path: the file.
+        record: its number in the file, for the message of an error.
+        offset: of the record's first byte.
+        length: bytes of data.
+
+    Raises:
+        DataError: if the file cannot be read, has changed since it was indexed, or a checksum is wrong.
+    """
+    where = _place(path, record, offset)
+    try:
+        # Opened for every record: a set has thousands of files, more than a process may hold open.
+        with Path(path).open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            header = os.pread(file.fileno(), _HEADER.size, offset)
+            found = _check_header(header, where=where, remaining=size - offset)
+            if found != length:
+                raise DataError(f"{where}: has {found} bytes of data, but had {length} when the file was indexed")
+            block = os.pread(file.fileno(), length + _FOOTER.size, offset + _HEADER.size)
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read: {error.strerror}") from error
+    if len(block) < length + _FOOTER.size:
+        raise DataError(
+            f"{where}: the file is truncated: {len(block)} of {length + _FOOTER.size} bytes follow the header"
+        )
+    data, (stored,) = block[:length], _FOOTER.unpack_from(block, length)
+    expected = masked_crc32c(data)
+    if stored != expected:
+        raise DataError(f"{where}: data checksum is {stored:#010x}, expected {expected:#010x}")
+    return data
+
+
+class RecordWriter:
+    """Appends records to a new file; use it as a context manager.
+
+    It writes in place: give it a path inside :func:`zoo.files.writing_file` or :func:`zoo.files.writing_directory`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.num_records = 0
+        self._file = Path(path).open("xb")  # noqa: SIM115
+
+    def write(self, data: bytes) -> None:
+        """Appends one record."""
+        length = len(data).to_bytes(8, "little")
+        for part in (length, _FOOTER.pack(masked_crc32c(length)), data, _FOOTER.pack(masked_crc32c(data))):
+            self._file.write(part)
+        self.num_records += 1
+
+    def close(self) -> None:
+        """Writes what is still in memory; a full disk is an ``OSError`` here, or in :meth:`write`."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

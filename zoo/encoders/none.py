@@ -1,0 +1,30 @@
+"""No encoder: for cores that know nothing of the scene."""
+
+from __future__ import annotations
+
+from zoo.config import Settings
+from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape
+from zoo.episode import Views
+
+
+class NoEncoder(Encoder):
+    """The empty representation: no channels, no parameters. The baseline that tells whether context is used at all."""
+
+    class Config(Settings):
+        """There is nothing to set."""
+
+    reads = "anything"
+    offers = frozenset()
+
+    def __init__(self, config: Config, *, view: ViewShape) -> None:
+        super().__init__(config, view=view)
+
+    @property
+    def shape(self) -> RepresentationShape:
+        return RepresentationShape(channels=0, height=1, width=1)
+
+    def forward(self, views: Views) -> Representation:
+        batch, number = views.where.shape[:2]
+        return Representation(
+            pooled=views.where.new_zeros(batch, 0, 1, 1), per_view=views.where.new_zeros(batch, number, 0, 1, 1), mask=views.mask
+        )

@@ -1,0 +1,51 @@
+"""The pyramid encoder of GQN."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.episode import Views
+from zoo.nn.blocks import spread
+
+
+class Pyramid(Encoder):
+    """r = sum_i psi(x^i, v^i), a vector (Eslami et al. 2018, figure S1, "pyramid").
+
+    The pose is spread over the picture; three 2x2 convolutions of stride 2 and one convolution over all that is left
+    (8x8 for pictures of 64x64).
+    """
+
+    class Config(Settings):
+        """Sizes of the network."""
+
+        channels: int = Field(default=256, ge=8, multiple_of=8, description="width of the representation; earlier layers have 1/8, 1/4, 1/2")
+
+    reads = "images"
+    offers = frozenset({"pooled", "per_view"})
+
+    def __init__(self, config: Config, *, view: ViewShape) -> None:
+        super().__init__(config, view=view)
+        if view.height % 8 or view.width % 8:
+            raise ValueError(f"pictures of {view.height}x{view.width} pixels: the pyramid needs sizes divisible by 8")
+        self._shape = RepresentationShape(channels=config.channels, height=1, width=1)
+        widths = [view.channels + view.pose_width, config.channels // 8, config.channels // 4, config.channels // 2]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Conv2d(before, after, 2, stride=2), nn.ReLU()]
+        layers += [nn.Conv2d(widths[-1], config.channels, (view.height // 8, view.width // 8)), nn.ReLU()]
+        self.network = nn.Sequential(*layers)
+
+    @property
+    def shape(self) -> RepresentationShape:
+        return self._shape
+
+    def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        return self.network(torch.cat([images, spread(poses, height=height, width=width)], dim=1))
+
+    def forward(self, views: Views) -> Representation:
+        return represent(views, self._psi)

@@ -1,0 +1,128 @@
+"""Any timm feature backbone as an encoder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.config import Settings
+from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.episode import Views
+from zoo.errors import ConfigError, did_you_mean
+from zoo.nn.blocks import ResidualBlock, spread
+
+
+class TimmBackbone(Encoder):
+    """r = sum_i psi(x^i, v^i), psi = fuse(backbone(x^i), v^i), with a backbone of the library timm by name.
+
+    Backbones are made for pictures of 224x224; the small pictures of GQN are enlarged to ``input_size`` first, so that
+    a stage keeps enough pixels. The pose joins either the pixels or the features of the chosen stage, where residual
+    blocks fuse the two. Batch normalisation mixes the scenes of a batch and is therefore replaced by group normalisation
+    when the backbone starts from random weights, and frozen when it starts from a weight file.
+    """
+
+    class Config(Settings):
+        """Which backbone, where it is tapped, and how the pose enters."""
+
+        model: str = Field(default="resnet18", description="a name that timm.list_models() knows")
+        stage: int = Field(default=1, ge=0, description="which feature map is taken, 0 is the finest")
+        pose: Literal["features", "pixels"] = Field(default="features", description="where the pose joins")
+        input_size: int | None = Field(default=None, ge=8, description="pictures are resized to this many pixels first; null keeps them")
+        channels: int = Field(default=256, ge=8, description="channels of the representation")
+        weights: str | None = Field(default=None, description="path of a safetensors file with the backbone's weights")
+
+    reads = "images"
+    offers = frozenset({"pooled", "per_view"})
+
+    def __init__(self, config: Config, *, view: ViewShape) -> None:
+        super().__init__(config, view=view)
+        self.config = config
+        size = config.input_size or view.height
+        pose_in_pixels = config.pose == "pixels"
+        self.backbone = make_backbone(config, channels_in=view.channels + (view.pose_width if pose_in_pixels else 0), size=size)
+        with torch.no_grad():
+            self.backbone.eval()
+            example = self.backbone(torch.zeros(1, view.channels + (view.pose_width if pose_in_pixels else 0), size, size))[0]
+            self.backbone.train()
+        self._shape = RepresentationShape(channels=config.channels, height=example.shape[-2], width=example.shape[-1])
+        joined = example.shape[1] + (0 if pose_in_pixels else view.pose_width)
+        self.fuse = nn.Sequential(
+            nn.Conv2d(joined, config.channels, 1), ResidualBlock(channels_in=config.channels, channels_out=config.channels)
+        )
+
+    @property
+    def shape(self) -> RepresentationShape:
+        return self._shape
+
+    def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
+        if self.config.input_size is not None and len(images):
+            images = F.interpolate(images, size=(self.config.input_size,) * 2, mode="bilinear", align_corners=False)
+        if self.config.pose == "pixels":
+            images = torch.cat([images, spread(poses, height=images.shape[-2], width=images.shape[-1])], dim=1)
+        if not len(images):
+            return images.new_zeros(0, *self._shape)
+        features = self.backbone(images)[0]
+        if self.config.pose == "features":
+            poses = spread(poses, height=features.shape[-2], width=features.shape[-1])
+            features = torch.cat([features, poses.to(features.dtype)], dim=1)
+        return self.fuse(features)
+
+    def forward(self, views: Views) -> Representation:
+        return represent(views, self._psi)
+
+
+def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -> nn.Module:
+    """Makes the feature extractor of one stage.
+
+    Raises:
+        ConfigError: if timm does not know the model, it has no such stage, or the weights do not fit.
+    """
+    import timm
+    from safetensors.torch import load_file
+
+    if not timm.is_model(config.model):
+        raise ConfigError(f"encoder.model: timm does not know {config.model!r}{did_you_mean(config.model, timm.list_models())[:200]}")
+    try:
+        backbone = timm.create_model(
+            config.model, features_only=True, out_indices=(config.stage,), in_chans=channels_in, pretrained=False, **_size_argument(config.model, size)
+        )
+    except (IndexError, AssertionError, RuntimeError) as error:
+        raise ConfigError(f"encoder: {config.model} offers no feature map {config.stage} for pictures of {size} pixels: {error}") from None
+    if config.weights is None:
+        _normalise_by_groups(backbone)
+        return backbone
+    try:
+        missing, _ = backbone.load_state_dict(load_file(config.weights), strict=False)
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"encoder.weights: {config.weights} does not fit {config.model}: {str(error).splitlines()[0]}") from None
+    if missing:
+        raise ConfigError(f"encoder.weights: {config.weights} lacks {missing[0]!r} and {len(missing) - 1} more of {config.model}")
+    from timm.layers import freeze_batch_norm_2d
+
+    return freeze_batch_norm_2d(backbone)
+
+
+def _size_argument(model: str, size: int) -> dict[str, int]:
+    """Vision transformers build their position embedding for one size of picture; convolutional networks take any."""
+    import timm
+
+    config = timm.get_pretrained_cfg(model)
+    return {"img_size": size} if config is not None and config.fixed_input_size else {}
+
+
+def _normalise_by_groups(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            groups = next(count for count in (32, 16, 8, 4, 2, 1) if child.num_features % count == 0)
+            norm = nn.GroupNorm(groups, child.num_features)
+            # timm fuses the activation into some of its normalisation layers.
+            activation = getattr(child, "act", None)
+            drop = getattr(child, "drop", None)
+            extra = [part for part in (drop, activation) if isinstance(part, nn.Module) and not isinstance(part, nn.Identity)]
+            setattr(module, name, nn.Sequential(norm, *extra) if extra else norm)
+        else:
+            _normalise_by_groups(child)

@@ -1,0 +1,150 @@
+"""Test-set bounds: every scene of a split once, at fixed sigma and beta 1, one number a scene."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from zoo.data.loader import assemble, to_device
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource
+from zoo.episode import ElboTerms, Knobs, SceneBatch
+from zoo.errors import ConfigError
+from zoo.model import SceneModel
+from zoo.nn.noise import fold
+
+Progress = Callable[[int, int], None]
+NOISE_SEED = 0x5EED  # evaluation draws the same noise for a scene, whatever the batch size and the number of processes
+
+
+class SceneBatches(NamedTuple):
+    """One batch of an evaluation."""
+
+    scenes: np.ndarray  # [B]
+    batch: SceneBatch
+    num_context: int
+
+
+def evaluation_batches(
+    source: SceneSource, plan: EvaluationPlan, *, scenes: np.ndarray, batch_size: int, device: torch.device | str, shift: int = 0
+) -> Iterator[SceneBatches]:
+    """Yields the episodes of ``scenes`` in order.
+
+    Args:
+        source: where the pictures are.
+        plan: which views are context and targets.
+        scenes: [n] int64, which scenes.
+        batch_size: scenes at once; the last batch may be shorter.
+        device: where the batches go.
+        shift: 0 gives every scene its own context; k gives it the context views of the scene k places further on.
+    """
+    for start in range(0, len(scenes), batch_size):
+        chosen = scenes[start : start + batch_size]
+        part = plan(chosen)
+        batch = assemble(source, part, seed=NOISE_SEED, step=0)
+        if shift:
+            other = assemble(source, plan((chosen + shift) % plan.num_scenes), seed=NOISE_SEED, step=0)
+            context = slice(None, plan.num_context)
+            frames, cameras = batch.frames.clone(), batch.cameras.clone()
+            frames[:, context] = other.frames[:, context]
+            cameras[:, context] = other.cameras[:, context]
+            batch = batch._replace(frames=frames, cameras=cameras)
+        yield SceneBatches(scenes=chosen, batch=to_device(batch, device), num_context=part.num_context)
+
+
+@torch.no_grad()
+def score_scenes(
+    model: SceneModel,
+    source: SceneSource,
+    plan: EvaluationPlan,
+    *,
+    knobs: Knobs,
+    batch_size: int,
+    device: torch.device | str,
+    importance_samples: int = 0,
+    shift: int = 0,
+    accelerator: Accelerator | None = None,
+    progress: Progress | None = None,
+) -> dict[str, np.ndarray]:
+    """Scores every scene of the plan once.
+
+    Args:
+        model: the model, not wrapped; it is put into evaluation mode and back.
+        source: the scenes.
+        plan: their views.
+        knobs: those of evaluation (``zoo.schedules.evaluation_knobs``).
+        batch_size: scenes at once; changes the memory needed, not the numbers.
+        device: where the model is.
+        importance_samples: K of the importance-weighted bound (Burda et al. 2016); 0 leaves it out.
+        shift: gives every scene the context of another one, see ``evaluation_batches``.
+        accelerator: shares the scenes out among its processes and gathers the numbers.
+        progress: is told how many scenes of how many are done.
+
+    Returns:
+        Arrays [num_scenes] float64 in the order of the scenes: ``scene``, and in nats per target ``nelbo``,
+        ``nelbo_excess``, ``log_likelihood``, ``kl``, ``floor``, and ``iwae_<K>`` with ``iwae_<K>_excess``.
+    """
+    if importance_samples < 0:
+        raise ConfigError(f"importance samples: found {importance_samples}, expected 0 or more")
+    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    mine = np.arange(plan.num_scenes)[rank::world]
+    was_training = model.training
+    model.eval()
+    rows: list[Tensor] = []
+    try:
+        for scenes, batch, num_context in evaluation_batches(source, plan, scenes=mine, batch_size=batch_size, device=device, shift=shift):
+            terms = model(batch, knobs, num_context)
+            columns = [torch.from_numpy(scenes).to(device, torch.float64), *_per_target(terms)]
+            if importance_samples:
+                bound = importance_weighted_nelbo(model, batch, knobs, num_context, samples=importance_samples)
+                columns += [bound / terms.num_targets, (bound - terms.floor) / terms.num_targets]
+            rows.append(torch.stack([column.double() for column in columns], dim=1))
+            if progress:
+                progress(min(len(rows) * batch_size * world, plan.num_scenes), plan.num_scenes)
+    finally:
+        model.train(was_training)
+    names = ["scene", "nelbo", "nelbo_excess", "log_likelihood", "kl", "floor"]
+    if importance_samples:
+        names += [f"iwae_{importance_samples}", f"iwae_{importance_samples}_excess"]
+    local = torch.cat(rows) if rows else torch.zeros(0, len(names), dtype=torch.float64, device=device)
+    table = _gathered(local, accelerator).cpu().numpy()
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    # A scene counted twice or not at all would bias every mean without a trace.
+    assert np.array_equal(table[:, 0], np.arange(plan.num_scenes)), "every scene must be scored exactly once"
+    return {name: table[:, index] for index, name in enumerate(names)}
+
+
+def _per_target(terms: ElboTerms) -> list[Tensor]:
+    values = [terms.nelbo(), terms.excess(), terms.log_likelihood, terms.kl, terms.floor]
+    return [value.double() / terms.num_targets for value in values]
+
+
+def importance_weighted_nelbo(model: SceneModel, batch: SceneBatch, knobs: Knobs, num_context: int, *, samples: int) -> Tensor:
+    """Returns -log (1/K sum_k p(x, z_k) / q(z_k)) with z_k from the posterior, [B], nats for all targets of a scene.
+
+    The bound of Burda et al. 2016 (equation 8) on the joint log-likelihood of a scene's targets. K = 1 is one sample of
+    the ELBO; the weights use the sampled log-ratio, not the analytic KL.
+    """
+    weights = []
+    for sample in range(samples):
+        terms = model(batch._replace(key=fold(batch.key, sample)), knobs, num_context)
+        weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
+    return math.log(samples) - torch.logsumexp(torch.stack(weights), dim=0)
+
+
+def _gathered(local: Tensor, accelerator: Accelerator | None) -> Tensor:
+    """Gathers rows of unequal number from all processes: padded, then the padding is dropped by its mark."""
+    if accelerator is None or accelerator.num_processes == 1:
+        return local
+    count = torch.tensor([len(local)], device=local.device)
+    longest = int(accelerator.gather(count).max())
+    padded = local.new_full((longest, local.shape[1]), -1.0)
+    padded[: len(local)] = local
+    everything = accelerator.gather(padded)
+    return everything[everything[:, 0] >= 0]

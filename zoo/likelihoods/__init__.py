@@ -1,0 +1,1 @@
+"""p(target | prediction): one file a likelihood."""

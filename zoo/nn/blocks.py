@@ -1,0 +1,98 @@
+"""Blocks that know nothing of scenes: maps brought to a size, poses spread over space, residual blocks."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def match_size(features: Tensor, *, height: int, width: int) -> Tensor:
+    """Brings [B, C, h, w] to [B, C, height, width]: 1x1 is spread, larger is averaged, smaller is repeated."""
+    if features.shape[-2:] == (height, width):
+        return features
+    if features.shape[-2:] == (1, 1):
+        return features.expand(-1, -1, height, width)
+    if features.shape[-2] >= height and features.shape[-1] >= width:
+        return F.adaptive_avg_pool2d(features, (height, width))
+    return F.interpolate(features, size=(height, width), mode="nearest")
+
+
+def spread(vectors: Tensor, *, height: int, width: int) -> Tensor:
+    """Turns vectors [B, P] into maps [B, P, height, width] of equal pixels."""
+    return vectors[:, :, None, None].expand(-1, -1, height, width)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a skip connection, with group normalisation (so that scenes stay independent)."""
+
+    def __init__(self, *, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.second = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.first_norm = nn.GroupNorm(math.gcd(8, channels_in), channels_in)
+        self.second_norm = nn.GroupNorm(math.gcd(8, channels_out), channels_out)
+        self.skip = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps [B, channels_in, h, w] to [B, channels_out, h, w]."""
+        hidden = self.first(F.silu(self.first_norm(features)))
+        return self.skip(features) + self.second(F.silu(self.second_norm(hidden)))
+
+
+class ImageReader(nn.Module):
+    """A picture -> a vector: halvings with residual blocks down to 4x4, then one linear map.
+
+    Further maps (a representation, a pose spread over space) may be given as extra channels of the picture's size.
+    """
+
+    def __init__(self, *, channels_in: int, image_size: int, channels: int, width_out: int) -> None:
+        super().__init__()
+        halvings = halvings_to(image_size, smallest=4)
+        widths = [min(channels * 2**level, 4 * channels) for level in range(halvings + 1)]
+        layers: list[nn.Module] = [nn.Conv2d(channels_in, widths[0], 3, padding=1)]
+        for before, after in zip(widths[:-1], widths[1:], strict=True):
+            layers += [ResidualBlock(channels_in=before, channels_out=after), nn.Conv2d(after, after, 2, stride=2)]
+        self.body = nn.Sequential(*layers, nn.SiLU(), nn.Flatten())
+        side = image_size // 2**halvings
+        self.head = nn.Linear(widths[-1] * side * side, width_out)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps [B, channels_in, H, W] to [B, width_out]."""
+        return self.head(self.body(images))
+
+
+class ImageWriter(nn.Module):
+    """A vector -> a picture: one linear map to 4x4, then doublings with residual blocks."""
+
+    def __init__(self, *, width_in: int, image_size: int, channels: int, channels_out: int) -> None:
+        super().__init__()
+        doublings = halvings_to(image_size, smallest=4)
+        widths = [min(channels * 2**level, 4 * channels) for level in range(doublings, -1, -1)]
+        side = image_size // 2**doublings
+        self.start_shape = (widths[0], side, side)
+        self.start = nn.Linear(width_in, math.prod(self.start_shape))
+        layers: list[nn.Module] = []
+        for before, after in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.ConvTranspose2d(before, before, 2, stride=2), ResidualBlock(channels_in=before, channels_out=after)]
+        self.body = nn.Sequential(*layers, nn.SiLU(), nn.Conv2d(widths[-1], channels_out, 3, padding=1))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Maps [B, width_in] to [B, channels_out, H, W]."""
+        return self.body(self.start(vectors).unflatten(1, self.start_shape))
+
+
+def halvings_to(size: int, *, smallest: int) -> int:
+    """Returns how often a size can be halved without a rest before it falls below ``smallest``."""
+    count = 0
+    while size % 2 == 0 and size // 2 >= smallest:
+        size //= 2
+        count += 1
+    return count
+
+
+def masked_sum(per_view: Tensor, mask: Tensor) -> Tensor:
+    """Sums [B, N, C, h, w] over the views that ``mask`` [B, N] keeps; no views give zeros."""
+    return torch.einsum("bnchw,bn->bchw", per_view, mask.to(per_view.dtype))

@@ -1,0 +1,73 @@
+"""Counter-based random numbers: every normal number is a pure function of a scene's key and of its place.
+
+A generator's hidden state makes results depend on the batch size, on the number of processes and on where a run was
+interrupted. Here noise is keyed by (seed, step, place of the scene in the global batch), so that one process equals
+two, a resumed run equals an uninterrupted one, and evaluation is the same for any batch size, with nothing to save.
+
+The bits come from the SplitMix64 finaliser (Steele et al., "Fast splittable pseudorandom number generators", 2014)
+applied to a keyed counter; normal numbers from the Box-Muller transform in float32.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def _signed(value: int) -> int:
+    """Returns the two's-complement int64 with the same bits as an unsigned 64-bit number."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+GOLDEN = _signed(0x9E3779B97F4A7C15)
+FIRST = _signed(0xBF58476D1CE4E5B9)
+SECOND = _signed(0x94D049BB133111EB)
+
+
+def _shifted(bits: Tensor, places: int) -> Tensor:
+    """Shifts right without copies of the sign bit."""
+    return (bits >> places) & ((1 << (64 - places)) - 1)
+
+
+def _mixed(bits: Tensor) -> Tensor:
+    bits = (bits ^ _shifted(bits, 30)) * FIRST
+    bits = (bits ^ _shifted(bits, 27)) * SECOND
+    return bits ^ _shifted(bits, 31)
+
+
+def fold(key: Tensor, number: int | Tensor) -> Tensor:
+    """Derives a new key from ``key`` (int64, any shape) and a number: a sample's index, a step, a stream.
+
+    ``number`` may be a tensor that broadcasts against ``key``.
+    """
+    return _mixed(_mixed(key + GOLDEN) ^ _mixed(torch.as_tensor(number, dtype=torch.int64, device=key.device) * FIRST + SECOND))
+
+
+def scene_keys(*, seed: int, step: int, places: Tensor) -> Tensor:
+    """Returns the keys [B] of the scenes at ``places`` (int64 [B], in the global batch) of a step."""
+    return fold(fold(fold(torch.zeros_like(places), seed), step), places)
+
+
+def standard_normal(key: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Draws independent standard normal numbers.
+
+    Args:
+        key: [...] int64; equal keys give equal numbers.
+        shape: the shape drawn for each key.
+
+    Returns:
+        [..., *shape] float32.
+    """
+    count = math.prod(shape)
+    pairs = (count + 1) // 2
+    counter = torch.arange(1, pairs + 1, dtype=torch.int64, device=key.device) * GOLDEN
+    bits = _mixed(fold(key, 0).unsqueeze(-1) + counter)
+    upper = _shifted(bits, 32).to(torch.float32)
+    lower = (bits & 0xFFFFFFFF).to(torch.float32)
+    # The half keeps the logarithm finite: the smallest argument is 2 ** -33, the largest normal number 6.8.
+    radius = torch.sqrt(-2.0 * torch.log((upper + 0.5) * 2.0**-32))
+    angle = lower * (2.0 * math.pi * 2.0**-32)
+    normal = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1)[..., :count]
+    return normal.reshape(*key.shape, *shape)

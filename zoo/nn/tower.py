@@ -1,0 +1,40 @@
+"""The tower network of GQN, which the encoders ``tower`` and ``pool`` share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.nn.blocks import spread
+
+
+class TowerNetwork(nn.Module):
+    """psi(x, v) of the tower, Eslami et al. 2018, figure S1: [n, 3, H, W] -> [n, channels, H / 4, W / 4].
+
+    The pose enters at a quarter of the picture's size. The figure does not label its skip connections; they are learned
+    convolutions with ReLU here. Every convolution is followed by a ReLU.
+    """
+
+    def __init__(self, *, image_channels: int, pose_width: int, channels: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.halve = nn.Conv2d(image_channels, channels, 2, stride=2)
+        self.first_skip = nn.Conv2d(channels, channels, 2, stride=2)
+        self.first_narrow = nn.Conv2d(channels, half, 3, padding=1)
+        self.first_widen = nn.Conv2d(half, channels, 2, stride=2)
+        self.second_skip = nn.Conv2d(channels + pose_width, channels, 3, padding=1)
+        self.second_narrow = nn.Conv2d(channels + pose_width, half, 3, padding=1)
+        self.second_widen = nn.Conv2d(half, channels, 3, padding=1)
+        self.last = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, images: Tensor, poses: Tensor) -> Tensor:
+        """Maps pictures [n, 3, H, W] and poses [n, P] to [n, channels, H / 4, W / 4]."""
+        features = F.relu(self.halve(images))
+        skip = F.relu(self.first_skip(features))
+        features = F.relu(self.first_widen(F.relu(self.first_narrow(features)))) + skip
+        height, width = features.shape[-2:]
+        features = torch.cat([features, spread(poses, height=height, width=width).to(features.dtype)], dim=1)
+        skip = F.relu(self.second_skip(features))
+        features = F.relu(self.second_widen(F.relu(self.second_narrow(features)))) + skip
+        return F.relu(self.last(features))

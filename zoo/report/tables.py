@@ -1,0 +1,106 @@
+"""Comparison tables as files: CSV with every figure, Markdown and LaTeX with what people read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from zoo.files import write_text
+from zoo.report.columns import Table, clean, commit_of, hardware_of, table_of
+from zoo.report.compare import Group, Line, group_rows
+from zoo.report.markup import to_latex, to_markdown, to_terminal, update_markdown_between_markers
+from zoo.results import ComparabilityKey, ResultRow
+
+__all__ = [
+    "Table",
+    "csv_frame",
+    "tables_of",
+    "to_latex",
+    "to_markdown",
+    "to_terminal",
+    "update_markdown_between_markers",
+    "write_tables",
+]
+
+# A spreadsheet takes a cell that begins with one of these for a formula.
+_FORMULA = ("=", "+", "-", "@")
+
+
+def tables_of(rows: Iterable[ResultRow], *, omit: Collection[str] = ()) -> list[Table]:
+    """Returns one table for every set of comparable rows, without the columns named in ``omit``."""
+    return [table_of(group, omit=omit) for group in group_rows(rows)]
+
+
+def write_tables(rows: Iterable[ResultRow], folder: Path) -> list[Path]:
+    """Writes ``comparison.csv``, ``comparison.md`` and ``comparison.tex``; the same rows always give the same bytes."""
+    groups = group_rows(rows)
+    tables = [table_of(group) for group in groups]
+    texts = {
+        "comparison.csv": csv_frame(groups).to_csv(index=False, lineterminator="\n"),
+        "comparison.md": to_markdown(tables),
+        "comparison.tex": to_latex(tables),
+    }
+    for name, text in texts.items():
+        write_text(Path(folder) / name, text)
+    return [Path(folder) / name for name in texts]
+
+
+def csv_frame(groups: Iterable[Group]) -> pd.DataFrame:
+    """Returns one record a line and a failure, with all figures unrounded.
+
+    ``<metric>_spread`` is the standard error over scenes where ``num_seeds`` is 1, else the standard deviation over
+    seeds; ``behind_best`` is the paired difference to the best line with its 95 % interval.
+    """
+    records: list[dict[str, object]] = []
+    for number, group in enumerate(groups, start=1):
+        records += [{"table": number} | _line_record(group, line, place) for place, line in enumerate(group.lines)]
+        records += [{"table": number} | _about(group, Line((row,))) for row in group.failures]
+    # Objects, so that whole numbers stay whole in a column where a failure has none.
+    inert = [{name: _inert(v) if isinstance(v, str) else v for name, v in record.items()} for record in records]
+    return pd.DataFrame(inert, dtype=object)
+
+
+def _inert(text: str) -> str:
+    text = clean(text)
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def _about(group: Group, line: Line) -> dict[str, object]:
+    row = line.first
+    key = {name: getattr(group.key, name, None) for name in ComparabilityKey.model_fields}
+    return key | {
+        "floor": group.floor,
+        "status": row.status,
+        "error": row.error,
+        "variant": row.variant,
+        "encoder": row.encoder,
+        "core": row.core,
+        "seeds": " ".join(str(member.provenance.seed) for member in line.rows),
+        "num_seeds": len(line.rows),
+        "hardware": " / ".join(dict.fromkeys(hardware_of(member) for member in line.rows)),
+        "commit": " ".join(dict.fromkeys(commit_of(member) for member in line.rows)),
+        "config_hash": row.provenance.config_hash,
+        "rows": " ".join(member.id for member in line.rows),
+    }
+
+
+def _line_record(group: Group, line: Line, position: int) -> dict[str, object]:
+    record = _about(group, line)
+    ranked = group.metric is not None and line.estimate(group.metric) is not None
+    record |= {"rank": position + 1 if ranked else None, "bold": group.decided and position == 0}
+    if 1 <= position <= len(group.differences) and (difference := group.differences[position - 1]) is not None:
+        record |= {
+            "behind_best": -difference.mean,
+            "behind_best_low": -difference.high,
+            "behind_best_high": -difference.low,
+        }
+    for name in sorted({name for row in line.rows for name in row.metrics} - {"floor"}):
+        if (estimate := line.estimate(name)) is not None:
+            record |= {name: estimate.value, f"{name}_spread": estimate.spread}
+    for name, timing in sorted(line.first.performance.items()):
+        record |= {name: timing.median, f"{name}_p10": timing.p10, f"{name}_p90": timing.p90}
+    for part in (line.first.model, line.first.budget):
+        record |= part.model_dump() if part is not None else {}
+    return record

@@ -1,0 +1,1 @@
+"""The shared ELBO trainer, its checkpoints and its records."""

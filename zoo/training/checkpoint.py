@@ -1,0 +1,213 @@
+"""Checkpoints: whole or not there, checked when read, without pickles.
+
+A checkpoint is a folder ``checkpoints/step-000001000`` with ``model.safetensors``, ``optimizer.safetensors``, perhaps
+``ema.safetensors``, ``state.json`` and ``MANIFEST.json`` with the SHA-256 of each. It is written under a temporary name
+and renamed; older ones are removed only afterwards. Random states need no file: every random number of a run is a
+function of seed and step.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from zoo.errors import CheckpointError
+from zoo.files import TEMPORARY_PREFIX, sha256_of, write_json, writing_directory
+
+FOLDER = "checkpoints"
+STEP_NAME = re.compile(r"step-(\d{9})")
+MANIFEST = "MANIFEST.json"
+BEST = "best.json"
+SCHEMA_VERSION = 1
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint on disk whose files were found to be as they were written."""
+
+    path: Path
+    state: dict[str, Any]
+
+
+def save(
+    run: Path, *, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: nn.Module | None, state: Mapping[str, Any]
+) -> Path:
+    """Writes the checkpoint of a step; an existing one of the same step stays as it is.
+
+    Raises:
+        DiskFullError: if it cannot be written; the older checkpoints are untouched.
+    """
+    target = run / FOLDER / f"step-{step:09d}"
+    if target.exists():
+        return target
+    with writing_directory(target) as folder:
+        save_file(_tensors(model.state_dict()), folder / "model.safetensors")
+        optimizer_tensors, optimizer_numbers = _flatten_optimizer(optimizer)
+        save_file(optimizer_tensors, folder / "optimizer.safetensors")
+        if ema is not None:
+            save_file(_tensors(ema.state_dict()), folder / "ema.safetensors")
+        write_json(folder / "state.json", {"schema_version": SCHEMA_VERSION, "step": step, "optimizer": optimizer_numbers, **state})
+        write_json(folder / MANIFEST, {file.name: sha256_of(file) for file in sorted(folder.iterdir())})
+    return target
+
+
+def _tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+
+
+def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}.{name}": value.detach().cpu().contiguous()
+        for index, values in state["state"].items()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+    numbers = {"groups": len(state["param_groups"]), "parameters": [len(group["params"]) for group in state["param_groups"]]}
+    return tensors, numbers
+
+
+def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> None:
+    """Gives the optimiser its moments back; its settings are those of the configuration.
+
+    Raises:
+        CheckpointError: if the moments belong to other parameters.
+    """
+    current = optimizer.state_dict()
+    expected = [len(group["params"]) for group in current["param_groups"]]
+    if checkpoint.state["optimizer"]["parameters"] != expected:
+        raise CheckpointError(f"{checkpoint.path}: optimizer.safetensors belongs to a model with other parameters")
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in _read(checkpoint.path / "optimizer.safetensors").items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
+
+
+def load_weights(checkpoint: Checkpoint, model: nn.Module, *, file: str = "model.safetensors") -> None:
+    """Fills a model, or its averaged copy, with a checkpoint's weights.
+
+    Raises:
+        CheckpointError: if they are of another variant or size; the first difference is told.
+    """
+    found = _read(checkpoint.path / file)
+    expected = model.state_dict()
+    for name in sorted(set(expected) ^ set(found)):
+        side = "lacks" if name in expected else "has, but the model lacks,"
+        raise CheckpointError(f"{checkpoint.path / file}: {side} {name!r}; it belongs to another variant")
+    for name, tensor in found.items():
+        if tensor.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{checkpoint.path / file}: {name}: found shape {list(tensor.shape)}, expected {list(expected[name].shape)}; "
+                "it belongs to a model of another size"
+            )
+    model.load_state_dict(found)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from None
+
+
+def read(path: Path) -> Checkpoint:
+    """Opens a checkpoint after comparing every file with its manifest.
+
+    Raises:
+        CheckpointError: naming the file that is missing or damaged.
+    """
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: there is no such checkpoint folder")
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        files = dict(manifest.items())
+    except FileNotFoundError:
+        raise CheckpointError(f"{path / MANIFEST}: is missing, so this is not a checkpoint") from None
+    except (OSError, ValueError, AttributeError):
+        raise CheckpointError(f"{path / MANIFEST}: is damaged") from None
+    for required in ("model.safetensors", "optimizer.safetensors", "state.json"):
+        if required not in files:
+            raise CheckpointError(f"{path / MANIFEST}: does not list {required}; the checkpoint is damaged")
+    for name, digest in files.items():
+        file = path / Path(name).name
+        if not file.is_file():
+            raise CheckpointError(f"{file}: is missing")
+        if sha256_of(file) != digest:
+            raise CheckpointError(f"{file}: is damaged: its SHA-256 is not that of {MANIFEST}")
+    state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    if state.get("schema_version") != SCHEMA_VERSION:
+        raise CheckpointError(f"{path / 'state.json'}: schema_version: found {state.get('schema_version')!r}, expected {SCHEMA_VERSION}")
+    return Checkpoint(path=path, state=state)
+
+
+def all_steps(run: Path) -> list[Path]:
+    """Returns the folders of a run's checkpoints, oldest first, unchecked."""
+    folder = run / FOLDER
+    return sorted(path for path in folder.glob("step-*") if STEP_NAME.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Returns a run's newest intact checkpoint, and one sentence for each newer one that is damaged."""
+    problems = []
+    for path in reversed(all_steps(run)):
+        try:
+            return read(path), problems
+        except CheckpointError as error:
+            problems.append(str(error))
+    return None, problems
+
+
+def find(path: Path) -> Checkpoint:
+    """Opens what a user names: a checkpoint's folder, or a run's folder, whose best checkpoint is taken, else the newest.
+
+    Raises:
+        CheckpointError: if there is none, or it is damaged.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: there is no such folder")
+    if STEP_NAME.fullmatch(path.name):
+        return read(path)
+    best = best_step(path)
+    if best is not None:
+        return read(path / FOLDER / f"step-{best:09d}")
+    found, problems = newest(path)
+    if found is None:
+        detail = f"; {problems[0]}" if problems else ""
+        raise CheckpointError(f"{path}: holds no intact checkpoint in {FOLDER}/{detail}")
+    return found
+
+
+def best_step(run: Path) -> int | None:
+    """Returns the step whose validation figure was the lowest so far, if its checkpoint is still there."""
+    try:
+        step = int(json.loads((run / FOLDER / BEST).read_text(encoding="utf-8"))["step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return step if (run / FOLDER / f"step-{step:09d}").is_dir() else None
+
+
+def mark_best(run: Path, *, step: int, metric: str, value: float) -> None:
+    """Records the best step; lower is better."""
+    write_json(run / FOLDER / BEST, {"step": step, "metric": metric, "value": value, "higher_is_better": False})
+
+
+def prune(run: Path, *, keep_last: int, keep_every: int) -> None:
+    """Removes all but the newest ``keep_last``, the best, and those of every ``keep_every``-th step (0: none of those)."""
+    folders = all_steps(run)
+    best = best_step(run)
+    for path in folders[:-keep_last]:
+        step = int(path.name.removeprefix("step-"))
+        if step != best and not (keep_every and step % keep_every == 0):
+            shutil.rmtree(path)
+    for leftover in (run / FOLDER).glob(f"{TEMPORARY_PREFIX}*"):
+        # Only one process writes a run's checkpoints, so that a temporary folder now is one that a crash left behind.
+        shutil.rmtree(leftover, ignore_errors=True)
