@@ -7,8 +7,6 @@ duplicate keys, aliases and oversized or deeply nested files refused.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,7 +32,9 @@ class Settings(pydantic.BaseModel):
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
 
-def parse(settings_class: type[SettingsType], /, values: Mapping[str, Any], *, file: str, path: str = "") -> SettingsType:
+def parse(
+    settings_class: type[SettingsType], /, values: Mapping[str, Any], *, file: str, path: str = ""
+) -> SettingsType:
     """Makes settings from a mapping.
 
     Args:
@@ -127,7 +127,9 @@ def _refuse_bombs(text: str, *, file: str) -> None:
     for event in YAML(typ="safe", pure=True).parse(text):
         if isinstance(event, AliasEvent):
             line = event.start_mark.line + 1
-            raise ConfigError(f"{file}: line {line}: YAML aliases (*name) are not allowed; use 'base:' to derive a variant")
+            raise ConfigError(
+                f"{file}: line {line}: YAML aliases (*name) are not allowed; use 'base:' to derive a variant"
+            )
         if isinstance(event, MappingStartEvent | SequenceStartEvent):
             depth += 1
         elif isinstance(event, MappingEndEvent | SequenceEndEvent):
@@ -174,9 +176,3 @@ def parse_overrides(items: Iterable[str], /) -> dict[str, Any]:
             raise ConfigError(f"--set {item}: {dotted!r} is set twice")
         place[keys[-1]] = parse_yaml(text, file=f"--set {item}")
     return tree
-
-
-def config_hash(values: Mapping[str, Any], /) -> str:
-    """Returns 16 hexadecimal digits that name a configuration, whatever the order of its keys."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -66,7 +66,9 @@ class Part(ABC):
             return
         config = getattr(cls, "Config", None)
         if not (isinstance(config, type) and issubclass(config, Settings)):
-            raise TypeError(f"{cls.__module__}.{cls.__qualname__}: needs a class attribute 'Config' derived from zoo.config.Settings")
+            raise TypeError(
+                f"{cls.__module__}.{cls.__qualname__}: needs a class attribute 'Config' derived from zoo.config.Settings"
+            )
 
 
 class Task(Part):
@@ -193,8 +195,13 @@ def the_part_of(module: Any, kind: type[PartType], /) -> type[PartType]:
     found = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, kind) and value.__module__ == module.__name__ and not inspect.isabstract(value)
+        if isinstance(value, type)
+        and issubclass(value, kind)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
     ]
     if len(found) != 1:
-        raise LookupError(f"{module.__name__} defines {len(found)} classes derived from {kind.__name__}, expected exactly one")
+        raise LookupError(
+            f"{module.__name__} defines {len(found)} classes derived from {kind.__name__}, expected exactly one"
+        )
     return found[0]

@@ -22,6 +22,12 @@ def _as_user_error(target: Path, error: OSError) -> DiskFullError:
     return DiskFullError(f"{target}: cannot be written: {reason}; nothing was changed there")
 
 
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
 def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -48,13 +54,11 @@ def writing_file(target: str | os.PathLike[str]) -> Iterator[Path]:
             os.close(descriptor)
             temporary = Path(name)
             yield temporary
-            with open(temporary, "rb+") as written:
+            with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             # mkstemp makes files that only their owner may read; a result is as readable as any other file.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, target)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(target)
             _sync_directory(target.parent)
         except OSError as error:
             raise _as_user_error(target, error) from error
@@ -78,16 +82,17 @@ def writing_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
             if target.exists():
                 raise DiskFullError(f"{target}: exists already; it is never overwritten")
             temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=TEMPORARY_PREFIX))
-            os.chmod(temporary, 0o755)
+            # mkdtemp makes folders that only their owner may enter; a result is as readable as any other folder.
+            temporary.chmod(0o777 & ~_umask())
             yield temporary
             for file in sorted(temporary.rglob("*")):
                 if file.is_file():
-                    with open(file, "rb+") as written:
+                    with file.open("rb+") as written:
                         os.fsync(written.fileno())
                 else:
                     _sync_directory(file)
             _sync_directory(temporary)
-            os.rename(temporary, target)
+            temporary.rename(target)
             _sync_directory(target.parent)
         except OSError as error:
             raise _as_user_error(target, error) from error
@@ -110,7 +115,7 @@ def write_json(target: str | os.PathLike[str], value: Any) -> None:
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Returns the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

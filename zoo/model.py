@@ -79,5 +79,7 @@ class SceneModel(nn.Module):
         parameters = self.predict(batch, knobs, num_context, num_samples=num_samples).parameters
         shape = (*parameters.shape[1:3], *self.task.target_shape)
         # Latents use the first streams of a key; the pixels' noise takes one that no core reaches.
-        noise = torch.stack([standard_normal(fold(fold(batch.key, -1), index), shape[1:]) for index in range(num_samples)])
+        noise = torch.stack(
+            [standard_normal(fold(fold(batch.key, -1), index), shape[1:]) for index in range(num_samples)]
+        )
         return self.likelihood.sample(parameters, noise, knobs)

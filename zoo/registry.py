@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["task", "encoder", "core", "likelihood"]
 KINDS: tuple[Kind, ...] = ("task", "encoder", "core", "likelihood")
-FOLDERS: Mapping[str, str] = MappingProxyType({"encoder": "zoo.encoders", "core": "zoo.cores", "likelihood": "zoo.likelihoods"})
+FOLDERS: Mapping[str, str] = MappingProxyType(
+    {"encoder": "zoo.encoders", "core": "zoo.cores", "likelihood": "zoo.likelihoods"}
+)
 ENTRY_POINTS = "gqn_zoo.registry"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 CHANGEABLE = (*KINDS, "image_size", "training")
@@ -57,8 +59,8 @@ class Entry(Settings):
     likelihood: dict[str, Any]
     image_size: int = Field(ge=4, description="height and width of the pictures, pixels")
     training: TrainingRecipe
-    reference: list[Reference] = []
-    sizes: dict[str, dict[str, Any]] = {}
+    reference: list[Reference] = Field(default=[])
+    sizes: dict[str, dict[str, Any]] = Field(default={})
 
 
 class Component(Settings):
@@ -135,7 +137,11 @@ def registry_files() -> list[RegistryFile]:
         specification = importlib.util.find_spec(point.value)
         if specification is None or not specification.submodule_search_locations:
             raise RegistryError(f"plug-in {point.name!r}: entry point {point.value!r} is not an installed package")
-        files.append(RegistryFile(path=Path(specification.submodule_search_locations[0]) / "registry.yaml", prefix=f"{point.name}/"))
+        files.append(
+            RegistryFile(
+                path=Path(specification.submodule_search_locations[0]) / "registry.yaml", prefix=f"{point.name}/"
+            )
+        )
     return files
 
 
@@ -154,25 +160,35 @@ class Registry:
             raw = load_yaml(path)
             unknown = sorted(set(raw) - {"version", "variants"})
             if unknown:
-                raise ConfigError(f"{path}: unknown key {unknown[0]!r}{did_you_mean(unknown[0], ['version', 'variants'])}")
+                raise ConfigError(
+                    f"{path}: unknown key {unknown[0]!r}{did_you_mean(unknown[0], ['version', 'variants'])}"
+                )
             if raw.get("version") != 1:
                 raise ConfigError(f"{path}: version: found {raw.get('version')!r}, expected 1")
             variants = raw.get("variants")
             if not isinstance(variants, dict) or not variants:
-                raise ConfigError(f"{path}: variants: found {type(variants).__name__}, expected a mapping of names to variants")
-            for name, value in variants.items():
+                raise ConfigError(
+                    f"{path}: variants: found {type(variants).__name__}, expected a mapping of names to variants"
+                )
+            for name in variants:
                 if not isinstance(name, str) or not NAME.fullmatch(name):
-                    raise RegistryError(f"{path}: variants: {name!r} is not a name (lower-case letters, digits, '.', '_' and '-')")
+                    raise RegistryError(
+                        f"{path}: variants: {name!r} is not a name (lower-case letters, digits, '.', '_' and '-')"
+                    )
                 full_name = prefix + name
                 if full_name in self._entries:
-                    raise RegistryError(f"{path}: variants.{name}: {full_name!r} is registered already, by {self._entries[full_name][1]}")
+                    raise RegistryError(
+                        f"{path}: variants.{name}: {full_name!r} is registered already, by {self._entries[full_name][1]}"
+                    )
                 complete = _with_base(name, variants, file=str(path))
                 self._entries[full_name] = (parse(Entry, complete, file=str(path), path=f"variants.{name}"), str(path))
 
     def names(self, pattern: str = "*", *, exclude: str | None = None) -> list[str]:
         """Returns the sorted names that match a shell pattern (``gqn-*``) and not the other."""
         return sorted(
-            name for name in self._entries if fnmatchcase(name, pattern) and not (exclude and fnmatchcase(name, exclude))
+            name
+            for name in self._entries
+            if fnmatchcase(name, pattern) and not (exclude and fnmatchcase(name, exclude))
         )
 
     def entry(self, name: str) -> tuple[Entry, str]:
@@ -217,7 +233,9 @@ def _with_base(name: str, variants: Mapping[str, Any], *, file: str) -> dict[str
         if not isinstance(value, dict):
             if not chain:
                 raise ConfigError(f"{file}: variants.{name}: found {type(value).__name__}, expected a mapping")
-            raise RegistryError(f"{file}: variants.{chain[-1]}.base: there is no variant {current!r}{did_you_mean(current, variants)}")
+            raise RegistryError(
+                f"{file}: variants.{chain[-1]}.base: there is no variant {current!r}{did_you_mean(current, variants)}"
+            )
         chain.append(current)
         base = value.get("base")
         if base is not None and not isinstance(base, str):
@@ -233,7 +251,9 @@ def _with_base(name: str, variants: Mapping[str, Any], *, file: str) -> dict[str
 def _changes(changes: Mapping[str, Any], *, file: str, path: str) -> Mapping[str, Any]:
     for key in changes:
         if key not in CHANGEABLE:
-            raise ConfigError(f"{file}: {path + '.' if path else ''}{key}: unknown key {key!r}{did_you_mean(str(key), CHANGEABLE)}")
+            raise ConfigError(
+                f"{file}: {path + '.' if path else ''}{key}: unknown key {key!r}{did_you_mean(str(key), CHANGEABLE)}"
+            )
     return changes
 
 
@@ -296,7 +316,13 @@ def find_part(kind: Kind, use: str, *, file: str) -> type[Part]:
     """
     from zoo import contract, tasks
 
-    base: type[Part] = {"task": contract.Task, "encoder": contract.Encoder, "core": contract.LatentCore, "likelihood": contract.Likelihood}[kind]
+    bases: dict[Kind, type[Part]] = {
+        "task": contract.Task,
+        "encoder": contract.Encoder,
+        "core": contract.LatentCore,
+        "likelihood": contract.Likelihood,
+    }
+    base = bases[kind]
     if ":" in use:
         module_name, _, class_name = use.partition(":")
         try:
@@ -307,7 +333,11 @@ def find_part(kind: Kind, use: str, *, file: str) -> type[Part]:
             raise RegistryError(f"{file}: {kind}.use: {use!r} is not a class derived from zoo.contract.{base.__name__}")
         return found
     if kind == "task":
-        known = {cls.__name__.lower(): cls for cls in vars(tasks).values() if isinstance(cls, type) and issubclass(cls, base) and cls is not base}
+        known = {
+            cls.__name__.lower(): cls
+            for cls in vars(tasks).values()
+            if isinstance(cls, type) and issubclass(cls, base) and cls is not base
+        }
         if use not in known:
             raise RegistryError(f"{file}: task.use: there is no task {use!r}{did_you_mean(use, known)}")
         return known[use]
@@ -337,7 +367,9 @@ def resolve(variant: Variant) -> dict[Kind, ResolvedPart]:
         component = variant.component(kind)
         part = find_part(kind, component.use, file=variant.file)
         path = kind if variant.file.startswith("--set") else f"variants.{variant.name}.{kind}"
-        resolved[kind] = ResolvedPart(part=part, config=parse(part.Config, component.settings, file=variant.file, path=path))
+        resolved[kind] = ResolvedPart(
+            part=part, config=parse(part.Config, component.settings, file=variant.file, path=path)
+        )
     problem = _misfit(variant, resolved)
     if problem:
         raise RegistryError(f"{variant.file}: variant {variant.name!r}: {problem}")

@@ -30,6 +30,8 @@ def knobs_at(recipe: TrainingRecipe, step: int, *, device: torch.device | str = 
     return knobs(sigma=value_at(recipe.sigma, step), beta=value_at(recipe.beta, step), device=device)
 
 
-def evaluation_knobs(recipe: TrainingRecipe, *, sigma: float | None = None, device: torch.device | str = "cpu") -> Knobs:
+def evaluation_knobs(
+    recipe: TrainingRecipe, *, sigma: float | None = None, device: torch.device | str = "cpu"
+) -> Knobs:
     """Returns the fixed knobs of evaluation: beta 1 and the sigma at which training ends, unless one is given."""
     return knobs(sigma=recipe.sigma.end if sigma is None else sigma, device=device)

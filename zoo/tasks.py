@@ -48,7 +48,9 @@ class Render(Task):
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
         images = images_from_frames(batch.frames)
         poses = pose_vector(batch.cameras)
-        views = Views(what=images, where=poses, mask=torch.ones(images.shape[:2], dtype=torch.bool, device=images.device))
+        views = Views(
+            what=images, where=poses, mask=torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+        )
         context, evidence = cut(views, at=num_context)
         return Episode(context=context, query=evidence.where, target=evidence.what, evidence=evidence, key=batch.key)
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
+from tensorboard.summary.writer.record_writer import RecordWriter as TensorboardWriter
 
 from zoo.data.tfrecord import RecordWriter, index_records, masked_crc32c, read_record
 from zoo.errors import DataError
@@ -52,6 +54,20 @@ def test_the_checksum_is_the_castagnoli_one_rotated_and_offset():
         assert masked_crc32c(data) == (rotated + 0xA282EAD8) % 2**32
 
 
+def test_tensorboard_reads_what_is_written_and_writes_what_is_read(tmp_path):
+    ours, theirs = write(tmp_path / "ours.tfrecord"), tmp_path / "theirs.tfrecord"
+    reader = PyRecordReader_New(str(ours))
+    for data in RECORDS:
+        reader.GetNext()
+        assert reader.record() == data
+    with theirs.open("wb") as file:
+        writer = TensorboardWriter(file)
+        for data in RECORDS:
+            writer.write(data)
+        writer.flush()
+    assert theirs.read_bytes() == ours.read_bytes()
+
+
 def test_records_come_back_in_order(tmp_path):
     path = write(tmp_path / "a.tfrecord")
     assert path.read_bytes() == b"".join(framed(len(data), data) for data in RECORDS)
@@ -81,7 +97,9 @@ def test_an_absurd_length_with_a_good_checksum_allocates_nothing(tmp_path, lengt
     path.write_bytes(framed(1, b"x") + framed(length, b"hello"))
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match=rf"a\.tfrecord: record 1 at byte 17: .*{length} bytes .*announced, 5 follow"):
+        with pytest.raises(
+            DataError, match=rf"a\.tfrecord: record 1 at byte 17: .*{length} bytes .*announced, 5 follow"
+        ):
             index_records(path)
         with pytest.raises(DataError, match="announced"):
             read_record(path, record=1, offset=17, length=length)
@@ -96,7 +114,9 @@ def test_a_damaged_length_names_both_checksums_and_skip_keeps_what_came_before(t
     second = 16 + len(RECORDS[0]) + 16
     data[second] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"record 2 at byte 37: length checksum is 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}"):
+    with pytest.raises(
+        DataError, match=r"record 2 at byte 37: length checksum is 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}"
+    ):
         index_records(path)
     index = index_records(path, on_bad_record="skip")
     assert len(index.offsets) == 2

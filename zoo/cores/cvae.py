@@ -28,7 +28,9 @@ class Cvae(LatentCore):
 
         prior: Literal["standard", "conditional"] = "conditional"
         z_channels: int = Field(default=128, ge=1, description="width of the latent vector")
-        channels: int = Field(default=64, ge=1, description="channels at full resolution; up to four times as many below")
+        channels: int = Field(
+            default=64, ge=1, description="channels at full resolution; up to four times as many below"
+        )
         condition_channels: int = Field(default=256, ge=1, description="width of y, made of representation and pose")
 
     needs = frozenset({"pooled"})
@@ -40,19 +42,27 @@ class Cvae(LatentCore):
         self.config = config
         width = config.condition_channels
         self.condition = nn.Sequential(
-            nn.Linear(shapes.representation.channels + shapes.query_width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+            nn.Linear(shapes.representation.channels + shapes.query_width, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.SiLU(),
         )
         self.reader = ImageReader(channels_in=channels, image_size=size, channels=config.channels, width_out=width)
         self.posterior = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, 2 * config.z_channels))
         self.prior = nn.Linear(width, 2 * config.z_channels) if config.prior == "conditional" else None
         self.writer = ImageWriter(
-            width_in=config.z_channels + width, image_size=size, channels=config.channels, channels_out=shapes.prediction_channels
+            width_in=config.z_channels + width,
+            image_size=size,
+            channels=config.channels,
+            channels_out=shapes.prediction_channels,
         )
 
     def _condition(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         """Returns y, [B, Q, condition_channels], for queries [B, Q, P]."""
         pooled = match_size(encode(context).pooled, height=1, width=1).flatten(1)
-        return self.condition(torch.cat([pooled[:, None].expand(-1, query.shape[1], -1), query.to(pooled.dtype)], dim=-1))
+        return self.condition(
+            torch.cat([pooled[:, None].expand(-1, query.shape[1], -1), query.to(pooled.dtype)], dim=-1)
+        )
 
     def _prior(self, condition: Tensor) -> DiagonalGaussian:
         """Returns p(z | y), [..., z_channels], for y [..., condition_channels]."""
@@ -85,7 +95,9 @@ class Cvae(LatentCore):
     ) -> Tensor:
         condition = self._condition(context, query, encode)
         sample = torch.arange(num_samples, device=key.device)
-        keys = fold(fold(key[:, None], sample)[:, :, None], torch.arange(query.shape[1], device=key.device)).transpose(0, 1)
+        keys = fold(fold(key[:, None], sample)[:, :, None], torch.arange(query.shape[1], device=key.device)).transpose(
+            0, 1
+        )
         noise = standard_normal(keys, (self.config.z_channels,))
         z = self._prior(condition).sample(noise, temperature=knobs.temperature)
         return self._write(z, condition.expand(num_samples, -1, -1, -1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -42,12 +42,18 @@ class Gqn(LatentCore):
 
         steps: int = Field(default=12, ge=1, description="L, groups of latents")
         shared: bool = Field(default=False, description="one set of weights for all steps; false: one set a step")
-        z_channels: int = Field(default=3, ge=1, description="channels of a group of latents (3 in the paper, 64 in much public code)")
+        z_channels: int = Field(
+            default=3, ge=1, description="channels of a group of latents (3 in the paper, 64 in much public code)"
+        )
         hidden_channels: int = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
         canvas_channels: int = Field(default=128, ge=1, description="channels of the canvas u")
-        read_channels: int = Field(default=128, ge=1, description="channels to which the target and the canvas are each brought for inference")
+        read_channels: int = Field(
+            default=128, ge=1, description="channels to which the target and the canvas are each brought for inference"
+        )
         canvas_scale: int = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
-        kernel_size: int = Field(default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd")
+        kernel_size: int = Field(
+            default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
+        )
 
     needs = frozenset({"pooled"})
     latents = "query"
@@ -56,14 +62,17 @@ class Gqn(LatentCore):
         super().__init__(config, shapes=shapes)
         channels, height, width = shapes.target
         if height % config.canvas_scale or width % config.canvas_scale:
-            raise ValueError(f"pictures of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them")
+            raise ValueError(
+                f"pictures of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"
+            )
         if config.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
         self.config = config
         self.state_size = (height // config.canvas_scale, width // config.canvas_scale)
         self.canvas_size = (height, width)
         self.steps = nn.ModuleList(
-            Step(config, shapes=shapes, first=not config.shared and index == 0) for index in range(1 if config.shared else config.steps)
+            Step(config, shapes=shapes, first=not config.shared and index == 0)
+            for index in range(1 if config.shared else config.steps)
         )
         padding = config.kernel_size // 2
         heads = (config.hidden_channels, 2 * config.z_channels, config.kernel_size)
@@ -75,9 +84,17 @@ class Gqn(LatentCore):
         batch, queries = episode.target.shape[:2]
         pooled = encode(episode.context).pooled
         keys = fold(episode.key[:, None], torch.arange(queries, device=episode.key.device)).flatten()
-        rollout = self.rollout(pooled, episode.query.flatten(0, 1), keys, target=episode.target.flatten(0, 1), source="posterior", knobs=knobs)
+        rollout = self.rollout(
+            pooled,
+            episode.query.flatten(0, 1),
+            keys,
+            target=episode.target.flatten(0, 1),
+            source="posterior",
+            knobs=knobs,
+        )
         kl = torch.stack(
-            [kl_divergence(q, p).flatten(1).sum(1) for q, p in zip(rollout.posteriors, rollout.priors, strict=True)], dim=1
+            [kl_divergence(q, p).flatten(1).sum(1) for q, p in zip(rollout.posteriors, rollout.priors, strict=True)],
+            dim=1,
         )
         log_ratio = sum(
             (q.log_prob(z) - p.log_prob(z)).flatten(1).sum(1)
@@ -119,16 +136,16 @@ class Gqn(LatentCore):
         num_queries = count // len(pooled)
         scene = match_size(pooled, height=height, width=width)
         pose = spread(query, height=height, width=width).to(pooled.dtype)
-        steps = [step for step in self.steps for _ in range(self.config.steps // len(self.steps))]
-        constants = [step.constants(scene, pose, target, num_queries) for step in self.steps]
-        constants = [constant for constant in constants for _ in range(self.config.steps // len(self.steps))]
+        sets = [cast("Step", step) for step in self.steps]  # of weights: one, or one a step
+        sets_with_constants = [(step, step.constants(scene, pose, target, num_queries)) for step in sets]
         zeros = pooled.new_zeros(count, self.config.hidden_channels, height, width)
         generator = inference = LSTMState(hidden=zeros, cell=zeros)
         canvas = pooled.new_zeros(count, self.config.canvas_channels, *self.canvas_size)
         latents: list[Tensor] = []
         priors: list[DiagonalGaussian] = []
         posteriors: list[DiagonalGaussian] = []
-        for index, (step, constant) in enumerate(zip(steps, constants, strict=True)):
+        for index in range(self.config.steps):
+            step, constant = sets_with_constants[min(index, len(sets) - 1)]
             prior = DiagonalGaussian.from_parameters(self.eta_pi(generator.hidden), dim=1)
             priors.append(prior)
             if constant.inference is not None:
@@ -137,7 +154,9 @@ class Gqn(LatentCore):
             if source == "posterior":
                 z = posteriors[-1].sample(standard_normal(fold(keys, index), prior.mean.shape[1:]))
             elif source == "prior":
-                z = prior.sample(standard_normal(fold(keys, index), prior.mean.shape[1:]), temperature=knobs.temperature)
+                z = prior.sample(
+                    standard_normal(fold(keys, index), prior.mean.shape[1:]), temperature=knobs.temperature
+                )
             else:
                 z = source[index]
             latents.append(z)
@@ -178,15 +197,21 @@ class Step(nn.Module):
         )
         self.delta = nn.ConvTranspose2d(config.hidden_channels, config.canvas_channels, scale, stride=scale)
         self.read_target = nn.Conv2d(shapes.target[0], config.read_channels, scale, stride=scale)
-        self.read_canvas = None if first else nn.Conv2d(config.canvas_channels, config.read_channels, scale, stride=scale)
+        self.read_canvas = (
+            None if first else nn.Conv2d(config.canvas_channels, config.read_channels, scale, stride=scale)
+        )
 
     def constants(self, scene: Tensor, pose: Tensor, target: Tensor | None, num_queries: int) -> Constants:
         """Convolves representation [B, C, h, w], pose [n, P, h, w] and, if there is one, target [n, C, H, W]."""
         inference = None
         if target is not None:
             read = self.read_target(target)
-            inference = self.inference.constant(scene=scene, query=torch.cat([pose.to(read.dtype), read], dim=1), num_queries=num_queries)
-        return Constants(generator=self.generator.constant(scene=scene, query=pose, num_queries=num_queries), inference=inference)
+            inference = self.inference.constant(
+                scene=scene, query=torch.cat([pose.to(read.dtype), read], dim=1), num_queries=num_queries
+            )
+        return Constants(
+            generator=self.generator.constant(scene=scene, query=pose, num_queries=num_queries), inference=inference
+        )
 
     def infer(self, hidden: Tensor, canvas: Tensor, state: LSTMState, constant: Tensor) -> LSTMState:
         """Advances the inference cell on the generator's hidden state [n, C, h, w] and the canvas [n, C, H, W]."""

@@ -24,7 +24,9 @@ class Vae(LatentCore):
         """Sizes of encoder and decoder."""
 
         z_channels: int = Field(default=128, ge=1, description="width of the latent vector")
-        channels: int = Field(default=64, ge=1, description="channels at full resolution; up to four times as many below")
+        channels: int = Field(
+            default=64, ge=1, description="channels at full resolution; up to four times as many below"
+        )
 
     needs = frozenset()
     latents = "query"
@@ -33,8 +35,15 @@ class Vae(LatentCore):
         super().__init__(config, shapes=shapes)
         channels, size, _ = shapes.target
         self.config = config
-        self.reader = ImageReader(channels_in=channels, image_size=size, channels=config.channels, width_out=2 * config.z_channels)
-        self.writer = ImageWriter(width_in=config.z_channels, image_size=size, channels=config.channels, channels_out=shapes.prediction_channels)
+        self.reader = ImageReader(
+            channels_in=channels, image_size=size, channels=config.channels, width_out=2 * config.z_channels
+        )
+        self.writer = ImageWriter(
+            width_in=config.z_channels,
+            image_size=size,
+            channels=config.channels,
+            channels_out=shapes.prediction_channels,
+        )
 
     def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
@@ -56,4 +65,4 @@ class Vae(LatentCore):
         sample = torch.arange(num_samples, device=key.device)
         keys = fold(fold(key[:, None], sample)[:, :, None], torch.arange(queries, device=key.device))
         z = knobs.temperature * standard_normal(keys.transpose(0, 1), (self.config.z_channels,))
-        return self.writer(z.flatten(0, 2)).unflatten(0, (num_samples, batch, queries))
+        return self.writer(z.to(query.dtype).flatten(0, 2)).unflatten(0, (num_samples, batch, queries))

@@ -71,7 +71,7 @@ def _draw_camera(axes: Axes3D, camera: Tensor) -> None:
     axes.scatter(*corners[0], color=CAMERA_COLOUR, s=18)
     axes.scatter(*eye, color=CAMERA_COLOUR, s=30)
     axes.plot(*np.stack([eye, eye * [1, 1, 0]]).T, color="#bbbbbb", linewidth=0.9, linestyle=":")
-    axes.text(*(eye + [0.06, 0.0, -0.09]), "(x, y, z)", fontsize=10, color=CAMERA_COLOUR)
+    axes.text(*(eye + np.array([0.06, 0.0, -0.09])), "(x, y, z)", fontsize=10, color=CAMERA_COLOUR)
     _arrow(axes, eye, forward * 1.35, CAMERA_COLOUR)
 
     swing = np.linspace(0.0, 1.0, 60)

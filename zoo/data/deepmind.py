@@ -61,6 +61,7 @@ PUBLISHED = MappingProxyType(
 
 
 class _Scene(NamedTuple):
+    where: str  # the record, for the message of an error
     frames: Sequence[bytes]  # V encoded pictures
     cameras: np.ndarray  # [V, 5] float32
 
@@ -108,20 +109,17 @@ class DeepMindScenes:
         self.num_scenes: int = len(self._records)
         first = self._scene(0)
         self.num_views: int = len(first.frames)
-        self.image_size: int = len(decode_picture(first.frames[0], where=f"{self._where(0)}: frame 0"))
+        self.image_size: int = len(decode_picture(first.frames[0], where=f"{first.where}: frame 0"))
 
     def _path(self, scene: int) -> Path:
         return self._folder / self._files[self._records[scene, 0]]
 
-    def _where(self, scene: int) -> str:
-        _, record, offset, _ = self._records[scene].tolist()
-        return f"{self._path(scene)}: record {record} at byte {offset}"
-
     def _scene(self, scene: int) -> _Scene:
         """Reads and checks one record, all but its pictures."""
         _, record, offset, length = self._records[scene].tolist()
-        where = self._where(scene)
-        example = Example(read_record(self._path(scene), record=record, offset=offset, length=length), where=where)
+        path = self._path(scene)
+        where = f"{path}: record {record} at byte {offset}"
+        example = Example(read_record(path, record=record, offset=offset, length=length), where=where)
         frames, cameras = example.bytes_list("frames"), example.float_list("cameras")
         if not len(frames):
             raise DataError(f"{where}: has no frames")
@@ -131,7 +129,7 @@ class DeepMindScenes:
             )
         if not np.isfinite(cameras).all():
             raise DataError(f"{where}: a camera number is not finite")
-        return _Scene(frames, cameras.reshape(-1, CAMERA_WIDTH))
+        return _Scene(where, frames, cameras.reshape(-1, CAMERA_WIDTH))
 
     def _leave_out_bad_records(self) -> None:
         shapes: dict[int, tuple[int, int]] = {}
@@ -139,7 +137,7 @@ class DeepMindScenes:
         for scene in range(len(self._records)):
             try:
                 found = self._scene(scene)
-                size = len(decode_picture(found.frames[0], where=f"{self._where(scene)}: frame 0"))
+                size = len(decode_picture(found.frames[0], where=f"{found.where}: frame 0"))
                 shapes[scene] = (len(found.frames), size)
             except DataError as error:
                 reasons[scene] = str(error)
@@ -147,8 +145,9 @@ class DeepMindScenes:
         (usual, _), *_ = Counter(shapes.values()).most_common(1) or [((0, 0), 0)]
         for scene, (views, size) in shapes.items():
             if (views, size) != usual:
+                path, record = self.place_of(scene)
                 reasons[scene] = (
-                    f"{self._where(scene)}: {views} views of {size} pixels, most scenes have {usual[0]} of {usual[1]}"
+                    f"{path}: record {record}: {views} views of {size} pixels, most scenes have {usual[0]} of {usual[1]}"
                 )
         bad = [BadRecord(*self.place_of(scene), reasons[scene]) for scene in sorted(reasons)]
         self.skipped = (*self.skipped, *bad)
@@ -166,9 +165,7 @@ class DeepMindScenes:
     def _scene_of_usual_length(self, scene: int) -> _Scene:
         found = self._scene(scene)
         if len(found.frames) != self.num_views:
-            raise DataError(
-                f"{self._where(scene)}: has {len(found.frames)} frames, the other scenes have {self.num_views}"
-            )
+            raise DataError(f"{found.where}: has {len(found.frames)} frames, the other scenes have {self.num_views}")
         return found
 
     def read(self, scenes: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -195,9 +192,7 @@ class DeepMindScenes:
             found = self._scene_of_usual_length(scene)
             cameras[i] = found.cameras[views[i]]
             for j, view in enumerate(views[i].tolist()):
-                frames[i, j] = decode_picture(
-                    found.frames[view], where=f"{self._where(scene)}: frame {view}", image_size=size
-                )
+                frames[i, j] = decode_picture(found.frames[view], where=f"{found.where}: frame {view}", image_size=size)
         return frames, cameras
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:

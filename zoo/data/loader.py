@@ -139,7 +139,9 @@ class TrainingLoader:
                     frames=frames[scenes[:, None], views],
                     cameras=cameras[scenes[:, None], views],
                     scene=scenes,
-                    key=scene_keys(seed=self.plan.seed, step=step, places=torch.from_numpy(part.places).to(self.device)),
+                    key=scene_keys(
+                        seed=self.plan.seed, step=step, places=torch.from_numpy(part.places).to(self.device)
+                    ),
                 )
                 yield LoadedBatch(batch=batch, num_context=part.num_context)
 

@@ -108,7 +108,8 @@ def _in_processes(pieces: list[_Piece], *, workers: int) -> Generator[_Rendered,
             pending.extend(executor.submit(_render, piece) for piece in itertools.islice(waiting, 1))
     except BrokenProcessPool as error:
         raise DataError(
-            "workers: a rendering process ended by itself, killed perhaps for want of memory; use fewer workers"
+            "workers: a rendering process ended by itself: killed for want of memory (use fewer workers), or started by a "
+            "script without an 'if __name__ == \"__main__\":' around this call"
         ) from error
     finally:
         executor.shutdown(wait=True, cancel_futures=True)

@@ -24,9 +24,8 @@ Source = SceneStore | DeepMindScenes
 
 _CAMERA_NAMES = ("x", "y", "z", "yaw", "pitch")
 _FRAMING_BYTES = 16  # of a record beside its data
-# Cameras of a store lie together in one file; those of TFRecords lie among the pictures, so only some are read.
-_SAMPLED_SCENES = 1000
-_BATCH = 4096
+_SAMPLED_SCENES = 1000  # of a split of TFRecords, spread evenly
+_BATCH = 4096  # scenes whose cameras are in memory at a time
 _TOTAL = re.compile(r"-of-(\d+)\.tfrecord$")
 
 
@@ -75,18 +74,28 @@ def open_splits(folder: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
     }
 
 
-def _camera_ranges(source: Source, *, num_scenes: int) -> dict[str, Any]:
-    """Returns the least and the largest value of every coordinate over scenes spread evenly over the split."""
-    chosen = np.unique(np.linspace(0, source.num_scenes - 1, num=num_scenes, dtype=np.int64))
-    least, largest = np.full(5, np.inf), np.full(5, -np.inf)
-    for first in range(0, len(chosen), _BATCH):
-        cameras = source.read_cameras(chosen[first : first + _BATCH])
+def _camera_ranges(source: Source) -> tuple[dict[str, Any], list[BadRecord]]:
+    """Returns the least and the largest value of every coordinate, and the records that could not be read for it."""
+    bad: list[BadRecord] = []
+    # Cameras of a store lie together in one file; those of TFRecords lie among the pictures, so only some are read.
+    sample = _SAMPLED_SCENES if isinstance(source, DeepMindScenes) else source.num_scenes
+    batch = 1 if isinstance(source, DeepMindScenes) else _BATCH
+    chosen = np.unique(np.linspace(0, source.num_scenes - 1, num=min(sample, source.num_scenes), dtype=np.int64))
+    least, largest, count = np.full(5, np.inf), np.full(5, -np.inf), 0
+    for first in range(0, len(chosen), batch):
+        scenes = chosen[first : first + batch]
+        try:
+            cameras = source.read_cameras(scenes)
+        except DataError as error:
+            if not isinstance(source, DeepMindScenes):
+                raise
+            bad.append(BadRecord(*source.place_of(int(scenes[0])), str(error)))
+            continue
         least = np.minimum(least, cameras.min(axis=(0, 1)))
         largest = np.maximum(largest, cameras.max(axis=(0, 1)))
-    ranges = {
-        name: [low, high] for name, low, high in zip(_CAMERA_NAMES, least.tolist(), largest.tolist(), strict=True)
-    }
-    return {"cameras": ranges, "cameras_from_scenes": len(chosen)}
+        count += len(scenes)
+    bounds = zip(_CAMERA_NAMES, least.tolist(), largest.tolist(), strict=True)
+    return {"cameras": {name: [low, high] for name, low, high in bounds}, "cameras_from_scenes": count}, bad
 
 
 def _missing_files(index: FolderIndex) -> list[str]:
@@ -147,9 +156,10 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
 
     Returns:
         ``kind``, ``name``, ``image_size`` (pixels), ``num_views``, ``revision``, ``provenance``, ``bytes``,
-        ``verified``, ``warnings`` (sentences), ``skipped`` (records with file, number and reason), and ``splits``: of
-        each ``num_scenes``, ``num_files``, ``bytes``, ``cameras`` (coordinate -> least and largest value; meters as
-        in the set, and radians) and ``cameras_from_scenes``, the number of scenes those were taken from.
+        ``verified``, ``warnings`` (sentences), ``skipped`` (damaged records with file, number and reason; without
+        ``verify`` only those that were met), and ``splits``: of each ``num_scenes``, ``num_files``, ``bytes``,
+        ``cameras`` (coordinate -> least and largest value; the unit of length of the set, and radians) and
+        ``cameras_from_scenes``, the number of scenes those were taken from.
 
     Raises:
         DataError: if the folder holds no scenes or its first scenes cannot be read; with ``verify``, if a file of a
@@ -173,8 +183,8 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
         facts = _describe_tfrecords(folder, index, next(iter(sources.values())))
         warnings = _missing_files(index) + _unlike_published(sources)
     for split, source in sources.items():
-        limit = source.num_scenes if facts["kind"] == "store" else min(source.num_scenes, _SAMPLED_SCENES)
-        facts["splits"][split]["num_scenes"] = source.num_scenes
-        facts["splits"][split].update(_camera_ranges(source, num_scenes=limit))
+        ranges, bad = _camera_ranges(source)
+        skipped.extend(bad)
+        facts["splits"][split].update(ranges, num_scenes=source.num_scenes)
     facts["splits"] = {split: facts["splits"][split] for split in SPLITS if split in facts["splits"]}
     return {**facts, "verified": verify, "warnings": warnings, "skipped": [bad._asdict() for bad in skipped]}

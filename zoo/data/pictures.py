@@ -34,7 +34,8 @@ def decode_picture(data: bytes, *, where: str, image_size: int | None = None) ->
             if width != height or height > _LARGEST or image_size not in (None, height):
                 expected = f"a square of at most {_LARGEST}" if image_size is None else f"{image_size} x {image_size}"
                 raise DataError(f"{where}: the picture is {width} x {height} pixels, expected {expected}")
-            return np.asarray(picture.convert("RGB"))
+            # Converting copies even where there is nothing to convert.
+            return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
     except DataError:
         raise
     except Exception as error:  # Pillow's parsers raise whatever they stumble over, from KeyError to SyntaxError

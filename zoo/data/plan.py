@@ -98,7 +98,11 @@ class EvaluationPlan:
             raise ConfigError(f"scenes to evaluate: found {max_scenes}, expected at least 1")
         self.num_scenes = min(source.num_scenes, max_scenes or source.num_scenes)
         self.num_context = num_context
-        order = np.random.default_rng([seed, EVALUATION_STREAM]).random((source.num_scenes, source.num_views)).argsort(axis=1)
+        order = (
+            np.random.default_rng([seed, EVALUATION_STREAM])
+            .random((source.num_scenes, source.num_views))
+            .argsort(axis=1)
+        )
         order = order[: self.num_scenes]
         self.views = np.concatenate([order[:, num_targets : num_targets + num_context], order[:, :num_targets]], axis=1)
 

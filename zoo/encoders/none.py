@@ -26,5 +26,7 @@ class NoEncoder(Encoder):
     def forward(self, views: Views) -> Representation:
         batch, number = views.where.shape[:2]
         return Representation(
-            pooled=views.where.new_zeros(batch, 0, 1, 1), per_view=views.where.new_zeros(batch, number, 0, 1, 1), mask=views.mask
+            pooled=views.where.new_zeros(batch, 0, 1, 1),
+            per_view=views.where.new_zeros(batch, number, 0, 1, 1),
+            mask=views.mask,
         )

@@ -25,7 +25,9 @@ class Pool(Encoder):
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
         if view.height % 4 or view.width % 4:
-            raise ValueError(f"pictures of {view.height}x{view.width} pixels: the pool encoder needs sizes divisible by 4")
+            raise ValueError(
+                f"pictures of {view.height}x{view.width} pixels: the pool encoder needs sizes divisible by 4"
+            )
         self._shape = RepresentationShape(channels=config.channels, height=1, width=1)
         self.network = TowerNetwork(image_channels=view.channels, pose_width=view.pose_width, channels=config.channels)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -22,7 +24,12 @@ class Pyramid(Encoder):
     class Config(Settings):
         """Sizes of the network."""
 
-        channels: int = Field(default=256, ge=8, multiple_of=8, description="width of the representation; earlier layers have 1/8, 1/4, 1/2")
+        channels: int = Field(
+            default=256,
+            ge=8,
+            multiple_of=8,
+            description="width of the representation; earlier layers have 1/8, 1/4, 1/2",
+        )
 
     reads = "images"
     offers = frozenset({"pooled", "per_view"})
@@ -34,7 +41,7 @@ class Pyramid(Encoder):
         self._shape = RepresentationShape(channels=config.channels, height=1, width=1)
         widths = [view.channels + view.pose_width, config.channels // 8, config.channels // 4, config.channels // 2]
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 2, stride=2), nn.ReLU()]
         layers += [nn.Conv2d(widths[-1], config.channels, (view.height // 8, view.width // 8)), nn.ReLU()]
         self.network = nn.Sequential(*layers)

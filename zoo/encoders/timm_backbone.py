@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -31,7 +31,9 @@ class TimmBackbone(Encoder):
         model: str = Field(default="resnet18", description="a name that timm.list_models() knows")
         stage: int = Field(default=1, ge=0, description="which feature map is taken, 0 is the finest")
         pose: Literal["features", "pixels"] = Field(default="features", description="where the pose joins")
-        input_size: int | None = Field(default=None, ge=8, description="pictures are resized to this many pixels first; null keeps them")
+        input_size: int | None = Field(
+            default=None, ge=8, description="pictures are resized to this many pixels first; null keeps them"
+        )
         channels: int = Field(default=256, ge=8, description="channels of the representation")
         weights: str | None = Field(default=None, description="path of a safetensors file with the backbone's weights")
 
@@ -43,15 +45,20 @@ class TimmBackbone(Encoder):
         self.config = config
         size = config.input_size or view.height
         pose_in_pixels = config.pose == "pixels"
-        self.backbone = make_backbone(config, channels_in=view.channels + (view.pose_width if pose_in_pixels else 0), size=size)
+        self.backbone = make_backbone(
+            config, channels_in=view.channels + (view.pose_width if pose_in_pixels else 0), size=size
+        )
         with torch.no_grad():
             self.backbone.eval()
-            example = self.backbone(torch.zeros(1, view.channels + (view.pose_width if pose_in_pixels else 0), size, size))[0]
+            example = self.backbone(
+                torch.zeros(1, view.channels + (view.pose_width if pose_in_pixels else 0), size, size)
+            )[0]
             self.backbone.train()
         self._shape = RepresentationShape(channels=config.channels, height=example.shape[-2], width=example.shape[-1])
         joined = example.shape[1] + (0 if pose_in_pixels else view.pose_width)
         self.fuse = nn.Sequential(
-            nn.Conv2d(joined, config.channels, 1), ResidualBlock(channels_in=config.channels, channels_out=config.channels)
+            nn.Conv2d(joined, config.channels, 1),
+            ResidualBlock(channels_in=config.channels, channels_out=config.channels),
         )
 
     @property
@@ -85,28 +92,41 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
     from safetensors.torch import load_file
 
     if not timm.is_model(config.model):
-        raise ConfigError(f"encoder.model: timm does not know {config.model!r}{did_you_mean(config.model, timm.list_models())[:200]}")
+        raise ConfigError(
+            f"encoder.model: timm does not know {config.model!r}{did_you_mean(config.model, timm.list_models())[:200]}"
+        )
     try:
         backbone = timm.create_model(
-            config.model, features_only=True, out_indices=(config.stage,), in_chans=channels_in, pretrained=False, **_size_argument(config.model, size)
+            config.model,
+            features_only=True,
+            out_indices=(config.stage,),
+            in_chans=channels_in,
+            pretrained=False,
+            **_size_argument(config.model, size),
         )
     except (IndexError, AssertionError, RuntimeError) as error:
-        raise ConfigError(f"encoder: {config.model} offers no feature map {config.stage} for pictures of {size} pixels: {error}") from None
+        raise ConfigError(
+            f"encoder: {config.model} offers no feature map {config.stage} for pictures of {size} pixels: {error}"
+        ) from None
     if config.weights is None:
         _normalise_by_groups(backbone)
         return backbone
     try:
         missing, _ = backbone.load_state_dict(load_file(config.weights), strict=False)
     except (OSError, RuntimeError) as error:
-        raise ConfigError(f"encoder.weights: {config.weights} does not fit {config.model}: {str(error).splitlines()[0]}") from None
+        raise ConfigError(
+            f"encoder.weights: {config.weights} does not fit {config.model}: {str(error).splitlines()[0]}"
+        ) from None
     if missing:
-        raise ConfigError(f"encoder.weights: {config.weights} lacks {missing[0]!r} and {len(missing) - 1} more of {config.model}")
+        raise ConfigError(
+            f"encoder.weights: {config.weights} lacks {missing[0]!r} and {len(missing) - 1} more of {config.model}"
+        )
     from timm.layers import freeze_batch_norm_2d
 
     return freeze_batch_norm_2d(backbone)
 
 
-def _size_argument(model: str, size: int) -> dict[str, int]:
+def _size_argument(model: str, size: int) -> dict[str, Any]:
     """Vision transformers build their position embedding for one size of picture; convolutional networks take any."""
     import timm
 
@@ -122,7 +142,9 @@ def _normalise_by_groups(module: nn.Module) -> None:
             # timm fuses the activation into some of its normalisation layers.
             activation = getattr(child, "act", None)
             drop = getattr(child, "drop", None)
-            extra = [part for part in (drop, activation) if isinstance(part, nn.Module) and not isinstance(part, nn.Identity)]
+            extra = [
+                part for part in (drop, activation) if isinstance(part, nn.Module) and not isinstance(part, nn.Identity)
+            ]
             setattr(module, name, nn.Sequential(norm, *extra) if extra else norm)
         else:
             _normalise_by_groups(child)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -55,7 +57,12 @@ def score_pictures(
             assert isinstance(ssim, torch.Tensor)
             psnr = -10.0 * torch.log10(error.clamp(min=1e-10))
             variance = prediction.images.var(0, correction=0).flatten(2).mean(-1)
-            for name, values in (("mse", error), ("psnr", psnr), ("ssim", ssim.view_as(error)), ("sample_variance", variance)):
+            for name, values in (
+                ("mse", error),
+                ("psnr", psnr),
+                ("ssim", ssim.view_as(error)),
+                ("sample_variance", variance),
+            ):
                 found[name].append(values.double().mean(1).cpu().numpy())
             if progress:
                 progress(min(done * batch_size, plan.num_scenes), plan.num_scenes)
@@ -64,14 +71,13 @@ def score_pictures(
     return {name: np.concatenate(values) for name, values in found.items()}
 
 
-class Sheet:
-    """The pictures of a prediction sheet, as uint8 arrays for ``zoo.report.sheets``."""
+class Sheet(NamedTuple):
+    """The pictures of a prediction sheet, uint8."""
 
-    def __init__(self, *, context: np.ndarray, truth: np.ndarray, mean: np.ndarray, samples: np.ndarray) -> None:
-        self.context = context  # [R, N, H, W, 3]
-        self.truth = truth  # [R, H, W, 3]
-        self.mean = mean  # [R, H, W, 3]
-        self.samples = samples  # [R, S, H, W, 3]
+    context: np.ndarray  # [R, N, H, W, 3]
+    truth: np.ndarray  # [R, H, W, 3]
+    mean: np.ndarray  # [R, H, W, 3]
+    samples: np.ndarray  # [R, S, H, W, 3]
 
 
 @torch.no_grad()
@@ -95,7 +101,9 @@ def sheet_of(
     was_training = model.training
     model.eval()
     try:
-        ((_, batch, num_context),) = evaluation_batches(source, plan, scenes=scenes, batch_size=len(scenes), device=device)
+        ((_, batch, num_context),) = evaluation_batches(
+            source, plan, scenes=scenes, batch_size=len(scenes), device=device
+        )
         prediction = model.predict(batch, knobs, num_context, num_samples=max(mean_samples, num_samples))
         shown = prediction.images[:num_samples]
         if pixel_noise:

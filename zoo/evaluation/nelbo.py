@@ -32,7 +32,13 @@ class SceneBatches(NamedTuple):
 
 
 def evaluation_batches(
-    source: SceneSource, plan: EvaluationPlan, *, scenes: np.ndarray, batch_size: int, device: torch.device | str, shift: int = 0
+    source: SceneSource,
+    plan: EvaluationPlan,
+    *,
+    scenes: np.ndarray,
+    batch_size: int,
+    device: torch.device | str,
+    shift: int = 0,
 ) -> Iterator[SceneBatches]:
     """Yields the episodes of ``scenes`` in order.
 
@@ -98,7 +104,9 @@ def score_scenes(
     model.eval()
     rows: list[Tensor] = []
     try:
-        for scenes, batch, num_context in evaluation_batches(source, plan, scenes=mine, batch_size=batch_size, device=device, shift=shift):
+        for scenes, batch, num_context in evaluation_batches(
+            source, plan, scenes=mine, batch_size=batch_size, device=device, shift=shift
+        ):
             terms = model(batch, knobs, num_context)
             columns = [torch.from_numpy(scenes).to(device, torch.float64), *_per_target(terms)]
             if importance_samples:
@@ -125,7 +133,9 @@ def _per_target(terms: ElboTerms) -> list[Tensor]:
     return [value.double() / terms.num_targets for value in values]
 
 
-def importance_weighted_nelbo(model: SceneModel, batch: SceneBatch, knobs: Knobs, num_context: int, *, samples: int) -> Tensor:
+def importance_weighted_nelbo(
+    model: SceneModel, batch: SceneBatch, knobs: Knobs, num_context: int, *, samples: int
+) -> Tensor:
     """Returns -log (1/K sum_k p(x, z_k) / q(z_k)) with z_k from the posterior, [B], nats for all targets of a scene.
 
     The bound of Burda et al. 2016 (equation 8) on the joint log-likelihood of a scene's targets. K = 1 is one sample of

@@ -30,14 +30,14 @@ class Spread(NamedTuple):
 
 
 class Throughput(NamedTuple):
-    """Speeds in scenes per second; a prediction is one sample for each query."""
+    """Training in scenes per second, prediction in pictures per second (one sample for each query)."""
 
     train: Spread
     predict: Spread
     train_step_seconds: Spread
     predict_step_seconds: Spread
     flops_per_training_scene: int
-    flops_per_prediction_scene: int
+    flops_per_prediction: int
     peak_memory_bytes: int
     batch_size: int
     num_context: int
@@ -48,7 +48,9 @@ def random_batch(
 ) -> SceneBatch:
     """Makes scenes of noise, for measurements in which the pictures do not matter."""
     generator = torch.Generator().manual_seed(seed)
-    frames = torch.randint(0, 256, (batch_size, num_views, image_size, image_size, 3), dtype=torch.uint8, generator=generator)
+    frames = torch.randint(
+        0, 256, (batch_size, num_views, image_size, image_size, 3), dtype=torch.uint8, generator=generator
+    )
     cameras = torch.randn(batch_size, num_views, CAMERA_WIDTH, generator=generator)
     return SceneBatch(
         frames=frames.to(device),
@@ -108,11 +110,11 @@ def measure(
     model.train()
     return Throughput(
         train=_spread(size / training, warmup),
-        predict=_spread(size / predicting, warmup),
+        predict=_spread(size * recipe.targets / predicting, warmup),
         train_step_seconds=_spread(training, warmup),
         predict_step_seconds=_spread(predicting, warmup),
         flops_per_training_scene=training_flops.get_total_flops() // size,
-        flops_per_prediction_scene=prediction_flops.get_total_flops() // size,
+        flops_per_prediction=prediction_flops.get_total_flops() // (size * recipe.targets),
         peak_memory_bytes=peak,
         batch_size=size,
         num_context=num_context,

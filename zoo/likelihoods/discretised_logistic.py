@@ -26,7 +26,9 @@ class DiscretisedLogistic(Likelihood):
     class Config(Settings):
         """Bounds that keep the first updates finite."""
 
-        minimum_log_scale: float = Field(default=-7.0, description="least logarithm of the scale, in units of the 0-to-1 range")
+        minimum_log_scale: float = Field(
+            default=-7.0, description="least logarithm of the scale, in units of the 0-to-1 range"
+        )
         initial_log_scale: float = Field(default=-2.0, description="added to the predicted log-scale")
 
     target_kind = "images"
@@ -39,12 +41,12 @@ class DiscretisedLogistic(Likelihood):
     def prediction_channels(self, target_channels: int) -> int:
         return 2 * target_channels
 
-    def _parameters(self, prediction: Tensor) -> tuple[Tensor, Tensor]:
+    def _mean_and_log_scale(self, prediction: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_scale = at_least_float32(prediction).chunk(2, dim=-3)
         return mean, (log_scale + self.config.initial_log_scale).clamp(min=self.config.minimum_log_scale)
 
     def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
-        mean, log_scale = self._parameters(prediction)
+        mean, log_scale = self._mean_and_log_scale(prediction)
         inverse_scale = torch.exp(-log_scale)
         centred = at_least_float32(target) - mean
         upper = inverse_scale * (centred + 0.5 / 255.0)
@@ -59,10 +61,10 @@ class DiscretisedLogistic(Likelihood):
         return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
 
     def mean(self, prediction: Tensor) -> Tensor:
-        return self._parameters(prediction)[0]
+        return self._mean_and_log_scale(prediction)[0]
 
     def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
-        mean, log_scale = self._parameters(prediction)
+        mean, log_scale = self._mean_and_log_scale(prediction)
         uniform = torch.special.ndtr(noise).clamp(1e-6, 1.0 - 1e-6)
         value = mean + torch.exp(log_scale) * (torch.log(uniform) - torch.log1p(-uniform))
         return (value.clamp(0.0, 1.0) * 255.0).round() / 255.0

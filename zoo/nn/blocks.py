@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ class ImageReader(nn.Module):
         halvings = halvings_to(image_size, smallest=4)
         widths = [min(channels * 2**level, 4 * channels) for level in range(halvings + 1)]
         layers: list[nn.Module] = [nn.Conv2d(channels_in, widths[0], 3, padding=1)]
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [ResidualBlock(channels_in=before, channels_out=after), nn.Conv2d(after, after, 2, stride=2)]
         self.body = nn.Sequential(*layers, nn.SiLU(), nn.Flatten())
         side = image_size // 2**halvings
@@ -75,8 +76,11 @@ class ImageWriter(nn.Module):
         self.start_shape = (widths[0], side, side)
         self.start = nn.Linear(width_in, math.prod(self.start_shape))
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
-            layers += [nn.ConvTranspose2d(before, before, 2, stride=2), ResidualBlock(channels_in=before, channels_out=after)]
+        for before, after in pairwise(widths):
+            layers += [
+                nn.ConvTranspose2d(before, before, 2, stride=2),
+                ResidualBlock(channels_in=before, channels_out=after),
+            ]
         self.body = nn.Sequential(*layers, nn.SiLU(), nn.Conv2d(widths[-1], channels_out, 3, padding=1))
 
     def forward(self, vectors: Tensor) -> Tensor:

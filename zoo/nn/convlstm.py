@@ -51,7 +51,9 @@ class ConvLSTMCell(nn.Module):
         def convolution(channels: int) -> nn.Conv2d | None:
             if channels == 0:
                 return None
-            layer = nn.Conv2d(channels, self.num_gates * hidden_channels, kernel_size, padding=kernel_size // 2, bias=False)
+            layer = nn.Conv2d(
+                channels, self.num_gates * hidden_channels, kernel_size, padding=kernel_size // 2, bias=False
+            )
             nn.init.uniform_(layer.weight, -bound, bound)
             return layer
 

@@ -42,7 +42,9 @@ def fold(key: Tensor, number: int | Tensor) -> Tensor:
 
     ``number`` may be a tensor that broadcasts against ``key``.
     """
-    return _mixed(_mixed(key + GOLDEN) ^ _mixed(torch.as_tensor(number, dtype=torch.int64, device=key.device) * FIRST + SECOND))
+    return _mixed(
+        _mixed(key + GOLDEN) ^ _mixed(torch.as_tensor(number, dtype=torch.int64, device=key.device) * FIRST + SECOND)
+    )
 
 
 def scene_keys(*, seed: int, step: int, places: Tensor) -> Tensor:

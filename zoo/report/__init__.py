@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Result rows made readable: comparison tables, learning curves and sheets of pictures."""

@@ -53,10 +53,12 @@ def bootstrap_difference(
 ) -> PairedDifference:
     """Tests whether the mean of paired differences is zero.
 
-    The scenes are resampled with replacement; the spread of the resampled means is widened by sqrt(n / (n - 1)), the
-    bias of the plug-in variance. Variation over training seeds enters each resample as s / sqrt(m) times a draw from
-    Student's t with m - 1 degrees of freedom, the fiducial solution of Behrens and Fisher: with few seeds a bootstrap
-    over seeds would be far too sure. The random numbers are fixed, so that a table is the same whenever it is made.
+    The scenes are resampled with replacement. Plain percentiles of the resampled means are too narrow, 93 % in place
+    of 95 % at 20 scenes: their deviations are widened by sqrt(n / (n - 1)), the bias of the plug-in variance, and by
+    sqrt((n - 1) / chi^2) with a draw of n - 1 degrees of freedom each, which turns normal tails into those of
+    Student's t. Variation over training seeds enters each resample as s / sqrt(m) times a draw from Student's t with
+    m - 1 degrees of freedom, the fiducial solution of Behrens and Fisher: with few seeds a bootstrap over seeds would
+    be far too sure. The random numbers are fixed, so that a table is the same whenever it is made.
 
     Args:
         difference: [n] float, a - b by scene, n >= 2; means over seeds where there are several.
@@ -77,7 +79,7 @@ def bootstrap_difference(
             centred[generator.integers(0, n, size=(min(block, resamples - start), n), dtype=np.int32)].mean(axis=1)
             for start in range(0, resamples, block)
         ]
-    ) * np.sqrt(n / (n - 1))
+    ) * np.sqrt(n / generator.chisquare(n - 1, size=resamples))
     for means, variance in zip(seed_means, variances, strict=True):
         deviations += np.sqrt(variance) * generator.standard_t(len(means) - 1, size=resamples)
     means_of_resamples = mean + deviations

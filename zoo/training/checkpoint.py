@@ -38,7 +38,13 @@ class Checkpoint(NamedTuple):
 
 
 def save(
-    run: Path, *, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, ema: nn.Module | None, state: Mapping[str, Any]
+    run: Path,
+    *,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: nn.Module | None,
+    state: Mapping[str, Any],
 ) -> Path:
     """Writes the checkpoint of a step; an existing one of the same step stays as it is.
 
@@ -54,7 +60,10 @@ def save(
         save_file(optimizer_tensors, folder / "optimizer.safetensors")
         if ema is not None:
             save_file(_tensors(ema.state_dict()), folder / "ema.safetensors")
-        write_json(folder / "state.json", {"schema_version": SCHEMA_VERSION, "step": step, "optimizer": optimizer_numbers, **state})
+        write_json(
+            folder / "state.json",
+            {"schema_version": SCHEMA_VERSION, "step": step, "optimizer": optimizer_numbers, **state},
+        )
         write_json(folder / MANIFEST, {file.name: sha256_of(file) for file in sorted(folder.iterdir())})
     return target
 
@@ -71,7 +80,10 @@ def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tens
         for name, value in values.items()
         if isinstance(value, Tensor)
     }
-    numbers = {"groups": len(state["param_groups"]), "parameters": [len(group["params"]) for group in state["param_groups"]]}
+    numbers = {
+        "groups": len(state["param_groups"]),
+        "parameters": [len(group["params"]) for group in state["param_groups"]],
+    }
     return tensors, numbers
 
 
@@ -145,7 +157,9 @@ def read(path: Path) -> Checkpoint:
             raise CheckpointError(f"{file}: is damaged: its SHA-256 is not that of {MANIFEST}")
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
     if state.get("schema_version") != SCHEMA_VERSION:
-        raise CheckpointError(f"{path / 'state.json'}: schema_version: found {state.get('schema_version')!r}, expected {SCHEMA_VERSION}")
+        raise CheckpointError(
+            f"{path / 'state.json'}: schema_version: found {state.get('schema_version')!r}, expected {SCHEMA_VERSION}"
+        )
     return Checkpoint(path=path, state=state)
 
 
@@ -157,7 +171,7 @@ def all_steps(run: Path) -> list[Path]:
 
 def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
     """Returns a run's newest intact checkpoint, and one sentence for each newer one that is damaged."""
-    problems = []
+    problems: list[str] = []
     for path in reversed(all_steps(run)):
         try:
             return read(path), problems

@@ -22,7 +22,9 @@ class Tracker:
         self.path = run / METRICS
         self.accelerator = accelerator
         if accelerator.is_main_process:
-            kept = [line for line in _lines(self.path) if json.loads(line)["step"] <= resume_step] if resume_step else []
+            kept = (
+                [line for line in _lines(self.path) if json.loads(line)["step"] <= resume_step] if resume_step else []
+            )
             write_text(self.path, "".join(line + "\n" for line in kept))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

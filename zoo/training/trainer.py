@@ -88,7 +88,11 @@ class Trainer:
         """
         self.recipe, self.run, self.seed = recipe, run, seed
         self.accelerator, self.options, self.config = accelerator, options, dict(config)
-        share = Share(rank=accelerator.process_index, world_size=accelerator.num_processes, accumulation=recipe.gradient_accumulation)
+        share = Share(
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+            accumulation=recipe.gradient_accumulation,
+        )
         self.loader = TrainingLoader(
             train,
             plan=TrainingPlan(train, recipe=recipe, seed=seed),
@@ -100,7 +104,10 @@ class Trainer:
         self.validation = validation
         if validation is not None:
             self.validation_plan = EvaluationPlan(
-                validation, num_context=recipe.contexts.maximum, num_targets=recipe.targets, max_scenes=options.validation_scenes
+                validation,
+                num_context=recipe.contexts.maximum,
+                num_targets=recipe.targets,
+                max_scenes=options.validation_scenes,
             )
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         settings = recipe.optimizer
@@ -113,7 +120,9 @@ class Trainer:
             fused=accelerator.device.type == "cuda" or None,
         )
         # The averaged copy is made before DistributedDataParallel wraps the model.
-        self.ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay)) if recipe.ema_decay else None
+        self.ema = (
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay)) if recipe.ema_decay else None
+        )
         if self.ema is not None:
             self.ema.to(accelerator.device)
         self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
@@ -123,12 +132,17 @@ class Trainer:
     @property
     def model(self) -> SceneModel:
         """The model as it was given, without the wrapper of accelerate."""
-        return self.accelerator.unwrap_model(self.wrapped)
+        model = self.accelerator.unwrap_model(self.wrapped)
+        assert isinstance(model, SceneModel)
+        return model
 
     @property
     def evaluated_model(self) -> SceneModel:
         """The model that is validated and used: the averaged one if there is one."""
-        return self.ema.module if self.ema is not None else self.model
+        if self.ema is None:
+            return self.model
+        assert isinstance(self.ema.module, SceneModel)
+        return self.ema.module
 
     def fit(self, *, progress: Progress | None = None) -> TrainingReport:
         """Trains up to the recipe's last step, or until a signal asks for an end; a checkpoint is there afterwards.
@@ -149,7 +163,9 @@ class Trainer:
                 self.seconds += time.perf_counter() - started
                 if self.step % self.options.log_interval == 0 or self.step == self.recipe.steps:
                     shown = {**values(), **window.speed(self.step, self.recipe.batch_size)}
-                    tracker.log(self.step, {"seconds": self.seconds, "scenes": self.step * self.recipe.batch_size, **shown})
+                    tracker.log(
+                        self.step, {"seconds": self.seconds, "scenes": self.step * self.recipe.batch_size, **shown}
+                    )
                     if progress:
                         progress(self.step, shown)
                 elif progress:
@@ -217,19 +233,23 @@ class Trainer:
         if bool(finite):
             return
         bad = ~torch.isfinite(terms.nelbo())
-        where = f"scenes {scenes[bad].tolist()[:8]}" if bool(bad.any()) else "no scene of this process (only the gradient)"
+        where = (
+            f"scenes {scenes[bad].tolist()[:8]}" if bool(bad.any()) else "no scene of this process (only the gradient)"
+        )
         raise NonFiniteError(
             f"step {self.step}: the loss or its gradient is not finite; the update was not made. Not finite: {where}; "
             f"log-likelihood {terms.log_likelihood.mean().item():.6g}, KL {terms.kl.mean().item():.6g} nats, gradient norm "
             f"{float(norm):.6g}. Look at training.learning_rate, training.gradient_clip (try 100), training.mixed_precision "
-            f"(try no) and at the pictures of those scenes; resume from {self.run / checkpoint.FOLDER}"
+            f"(try no) and at the pictures of those scenes; the checkpoints in {self.run / checkpoint.FOLDER} are untouched"
         )
 
     def _look_after(self, tracker: Tracker, *, stopping: bool) -> None:
         """Validates and saves when it is time, and at the end."""
         last = stopping or self.step == self.recipe.steps
         improved = False
-        if self.validation is not None and (self.step % self.options.validation_interval == 0 or self.step == self.recipe.steps):
+        if self.validation is not None and (
+            self.step % self.options.validation_interval == 0 or self.step == self.recipe.steps
+        ):
             improved = self._validate(tracker)
         if last or improved or self.step % self.options.save_interval == 0:
             self._save(improved=improved)

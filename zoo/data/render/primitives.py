@@ -70,10 +70,11 @@ def _slab(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _quadratic(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the smaller and larger root of a t^2 + 2 b t + c for a > 0; without real roots an empty interval."""
+    """Returns the smaller and larger root of a t^2 + 2 b t + c for a >= 0; without real roots an empty interval."""
+    a = a.clamp_min(SMALLEST_DIRECTION**2)
     discriminant = b * b - a * c
     root = discriminant.clamp_min(0.0).sqrt()
-    inverse = 1.0 / a.clamp_min(SMALLEST_DIRECTION**2)
+    inverse = 1.0 / a
     near = torch.where(discriminant >= 0, (-b - root) * inverse, torch.inf)
     return near, torch.where(discriminant >= 0, (root - b) * inverse, -torch.inf)
 
@@ -94,9 +95,14 @@ def _box_normal(point: Vector) -> Vector:
     return Vector(point.x.sign() * on_x, point.y.sign() * on_y, point.z.sign() * on_z)
 
 
+def _ball(origin: Vector, direction: Vector, *, height: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Returns where the ray enters and leaves the sphere of radius 1 round (0, 0, height)."""
+    offset = Vector(origin.x, origin.y, origin.z - height)
+    return _quadratic(dot(direction, direction), dot(offset, direction), dot(offset, offset) - 1.0)
+
+
 def _sphere_distance(origin: Vector, direction: Vector) -> Tensor:
-    a, b, c = dot(direction, direction), dot(origin, direction), dot(origin, origin) - 1.0
-    return _entered(*_quadratic(a, b, c))
+    return _entered(*_ball(origin, direction))
 
 
 def _sphere_normal(point: Vector) -> Vector:
@@ -111,10 +117,15 @@ def _tube(origin: Vector, direction: Vector) -> tuple[Tensor, Tensor]:
     return _quadratic(a, b, c)
 
 
-def _cylinder_distance(origin: Vector, direction: Vector) -> Tensor:
+def _rod(origin: Vector, direction: Vector) -> tuple[Tensor, Tensor]:
+    """Returns where the ray enters and leaves the cylinder of radius 1 between z = -1 and z = 1."""
     near_tube, far_tube = _tube(origin, direction)
     near_cap, far_cap = _slab(origin.z, direction.z)
-    return _entered(torch.maximum(near_tube, near_cap), torch.minimum(far_tube, far_cap))
+    return torch.maximum(near_tube, near_cap), torch.minimum(far_tube, far_cap)
+
+
+def _cylinder_distance(origin: Vector, direction: Vector) -> Tensor:
+    return _entered(*_rod(origin, direction))
 
 
 def _cylinder_normal(point: Vector) -> Vector:
@@ -124,10 +135,14 @@ def _cylinder_normal(point: Vector) -> Vector:
 
 
 def _capsule_distance(origin: Vector, direction: Vector) -> Tensor:
-    upper = Vector(origin.x, origin.y, origin.z - 1.0)
-    lower = Vector(origin.x, origin.y, origin.z + 1.0)
-    ends = torch.minimum(_sphere_distance(upper, direction), _sphere_distance(lower, direction))
-    return torch.minimum(_cylinder_distance(origin, direction), ends)
+    # The three parts overlap and their union is convex: the ray is inside from the first entry to the last exit.
+    near, far = _rod(origin, direction)
+    missed = near > far
+    near, far = torch.where(missed, torch.inf, near), torch.where(missed, -torch.inf, far)
+    for height in (-1.0, 1.0):
+        near_end, far_end = _ball(origin, direction, height=height)
+        near, far = torch.minimum(near, near_end), torch.maximum(far, far_end)
+    return _entered(near, far)
 
 
 def _capsule_normal(point: Vector) -> Vector:

@@ -24,7 +24,7 @@ from zoo.data.render.visibility import Sources, in_shadow, nearest_object, seen_
 
 # Large enough that the cost of starting an operation vanishes, small enough to stay near a core's cache on the CPU and
 # to leave the memory of a GPU to the model. Results do not depend on it.
-RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 17, "cuda": 1 << 23})
+RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 17, "cuda": 1 << 22})
 RAYS_PER_CHUNK_ELSEWHERE = 1 << 18
 
 
@@ -61,8 +61,10 @@ def _joined(parts: list[Surface]) -> Surface:
     return Surface(points, normals, colours, *rest)
 
 
-def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor, plane: Tensor) -> Tensor:
-    """Returns the colour [3, B, V, R] of rays.
+def _cast(
+    scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor, plane: Tensor, sample_angle: float
+) -> Tensor:
+    """Returns the colour [3, B, V, R] of rays, 0 to 1.
 
     Args:
         scenes: [B].
@@ -70,6 +72,7 @@ def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor,
         camera: [B, V, 3], positions.
         axes: [3, 3, B, V], forward, right and up, by component.
         plane: [2, R], offsets to the right and up on the image plane.
+        sample_angle: radians between neighbouring rays in the middle of the picture.
     """
     num_scenes, num_views = camera.shape[:2]
     num_rays = plane.shape[1]
@@ -104,7 +107,7 @@ def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor,
                 texture=scenes.room_texture[scene_of_camera].T[:, view],
                 scene=scene_of_camera[view],
                 ray=ray,
-                sample_angle=float(plane[0].max() - plane[0].min()) / (math.isqrt(num_rays) - 1),
+                sample_angle=sample_angle,
             )
         )
         nearest = torch.where(walls.distance < nearest, torch.inf, nearest)
@@ -125,7 +128,7 @@ def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor,
     light = illumination(surface, Vector(*scenes.light.T[:, surface.scene]))
     dark = in_shadow(lamps, surface=surface, light=light)
     colour[:, surface.ray] = shaded(surface, light, in_shadow=dark)
-    return colour.view(3, num_scenes, num_views, num_rays)
+    return colour.clamp(0.0, 1.0).view(3, num_scenes, num_views, num_rays)
 
 
 def render(
@@ -151,6 +154,7 @@ def render(
     device = scenes.light.device
     num_scenes, num_views = cameras.shape[:2]
     side = image_size * samples_per_side
+    sample_angle = 2.0 * math.tan(math.radians(field_of_view) / 2.0) / side
     # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole pictures.
     offsets = image_plane(side, field_of_view=field_of_view).view(image_size, samples_per_side).T
     shape = (samples_per_side, samples_per_side, image_size, image_size)
@@ -173,12 +177,17 @@ def render(
         for view in range(0, num_views, view_step):
             views = slice(view, view + view_step)
             colour = _cast(
-                part, lamps=lamps, camera=positions[group, views], axes=axes[:, :, group, views], plane=plane
+                part,
+                lamps=lamps,
+                camera=positions[group, views],
+                axes=axes[:, :, group, views],
+                plane=plane,
+                sample_angle=sample_angle,
             )
             samples = colour.view(*colour.shape[:3], samples_per_side**2, image_size, image_size).unbind(3)
             total = samples[0]
             for sample in samples[1:]:
                 total = total + sample
-            levels = (total * (255.0 / samples_per_side**2) + 0.5).clamp(0.0, 255.0).to(torch.uint8)
+            levels = (total * (255.0 / samples_per_side**2) + 0.5).to(torch.uint8)
             frames[group, views] = levels.permute(1, 2, 3, 4, 0)
     return frames

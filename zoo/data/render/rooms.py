@@ -86,7 +86,8 @@ def draw_room(rng: np.random.Generator) -> Scene:
 def canonical(scene: Scene) -> str:
     """Names a room by its textures and by shape, rough hue and rough place of its objects, however it is turned.
 
-    The four walls are alike, so a quarter turn gives the same scene seen from another place on the ring.
+    The four walls are alike, so a quarter turn gives the same scene seen from another place on the ring. Sizes, turns
+    and the light do not enter: scenes that differ in nothing else share a name, and with it a split.
     """
     assert scene.room is not None
     items = []

@@ -13,10 +13,10 @@ from torch import Tensor
 from zoo.data.render.textures import TextureAtlas, look_up
 from zoo.data.render.vectors import Vector, along, difference, dot, unit
 
-AMBIENT = 0.54  # light from everywhere
-SKYLIGHT = 0.09  # more of it for surfaces that face up, less for those that face down
-FILL = 0.22  # light without shadows from the side opposite to the lamp, so that sides in the dark differ
-LAMP = 0.60  # light of the lamp at a surface that faces it from nearby
+AMBIENT = 0.52  # light from everywhere
+SKYLIGHT = 0.21  # more of it for surfaces that face up, less for those that face down
+FILL = 0.25  # light without shadows from the side opposite to the lamp, so that sides in the dark differ
+LAMP = 0.56  # light of the lamp at a surface that faces it from nearby
 LAMP_REACH = 9.0  # scene units at which the lamp has lost half of its light
 
 SKY_HORIZON = (0.74, 0.86, 0.96)

@@ -19,7 +19,11 @@ from zoo.data.render.scene import Scene, SceneObject
 CAMERA_RADIUS = 3.0
 LARGEST_PITCH = math.radians(75.0)  # the yaw loses its meaning at the poles
 LONGEST = 2.4  # scene units; an object whose blocks all lie in one line is this long and just fits into the picture
-LIGHT = (2.2, 1.4, 3.6)
+LIGHT = (
+    2.9,
+    0.9,
+    3.2,
+)  # each of the three sides that it reaches, and of those that it does not, has its own brightness
 
 NUM_COLOURS = 7
 COLOURS = tuple(colorsys.hsv_to_rgb(i / NUM_COLOURS, 0.80, 0.97) for i in range(NUM_COLOURS))

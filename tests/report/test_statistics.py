@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from zoo.report.statistics import bootstrap_difference, holm
+
+
+def test_moments_are_the_textbook_ones_and_the_bootstrap_agrees():
+    difference = np.random.default_rng(1).normal(0.3, 1.0, 400)
+    found = bootstrap_difference(difference)
+    stderr = difference.std(ddof=1) / 20
+    assert found.mean == pytest.approx(difference.mean(), rel=1e-12)
+    assert found.stderr == pytest.approx(stderr, rel=1e-12)
+    assert found.z == pytest.approx(difference.mean() / stderr, rel=1e-12)
+    assert (found.high - found.low) / (2 * 1.96) == pytest.approx(stderr, rel=0.04)
+    assert found.n == 400
+
+
+def test_interval_covers_the_truth_in_95_percent():
+    generator = np.random.default_rng(2)
+    covered = 0
+    for _ in range(1000):
+        shared = generator.gamma(2.0, 10.0, 50)
+        a, b = shared + generator.normal(0.2, 1.0, 50), shared + generator.normal(0.0, 1.0, 50)
+        found = bootstrap_difference(a - b, resamples=1000)
+        covered += found.low <= 0.2 <= found.high
+    assert 930 <= covered <= 970
+
+
+def test_p_value_is_uniform_without_a_difference():
+    generator = np.random.default_rng(3)
+    p = np.array([bootstrap_difference(generator.normal(0, 1, 60), resamples=999).p for _ in range(1000)])
+    assert 0.03 <= (p <= 0.05).mean() <= 0.07
+    assert 0.46 <= (p <= 0.5).mean() <= 0.54
+
+
+def test_p_value_and_interval_agree():
+    generator = np.random.default_rng(4)
+    for _ in range(200):
+        found = bootstrap_difference(generator.normal(0.25, 1, 60), resamples=1999)
+        outside = not found.low <= 0 <= found.high
+        assert outside == (found.p <= 0.05) or 0.045 < found.p < 0.055
+
+
+def test_pairing_finds_what_unpaired_means_cannot():
+    generator = np.random.default_rng(5)
+    shared = generator.gamma(2.0, 50.0, 100)
+    a, b = shared + 1.0 + generator.normal(0, 1, 100), shared + generator.normal(0, 1, 100)
+    unpaired = (a.mean() - b.mean()) / np.hypot(a.std() / 10, b.std() / 10)
+    assert abs(unpaired) < 0.5
+    assert bootstrap_difference(a - b).z > 4
+
+
+def test_few_seeds_are_not_taken_for_many():
+    """Between-seed variation dominates; a resampling of three seeds would reject far more often than 5 %."""
+    generator = np.random.default_rng(6)
+    rejected = 0
+    for _ in range(600):
+        effects = generator.normal(0, 1, (2, 3))
+        values = effects[..., None] + generator.normal(0, 0.3, (2, 3, 40))
+        means = values.mean(axis=-1)
+        found = bootstrap_difference((values[0] - values[1]).mean(axis=0), seed_means=list(means), resamples=1000)
+        rejected += found.p <= 0.05
+    assert rejected <= 0.07 * 600
+
+
+def test_the_same_data_give_the_same_answer():
+    difference = np.random.default_rng(8).normal(0, 1, 30)
+    assert bootstrap_difference(difference) == bootstrap_difference(difference)
+
+
+def test_degenerate_differences():
+    same = bootstrap_difference(np.zeros(30))
+    assert (same.z, same.p, same.low, same.high) == (0.0, 1.0, 0.0, 0.0)
+    assert bootstrap_difference(np.full(30, -1.0)).z == -np.inf
+    with pytest.raises(ValueError, match="at least 2"):
+        bootstrap_difference(np.zeros(1))
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True]
+    assert holm([0.02, 0.03]) == [True, True]
+    assert holm([0.03, 0.03]) == [False, False]
+    assert holm([]) == []
+
+
+def test_holm_keeps_the_family_wise_error():
+    p = np.random.default_rng(9).uniform(size=(4000, 5))
+    any_rejected = np.mean([any(holm(list(family))) for family in p])
+    assert 0.04 <= any_rejected <= 0.06
+    uncorrected = np.mean((p <= 0.05).any(axis=1))
+    assert uncorrected > 0.2

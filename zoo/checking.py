@@ -1,0 +1,225 @@
+"""The contract, tried out on a variant: what every registered variant must keep, in seconds, on random scenes.
+
+The tests walk the registry with these very checks, and ``gqn-zoo check NAME`` runs them for somebody's new variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.episode import ElboTerms, Knobs, SceneBatch
+from zoo.errors import ZooError
+from zoo.evaluation.throughput import random_batch
+from zoo.model import SceneModel
+from zoo.nn.noise import fold
+from zoo.registry import Variant, build
+from zoo.schedules import knobs
+
+NUM_SCENES, NUM_CONTEXT, NUM_TARGETS = 3, 3, 2
+
+
+class CheckFailedError(ZooError):
+    """A variant breaks the contract; the message says where."""
+
+    exit_code = 1
+
+
+class Subject(NamedTuple):
+    """A model on trial, in float64 so that rounding hides nothing, with scenes to try it on."""
+
+    model: SceneModel
+    batch: SceneBatch
+    knobs: Knobs
+
+    def terms(self, batch: SceneBatch | None = None, *, num_context: int = NUM_CONTEXT) -> ElboTerms:
+        """Scores scenes."""
+        return self.model(self.batch if batch is None else batch, self.knobs, num_context)
+
+
+def subject(variant: Variant, *, seed: int = 0) -> Subject:
+    """Builds a variant for trial."""
+    model = build(variant, seed=seed).double().eval()
+    batch = random_batch(
+        batch_size=NUM_SCENES, num_views=NUM_CONTEXT + NUM_TARGETS, image_size=variant.image_size, seed=seed
+    )
+    batch = batch._replace(cameras=batch.cameras.double())
+    return Subject(
+        model=Float64Frames.wrap(model), batch=batch, knobs=Knobs(*(knob.double() for knob in knobs(sigma=0.7)))
+    )
+
+
+class Float64Frames:
+    """Makes a model's task hand out float64 pictures."""
+
+    @staticmethod
+    def wrap(model: SceneModel) -> SceneModel:
+        """Replaces the task of ``model`` by one that casts; returns the model."""
+        cut = model.task
+
+        class Task:
+            target_shape = cut.target_shape
+
+            def __call__(self, batch: SceneBatch, *, num_context: int) -> object:
+                episode = cut(batch, num_context=num_context)
+
+                def cast(value: object) -> object:
+                    if isinstance(value, Tensor):
+                        return value.double() if value.is_floating_point() else value
+                    return type(value)(*(cast(part) for part in value))  # type: ignore[attr-defined]
+
+                return cast(episode)
+
+        model.task = Task()  # type: ignore[assignment]
+        return model
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise CheckFailedError(message)
+
+
+def _close(one: Tensor, other: Tensor, *, tolerance: float = 1e-9) -> bool:
+    return bool(torch.allclose(one, other, rtol=tolerance, atol=tolerance))
+
+
+def check_shapes(trial: Subject) -> None:
+    """Terms are [B] and finite, with the right counts; KL is not negative; the NELBO is not below its floor by more than the KL allows."""
+    terms = trial.terms()
+    for name, field in terms._asdict().items():
+        _require(field.shape == (NUM_SCENES,), f"{name} has shape {list(field.shape)}, expected [{NUM_SCENES}]")
+        _require(bool(torch.isfinite(field).all()), f"{name} is not finite: {field.tolist()}")
+    _require(
+        bool((terms.num_targets == NUM_TARGETS).all()),
+        f"num_targets is {terms.num_targets.tolist()}, expected {NUM_TARGETS}",
+    )
+    _require(bool((terms.kl >= -1e-9).all()), f"KL is negative: {terms.kl.tolist()}")
+    _require(bool((terms.excess() >= -1e-6).all()), f"NELBO is below its floor: excess {terms.excess().tolist()}")
+
+
+def check_gradients(trial: Subject) -> None:
+    """Every parameter gets a finite gradient that is not zero everywhere."""
+    trial.model.zero_grad(set_to_none=True)
+    terms = trial.terms()
+    (terms.nelbo(trial.knobs.beta) / terms.num_targets).mean().backward()
+    for name, parameter in trial.model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        _require(
+            parameter.grad is not None, f"parameter {name} gets no gradient; it would make DistributedDataParallel fail"
+        )
+        assert parameter.grad is not None
+        _require(bool(torch.isfinite(parameter.grad).all()), f"the gradient of {name} is not finite")
+        _require(bool((parameter.grad != 0).any()), f"the gradient of {name} is zero everywhere: it is never trained")
+
+
+@torch.no_grad()
+def check_scene_independence(trial: Subject) -> None:
+    """What a scene scores does not depend on the other scenes of its batch, in training mode either."""
+    changed = trial.batch.frames.clone()
+    changed[1:] = 255 - changed[1:]
+    for training in (False, True):
+        trial.model.train(training)
+        before, after = trial.terms(), trial.terms(trial.batch._replace(frames=changed))
+        trial.model.eval()
+        for name in ("log_likelihood", "kl", "log_ratio"):
+            one, other = getattr(before, name)[0], getattr(after, name)[0]
+            mode = "training" if training else "evaluation"
+            _require(
+                _close(one, other),
+                f"{name} of scene 0 changes with scene 1 in {mode} mode: {one.item()} and {other.item()}",
+            )
+
+
+@torch.no_grad()
+def check_context_order(trial: Subject) -> None:
+    """Views may come in any order, as long as every picture keeps its pose."""
+    order = torch.tensor([2, 0, 1, *range(NUM_CONTEXT, NUM_CONTEXT + NUM_TARGETS)])
+    permuted = trial.batch._replace(frames=trial.batch.frames[:, order], cameras=trial.batch.cameras[:, order])
+    before, after = trial.terms(), trial.terms(permuted)
+    for name in ("log_likelihood", "kl"):
+        one, other = getattr(before, name), getattr(after, name)
+        _require(
+            _close(one, other),
+            f"not invariant to the order of the context: {name} differs by {(one - other).abs().max().item():.3g} for context order (2, 0, 1)",
+        )
+
+
+@torch.no_grad()
+def check_context_sizes(trial: Subject) -> None:
+    """Any number of context views works, none included."""
+    for number in (0, 1):
+        chosen = [*range(number), *range(NUM_CONTEXT, NUM_CONTEXT + NUM_TARGETS)]
+        terms = trial.terms(
+            trial.batch._replace(frames=trial.batch.frames[:, chosen], cameras=trial.batch.cameras[:, chosen]),
+            num_context=number,
+        )
+        _require(bool(torch.isfinite(terms.nelbo()).all()), f"with {number} context view(s) the NELBO is not finite")
+
+
+@torch.no_grad()
+def check_target_leak(trial: Subject) -> None:
+    """Predictions from the prior do not see the targets."""
+    changed = trial.batch.frames.clone()
+    changed[:, NUM_CONTEXT:] = 255 - changed[:, NUM_CONTEXT:]
+    before = trial.model.predict(trial.batch, trial.knobs, NUM_CONTEXT, num_samples=2).parameters
+    after = trial.model.predict(
+        trial.batch._replace(frames=changed), trial.knobs, NUM_CONTEXT, num_samples=2
+    ).parameters
+    expected = (2, NUM_SCENES, NUM_TARGETS)
+    _require(
+        before.shape[:3] == expected,
+        f"predict returns {list(before.shape)}, expected [2, {NUM_SCENES}, {NUM_TARGETS}, ...]",
+    )
+    _require(
+        bool(torch.equal(before, after)),
+        "predictions change with the target's picture: the target leaks into the prior's path",
+    )
+
+
+@torch.no_grad()
+def check_reproducible(trial: Subject) -> None:
+    """The same key gives the same terms; torch's own generator has no say."""
+    torch.manual_seed(1)
+    before = trial.terms()
+    torch.manual_seed(2)
+    after = trial.terms()
+    _require(
+        bool(torch.equal(before.nelbo(), after.nelbo())),
+        "the NELBO depends on torch's own random generator; draw noise from zoo.nn.noise",
+    )
+
+
+@torch.no_grad()
+def check_log_ratio(trial: Subject, *, samples: int = 400) -> None:
+    """The mean of log q(z) - log p(z) over samples is the analytic KL, within five standard errors.
+
+    For latents in several groups the analytic KL of a sample is itself random; the two have the same mean.
+    """
+    terms = [trial.terms(trial.batch._replace(key=fold(trial.batch.key, sample))) for sample in range(samples)]
+    difference = torch.stack([term.log_ratio - term.kl for term in terms])
+    error = difference.std(0) / samples**0.5
+    distance = difference.mean(0).abs()
+    _require(
+        bool((distance <= 5 * error + 1e-9).all()),
+        f"log q - log p at the samples differs from the analytic KL by {distance.max().item():.4g} nats ({(distance / error).max().item():.1f} "
+        "standard errors): the KL is of other distributions than those sampled",
+    )
+
+
+CHECKS: Mapping[str, Callable[[Subject], None]] = MappingProxyType(
+    {
+        "shapes": check_shapes,
+        "gradients": check_gradients,
+        "scene independence": check_scene_independence,
+        "context order": check_context_order,
+        "context sizes": check_context_sizes,
+        "target leak": check_target_leak,
+        "reproducible": check_reproducible,
+        "log ratio": check_log_ratio,
+    }
+)

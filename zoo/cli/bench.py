@@ -1,0 +1,105 @@
+"""``gqn-zoo bench``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.options import Contexts, Cpu, Set, Size, numbers
+
+
+def run(
+    models: Annotated[
+        str, typer.Option("--models", help="Patterns separated by commas, for example 'gqn-*,vae'.")
+    ] = "*",
+    exclude: Annotated[str | None, typer.Option("--exclude", help="Leave out what matches this pattern.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of scenes to train and measure on; none: speeds alone, on noise."),
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for rows, runs and tables.")] = Path("results"),
+    size: Size = "full",
+    overrides: Set = [],  # noqa: B006  (typer copies it)
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates of every run.")] = None,
+    seeds: Annotated[
+        str, typer.Option("--seeds", help="Seeds separated by commas; every variant is trained with each.")
+    ] = "0",
+    contexts: Contexts = None,
+    importance_samples: Annotated[
+        int, typer.Option("-K", "--importance-samples", min=0, help="K of the importance-weighted bound.")
+    ] = 0,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Measure on the first so many test scenes.")
+    ] = None,
+    warmup_free_repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Repetitions of the speed measurement.")
+    ] = 10,
+    workers: Annotated[int, typer.Option("-j", "--workers", min=0, help="Processes that read scenes.")] = 0,
+    compile_model: Annotated[bool, typer.Option("--compile", help="Compile the models with torch.compile.")] = False,
+    cpu: Cpu = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done.")] = False,
+) -> None:
+    """Train and measure several variants, each in a process of its own; rows, failures included, go to OUTPUT/rows.
+
+    The same command goes on where it was interrupted: runs are resumed, and what has a row already is not measured again.
+    """
+    from zoo.cli import screen
+    from zoo.errors import RegistryError, did_you_mean
+    from zoo.measuring import Protocol, label_of
+    from zoo.registry import default_registry
+    from zoo.report.markup import to_terminal
+    from zoo.report.tables import tables_of, write_tables
+    from zoo.results import load_rows
+    from zoo.suite import Job, carry_out_all, finished, run_folder
+    from zoo.training.trainer import TrainingOptions
+
+    registry = default_registry()
+    names: list[str] = []
+    for pattern in models.split(","):
+        found = registry.names(pattern.strip(), exclude=exclude)
+        if not found:
+            raise RegistryError(
+                f"no variant matches {pattern.strip()!r}{did_you_mean(pattern.strip(), registry.names())}"
+            )
+        names += [name for name in found if name not in names]
+    changes = [*overrides, *([f"training.steps={steps}"] if steps else [])]
+    protocol = Protocol(importance_samples=importance_samples, max_scenes=limit, repeats=warmup_free_repeats)
+    options = TrainingOptions(compile=compile_model, workers=workers)
+    jobs = []
+    for name in names:
+        variant = registry.variant(name, size=size, overrides=changes)
+        for seed in numbers(seeds, option="--seeds"):
+            assert seed is not None
+            jobs.append(
+                Job(
+                    variant=variant,
+                    data=data,
+                    run=run_folder(output, variant, seed=seed),
+                    rows=output / "rows",
+                    seed=seed,
+                    contexts=numbers(contexts, option="--contexts"),
+                    protocol=protocol,
+                    options=options,
+                    cpu=cpu,
+                    command=["gqn-zoo", *sys.argv[1:]],
+                )  # fmt: skip
+            )
+    waiting = [job for job in jobs if not finished(job)]
+    if dry_run:
+        for job in jobs:
+            state = "to do" if job in waiting else "done"
+            training = f"{job.variant.training.steps} steps, then measured" if data else "speeds alone"
+            typer.echo(f"{label_of(job.variant)}, seed {job.seed}: {training}: {state}")
+        return
+    console = screen.notes()
+    if len(waiting) < len(jobs):
+        console.print(f"{len(jobs) - len(waiting)} of {len(jobs)} have their rows already")
+    carry_out_all(waiting, tell=console.print)
+    rows = load_rows([output])
+    results = screen.results()
+    results.print(to_terminal(tables_of(rows), width=results.width))
+    written = write_tables(rows, output / "tables")
+    console.print("wrote " + ", ".join(map(str, written)))

@@ -1,0 +1,162 @@
+"""``gqn-zoo data make | show | inspect | convert``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from zoo.cli.options import Json, Seed
+
+app = typer.Typer(help="Make, look at, inspect and convert scenes.", no_args_is_help=True)
+Folder = Annotated[Path, typer.Argument(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
+OnBadRecord = Annotated[
+    Literal["raise", "skip"], typer.Option("--on-bad-record", help="Damaged TFRecords: stop, or skip and count them.")
+]
+BYTES_PER_VALUE = 3
+
+
+@app.command("make")
+def make(
+    name: Annotated[str, typer.Argument(help="A built-in data set: gqn-zoo list --kind dataset.")],
+    folder: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; it must not exist.")],
+    train: Annotated[int, typer.Option("--train", help="Scenes to train on.")] = 10_000,
+    validation: Annotated[int, typer.Option("--validation", help="Scenes to validate on while training.")] = 500,
+    test: Annotated[int, typer.Option("--test", help="Scenes to report on.")] = 1000,
+    image_size: Annotated[int, typer.Option("--image-size", help="Height and width of the pictures, pixels.")] = 64,
+    seed: Seed = 0,
+    workers: Annotated[
+        int | None, typer.Option("-j", "--workers", help="Processes; default: one a core, 0: none.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="Where to render: cpu or cuda.")] = "cpu",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell sizes, write nothing.")] = False,
+) -> None:
+    """Render a built-in data set; the same seed gives the same bytes, and the three splits share no scene."""
+    from zoo.cli import screen
+    from zoo.data.make import make_dataset
+    from zoo.data.render.recipes import RECIPES
+    from zoo.data.source import Split
+    from zoo.errors import DataError, did_you_mean
+
+    if name not in RECIPES:
+        raise DataError(f"there is no built-in data set {name!r}{did_you_mean(name, RECIPES)}")
+    counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
+    size = sum(counts.values()) * RECIPES[name].num_views * image_size**2 * BYTES_PER_VALUE
+    if dry_run:
+        typer.echo(
+            f"{name}: {sum(counts.values())} scenes of {RECIPES[name].num_views} views, {size / 1e6:.0f} MB in {folder}. Nothing was written."
+        )
+        return
+    with screen.counting(f"rendering {name}", unit="scenes") as progress:
+        make_dataset(
+            name,
+            folder=folder,
+            num_scenes=counts,
+            image_size=image_size,
+            seed=seed,
+            workers=workers,
+            device=device,
+            progress=progress,
+        )
+    typer.echo(
+        f"{folder}: {sum(counts.values())} scenes, {size / 1e6:.0f} MB. Next: gqn-zoo data show {folder} -o sheet.png"
+    )
+
+
+@app.command("show")
+def show(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write: .png, .jpg.")],
+    split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "train",
+    scenes: Annotated[int, typer.Option("--scenes", min=1, help="How many scenes, one a row.")] = 8,
+    views: Annotated[int, typer.Option("--views", min=1, help="At most how many views of each.")] = 10,
+    first: Annotated[int, typer.Option("--first", min=0, help="The first scene.")] = 0,
+) -> None:
+    """Draw a contact sheet: one row a scene."""
+    import numpy as np
+
+    from zoo.data.opening import open_scenes
+    from zoo.errors import DataError
+    from zoo.report.sheets import contact_sheet
+
+    source = open_scenes(folder, split)
+    if first >= source.num_scenes:
+        raise DataError(f"{folder}: --first {first}: the split {split} has {source.num_scenes} scenes")
+    chosen = np.arange(first, min(first + scenes, source.num_scenes))
+    frames, _ = source.read(chosen, np.broadcast_to(np.arange(source.num_views), (len(chosen), source.num_views)))
+    contact_sheet(
+        output,
+        frames=frames,
+        title=f"{source.name}, {split}",
+        scene_labels=[str(index) for index in chosen],
+        max_views=views,
+    )
+    typer.echo(str(output))
+
+
+@app.command("inspect")
+def inspect(
+    folder: Folder,
+    verify: Annotated[bool, typer.Option("--verify", help="Read everything and compare checksums.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell what is in a folder of scenes: splits, sizes, revision, ranges of the cameras, damage."""
+    from zoo.data.opening import inspect_scenes
+
+    facts = inspect_scenes(folder, verify=verify)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    typer.echo(
+        f"{facts['name']}@{facts['revision']} ({facts['kind']}): pictures of {facts['image_size']} pixels, {facts['num_views']} views a scene, {facts['bytes'] / 1e6:.1f} MB"
+    )
+    for split, values in facts["splits"].items():
+        typer.echo(
+            f"  {split}: {values['num_scenes']} scenes in {values['num_files']} file(s), {values['bytes'] / 1e6:.1f} MB"
+        )
+        ranges = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (low, high) in values["cameras"].items())
+        typer.echo(f"    cameras of {values['cameras_from_scenes']} scenes: {ranges}")
+    for sentence in facts["warnings"]:
+        typer.echo(f"  warning: {sentence}")
+    for bad in facts["skipped"]:
+        typer.echo(f"  damaged: {bad['reason']}")
+    typer.echo("  every checksum was compared" if verify else "  checksums were not compared; --verify does")
+
+
+@app.command("convert")
+def convert(
+    source: Folder,
+    target: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; it must not exist.")],
+    to: Annotated[
+        Literal["store", "tfrecord"], typer.Option("--to", help="A scene store, or DeepMind's format.")
+    ] = "store",
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", help="Resize the pictures; default: as they are.")
+    ] = None,
+    max_scenes: Annotated[
+        int | None, typer.Option("--max-scenes", min=1, help="At most so many scenes of each split.")
+    ] = None,
+    on_bad_record: OnBadRecord = "raise",
+) -> None:
+    """Convert between DeepMind's TFRecords and a scene store, which trains many times faster."""
+    from zoo.cli import screen
+    from zoo.data.convert import convert as convert_scenes
+
+    with screen.counting("converting", unit="scenes") as progress:
+        report = convert_scenes(
+            source,
+            target,
+            to=to,
+            image_size=image_size,
+            max_scenes=max_scenes,
+            on_bad_record=on_bad_record,
+            progress=progress,
+        )
+    counts = ", ".join(f"{split} {count}" for split, count in report.num_scenes.items())
+    typer.echo(
+        f"{target}: {counts} scenes of {report.num_views} views at {report.image_size} pixels; {len(report.skipped)} damaged record(s) skipped"
+    )
+    for bad in report.skipped:
+        typer.echo(f"  skipped: {bad.reason}")

@@ -1,0 +1,150 @@
+"""``gqn-zoo evaluate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from zoo.cli.options import Contexts, Cpu, Data, numbers
+
+if TYPE_CHECKING:
+    from zoo.data.source import SceneSource
+    from zoo.measuring import Protocol
+    from zoo.training.run import TrainedModel
+
+SHEET_SCENES = 8
+SHEET_SAMPLES = 4
+
+
+def run(
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run (its best checkpoint is taken) or of a checkpoint.")
+    ],
+    data: Data,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "test",
+    contexts: Contexts = None,
+    targets: Annotated[
+        int | None, typer.Option("--targets", min=1, help="Targets of a scene; default: as in training.")
+    ] = None,
+    sigma: Annotated[
+        float | None, typer.Option("--sigma", help="Of the annealed Gaussian; default: where training ends.")
+    ] = None,
+    importance_samples: Annotated[
+        int, typer.Option("-K", "--importance-samples", min=0, help="K of the importance-weighted bound; 0: none.")
+    ] = 0,
+    prediction_samples: Annotated[
+        int, typer.Option("--prediction-samples", min=1, help="Samples averaged for MSE, PSNR, SSIM.")
+    ] = 8,
+    wrong_context: Annotated[bool, typer.Option(help="Also score every scene with another scene's context.")] = True,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first so many scenes; default: the whole split.")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("-b", "--batch-size", min=1, help="Scenes at once; changes memory, not numbers.")
+    ] = 36,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=0, help="Repetitions of the speed measurement; 0: none.")
+    ] = 10,
+    seed: Annotated[
+        int, typer.Option("--episodes-seed", min=0, help="Decides which views are context and targets.")
+    ] = 0,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Folder for the rows; default: results/rows in the run.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Draw predictions of eight scenes into this picture.")
+    ] = None,
+    pixel_noise: Annotated[
+        bool, typer.Option("--pixel-noise", help="Draw the sheet's samples with the likelihood's pixel noise.")
+    ] = False,
+    cpu: Cpu = False,
+) -> None:
+    """Measure a trained model on a whole split: bounds at fixed sigma, pictures, speed; one row for each context size."""
+    from zoo.cli import screen
+    from zoo.cli.options import device_of
+    from zoo.data.opening import open_scenes
+    from zoo.measuring import Protocol, evaluate
+    from zoo.report.markup import to_terminal
+    from zoo.report.tables import tables_of
+    from zoo.results import save_row
+    from zoo.training.run import load_trained
+
+    device = device_of(cpu=cpu)
+    protocol = Protocol(
+        num_targets=targets, sigma=sigma, importance_samples=importance_samples, prediction_samples=prediction_samples,
+        wrong_context=wrong_context, max_scenes=limit, batch_size=batch_size, repeats=repeats, seed=seed,
+    )  # fmt: skip
+    sizes = numbers(contexts, option="--contexts")
+    trained = load_trained(path, device=device)
+    source = open_scenes(data, split)
+    folder = results or trained.run / "results" / "rows"
+    rows = []
+    with screen.staging(trained.variant.name) as progress:
+        for index, num_context in enumerate(sizes):
+            row = evaluate(
+                trained, source, protocol=protocol.at(num_context, timed=index == 0), device=device,
+                command=["gqn-zoo", *sys.argv[1:]], progress=progress,
+            )  # fmt: skip
+            rows.append(row)
+            save_row(row, folder)
+    if sheet is not None:
+        draw_sheet(
+            trained,
+            source,
+            target=sheet,
+            num_context=sizes[0],
+            protocol=protocol,
+            device=device,
+            pixel_noise=pixel_noise,
+        )
+    console = screen.results()
+    console.print(to_terminal(tables_of(rows), width=console.width))
+    screen.notes().print(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
+
+
+def draw_sheet(
+    trained: TrainedModel,
+    source: SceneSource,
+    *,
+    target: Path,
+    num_context: int | None,
+    protocol: Protocol,
+    device: str,
+    pixel_noise: bool = False,
+) -> None:
+    """Draws predictions from the prior for the first scenes of a split: context, truth, mean, samples."""
+    import numpy as np
+
+    from zoo.data.plan import EvaluationPlan
+    from zoo.evaluation.images import sheet_of
+    from zoo.measuring import label_of
+    from zoo.report.sheets import prediction_sheet
+    from zoo.schedules import evaluation_knobs
+
+    recipe = trained.variant.training
+    plan = EvaluationPlan(
+        source,
+        num_context=recipe.contexts.maximum if num_context is None else num_context,
+        num_targets=protocol.num_targets or recipe.targets,
+        seed=protocol.seed,
+    )
+    scenes = np.arange(min(SHEET_SCENES, source.num_scenes))
+    pictures = sheet_of(
+        trained.model,
+        source,
+        plan,
+        scenes=scenes,
+        knobs=evaluation_knobs(recipe, sigma=protocol.sigma, device=device),
+        num_samples=SHEET_SAMPLES,
+        device=device,
+        pixel_noise=pixel_noise,
+    )
+    prediction_sheet(
+        target,
+        **pictures._asdict(),
+        title=f"{label_of(trained.variant)}, step {trained.step}: predictions from the prior on {source.name}, {source.split}",
+        row_labels=[str(scene) for scene in scenes],
+    )

@@ -1,0 +1,87 @@
+"""The program ``gqn-zoo``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import click
+import typer
+
+from zoo.cli import bench, check, compare, data, describe, evaluate, quickstart, train
+from zoo.cli import list as list_command
+from zoo.errors import ZooError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="gqn-zoo",
+    help="Train, measure and compare Generative Query Network variants.\n\n"
+    "Start with [bold]gqn-zoo quickstart[/bold]: in minutes, on two CPU cores, it renders scenes, trains three variants and "
+    "compares them. Then [bold]gqn-zoo list[/bold], [bold]gqn-zoo data make[/bold], [bold]gqn-zoo train[/bold].",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import zoo
+
+        typer.echo(f"gqn-zoo {zoo.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    if debug:
+        os.environ["GQN_ZOO_DEBUG"] = "1"
+
+
+app.command("list")(list_command.run)
+app.command("describe")(describe.run)
+app.command("check")(check.run)
+app.command("quickstart")(quickstart.run)
+app.add_typer(data.app, name="data")
+app.command("train")(train.run)
+app.command("evaluate")(evaluate.run)
+app.command("bench")(bench.run)
+app.command("compare")(compare.run)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Runs the program; leaves with 0, 1 (a check or a claim failed), 2 (the user can mend it), or as the error says."""
+    try:
+        sys.exit(app(arguments, standalone_mode=False) or 0)
+    except ZooError as error:
+        _fail(str(error), code=error.exit_code, cause=error)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _fail("interrupted", code=INTERRUPTED, cause=None)
+    except BrokenPipeError:
+        # The reader of our output, head for example, has left.
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}", code=2, cause=error)
+
+
+def _fail(message: str, *, code: int, cause: BaseException | None) -> None:
+    if cause is not None and os.environ.get("GQN_ZOO_DEBUG"):
+        raise cause
+    one_line = " ".join(message.split())
+    print(f"gqn-zoo: {one_line}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Set = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting, for example --set core.steps=8; may be given several times.",
+    ),
+]
+Size = Annotated[str, typer.Option("--size", help="full, or another size of the variant: smoke, quickstart.")]
+Data = Annotated[
+    Path, typer.Option("--data", help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")
+]
+Cpu = Annotated[bool, typer.Option("--cpu", help="Leave GPUs alone.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides every random number.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Contexts = Annotated[
+    str | None,
+    typer.Option(
+        "--contexts",
+        help="Numbers of context views to evaluate at, for example 1,3,5; default: the largest of training.",
+    ),
+]
+
+
+def numbers(text: str | None, *, option: str) -> list[int | None]:
+    """Parses ``1,3,5``; nothing given is the default, [None].
+
+    Raises:
+        ConfigError: if a part is not a whole number of 0 or more.
+    """
+    from zoo.errors import ConfigError
+
+    if text is None:
+        return [None]
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"{option}: found {text!r}, expected whole numbers separated by commas, for example 1,3,5")
+    return [int(part) for part in parts]
+
+
+def device_of(*, cpu: bool) -> str:
+    """Returns the device to work on: the GPU if there is one and it is not refused."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() and not cpu else "cpu"

@@ -1,0 +1,172 @@
+"""``gqn-zoo quickstart``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from zoo.cli.options import Cpu, Seed
+
+if TYPE_CHECKING:
+    from zoo.report.statistics import PairedDifference
+    from zoo.results import ResultRow
+
+DATASET = "rooms_ring_camera"
+VARIANTS = ("vae", "cvae", "gqn-tower")
+SCENES = {"train": 4000, "validation": 100, "test": 400}
+SIZE = "quickstart"
+STANDARD_ERRORS = 5.0
+
+
+def run(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for everything; an interrupted quickstart goes on.")
+    ] = Path("quickstart"),
+    seed: Seed = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", min=1, help="Fewer updates, for a look at the machinery; the claims may then fail."),
+    ] = None,
+    scenes: Annotated[
+        int | None, typer.Option("--scenes", min=2, help="Fewer scenes in each split; the claims may then fail.")
+    ] = None,
+    cpu: Cpu = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done.")] = False,
+) -> None:
+    """Render rooms, train VAE, CVAE and GQN, compare them: about ten minutes on two CPU cores.
+
+    It leaves a table, a learning curve and prediction sheets in the folder, and says whether GQN and CVAE beat VAE and whether
+    GQN makes use of its context, each by more than five standard errors. Exit code 1 if one of these does not come out.
+    """
+    from zoo.cli import screen
+    from zoo.cli.evaluate import draw_sheet
+    from zoo.data.make import make_dataset
+    from zoo.data.opening import open_scenes
+    from zoo.measuring import Protocol, label_of
+    from zoo.registry import default_registry
+    from zoo.report.markup import to_terminal
+    from zoo.report.plots import learning_curves
+    from zoo.report.tables import tables_of, write_tables
+    from zoo.results import load_rows
+    from zoo.suite import Job, carry_out, finished, run_folder
+    from zoo.training.run import load_trained
+    from zoo.training.trainer import TrainingOptions
+
+    started = time.monotonic()
+    counts = {split: min(count, scenes or count) for split, count in SCENES.items()}
+    changes = [f"training.steps={steps}"] if steps else []
+    variants = [default_registry().variant(name, size=SIZE, overrides=changes) for name in VARIANTS]
+    image_size = variants[0].image_size
+    data = output / "data" / f"{DATASET}-{image_size}-{counts['train']}-seed-{seed}"
+    if dry_run:
+        typer.echo(f"render {sum(counts.values())} scenes of {DATASET} at {image_size} pixels into {data}")
+        for variant in variants:
+            typer.echo(
+                f"train {label_of(variant)}: {variant.training.steps} steps of {variant.training.batch_size} scenes; measure it on {counts['test']} scenes"
+            )
+        typer.echo(f"write table, curves and sheets into {output}. Nothing was written.")
+        return
+    console = screen.notes()
+    if not data.exists():
+        with screen.counting(f"rendering {DATASET}", unit="scenes") as rendered:
+            make_dataset(DATASET, folder=data, num_scenes=counts, image_size=image_size, seed=seed, progress=rendered)  # type: ignore[arg-type]
+    jobs = [
+        Job(
+            variant=variant,
+            data=data,
+            run=run_folder(output, variant, seed=seed),
+            rows=output / "rows",
+            seed=seed,
+            protocol=Protocol(repeats=5),
+            cpu=cpu,
+            command=["gqn-zoo", *sys.argv[1:]],
+            options=TrainingOptions(
+                log_interval=25, validation_interval=100, validation_scenes=counts["validation"], save_interval=250
+            ),
+        )  # fmt: skip
+        for variant in variants
+    ]
+    for job in jobs:
+        if finished(job):
+            continue
+        with screen.training(job.variant.name, steps=job.variant.training.steps) as trained:
+            carry_out(job, progress=trained)
+    rows = load_rows([output])
+    written = write_tables(rows, output / "tables")
+    written.append(
+        learning_curves(
+            {label_of(job.variant): job.run for job in jobs},
+            output / "curves.png",
+            title=f"{DATASET}, validation scenes",
+        )
+    )
+    test = open_scenes(data, "test")
+    for job in jobs:
+        target = output / f"sheet-{job.variant.name}.png"
+        draw_sheet(load_trained(job.run), test, target=target, num_context=None, protocol=job.protocol, device="cpu")
+        written.append(target)
+    results = screen.results()
+    results.print(to_terminal(tables_of(rows), width=results.width))
+    claims = judge(rows, names=[label_of(job.variant) for job in jobs])
+    for claim in claims:
+        results.print(claim.sentence)
+    console.print("wrote " + ", ".join(map(str, written)))
+    console.print(
+        f"{time.monotonic() - started:.0f} s in all. Next: gqn-zoo list; gqn-zoo data make --help; gqn-zoo train --help"
+    )
+    if not all(claim.holds for claim in claims):
+        raise typer.Exit(1)
+
+
+def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
+    """Tests the three claims of the quickstart on its rows, paired over the test scenes; the newest row of a name counts.
+
+    Raises:
+        ResultError: if one of the variants has no row without failure.
+    """
+    import numpy as np
+
+    from zoo.errors import ResultError
+    from zoo.report.compare import paired_difference
+    from zoo.report.statistics import bootstrap_difference
+
+    newest = {row.variant: row for row in rows if row.status == "ok"}
+    for name in names:
+        if name not in newest:
+            failed = [row.error for row in rows if row.variant == name]
+            raise ResultError(f"{name} could not be trained or measured: {failed[-1] if failed else 'it left no row'}")
+    vae, cvae, gqn = (newest[name] for name in names)
+    claims = [
+        Claim.of(f"{better.variant} is below {vae.variant}", paired_difference(better, vae)) for better in (gqn, cvae)
+    ]
+    scores = gqn.per_scene
+    difference = np.array(scores["nelbo_excess"]) - np.array(scores["wrong_context_nelbo_excess"])
+    claims.append(
+        Claim.of(
+            f"{gqn.variant} with its own context is below {gqn.variant} with another scene's",
+            bootstrap_difference(difference),
+        )
+    )
+    return claims
+
+
+class Claim(NamedTuple):
+    """A claim about the excess NELBO and what the test scenes say of it."""
+
+    sentence: str
+    holds: bool
+
+    @classmethod
+    def of(cls, what: str, difference: PairedDifference) -> Claim:
+        """Judges that a paired difference is negative by more than five standard errors."""
+        holds = difference.z < -STANDARD_ERRORS
+        return cls(
+            sentence=f"{'yes' if holds else 'NO '}  {what}: {difference.mean:+.2f} +- {difference.stderr:.2f} nats/target over "
+            f"{difference.n} scenes, {abs(difference.z):.1f} standard errors",
+            holds=holds,
+        )

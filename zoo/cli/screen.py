@@ -1,0 +1,83 @@
+"""What the person at the terminal sees: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+WIDTH_WITHOUT_TERMINAL = 160
+
+
+def results() -> Console:
+    """Returns the console for results."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+
+def notes() -> Console:
+    """Returns the console for progress and remarks."""
+    return Console(file=sys.stderr, width=None if sys.stderr.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+
+@contextmanager
+def counting(label: str, *, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Gives a function that is told (done, total) and moves a bar."""
+    with _bar(TextColumn(unit)) as bar:
+        task = bar.add_task(label, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update
+
+
+@contextmanager
+def staging(label: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Gives a function that is told (stage, done, total) and moves a bar a stage."""
+    with _bar() as bar:
+        tasks: dict[str, int] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(f"{label}: {stage}", total=total)
+            bar.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield update
+
+
+@contextmanager
+def training(label: str, *, steps: int, shown: bool = True) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """Gives a function that is told a step and, at times, its figures, and moves a bar with NELBO, KL and speed."""
+    with _bar(TextColumn("{task.fields[figures]}"), shown=shown) as bar:
+        task = bar.add_task(label, total=steps, figures="")
+        interactive = sys.stderr.isatty()
+
+        def update(step: int, figures: Mapping[str, float]) -> None:
+            if not figures:
+                bar.update(task, completed=step)
+                return
+            speed = figures.get("perf/scenes_per_second", 0.0)
+            text = (
+                f"NELBO {figures['train/nelbo']:.1f} (floor + {figures['train/nelbo_excess']:.1f})  "
+                f"KL {figures['train/kl']:.2f} nats  {speed:.1f} scenes/s"
+            )
+            bar.update(task, completed=step, figures=text)
+            if not interactive and shown:
+                bar.console.print(f"{label}: step {step} of {steps}  {text}")
+
+        yield update
+
+
+def _bar(*further: TextColumn, shown: bool = True) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        *further,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=notes(), disable=not (shown and sys.stderr.isatty()), transient=False)

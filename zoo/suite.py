@@ -1,0 +1,144 @@
+"""Training and measuring several variants, each in a process of its own, so that none can spoil another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from zoo.data.opening import open_scenes
+from zoo.data.source import Split
+from zoo.errors import ResultError, ZooError
+from zoo.measuring import Protocol, evaluate, failed_row, label_of, speed_row
+from zoo.provenance import hash_config
+from zoo.registry import Variant
+from zoo.results import ResultRow, load_rows, save_row
+from zoo.training.run import Start, load_trained, run_config, train
+from zoo.training.trainer import Progress, TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One variant to train and measure.
+
+    Attributes:
+        variant: what.
+        data: folder of scenes; None measures speeds alone, on noise.
+        run: folder of the run.
+        rows: folder of the result rows.
+        seed: of the run.
+        contexts: numbers of context views to evaluate at; None is the largest of training.
+        split: which split is reported on.
+        protocol: the measurement.
+        options: how training is carried out.
+        cpu: leaves GPUs alone.
+        command: the command line, for the provenance.
+    """
+
+    variant: Variant
+    data: Path | None
+    run: Path
+    rows: Path
+    seed: int = 0
+    contexts: Sequence[int | None] = (None,)
+    split: Split = "test"
+    protocol: Protocol = field(default_factory=Protocol)
+    options: TrainingOptions = field(default_factory=TrainingOptions)
+    cpu: bool = False
+    command: Sequence[str] = ()
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        import torch
+
+        return "cuda" if torch.cuda.is_available() and not self.cpu else "cpu"
+
+
+def carry_out(job: Job, *, progress: Progress | None = None) -> list[Path]:
+    """Trains (going on with an interrupted run) and measures; returns the files of the rows written.
+
+    A failure that belongs to the variant (not finite, out of memory, a user's mistake) is a row as well.
+    """
+    try:
+        return [save_row(row, job.rows) for row in _rows(job, progress)]
+    except (ZooError, MemoryError) as error:
+        return [
+            save_row(failed_row(job.variant, error, seed=job.seed, command=job.command, device=job.device), job.rows)
+        ]
+
+
+def _rows(job: Job, progress: Progress | None) -> list[ResultRow]:
+    if job.data is None:
+        return [speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)]
+    train(
+        job.variant, data=job.data, run=job.run, seed=job.seed, options=job.options, start=Start(resume="auto"), cpu=job.cpu,
+        command=job.command, progress=progress,
+    )  # fmt: skip
+    trained = load_trained(job.run, device=job.device)
+    source = open_scenes(job.data, job.split)
+    return [
+        evaluate(
+            trained,
+            source,
+            protocol=job.protocol.at(num_context, timed=index == 0),
+            device=job.device,
+            command=job.command,
+        )
+        for index, num_context in enumerate(job.contexts)
+    ]
+
+
+def carry_out_all(jobs: Sequence[Job], *, tell: Callable[[str], None]) -> list[Path]:
+    """Carries jobs out one after the other, each in a fresh process; a process that dies leaves a row that says so."""
+    written: list[Path] = []
+    for number, job in enumerate(jobs, start=1):
+        tell(f"{number} of {len(jobs)}: {job.variant.name}, seed {job.seed}")
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            try:
+                written += pool.submit(carry_out, job).result()
+            except BrokenProcessPool:
+                error = MemoryError(
+                    "the process of this variant was ended from outside, most likely for want of memory"
+                )
+                row = failed_row(job.variant, error, seed=job.seed, command=job.command, device=job.device)
+                written.append(save_row(row, job.rows))
+    return written
+
+
+def run_folder(folder: Path, variant: Variant, *, seed: int) -> Path:
+    """Returns where a suite keeps the run of a variant and seed."""
+    name = variant.name.replace("/", os.sep)
+    return folder / "runs" / name / f"{variant.size}-seed-{seed}"
+
+
+def finished(job: Job) -> bool:
+    """Tells whether a job has left as many rows without failure as it has context sizes."""
+    try:
+        rows = load_rows([job.rows])
+    except ResultError:
+        return False
+    wanted = 1 if job.data is None else len(job.contexts)
+    configuration = configuration_of(job)
+    same = [
+        row
+        for row in rows
+        if row.status == "ok"
+        and row.variant == label_of(job.variant)
+        and row.provenance.seed == job.seed
+        and row.provenance.config_hash == configuration
+    ]
+    return len(same) >= wanted
+
+
+def configuration_of(job: Job) -> str:
+    """Returns the digest of the configuration that a job's rows bear."""
+    config = job.variant.config()
+    if job.data is not None:
+        source = open_scenes(job.data, "train")
+        config = run_config(job.variant, seed=job.seed, source=source)
+    return hash_config(config)

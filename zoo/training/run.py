@@ -1,0 +1,252 @@
+"""A run's folder: what is trained, on what, from where on; and a trained model out of it again.
+
+``<run>/config.yaml`` (everything that decides the weights, as plain values), ``<run>/environment.json`` (provenance),
+``<run>/metrics.jsonl``, ``<run>/tensorboard/``, ``<run>/checkpoints/``.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+from ruamel.yaml import YAML
+
+from zoo.config import load_yaml
+from zoo.data.opening import open_scenes, open_splits
+from zoo.data.source import SceneSource
+from zoo.data.tfrecord import OnBadRecord
+from zoo.errors import CheckpointError, ConfigError, OutOfMemoryError
+from zoo.files import write_json, write_text
+from zoo.model import SceneModel
+from zoo.provenance import collect
+from zoo.registry import Variant, build, variant_from_config
+from zoo.training import checkpoint
+from zoo.training.trainer import Progress, Trainer, TrainingOptions, TrainingReport
+
+CONFIG = "config.yaml"
+ENVIRONMENT = "environment.json"
+RUN_KEYS = ("seed", "data")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How a run begins.
+
+    Attributes:
+        resume: ``never`` (an existing run is an error), ``auto`` (its newest intact checkpoint, if any), or a path.
+        init_from: a run or checkpoint whose weights, and nothing else, the new run starts with.
+        allow_config_change: goes on although the configuration is not the one of the checkpoint.
+    """
+
+    resume: str = "never"
+    init_from: Path | None = None
+    allow_config_change: bool = False
+
+
+def make_accelerator(variant: Variant, *, run: Path, cpu: bool) -> Accelerator:
+    """Makes the accelerator of a training run; TensorBoard files go to ``<run>/tensorboard``."""
+    precision = variant.training.mixed_precision
+    if precision == "fp16" and (cpu or not torch.cuda.is_available()):
+        raise ConfigError("training.mixed_precision: found 'fp16', which needs a GPU; expected 'no' or 'bf16' on a CPU")
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision=precision,
+        log_with="tensorboard",
+        project_dir=run,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(minutes=10))],
+    )
+
+
+def train(
+    variant: Variant,
+    *,
+    data: Path,
+    run: Path,
+    seed: int = 0,
+    options: TrainingOptions,
+    start: Start | None = None,
+    cpu: bool = False,
+    on_bad_record: OnBadRecord = "raise",
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+    tell: Any = None,
+) -> TrainingReport:
+    """Trains a variant into a run's folder.
+
+    Args:
+        variant: what to train.
+        data: folder of a scene store or of TFRecords.
+        run: where everything goes.
+        seed: decides initial weights, order, views and noise.
+        options: how the run is carried out.
+        start: whether it goes on from something.
+        cpu: leave GPUs alone.
+        on_bad_record: what to do with damaged records of TFRecords.
+        command: the command line, for the provenance.
+        progress: is told every step and, at times, the figures.
+        tell: called with one sentence at a time that the user should know.
+
+    Raises:
+        ZooError: one sentence about what the user can mend.
+    """
+    start = start or Start()
+    sources = open_training_data(data, variant, on_bad_record=on_bad_record)
+    config = run_config(variant, seed=seed, source=sources["train"])
+    found = _starting_point(run, start, tell=tell)
+    accelerator = make_accelerator(variant, run=run, cpu=cpu)
+    model = build(variant, seed=seed)
+    if start.init_from is not None:
+        checkpoint.load_weights(checkpoint.find(start.init_from), model)
+    trainer = Trainer(
+        model,
+        recipe=variant.training,
+        train=sources["train"],
+        validation=sources.get("validation"),
+        run=run,
+        seed=seed,
+        accelerator=accelerator,
+        options=options,
+        config=config,
+    )
+    if found is not None:
+        trainer.resume(found, allow_config_change=start.allow_config_change)
+    if accelerator.is_main_process:
+        write_text(run / CONFIG, to_yaml(config))
+        provenance = collect(seed=seed, command=command, config=config, device=accelerator.device.type)
+        write_json(run / ENVIRONMENT, provenance.model_dump(mode="json"))
+    accelerator.init_trackers("tensorboard")
+    try:
+        return trainer.fit(progress=progress)
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"{variant.name}: a batch of {variant.training.batch_size} scenes does not fit into memory: use a smaller -b, a larger "
+            f"--set training.gradient_accumulation, or --mixed-precision bf16 ({str(error).splitlines()[0]})"
+        ) from None
+    finally:
+        accelerator.end_training()
+
+
+def run_config(variant: Variant, *, seed: int, source: SceneSource) -> dict[str, Any]:
+    """Returns everything that decides the weights of a run, as plain values."""
+    return {**variant.config(), "seed": seed, "data": {"name": source.name, "revision": source.revision}}
+
+
+def open_training_data(
+    data: Path, variant: Variant, *, on_bad_record: OnBadRecord = "raise"
+) -> Mapping[str, SceneSource]:
+    """Opens the training split and, if there is one, the validation split.
+
+    Raises:
+        DataError: if there is no training split.
+        ConfigError: if the pictures do not have the variant's size.
+    """
+    sources: dict[str, SceneSource] = {**open_splits(data, on_bad_record=on_bad_record)}
+    if "train" not in sources:
+        sources["train"] = open_scenes(data, "train")
+    check_image_size(sources["train"], variant, folder=data)
+    return sources
+
+
+def check_image_size(source: SceneSource, variant: Variant, *, folder: Path) -> None:
+    """Refuses pictures of another size than the variant's."""
+    if source.image_size != variant.image_size:
+        raise ConfigError(
+            f"{folder}: has pictures of {source.image_size} pixels, but {variant.name!r} at size {variant.size!r} takes "
+            f"{variant.image_size}; pass --set image_size={source.image_size}, another --size, or other data"
+        )
+
+
+def _starting_point(run: Path, start: Start, *, tell: Any) -> checkpoint.Checkpoint | None:
+    existing = bool(checkpoint.all_steps(run))
+    if start.resume == "never":
+        if existing:
+            raise CheckpointError(
+                f"{run}: holds a run already; pass --resume auto to go on with it, or another folder with -o"
+            )
+        return None
+    if start.resume != "auto":
+        return checkpoint.find(Path(start.resume))
+    found, problems = checkpoint.newest(run)
+    if tell:
+        for problem in problems:
+            tell(f"{problem}; an older checkpoint is tried")
+    if found is None and existing:
+        raise CheckpointError(f"{run}: none of its checkpoints is intact; {problems[0]}")
+    return found
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Writes plain values as YAML."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    yaml.dump(dict(values), stream)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A model with the weights of a checkpoint, and what is known about how it came to be."""
+
+    model: SceneModel
+    variant: Variant
+    run: Path
+    config: Mapping[str, Any]
+    step: int
+    seconds: float
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return int(self.config["seed"])
+
+
+def load_trained(path: Path, *, device: torch.device | str = "cpu", averaged: bool = True) -> TrainedModel:
+    """Loads a run's best checkpoint, or the checkpoint that ``path`` names.
+
+    Args:
+        path: a run's folder or a checkpoint's folder.
+        device: where the model goes.
+        averaged: takes the EMA weights if there are any.
+
+    Raises:
+        CheckpointError, ConfigError: if something is missing, damaged or of another variant.
+    """
+    path = Path(os.path.normpath(path))
+    found = checkpoint.find(path)
+    run = found.path.parent.parent
+    config = load_yaml(run / CONFIG) if (run / CONFIG).is_file() else found.state["config"]
+    file = str(run / CONFIG)
+    for key in RUN_KEYS:
+        if key not in config:
+            raise ConfigError(f"{file}: {key}: this key is missing")
+    variant = variant_from_config({key: value for key, value in config.items() if key not in RUN_KEYS}, file=file)
+    model = build(variant)
+    ema = found.path / "ema.safetensors"
+    if averaged and ema.is_file():
+        from torch.optim.swa_utils import AveragedModel
+
+        shadow = AveragedModel(model)
+        checkpoint.load_weights(found, shadow, file=ema.name)
+        loaded = shadow.module
+        assert isinstance(loaded, SceneModel)
+        model = loaded
+    else:
+        checkpoint.load_weights(found, model)
+    return TrainedModel(
+        model=model.to(device).eval(),
+        variant=variant,
+        run=run,
+        config=config,
+        step=int(found.state["step"]),
+        seconds=float(found.state["seconds"]),
+    )
