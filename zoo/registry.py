@@ -302,9 +302,12 @@ def variant_from_config(config: Mapping[str, Any], /, *, file: str) -> Variant:
     known = default_registry()
     titles = known.entry(name)[0] if name in known.names() else None
     entry = titles or Entry(
-        title=name, paper="", status="extension", training=TrainingRecipe(),
+        title=name,
+        paper="",
+        status="extension",
+        training=TrainingRecipe(),
         **{key: config[key] for key in (*KINDS, "image_size")},
-    )  # fmt: skip
+    )
     return _variant(config, entry=entry, name=name, size=size, file=file)
 
 

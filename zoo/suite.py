@@ -76,9 +76,16 @@ def _rows(job: Job, progress: Progress | None) -> list[ResultRow]:
     if job.data is None:
         return [speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)]
     train(
-        job.variant, data=job.data, run=job.run, seed=job.seed, options=job.options, start=Start(resume="auto"), cpu=job.cpu,
-        command=job.command, progress=progress,
-    )  # fmt: skip
+        job.variant,
+        data=job.data,
+        run=job.run,
+        seed=job.seed,
+        options=job.options,
+        start=Start(resume="auto"),
+        cpu=job.cpu,
+        command=job.command,
+        progress=progress,
+    )
     trained = load_trained(job.run, device=job.device)
     source = open_scenes(job.data, job.split)
     return [

@@ -85,7 +85,7 @@ def run(
                     options=options,
                     cpu=cpu,
                     command=["gqn-zoo", *sys.argv[1:]],
-                )  # fmt: skip
+                )
             )
     waiting = [job for job in jobs if not finished(job)]
     if dry_run:

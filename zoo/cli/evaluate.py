@@ -74,9 +74,16 @@ def run(
 
     device = device_of(cpu=cpu)
     protocol = Protocol(
-        num_targets=targets, sigma=sigma, importance_samples=importance_samples, prediction_samples=prediction_samples,
-        wrong_context=wrong_context, max_scenes=limit, batch_size=batch_size, repeats=repeats, seed=seed,
-    )  # fmt: skip
+        num_targets=targets,
+        sigma=sigma,
+        importance_samples=importance_samples,
+        prediction_samples=prediction_samples,
+        wrong_context=wrong_context,
+        max_scenes=limit,
+        batch_size=batch_size,
+        repeats=repeats,
+        seed=seed,
+    )
     sizes = numbers(contexts, option="--contexts")
     trained = load_trained(path, device=device)
     source = open_scenes(data, split)
@@ -85,9 +92,13 @@ def run(
     with screen.staging(trained.variant.name) as progress:
         for index, num_context in enumerate(sizes):
             row = evaluate(
-                trained, source, protocol=protocol.at(num_context, timed=index == 0), device=device,
-                command=["gqn-zoo", *sys.argv[1:]], progress=progress,
-            )  # fmt: skip
+                trained,
+                source,
+                protocol=protocol.at(num_context, timed=index == 0),
+                device=device,
+                command=["gqn-zoo", *sys.argv[1:]],
+                progress=progress,
+            )
             rows.append(row)
             save_row(row, folder)
     if sheet is not None:

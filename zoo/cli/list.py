@@ -44,11 +44,15 @@ def run(
         parts = ("task", "encoder", "core", "likelihood")
         described = {
             name: {
-                "title": entry.title, "paper": entry.paper, "status": entry.status, "image_size": entry.image_size,
-                **{part: getattr(entry, part)["use"] for part in parts}, "sizes": ["full", *entry.sizes],
+                "title": entry.title,
+                "paper": entry.paper,
+                "status": entry.status,
+                "image_size": entry.image_size,
+                **{part: getattr(entry, part)["use"] for part in parts},
+                "sizes": ["full", *entry.sizes],
             }
             for name, entry in entries.items()
-        }  # fmt: skip
+        }
         typer.echo(json.dumps(described, indent=2))
         return
     from rich import box

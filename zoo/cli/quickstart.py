@@ -88,7 +88,7 @@ def run(
             options=TrainingOptions(
                 log_interval=25, validation_interval=100, validation_scenes=counts["validation"], save_interval=250
             ),
-        )  # fmt: skip
+        )
         for variant in variants
     ]
     for job in jobs:

@@ -98,9 +98,16 @@ def run(
     ]
     variant = default_registry().variant(name, size=size, overrides=changes)
     options = TrainingOptions(
-        compile=compile_model, workers=workers, residence=residence, log_interval=log_interval, validation_interval=validation_interval,
-        validation_scenes=validation_scenes, save_interval=save_interval, keep_last=keep_last, keep_every=keep_every,
-    )  # fmt: skip
+        compile=compile_model,
+        workers=workers,
+        residence=residence,
+        log_interval=log_interval,
+        validation_interval=validation_interval,
+        validation_scenes=validation_scenes,
+        save_interval=save_interval,
+        keep_last=keep_last,
+        keep_every=keep_every,
+    )
     if dry_run:
         _dry_run(variant, data=data, options=options, seed=seed, cpu=cpu)
         return
@@ -128,9 +135,18 @@ def _train(
     main_process = _is_main_process()
     with screen.training(variant.name, steps=variant.training.steps, shown=main_process) as progress:
         report = train(
-            variant, data=data, run=output, seed=seed, options=options, start=start, cpu=cpu, on_bad_record=on_bad_record,
-            command=["gqn-zoo", *sys.argv[1:]], progress=progress, tell=console.print,
-        )  # fmt: skip
+            variant,
+            data=data,
+            run=output,
+            seed=seed,
+            options=options,
+            start=start,
+            cpu=cpu,
+            on_bad_record=on_bad_record,
+            command=["gqn-zoo", *sys.argv[1:]],
+            progress=progress,
+            tell=console.print,
+        )
     if not main_process:
         return
     if report.status == "interrupted":

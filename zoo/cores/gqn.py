@@ -60,7 +60,7 @@ class Gqn(LatentCore):
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
-        channels, height, width = shapes.target
+        height, width = shapes.target[1:]
         if height % config.canvas_scale or width % config.canvas_scale:
             raise ValueError(
                 f"pictures of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"

@@ -147,7 +147,7 @@ class DeepMindScenes:
             if (views, size) != usual:
                 path, record = self.place_of(scene)
                 reasons[scene] = (
-                    f"{path}: record {record}: {views} views of {size} pixels, most scenes have {usual[0]} of {usual[1]}"
+                    f"{path}: record {record}: {views} views of {size} pixels, most have {usual[0]} of {usual[1]}"
                 )
         bad = [BadRecord(*self.place_of(scene), reasons[scene]) for scene in sorted(reasons)]
         self.skipped = (*self.skipped, *bad)

@@ -148,7 +148,9 @@ def open_training_data(
         DataError: if there is no training split.
         ConfigError: if the pictures do not have the variant's size.
     """
-    sources: dict[str, SceneSource] = {**open_splits(data, on_bad_record=on_bad_record)}
+    sources: dict[str, SceneSource] = {
+        str(split): source for split, source in open_splits(data, on_bad_record=on_bad_record).items()
+    }
     if "train" not in sources:
         sources["train"] = open_scenes(data, "train")
     check_image_size(sources["train"], variant, folder=data)
