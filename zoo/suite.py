@@ -75,7 +75,7 @@ def carry_out(job: Job, *, progress: Progress | None = None) -> list[Path]:
 def _rows(job: Job, progress: Progress | None) -> list[ResultRow]:
     if job.data is None:
         return [speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)]
-    train(
+    report = train(
         job.variant,
         data=job.data,
         run=job.run,
@@ -86,6 +86,9 @@ def _rows(job: Job, progress: Progress | None) -> list[ResultRow]:
         command=job.command,
         progress=progress,
     )
+    if report.status == "interrupted":
+        # A checkpoint is there; the same command goes on from it. A row of a half-trained model would mislead.
+        raise KeyboardInterrupt
     trained = load_trained(job.run, device=job.device)
     source = open_scenes(job.data, job.split)
     return [

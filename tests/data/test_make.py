@@ -147,6 +147,7 @@ import sys
 from zoo.data.make import make_dataset
 
 if __name__ == "__main__":
+    print("ready", flush=True)
     make_dataset(
         "rooms_ring_camera", folder=sys.argv[1], num_scenes={"train": 100_000}, workers=1, image_size=8,
         progress=lambda done, total: print(done, flush=True),
@@ -155,7 +156,7 @@ if __name__ == "__main__":
 
 
 def start_long_job(tmp_path):
-    """Starts a job with a rendering process, in a process group of its own, and returns when it is under way."""
+    """Starts a job with a rendering process, in a process group of its own, and returns when it sets to work."""
     (tmp_path / "job.py").write_text(SCRIPT)
     (tmp_path / "out").mkdir()
     environment = os.environ | {"PYTHONPATH": str(Path(zoo.__file__).parents[1])}
@@ -167,7 +168,7 @@ def start_long_job(tmp_path):
         env=environment,
         start_new_session=True,
     )
-    assert process.stdout.readline().strip()
+    assert process.stdout.readline() == "ready\n"
     return process
 
 
@@ -184,8 +185,13 @@ def group_is_gone(group, patience=20.0):
     return False
 
 
-def test_ctrl_c_leaves_neither_files_nor_processes(tmp_path):
+@pytest.mark.parametrize("moment", ["while processes start", "while scenes are rendered"])
+def test_ctrl_c_leaves_neither_files_nor_processes(moment, tmp_path):
     process = start_long_job(tmp_path)
+    if moment == "while scenes are rendered":
+        assert int(process.stdout.readline()) > 0
+    else:
+        time.sleep(1.0)  # the new process is importing by now; if it is not, the outcome must be the same
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
@@ -196,6 +202,7 @@ def test_ctrl_c_leaves_neither_files_nor_processes(tmp_path):
 
 def test_processes_do_not_outlive_a_killed_parent(tmp_path):
     process = start_long_job(tmp_path)
+    assert int(process.stdout.readline()) > 0
     process.kill()
     process.stdout.close()
     process.stderr.close()

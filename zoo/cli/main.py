@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -59,6 +60,8 @@ app.command("compare")(compare.run)
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the program; leaves with 0, 1 (a check or a claim failed), 2 (the user can mend it), or as the error says."""
+    # As an exception a termination lets every half-written file be cleared away.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         sys.exit(app(arguments, standalone_mode=False) or 0)
     except ZooError as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from zoo.model import SceneModel
 from zoo.provenance import collect
 from zoo.registry import Variant, build, variant_from_config
 from zoo.training import checkpoint
+from zoo.training.lock import RunLock
 from zoo.training.trainer import Progress, Trainer, TrainingOptions, TrainingReport
 
 CONFIG = "config.yaml"
@@ -77,7 +79,7 @@ def train(
     on_bad_record: OnBadRecord = "raise",
     command: Sequence[str] = (),
     progress: Progress | None = None,
-    tell: Any = None,
+    tell: Callable[[str], None] | None = None,
 ) -> TrainingReport:
     """Trains a variant into a run's folder.
 
@@ -118,20 +120,22 @@ def train(
     )
     if found is not None:
         trainer.resume(found, allow_config_change=start.allow_config_change)
-    if accelerator.is_main_process:
-        write_text(run / CONFIG, to_yaml(config))
-        provenance = collect(seed=seed, command=command, config=config, device=accelerator.device.type)
-        write_json(run / ENVIRONMENT, provenance.model_dump(mode="json"))
-    accelerator.init_trackers("tensorboard")
-    try:
-        return trainer.fit(progress=progress)
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"{variant.name}: a batch of {variant.training.batch_size} scenes does not fit into memory: use a smaller -b, a larger "
-            f"--set training.gradient_accumulation, or --mixed-precision bf16 ({str(error).splitlines()[0]})"
-        ) from None
-    finally:
-        accelerator.end_training()
+    with RunLock(run) if accelerator.is_main_process else nullcontext():
+        if accelerator.is_main_process:
+            write_text(run / CONFIG, to_yaml(config))
+            provenance = collect(seed=seed, command=command, config=config, device=accelerator.device.type)
+            write_json(run / ENVIRONMENT, provenance.model_dump(mode="json"))
+        accelerator.init_trackers("tensorboard")
+        try:
+            return trainer.fit(progress=progress)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemoryError(
+                f"{variant.name}: a batch of {variant.training.batch_size} scenes does not fit into memory: use a smaller "
+                "-b, a larger --set training.gradient_accumulation, or --mixed-precision bf16 "
+                f"({str(error).splitlines()[0]})"
+            ) from None
+        finally:
+            accelerator.end_training()
 
 
 def run_config(variant: Variant, *, seed: int, source: SceneSource) -> dict[str, Any]:
@@ -166,7 +170,7 @@ def check_image_size(source: SceneSource, variant: Variant, *, folder: Path) -> 
         )
 
 
-def _starting_point(run: Path, start: Start, *, tell: Any) -> checkpoint.Checkpoint | None:
+def _starting_point(run: Path, start: Start, *, tell: Callable[[str], None] | None) -> checkpoint.Checkpoint | None:
     existing = bool(checkpoint.all_steps(run))
     if start.resume == "never":
         if existing:

@@ -1,0 +1,1 @@
+"""Benchmarks: speeds of every registered variant, of the loader and of the renderers."""

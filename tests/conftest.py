@@ -1,0 +1,54 @@
+"""Fixtures shared by all tests."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Small tensors gain nothing from threads, and sums come out the same on every machine."""
+    torch.set_num_threads(1)
+
+
+@dataclass
+class ArrayScenes:
+    """A SceneSource in memory."""
+
+    frames: np.ndarray  # [n, V, H, W, 3] uint8
+    cameras: np.ndarray  # [n, V, 5] float32
+    name: str = "arrays"
+    split: str = "test"
+    revision: str = "0" * 16
+
+    @property
+    def num_scenes(self):
+        return self.frames.shape[0]
+
+    @property
+    def num_views(self):
+        return self.frames.shape[1]
+
+    @property
+    def image_size(self):
+        return self.frames.shape[2]
+
+    def read(self, scenes, views):
+        return self.frames[scenes[:, None], views], self.cameras[scenes[:, None], views]
+
+
+@pytest.fixture(scope="session")
+def array_scenes():
+    """Returns a maker of scenes of random pictures: ``array_scenes(num_scenes=5, image_size=16)``."""
+
+    def make(*, num_scenes=5, num_views=6, image_size=16, seed=0, split="test"):
+        generator = np.random.default_rng(seed)
+        return ArrayScenes(
+            frames=generator.integers(0, 256, (num_scenes, num_views, image_size, image_size, 3), dtype=np.uint8),
+            cameras=generator.normal(size=(num_scenes, num_views, 5)).astype(np.float32),
+            split=split,
+        )
+
+    return make
