@@ -2,7 +2,7 @@
 
 Nothing is guessed: an unknown key, a missing key, a wrong type or a value out of range is a ``ConfigError`` that names
 the file and the path within it. YAML is version 1.2 (``1e-3`` is a number, ``on`` is a string), loaded safely, with
-duplicate keys, aliases and oversized or deeply nested files refused.
+duplicate keys, keys that are not words, aliases, tags, other versions and oversized or deeply nested files refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent, MappingEndEvent, MappingStartEvent, SequenceEndEvent, SequenceStartEvent
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
 
 from zoo.errors import ConfigError, did_you_mean
 
@@ -106,8 +114,10 @@ def parse_yaml(text: str, /, *, file: str) -> Any:
         ConfigError: naming ``file`` and the line.
     """
     try:
-        _refuse_bombs(text, file=file)
-        return YAML(typ="safe", pure=True).load(text)
+        _refuse_what_is_not_plain(text, file=file)
+        value = YAML(typ="safe", pure=True).load(text)
+        _refuse_odd_keys(value, file=file)
+        return value
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ConfigError(f"{file}: line {line}: {str(error.problem).splitlines()[0]}") from None
@@ -122,20 +132,37 @@ def parse_yaml(text: str, /, *, file: str) -> Any:
         raise ConfigError(f"{file}: is not valid YAML: {error}") from None
 
 
-def _refuse_bombs(text: str, *, file: str) -> None:
+def _refuse_what_is_not_plain(text: str, *, file: str) -> None:
+    """Looks at the events of a text before anything is constructed from it."""
     depth = 0
     for event in YAML(typ="safe", pure=True).parse(text):
+        line = event.start_mark.line + 1
         if isinstance(event, AliasEvent):
-            line = event.start_mark.line + 1
             raise ConfigError(
                 f"{file}: line {line}: YAML aliases (*name) are not allowed; use 'base:' to derive a variant"
             )
+        if isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent) and event.tag is not None:
+            raise ConfigError(f"{file}: line {line}: YAML tags ({event.tag}) are not allowed; write plain values")
+        if isinstance(event, DocumentStartEvent) and event.version not in (None, (1, 2)):
+            # Under 1.1 'on' would be a boolean and '1e-3' a string again.
+            raise ConfigError(f"{file}: line {line}: found another version of YAML, expected 1.2")
         if isinstance(event, MappingStartEvent | SequenceStartEvent):
             depth += 1
         elif isinstance(event, MappingEndEvent | SequenceEndEvent):
             depth -= 1
         if depth > MAXIMUM_DEPTH:
             raise ConfigError(f"{file}: is nested deeper than {MAXIMUM_DEPTH} levels")
+
+
+def _refuse_odd_keys(value: Any, *, file: str) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise ConfigError(f"{file}: key {key!r}: found {type(key).__name__}, expected a word")
+            _refuse_odd_keys(inner, file=file)
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_odd_keys(inner, file=file)
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], /) -> dict[str, Any]:

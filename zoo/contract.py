@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
+from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.config import Settings
@@ -158,8 +159,10 @@ def represent(views: Views, network: Callable[[Tensor, Tensor], Tensor]) -> Repr
         views: pictures [B, N, C, H, W] with poses [B, N, P].
         network: psi, from pictures [B * N, C, H, W] and poses [B * N, P] to maps [B * N, C', h, w].
     """
-    batch, number = views.what.shape[:2]
-    per_view = network(views.what.flatten(0, 1), views.where.flatten(0, 1)).unflatten(0, (batch, number))
+    images, poses = rearrange(views.what, "b n c h w -> (b n) c h w"), rearrange(views.where, "b n p -> (b n) p")
+    # Both sizes are given: with N = 0 neither could be inferred.
+    batch, number = views.mask.shape
+    per_view = rearrange(network(images, poses), "(b n) c h w -> b n c h w", b=batch, n=number)
     return Representation(pooled=masked_sum(per_view, views.mask), per_view=per_view, mask=views.mask)
 
 

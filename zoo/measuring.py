@@ -152,7 +152,11 @@ def evaluate(
         if not np.isfinite(values).all():
             scene = int(np.flatnonzero(~np.isfinite(values))[0])
             raise NonFiniteError(f"{variant.name}: {name} of scene {scene} is {values[scene]}; the model is not usable")
-    metrics = {name: _metric(name, values) for name, values in per_scene.items() if name != "scene"}
+    metrics = {
+        name: _metric(name, values, samples=protocol.prediction_samples)
+        for name, values in per_scene.items()
+        if name != "scene"
+    }
     metrics["floor"] = Metric(value=float(floor.mean()), stderr=0.0, n=len(floor), unit=NATS)
     likelihood = model.likelihood
     if likelihood.discrete:
@@ -204,12 +208,12 @@ def evaluate(
     )
 
 
-def _metric(name: str, values: np.ndarray) -> Metric:
+def _metric(name: str, values: np.ndarray, *, samples: int) -> Metric:
     stderr = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    # How good the mean of several samples looks depends on how many they are.
+    unit = f"{UNITS[name]}, {samples} samples" if name in UNITS else NATS
     higher = None if name in NEUTRAL else HIGHER.get(name, False)
-    return Metric(
-        value=float(values.mean()), stderr=stderr, n=len(values), unit=UNITS.get(name, NATS), higher_is_better=higher
-    )
+    return Metric(value=float(values.mean()), stderr=stderr, n=len(values), unit=unit, higher_is_better=higher)
 
 
 def speed_row(

@@ -132,17 +132,25 @@ def registry_files() -> list[RegistryFile]:
     A plug-in is a package that holds a ``registry.yaml`` and declares the entry point
     ``[project.entry-points."gqn_zoo.registry"]  lab = "package"``; its variants are called ``lab/name``.
     """
-    files = [RegistryFile(path=registry_path(), prefix="")]
-    for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
-        specification = importlib.util.find_spec(point.value)
-        if specification is None or not specification.submodule_search_locations:
-            raise RegistryError(f"plug-in {point.name!r}: entry point {point.value!r} is not an installed package")
-        files.append(
-            RegistryFile(
-                path=Path(specification.submodule_search_locations[0]) / "registry.yaml", prefix=f"{point.name}/"
-            )
-        )
-    return files
+    points = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+    return [
+        RegistryFile(path=registry_path(), prefix=""),
+        *(
+            RegistryFile(path=_folder_of(point.value, plug_in=point.name) / "registry.yaml", prefix=f"{point.name}/")
+            for point in points
+        ),
+    ]
+
+
+def _folder_of(package: str, *, plug_in: str) -> Path:
+    """Returns where a package lies. Only the top package is looked up: to find one inside it would import it."""
+    top, *inner = package.split(".")
+    specification = importlib.util.find_spec(top) if top.isidentifier() else None
+    for location in (specification.submodule_search_locations or ()) if specification else ():
+        folder = Path(location, *inner)
+        if folder.is_dir():
+            return folder
+    raise RegistryError(f"plug-in {plug_in!r}: entry point {package!r} is not an installed package")
 
 
 class Registry:
@@ -282,7 +290,8 @@ def _variant(values: Mapping[str, Any], *, entry: Entry, name: str, size: str, f
 def _component(value: Any, *, file: str, path: str) -> Component:
     if not isinstance(value, Mapping) or not isinstance(value.get("use"), str):
         raise ConfigError(f"{file}: {path}: found {value!r}, expected a mapping with 'use: name' and settings")
-    return Component(use=value["use"], settings={key: setting for key, setting in value.items() if key != "use"})
+    settings = {key: setting for key, setting in value.items() if key != "use"}
+    return parse(Component, {"use": value["use"], "settings": settings}, file=file, path=path)
 
 
 def variant_from_config(config: Mapping[str, Any], /, *, file: str) -> Variant:
@@ -301,13 +310,8 @@ def variant_from_config(config: Mapping[str, Any], /, *, file: str) -> Variant:
         raise ConfigError(f"{file}: variant: found {name!r} at size {size!r}, expected two names")
     known = default_registry()
     titles = known.entry(name)[0] if name in known.names() else None
-    entry = titles or Entry(
-        title=name,
-        paper="",
-        status="extension",
-        training=TrainingRecipe(),
-        **{key: config[key] for key in (*KINDS, "image_size")},
-    )
+    own = {key: config[key] for key in CHANGEABLE}
+    entry = titles or parse(Entry, {"title": name, "paper": "", "status": "extension", **own}, file=file)
     return _variant(config, entry=entry, name=name, size=size, file=file)
 
 
@@ -330,8 +334,10 @@ def find_part(kind: Kind, use: str, *, file: str) -> type[Part]:
         module_name, _, class_name = use.partition(":")
         try:
             found = getattr(importlib.import_module(module_name), class_name)
-        except (ImportError, AttributeError) as error:
-            raise RegistryError(f"{file}: {kind}.use: {use!r} cannot be imported: {error}") from error
+        except Exception as error:  # a third party's module may raise whatever it likes
+            raise RegistryError(
+                f"{file}: {kind}.use: {use!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
         if not (isinstance(found, type) and issubclass(found, base)):
             raise RegistryError(f"{file}: {kind}.use: {use!r} is not a class derived from zoo.contract.{base.__name__}")
         return found

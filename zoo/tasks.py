@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from zoo.config import Settings
@@ -13,7 +14,7 @@ from zoo.episode import Episode, SceneBatch, Views
 
 def images_from_frames(frames: Tensor) -> Tensor:
     """Turns [..., H, W, 3] uint8 frames into [..., 3, H, W] float32 pictures in [0, 1]."""
-    return frames.movedim(-1, -3).to(torch.float32) / 255.0
+    return rearrange(frames, "... h w c -> ... c h w").to(torch.float32) / 255.0
 
 
 class Render(Task):

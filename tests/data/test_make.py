@@ -209,3 +209,15 @@ def test_processes_do_not_outlive_a_killed_parent(tmp_path):
     process.wait(timeout=60)
     assert group_is_gone(process.pid)
     assert not (tmp_path / "out" / "set").exists()
+
+
+def test_the_number_of_views_can_be_chosen(tmp_path):
+    make_dataset(RECIPE, folder=tmp_path / "set", num_scenes={"train": 2}, image_size=8, num_views=4, seed=5, workers=0)
+    store = SceneStore(tmp_path / "set", "train")
+    assert store.num_views == 4
+    frames, cameras = store.read(np.arange(2), np.tile(np.arange(4), (2, 1)))
+    assert frames.shape == (2, 4, 8, 8, 3)
+    assert len(np.unique(cameras.reshape(-1, 5), axis=0)) == 8
+    with pytest.raises(DataError, match="num_views: 0"):
+        make_dataset(RECIPE, folder=tmp_path / "none", num_scenes={"train": 2}, num_views=0, workers=0)
+    assert not (tmp_path / "none").exists()

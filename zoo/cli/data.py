@@ -26,6 +26,10 @@ def make(
     validation: Annotated[int, typer.Option("--validation", help="Scenes to validate on while training.")] = 500,
     test: Annotated[int, typer.Option("--test", help="Scenes to report on.")] = 1000,
     image_size: Annotated[int, typer.Option("--image-size", help="Height and width of the pictures, pixels.")] = 64,
+    views: Annotated[
+        int | None,
+        typer.Option("--views", min=1, help="Pictures of every scene; default: as in the published data set."),
+    ] = None,
     seed: Seed = 0,
     workers: Annotated[
         int | None, typer.Option("-j", "--workers", help="Processes; default: one a core, 0: none.")
@@ -43,10 +47,10 @@ def make(
     if name not in RECIPES:
         raise DataError(f"there is no built-in data set {name!r}{did_you_mean(name, RECIPES)}")
     counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
-    size = sum(counts.values()) * RECIPES[name].num_views * image_size**2 * BYTES_PER_VALUE
+    size = sum(counts.values()) * (views or RECIPES[name].num_views) * image_size**2 * BYTES_PER_VALUE
     if dry_run:
         typer.echo(
-            f"{name}: {sum(counts.values())} scenes of {RECIPES[name].num_views} views, {size / 1e6:.0f} MB in {folder}. Nothing was written."
+            f"{name}: {sum(counts.values())} scenes of {views or RECIPES[name].num_views} views, {size / 1e6:.0f} MB in {folder}. Nothing was written."
         )
         return
     with screen.counting(f"rendering {name}", unit="scenes") as progress:
@@ -55,6 +59,7 @@ def make(
             folder=folder,
             num_scenes=counts,
             image_size=image_size,
+            num_views=views,
             seed=seed,
             workers=workers,
             device=device,

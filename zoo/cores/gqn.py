@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
 
 import torch
+from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -114,9 +115,9 @@ class Gqn(LatentCore):
         # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
         sample = torch.arange(num_samples, device=key.device)
         keys = fold(fold(key[:, None], sample)[:, :, None], torch.arange(queries, device=key.device)).flatten()
-        repeated = query[:, None].expand(-1, num_samples, *query.shape[1:]).flatten(0, 2)
+        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
         rollout = self.rollout(encode(context).pooled, repeated, keys, target=None, source="prior", knobs=knobs)
-        return rollout.prediction.unflatten(0, (batch, num_samples, queries)).transpose(0, 1)
+        return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
 
     def rollout(
         self, pooled: Tensor, query: Tensor, keys: Tensor, *, target: Tensor | None, source: Source, knobs: Knobs

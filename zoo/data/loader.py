@@ -6,6 +6,7 @@ fits beside the model, the pictures lie on the device and a batch is an indexing
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from zoo.data.plan import BatchPlan, TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.episode import SceneBatch
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, ZooError
 from zoo.nn.noise import scene_keys
 
 Residence = Literal["auto", "device", "disk"]
@@ -62,18 +63,29 @@ def to_device(batch: SceneBatch, device: torch.device | str) -> SceneBatch:
     return SceneBatch(*(field.to(device, non_blocking=True) for field in batch))
 
 
-class _Pieces(Dataset[tuple[SceneBatch, int]]):
-    """Item i is piece i of the run, counted from step 0."""
+class _Pieces(Dataset[tuple[SceneBatch, int] | ZooError]):
+    """Item i is piece i of the run, counted from step 0.
+
+    A mistake that the user can mend comes as an item: raised in a worker, its sentence would drown in a traceback.
+    """
 
     def __init__(self, source: SceneSource, plan: TrainingPlan, share: Share) -> None:
         self.source = source
         self.plan = plan
         self.share = share
 
-    def __getitem__(self, index: int) -> tuple[SceneBatch, int]:
+    def __getitem__(self, index: int) -> tuple[SceneBatch, int] | ZooError:
         step, piece = divmod(index, self.share.accumulation)
         part = self.share.part(self.plan(step), piece)
-        return assemble(self.source, part, seed=self.plan.seed, step=step), part.num_context
+        try:
+            return assemble(self.source, part, seed=self.plan.seed, step=step), part.num_context
+        except ZooError as error:
+            return error
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    # Ctrl-C reaches every process of the terminal; the run that ends after the step at hand still needs its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class TrainingLoader:
@@ -114,7 +126,7 @@ class TrainingLoader:
 
     def _loaded_pieces(self, start: int, stop: int) -> Iterator[LoadedBatch]:
         on_gpu = self.device.type == "cuda"
-        loader: DataLoader[tuple[SceneBatch, int]] = DataLoader(
+        loader: DataLoader[tuple[SceneBatch, int] | ZooError] = DataLoader(
             _Pieces(self.source, self.plan, self.share),
             batch_size=None,
             sampler=range(start * self.share.accumulation, stop * self.share.accumulation),
@@ -123,8 +135,12 @@ class TrainingLoader:
             # Forked workers may inherit locks that torch's threads held.
             multiprocessing_context="spawn" if self.workers else None,
             prefetch_factor=4 if self.workers else None,
+            worker_init_fn=_leave_interrupts_to_the_parent,
         )
-        for batch, num_context in loader:
+        for item in loader:
+            if isinstance(item, ZooError):
+                raise item
+            batch, num_context = item
             yield LoadedBatch(batch=to_device(batch, self.device), num_context=num_context)
 
     def _resident_pieces(self, start: int, stop: int) -> Iterator[LoadedBatch]:

@@ -6,6 +6,7 @@ The bytes depend on recipe, version, seed, sizes and counts alone, not on the nu
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import multiprocessing
 import os
@@ -45,6 +46,7 @@ class _Piece(NamedTuple):
     first: int
     num_scenes: int
     image_size: int
+    num_views: int
     device: str
 
 
@@ -54,7 +56,7 @@ class _Rendered(NamedTuple):
 
 
 def _render(piece: _Piece) -> _Rendered:
-    rendering = RECIPES[piece.recipe].render(
+    rendering = dataclasses.replace(RECIPES[piece.recipe], num_views=piece.num_views).render(
         seed=piece.seed,
         scene_indices=range(piece.first, piece.first + piece.num_scenes),
         split=piece.split,
@@ -163,6 +165,7 @@ def make_dataset(
     folder: str | os.PathLike[str],
     num_scenes: Mapping[Split, int],
     image_size: int = 64,
+    num_views: int | None = None,
     seed: int = 0,
     workers: int | None = None,
     device: str = "cpu",
@@ -180,6 +183,7 @@ def make_dataset(
             an interrupt there is nothing.
         num_scenes: how many scenes each wanted split gets.
         image_size: height and width of a picture in pixels, a multiple of 4.
+        num_views: pictures of every scene; None takes as many as the published data set has.
         seed: another seed gives other scenes.
         workers: processes that render, each with one thread; 0 renders in this process; None takes one for each
             processor that may be used, or none on a GPU.
@@ -198,12 +202,15 @@ def make_dataset(
     _check_counts(num_scenes)
     if image_size < 1 or image_size % 4:
         raise DataError(f"image_size: {image_size} is not a positive multiple of 4")
+    if num_views is not None and num_views < 1:
+        raise DataError(f"num_views: {num_views} views a scene, expected 1 or more")
+    views = num_views or recipe.num_views
     if seed < 0:
         raise DataError(f"seed: {seed} is negative")
     _check_device(device)
     step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
     pieces = [
-        _Piece(recipe.name, seed, split, first, min(step, num_scenes[split] - first), image_size, device)
+        _Piece(recipe.name, seed, split, first, min(step, num_scenes[split] - first), image_size, views, device)
         for split in SPLITS
         if split in num_scenes
         for first in range(0, num_scenes[split], step)
@@ -214,7 +221,7 @@ def make_dataset(
         folder,
         name=recipe.name,
         image_size=image_size,
-        num_views=recipe.num_views,
+        num_views=views,
         provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed},
         scenes_per_shard=scenes_per_shard,
     )

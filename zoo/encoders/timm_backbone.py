@@ -45,17 +45,16 @@ class TimmBackbone(Encoder):
         self.config = config
         size = config.input_size or view.height
         pose_in_pixels = config.pose == "pixels"
-        self.backbone = make_backbone(
-            config, channels_in=view.channels + (view.pose_width if pose_in_pixels else 0), size=size
-        )
+        channels_in = view.channels + (view.pose_width if pose_in_pixels else 0)
+        self.backbone = make_backbone(config, channels_in=channels_in, size=size)
+        self.channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
+        # Numbers in order rather than random ones: building draws nothing but initial weights.
+        example = torch.linspace(-1.0, 1.0, channels_in * size * size).view(1, channels_in, size, size)
+        drop_unused(self.backbone, example)
         with torch.no_grad():
-            self.backbone.eval()
-            example = self.backbone(
-                torch.zeros(1, view.channels + (view.pose_width if pose_in_pixels else 0), size, size)
-            )[0]
-            self.backbone.train()
-        self._shape = RepresentationShape(channels=config.channels, height=example.shape[-2], width=example.shape[-1])
-        joined = example.shape[1] + (0 if pose_in_pixels else view.pose_width)
+            features = self._features(example)
+        self._shape = RepresentationShape(channels=config.channels, height=features.shape[-2], width=features.shape[-1])
+        joined = features.shape[1] + (0 if pose_in_pixels else view.pose_width)
         self.fuse = nn.Sequential(
             nn.Conv2d(joined, config.channels, 1),
             ResidualBlock(channels_in=config.channels, channels_out=config.channels),
@@ -65,18 +64,26 @@ class TimmBackbone(Encoder):
     def shape(self) -> RepresentationShape:
         return self._shape
 
+    def _features(self, images: Tensor) -> Tensor:
+        """Returns the feature map of the stage, [n, C, h, w]; some transformers of timm put the channels last."""
+        features = self.backbone(images)[0]
+        return features.movedim(-1, 1) if self.channels_last else features
+
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
-        if self.config.input_size is not None and len(images):
+        count = len(images)
+        if not count:
+            # No picture becomes one blank picture that is dropped again: normalisations refuse empty batches, and every
+            # parameter must stay in the graph for DistributedDataParallel.
+            images, poses = images.new_zeros(1, *images.shape[1:]), poses.new_zeros(1, poses.shape[1])
+        if self.config.input_size is not None:
             images = F.interpolate(images, size=(self.config.input_size,) * 2, mode="bilinear", align_corners=False)
         if self.config.pose == "pixels":
             images = torch.cat([images, spread(poses, height=images.shape[-2], width=images.shape[-1])], dim=1)
-        if not len(images):
-            return images.new_zeros(0, *self._shape)
-        features = self.backbone(images)[0]
+        features = self._features(images)
         if self.config.pose == "features":
             poses = spread(poses, height=features.shape[-2], width=features.shape[-1])
             features = torch.cat([features, poses.to(features.dtype)], dim=1)
-        return self.fuse(features)
+        return self.fuse(features)[:count]
 
     def forward(self, views: Views) -> Representation:
         return represent(views, self._psi)
@@ -89,7 +96,6 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
         ConfigError: if timm does not know the model, it has no such stage, or the weights do not fit.
     """
     import timm
-    from safetensors.torch import load_file
 
     if not timm.is_model(config.model):
         raise ConfigError(
@@ -110,10 +116,24 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
         ) from None
     if config.weights is None:
         _normalise_by_groups(backbone)
-        return backbone
+    else:
+        backbone = _with_weights(backbone, config)
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in backbone.modules()):
+        raise ConfigError(
+            f"encoder.model: {config.model} normalises vectors over the batch, which would mix the scenes; choose another"
+        )
+    return backbone
+
+
+def _with_weights(backbone: nn.Module, config: TimmBackbone.Config) -> nn.Module:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from timm.layers import freeze_batch_norm_2d
+
+    assert config.weights is not None
     try:
         missing, _ = backbone.load_state_dict(load_file(config.weights), strict=False)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ConfigError(
             f"encoder.weights: {config.weights} does not fit {config.model}: {str(error).splitlines()[0]}"
         ) from None
@@ -121,8 +141,6 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
         raise ConfigError(
             f"encoder.weights: {config.weights} lacks {missing[0]!r} and {len(missing) - 1} more of {config.model}"
         )
-    from timm.layers import freeze_batch_norm_2d
-
     return freeze_batch_norm_2d(backbone)
 
 
@@ -148,3 +166,46 @@ def _normalise_by_groups(module: nn.Module) -> None:
             setattr(module, name, nn.Sequential(norm, *extra) if extra else norm)
         else:
             _normalise_by_groups(child)
+
+
+@torch.enable_grad()
+def drop_unused(backbone: nn.Module, example: Tensor) -> None:
+    """Takes out of a backbone what lies behind the tapped stage.
+
+    Some families of timm keep and compute all later layers. Their weights would never get a gradient, which
+    DistributedDataParallel refuses, and would be counted as the encoder's. Whatever cannot be taken out is frozen.
+
+    Args:
+        backbone: changed in place.
+        example: pictures [1, C, H, W] that it accepts.
+    """
+    training = backbone.training
+    backbone.eval()
+    features = backbone(example)[0]
+    parameters = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    gradients = torch.autograd.grad(features.sum(), parameters, allow_unused=True)
+    unused = {id(parameter) for parameter, gradient in zip(parameters, gradients, strict=True) if gradient is None}
+    if unused:
+        _take_out(backbone, unused, backbone=backbone, example=example, expected=features.detach())
+    for parameter in backbone.parameters():
+        if id(parameter) in unused:
+            parameter.requires_grad_(False)
+    backbone.train(training)
+
+
+@torch.no_grad()
+def _take_out(module: nn.Module, unused: set[int], *, backbone: nn.Module, example: Tensor, expected: Tensor) -> None:
+    # From the last to the first: what comes later may not take what an earlier one was given.
+    for name, child in reversed(list(module.named_children())):
+        own = {id(parameter) for parameter in child.parameters()}
+        if not own & unused:
+            continue
+        if own <= unused:
+            setattr(module, name, nn.Identity())
+            try:
+                if torch.equal(backbone(example)[0], expected):
+                    continue
+            except (RuntimeError, TypeError, AttributeError, IndexError):
+                pass  # its surroundings ask more of it than to hand on what it is given
+            setattr(module, name, child)
+        _take_out(child, unused, backbone=backbone, example=example, expected=expected)

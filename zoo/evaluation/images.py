@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from einops import rearrange
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from zoo.data.plan import EvaluationPlan
@@ -120,4 +121,4 @@ def sheet_of(
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:
     """Turns pictures [..., 3, H, W] in [0, 1] into frames [..., H, W, 3] uint8."""
-    return (images * 255.0).round().to(torch.uint8).movedim(-3, -1).cpu().numpy()
+    return rearrange((images * 255.0).round().to(torch.uint8), "... c h w -> ... h w c").cpu().numpy()

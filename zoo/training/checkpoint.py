@@ -27,6 +27,7 @@ FOLDER = "checkpoints"
 STEP_NAME = re.compile(r"step-(\d{9})")
 MANIFEST = "MANIFEST.json"
 BEST = "best.json"
+SET_ASIDE = "set-aside-"
 SCHEMA_VERSION = 1
 
 
@@ -35,6 +36,11 @@ class Checkpoint(NamedTuple):
 
     path: Path
     state: dict[str, Any]
+
+
+def step_folder(run: Path, step: int) -> Path:
+    """Returns where the checkpoint of a step is."""
+    return run / FOLDER / f"step-{step:09d}"
 
 
 def save(
@@ -51,21 +57,33 @@ def save(
     Raises:
         DiskFullError: if it cannot be written; the older checkpoints are untouched.
     """
-    target = run / FOLDER / f"step-{step:09d}"
+    target = step_folder(run, step)
     if target.exists():
         return target
     with writing_directory(target) as folder:
-        save_file(_tensors(model.state_dict()), folder / "model.safetensors")
+        _write_tensors(_tensors(model.state_dict()), folder / "model.safetensors")
         optimizer_tensors, optimizer_numbers = _flatten_optimizer(optimizer)
-        save_file(optimizer_tensors, folder / "optimizer.safetensors")
+        _write_tensors(optimizer_tensors, folder / "optimizer.safetensors")
         if ema is not None:
-            save_file(_tensors(ema.state_dict()), folder / "ema.safetensors")
-        write_json(
-            folder / "state.json",
+            _write_tensors(_tensors(ema.state_dict()), folder / "ema.safetensors")
+        _write_values(
             {"schema_version": SCHEMA_VERSION, "step": step, "optimizer": optimizer_numbers, **state},
+            folder / "state.json",
         )
-        write_json(folder / MANIFEST, {file.name: sha256_of(file) for file in sorted(folder.iterdir())})
+        _write_values({file.name: sha256_of(file) for file in sorted(folder.iterdir())}, folder / MANIFEST)
     return target
+
+
+def _write_tensors(tensors: dict[str, Tensor], file: Path) -> None:
+    try:
+        save_file(tensors, file)
+    except SafetensorError as error:
+        # safetensors hides a full disk behind an error of its own.
+        raise OSError(str(error)) from error
+
+
+def _write_values(values: Mapping[str, Any], file: Path) -> None:
+    file.write_text(json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -144,7 +162,7 @@ def read(path: Path) -> Checkpoint:
         files = dict(manifest.items())
     except FileNotFoundError:
         raise CheckpointError(f"{path / MANIFEST}: is missing, so this is not a checkpoint") from None
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         raise CheckpointError(f"{path / MANIFEST}: is damaged") from None
     for required in ("model.safetensors", "optimizer.safetensors", "state.json"):
         if required not in files:
@@ -153,7 +171,11 @@ def read(path: Path) -> Checkpoint:
         file = path / Path(name).name
         if not file.is_file():
             raise CheckpointError(f"{file}: is missing")
-        if sha256_of(file) != digest:
+        try:
+            found = sha256_of(file)
+        except OSError as error:
+            raise CheckpointError(f"{file}: cannot be read: {error.strerror or error}") from None
+        if found != digest:
             raise CheckpointError(f"{file}: is damaged: its SHA-256 is not that of {MANIFEST}")
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
     if state.get("schema_version") != SCHEMA_VERSION:
@@ -192,7 +214,7 @@ def find(path: Path) -> Checkpoint:
         return read(path)
     best = best_step(path)
     if best is not None:
-        return read(path / FOLDER / f"step-{best:09d}")
+        return read(step_folder(path, best))
     found, problems = newest(path)
     if found is None:
         detail = f"; {problems[0]}" if problems else ""
@@ -206,12 +228,36 @@ def best_step(run: Path) -> int | None:
         step = int(json.loads((run / FOLDER / BEST).read_text(encoding="utf-8"))["step"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return step if (run / FOLDER / f"step-{step:09d}").is_dir() else None
+    return step if step_folder(run, step).is_dir() else None
 
 
 def mark_best(run: Path, *, step: int, metric: str, value: float) -> None:
     """Records the best step; lower is better."""
     write_json(run / FOLDER / BEST, {"step": step, "metric": metric, "value": value, "higher_is_better": False})
+
+
+def forget_best(run: Path) -> None:
+    """Takes the record of the best step away."""
+    (run / FOLDER / BEST).unlink(missing_ok=True)
+
+
+def set_aside(run: Path, *, after: int) -> list[Path]:
+    """Renames the checkpoints of later steps, so that a run that goes on from ``after`` can write its own.
+
+    They are damaged, or of a course that is no longer followed; left in place they would stand for what is trained from
+    here on, and push it out when older ones are removed.
+
+    Returns:
+        Where they are now.
+    """
+    moved = []
+    for path in all_steps(run):
+        if int(path.name.removeprefix("step-")) > after:
+            number = 1
+            while (target := path.with_name(f"{SET_ASIDE}{number}-{path.name}")).exists():
+                number += 1
+            moved.append(path.rename(target))
+    return moved
 
 
 def prune(run: Path, *, keep_last: int, keep_every: int) -> None:
@@ -223,5 +269,8 @@ def prune(run: Path, *, keep_last: int, keep_every: int) -> None:
         if step != best and not (keep_every and step % keep_every == 0):
             shutil.rmtree(path)
     for leftover in (run / FOLDER).glob(f"{TEMPORARY_PREFIX}*"):
-        # Only one process writes a run's checkpoints, so that a temporary folder now is one that a crash left behind.
-        shutil.rmtree(leftover, ignore_errors=True)
+        # Only one process writes a run's checkpoints, so that what is temporary now is what a crash left behind.
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

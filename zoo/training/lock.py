@@ -29,10 +29,14 @@ class RunLock:
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last holder may have removed it between the two calls, and somebody else made a new one.
+            held = self.path.exists() and os.path.samestat(os.fstat(self._file), self.path.stat())
         except BlockingIOError:
+            held = False
+        if not held:
             os.close(self._file)
             self._file = None
-            raise CheckpointError(f"{self.path.parent}: another process is training into this folder") from None
+            raise CheckpointError(f"{self.path.parent}: another process is training into this folder")
         return self
 
     def __exit__(

@@ -122,6 +122,11 @@ def train(
         trainer.resume(found, allow_config_change=start.allow_config_change)
     with RunLock(run) if accelerator.is_main_process else nullcontext():
         if accelerator.is_main_process:
+            for path in trainer.restore_folder() if found is not None else ():
+                if tell:
+                    tell(
+                        f"{path}: a later checkpoint than the one from which the run goes on, set aside under this name"
+                    )
             write_text(run / CONFIG, to_yaml(config))
             provenance = collect(seed=seed, command=command, config=config, device=accelerator.device.type)
             write_json(run / ENVIRONMENT, provenance.model_dump(mode="json"))

@@ -22,9 +22,7 @@ class Tracker:
         self.path = run / METRICS
         self.accelerator = accelerator
         if accelerator.is_main_process:
-            kept = (
-                [line for line in _lines(self.path) if json.loads(line)["step"] <= resume_step] if resume_step else []
-            )
+            kept = [line for step, line in _lines(self.path) if step <= resume_step] if resume_step else []
             write_text(self.path, "".join(line + "\n" for line in kept))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -36,9 +34,14 @@ class Tracker:
         self.accelerator.log({name: value for name, value in finite.items() if "/" in name}, step=step)
 
 
-def _lines(path: Path) -> list[str]:
-    """Returns the whole lines of a log; a torn last line is what a killed process leaves."""
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Returns the steps and the whole lines of a log; a torn line is what a killed process leaves."""
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8")
-    return [line for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            found.append((int(json.loads(line)["step"]), line))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return found

@@ -128,6 +128,8 @@ class Trainer:
         self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
         self.compiled = torch.compile(self.wrapped) if options.compile else self.wrapped
         self.step, self.seconds = 0, 0.0
+        self.best_step: int | None = None
+        self.best_value = float("inf")
 
     @property
     def model(self) -> SceneModel:
@@ -270,10 +272,8 @@ class Trainer:
         tracker.log(self.step, {"seconds": self.seconds, "scenes": self.step * self.recipe.batch_size, **means})
         improved = means[BEST_METRIC] < self.best_value
         if improved:
-            self.best_value = means[BEST_METRIC]
+            self.best_step, self.best_value = self.step, means[BEST_METRIC]
         return improved
-
-    best_value = float("inf")
 
     def _save(self, *, improved: bool) -> None:
         if self.accelerator.is_main_process:
@@ -288,7 +288,8 @@ class Trainer:
                     "config": self.config,
                     "seed": self.seed,
                     "seconds": self.seconds,
-                    "best_value": self.best_value if self.best_value != float("inf") else None,
+                    "best_step": self.best_step,
+                    "best_value": self.best_value if self.best_step is not None else None,
                     "scaler": scaler.state_dict() if scaler is not None else None,
                 },
             )
@@ -318,8 +319,22 @@ class Trainer:
         if self.accelerator.scaler is not None and found.state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(found.state["scaler"])
         self.step, self.seconds = found.state["step"], found.state["seconds"]
-        if found.state["best_value"] is not None:
-            self.best_value = found.state["best_value"]
+        if found.state["best_step"] is not None:
+            self.best_step, self.best_value = found.state["best_step"], found.state["best_value"]
+
+    def restore_folder(self) -> list[Path]:
+        """Makes the run's folder what it was when the checkpoint was written from which this trainer goes on.
+
+        Returns:
+            Where later checkpoints, which are damaged or no longer followed, were set aside.
+        """
+        moved = checkpoint.set_aside(self.run, after=self.step)
+        # A crash may have come between a checkpoint and the note that it is the best; or the best was set aside.
+        if self.best_step is not None and checkpoint.step_folder(self.run, self.best_step).is_dir():
+            checkpoint.mark_best(self.run, step=self.best_step, metric=BEST_METRIC, value=self.best_value)
+        else:
+            checkpoint.forget_best(self.run)
+        return moved
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> set[str]:

@@ -1,0 +1,340 @@
+"""The latent core of GQN: equal to a textbook loop, the same prior in training and generation, and no leaks."""
+
+import pytest
+import torch
+from textbook_gqn import TextbookGqn, copy, correspondence
+
+from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.cores.gqn import Gqn
+from zoo.episode import Episode, Views
+from zoo.nn.gaussian import kl_divergence
+from zoo.nn.noise import fold, standard_normal
+from zoo.schedules import knobs
+
+SIZE, STATE, POSES, Z, STEPS = 8, 4, 7, 2, 3
+KNOBS = knobs(sigma=0.7)
+SETTINGS = {
+    "steps": STEPS,
+    "z_channels": Z,
+    "hidden_channels": 4,
+    "canvas_channels": 6,
+    "read_channels": 5,
+    "canvas_scale": 2,
+    "kernel_size": 3,
+}
+
+
+def shapes(side=STATE):
+    return CoreShapes(
+        representation=RepresentationShape(channels=5, height=side, width=side),
+        query_width=POSES,
+        target=(3, SIZE, SIZE),
+        prediction_channels=3,
+    )
+
+
+def made(*, shared=False, side=STATE, seed=0, **changes):
+    torch.manual_seed(seed)
+    return Gqn(Gqn.Config(**SETTINGS | {"shared": shared} | changes), shapes=shapes(side)).double()
+
+
+def random(*shape, seed):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def inputs(*, scenes=2, queries=2, side=STATE, seed=0):
+    """Representations [B, C, h, w], queries [n, P], targets [n, C, H, W] and keys [n]."""
+    return (
+        random(scenes, 5, side, side, seed=seed),
+        random(scenes * queries, POSES, seed=seed + 1),
+        random(scenes * queries, 3, SIZE, SIZE, seed=seed + 2),
+        fold(torch.arange(scenes)[:, None], torch.arange(queries)).flatten(),
+    )
+
+
+def episode(pooled, query, target, *, queries):
+    """An episode with an encoder that returns ``pooled`` whatever it sees."""
+    scenes = len(pooled)
+    nothing = Views(what=pooled[:, None], where=pooled.new_zeros(scenes, 1, POSES), mask=torch.ones(scenes, 1) > 0)
+
+    def encode(views):
+        return Representation(pooled=views.what[:, 0], per_view=views.what, mask=views.mask)
+
+    cut = Episode(
+        context=nothing,
+        query=query.unflatten(0, (scenes, queries)),
+        target=target.unflatten(0, (scenes, queries)),
+        evidence=nothing,
+        key=torch.arange(scenes),
+    )
+    return cut, encode
+
+
+def close(one, other, tolerance=1e-10):
+    torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("direction", ["core", "book"])
+@pytest.mark.parametrize("side", [1, STATE, 2 * STATE])
+@pytest.mark.parametrize("queries", [1, 2])
+@pytest.mark.parametrize("shared", [False, True])
+def test_it_equals_the_textbook_loop(shared, queries, side, direction):
+    core = made(shared=shared, side=side)
+    book = TextbookGqn(core.config, shapes(side)).double()
+    copy(core, book, to=direction)
+    pooled, query, target, keys = inputs(queries=queries, side=side)
+    for tensor in (pooled, query, target):
+        tensor.requires_grad_()
+    cut, encode = episode(pooled, query, target, queries=queries)
+    output = core(cut, encode, KNOBS)
+    rollout = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+    weights = random(*output.prediction.shape, seed=9)
+    loss = (weights * output.prediction).sum() + 0.7 * output.kl.sum() + 0.3 * output.log_ratio.sum()
+    found = torch.autograd.grad(loss, [pooled, query, target, *core.parameters()])
+
+    expected_loss = 0.0
+    for index in range(len(query)):
+        scene, place = divmod(index, queries)
+        small = pooled[scene]
+        if side == 2 * STATE:
+            small = small.unflatten(1, (STATE, 2)).unflatten(3, (STATE, 2)).mean(dim=(2, 4))
+        noise = torch.stack(
+            [standard_normal(fold(keys[index], step), (Z, STATE, STATE)).double() for step in range(STEPS)]
+        )
+        expected = book(small, query[index], target[index], noise)
+        close(output.prediction[scene, place], expected["prediction"])
+        close(rollout.prediction[index], expected["prediction"])
+        close(torch.stack([z[index] for z in rollout.latents]), expected["latents"])
+        close(output.kl[scene, place], expected["kl"])
+        expected_loss = (
+            expected_loss
+            + (weights[scene, place] * expected["prediction"]).sum()
+            + 0.7 * expected["kl"].sum()
+            + 0.3 * expected["log_ratio"]
+        )
+    close(loss, expected_loss)
+    gradients = torch.autograd.grad(
+        expected_loss, [pooled, query, target, *book.parameters()], allow_unused=True, materialize_grads=True
+    )
+    for one, other in zip(found[:3], gradients[:3], strict=True):
+        close(one, other)
+    by_parameter = dict(zip(map(id, book.parameters()), gradients[3:], strict=True))
+    by_own = dict(zip(map(id, core.parameters()), found[3:], strict=True))
+    seen = set()
+    for name, parameter, other, part in correspondence(core, book):
+        torch.testing.assert_close(
+            by_own[id(parameter)], part(by_parameter[id(other)]), rtol=1e-10, atol=1e-10, msg=lambda m, n=name: n + m
+        )
+        seen.add(id(parameter))
+    assert seen == set(by_own), "the textbook has no counterpart of some weight"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+class TestPaths:
+    def test_the_prior_of_training_is_the_prior_of_generation(self, shared):
+        core = made(shared=shared)
+        pooled, query, target, keys = inputs()
+        trained = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        again = core.rollout(pooled, query, keys, target=None, source=trained.latents, knobs=KNOBS)
+        assert again.posteriors == []
+        assert torch.equal(again.prediction, trained.prediction)
+        for one, other in zip(again.priors, trained.priors, strict=True):
+            assert torch.equal(one.mean, other.mean)
+            assert torch.equal(one.log_scale, other.log_scale)
+
+    def test_what_is_generated_is_scored_under_the_priors_it_was_drawn_from(self, shared):
+        core = made(shared=shared)
+        pooled, query, target, keys = inputs()
+        drawn = core.rollout(pooled, query, keys, target=None, source="prior", knobs=KNOBS)
+        scored = core.rollout(pooled, query, keys, target=target, source=drawn.latents, knobs=KNOBS)
+        for index, (one, other, z) in enumerate(zip(drawn.priors, scored.priors, drawn.latents, strict=True)):
+            assert torch.equal(one.mean, other.mean)
+            noise = standard_normal(fold(keys, index), z.shape[1:])
+            close((z - other.mean) * torch.exp(-other.log_scale), noise.double(), 1e-12)
+        assert torch.equal(drawn.prediction, scored.prediction)
+
+    def test_every_posterior_sees_the_target_and_the_first_does_already(self, shared):
+        core = made(shared=shared)
+        pooled, query, target, keys = inputs()
+        target.requires_grad_()
+        rollout = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        latents = [z.detach() for z in rollout.latents]
+        rollout = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        for posterior in rollout.posteriors:
+            (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
+            assert (gradient.flatten(1).abs().amax(1) > 0).all()
+
+    def test_the_prior_knows_earlier_latents_and_no_others(self, shared):
+        core = made(shared=shared)
+        pooled, query, _, keys = inputs()
+        latents = [random(len(query), Z, STATE, STATE, seed=step).requires_grad_() for step in range(STEPS)]
+        rollout = core.rollout(pooled, query, keys, target=None, source=latents, knobs=KNOBS)
+        for index, prior in enumerate(rollout.priors):
+            for parameters in prior:
+                gradients = torch.autograd.grad(parameters.sum(), latents, retain_graph=True, allow_unused=True)
+                for earlier, gradient in enumerate(gradients):
+                    known = gradient is not None and bool((gradient != 0).any())
+                    assert known == (earlier < index), (index, earlier)
+
+    def test_the_inference_cell_sees_the_canvas(self, shared):
+        """Writes reach nothing but the canvas: without them the priors stay and the later posteriors change."""
+        core = made(shared=shared)
+        pooled, query, target, keys = inputs()
+        latents = [random(len(query), Z, STATE, STATE, seed=step) for step in range(STEPS)]
+        before = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        with torch.no_grad():
+            for step in core.steps:
+                step.delta.weight.zero_()
+        after = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        for index in range(STEPS):
+            assert torch.equal(before.priors[index].mean, after.priors[index].mean)
+            changed = (before.posteriors[index].mean - after.posteriors[index].mean).abs().max().item()
+            assert (changed > 1e-6) == (index > 0)
+
+    def test_a_target_reaches_prediction_and_priors_through_latents_only(self, shared):
+        core = made(shared=shared)
+        pooled, query, target, keys = inputs()
+        target.requires_grad_()
+        latents = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS).latents
+        latents = [z.detach().requires_grad_() for z in latents]
+        before = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        after = core.rollout(pooled, query, keys, target=-5 * target + 1, source=latents, knobs=KNOBS)
+        assert torch.equal(before.prediction, after.prediction)
+        total = before.prediction.sum()
+        for one, other in zip(before.priors, after.priors, strict=True):
+            assert torch.equal(one.mean, other.mean)
+            assert torch.equal(one.log_scale, other.log_scale)
+            total = total + one.mean.sum() + one.log_scale.sum()
+        (gradient,) = torch.autograd.grad(total, target, allow_unused=True)
+        assert gradient is None
+        changed = [
+            (one.mean - other.mean).abs().max() for one, other in zip(before.posteriors, after.posteriors, strict=True)
+        ]
+        assert min(changed) > 1e-6
+
+    def test_queries_side_by_side_equal_queries_one_by_one(self, shared):
+        core = made(shared=shared)
+        pooled, query, target, keys = inputs(queries=3)
+        together = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        for index in range(len(query)):
+            scene, one = index // 3, slice(index, index + 1)
+            alone = core.rollout(
+                pooled[scene : scene + 1], query[one], keys[one], target=target[one], source="posterior", knobs=KNOBS
+            )
+            close(alone.prediction, together.prediction[one], 1e-12)
+            for step in range(STEPS):
+                close(
+                    kl_divergence(alone.posteriors[step], alone.priors[step]),
+                    kl_divergence(together.posteriors[step], together.priors[step])[one],
+                    1e-12,
+                )
+
+    def test_predictions_are_rollouts_of_the_prior_for_every_sample_and_query(self, shared):
+        core = made(shared=shared)
+        pooled, query, target, _ = inputs(queries=2)
+        cut, encode = episode(pooled, query, target, queries=2)
+        found = core.predict(cut.context, cut.query, cut.key, encode=encode, knobs=KNOBS, num_samples=3)
+        assert found.shape == (3, 2, 2, 3, SIZE, SIZE)
+        for sample in range(3):
+            keys = fold(fold(cut.key, sample)[:, None], torch.arange(2)).flatten()
+            expected = core.rollout(pooled, query, keys, target=None, source="prior", knobs=KNOBS).prediction
+            close(found[sample], expected.unflatten(0, (2, 2)), 1e-12)
+
+    def test_temperature_zero_takes_the_means_and_training_ignores_it(self, shared):
+        core = made(shared=shared)
+        pooled, query, target, keys = inputs()
+        cold = knobs(sigma=0.7, temperature=0.0)
+        drawn = core.rollout(pooled, query, keys, target=None, source="prior", knobs=cold)
+        for z, prior in zip(drawn.latents, drawn.priors, strict=True):
+            assert torch.equal(z, prior.mean)
+        warm = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        frozen = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=cold)
+        assert torch.equal(warm.prediction, frozen.prediction)
+
+    def test_the_summed_kl_is_the_mean_of_log_q_minus_log_p_over_all_steps(self, shared):
+        core = made(shared=shared)
+        count = 3000
+        pooled, query, target, _ = inputs(scenes=1, queries=1)
+        with torch.no_grad():
+            for head in (core.eta_pi, core.eta_q):
+                head.weight.mul_(8.0)  # so that priors and posteriors differ by more than initial weights make them
+            rollout = core.rollout(
+                pooled,
+                query.expand(count, -1),
+                fold(torch.arange(count), 7),
+                target=target.expand(count, -1, -1, -1),
+                source="posterior",
+                knobs=KNOBS,
+            )
+        terms = list(zip(rollout.posteriors, rollout.priors, rollout.latents, strict=True))
+        analytic = sum(kl_divergence(q, p).flatten(1).sum(1) for q, p, _ in terms)
+        sampled = sum((q.log_prob(z) - p.log_prob(z)).flatten(1).sum(1) for q, p, z in terms)
+        difference = sampled - analytic
+        assert analytic.mean() > 0.1
+        assert difference.mean().abs() < 4 * difference.std() / count**0.5
+        # In the last step the prior depends on the history, so that its KL differs from sample to sample.
+        q, p, _ = terms[-1]
+        assert kl_divergence(q, p).flatten(1).sum(1).std() > 1e-4
+
+    def test_the_number_of_latent_channels_is_as_asked(self, shared):
+        core = made(shared=shared, z_channels=5)
+        pooled, query, target, keys = inputs()
+        rollout = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        assert len(rollout.latents) == STEPS
+        assert all(z.shape == (4, 5, STATE, STATE) for z in rollout.latents)
+        assert all(prior.mean.shape == (4, 5, STATE, STATE) for prior in rollout.priors)
+
+    def test_the_scene_is_convolved_once_for_all_steps_and_queries(self, shared):
+        core = made(shared=shared)
+        pooled, query, target, keys = inputs(queries=3)
+        seen = []
+        for step in core.steps:
+            for cell in (step.generator, step.inference):
+                cell.from_scene.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+        core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        assert seen == [len(pooled)] * (2 * len(core.steps))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_one_step_is_a_variational_autoencoder(shared):
+    """q(z | x, v, r), p(z) = N(eta_pi(0)), one decoder: the ELBO of one group of latents."""
+    core = made(shared=shared, steps=1)
+    pooled, query, target, _ = inputs(queries=1)
+    cut, encode = episode(pooled, query, target, queries=1)
+    output = core(cut, encode, KNOBS)
+    rollout = core.rollout(
+        pooled, query, fold(cut.key, 0), target=target, source="posterior", knobs=KNOBS
+    )
+    (posterior,), (prior,), (z,) = rollout.posteriors, rollout.priors, rollout.latents
+    bias = core.eta_pi.bias.view(1, 2 * Z, 1, 1).expand(2, -1, STATE, STATE)
+    close(prior.mean, bias[:, :Z])
+    close(prior.log_scale, bias[:, Z:])
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Normal(posterior.mean, posterior.log_scale.exp()),
+        torch.distributions.Normal(prior.mean, prior.log_scale.exp()),
+    )
+    assert output.kl.shape == (2, 1, 1)
+    close(output.kl.flatten(), expected.flatten(1).sum(1))
+    decoded = core.rollout(pooled, query, fold(cut.key, 0), target=None, source=[z], knobs=KNOBS)
+    close(output.prediction[:, 0], decoded.prediction)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_gradients_equal_finite_differences(shared):
+    core = made(shared=shared, steps=2, hidden_channels=2, canvas_channels=2, read_channels=2, z_channels=1)
+    pooled, query, target, _ = inputs(scenes=1, queries=2)
+    given = [tensor.requires_grad_() for tensor in (pooled, query, target)]
+
+    def run(pooled, query, target):
+        cut, encode = episode(pooled, query, target, queries=2)
+        return tuple(core(cut, encode, KNOBS))
+
+    assert torch.autograd.gradcheck(run, tuple(given), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"canvas_scale": 3}, "does not divide"), ({"kernel_size": 4}, "must be odd")]
+)
+def test_sizes_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        made(**change)

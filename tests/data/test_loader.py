@@ -1,0 +1,175 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from zoo.data.loader import Share, TrainingLoader, assemble, fits_on, read_all, to_device
+from zoo.data.plan import TrainingPlan
+from zoo.data.store import SceneStore, StoreWriter
+from zoo.errors import ConfigError, DataError
+from zoo.recipe import Contexts, TrainingRecipe
+
+NUM_SCENES, NUM_VIEWS, SIZE = 10, 6, 8
+RECIPE = TrainingRecipe(steps=9, batch_size=4, contexts=Contexts(minimum=0, maximum=3), targets=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    generator = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("scenes") / "store"
+    with StoreWriter(
+        folder, name="noise", image_size=SIZE, num_views=NUM_VIEWS, provenance={}, scenes_per_shard=4
+    ) as writer:
+        writer.add(
+            "train",
+            generator.integers(0, 256, (NUM_SCENES, NUM_VIEWS, SIZE, SIZE, 3), dtype=np.uint8),
+            generator.normal(size=(NUM_SCENES, NUM_VIEWS, 5)).astype(np.float32),
+        )
+    return folder
+
+
+@pytest.fixture
+def source(folder):
+    return SceneStore(folder, "train")
+
+
+def loader_of(source, *, recipe=RECIPE, seed=7, device="cpu", **options):
+    return TrainingLoader(source, plan=TrainingPlan(source, recipe=recipe, seed=seed), device=device, **options)
+
+
+def pieces(loader, *, start=0, stop=9):
+    return list(loader.pieces(start=start, stop=stop))
+
+
+def same(ones, others):
+    assert len(ones) == len(others)
+    for one, other in zip(ones, others, strict=True):
+        assert one.num_context == other.num_context and type(one.num_context) is type(other.num_context) is int
+        for field, left, right in zip(one.batch._fields, one.batch, other.batch, strict=True):
+            assert left.dtype == right.dtype and torch.equal(left, right), field
+    return True
+
+
+def test_a_batch_holds_the_pictures_cameras_and_keys_of_its_plan(source):
+    plan = TrainingPlan(source, recipe=RECIPE, seed=7)
+    for step, (batch, num_context) in enumerate(pieces(loader_of(source))):
+        planned = plan(step)
+        frames, cameras = source.read(planned.scenes, planned.views)
+        assert num_context == planned.num_context
+        assert batch.frames.dtype == torch.uint8 and np.array_equal(batch.frames.numpy(), frames)
+        assert batch.cameras.dtype == torch.float32 and np.array_equal(batch.cameras.numpy(), cameras)
+        assert batch.scene.tolist() == planned.scenes.tolist()
+    everything = pieces(loader_of(source))
+    keys = torch.cat([batch.key for batch, _ in everything])
+    assert len(keys.unique()) == len(keys) == 36, "noise of its own for every scene of every step"
+    other_seed = torch.cat([batch.key for batch, _ in pieces(loader_of(source, seed=8))])
+    assert not set(keys.tolist()) & set(other_seed.tolist())
+
+
+def test_workers_and_residence_change_nothing(source):
+    plain = pieces(loader_of(source, residence="disk"))
+    assert same(plain, pieces(loader_of(source, workers=2, residence="disk")))
+    assert same(plain, pieces(loader_of(source, residence="device")))
+    assert same(plain, pieces(loader_of(source)))
+
+
+@pytest.mark.parametrize("residence", ["disk", "device"])
+@pytest.mark.parametrize("start", [1, 2, 5, 8, 9])
+def test_a_loader_starts_at_any_step(source, residence, start):
+    whole = pieces(loader_of(source, residence=residence))
+    assert same(whole[start:], pieces(loader_of(source, residence=residence), start=start))
+
+
+@pytest.mark.parametrize("residence", ["disk", "device"])
+@pytest.mark.parametrize(("world_size", "accumulation"), [(1, 2), (2, 1), (2, 2), (4, 1), (1, 4)])
+def test_shares_partition_the_batch_exactly(source, residence, world_size, accumulation):
+    whole = pieces(loader_of(source))
+    parts = [
+        pieces(
+            loader_of(
+                source, residence=residence, share=Share(rank=rank, world_size=world_size, accumulation=accumulation)
+            )
+        )
+        for rank in range(world_size)
+    ]
+    for step, (batch, num_context) in enumerate(whole):
+        mine = [
+            parts[rank][step * accumulation + piece]
+            for piece, rank in itertools.product(range(accumulation), range(world_size))
+        ]
+        assert {part.num_context for part in mine} == {num_context}
+        for field in batch._fields:
+            joined = torch.cat([getattr(part.batch, field) for part in mine])
+            assert torch.equal(joined, getattr(batch, field)), field
+
+
+def test_accumulated_pieces_start_at_any_step(source):
+    share = Share(accumulation=2)
+    whole = pieces(loader_of(source, share=share))
+    assert len(whole) == 18
+    assert same(whole[10:], pieces(loader_of(source, share=share), start=5))
+
+
+@pytest.mark.parametrize(("batch", "world_size", "accumulation"), [(4, 3, 1), (4, 2, 4), (5, 2, 1), (1, 2, 1)])
+def test_a_batch_that_cannot_be_shared_out_is_refused(source, batch, world_size, accumulation):
+    recipe = RECIPE.model_copy(update={"batch_size": batch})
+    with pytest.raises(ConfigError) as caught:
+        loader_of(source, recipe=recipe, share=Share(world_size=world_size, accumulation=accumulation))
+    assert str(caught.value) == (
+        f"training.batch_size: found {batch}, expected a multiple of {world_size} process(es) times "
+        f"{accumulation} accumulated pass(es)"
+    )
+
+
+def test_impossible_settings_are_refused_in_one_sentence(source):
+    with pytest.raises(ConfigError, match="workers: found -1, expected 0 or more"):
+        loader_of(source, workers=-1)
+    recipe = RECIPE.model_copy(update={"contexts": Contexts(minimum=1, maximum=5)})
+    with pytest.raises(ConfigError, match="noise: 5 context views and 2 target"):
+        loader_of(source, recipe=recipe)
+
+
+class Damaged(SceneStore):
+    """A store in which scene 3 cannot be read."""
+
+    def read(self, scenes, views):
+        if 3 in scenes:
+            raise DataError("frames-00000.npy: scene 3 is damaged")
+        return super().read(scenes, views)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damage_is_told_in_one_sentence_also_by_a_worker(folder, workers):
+    with pytest.raises(DataError) as caught:
+        pieces(loader_of(Damaged(folder, "train"), workers=workers))
+    assert str(caught.value) == "frames-00000.npy: scene 3 is damaged"
+
+
+def test_a_source_that_hands_out_an_array_of_its_own_is_not_written_to(source):
+    before = source.read(np.arange(4), np.zeros((4, 1), dtype=np.int64))[0].copy()
+    for batch, _ in pieces(loader_of(source)):
+        batch.frames.zero_()
+    assert np.array_equal(source.read(np.arange(4), np.zeros((4, 1), dtype=np.int64))[0], before)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 10, 256])
+def test_a_whole_split_is_read_in_any_chunks(source, chunk):
+    frames, cameras = read_all(source, device="cpu", chunk=chunk)
+    views = np.broadcast_to(np.arange(NUM_VIEWS), (NUM_SCENES, NUM_VIEWS))
+    expected_frames, expected_cameras = source.read(np.arange(NUM_SCENES), views)
+    assert np.array_equal(frames.numpy(), expected_frames) and np.array_equal(cameras.numpy(), expected_cameras)
+
+
+def test_only_a_gpu_keeps_scenes_by_itself(source):
+    assert not fits_on(torch.device("cpu"), source)
+    assert not loader_of(source).resident
+    assert loader_of(source, residence="device").resident
+
+
+def test_a_batch_moves_field_by_field(source):
+    plan = TrainingPlan(source, recipe=RECIPE, seed=7)(0)
+    batch = assemble(source, plan, seed=7, step=0)
+    moved = to_device(batch, "meta")
+    assert all(field.device.type == "meta" for field in moved)
+    assert [field.shape for field in moved] == [field.shape for field in batch]

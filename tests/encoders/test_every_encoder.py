@@ -1,0 +1,174 @@
+"""What every encoder of pictures keeps, whatever its network."""
+
+import functools
+
+import pytest
+import torch
+
+from zoo.contract import Encoder, ViewShape
+from zoo.encoders.timm_backbone import TimmBackbone
+from zoo.episode import Views
+from zoo.registry import available, find_part
+
+SIZE, POSES, SCENES, NUMBER = 16, 7, 2, 3
+VIEW = ViewShape(channels=3, height=SIZE, width=SIZE, pose_width=POSES)
+TIMM = {
+    "resnet18": {"stage": 1, "input_size": 32},
+    "convnext_atto": {"stage": 0, "input_size": 32},
+    "mobilenetv3_small_050": {"stage": 1, "input_size": 32, "pose": "pixels"},
+    "vit_tiny_patch16_224": {"stage": 0, "input_size": 32},
+}
+NAMES = [name for name in available("encoder") if name not in ("none", "timm_backbone")] + list(TIMM)
+
+
+@functools.cache
+def made(name):
+    torch.manual_seed(0)
+    if name in TIMM:
+        encoder = TimmBackbone(TimmBackbone.Config(model=name, channels=16, **TIMM[name]), view=VIEW)
+    else:
+        part = find_part("encoder", name, file="tests")
+        assert issubclass(part, Encoder)
+        encoder = part(part.Config(channels=16), view=VIEW)
+    return encoder.double().eval()
+
+
+def views(*, number=NUMBER, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return Views(
+        what=torch.rand(SCENES, number, 3, SIZE, SIZE, dtype=torch.float64, generator=generator),
+        where=torch.randn(SCENES, number, POSES, dtype=torch.float64, generator=generator),
+        mask=torch.ones(SCENES, number, dtype=torch.bool),
+    )
+
+
+def joined(*parts):
+    return Views(*(torch.cat(fields, dim=1) for fields in zip(*parts, strict=True)))
+
+
+def close(one, other, tolerance=1e-12):
+    torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture(params=NAMES)
+def encoder(request):
+    with torch.no_grad():
+        yield made(request.param)
+
+
+def test_shapes_are_as_declared(encoder):
+    shape = tuple(encoder.shape)
+    found = encoder(views())
+    assert found.pooled.shape == (SCENES, *shape)
+    assert found.per_view.shape == (SCENES, NUMBER, *shape)
+    assert torch.equal(found.mask, views().mask)
+    assert encoder.offers == {"pooled", "per_view"}
+
+
+@pytest.mark.parametrize("padding", [0.0, 1.0, 1e6])
+def test_padding_changes_nothing(encoder, padding):
+    given = views()
+    blank = Views(
+        what=torch.full((SCENES, 2, 3, SIZE, SIZE), padding, dtype=torch.float64),
+        where=torch.full((SCENES, 2, POSES), padding, dtype=torch.float64),
+        mask=torch.zeros(SCENES, 2, dtype=torch.bool),
+    )
+    expected = encoder(given).pooled
+    close(encoder(joined(given, blank)).pooled, expected)
+    close(encoder(joined(blank, given)).pooled, expected)
+
+
+def test_scenes_with_fewer_views_equal_themselves_without_padding(encoder):
+    given = views()
+    ragged = given._replace(mask=torch.tensor([[True, True, True], [True, False, False]]))
+    found = encoder(ragged).pooled
+    close(found[0], encoder(Views(*(field[:1] for field in given))).pooled[0])
+    close(found[1], encoder(Views(*(field[1:, :1] for field in given))).pooled[0])
+
+
+def test_the_representation_of_a_union_is_the_sum(encoder):
+    one, other = views(seed=1), views(seed=2, number=2)
+    total = encoder(one).pooled + encoder(other).pooled
+    close(encoder(joined(one, other)).pooled, total)
+    close(encoder(joined(one, one)).pooled, 2 * encoder(one).pooled)
+
+
+def test_no_views_give_zeros(encoder):
+    found = encoder(views(number=0))
+    assert torch.equal(found.pooled, torch.zeros(SCENES, *encoder.shape, dtype=torch.float64))
+    assert found.per_view.shape == (SCENES, 0, *encoder.shape)
+    nothing = views()._replace(mask=torch.zeros(SCENES, NUMBER, dtype=torch.bool))
+    assert torch.equal(encoder(nothing).pooled, found.pooled)
+
+
+def test_every_view_is_encoded_by_itself_whatever_its_place(encoder):
+    given = views()
+    whole = encoder(given)
+    close(whole.pooled, whole.per_view.sum(1))
+    for index in range(NUMBER):
+        alone = encoder(Views(*(field[1:, [index]] for field in given)))
+        close(alone.per_view[0, 0], whole.per_view[1, index])
+
+
+def test_all_orders_of_the_views_are_one(encoder):
+    given = views()
+    expected = encoder(given).pooled
+    for order in ([0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]):
+        close(encoder(Views(*(field[:, order] for field in given))).pooled, expected)
+
+
+def test_poses_belong_to_their_pictures(encoder):
+    given = views()
+    swapped = given._replace(where=given.where[:, [1, 0, 2]])
+    change = (encoder(swapped).pooled - encoder(given).pooled).abs().amax(dim=(1, 2, 3))
+    assert (change > 1e-6).all()
+
+
+def test_every_number_of_a_pose_and_every_channel_of_a_picture_counts(encoder):
+    given = views()
+    before = encoder(given).pooled
+    for index in range(POSES):
+        where = given.where.clone()
+        where[:, 0, index] += 1.0
+        assert (encoder(given._replace(where=where)).pooled - before).abs().amax(dim=(1, 2, 3)).min() > 1e-8
+    for channel in range(3):
+        what = given.what.clone()
+        what[:, 0, channel] += 0.5
+        assert (encoder(given._replace(what=what)).pooled - before).abs().amax(dim=(1, 2, 3)).min() > 1e-8
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_parameter_is_in_the_graph_for_any_number_of_views(name, number):
+    encoder = made(name).train()
+    try:
+        encoder.zero_grad(set_to_none=True)
+        encoder(views(number=number)).pooled.square().sum().backward()
+        missing = [name for name, parameter in encoder.named_parameters() if parameter.grad is None]
+    finally:
+        encoder.eval()
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_mode_computes_the_same(name):
+    encoder = made(name)
+    with torch.no_grad():
+        expected = encoder(views()).pooled
+        try:
+            found = encoder.train()(views()).pooled
+        finally:
+            encoder.eval()
+    close(found, expected)
+
+
+@pytest.mark.parametrize("name", ["pyramid", "tower", "pool"])
+def test_gradients_equal_finite_differences(name):
+    part = find_part("encoder", name, file="tests")
+    torch.manual_seed(0)
+    small = part(part.Config(channels=8), view=ViewShape(channels=1, height=8, width=8, pose_width=2)).double()
+    generator = torch.Generator().manual_seed(1)
+    what = torch.rand(1, 2, 1, 8, 8, dtype=torch.float64, generator=generator).requires_grad_()
+    where = torch.randn(1, 2, 2, dtype=torch.float64, generator=generator).requires_grad_()
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    assert torch.autograd.gradcheck(lambda what, where: small(Views(what, where, mask)).pooled, (what, where))
