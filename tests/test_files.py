@@ -14,6 +14,8 @@ import pytest
 from zoo.errors import DiskFullError
 from zoo.files import TEMPORARY_PREFIX, sha256_of, write_json, write_text, writing_directory, writing_file
 
+# Newer versions of Python warn of every fork of a process with threads; the children here do next to nothing.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 NOBODY = 65534
 
 

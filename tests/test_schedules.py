@@ -1,5 +1,7 @@
 """What anneals in training and what is fixed at evaluation."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -67,7 +69,7 @@ def test_every_schedule_is_monotone_and_stays_between_its_ends(start, end, steps
     values = [value_at(schedule, step) for step in range(0, 2 * steps, max(1, steps // 50))]
     slack = 1e-12 * max(start, end)
     falling = start >= end
-    for before, after in zip(values, values[1:], strict=False):
+    for before, after in itertools.pairwise(values):
         assert before + slack >= after if falling else after + slack >= before
     assert values[0] == start
     assert all(min(start, end) - slack <= value <= max(start, end) + slack for value in values)

@@ -44,10 +44,10 @@ def test_poses_are_cosines_before_sines_in_the_order_of_the_paper(batch):
 def test_a_turn_of_the_camera_by_a_full_circle_changes_nothing(batch):
     task = Render(Render.Config(), image_size=8)
     exact = batch._replace(cameras=batch.cameras.double())
-    turned = exact._replace(cameras=exact.cameras + torch.tensor([0, 0, 0, 2 * math.pi, -2 * math.pi], dtype=torch.float64))
-    torch.testing.assert_close(
-        task(turned, num_context=3).query, task(exact, num_context=3).query, rtol=0, atol=1e-12
+    turned = exact._replace(
+        cameras=exact.cameras + torch.tensor([0, 0, 0, 2 * math.pi, -2 * math.pi], dtype=torch.float64)
     )
+    torch.testing.assert_close(task(turned, num_context=3).query, task(exact, num_context=3).query, rtol=0, atol=1e-12)
 
 
 def test_bytes_become_zero_to_one():

@@ -302,9 +302,7 @@ def test_one_step_is_a_variational_autoencoder(shared):
     pooled, query, target, _ = inputs(queries=1)
     cut, encode = episode(pooled, query, target, queries=1)
     output = core(cut, encode, KNOBS)
-    rollout = core.rollout(
-        pooled, query, fold(cut.key, 0), target=target, source="posterior", knobs=KNOBS
-    )
+    rollout = core.rollout(pooled, query, fold(cut.key, 0), target=target, source="posterior", knobs=KNOBS)
     (posterior,), (prior,), (z,) = rollout.posteriors, rollout.priors, rollout.latents
     bias = core.eta_pi.bias.view(1, 2 * Z, 1, 1).expand(2, -1, STATE, STATE)
     close(prior.mean, bias[:, :Z])

@@ -121,7 +121,7 @@ class TestWeights:
             made("resnet18", weights=str(damaged))
         other = tmp_path / "other.safetensors"
         save_file({"nothing": torch.zeros(1)}, other)
-        with pytest.raises(ConfigError, match="lacks 'conv1.weight'"):
+        with pytest.raises(ConfigError, match="lacks 'conv1\\.weight'"):
             made("resnet18", weights=str(other))
         with pytest.raises(ConfigError, match="missing"):
             made("resnet18", weights=str(tmp_path / "missing.safetensors"))

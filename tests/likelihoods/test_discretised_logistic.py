@@ -30,7 +30,7 @@ def by_scipy(mean, log_scale):
     edges = np.concatenate([[-np.inf], (np.arange(255) + 0.5) / 255.0, [np.inf]])
     logistic = stats.logistic(mean, math.exp(log_scale))
     below, above = np.diff(logistic.cdf(edges)), -np.diff(logistic.sf(edges))
-    return np.where(VALUES < mean, below, above)
+    return np.where(mean > VALUES, below, above)
 
 
 CASES = [

@@ -12,6 +12,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import Knobs
+from zoo.errors import ConfigError
 from zoo.evaluation.nelbo import Progress, evaluation_batches
 from zoo.model import SceneModel
 from zoo.tasks import images_from_frames
@@ -40,7 +41,14 @@ def score_pictures(
         Arrays [num_scenes] float64, averaged over a scene's targets: ``mse`` (of values in [0, 1]), ``psnr`` (dB, of
         each picture, then averaged), ``ssim`` (Wang et al. 2004, data range 1), and ``sample_variance`` (mean over
         pixels of the variance between samples).
+
+    Raises:
+        ConfigError: if the pictures are too small for the window of SSIM.
     """
+    if source.image_size <= SSIM_WINDOW // 2:
+        raise ConfigError(
+            f"{source.name}: pictures of {source.image_size} pixels: SSIM needs at least {SSIM_WINDOW // 2 + 1}"
+        )
     was_training = model.training
     model.eval()
     found: dict[str, list[np.ndarray]] = {"mse": [], "psnr": [], "ssim": [], "sample_variance": []}

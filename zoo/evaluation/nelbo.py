@@ -129,8 +129,10 @@ def score_scenes(
 
 
 def _per_target(terms: ElboTerms) -> list[Tensor]:
+    # In float32 a few thousand nats are rounded to half a millinat, and again with every sum and difference.
+    terms = ElboTerms(*(field.double() for field in terms))
     values = [terms.nelbo(), terms.excess(), terms.log_likelihood, terms.kl, terms.floor]
-    return [value.double() / terms.num_targets for value in values]
+    return [value / terms.num_targets for value in values]
 
 
 def importance_weighted_nelbo(

@@ -72,14 +72,18 @@ def measure(
 ) -> Throughput:
     """Times training steps (forward, backward, Adam) and predictions of one sample, at the recipe's largest context.
 
-    Every repetition is timed by itself after the device has finished; loading of data is not part of it.
+    Every repetition is timed by itself after the device has finished; loading of data is not part of it. The model's
+    weights and mode are left as they are.
     """
     device = torch.device(device)
     size = batch_size or recipe.batch_size
     num_context = recipe.contexts.maximum
     batch = random_batch(batch_size=size, num_views=num_context + recipe.targets, image_size=image_size, device=device)
     knobs = knobs_at(recipe, recipe.steps, device=device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-6)
+    # A learning rate of zero costs what any other costs, and what was measured is still the trained model.
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
+    was_training = model.training
+    model.train()
     precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.mixed_precision)
 
     def forward() -> torch.Tensor:
@@ -107,7 +111,7 @@ def measure(
     peak = _peak_memory(device)
     model.eval()
     predicting = _timed(predict, device=device, warmup=warmup, repeats=repeats)
-    model.train()
+    model.train(was_training)
     return Throughput(
         train=_spread(size / training, warmup),
         predict=_spread(size * recipe.targets / predicting, warmup),

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 from ruamel.yaml import YAML
 
@@ -58,6 +59,9 @@ def make_accelerator(variant: Variant, *, run: Path, cpu: bool) -> Accelerator:
     precision = variant.training.mixed_precision
     if precision == "fp16" and (cpu or not torch.cuda.is_available()):
         raise ConfigError("training.mixed_precision: found 'fp16', which needs a GPU; expected 'no' or 'bf16' on a CPU")
+    if AcceleratorState._shared_state.get("_mixed_precision", precision) != precision:
+        # accelerate keeps the precision of the first run for the whole process and refuses another one.
+        AcceleratorState._reset_state()
     return Accelerator(
         cpu=cpu,
         mixed_precision=precision,

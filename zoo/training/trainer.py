@@ -49,6 +49,8 @@ class TrainingOptions:
         for name in ("log_interval", "validation_interval", "validation_scenes", "save_interval", "keep_last"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: found {getattr(self, name)}, expected at least 1")
+        if self.keep_every < 0:
+            raise ConfigError(f"keep_every: found {self.keep_every}, expected 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,9 +306,8 @@ class Trainer:
         Raises:
             CheckpointError: if it belongs to another variant, configuration or seed; the differing keys are told.
         """
-        differing = sorted(_differences(found.state["config"], self.config))
-        if found.state["seed"] != self.seed:
-            differing.append("seed")
+        before = {**found.state["config"], "seed": found.state["seed"]}
+        differing = sorted(_differences(before, {**self.config, "seed": self.seed}))
         if differing and not allow_config_change:
             raise CheckpointError(
                 f"{found.path}: was written with another configuration; differing: {', '.join(differing[:6])}; "

@@ -1,0 +1,141 @@
+"""A scene model whose likelihood and posterior are known in closed form, written as a third party's parts.
+
+    r = sum_i W [x_i; v_i]        z ~ N(C v + E r, 1)        x = A z + B v + F r + b + sigma * noise
+
+The columns of A are orthogonal, so that the posterior of z is a diagonal Gaussian like those of the zoo:
+S = 1 / (1 + a^2 / sigma^2) with a the lengths of the columns, m = m_0 + S A^T (x - mu_0) / sigma^2.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encoder, LatentCore, Representation, RepresentationShape, ViewShape, represent
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.noise import fold, standard_normal
+from zoo.tasks import Render
+
+
+class ExactPictures(Render):
+    """Rendering in float64, so that rounding hides nothing."""
+
+    class Config(Render.Config):
+        """There is nothing to set."""
+
+    def __call__(self, batch, *, num_context):
+        episode = super().__call__(batch._replace(cameras=batch.cameras.double()), num_context=num_context)
+
+        def exact(views):
+            return views._replace(what=views.what.double(), where=views.where.double())
+
+        return episode._replace(
+            context=exact(episode.context), evidence=exact(episode.evidence), target=episode.target.double()
+        )
+
+
+class LinearEncoder(Encoder):
+    """r = sum_i W [x_i; v_i], a vector."""
+
+    class Config(Settings):
+        """The width of r."""
+
+        channels: int = 3
+
+    reads = "images"
+    offers = frozenset({"pooled"})
+
+    def __init__(self, config, *, view: ViewShape):
+        super().__init__(config, view=view)
+        numbers = view.channels * view.height * view.width + view.pose_width
+        self.weight = torch.nn.Parameter(torch.randn(config.channels, numbers, dtype=torch.float64) * 0.1)
+
+    @property
+    def shape(self):
+        return RepresentationShape(channels=len(self.weight), height=1, width=1)
+
+    def forward(self, views: Views) -> Representation:
+        def network(images, poses):
+            return (torch.cat([images.flatten(1), poses], dim=1) @ self.weight.T)[:, :, None, None]
+
+        return represent(views, network)
+
+
+class Beliefs(NamedTuple):
+    """What a scene's latents look like before and after its target was seen, and what the core makes of it."""
+
+    offset: torch.Tensor  # [B, Q, D]: B v + F r + b
+    prior: DiagonalGaussian  # [B, Q, Z]
+    exact: DiagonalGaussian  # the true posterior
+    approximate: DiagonalGaussian  # q, wrong by as much as the settings say
+
+
+class LinearGaussian(LatentCore):
+    """The model above; q is the exact posterior moved by ``shift`` of its scales and stretched by ``stretch``."""
+
+    class Config(Settings):
+        """How wrong q is."""
+
+        z_channels: int = 2
+        shift: float = Field(default=0.0, description="of the mean, in scales of the exact posterior")
+        stretch: float = Field(default=0.0, description="added to the log-scale of the exact posterior")
+
+    needs = frozenset({"pooled"})
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes):
+        super().__init__(config, shapes=shapes)
+        self.config, self.target_shape = config, shapes.target
+        dims, width = math.prod(shapes.target), config.z_channels
+
+        def random(*size):
+            return torch.nn.Parameter(torch.randn(*size, dtype=torch.float64) * 0.3)
+
+        columns, _ = torch.linalg.qr(torch.randn(dims, width, dtype=torch.float64))
+        self.A = torch.nn.Parameter(columns * torch.linspace(0.5, 2.0, width, dtype=torch.float64))
+        self.B, self.F, self.b = (
+            random(dims, shapes.query_width),
+            random(dims, shapes.representation.channels),
+            random(dims),
+        )
+        self.C, self.E = random(width, shapes.query_width), random(width, shapes.representation.channels)
+
+    def beliefs(self, pooled, query, target, sigma) -> Beliefs:
+        r = pooled.flatten(1)[:, None].expand(-1, query.shape[1], -1)
+        query = query.double()
+        prior_mean = query @ self.C.T + r @ self.E.T
+        offset = query @ self.B.T + r @ self.F.T + self.b
+        lengths = self.A.square().sum(0)
+        variance = 1.0 / (1.0 + lengths / sigma**2)
+        residual = target.flatten(2) - offset - prior_mean @ self.A.T
+        mean = prior_mean + variance * (residual @ self.A) / sigma**2
+        exact = DiagonalGaussian(mean=mean, log_scale=(0.5 * variance.log()).expand_as(mean))
+        approximate = DiagonalGaussian(
+            mean=mean + self.config.shift * variance.sqrt(), log_scale=exact.log_scale + self.config.stretch
+        )
+        prior = DiagonalGaussian(mean=prior_mean, log_scale=torch.zeros_like(prior_mean))
+        return Beliefs(offset=offset, prior=prior, exact=exact, approximate=approximate)
+
+    def decode(self, z, offset):
+        return (z @ self.A.T + offset).unflatten(-1, self.target_shape)
+
+    def forward(self, episode: Episode, encode, knobs: Knobs) -> CoreOutput:
+        beliefs = self.beliefs(encode(episode.context).pooled, episode.query, episode.target, knobs.sigma)
+        q = beliefs.approximate
+        keys = fold(episode.key[:, None], torch.arange(q.mean.shape[1]))
+        z = q.sample(standard_normal(keys, q.mean.shape[2:]))
+        return CoreOutput(
+            prediction=self.decode(z, beliefs.offset),
+            kl=kl_divergence(q, beliefs.prior),
+            log_ratio=(q.log_prob(z) - beliefs.prior.log_prob(z)).sum(dim=(1, 2)),
+        )
+
+    def predict(self, context, query, key, *, encode, knobs, num_samples):
+        nothing = torch.zeros(*query.shape[:2], *self.target_shape, dtype=torch.float64)
+        beliefs = self.beliefs(encode(context).pooled, query, nothing, knobs.sigma)
+        keys = fold(fold(key, torch.arange(num_samples)[:, None])[:, :, None], torch.arange(query.shape[1]))
+        noise = standard_normal(keys, beliefs.prior.mean.shape[2:])
+        return self.decode(beliefs.prior.sample(noise, temperature=knobs.temperature), beliefs.offset)

@@ -1,0 +1,56 @@
+"""Measurements of speed: what they count, and that they leave the model as it was."""
+
+import copy
+
+import pytest
+import torch
+
+from zoo.evaluation.throughput import measure, random_batch
+from zoo.registry import build, default_registry
+
+VARIANT = default_registry().variant("gqn-tower", size="smoke")
+
+
+def measured(model, **changes):
+    settings = {"recipe": VARIANT.training, "image_size": 16, "warmup": 1, "repeats": 3} | changes
+    return measure(model, **settings)
+
+
+def test_a_measurement_counts_its_repetitions_and_scenes():
+    found = measured(build(VARIANT))
+    assert found.batch_size == VARIANT.training.batch_size
+    assert found.num_context == VARIANT.training.contexts.maximum
+    for spread in (found.train, found.predict, found.train_step_seconds, found.predict_step_seconds):
+        assert (spread.n, spread.warmup) == (3, 1)
+        assert 0 < spread.p10 <= spread.median <= spread.p90
+    assert found.train.median == pytest.approx(found.batch_size / found.train_step_seconds.median, rel=1e-6)
+    assert found.peak_memory_bytes > 1e6
+
+
+def test_arithmetic_is_counted_a_scene_and_does_not_depend_on_the_batch():
+    small, large = (measured(build(VARIANT), batch_size=size, repeats=1) for size in (2, 6))
+    assert small.flops_per_training_scene == large.flops_per_training_scene > 0
+    assert small.flops_per_prediction == large.flops_per_prediction > 0
+    # Forward and backward with two inference and two generator steps cost more than twice a prediction.
+    assert small.flops_per_training_scene > 2 * small.flops_per_prediction
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_measurement_leaves_weights_gradients_and_mode_alone(training):
+    model = build(VARIANT).train(training)
+    before = copy.deepcopy(model.state_dict())
+    measured(model)
+    assert model.training is training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_random_scenes_follow_from_their_seed_and_leave_torch_alone():
+    state = torch.get_rng_state()
+    one, same, other = (random_batch(batch_size=2, num_views=3, image_size=4, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not torch.equal(one.frames, other.frames)
+    assert one.frames.shape == (2, 3, 4, 4, 3)
+    assert one.frames.dtype == torch.uint8
+    assert one.frames.float().mean().item() == pytest.approx(127.5, abs=30)

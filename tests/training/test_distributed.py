@@ -1,0 +1,165 @@
+"""Two processes are one: the same weights, the same figures, the same end."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import two_processes
+from accelerate import Accelerator
+from safetensors.torch import load_file
+
+from zoo.cli.main import main
+
+SCRIPT = Path(two_processes.__file__)
+SECONDS = 120
+
+
+def start(command, *, mark, **variables):
+    """Starts a process that bears a mark, as does everything that it starts."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path), "MARK": str(mark)}
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**environment, **variables},
+    )
+
+
+def wait(*processes, mark):
+    """Waits, with a guard that leaves nobody behind; returns the exit codes and the outputs."""
+    try:
+        outputs = [process.communicate(timeout=SECONDS)[0] for process in processes]
+        left = alive(mark)
+    finally:
+        for number in alive(mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        for process in processes:
+            process.wait()
+    assert left == [], "nobody is left behind"
+    return [process.returncode for process in processes], outputs
+
+
+def alive(mark):
+    """Returns the numbers of the processes that bear a mark."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"MARK={mark}".encode() in file.read_bytes().split(b"\0"):
+                found.append(int(file.parent.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, scenes):
+    """What two processes found, by rank, and their folder."""
+    folder = tmp_path_factory.mktemp("two")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    (code,), (output,) = wait(start([*launcher, SCRIPT, "all", folder, scenes], mark=folder), mark=folder)
+    assert code == 0, output
+    ranks = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2)]
+    # Without this everything below would compare one process with one process.
+    assert [rank["num_processes"] for rank in ranks] == [2, 2]
+    return ranks, folder
+
+
+def test_every_process_gets_every_score_as_one_process_computes_it(two):
+    ranks, _ = two
+    alone = two_processes.evaluate(Accelerator(cpu=True))
+    assert ranks[0]["evaluate"] == ranks[1]["evaluate"]
+    for size, scores in alone.items():
+        found = ranks[0]["evaluate"][size]
+        assert found.keys() == scores.keys() and len(scores) == 8
+        assert found["scene"] == scores["scene"] == list(range(int(size.split()[0])))
+        for name, values in scores.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-5, err_msg=f"{size}: {name}")
+
+
+def close(one, other):
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-5, atol=1e-6)
+    return one.keys() == other.keys()
+
+
+@pytest.mark.parametrize("settings", ["train", "accumulate"])
+def test_two_processes_train_to_the_weights_of_one(two, scenes, tmp_path, settings, look):
+    ranks, folder = two
+    assert ranks[0][settings] == ranks[1][settings], "to the bit"
+    assert ranks[0][settings]["status"] == "finished" and ranks[0][settings]["step"] == 4
+    changes = {"train": (), "accumulate": ("training.gradient_accumulation=2",)}[settings]
+    two_processes.train(tmp_path / "one", scenes, *changes)
+    for step in (1, 4):
+        mine, theirs = look.folder(tmp_path / "one", step), look.folder(folder / settings, step)
+        for file in ("model.safetensors", "optimizer.safetensors"):
+            assert close(load_file(mine / file), load_file(theirs / file))
+    for one, both in zip(look.rows(tmp_path / "one"), look.rows(folder / settings), strict=True):
+        assert one.keys() == both.keys()
+        for name, value in one.items():
+            assert both[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_the_program_under_torchrun_trains_to_the_weights_of_the_program_alone(two, scenes, tmp_path, look):
+    ranks, folder = two
+    assert [rank["program"] for rank in ranks] == [0, 0]
+    arguments = ["train", "gqn-tower", "--size", "smoke", "--data", str(scenes), "--cpu", "--seed", "2"]
+    with pytest.raises(SystemExit) as leave:
+        main([*arguments, "-o", str(tmp_path / "one"), "--log-interval", "1"])
+    assert leave.value.code == 0
+    mine, theirs = look.folder(tmp_path / "one", 4), look.folder(folder / "program", 4)
+    assert close(load_file(mine / "model.safetensors"), load_file(theirs / "model.safetensors"))
+    assert len(look.rows(folder / "program")) == len(look.rows(tmp_path / "one")) == 5, "one process alone writes"
+    # What two began, one may go on with, and the other way round: the configuration is the same.
+    for file in ("config.yaml", "checkpoints/step-000000004/MANIFEST.json"):
+        assert (folder / "program" / file).is_file()
+    assert (folder / "program" / "config.yaml").read_text() == (tmp_path / "one" / "config.yaml").read_text()
+
+
+def test_a_batch_that_two_cannot_share_is_refused_by_both(two):
+    ranks, folder = two
+    assert [rank["indivisible"] for rank in ranks] == [2, 2]
+    assert not (folder / "indivisible").exists()
+
+
+def test_nonsense_on_one_process_stops_both_before_the_update(two):
+    ranks, folder = two
+    for rank, found in enumerate(ranks):
+        assert found["nan"]["exit_code"] == 4 and found["nan"]["unchanged"] and found["nan"]["steps_before"] == 2
+        assert found["nan"]["message"].startswith("step 2: the loss or its gradient is not finite")
+        assert ("Not finite: scenes [" in found["nan"]["message"]) == (rank == 1)
+    assert ranks[0]["nan"]["checkpoints"] == ["step-000000001", "step-000000002"]
+    weights = load_file(folder / "nan" / "checkpoints" / "step-000000002" / "model.safetensors")
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_a_signal_to_one_process_ends_both_at_the_same_step(two):
+    ranks, folder = two
+    assert ranks[0]["signal"] == ranks[1]["signal"]
+    assert (ranks[0]["signal"]["status"], ranks[0]["signal"]["step"]) == ("interrupted", 2)
+    assert (folder / "signal" / "checkpoints" / "step-000000002").is_dir()
+
+
+def test_nonsense_on_one_process_ends_the_program_on_both_with_code_4(tmp_path, scenes, look):
+    """Without a launcher, which has an exit code of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    processes = [
+        start([SCRIPT, "nan", tmp_path, scenes], mark=tmp_path, RANK=str(rank), LOCAL_RANK=str(rank), **place)
+        for rank in range(2)
+    ]
+    assert len(alive(tmp_path)) == 2
+    codes, outputs = wait(*processes, mark=tmp_path)
+    assert codes == [4, 4], outputs
+    for output in outputs:
+        assert "gqn-zoo: step 2: the loss or its gradient is not finite" in output and "Traceback" not in output
+    assert look.steps(tmp_path / "program") == [1, 2]
