@@ -123,7 +123,7 @@ class Likelihood(Part, nn.Module):
 
     @abstractmethod
     def mean(self, prediction: Tensor) -> Tensor:
-        """Returns the expected target, [..., C, H, W], for [..., C', H, W] parameters."""
+        """Returns the target that is shown for a prediction, its mean or location, [..., C, H, W]."""
 
     @abstractmethod
     def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:

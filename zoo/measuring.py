@@ -72,15 +72,35 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.sigma is not None and not (math.isfinite(self.sigma) and self.sigma > 0):
             raise ConfigError(f"sigma: found {self.sigma}, expected a positive number")
-        for name in ("prediction_samples", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: found {getattr(self, name)}, expected at least 1")
-        if self.repeats < 0:
-            raise ConfigError(f"repeats: found {self.repeats}, expected 0 or more")
+        for name in ("prediction_samples", "batch_size", "num_targets", "max_scenes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}: found {value}, expected at least 1")
+        for name in ("repeats", "importance_samples", "seed", "num_context"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"{name}: found {value}, expected 0 or more")
 
     def at(self, num_context: int | None, *, timed: bool) -> Protocol:
         """Returns the same protocol for another number of context views, with or without the speed measurement."""
         return replace(self, num_context=num_context, repeats=self.repeats if timed else 0)
+
+
+def plan_of(protocol: Protocol, variant: Variant, source: SceneSource) -> EvaluationPlan:
+    """Returns the episodes on which a variant is measured; what the protocol leaves open is as in training.
+
+    Raises:
+        ConfigError: if the scenes have too few views or pictures of another size.
+    """
+    check_image_size(source, variant, folder=Path(source.name))
+    recipe = variant.training
+    return EvaluationPlan(
+        source,
+        num_context=recipe.contexts.maximum if protocol.num_context is None else protocol.num_context,
+        num_targets=protocol.num_targets or recipe.targets,
+        seed=protocol.seed,
+        max_scenes=protocol.max_scenes,
+    )
 
 
 def evaluate(
@@ -101,15 +121,8 @@ def evaluate(
         NonFiniteError: if a score is not finite.
     """
     variant, model = trained.variant, trained.model
-    check_image_size(source, variant, folder=Path(source.name))
     recipe = variant.training
-    plan = EvaluationPlan(
-        source,
-        num_context=recipe.contexts.maximum if protocol.num_context is None else protocol.num_context,
-        num_targets=protocol.num_targets or recipe.targets,
-        seed=protocol.seed,
-        max_scenes=protocol.max_scenes,
-    )
+    plan = plan_of(protocol, variant, source)
     knobs = evaluation_knobs(recipe, sigma=protocol.sigma, device=device)
 
     def told(stage: str) -> Callable[[int, int], None] | None:
@@ -281,7 +294,7 @@ def failed_row(
         config = {"variant": variant.name, "size": variant.size}
     return ResultRow(
         status=status,
-        error=(str(error) or type(error).__name__)[:2000],
+        error=(str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}")[:2000],
         variant=label_of(variant),
         encoder=variant.encoder.use,
         core=variant.core.use,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,9 +12,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from zoo.data.opening import open_scenes
-from zoo.data.source import Split
-from zoo.errors import ResultError, ZooError
-from zoo.measuring import Protocol, evaluate, failed_row, label_of, speed_row
+from zoo.data.source import SceneSource, Split
+from zoo.errors import ZooError
+from zoo.measuring import Protocol, evaluate, failed_row, label_of, plan_of, speed_row
 from zoo.provenance import hash_config
 from zoo.registry import Variant
 from zoo.results import ResultRow, load_rows, save_row
@@ -75,6 +76,10 @@ def carry_out(job: Job, *, progress: Progress | None = None) -> list[Path]:
 def _rows(job: Job, progress: Progress | None) -> list[ResultRow]:
     if job.data is None:
         return [speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)]
+    # What cannot be measured is told before it is trained for hours.
+    source = open_scenes(job.data, job.split)
+    for num_context in job.contexts:
+        plan_of(job.protocol.at(num_context, timed=False), job.variant, source)
     report = train(
         job.variant,
         data=job.data,
@@ -90,7 +95,6 @@ def _rows(job: Job, progress: Progress | None) -> list[ResultRow]:
         # A checkpoint is there; the same command goes on from it. A row of a half-trained model would mislead.
         raise KeyboardInterrupt
     trained = load_trained(job.run, device=job.device)
-    source = open_scenes(job.data, job.split)
     return [
         evaluate(
             trained,
@@ -104,19 +108,24 @@ def _rows(job: Job, progress: Progress | None) -> list[ResultRow]:
 
 
 def carry_out_all(jobs: Sequence[Job], *, tell: Callable[[str], None]) -> list[Path]:
-    """Carries jobs out one after the other, each in a fresh process; a process that dies leaves a row that says so."""
+    """Carries jobs out one after the other, each in a fresh process; one that dies or breaks leaves a row that says so."""
     written: list[Path] = []
     for number, job in enumerate(jobs, start=1):
         tell(f"{number} of {len(jobs)}: {job.variant.name}, seed {job.seed}")
+        failure: Exception
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             try:
                 written += pool.submit(carry_out, job).result()
+                continue
             except BrokenProcessPool:
-                error = MemoryError(
+                failure = MemoryError(
                     "the process of this variant was ended from outside, most likely for want of memory"
                 )
-                row = failed_row(job.variant, error, seed=job.seed, command=job.command, device=job.device)
-                written.append(save_row(row, job.rows))
+            except Exception as error:  # a defect of one variant must not spoil the others
+                failure = error
+        tell(f"{job.variant.name}, seed {job.seed}: {failure}")
+        row = failed_row(job.variant, failure, seed=job.seed, command=job.command, device=job.device)
+        written.append(save_row(row, job.rows))
     return written
 
 
@@ -127,22 +136,43 @@ def run_folder(folder: Path, variant: Variant, *, seed: int) -> Path:
 
 
 def finished(job: Job) -> bool:
-    """Tells whether a job has left as many rows without failure as it has context sizes."""
+    """Tells whether a job has left a row without failure for everything that it asks for."""
     try:
         rows = load_rows([job.rows])
-    except ResultError:
+        configuration = configuration_of(job)
+        same = [
+            row
+            for row in rows
+            if row.status == "ok"
+            and row.variant == label_of(job.variant)
+            and row.provenance.seed == job.seed
+            and row.provenance.config_hash == configuration
+        ]
+        if job.data is None:
+            return any(row.key is None for row in same)
+        source = open_scenes(job.data, job.split)
+        return all(
+            any(_answers(row, job.protocol.at(number, timed=False), job.variant, source) for row in same)
+            for number in job.contexts
+        )
+    except ZooError:
+        return False  # whatever is wrong is told when the job is carried out
+
+
+def _answers(row: ResultRow, protocol: Protocol, variant: Variant, source: SceneSource) -> bool:
+    """Tells whether a row of a variant is on the episodes, with the sigma and with the bounds of a protocol."""
+    plan = plan_of(protocol, variant, source)
+    found = row.key
+    if found is None or (found.split, found.num_context, found.episodes) != (
+        source.split,
+        plan.num_context,
+        plan.digest(),
+    ):
         return False
-    wanted = 1 if job.data is None else len(job.contexts)
-    configuration = configuration_of(job)
-    same = [
-        row
-        for row in rows
-        if row.status == "ok"
-        and row.variant == label_of(job.variant)
-        and row.provenance.seed == job.seed
-        and row.provenance.config_hash == configuration
-    ]
-    return len(same) >= wanted
+    sigma = variant.training.sigma.end if protocol.sigma is None else protocol.sigma
+    if found.sigma is not None and not math.isclose(found.sigma, sigma, rel_tol=1e-5):
+        return False
+    return not protocol.importance_samples or f"iwae_{protocol.importance_samples}" in row.metrics
 
 
 def configuration_of(job: Job) -> str:

@@ -20,7 +20,8 @@ class DiscretisedLogistic(Likelihood):
 
     Mean and log-scale are predicted for every pixel and channel; the bins of 0 and 255 reach to infinity (Kingma et
     al. 2016, "Improving variational inference with inverse autoregressive flow", appendix). The probabilities of the
-    256 values sum to 1, so NELBO / (D log 2) are bits per dimension of a real code.
+    256 values sum to 1, so NELBO / (D log 2) are bits per dimension of a real code. ``mean`` is the location of the logistic,
+    which is the mean of the pixel as long as little mass lies beyond 0 and 1.
     """
 
     class Config(Settings):
