@@ -22,6 +22,7 @@ FLOORS = (
     ("training", "checking", "report"),
     ("measuring",),
     ("suite",),
+    ("side_by_side",),
     ("cli",),
     ("__main__",),
 )

@@ -19,7 +19,7 @@ from zoo.provenance import hash_config
 from zoo.registry import Variant
 from zoo.results import ResultRow, load_rows, save_row
 from zoo.training.run import Start, load_trained, run_config, train
-from zoo.training.trainer import Progress, TrainingOptions
+from zoo.training.trainer import Progress, TrainingOptions, TrainingReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,37 +60,27 @@ class Job:
         return "cuda" if torch.cuda.is_available() and not self.cpu else "cpu"
 
 
-def carry_out(job: Job, *, progress: Progress | None = None) -> list[Path]:
+def carry_out(job: Job) -> list[Path]:
     """Trains (going on with an interrupted run) and measures; returns the files of the rows written.
 
     A failure that belongs to the variant (not finite, out of memory, a user's mistake) is a row as well.
     """
     try:
-        return [save_row(row, job.rows) for row in _rows(job, progress)]
+        return [save_row(row, job.rows) for row in _rows(job)]
     except (ZooError, MemoryError) as error:
         return [
             save_row(failed_row(job.variant, error, seed=job.seed, command=job.command, device=job.device), job.rows)
         ]
 
 
-def _rows(job: Job, progress: Progress | None) -> list[ResultRow]:
+def _rows(job: Job) -> list[ResultRow]:
     if job.data is None:
         return [speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)]
     # What cannot be measured is told before it is trained for hours.
     source = open_scenes(job.data, job.split)
     for num_context in job.contexts:
         plan_of(job.protocol.at(num_context, timed=False), job.variant, source)
-    report = train(
-        job.variant,
-        data=job.data,
-        run=job.run,
-        seed=job.seed,
-        options=job.options,
-        start=Start(resume="auto"),
-        cpu=job.cpu,
-        command=job.command,
-        progress=progress,
-    )
+    report = train_job(job)
     if report.status == "interrupted":
         # A checkpoint is there; the same command goes on from it. A row of a half-trained model would mislead.
         raise KeyboardInterrupt
@@ -105,6 +95,22 @@ def _rows(job: Job, progress: Progress | None) -> list[ResultRow]:
         )
         for index, num_context in enumerate(job.contexts)
     ]
+
+
+def train_job(job: Job, *, progress: Progress | None = None) -> TrainingReport:
+    """Trains, going on from the newest checkpoint if there is one; a finished run is left as it is."""
+    assert job.data is not None
+    return train(
+        job.variant,
+        data=job.data,
+        run=job.run,
+        seed=job.seed,
+        options=job.options,
+        start=Start(resume="auto"),
+        cpu=job.cpu,
+        command=job.command,
+        progress=progress,
+    )
 
 
 def carry_out_all(jobs: Sequence[Job], *, tell: Callable[[str], None]) -> list[Path]:

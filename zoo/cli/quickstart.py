@@ -53,7 +53,8 @@ def run(
     from zoo.report.plots import learning_curves
     from zoo.report.tables import tables_of, write_tables
     from zoo.results import load_rows
-    from zoo.suite import Job, carry_out, finished, run_folder
+    from zoo.side_by_side import train_side_by_side, usable_cores
+    from zoo.suite import Job, carry_out_all, finished, run_folder
     from zoo.training.run import load_trained
     from zoo.training.trainer import TrainingOptions
 
@@ -91,11 +92,18 @@ def run(
         )
         for variant in variants
     ]
-    for job in jobs:
-        if finished(job):
-            continue
-        with screen.training(job.variant.name, steps=job.variant.training.steps) as trained:
-            carry_out(job, progress=trained)
+    waiting = [job for job in jobs if not finished(job)]
+    if waiting:
+        # The slowest first, so that the others share the rest of the cores meanwhile.
+        ordered = sorted(waiting, key=lambda job: VARIANTS.index(job.variant.name), reverse=True)
+        with screen.training({job.variant.name: job.variant.training.steps for job in ordered}) as trained:
+            train_side_by_side(
+                ordered,
+                cores=usable_cores(),
+                progress=lambda job, step, figures: trained(job.variant.name, step, figures),
+            )
+    # One at a time and each in a process of its own, so that speeds and memory are those of the variant alone.
+    carry_out_all(waiting, tell=lambda sentence: console.print(f"measuring {sentence}"))
     rows = load_rows([output])
     written = write_tables(rows, output / "tables")
     written.append(

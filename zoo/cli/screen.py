@@ -49,24 +49,29 @@ def staging(label: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def training(label: str, *, steps: int, shown: bool = True) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    """Gives a function that is told a step and, at times, its figures, and moves a bar with NELBO, KL and speed."""
-    with _bar(TextColumn("{task.fields[figures]}"), shown=shown) as bar:
-        task = bar.add_task(label, total=steps, figures="")
-        interactive = sys.stderr.isatty()
+def training(
+    steps: Mapping[str, int], *, shown: bool = True
+) -> Iterator[Callable[[str, int, Mapping[str, float]], None]]:
+    """Shows a bar for every run of ``steps`` (label -> updates), with NELBO, KL and speed.
 
-        def update(step: int, figures: Mapping[str, float]) -> None:
+    Gives a function that is told a label, a step and, at times, the figures of that step. Where stderr is no terminal
+    the figures come as lines instead.
+    """
+    interactive = sys.stderr.isatty()
+    with _bar(TextColumn("{task.fields[figures]}"), shown=shown) as bar:
+        tasks = {label: bar.add_task(label, total=total, figures="") for label, total in steps.items()}
+
+        def update(label: str, step: int, figures: Mapping[str, float]) -> None:
             if not figures:
-                bar.update(task, completed=step)
+                bar.update(tasks[label], completed=step)
                 return
-            speed = figures.get("perf/scenes_per_second", 0.0)
             text = (
                 f"NELBO {figures['train/nelbo']:.1f} (floor + {figures['train/nelbo_excess']:.1f})  "
-                f"KL {figures['train/kl']:.2f} nats  {speed:.1f} scenes/s"
+                f"KL {figures['train/kl']:.2f} nats  {figures.get('perf/scenes_per_second', 0.0):.1f} scenes/s"
             )
-            bar.update(task, completed=step, figures=text)
-            if not interactive and shown:
-                bar.console.print(f"{label}: step {step} of {steps}  {text}")
+            bar.update(tasks[label], completed=step, figures=text)
+            if shown and not interactive:
+                bar.console.print(f"{label}: step {step} of {steps[label]}  {text}")
 
         yield update
 

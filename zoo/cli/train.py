@@ -133,7 +133,7 @@ def _train(
 
     console = screen.notes()
     main_process = _is_main_process()
-    with screen.training(variant.name, steps=variant.training.steps, shown=main_process) as progress:
+    with screen.training({variant.name: variant.training.steps}, shown=main_process) as progress:
         report = train(
             variant,
             data=data,
@@ -144,7 +144,7 @@ def _train(
             cpu=cpu,
             on_bad_record=on_bad_record,
             command=["gqn-zoo", *sys.argv[1:]],
-            progress=progress,
+            progress=lambda step, figures: progress(variant.name, step, figures),
             tell=console.print,
         )
     if not main_process:

@@ -190,11 +190,11 @@ def _starting_point(run: Path, start: Start, *, tell: Callable[[str], None] | No
     if start.resume != "auto":
         return checkpoint.find(Path(start.resume))
     found, problems = checkpoint.newest(run)
-    if tell:
-        for problem in problems:
-            tell(f"{problem}; an older checkpoint is tried")
     if found is None and existing:
         raise CheckpointError(f"{run}: none of its checkpoints is intact; {problems[0]}")
+    if tell:
+        for problem in problems:
+            tell(f"{problem}; an older checkpoint is taken")
     return found
 
 

@@ -1,0 +1,88 @@
+"""Training several small variants at the same time, each in a process with its share of the cores.
+
+Small models on a few cores train nearly as fast on one thread as on two, so that two processes of one thread do almost
+twice the work of one process of two threads, and are not slowed by other programs at every barrier.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+
+from zoo.suite import Job, train_job
+from zoo.training.trainer import TrainingReport
+
+POLL_SECONDS = 0.2
+Report = tuple[int, int, dict[str, float]]  # which job, step, figures
+
+_reports: Queue[Report] | None = None
+
+
+def train_side_by_side(
+    jobs: Sequence[Job], *, cores: int, progress: Callable[[Job, int, Mapping[str, float]], None]
+) -> None:
+    """Trains jobs, the ones named first starting first; an interrupted or finished run goes on from its checkpoint.
+
+    Args:
+        jobs: what to train; nothing is measured.
+        cores: shared out among the processes; on a GPU the jobs are trained one after the other.
+        progress: is told job, step and, at times, the figures of that step.
+
+    Raises:
+        ZooError: of the first job that fails; the others are finished first.
+        KeyboardInterrupt: if a run was interrupted; its checkpoint is there.
+    """
+    workers = 1 if jobs[0].device == "cuda" else max(1, min(len(jobs), cores))
+    context = get_context("spawn")
+    reports: Queue[Report] = context.Queue()
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start, initargs=(reports, max(1, cores // workers))
+    ) as pool:
+        running: set[Future[TrainingReport]] = {pool.submit(_train, number, job) for number, job in enumerate(jobs)}
+        everything = set(running)
+        while running:
+            _drain(reports, jobs, progress)
+            running = wait_for(running, timeout=POLL_SECONDS).not_done
+        _drain(reports, jobs, progress)
+    if any(future.result().status == "interrupted" for future in everything):
+        raise KeyboardInterrupt
+
+
+def _drain(
+    reports: Queue[Report], jobs: Sequence[Job], progress: Callable[[Job, int, Mapping[str, float]], None]
+) -> None:
+    while True:
+        try:
+            number, step, figures = reports.get_nowait()
+        except queue.Empty:
+            return
+        progress(jobs[number], step, figures)
+
+
+def _start(reports: Queue[Report], threads: int) -> None:
+    """Prepares a process of the pool."""
+    import torch
+
+    global _reports
+    _reports = reports
+    torch.set_num_threads(threads)
+
+
+def _train(number: int, job: Job) -> TrainingReport:
+    return train_job(job, progress=partial(_tell, number))
+
+
+def _tell(number: int, step: int, figures: Mapping[str, float]) -> None:
+    assert _reports is not None
+    _reports.put((number, step, dict(figures)))
+
+
+def usable_cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
