@@ -11,6 +11,7 @@ from zoo.measuring import Protocol
 from zoo.registry import default_registry
 from zoo.results import load_row, load_rows
 from zoo.suite import Job, carry_out, carry_out_all, finished, run_folder
+from zoo.training.tracking import Tracker
 from zoo.training.trainer import TrainingOptions
 
 
@@ -135,10 +136,18 @@ def test_missing_scenes_are_a_row_too(job, tmp_path):
     assert "there is no such folder" in load_row(path).error
 
 
-def test_an_interrupted_run_leaves_no_row_and_goes_on(job, tmp_path):
+def test_an_interrupted_run_leaves_no_row_and_goes_on(job, tmp_path, monkeypatch):
+    real = Tracker.log
+
+    def log(self, step, values):
+        real(self, step, values)
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
     mine = job("vae", "training.steps=6")
-    with pytest.raises(KeyboardInterrupt):
-        carry_out(mine, progress=lambda step, figures: step == 3 and os.kill(os.getpid(), signal.SIGINT))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Tracker, "log", log)
+        carry_out(mine)
     assert not (tmp_path / "rows").exists()
     assert load_row(carry_out(mine)[0]).budget.steps == 6
 

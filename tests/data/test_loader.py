@@ -1,4 +1,7 @@
 import itertools
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -144,6 +147,18 @@ def test_damage_is_told_in_one_sentence_also_by_a_worker(folder, workers):
     with pytest.raises(DataError) as caught:
         pieces(loader_of(Damaged(folder, "train"), workers=workers))
     assert str(caught.value) == "frames-00000.npy: scene 3 is damaged"
+
+
+def test_ctrl_c_does_not_take_the_workers_from_a_run_that_ends_its_step(source):
+    """Ctrl-C reaches every process of a terminal; far more pieces are wanted than are waiting already."""
+    whole = pieces(loader_of(source), stop=60)
+    coming = loader_of(source, workers=1).pieces(start=0, stop=60)
+    found = [next(coming)]
+    workers = multiprocessing.active_children()
+    assert len(workers) == 1
+    os.kill(workers[0].pid, signal.SIGINT)
+    found.extend(coming)
+    assert same(whole, found)
 
 
 def test_a_source_that_hands_out_an_array_of_its_own_is_not_written_to(source):

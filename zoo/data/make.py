@@ -159,6 +159,32 @@ def _num_workers(workers: int | None, *, device: str, num_pieces: int) -> int:
     return min(workers, num_pieces)
 
 
+def check_request(
+    recipe_name: str,
+    *,
+    num_scenes: Mapping[Split, int],
+    image_size: int,
+    num_views: int | None,
+    seed: int,
+    device: str,
+) -> Recipe:
+    """Returns the recipe of a data set that can be made; the arguments are those of :func:`make_dataset`.
+
+    Raises:
+        DataError: if one of them is not valid.
+    """
+    recipe = _checked_recipe(recipe_name)
+    _check_counts(num_scenes)
+    if image_size < 1 or image_size % 4:
+        raise DataError(f"image_size: {image_size} is not a positive multiple of 4")
+    if num_views is not None and num_views < 1:
+        raise DataError(f"num_views: {num_views} views a scene, expected 1 or more")
+    if seed < 0:
+        raise DataError(f"seed: {seed} is negative")
+    _check_device(device)
+    return recipe
+
+
 def make_dataset(
     recipe_name: str,
     *,
@@ -198,16 +224,10 @@ def make_dataset(
         DataError: if an argument is not valid or the folder exists.
         DiskFullError: if the store cannot be written.
     """
-    recipe = _checked_recipe(recipe_name)
-    _check_counts(num_scenes)
-    if image_size < 1 or image_size % 4:
-        raise DataError(f"image_size: {image_size} is not a positive multiple of 4")
-    if num_views is not None and num_views < 1:
-        raise DataError(f"num_views: {num_views} views a scene, expected 1 or more")
+    recipe = check_request(
+        recipe_name, num_scenes=num_scenes, image_size=image_size, num_views=num_views, seed=seed, device=device
+    )
     views = num_views or recipe.num_views
-    if seed < 0:
-        raise DataError(f"seed: {seed} is negative")
-    _check_device(device)
     step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
     pieces = [
         _Piece(recipe.name, seed, split, first, min(step, num_scenes[split] - first), image_size, views, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -128,12 +129,21 @@ def _draw(
                 place = (start + column * (tile_width + _GAP), first_row + row * (tile_height + _GAP))
                 sheet.paste(tile.resize((tile_width, tile_height), Image.Resampling.NEAREST), place)
         x += group_width + _GROUP_GAP
-    path = Path(path)
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise ResultError(f"{path}: {path.suffix!r} is not a format of pictures that can be written")
+    check_format(path)
     with writing_file(path) as temporary:
         sheet.save(temporary)
-    return path
+    return Path(path)
+
+
+def check_format(path: str | os.PathLike[str]) -> None:
+    """Refuses a name of a picture whose suffix says nothing to Pillow, before there is a picture to write.
+
+    Raises:
+        ResultError: naming the suffix.
+    """
+    suffix = Path(path).suffix
+    if suffix.lower() not in Image.registered_extensions():
+        raise ResultError(f"{path}: {suffix!r} is not a format of pictures that can be written")
 
 
 def _one_line(text: str) -> str:
