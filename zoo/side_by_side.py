@@ -11,10 +11,12 @@ import queue
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
+from zoo.errors import OutOfMemoryError
 from zoo.suite import Job, train_job
 from zoo.training.trainer import TrainingReport
 
@@ -50,7 +52,11 @@ def train_side_by_side(
             _drain(reports, jobs, progress)
             running = wait_for(running, timeout=POLL_SECONDS).not_done
         _drain(reports, jobs, progress)
-    if any(future.result().status == "interrupted" for future in everything):
+    try:
+        reports_made = [future.result() for future in everything]
+    except BrokenProcessPool:
+        raise OutOfMemoryError("a training process was ended from outside, most likely for want of memory") from None
+    if any(report.status == "interrupted" for report in reports_made):
         raise KeyboardInterrupt
 
 

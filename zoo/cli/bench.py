@@ -47,15 +47,18 @@ def run(
     The same command goes on where it was interrupted: runs are resumed, and what has a row already is not measured again.
     """
     from zoo.cli import screen
+    from zoo.data.opening import open_scenes
     from zoo.errors import RegistryError, did_you_mean
     from zoo.measuring import Protocol, label_of
-    from zoo.registry import default_registry
+    from zoo.registry import default_registry, resolve
     from zoo.report.markup import to_terminal
     from zoo.report.tables import tables_of, write_tables
     from zoo.results import load_rows
     from zoo.suite import Job, carry_out_all, finished, run_folder
     from zoo.training.trainer import TrainingOptions
 
+    if data is not None:
+        open_scenes(data, "train")
     registry = default_registry()
     names: list[str] = []
     for pattern in models.split(","):
@@ -71,6 +74,8 @@ def run(
     jobs = []
     for name in names:
         variant = registry.variant(name, size=size, overrides=changes)
+        if overrides:
+            resolve(variant)  # a slip of the pen is not a failure of the variant
         for seed in numbers(seeds, option="--seeds"):
             assert seed is not None
             jobs.append(
@@ -94,12 +99,11 @@ def run(
             training = f"{job.variant.training.steps} steps, then measured" if data else "speeds alone"
             typer.echo(f"{label_of(job.variant)}, seed {job.seed}: {training}: {state}")
         return
-    console = screen.notes()
     if len(waiting) < len(jobs):
-        console.print(f"{len(jobs) - len(waiting)} of {len(jobs)} have their rows already")
-    carry_out_all(waiting, tell=console.print)
+        screen.tell(f"{len(jobs) - len(waiting)} of {len(jobs)} have their rows already")
+    carry_out_all(waiting, tell=screen.tell)
     rows = load_rows([output])
     results = screen.results()
     results.print(to_terminal(tables_of(rows), width=results.width))
     written = write_tables(rows, output / "tables")
-    console.print("wrote " + ", ".join(map(str, written)))
+    screen.tell("wrote " + ", ".join(map(str, written)))

@@ -60,10 +60,9 @@ def run(
     console = screen.results()
     console.print(to_terminal(tables, width=console.width))
     if output is not None:
-        written = write_tables(rows, output)
-        if runs:
-            written.append(learning_curves(runs, output / "curves.png", metric=metric))
-        screen.notes().print("wrote " + ", ".join(map(str, written)))
+        pictures = [learning_curves(runs, output / "curves.png", metric=metric)] if runs else []
+        written = [*write_tables(rows, output), *pictures]
+        screen.tell("wrote " + ", ".join(map(str, written)))
     if readme is not None:
         update_markdown_between_markers(readme, "results", to_markdown(tables))
 

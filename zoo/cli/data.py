@@ -39,18 +39,16 @@ def make(
 ) -> None:
     """Render a built-in data set; the same seed gives the same bytes, and the three splits share no scene."""
     from zoo.cli import screen
-    from zoo.data.make import make_dataset
-    from zoo.data.render.recipes import RECIPES
+    from zoo.data.make import check_request, make_dataset
     from zoo.data.source import Split
-    from zoo.errors import DataError, did_you_mean
 
-    if name not in RECIPES:
-        raise DataError(f"there is no built-in data set {name!r}{did_you_mean(name, RECIPES)}")
     counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
-    size = sum(counts.values()) * (views or RECIPES[name].num_views) * image_size**2 * BYTES_PER_VALUE
+    recipe = check_request(name, num_scenes=counts, image_size=image_size, num_views=views, seed=seed, device=device)
+    num_views = views or recipe.num_views
+    size = sum(counts.values()) * num_views * image_size**2 * BYTES_PER_VALUE
     if dry_run:
         typer.echo(
-            f"{name}: {sum(counts.values())} scenes of {views or RECIPES[name].num_views} views, {size / 1e6:.0f} MB in {folder}. Nothing was written."
+            f"{name}: {sum(counts.values())} scenes of {num_views} views, {size / 1e6:.0f} MB in {folder}. Nothing was written."
         )
         return
     with screen.counting(f"rendering {name}", unit="scenes") as progress:

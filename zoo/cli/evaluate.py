@@ -66,8 +66,9 @@ def run(
     from zoo.cli import screen
     from zoo.cli.options import device_of
     from zoo.data.opening import open_scenes
-    from zoo.measuring import Protocol, evaluate
+    from zoo.measuring import Protocol, evaluate, plan_of
     from zoo.report.markup import to_terminal
+    from zoo.report.sheets import check_format
     from zoo.report.tables import tables_of
     from zoo.results import save_row
     from zoo.training.run import load_trained
@@ -87,6 +88,11 @@ def run(
     sizes = numbers(contexts, option="--contexts")
     trained = load_trained(path, device=device)
     source = open_scenes(data, split)
+    # A mistake in the last of several sizes, or in the picture's name, is told before the first is measured.
+    for num_context in sizes:
+        plan_of(protocol.at(num_context, timed=False), trained.variant, source)
+    if sheet is not None:
+        check_format(sheet)
     folder = results or trained.run / "results" / "rows"
     rows = []
     with screen.staging(trained.variant.name) as progress:
@@ -113,7 +119,7 @@ def run(
         )
     console = screen.results()
     console.print(to_terminal(tables_of(rows), width=console.width))
-    screen.notes().print(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
+    screen.tell(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
 
 
 def draw_sheet(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-import click
 import typer
 
 from zoo.cli import bench, check, compare, data, describe, evaluate, quickstart, train
@@ -15,6 +14,10 @@ from zoo.cli import list as list_command
 from zoo.errors import ZooError
 
 INTERRUPTED = 130
+# Newer versions of typer bring their own copy of click, older ones use the package; this is the base of either.
+USAGE_ERROR = cast(
+    "type[Exception]", next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+)
 
 app = typer.Typer(
     name="gqn-zoo",
@@ -63,15 +66,14 @@ def main(arguments: list[str] | None = None) -> Any:
     # As an exception a termination lets every half-written file be cleared away.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        sys.exit(app(arguments, standalone_mode=False) or 0)
+        sys.exit(app(arguments, prog_name="gqn-zoo", standalone_mode=False) or 0)
     except ZooError as error:
         _fail(str(error), code=error.exit_code, cause=error)
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except USAGE_ERROR as error:
+        _fail_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", code=INTERRUPTED, cause=None)
     except BrokenPipeError:
         # The reader of our output, head for example, has left.
@@ -80,6 +82,15 @@ def main(arguments: list[str] | None = None) -> Any:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}", code=2, cause=error)
+
+
+def _fail_usage(error: Any) -> None:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        if help_text := error.format_message():
+            typer.echo(help_text)
+        sys.exit(0)
+    command = error.ctx.command_path if error.ctx is not None else "gqn-zoo"
+    _fail(f"{error.format_message().rstrip('.')}; see {command} --help", code=error.exit_code, cause=None)
 
 
 def _fail(message: str, *, code: int, cause: BaseException | None) -> None:

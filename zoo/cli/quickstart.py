@@ -72,7 +72,6 @@ def run(
             )
         typer.echo(f"write table, curves and sheets into {output}. Nothing was written.")
         return
-    console = screen.notes()
     if not data.exists():
         with screen.counting(f"rendering {DATASET}", unit="scenes") as rendered:
             make_dataset(DATASET, folder=data, num_scenes=counts, image_size=image_size, seed=seed, progress=rendered)  # type: ignore[arg-type]
@@ -103,7 +102,7 @@ def run(
                 progress=lambda job, step, figures: trained(job.variant.name, step, figures),
             )
     # One at a time and each in a process of its own, so that speeds and memory are those of the variant alone.
-    carry_out_all(waiting, tell=lambda sentence: console.print(f"measuring {sentence}"))
+    carry_out_all(waiting, tell=lambda sentence: screen.tell(f"measuring {sentence}"))
     rows = load_rows([output])
     written = write_tables(rows, output / "tables")
     written.append(
@@ -122,9 +121,9 @@ def run(
     results.print(to_terminal(tables_of(rows), width=results.width))
     claims = judge(rows, names=[label_of(job.variant) for job in jobs])
     for claim in claims:
-        results.print(claim.sentence)
-    console.print("wrote " + ", ".join(map(str, written)))
-    console.print(
+        results.print(claim.sentence, soft_wrap=True)
+    screen.tell("wrote " + ", ".join(map(str, written)))
+    screen.tell(
         f"{time.monotonic() - started:.0f} s in all. Next: gqn-zoo list; gqn-zoo data make --help; gqn-zoo train --help"
     )
     if not all(claim.holds for claim in claims):

@@ -22,6 +22,11 @@ def notes() -> Console:
     return Console(file=sys.stderr, width=None if sys.stderr.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
+def tell(sentence: str) -> None:
+    """Prints a remark on stderr, as one line however long."""
+    notes().print(sentence, soft_wrap=True, markup=False)
+
+
 @contextmanager
 def counting(label: str, *, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Gives a function that is told (done, total) and moves a bar."""
@@ -71,7 +76,7 @@ def training(
             )
             bar.update(tasks[label], completed=step, figures=text)
             if shown and not interactive:
-                bar.console.print(f"{label}: step {step} of {steps[label]}  {text}")
+                bar.console.print(f"{label}: step {step} of {steps[label]}  {text}", soft_wrap=True, markup=False)
 
         yield update
 

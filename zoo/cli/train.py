@@ -131,7 +131,6 @@ def _train(
     from zoo.cli import screen
     from zoo.training.run import train
 
-    console = screen.notes()
     main_process = _is_main_process()
     with screen.training({variant.name: variant.training.steps}, shown=main_process) as progress:
         report = train(
@@ -145,16 +144,16 @@ def _train(
             on_bad_record=on_bad_record,
             command=["gqn-zoo", *sys.argv[1:]],
             progress=lambda step, figures: progress(variant.name, step, figures),
-            tell=console.print,
+            tell=screen.tell,
         )
     if not main_process:
         return
     if report.status == "interrupted":
-        console.print(
+        screen.tell(
             f"Interrupted after step {report.step}; a checkpoint was written. Go on with: the same command and --resume auto"
         )
         raise typer.Exit(128 + (report.signal or 2))
-    console.print(
+    screen.tell(
         f"Trained {report.step} steps on {report.scenes} scenes in {report.seconds:.0f} s. Next: gqn-zoo evaluate {output} --data {data}"
     )
 

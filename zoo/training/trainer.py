@@ -233,8 +233,12 @@ class Trainer:
     def _refuse_non_finite(self, terms: ElboTerms, norm: Tensor, scenes: Tensor) -> None:
         # Gradients are averaged over the processes by now, so that a fault anywhere stops all of them at this step.
         # Under fp16 single overflowing gradients are expected; accelerate's scaler skips those updates by itself.
-        finite = torch.isfinite(norm) if self.recipe.mixed_precision != "fp16" else torch.isfinite(terms.nelbo()).all()
-        if bool(finite):
+        if self.recipe.mixed_precision == "fp16":
+            faults = (~torch.isfinite(terms.nelbo())).any().float()
+            finite = bool(self.accelerator.reduce(faults, reduction="sum") == 0)
+        else:
+            finite = bool(torch.isfinite(norm))
+        if finite:
             return
         bad = ~torch.isfinite(terms.nelbo())
         where = (
