@@ -174,7 +174,7 @@ MISTAKES = [
     ("data mkae", "No such command 'mkae'"),
     ("train vae --data {scenes}", "Missing option '-o' / '--output'"),
     ("train --data {scenes} -o {place}/new", "Missing argument"),
-    (TRAIN + "--stesp 4", "No such option: --stesp"),
+    (TRAIN + "--stesp 4", "No such option"),
     (TRAIN + "--steps many", "Invalid value for '--steps'"),
     (TRAIN + "--steps 1.5", "Invalid value for '--steps'"),
     (TRAIN + "--seed -1", "Invalid value for '--seed'"),

@@ -81,7 +81,9 @@ def training(
         yield update
 
 
-def _bar(*further: TextColumn, shown: bool = True) -> Progress:
+@contextmanager
+def _bar(*further: TextColumn, shown: bool = True) -> Iterator[Progress]:
+    visible = shown and sys.stderr.isatty()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -90,4 +92,10 @@ def _bar(*further: TextColumn, shown: bool = True) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=notes(), disable=not (shown and sys.stderr.isatty()), transient=False)
+    bar = Progress(*columns, console=notes(), disable=not visible, transient=False)
+    if not visible:
+        # Not even started: some versions of rich print an empty line for a bar that nobody sees.
+        yield bar
+        return
+    with bar:
+        yield bar
