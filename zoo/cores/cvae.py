@@ -13,7 +13,7 @@ from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.blocks import ImageReader, ImageWriter, match_size
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
-from zoo.nn.noise import fold, standard_normal
+from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 
 class Cvae(LatentCore):
@@ -82,7 +82,7 @@ class Cvae(LatentCore):
         seen = self.reader(episode.target.flatten(0, 1)).unflatten(0, episode.target.shape[:2])
         posterior = DiagonalGaussian.from_parameters(self.posterior(torch.cat([seen, condition], dim=-1)), dim=-1)
         prior = self._prior(condition)
-        keys = fold(episode.key[:, None], torch.arange(queries, device=episode.key.device))
+        keys = query_keys(episode.key, num_queries=queries)
         z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
         return CoreOutput(
             prediction=self._write(z, condition),
@@ -94,10 +94,7 @@ class Cvae(LatentCore):
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
     ) -> Tensor:
         condition = self._condition(context, query, encode)
-        sample = torch.arange(num_samples, device=key.device)
-        keys = fold(fold(key[:, None], sample)[:, :, None], torch.arange(query.shape[1], device=key.device)).transpose(
-            0, 1
-        )
+        keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
         noise = standard_normal(keys, (self.config.z_channels,))
         z = self._prior(condition).sample(noise, temperature=knobs.temperature)
         return self._write(z, condition.expand(num_samples, -1, -1, -1))

@@ -16,7 +16,7 @@ from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.blocks import match_size, spread
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
-from zoo.nn.noise import fold, standard_normal
+from zoo.nn.noise import fold, query_keys, sample_keys, standard_normal
 
 Source = Literal["posterior", "prior"] | Sequence[Tensor]
 
@@ -84,7 +84,7 @@ class Gqn(LatentCore):
     def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
         pooled = encode(episode.context).pooled
-        keys = fold(episode.key[:, None], torch.arange(queries, device=episode.key.device)).flatten()
+        keys = query_keys(episode.key, num_queries=queries).flatten()
         rollout = self.rollout(
             pooled,
             episode.query.flatten(0, 1),
@@ -113,8 +113,7 @@ class Gqn(LatentCore):
     ) -> Tensor:
         batch, queries = query.shape[:2]
         # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
-        sample = torch.arange(num_samples, device=key.device)
-        keys = fold(fold(key[:, None], sample)[:, :, None], torch.arange(queries, device=key.device)).flatten()
+        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
         repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
         rollout = self.rollout(encode(context).pooled, repeated, keys, target=None, source="prior", knobs=knobs)
         return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)

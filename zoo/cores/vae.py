@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -11,7 +10,7 @@ from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.blocks import ImageReader, ImageWriter
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence, standard_like
-from zoo.nn.noise import fold, standard_normal
+from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 
 class Vae(LatentCore):
@@ -49,7 +48,7 @@ class Vae(LatentCore):
         batch, queries = episode.target.shape[:2]
         posterior = DiagonalGaussian.from_parameters(self.reader(episode.target.flatten(0, 1)), dim=1)
         prior = standard_like(posterior)
-        keys = fold(episode.key[:, None], torch.arange(queries, device=episode.key.device)).flatten()
+        keys = query_keys(episode.key, num_queries=queries).flatten()
         z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
         log_ratio = (posterior.log_prob(z) - prior.log_prob(z)).sum(1)
         return CoreOutput(
@@ -62,7 +61,6 @@ class Vae(LatentCore):
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
     ) -> Tensor:
         batch, queries = query.shape[:2]
-        sample = torch.arange(num_samples, device=key.device)
-        keys = fold(fold(key[:, None], sample)[:, :, None], torch.arange(queries, device=key.device))
+        keys = sample_keys(key, num_samples=num_samples, num_queries=queries)
         z = knobs.temperature * standard_normal(keys.transpose(0, 1), (self.config.z_channels,))
         return self.writer(z.to(query.dtype).flatten(0, 2)).unflatten(0, (num_samples, batch, queries))

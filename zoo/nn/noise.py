@@ -52,6 +52,17 @@ def scene_keys(*, seed: int, step: int, places: Tensor) -> Tensor:
     return fold(fold(fold(torch.zeros_like(places), seed), step), places)
 
 
+def query_keys(key: Tensor, *, num_queries: int) -> Tensor:
+    """Derives a key for every query of a scene: [B, Q] of [B]."""
+    return fold(key[:, None], torch.arange(num_queries, device=key.device))
+
+
+def sample_keys(key: Tensor, *, num_samples: int, num_queries: int) -> Tensor:
+    """Derives a key for every sample of every query of a scene: [B, S, Q] of [B]."""
+    samples = fold(key[:, None], torch.arange(num_samples, device=key.device))
+    return fold(samples[:, :, None], torch.arange(num_queries, device=key.device))
+
+
 def standard_normal(key: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Draws independent standard normal numbers.
 
