@@ -11,9 +11,11 @@ import zoo
 from zoo.config import load_yaml, parse_yaml
 from zoo.data.opening import open_scenes
 from zoo.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
+from zoo.files import sha256_of, write_json
 from zoo.model import SceneModel
 from zoo.provenance import Provenance, hash_config
 from zoo.registry import build
+from zoo.training import checkpoint
 from zoo.training.lock import RunLock
 from zoo.training.run import load_trained, make_accelerator, open_training_data, run_config, to_yaml, train
 from zoo.training.trainer import TrainingOptions
@@ -273,3 +275,18 @@ def test_building_again_gives_the_model_that_was_trained(run, weights, variant):
     untrained = build(variant("gqn-tower"), seed=3)
     assert not torch.equal(weights(load_trained(run).model), weights(untrained))
     assert weights(untrained).shape == weights(load_trained(run).model).shape
+
+
+def test_the_last_checkpoint_can_be_asked_for_and_is_the_one_that_a_run_is_resumed_from(tmp_path):
+    run = tmp_path / "run"
+    for step in (2, 4):
+        folder = checkpoint.step_folder(run, step)
+        folder.mkdir(parents=True)
+        for name in ("model.safetensors", "optimizer.safetensors"):
+            (folder / name).write_bytes(b"weights")
+        write_json(folder / "state.json", {"schema_version": checkpoint.SCHEMA_VERSION, "step": step})
+        write_json(folder / checkpoint.MANIFEST, {file.name: sha256_of(file) for file in folder.iterdir()})
+    checkpoint.mark_best(run, step=2, metric="eval/nelbo_excess", value=1.0)
+    assert checkpoint.find(run).state["step"] == 2
+    assert checkpoint.find(run, which="last").state["step"] == 4
+    assert checkpoint.find(checkpoint.step_folder(run, 2), which="last").state["step"] == 2

@@ -20,11 +20,13 @@ SHEET_SAMPLES = 4
 
 
 def run(
-    path: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run (its best checkpoint is taken) or of a checkpoint.")
-    ],
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a checkpoint.")],
     data: Data,
     split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "test",
+    which: Annotated[
+        Literal["best", "last"],
+        typer.Option("--checkpoint", help="Of a run: the best on its validation scenes, or the last."),
+    ] = "best",
     contexts: Contexts = None,
     targets: Annotated[
         int | None, typer.Option("--targets", min=1, help="Targets of a scene; default: as in training.")
@@ -86,7 +88,7 @@ def run(
         seed=seed,
     )
     sizes = numbers(contexts, option="--contexts")
-    trained = load_trained(path, device=device)
+    trained = load_trained(path, device=device, which=which)
     source = open_scenes(data, split)
     # A mistake in the last of several sizes, or in the picture's name, is told before the first is measured.
     for num_context in sizes:

@@ -38,7 +38,7 @@ def run(
     cpu: Cpu = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done.")] = False,
 ) -> None:
-    """Render rooms, train VAE, CVAE and GQN, compare them: about ten minutes on two CPU cores.
+    """Render rooms, train VAE, CVAE and GQN, compare them: seven to ten minutes on two CPU cores.
 
     It leaves a table, a learning curve and prediction sheets in the folder, and says whether GQN and CVAE beat VAE and whether
     GQN makes use of its context, each by more than five standard errors. Exit code 1 if one of these does not come out.

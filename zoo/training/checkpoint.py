@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -29,6 +29,7 @@ MANIFEST = "MANIFEST.json"
 BEST = "best.json"
 SET_ASIDE = "set-aside-"
 SCHEMA_VERSION = 1
+Which = Literal["best", "last"]
 
 
 class Checkpoint(NamedTuple):
@@ -202,8 +203,10 @@ def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, problems
 
 
-def find(path: Path) -> Checkpoint:
-    """Opens what a user names: a checkpoint's folder, or a run's folder, whose best checkpoint is taken, else the newest.
+def find(path: Path, *, which: Which = "best") -> Checkpoint:
+    """Opens what a user names: a checkpoint's folder, or a run's folder and there the best or the newest checkpoint.
+
+    The best is the one with the lowest figure on the validation scenes; a run without validation has only a newest.
 
     Raises:
         CheckpointError: if there is none, or it is damaged.
@@ -213,7 +216,7 @@ def find(path: Path) -> Checkpoint:
     if STEP_NAME.fullmatch(path.name):
         return read(path)
     best = best_step(path)
-    if best is not None:
+    if which == "best" and best is not None:
         return read(step_folder(path, best))
     found, problems = newest(path)
     if found is None:

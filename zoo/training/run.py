@@ -188,7 +188,7 @@ def _starting_point(run: Path, start: Start, *, tell: Callable[[str], None] | No
             )
         return None
     if start.resume != "auto":
-        return checkpoint.find(Path(start.resume))
+        return checkpoint.find(Path(start.resume), which="last")
     found, problems = checkpoint.newest(run)
     if found is None and existing:
         raise CheckpointError(f"{run}: none of its checkpoints is intact; {problems[0]}")
@@ -225,19 +225,22 @@ class TrainedModel:
         return int(self.config["seed"])
 
 
-def load_trained(path: Path, *, device: torch.device | str = "cpu", averaged: bool = True) -> TrainedModel:
-    """Loads a run's best checkpoint, or the checkpoint that ``path`` names.
+def load_trained(
+    path: Path, *, device: torch.device | str = "cpu", averaged: bool = True, which: checkpoint.Which = "best"
+) -> TrainedModel:
+    """Loads a run's best or newest checkpoint, or the checkpoint that ``path`` names.
 
     Args:
         path: a run's folder or a checkpoint's folder.
         device: where the model goes.
         averaged: takes the EMA weights if there are any.
+        which: ``best`` by validation, or ``last``.
 
     Raises:
         CheckpointError, ConfigError: if something is missing, damaged or of another variant.
     """
     path = Path(os.path.normpath(path))
-    found = checkpoint.find(path)
+    found = checkpoint.find(path, which=which)
     run = found.path.parent.parent
     config = load_yaml(run / CONFIG) if (run / CONFIG).is_file() else found.state["config"]
     file = str(run / CONFIG)
