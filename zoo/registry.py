@@ -1,50 +1,48 @@
-"""registry.yaml, ours and those of plug-ins -> validated variants -> models.
+"""registry.yaml, ours and those of plug-ins -> validated variants.
 
 Reading names imports neither torch nor any component; ``resolve`` imports the four parts of one variant, parses their
-settings and refuses what does not fit together; ``build`` makes the model.
+settings and refuses what does not fit together; ``build`` makes the model. Both live in ``zoo.variant``.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from zoo.config import Settings, load_yaml, merge, parse, parse_overrides
 from zoo.errors import ConfigError, RegistryError, did_you_mean
 from zoo.recipe import TrainingRecipe
+from zoo.variant import FULL, KINDS, Component, Kind, Reference, Variant, available, build, find_part, resolve
 
-if TYPE_CHECKING:
-    from zoo.contract import Part
-    from zoo.model import SceneModel
+__all__ = [
+    "FULL",
+    "KINDS",
+    "Entry",
+    "Kind",
+    "Registry",
+    "RegistryFile",
+    "Variant",
+    "available",
+    "build",
+    "default_registry",
+    "find_part",
+    "registry_files",
+    "registry_path",
+    "resolve",
+    "variant_from_config",
+]
 
-Kind = Literal["task", "encoder", "core", "likelihood"]
-KINDS: tuple[Kind, ...] = ("task", "encoder", "core", "likelihood")
-FOLDERS: Mapping[str, str] = MappingProxyType(
-    {"encoder": "zoo.encoders", "core": "zoo.cores", "likelihood": "zoo.likelihoods"}
-)
 ENTRY_POINTS = "gqn_zoo.registry"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 CHANGEABLE = (*KINDS, "image_size", "training")
-FULL = "full"
-
-
-class Reference(Settings):
-    """A figure that a paper reports for this system."""
-
-    metric: str
-    value: float
-    unit: str
-    source: str
 
 
 class Entry(Settings):
@@ -61,53 +59,6 @@ class Entry(Settings):
     training: TrainingRecipe
     reference: list[Reference] = Field(default=[])
     sizes: dict[str, dict[str, Any]] = Field(default={})
-
-
-class Component(Settings):
-    """A part by name with its settings, complete with defaults once resolved."""
-
-    use: str
-    settings: dict[str, Any]
-
-
-class Variant(Settings):
-    """A variant at one size: everything that is needed to build and train it."""
-
-    name: str
-    size: str
-    title: str
-    paper: str
-    status: str
-    task: Component
-    encoder: Component
-    core: Component
-    likelihood: Component
-    image_size: int
-    training: TrainingRecipe
-    reference: list[Reference]
-    file: str = Field(description="the registry file that it was read from, for error messages")
-
-    def component(self, kind: Kind) -> Component:
-        """Returns the part of a kind."""
-        return getattr(self, kind)
-
-    def config(self) -> dict[str, Any]:
-        """Returns plain values from which ``variant_from_config`` makes the variant again."""
-        resolved = resolve(self)
-        return {
-            "variant": self.name,
-            "size": self.size,
-            **{kind: {"use": self.component(kind).use, **resolved[kind].config.model_dump()} for kind in KINDS},
-            "image_size": self.image_size,
-            "training": self.training.model_dump(),
-        }
-
-
-class ResolvedPart(NamedTuple):
-    """The class of a part and its parsed settings."""
-
-    part: type[Part]
-    config: Settings
 
 
 class RegistryFile(NamedTuple):
@@ -313,129 +264,6 @@ def variant_from_config(config: Mapping[str, Any], /, *, file: str) -> Variant:
     own = {key: config[key] for key in CHANGEABLE}
     entry = titles or parse(Entry, {"title": name, "paper": "", "status": "extension", **own}, file=file)
     return _variant(config, entry=entry, name=name, size=size, file=file)
-
-
-def find_part(kind: Kind, use: str, *, file: str) -> type[Part]:
-    """Returns the class that ``use`` names: a file of ours, or ``package.module:Class`` of a third party.
-
-    Raises:
-        RegistryError: if there is no such file, module or class, or it is not a part of that kind.
-    """
-    from zoo import contract, tasks
-
-    bases: dict[Kind, type[Part]] = {
-        "task": contract.Task,
-        "encoder": contract.Encoder,
-        "core": contract.LatentCore,
-        "likelihood": contract.Likelihood,
-    }
-    base = bases[kind]
-    if ":" in use:
-        module_name, _, class_name = use.partition(":")
-        try:
-            found = getattr(importlib.import_module(module_name), class_name)
-        except Exception as error:  # a third party's module may raise whatever it likes
-            raise RegistryError(
-                f"{file}: {kind}.use: {use!r} cannot be imported: {type(error).__name__}: {error}"
-            ) from error
-        if not (isinstance(found, type) and issubclass(found, base)):
-            raise RegistryError(f"{file}: {kind}.use: {use!r} is not a class derived from zoo.contract.{base.__name__}")
-        return found
-    if kind == "task":
-        known = {
-            cls.__name__.lower(): cls
-            for cls in vars(tasks).values()
-            if isinstance(cls, type) and issubclass(cls, base) and cls is not base
-        }
-        if use not in known:
-            raise RegistryError(f"{file}: task.use: there is no task {use!r}{did_you_mean(use, known)}")
-        return known[use]
-    names = available(kind)
-    if use not in names:
-        raise RegistryError(f"{file}: {kind}.use: there is no {kind} {use!r}{did_you_mean(use, names)}")
-    return contract.the_part_of(importlib.import_module(f"{FOLDERS[kind]}.{use}"), base)
-
-
-def available(kind: Kind) -> list[str]:
-    """Returns the names of our own encoders, cores or likelihoods: the files in their folder."""
-    specification = importlib.util.find_spec(FOLDERS[kind])
-    assert specification is not None and specification.submodule_search_locations
-    folder = Path(specification.submodule_search_locations[0])
-    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
-
-
-def resolve(variant: Variant) -> dict[Kind, ResolvedPart]:
-    """Imports a variant's parts, parses their settings and checks that they fit together.
-
-    Raises:
-        RegistryError: if a part does not exist or the parts do not fit; one sentence says why.
-        ConfigError: if a setting is not valid.
-    """
-    resolved: dict[Kind, ResolvedPart] = {}
-    for kind in KINDS:
-        component = variant.component(kind)
-        part = find_part(kind, component.use, file=variant.file)
-        path = kind if variant.file.startswith("--set") else f"variants.{variant.name}.{kind}"
-        resolved[kind] = ResolvedPart(
-            part=part, config=parse(part.Config, component.settings, file=variant.file, path=path)
-        )
-    problem = _misfit(variant, resolved)
-    if problem:
-        raise RegistryError(f"{variant.file}: variant {variant.name!r}: {problem}")
-    return resolved
-
-
-def _misfit(variant: Variant, resolved: Mapping[Kind, ResolvedPart]) -> str | None:
-    from zoo import contract
-
-    task, encoder, core, likelihood = (resolved[kind].part for kind in KINDS)
-    assert issubclass(task, contract.Task) and issubclass(encoder, contract.Encoder)
-    assert issubclass(core, contract.LatentCore) and issubclass(likelihood, contract.Likelihood)
-    names = {kind: variant.component(kind).use for kind in KINDS}
-    if encoder.reads not in ("anything", task.context_kind):
-        return f"encoder {names['encoder']!r} reads {encoder.reads}, but the context of task {names['task']!r} is {task.context_kind}"
-    missing = core.needs - encoder.offers
-    if missing:
-        return f"core {names['core']!r} needs a {sorted(missing)[0]} representation, which encoder {names['encoder']!r} does not offer"
-    if encoder.offers and not core.needs:
-        return (
-            f"core {names['core']!r} never looks at the context, so that encoder {names['encoder']!r} would never be trained; "
-            "use encoder 'none'"
-        )
-    if likelihood.target_kind != task.target_kind:
-        return f"likelihood {names['likelihood']!r} scores {likelihood.target_kind}, but the target of task {names['task']!r} is {task.target_kind}"
-    return None
-
-
-def build(variant: Variant, *, seed: int = 0) -> SceneModel:
-    """Makes the model of a variant; the seed decides its initial weights and leaves torch's own generator alone.
-
-    Raises:
-        RegistryError, ConfigError: as ``resolve``, and if the sizes do not fit each other.
-    """
-    import torch
-
-    from zoo import contract
-    from zoo.model import SceneModel
-
-    parts = resolve(variant)
-    made: dict[str, Any] = {kind: parts[kind].part for kind in KINDS}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            task = made["task"](parts["task"].config, image_size=variant.image_size)
-            encoder = made["encoder"](parts["encoder"].config, view=task.view_shape)
-            likelihood = made["likelihood"](parts["likelihood"].config)
-            shapes = contract.CoreShapes(
-                representation=encoder.shape,
-                query_width=task.query_width,
-                target=task.target_shape,
-                prediction_channels=likelihood.prediction_channels(task.target_shape[0]),
-            )
-            core = made["core"](parts["core"].config, shapes=shapes)
-        except ValueError as error:
-            raise ConfigError(f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: {error}") from None
-    return SceneModel(task=task, encoder=encoder, core=core, likelihood=likelihood)
 
 
 @functools.lru_cache(maxsize=1)
