@@ -461,3 +461,9 @@ def test_a_module_without_exactly_one_part_is_refused():
     empty = types.ModuleType("empty")
     with pytest.raises(LookupError, match="defines 0 classes"):
         the_part_of(empty, LatentCore)
+
+
+def test_published_figures_are_not_inherited():
+    registry = default_registry()
+    assert [item.value for item in registry.entry("gqn-tower")[0].reference] == [3.13, 9.97]
+    assert registry.entry("gqn-tower-shared")[0].reference == []

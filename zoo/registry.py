@@ -199,7 +199,9 @@ def _with_base(name: str, variants: Mapping[str, Any], *, file: str) -> dict[str
         base = value.get("base")
         if base is not None and not isinstance(base, str):
             raise ConfigError(f"{file}: variants.{current}.base: found {base!r}, expected the name of a variant")
-        changes.append({key: part for key, part in value.items() if key != "base"})
+        # Published figures are those of one network; what derives from it has to earn its own.
+        own = {"base"} if current == name else {"base", "reference"}
+        changes.append({key: part for key, part in value.items() if key not in own})
         current = base
     merged: dict[str, Any] = {}
     for change in reversed(changes):
