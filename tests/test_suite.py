@@ -1,4 +1,3 @@
-import os
 import signal
 from dataclasses import replace
 
@@ -142,7 +141,7 @@ def test_an_interrupted_run_leaves_no_row_and_goes_on(job, tmp_path, monkeypatch
     def log(self, step, values):
         real(self, step, values)
         if step == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     mine = job("vae", "training.steps=6")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -210,7 +209,7 @@ import multiprocessing, os, signal
 from zoo.cores.vae import Vae
 
 if multiprocessing.parent_process() is not None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    signal.raise_signal(signal.SIGKILL)
 
 
 class Core(Vae):

@@ -129,7 +129,6 @@ def test_a_suite_measures_and_goes_on_where_it_was(gqn_zoo, work, scenes, monkey
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(gqn_zoo, work, scenes, monkeypatch):
-    import os
     import signal
 
     from zoo.training.tracking import Tracker
@@ -139,7 +138,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(gqn_zoo, work, scenes, mo
     def log(self, step, values):
         real(self, step, values)
         if step == 2 and "train/nelbo" in values:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     run = work / "interrupted"
     command = ("train", "vae", "--size", "smoke", "--data", scenes, "-o", run, "--cpu", "--log-interval", 1)

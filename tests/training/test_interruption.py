@@ -1,4 +1,3 @@
-import os
 import signal
 import threading
 
@@ -23,7 +22,7 @@ def test_a_signal_is_noted_and_handlers_are_put_back(number, alone):
     with Interruption() as interruption:
         assert signal.getsignal(number) != before
         assert not interruption.agreed(alone, often=True)
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert interruption.signal == number
         assert interruption.agreed(alone, often=False), "one process needs to ask nobody"
     assert signal.getsignal(number) == before
@@ -34,9 +33,9 @@ def test_a_second_signal_is_for_the_handlers_from_before(number):
     before = signal.signal(number, lambda *arguments: seen.append(arguments[0]))
     try:
         with Interruption() as interruption:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
             assert seen == [] and interruption.signal == number
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
             assert seen == [number]
     finally:
         signal.signal(number, before)
@@ -66,7 +65,7 @@ def test_a_thread_other_than_the_main_one_trains_without_handlers(alone):
 def test_an_interrupted_run_leaves_a_checkpoint_of_the_step_at_hand(number, run_training, tmp_path, look):
     def progress(step, figures):
         if step == 2:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
     report = run_training(tmp_path, "vae", progress=progress)
     assert (report.status, report.step, report.signal) == ("interrupted", 2, number)
@@ -76,7 +75,7 @@ def test_an_interrupted_run_leaves_a_checkpoint_of_the_step_at_hand(number, run_
 def test_a_signal_during_the_last_step_comes_too_late(number, run_training, tmp_path):
     def progress(step, figures):
         if step == 4:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
     report = run_training(tmp_path, "vae", progress=progress)
     assert (report.status, report.step, report.signal) == ("finished", 4, None)
