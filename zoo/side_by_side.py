@@ -1,7 +1,7 @@
 """Training several small variants at the same time, each in a process with its share of the cores.
 
-Small models on a few cores train nearly as fast on one thread as on two, so that two processes of one thread do almost
-twice the work of one process of two threads, and are not slowed by other programs at every barrier.
+Threads of one process wait for each other at every operation, so that another program on one of the cores slows all of
+them down; processes of one thread each do not wait. On idle cores the two ways take about as long.
 """
 
 from __future__ import annotations
