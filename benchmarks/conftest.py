@@ -91,7 +91,7 @@ def timed(benchmark: Any, subject: Subject) -> Callable[..., None]:
             variant=subject.name,
             size=subject.size,
             device=DEVICE.type,
-            parameters=sum(parameter.numel() for parameter in subject.model.parameters()),
+            parameters=subject.model.num_parameters,
             flops=counter.get_total_flops(),
             batch_size=len(subject.batch.scene),
             num_context=subject.num_context,

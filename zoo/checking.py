@@ -49,33 +49,27 @@ def subject(variant: Variant, *, seed: int = 0) -> Subject:
     )
     batch = batch._replace(cameras=batch.cameras.double())
     return Subject(
-        model=Float64Frames.wrap(model), batch=batch, knobs=Knobs(*(knob.double() for knob in knobs(sigma=0.7)))
+        model=_with_float64_pictures(model), batch=batch, knobs=Knobs(*(knob.double() for knob in knobs(sigma=0.7)))
     )
 
 
-class Float64Frames:
-    """Makes a model's task hand out float64 pictures."""
+def _with_float64_pictures(model: SceneModel) -> SceneModel:
+    """Replaces the task of a model by one that casts its episodes; returns the model."""
+    cut = model.task
 
-    @staticmethod
-    def wrap(model: SceneModel) -> SceneModel:
-        """Replaces the task of ``model`` by one that casts; returns the model."""
-        cut = model.task
+    def cast(value: object) -> object:
+        if isinstance(value, Tensor):
+            return value.double() if value.is_floating_point() else value
+        return type(value)(*(cast(part) for part in value))  # type: ignore[attr-defined]
 
-        class Task:
-            target_shape = cut.target_shape
+    class CastingTask:
+        target_shape = cut.target_shape
 
-            def __call__(self, batch: SceneBatch, *, num_context: int) -> object:
-                episode = cut(batch, num_context=num_context)
+        def __call__(self, batch: SceneBatch, *, num_context: int) -> object:
+            return cast(cut(batch, num_context=num_context))
 
-                def cast(value: object) -> object:
-                    if isinstance(value, Tensor):
-                        return value.double() if value.is_floating_point() else value
-                    return type(value)(*(cast(part) for part in value))  # type: ignore[attr-defined]
-
-                return cast(episode)
-
-        model.task = Task()  # type: ignore[assignment]
-        return model
+    model.task = CastingTask()  # type: ignore[assignment]
+    return model
 
 
 def _require(condition: bool, message: str) -> None:

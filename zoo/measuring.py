@@ -199,7 +199,7 @@ def evaluate(
             split=source.split,
             image_size=source.image_size,
             num_context=plan.num_context,
-            num_targets=protocol.num_targets or recipe.targets,
+            num_targets=plan.num_targets,
             num_scenes=plan.num_scenes,
             episodes=plan.digest(),
             likelihood=variant.likelihood.use,
@@ -258,7 +258,7 @@ def label_of(variant: Variant) -> str:
 
 def _facts(model: SceneModel, throughput: Throughput | None) -> ModelFacts:
     return ModelFacts(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=model.num_parameters,
         flops_per_training_scene=throughput.flops_per_training_scene if throughput else None,
         flops_per_prediction=throughput.flops_per_prediction if throughput else None,
         peak_memory_bytes=throughput.peak_memory_bytes if throughput else None,

@@ -34,6 +34,11 @@ class SceneModel(nn.Module):
         self.core = core
         self.likelihood = likelihood
 
+    @property
+    def num_parameters(self) -> int:
+        """The number of weights, trained or not."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def forward(self, batch: SceneBatch, knobs: Knobs, num_context: int) -> ElboTerms:
         """Scores the views after the first ``num_context`` given those before.
 

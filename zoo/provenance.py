@@ -158,7 +158,8 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Returns how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -200,7 +201,7 @@ def collect(*, seed: int, command: Sequence[str], config: Mapping[str, Any], dev
         versions=versions,
         hardware=Hardware(
             cpu=_cpu_model(),
-            cores=_usable_cores(),
+            cores=usable_cores(),
             ram_bytes=_ram_bytes(),
             threads=torch.get_num_threads(),
             gpus=gpus,

@@ -6,7 +6,6 @@ them down; processes of one thread each do not wait. On idle cores the two ways 
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -87,8 +86,3 @@ def _train(number: int, job: Job) -> TrainingReport:
 def _tell(number: int, step: int, figures: Mapping[str, float]) -> None:
     assert _reports is not None
     _reports.put((number, step, dict(figures)))
-
-
-def usable_cores() -> int:
-    """Returns how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

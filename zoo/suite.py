@@ -18,7 +18,7 @@ from zoo.measuring import Protocol, evaluate, failed_row, label_of, plan_of, spe
 from zoo.provenance import hash_config
 from zoo.registry import Variant
 from zoo.results import ResultRow, load_rows, save_row
-from zoo.training.run import Start, load_trained, run_config, train
+from zoo.training.run import Start, device_of, load_trained, run_config, train
 from zoo.training.trainer import Progress, TrainingOptions, TrainingReport
 
 
@@ -55,9 +55,7 @@ class Job:
     @property
     def device(self) -> str:
         """Where it runs."""
-        import torch
-
-        return "cuda" if torch.cuda.is_available() and not self.cpu else "cpu"
+        return device_of(cpu=self.cpu)
 
 
 def carry_out(job: Job) -> list[Path]:

@@ -68,7 +68,7 @@ def test_the_views_of_an_episode_are_distinct_so_that_no_target_is_among_its_con
 
 def test_context_sizes_are_uniform_with_both_ends():
     plan = plan_of(minimum=1, maximum=5)
-    sizes = np.array([plan.num_context_at(step) for step in range(3000)])
+    sizes = np.array([plan(step).num_context for step in range(3000)])
     assert sizes.min() == 1 and sizes.max() == 5
     counts = np.bincount(sizes, minlength=6)[1:]
     expected, probability = 3000 / 5, 1 / 5

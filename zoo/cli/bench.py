@@ -34,9 +34,7 @@ def run(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Measure on the first so many test scenes.")
     ] = None,
-    warmup_free_repeats: Annotated[
-        int, typer.Option("--repeats", min=1, help="Repetitions of the speed measurement.")
-    ] = 10,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Repetitions of the speed measurement.")] = 10,
     workers: Annotated[int, typer.Option("-j", "--workers", min=0, help="Processes that read scenes.")] = 0,
     compile_model: Annotated[bool, typer.Option("--compile", help="Compile the models with torch.compile.")] = False,
     cpu: Cpu = False,
@@ -69,7 +67,7 @@ def run(
             )
         names += [name for name in found if name not in names]
     changes = [*overrides, *([f"training.steps={steps}"] if steps else [])]
-    protocol = Protocol(importance_samples=importance_samples, max_scenes=limit, repeats=warmup_free_repeats)
+    protocol = Protocol(importance_samples=importance_samples, max_scenes=limit, repeats=repeats)
     options = TrainingOptions(compile=compile_model, workers=workers)
     jobs = []
     for name in names:

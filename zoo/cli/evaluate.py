@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -66,14 +67,13 @@ def run(
 ) -> None:
     """Measure a trained model on a whole split: bounds at fixed sigma, pictures, speed; one row for each context size."""
     from zoo.cli import screen
-    from zoo.cli.options import device_of
     from zoo.data.opening import open_scenes
     from zoo.measuring import Protocol, evaluate, plan_of
     from zoo.report.markup import to_terminal
     from zoo.report.sheets import check_format
     from zoo.report.tables import tables_of
     from zoo.results import save_row
-    from zoo.training.run import load_trained
+    from zoo.training.run import device_of, load_trained
 
     device = device_of(cpu=cpu)
     protocol = Protocol(
@@ -137,26 +137,20 @@ def draw_sheet(
     """Draws predictions from the prior for the first scenes of a split: context, truth, mean, samples."""
     import numpy as np
 
-    from zoo.data.plan import EvaluationPlan
     from zoo.evaluation.images import sheet_of
-    from zoo.measuring import label_of
+    from zoo.measuring import label_of, plan_of
     from zoo.report.sheets import prediction_sheet
     from zoo.schedules import evaluation_knobs
 
-    recipe = trained.variant.training
-    plan = EvaluationPlan(
-        source,
-        num_context=recipe.contexts.maximum if num_context is None else num_context,
-        num_targets=protocol.num_targets or recipe.targets,
-        seed=protocol.seed,
-    )
+    # A sheet shows the same episodes as the row, of its usual number of scenes even where fewer were measured.
+    plan = plan_of(replace(protocol, num_context=num_context, max_scenes=None), trained.variant, source)
     scenes = np.arange(min(SHEET_SCENES, source.num_scenes))
     pictures = sheet_of(
         trained.model,
         source,
         plan,
         scenes=scenes,
-        knobs=evaluation_knobs(recipe, sigma=protocol.sigma, device=device),
+        knobs=evaluation_knobs(trained.variant.training, sigma=protocol.sigma, device=device),
         num_samples=SHEET_SAMPLES,
         device=device,
         pixel_noise=pixel_noise,

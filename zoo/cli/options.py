@@ -45,10 +45,3 @@ def numbers(text: str | None, *, option: str) -> list[int | None]:
     if not all(part.isdecimal() for part in parts):
         raise ConfigError(f"{option}: found {text!r}, expected whole numbers separated by commas, for example 1,3,5")
     return [int(part) for part in parts]
-
-
-def device_of(*, cpu: bool) -> str:
-    """Returns the device to work on: the GPU if there is one and it is not refused."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() and not cpu else "cpu"

@@ -48,12 +48,13 @@ def run(
     from zoo.data.make import make_dataset
     from zoo.data.opening import open_scenes
     from zoo.measuring import Protocol, label_of
+    from zoo.provenance import usable_cores
     from zoo.registry import default_registry
     from zoo.report.markup import to_terminal
     from zoo.report.plots import learning_curves
     from zoo.report.tables import tables_of, write_tables
     from zoo.results import load_rows
-    from zoo.side_by_side import train_side_by_side, usable_cores
+    from zoo.side_by_side import train_side_by_side
     from zoo.suite import Job, carry_out_all, finished, run_folder
     from zoo.training.run import load_trained
     from zoo.training.trainer import TrainingOptions

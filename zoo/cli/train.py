@@ -165,12 +165,11 @@ def _is_main_process() -> bool:
 
 
 def _dry_run(variant: Variant, *, data: Path, options: TrainingOptions, seed: int, cpu: bool) -> None:
-    from zoo.cli.options import device_of
     from zoo.data.loader import TrainingLoader
     from zoo.data.plan import TrainingPlan
     from zoo.registry import build
     from zoo.schedules import knobs_at
-    from zoo.training.run import open_training_data
+    from zoo.training.run import device_of, open_training_data
 
     source = open_training_data(data, variant)["train"]
     device = device_of(cpu=cpu)
@@ -182,7 +181,7 @@ def _dry_run(variant: Variant, *, data: Path, options: TrainingOptions, seed: in
     batch, num_context = next(loader.pieces(start=0, stop=1))
     terms = model(batch, knobs_at(recipe, 0, device=device), num_context)
     (terms.nelbo() / terms.num_targets).mean().backward()
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = model.num_parameters
     checkpoint_bytes = 4 * parameters * (4 if recipe.ema_decay else 3)
     typer.echo(f"variant        {variant.name} (size {variant.size}), {parameters:,} parameters")
     typer.echo(

@@ -27,6 +27,7 @@ from zoo.data.render.recipes import RECIPES, Recipe
 from zoo.data.source import SPLITS, Split
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import DataError, did_you_mean
+from zoo.provenance import usable_cores
 
 # A process gets this many scenes at a time: enough to outweigh the hand-over, few enough that an interrupt, which waits
 # for the pieces under way, is answered within a second or two.
@@ -150,8 +151,7 @@ def _check_device(device: str) -> None:
 def _num_workers(workers: int | None, *, device: str, num_pieces: int) -> int:
     if workers is None:
         # One process feeds a GPU; several would each hold a copy of its runtime in the memory of the device.
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        wanted = available if torch.device(device).type == "cpu" else 0
+        wanted = usable_cores() if torch.device(device).type == "cpu" else 0
         # Starting processes takes seconds, so that one or two pieces are rendered here.
         return min(wanted, num_pieces) if min(wanted, num_pieces) > 1 and num_pieces > 2 else 0
     if workers < 0:

@@ -72,10 +72,6 @@ class TrainingPlan:
             scenes=scenes, views=order[:, : num_context + self.recipe.targets], places=places, num_context=num_context
         )
 
-    def num_context_at(self, step: int) -> int:
-        """Returns how many context views the batch of a step has."""
-        return self(step).num_context
-
 
 @functools.lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -98,6 +94,7 @@ class EvaluationPlan:
             raise ConfigError(f"scenes to evaluate: found {max_scenes}, expected at least 1")
         self.num_scenes = min(source.num_scenes, max_scenes or source.num_scenes)
         self.num_context = num_context
+        self.num_targets = num_targets
         order = (
             np.random.default_rng([seed, EVALUATION_STREAM])
             .random((source.num_scenes, source.num_views))

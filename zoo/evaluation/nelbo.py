@@ -53,15 +53,19 @@ def evaluation_batches(
     for start in range(0, len(scenes), batch_size):
         chosen = scenes[start : start + batch_size]
         part = plan(chosen)
-        batch = assemble(source, part, seed=NOISE_SEED, step=0)
+        num_context = part.num_context
         if shift:
-            other = assemble(source, plan((chosen + shift) % plan.num_scenes), seed=NOISE_SEED, step=0)
-            context = slice(None, plan.num_context)
-            frames, cameras = batch.frames.clone(), batch.cameras.clone()
-            frames[:, context] = other.frames[:, context]
-            cameras[:, context] = other.cameras[:, context]
-            batch = batch._replace(frames=frames, cameras=cameras)
-        yield SceneBatches(scenes=chosen, batch=to_device(batch, device), num_context=part.num_context)
+            neighbours = plan((chosen + shift) % plan.num_scenes)
+            context, targets = neighbours.views[:, :num_context], part.views[:, num_context:]
+            other = assemble(source, neighbours._replace(views=context), seed=NOISE_SEED, step=0)
+            own = assemble(source, part._replace(views=targets), seed=NOISE_SEED, step=0)
+            batch = own._replace(
+                frames=torch.cat([other.frames, own.frames], dim=1),
+                cameras=torch.cat([other.cameras, own.cameras], dim=1),
+            )
+        else:
+            batch = assemble(source, part, seed=NOISE_SEED, step=0)
+        yield SceneBatches(scenes=chosen, batch=to_device(batch, device), num_context=num_context)
 
 
 @torch.no_grad()

@@ -54,10 +54,15 @@ class Start:
     allow_config_change: bool = False
 
 
+def device_of(*, cpu: bool) -> str:
+    """Returns the device to work on: the GPU if there is one and it is not refused."""
+    return "cuda" if torch.cuda.is_available() and not cpu else "cpu"
+
+
 def make_accelerator(variant: Variant, *, run: Path, cpu: bool) -> Accelerator:
     """Makes the accelerator of a training run; TensorBoard files go to ``<run>/tensorboard``."""
     precision = variant.training.mixed_precision
-    if precision == "fp16" and (cpu or not torch.cuda.is_available()):
+    if precision == "fp16" and device_of(cpu=cpu) == "cpu":
         raise ConfigError("training.mixed_precision: found 'fp16', which needs a GPU; expected 'no' or 'bf16' on a CPU")
     if AcceleratorState._shared_state.get("_mixed_precision", precision) != precision:
         # accelerate keeps the precision of the first run for the whole process and refuses another one.
