@@ -1,10 +1,13 @@
 """Fixtures shared by all tests."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
+
+from zoo.data.source import ExtraShape
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,6 +25,13 @@ class ArrayScenes:
     name: str = "arrays"
     split: str = "test"
     revision: str = "0" * 16
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)  # extras, [n, V, ...] each
+
+    @property
+    def extras(self):
+        return {
+            name: ExtraShape(array.dtype.name, array.shape[2:], per_view=True) for name, array in self.arrays.items()
+        }
 
     @property
     def num_scenes(self):
@@ -37,6 +47,9 @@ class ArrayScenes:
 
     def read(self, scenes, views):
         return self.frames[scenes[:, None], views], self.cameras[scenes[:, None], views]
+
+    def read_extras(self, scenes, views):
+        return {name: array[scenes[:, None], views] for name, array in self.arrays.items()}
 
 
 @pytest.fixture(scope="session")

@@ -47,9 +47,9 @@ def test_predictions_have_their_shapes_and_range(name):
     prediction = model.predict(batch, KNOBS, 2, num_samples=3)
     channels = model.likelihood.prediction_channels(3)
     assert prediction.parameters.shape == (3, 2, 2, channels, 16, 16)
-    assert prediction.images.shape == (3, 2, 2, 3, 16, 16)
-    assert prediction.images.min() >= 0
-    assert prediction.images.max() <= 1
+    assert prediction.expected.shape == (3, 2, 2, 3, 16, 16)
+    assert prediction.expected.min() >= 0
+    assert prediction.expected.max() <= 1
     assert not prediction.parameters.requires_grad
     assert torch.equal(prediction.target, model.task(batch, num_context=2).target)
     assert model.sample(batch, KNOBS, 2, num_samples=3).shape == (3, 2, 2, 3, 16, 16)
@@ -101,7 +101,7 @@ def test_pixel_noise_has_sigma_and_is_not_the_noise_of_the_latents():
 
 def test_pixel_noise_of_a_scene_does_not_depend_on_its_batch():
     model, batch = made("vae")
-    alone = type(batch)(*(field[1:] for field in batch))
+    alone = batch.apply(lambda field: field[1:])
     torch.testing.assert_close(
         model.sample(alone, KNOBS, 2)[:, 0], model.sample(batch, KNOBS, 2)[:, 1], rtol=1e-5, atol=1e-5
     )

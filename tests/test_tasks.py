@@ -64,7 +64,7 @@ def test_shapes_are_declared_as_cut(batch):
     episode = task(batch, num_context=3)
     assert episode.target.shape[2:] == task.target_shape
     assert episode.context.what.shape[2:] == task.view_shape[:3]
-    assert episode.query.shape[-1] == task.query_width == task.view_shape.pose_width
+    assert episode.query.shape[-1] == task.query_shape[0] == task.view_shape.pose_width
 
 
 def test_cutting_keeps_every_view_once(batch):

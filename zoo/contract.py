@@ -9,21 +9,29 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.config import Settings
+from zoo.data.source import ExtraShape
 from zoo.episode import CoreOutput, Episode, Knobs, SceneBatch, Views
 from zoo.nn.blocks import masked_sum
 
 Feature = Literal["pooled", "per_view"]
+ContextKind = Literal["images", "captions", "values", "nothing"]
+QueryKind = Literal["poses", "images", "inputs", "nothing"]
+TargetKind = Literal["images", "poses", "values"]
 
 
 class ViewShape(NamedTuple):
-    """The shape of one observation: a picture [channels, height, width] seen from a pose of ``pose_width`` numbers."""
+    """The shape of one observation: a picture [channels, height, width] seen from a pose of ``pose_width`` numbers.
+
+    A value has height and width 1, at an input of ``pose_width`` numbers; a caption has channels, height and width 0,
+    because its length may vary from one data set to the next.
+    """
 
     channels: int
     height: int
@@ -43,7 +51,7 @@ class Representation(NamedTuple):
     """What an encoder makes of the context of every scene."""
 
     pooled: Tensor  # [B, C, h, w]: one map a scene, whatever the order of the views
-    per_view: Tensor  # [B, N, C, h, w]: one map a view, for cores that attend
+    per_view: Tensor  # [B, N, C, h, w]: one map a view, for cores that attend; a view's map may know of the other views
     mask: Tensor  # [B, N] bool: False is padding
 
 
@@ -51,9 +59,16 @@ class CoreShapes(NamedTuple):
     """The shapes between which a latent core is built."""
 
     representation: RepresentationShape
-    query_width: int  # P
+    query: tuple[int, ...]  # of one query: (P,) or, for pictures, (C, H, W)
     target: tuple[int, int, int]  # [C, H, W] of one target
     prediction_channels: int  # channels of the likelihood's parameters at every pixel
+    pose_width: int = 7  # of the poses or inputs at which context and evidence were observed
+
+    @property
+    def query_width(self) -> int:
+        """P, for queries that are poses or inputs."""
+        (width,) = self.query
+        return width
 
 
 class Part(ABC):
@@ -76,8 +91,10 @@ class Task(Part):
     """Cuts scenes into episodes: what is context, what is asked, what is scored."""
 
     throughput_unit: ClassVar[str] = "scenes"
-    context_kind: ClassVar[str]  # what an encoder reads, for example "images"
-    target_kind: ClassVar[str]  # what a likelihood scores, for example "images"
+    has_pictures: ClassVar[bool] = True  # False: for data without pictures, whose image_size is 0
+    context_kind: ClassVar[ContextKind]  # what an encoder reads
+    query_kind: ClassVar[QueryKind]  # what a core is asked with
+    target_kind: ClassVar[TargetKind]  # what a core predicts and a likelihood scores
 
     @abstractmethod
     def __init__(self, config: Settings, *, image_size: int) -> None: ...
@@ -89,13 +106,18 @@ class Task(Part):
 
     @property
     @abstractmethod
-    def query_width(self) -> int:
-        """The number of values in a query, P."""
+    def query_shape(self) -> tuple[int, ...]:
+        """The shape of one query: (P,) for poses and inputs, (C, H, W) for pictures."""
 
     @property
     @abstractmethod
     def target_shape(self) -> tuple[int, int, int]:
         """The shape [C, H, W] of one target."""
+
+    @property
+    def extras(self) -> Mapping[str, ExtraShape]:
+        """What the data must hold beside pictures and cameras. A size of 0 in a shape means that any will do."""
+        return {}
 
     @abstractmethod
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
@@ -105,7 +127,8 @@ class Task(Part):
 class Likelihood(Part, nn.Module):
     """p(target | prediction): log-density, samples, mean, and the least NELBO it allows."""
 
-    target_kind: ClassVar[str]
+    target_kinds: ClassVar[frozenset[TargetKind]]  # what it can score
+    bounded: ClassVar[bool] = True  # True: no NELBO is below ``floor``; False: a density that may become ever sharper
     discrete: ClassVar[bool] = False  # True: probabilities of 8-bit values, for which bits/dim are honest
     uses_sigma: ClassVar[bool] = False  # True: Knobs.sigma is a parameter, so a result must state it
 
@@ -119,7 +142,7 @@ class Likelihood(Part, nn.Module):
 
     @abstractmethod
     def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
-        """Returns the negative log-likelihood of a perfect prediction of one target, a 0-d tensor, nats."""
+        """Returns the least negative log-likelihood of one target, a 0-d tensor, nats; 0 if there is no least."""
 
     @abstractmethod
     def mean(self, prediction: Tensor) -> Tensor:
@@ -169,7 +192,10 @@ def represent(views: Views, network: Callable[[Tensor, Tensor], Tensor]) -> Repr
 class LatentCore(Part, nn.Module):
     """(representation, query) -> distribution of the target, through latent variables."""
 
-    needs: ClassVar[frozenset[Feature]]  # what it takes from the encoder; empty: it must be paired with "none"
+    needs: ClassVar[frozenset[Feature]]  # what it cannot do without
+    takes: ClassVar[frozenset[Feature]] = frozenset()  # what it uses if the encoder offers it; neither: only "none" fits
+    query_kinds: ClassVar[frozenset[QueryKind]] = frozenset({"poses"})  # what it can be asked with
+    target_kinds: ClassVar[frozenset[TargetKind]] = frozenset({"images"})  # what it can predict
     latents: ClassVar[Literal["query", "scene", "none"]]  # over what the latents range
 
     def __init__(self, config: Settings, *, shapes: CoreShapes) -> None:
@@ -183,7 +209,16 @@ class LatentCore(Part, nn.Module):
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
     ) -> Tensor:
-        """Predicts [S, B, Q, ...] parameters of the likelihood with latents drawn from the prior."""
+        """Predicts [S, B, Q, C', H, W] parameters of the likelihood with latents drawn from the prior.
+
+        Args:
+            context: [B, N, ...] views.
+            query: [B, Q, ...].
+            key: [B] int64, the seeds of the latent noise; the same key gives the same latents.
+            encode: the encoder.
+            knobs: the temperature scales the prior's standard deviation.
+            num_samples: S. Latents of a scene are shared by all its queries, those of a query are drawn for each.
+        """
 
 
 PartType = TypeVar("PartType", bound=Part)

@@ -19,6 +19,7 @@ Everything is a NamedTuple: those pass through data loaders, DistributedDataPara
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -27,16 +28,22 @@ from torch import Tensor
 class SceneBatch(NamedTuple):
     """Pictures of B scenes as they lie on disk, with the cameras that took them."""
 
-    frames: Tensor  # [B, V, H, W, 3] uint8
+    frames: Tensor  # [B, V, H, W, 3] uint8; H = W = 0 for data without pictures
     cameras: Tensor  # [B, V, 5] float32: x, y, z, yaw, pitch (see zoo.data.camera)
     scene: Tensor  # [B] int64: which scene of the split
     key: Tensor  # [B] int64: the seed of every random number drawn for this scene (see zoo.nn.noise)
+    extras: Mapping[str, Tensor] = {}  # name -> [B, V, ...] of views or [B, ...] of scenes; never changed in place
+
+    def apply(self, change: Callable[[Tensor], Tensor]) -> SceneBatch:
+        """Returns the batch with every tensor changed, for example moved to a device."""
+        frames, cameras, scene, key = (change(field) for field in self[:4])
+        return SceneBatch(frames, cameras, scene, key, {name: change(extra) for name, extra in self.extras.items()})
 
 
 class Views(NamedTuple):
     """A set of observations of every scene. N may be 0; widths may be 0; a field is never None."""
 
-    what: Tensor  # [B, N, ...]: a picture (float, 0 to 1), the tokens of a caption, a value
+    what: Tensor  # [B, N, ...]: a picture (float, 0 to 1), the UTF-8 bytes of a caption, a value
     where: Tensor  # [B, N, P]: pose or input
     mask: Tensor  # [B, N] bool: False is padding
 
@@ -45,8 +52,8 @@ class Episode(NamedTuple):
     """One conditional modelling problem a scene: predict the targets at the queries from the context."""
 
     context: Views
-    query: Tensor  # [B, Q, ...]: what a target is conditioned on
-    target: Tensor  # [B, Q, ...]: what is scored
+    query: Tensor  # [B, Q, ...]: what a target is conditioned on: a pose [P], an input [P], a picture [C, H, W]
+    target: Tensor  # [B, Q, C, H, W]: what is scored; H = W = 1 for poses and values
     evidence: Views  # the targets as views, for q(z | context, targets)
     key: Tensor  # [B] int64: the seed of the latent noise of every scene
 

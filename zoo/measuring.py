@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
+from zoo.contract import TargetKind
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.errors import ConfigError, NonFiniteError, OutOfMemoryError, ZooError
@@ -32,10 +34,11 @@ from zoo.results import (
     Timing,
 )
 from zoo.schedules import evaluation_knobs
-from zoo.training.run import TrainedModel, check_image_size
+from zoo.training.run import TrainedModel, check_data
 
 Progress = Callable[[str, int, int], None]
 NATS = "nats/target"
+SCORERS: Mapping[TargetKind, Callable[..., dict[str, np.ndarray]]] = MappingProxyType({"images": score_pictures})
 UNITS = {"mse": "squared 0-to-1 range", "psnr": "dB", "ssim": "1", "sample_variance": "squared 0-to-1 range"}
 HIGHER = {"psnr": True, "ssim": True, "mse": False, "log_likelihood": True}
 NEUTRAL = ("kl", "floor", "sample_variance")
@@ -92,7 +95,7 @@ def plan_of(protocol: Protocol, variant: Variant, source: SceneSource) -> Evalua
     Raises:
         ConfigError: if the scenes have too few views or pictures of another size.
     """
-    check_image_size(source, variant, folder=Path(source.name))
+    check_data(source, variant, folder=Path(source.name))
     recipe = variant.training
     return EvaluationPlan(
         source,
@@ -151,7 +154,8 @@ def evaluate(
             progress=told("wrong context"),
         )
         per_scene["wrong_context_nelbo_excess"] = wrong["nelbo_excess"]
-    per_scene |= score_pictures(
+    score_predictions = SCORERS[model.task.target_kind]
+    per_scene |= score_predictions(
         model,
         source,
         plan,
@@ -159,7 +163,7 @@ def evaluate(
         batch_size=protocol.batch_size,
         num_samples=protocol.prediction_samples,
         device=device,
-        progress=told("pictures"),
+        progress=told("predictions"),
     )
     for name, values in per_scene.items():
         if not np.isfinite(values).all():

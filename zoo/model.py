@@ -17,7 +17,7 @@ class Prediction(NamedTuple):
     """What a model expects to see at the queries, drawn from the prior: the targets were not looked at."""
 
     parameters: Tensor  # [S, B, Q, C', H, W]: parameters of the likelihood
-    images: Tensor  # [S, B, Q, C, H, W]: the expected picture of each sample, in [0, 1]
+    expected: Tensor  # [S, B, Q, C, H, W]: the expected target of each sample; pictures are within [0, 1]
     target: Tensor  # [B, Q, C, H, W]: the truth
 
 
@@ -75,8 +75,10 @@ class SceneModel(nn.Module):
         parameters = self.core.predict(
             episode.context, episode.query, episode.key, encode=self.encoder, knobs=knobs, num_samples=num_samples
         )
-        images = self.likelihood.mean(parameters).clamp(0.0, 1.0)
-        return Prediction(parameters=parameters, images=images, target=episode.target)
+        expected = self.likelihood.mean(parameters)
+        if self.task.target_kind == "images":
+            expected = expected.clamp(0.0, 1.0)
+        return Prediction(parameters=parameters, expected=expected, target=episode.target)
 
     @torch.no_grad()
     def sample(self, batch: SceneBatch, knobs: Knobs, num_context: int, *, num_samples: int = 1) -> Tensor:

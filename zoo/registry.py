@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from zoo.config import Settings, load_yaml, merge, parse, parse_overrides
 from zoo.errors import ConfigError, RegistryError, did_you_mean
@@ -42,6 +42,7 @@ __all__ = [
 
 ENTRY_POINTS = "gqn_zoo.registry"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+SMALLEST_PICTURE = 4  # pixels
 CHANGEABLE = (*KINDS, "image_size", "training")
 
 
@@ -55,10 +56,17 @@ class Entry(Settings):
     encoder: dict[str, Any]
     core: dict[str, Any]
     likelihood: dict[str, Any]
-    image_size: int = Field(ge=4, description="height and width of the pictures, pixels")
+    image_size: int = Field(ge=0, description="height and width of the pictures, pixels; 0 for data without pictures")
     training: TrainingRecipe
     reference: list[Reference] = Field(default=[])
     sizes: dict[str, dict[str, Any]] = Field(default={})
+
+    @field_validator("image_size")
+    @classmethod
+    def _a_size_of_pictures(cls, image_size: int) -> int:
+        if 0 < image_size < SMALLEST_PICTURE:
+            raise ValueError(f"at least {SMALLEST_PICTURE} pixels, or 0 for data without pictures")
+        return image_size
 
 
 class RegistryFile(NamedTuple):
@@ -224,8 +232,10 @@ def _variant(values: Mapping[str, Any], *, entry: Entry, name: str, size: str, f
     if not isinstance(training, Mapping):
         raise ConfigError(f"{file}: training: found {type(training).__name__}, expected a mapping")
     image_size = values["image_size"]
-    if not isinstance(image_size, int) or isinstance(image_size, bool) or image_size < 4:
-        raise ConfigError(f"{file}: image_size: found {image_size!r}, expected a whole number of pixels, at least 4")
+    if not isinstance(image_size, int) or isinstance(image_size, bool) or 0 < image_size < SMALLEST_PICTURE or image_size < 0:
+        raise ConfigError(
+            f"{file}: image_size: found {image_size!r}, expected a whole number of pixels, at least {SMALLEST_PICTURE}, or 0 for data without pictures"
+        )
     return Variant(
         name=name,
         size=size,

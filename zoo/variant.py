@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -110,11 +110,7 @@ def find_part(kind: Kind, use: str, *, file: str) -> type[Part]:
             raise RegistryError(f"{file}: {kind}.use: {use!r} is not a class derived from zoo.contract.{base.__name__}")
         return found
     if kind == "task":
-        known = {
-            cls.__name__.lower(): cls
-            for cls in vars(tasks).values()
-            if isinstance(cls, type) and issubclass(cls, base) and cls is not base
-        }
+        known = tasks.by_name()
         if use not in known:
             raise RegistryError(f"{file}: task.use: there is no task {use!r}{did_you_mean(use, known)}")
         return known[use]
@@ -160,19 +156,29 @@ def _misfit(variant: Variant, resolved: Mapping[Kind, ResolvedPart]) -> str | No
     assert issubclass(task, contract.Task) and issubclass(encoder, contract.Encoder)
     assert issubclass(core, contract.LatentCore) and issubclass(likelihood, contract.Likelihood)
     names = {kind: variant.component(kind).use for kind in KINDS}
+    if task.has_pictures != (variant.image_size > 0):
+        return f"task {names['task']!r} {'needs' if task.has_pictures else 'has no'} pictures, but image_size is {variant.image_size}"
     if encoder.reads not in ("anything", task.context_kind):
         return f"encoder {names['encoder']!r} reads {encoder.reads}, but the context of task {names['task']!r} is {task.context_kind}"
+    if task.query_kind not in core.query_kinds:
+        return f"core {names['core']!r} is asked with {_either(core.query_kinds)}, but the queries of task {names['task']!r} are {task.query_kind}"
+    if task.target_kind not in core.target_kinds:
+        return f"core {names['core']!r} predicts {_either(core.target_kinds)}, but the target of task {names['task']!r} is {task.target_kind}"
     missing = core.needs - encoder.offers
     if missing:
         return f"core {names['core']!r} needs a {sorted(missing)[0]} representation, which encoder {names['encoder']!r} does not offer"
-    if encoder.offers and not core.needs:
+    if encoder.offers and not core.needs | core.takes:
         return (
             f"core {names['core']!r} never looks at the context, so that encoder {names['encoder']!r} would never be trained; "
             "use encoder 'none'"
         )
-    if likelihood.target_kind != task.target_kind:
-        return f"likelihood {names['likelihood']!r} scores {likelihood.target_kind}, but the target of task {names['task']!r} is {task.target_kind}"
+    if task.target_kind not in likelihood.target_kinds:
+        return f"likelihood {names['likelihood']!r} scores {_either(likelihood.target_kinds)}, but the target of task {names['task']!r} is {task.target_kind}"
     return None
+
+
+def _either(kinds: Iterable[str]) -> str:
+    return " or ".join(sorted(kinds))
 
 
 def build(variant: Variant, *, seed: int = 0) -> SceneModel:
@@ -196,7 +202,8 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
             likelihood = made["likelihood"](parts["likelihood"].config)
             shapes = contract.CoreShapes(
                 representation=encoder.shape,
-                query_width=task.query_width,
+                query=task.query_shape,
+                pose_width=task.view_shape.pose_width,
                 target=task.target_shape,
                 prediction_channels=likelihood.prediction_channels(task.target_shape[0]),
             )

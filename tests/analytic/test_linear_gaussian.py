@@ -164,7 +164,7 @@ def test_the_sampled_elbo_is_unbiased(wrong, sigma_points):
     batch = scenes(1)
     with torch.no_grad():
         expected = sigma_points(lambda: wrong(batch, KNOBS, CONTEXT).nelbo()).item()
-        repeated = type(batch)(*(field.expand(20_000, *field.shape[1:]) for field in batch))
+        repeated = batch.apply(lambda field: field.expand(20_000, *field.shape[1:]))
         drawn = wrong(repeated._replace(key=torch.arange(20_000)), KNOBS, CONTEXT)
     for sampled in (drawn.nelbo(), drawn.log_ratio - drawn.log_likelihood):
         error = (sampled.std() / len(sampled) ** 0.5).item()

@@ -27,7 +27,7 @@ SETTINGS = {
 def shapes(side=STATE):
     return CoreShapes(
         representation=RepresentationShape(channels=5, height=side, width=side),
-        query_width=POSES,
+        query=(POSES,),
         target=(3, SIZE, SIZE),
         prediction_channels=3,
     )
@@ -81,7 +81,7 @@ def close(one, other, tolerance=1e-10):
 def test_it_equals_the_textbook_loop(shared, queries, side, direction):
     core = made(shared=shared, side=side)
     book = TextbookGqn(core.config, shapes(side)).double()
-    copy(core, book, to=direction)
+    copy(core.recurrence, book, to=direction)
     pooled, query, target, keys = inputs(queries=queries, side=side)
     for tensor in (pooled, query, target):
         tensor.requires_grad_()
@@ -121,7 +121,7 @@ def test_it_equals_the_textbook_loop(shared, queries, side, direction):
     by_parameter = dict(zip(map(id, book.parameters()), gradients[3:], strict=True))
     by_own = dict(zip(map(id, core.parameters()), found[3:], strict=True))
     seen = set()
-    for name, parameter, other, part in correspondence(core, book):
+    for name, parameter, other, part in correspondence(core.recurrence, book):
         torch.testing.assert_close(
             by_own[id(parameter)], part(by_parameter[id(other)]), rtol=1e-10, atol=1e-10, msg=lambda m, n=name: n + m
         )
@@ -183,7 +183,7 @@ class TestPaths:
         latents = [random(len(query), Z, STATE, STATE, seed=step) for step in range(STEPS)]
         before = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
         with torch.no_grad():
-            for step in core.steps:
+            for step in core.recurrence.steps:
                 step.delta.weight.zero_()
         after = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
         for index in range(STEPS):
@@ -256,7 +256,7 @@ class TestPaths:
         count = 3000
         pooled, query, target, _ = inputs(scenes=1, queries=1)
         with torch.no_grad():
-            for head in (core.eta_pi, core.eta_q):
+            for head in (core.recurrence.eta_pi, core.recurrence.eta_q):
                 head.weight.mul_(8.0)  # so that priors and posteriors differ by more than initial weights make them
             rollout = core.rollout(
                 pooled,
@@ -288,11 +288,11 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, target, keys = inputs(queries=3)
         seen = []
-        for step in core.steps:
+        for step in core.recurrence.steps:
             for cell in (step.generator, step.inference):
                 cell.from_scene.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
         core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
-        assert seen == [len(pooled)] * (2 * len(core.steps))
+        assert seen == [len(pooled)] * (2 * len(core.recurrence.steps))
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -304,7 +304,7 @@ def test_one_step_is_a_variational_autoencoder(shared):
     output = core(cut, encode, KNOBS)
     rollout = core.rollout(pooled, query, fold(cut.key, 0), target=target, source="posterior", knobs=KNOBS)
     (posterior,), (prior,), (z,) = rollout.posteriors, rollout.priors, rollout.latents
-    bias = core.eta_pi.bias.view(1, 2 * Z, 1, 1).expand(2, -1, STATE, STATE)
+    bias = core.recurrence.eta_pi.bias.view(1, 2 * Z, 1, 1).expand(2, -1, STATE, STATE)
     close(prior.mean, bias[:, :Z])
     close(prior.log_scale, bias[:, Z:])
     expected = torch.distributions.kl_divergence(

@@ -15,7 +15,7 @@ SIZE, POSES, Z, SCENES, QUERIES = 8, 7, 3, 2, 2
 KNOBS = knobs(sigma=0.7)
 SHAPES = CoreShapes(
     representation=RepresentationShape(channels=5, height=2, width=2),
-    query_width=POSES,
+    query=(POSES,),
     target=(3, SIZE, SIZE),
     prediction_channels=3,
 )

@@ -9,6 +9,7 @@ import torch
 
 from zoo.data.loader import Share, TrainingLoader, assemble, fits_on, read_all, to_device
 from zoo.data.plan import TrainingPlan
+from zoo.data.source import ExtraShape
 from zoo.data.store import SceneStore, StoreWriter
 from zoo.errors import ConfigError, DataError
 from zoo.recipe import Contexts, TrainingRecipe
@@ -22,12 +23,22 @@ def folder(tmp_path_factory):
     generator = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("scenes") / "store"
     with StoreWriter(
-        folder, name="noise", image_size=SIZE, num_views=NUM_VIEWS, provenance={}, scenes_per_shard=4
+        folder,
+        name="noise",
+        image_size=SIZE,
+        num_views=NUM_VIEWS,
+        provenance={},
+        extras={"notes": ExtraShape("uint8", (3,), per_view=True), "weather": ExtraShape("float32", (2,), per_view=False)},
+        scenes_per_shard=4,
     ) as writer:
         writer.add(
             "train",
             generator.integers(0, 256, (NUM_SCENES, NUM_VIEWS, SIZE, SIZE, 3), dtype=np.uint8),
             generator.normal(size=(NUM_SCENES, NUM_VIEWS, 5)).astype(np.float32),
+            {
+                "notes": generator.integers(0, 256, (NUM_SCENES, NUM_VIEWS, 3), dtype=np.uint8),
+                "weather": generator.normal(size=(NUM_SCENES, 2)).astype(np.float32),
+            },
         )
     return folder
 
@@ -45,12 +56,18 @@ def pieces(loader, *, start=0, stop=9):
     return list(loader.pieces(start=start, stop=stop))
 
 
+def named(batch):
+    return {name: value for name, value in batch._asdict().items() if name != "extras"} | batch.extras
+
+
 def same(ones, others):
     assert len(ones) == len(others)
     for one, other in zip(ones, others, strict=True):
         assert one.num_context == other.num_context and type(one.num_context) is type(other.num_context) is int
-        for field, left, right in zip(one.batch._fields, one.batch, other.batch, strict=True):
-            assert left.dtype == right.dtype and torch.equal(left, right), field
+        assert named(one.batch).keys() == named(other.batch).keys()
+        for name, left in named(one.batch).items():
+            right = named(other.batch)[name]
+            assert left.dtype == right.dtype and torch.equal(left, right), name
     return True
 
 
@@ -102,9 +119,8 @@ def test_shares_partition_the_batch_exactly(source, residence, world_size, accum
             for piece, rank in itertools.product(range(accumulation), range(world_size))
         ]
         assert {part.num_context for part in mine} == {num_context}
-        for field in batch._fields:
-            joined = torch.cat([getattr(part.batch, field) for part in mine])
-            assert torch.equal(joined, getattr(batch, field)), field
+        for name, value in named(batch).items():
+            assert torch.equal(torch.cat([named(part.batch)[name] for part in mine]), value), name
 
 
 def test_accumulated_pieces_start_at_any_step(source):
@@ -170,10 +186,13 @@ def test_a_source_that_hands_out_an_array_of_its_own_is_not_written_to(source):
 
 @pytest.mark.parametrize("chunk", [1, 3, 10, 256])
 def test_a_whole_split_is_read_in_any_chunks(source, chunk):
-    frames, cameras = read_all(source, device="cpu", chunk=chunk)
+    frames, cameras, extras = read_all(source, device="cpu", chunk=chunk)
     views = np.broadcast_to(np.arange(NUM_VIEWS), (NUM_SCENES, NUM_VIEWS))
     expected_frames, expected_cameras = source.read(np.arange(NUM_SCENES), views)
     assert np.array_equal(frames.numpy(), expected_frames) and np.array_equal(cameras.numpy(), expected_cameras)
+    expected = source.read_extras(np.arange(NUM_SCENES), views)
+    assert extras.keys() == expected.keys() == {"notes", "weather"}
+    assert all(np.array_equal(extras[name].numpy(), array) for name, array in expected.items())
 
 
 def test_only_a_gpu_keeps_scenes_by_itself(source):
@@ -186,5 +205,5 @@ def test_a_batch_moves_field_by_field(source):
     plan = TrainingPlan(source, recipe=RECIPE, seed=7)(0)
     batch = assemble(source, plan, seed=7, step=0)
     moved = to_device(batch, "meta")
-    assert all(field.device.type == "meta" for field in moved)
-    assert [field.shape for field in moved] == [field.shape for field in batch]
+    assert all(field.device.type == "meta" for field in named(moved).values())
+    assert [field.shape for field in named(moved).values()] == [field.shape for field in named(batch).values()]

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.data.built_in import BUCKETS, NUM_BUCKETS
 from zoo.data.camera import project
 from zoo.data.render import recipes, rooms, shepard_metzler
 from zoo.data.render.chance import choose, scene_generator, stable_hash, uniform
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
-from zoo.data.render.recipes import BUCKETS, NUM_BUCKETS, RECIPES
+from zoo.data.render.recipes import RECIPES
 from zoo.data.source import SPLITS
 
 NAMES = list(RECIPES)
@@ -32,8 +33,15 @@ def small(recipe, indices=range(3), **options):
 
 
 def test_the_catalogue_is_complete_and_read_only():
-    assert NAMES == ["rooms_ring_camera", "shepard_metzler_5_parts", "shepard_metzler_7_parts"]
-    assert [recipe.num_views for recipe in RECIPES.values()] == [10, 15, 15]
+    assert {name: recipe.num_views for name, recipe in RECIPES.items()} == {
+        "rooms_ring_camera": 10,
+        "rooms_free_camera_no_object_rotations": 10,
+        "rooms_free_camera_with_object_rotations": 10,
+        "shepard_metzler_5_parts": 15,
+        "shepard_metzler_7_parts": 15,
+        "digit_cube": 12,
+        "captioned_rooms": 10,
+    }
     assert all(recipe.name == name for name, recipe in RECIPES.items())
     with pytest.raises(TypeError):
         RECIPES["mine"] = RECIPES["rooms_ring_camera"]
@@ -63,8 +71,12 @@ def test_a_scene_is_a_function_of_seed_split_and_index(name):
 # longer gives the same scenes: raise the version of the recipe.
 GOLDEN = {
     "rooms_ring_camera": (1, "888175fe981f7af4", (180.91, 165.04, 160.21)),
+    "rooms_free_camera_no_object_rotations": (1, "f4e910ebdc76fe7b", (186.84, 171.87, 97.12)),
+    "rooms_free_camera_with_object_rotations": (1, "386bc2aa9739e463", (178.29, 149.01, 147.42)),
     "shepard_metzler_5_parts": (1, "dcc811d01b447388", (131.02, 126.88, 144.91)),
     "shepard_metzler_7_parts": (1, "a06d8a07e8ad8140", (133.84, 132.53, 131.03)),
+    "digit_cube": (1, "c2ea5cf0207197fd", (155.64, 136.54, 129.52)),
+    "captioned_rooms": (1, "3d777ee0f5a785f2", (98.58, 131.81, 154.57)),
 }
 
 

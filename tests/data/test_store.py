@@ -252,7 +252,7 @@ def test_wrong_scenes_are_refused_and_nothing_is_left(tmp_path, message):
     ("setting", "message"),
     [
         ({"name": "No Good"}, "name"),
-        ({"image_size": 0}, "image_size"),
+        ({"image_size": -1}, "image_size"),
         ({"num_views": 0}, "num_views"),
         ({"scenes_per_shard": 0}, "scenes_per_shard"),
         ({"provenance": {"x": float("nan")}}, "provenance"),

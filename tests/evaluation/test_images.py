@@ -1,5 +1,7 @@
 """Measures of pictures on predictions whose error is known."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +29,7 @@ class Known(nn.Module):
         assert not self.training
         target = images_from_frames(batch.frames[:, num_context:])
         images = torch.stack([self.change(target, sample) for sample in range(num_samples)]).clamp(0.0, 1.0)
-        return Prediction(parameters=images, images=images, target=target)
+        return Prediction(parameters=images, expected=images, target=target)
 
 
 def scored(change, source, *, num_samples=2, batch_size=2, num_targets=2):
@@ -89,6 +91,10 @@ def test_ssim_equals_the_definition_of_wang():
 
     class Source:
         name, split, revision, num_scenes, num_views, image_size = "one", "test", "0", 1, 2, 24
+        extras: ClassVar = {}
+
+        def read_extras(self, scenes, views):
+            return {}
 
         def read(self, scenes, views):
             return truth[scenes[:, None], views], np.zeros((1, 2, 5), np.float32)

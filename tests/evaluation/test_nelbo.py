@@ -221,7 +221,7 @@ class TestImportanceWeighting:
     def test_one_sample_is_an_unbiased_elbo(self):
         model, chosen = smoke()
         whole = self.batch(1)
-        many = type(whole)(*(field.expand(2000, *field.shape[1:]) for field in whole))._replace(key=torch.arange(2000))
+        many = whole.apply(lambda field: field.expand(2000, *field.shape[1:]))._replace(key=torch.arange(2000))
         with torch.no_grad():
             one = importance_weighted_nelbo(model, many, chosen, 1, samples=1)
             elbo = model(many, chosen, 1).nelbo().double()

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,10 @@ class Noise(NamedTuple):
     name: str = "noise"
     split: str = "test"
     revision: str = "0"
+    extras: Mapping = {}
+
+    def read_extras(self, scenes, views):
+        return {}
 
     def read(self, scenes, views):
         frames = [

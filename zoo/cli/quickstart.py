@@ -6,21 +6,21 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli.options import Cpu, Seed
 
 if TYPE_CHECKING:
-    from zoo.report.statistics import PairedDifference
+    from zoo.report.claims import Claim
     from zoo.results import ResultRow
 
 DATASET = "rooms_ring_camera"
 VARIANTS = ("vae", "cvae", "gqn-tower")
 SCENES = {"train": 4000, "validation": 100, "test": 400}
 SIZE = "quickstart"
-STANDARD_ERRORS = 5.0
+UNIT = "nats/target"
 
 
 def run(
@@ -140,6 +140,7 @@ def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
     import numpy as np
 
     from zoo.errors import ResultError
+    from zoo.report.claims import Claim
     from zoo.report.compare import paired_difference
     from zoo.report.statistics import bootstrap_difference
 
@@ -150,31 +151,16 @@ def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
             raise ResultError(f"{name} could not be trained or measured: {failed[-1] if failed else 'it left no row'}")
     vae, cvae, gqn = (newest[name] for name in names)
     claims = [
-        Claim.of(f"{better.variant} is below {vae.variant}", paired_difference(better, vae)) for better in (gqn, cvae)
+        Claim.below_zero(f"{better.variant} is below {vae.variant}", paired_difference(better, vae), unit=UNIT)
+        for better in (gqn, cvae)
     ]
     scores = gqn.per_scene
     difference = np.array(scores["nelbo_excess"]) - np.array(scores["wrong_context_nelbo_excess"])
     claims.append(
-        Claim.of(
+        Claim.below_zero(
             f"{gqn.variant} with its own context is below {gqn.variant} with another scene's",
             bootstrap_difference(difference),
+            unit=UNIT,
         )
     )
     return claims
-
-
-class Claim(NamedTuple):
-    """A claim about the excess NELBO and what the test scenes say of it."""
-
-    sentence: str
-    holds: bool
-
-    @classmethod
-    def of(cls, what: str, difference: PairedDifference) -> Claim:
-        """Judges that a paired difference is negative by more than five standard errors."""
-        holds = difference.z < -STANDARD_ERRORS
-        return cls(
-            sentence=f"{'yes' if holds else 'NO '}  {what}: {difference.mean:+.2f} +- {difference.stderr:.2f} nats/target over "
-            f"{difference.n} scenes, {abs(difference.z):.1f} standard errors",
-            holds=holds,
-        )

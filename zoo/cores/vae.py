@@ -28,6 +28,7 @@ class Vae(LatentCore):
         )
 
     needs = frozenset()
+    query_kinds = frozenset({"poses", "nothing"})
     latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:

@@ -33,25 +33,35 @@ class ConversionReport(NamedTuple):
     skipped: tuple[BadRecord, ...]
 
 
+class _Scenes(NamedTuple):
+    frames: np.ndarray  # [n, V, H, W, 3] uint8
+    cameras: np.ndarray  # [n, V, 5] float32
+    extras: dict[str, np.ndarray]
+
+
 def _read_good(
     source: Source, scenes: np.ndarray, *, on_bad_record: OnBadRecord, skipped: list[BadRecord]
-) -> tuple[np.ndarray, np.ndarray]:
+) -> _Scenes:
     """Reads whole scenes; under ``skip`` those that turn out to be undecodable are appended to ``skipped``."""
-    views = np.arange(source.num_views)
+    views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
     try:
-        return source.read(scenes, np.broadcast_to(views, (len(scenes), len(views))))
+        return _Scenes(*source.read(scenes, views), source.read_extras(scenes, views))
     except DataError as error:
         if on_bad_record == "raise" or not isinstance(source, DeepMindScenes):
             raise
         if len(scenes) == 1:
             skipped.append(BadRecord(*source.place_of(int(scenes[0])), str(error)))
-            return source.read(scenes[:0], np.empty((0, len(views)), dtype=np.int64))
+            return _Scenes(*source.read(scenes[:0], views[:0]), source.read_extras(scenes[:0], views[:0]))
     # Something in the batch is bad: one by one, so that only that is lost.
     parts = [
         _read_good(source, scene, on_bad_record=on_bad_record, skipped=skipped)
         for scene in np.split(scenes, len(scenes))
     ]
-    return np.concatenate([frames for frames, _ in parts]), np.concatenate([cameras for _, cameras in parts])
+    return _Scenes(
+        frames=np.concatenate([part.frames for part in parts]),
+        cameras=np.concatenate([part.cameras for part in parts]),
+        extras={name: np.concatenate([part.extras[name] for part in parts]) for name in source.extras},
+    )
 
 
 def _writer(
@@ -61,7 +71,14 @@ def _writer(
         return DeepMindWriter(folder)
     # Folders may be called anything; the name of a store may not.
     name = re.sub(r"[^a-z0-9._-]+", "-", source.name.lower())
-    return StoreWriter(folder, name=name, image_size=image_size, num_views=source.num_views, provenance=provenance)
+    return StoreWriter(
+        folder,
+        name=name,
+        image_size=image_size,
+        num_views=source.num_views,
+        provenance=provenance,
+        extras=source.extras,
+    )
 
 
 def convert(
@@ -90,7 +107,8 @@ def convert(
         progress: called with the scenes read and the scenes in all.
 
     Raises:
-        DataError: if the source cannot be read, the target exists or an argument is not valid; nothing is left then.
+        DataError: if the source cannot be read, the target exists, an argument is not valid or the format has no room
+            for what the scenes hold; nothing is left then.
         DiskFullError: if the disk is full or read-only; nothing is left.
     """
     if to not in get_args(FolderKind):
@@ -102,6 +120,10 @@ def convert(
             raise DataError(f"{label}: {value} is not a positive number")
     sources = open_splits(source_folder, on_bad_record=on_bad_record)
     first = next(iter(sources.values()))
+    if first.extras and to == "tfrecord":
+        raise DataError(f"{source_folder}: has {', '.join(sorted(first.extras))}, for which DeepMind's format has no room")
+    if image_size is not None and ("map" in first.extras or not first.image_size):
+        raise DataError(f"image_size: the pictures of {source_folder} cannot be resized; make the data set at that size")
     size = image_size or first.image_size
     counts = {split: min(source.num_scenes, max_scenes or source.num_scenes) for split, source in sources.items()}
     provenance = {
@@ -115,12 +137,13 @@ def convert(
     done, total = 0, sum(counts.values())
     with _writer(target_folder, to=to, source=first, image_size=size, provenance=provenance) as writer:
         for split, source in sources.items():
-            batch = max(1, _BATCH_BYTES // (source.num_views * source.image_size**2 * 3))
+            batch = max(1, _BATCH_BYTES // max(1, source.num_views * source.image_size**2 * 3))
             for start in range(0, counts[split], batch):
                 scenes = np.arange(start, min(start + batch, counts[split]))
-                frames, cameras = _read_good(source, scenes, on_bad_record=on_bad_record, skipped=skipped)
-                writer.add(split, resize_pictures(frames, image_size=size), cameras)
-                written[split] += len(frames)
+                found = _read_good(source, scenes, on_bad_record=on_bad_record, skipped=skipped)
+                frames = found.frames if size == source.image_size else resize_pictures(found.frames, image_size=size)
+                writer.add(split, frames, found.cameras, *([found.extras] if isinstance(writer, StoreWriter) else []))
+                written[split] += len(found.frames)
                 done += len(scenes)
                 if progress is not None:
                     progress(done, total)

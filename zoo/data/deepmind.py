@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -30,7 +30,7 @@ import numpy as np
 
 from zoo.data.deepmind_index import FolderIndex, index_folder
 from zoo.data.pictures import decode_picture
-from zoo.data.source import Split
+from zoo.data.source import ExtraShape, Split
 from zoo.data.tf_example import Example
 from zoo.data.tfrecord import BadRecord, OnBadRecord, read_record
 from zoo.errors import DataError
@@ -107,6 +107,7 @@ class DeepMindScenes:
             why = f"; first: {self.skipped[0].reason}" if self.skipped else ""
             raise DataError(f"{folder}: split {split!r} has no readable record{why}")
         self.num_scenes: int = len(self._records)
+        self.extras: Mapping[str, ExtraShape] = {}
         first = self._scene(0)
         self.num_views: int = len(first.frames)
         self.image_size: int = len(decode_picture(first.frames[0], where=f"{first.where}: frame 0"))
@@ -194,6 +195,10 @@ class DeepMindScenes:
             for j, view in enumerate(views[i].tolist()):
                 frames[i, j] = decode_picture(found.frames[view], where=f"{found.where}: frame {view}", image_size=size)
         return frames, cameras
+
+    def read_extras(self, scenes: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns nothing: the records hold pictures and cameras only."""
+        return {}
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
         """Reads all cameras of some scenes, without their pictures.

@@ -6,6 +6,7 @@ fits beside the model, the pictures lie on the device and a batch is an indexing
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -55,12 +56,15 @@ def assemble(source: SceneSource, plan: BatchPlan, *, seed: int, step: int) -> S
         cameras=torch.from_numpy(cameras),
         scene=torch.from_numpy(plan.scenes),
         key=scene_keys(seed=seed, step=step, places=torch.from_numpy(plan.places)),
+        extras={
+            name: torch.from_numpy(array) for name, array in source.read_extras(plan.scenes, plan.views).items()
+        },
     )
 
 
 def to_device(batch: SceneBatch, device: torch.device | str) -> SceneBatch:
     """Moves a batch, without waiting when its memory is pinned."""
-    return SceneBatch(*(field.to(device, non_blocking=True) for field in batch))
+    return batch.apply(lambda field: field.to(device, non_blocking=True))
 
 
 class _Pieces(Dataset[tuple[SceneBatch, int] | ZooError]):
@@ -116,7 +120,7 @@ class TrainingLoader:
         self.share = share
         self.workers = workers
         self.resident = residence == "device" or (residence == "auto" and fits_on(self.device, source))
-        self._scenes: tuple[Tensor, Tensor] | None = None
+        self._scenes: ResidentScenes | None = None
 
     def pieces(self, *, start: int, stop: int) -> Iterator[LoadedBatch]:
         """Yields the pieces of steps ``start`` to ``stop`` (not included), ``accumulation`` of them a step."""
@@ -144,7 +148,7 @@ class TrainingLoader:
             yield LoadedBatch(batch=to_device(batch, self.device), num_context=num_context)
 
     def _resident_pieces(self, start: int, stop: int) -> Iterator[LoadedBatch]:
-        frames, cameras = self._on_device()
+        resident = self._on_device()
         for step in range(start, stop):
             whole = self.plan(step)
             for piece in range(self.share.accumulation):
@@ -152,33 +156,53 @@ class TrainingLoader:
                 scenes = torch.from_numpy(part.scenes).to(self.device, non_blocking=True)
                 views = torch.from_numpy(part.views).to(self.device, non_blocking=True)
                 batch = SceneBatch(
-                    frames=frames[scenes[:, None], views],
-                    cameras=cameras[scenes[:, None], views],
+                    frames=resident.frames[scenes[:, None], views],
+                    cameras=resident.cameras[scenes[:, None], views],
                     scene=scenes,
                     key=scene_keys(
                         seed=self.plan.seed, step=step, places=torch.from_numpy(part.places).to(self.device)
                     ),
+                    extras={
+                        name: resident.extras[name][(scenes[:, None], views) if extra.per_view else scenes]
+                        for name, extra in self.source.extras.items()
+                    },
                 )
                 yield LoadedBatch(batch=batch, num_context=part.num_context)
 
-    def _on_device(self) -> tuple[Tensor, Tensor]:
+    def _on_device(self) -> ResidentScenes:
         if self._scenes is None:
             self._scenes = read_all(self.source, device=self.device)
         return self._scenes
 
 
-def read_all(source: SceneSource, *, device: torch.device | str, chunk: int = 256) -> tuple[Tensor, Tensor]:
-    """Reads a whole split onto a device: frames [n, V, H, W, 3] uint8 and cameras [n, V, 5]."""
+class ResidentScenes(NamedTuple):
+    """A whole split on a device, n scenes."""
+
+    frames: Tensor  # [n, V, H, W, 3] uint8
+    cameras: Tensor  # [n, V, 5]
+    extras: dict[str, Tensor]  # name -> [n, V, ...] of views or [n, ...] of scenes
+
+
+def read_all(source: SceneSource, *, device: torch.device | str, chunk: int = 256) -> ResidentScenes:
+    """Reads a whole split onto a device."""
     shape = (source.num_scenes, source.num_views)
     frames = torch.empty(*shape, source.image_size, source.image_size, 3, dtype=torch.uint8, device=device)
     cameras = torch.empty(*shape, 5, dtype=torch.float32, device=device)
+    extras = {
+        name: torch.empty(
+            *(shape if extra.per_view else shape[:1]), *extra.shape, dtype=getattr(torch, extra.dtype), device=device
+        )
+        for name, extra in source.extras.items()
+    }
     for start in range(0, source.num_scenes, chunk):
         scenes = np.arange(start, min(start + chunk, source.num_scenes))
         views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
         some_frames, some_cameras = source.read(scenes, views)
         frames[start : start + len(scenes)] = torch.from_numpy(some_frames)
         cameras[start : start + len(scenes)] = torch.from_numpy(some_cameras)
-    return frames, cameras
+        for name, array in source.read_extras(scenes, views).items():
+            extras[name][start : start + len(scenes)] = torch.from_numpy(array)
+    return ResidentScenes(frames, cameras, extras)
 
 
 def fits_on(device: torch.device, source: SceneSource) -> bool:
@@ -186,5 +210,8 @@ def fits_on(device: torch.device, source: SceneSource) -> bool:
     if device.type != "cuda":
         return False
     size = source.num_scenes * source.num_views * source.image_size**2 * 3
+    for extra in source.extras.values():
+        views = source.num_views if extra.per_view else 1
+        size += source.num_scenes * views * math.prod(extra.shape) * np.dtype(extra.dtype).itemsize
     free, _ = torch.cuda.mem_get_info(device)
     return size <= RESIDENT_SHARE * free

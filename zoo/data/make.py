@@ -23,7 +23,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from zoo.data.render.recipes import RECIPES, Recipe
+from zoo.data.built_in import BuiltIn
+from zoo.data.render.recipes import RECIPES
 from zoo.data.source import SPLITS, Split
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import DataError, did_you_mean
@@ -54,6 +55,7 @@ class _Piece(NamedTuple):
 class _Rendered(NamedTuple):
     frames: np.ndarray  # [b, V, H, W, 3] uint8
     cameras: np.ndarray  # [b, V, 5] float32
+    extras: dict[str, np.ndarray]  # name -> [b, ...]
 
 
 def _render(piece: _Piece) -> _Rendered:
@@ -64,7 +66,7 @@ def _render(piece: _Piece) -> _Rendered:
         image_size=piece.image_size,
         device=piece.device,
     )
-    return _Rendered(rendering.frames.cpu().numpy(), rendering.cameras.numpy())
+    return _Rendered(rendering.frames.cpu().numpy(), rendering.cameras.numpy(), dict(rendering.extras))
 
 
 def _leave_with(parent: BaseProcess) -> None:
@@ -125,7 +127,7 @@ def _rendered(pieces: list[_Piece], *, workers: int) -> Generator[_Rendered, Non
         yield from map(_render, pieces)
 
 
-def _checked_recipe(name: str) -> Recipe:
+def _checked_recipe(name: str) -> BuiltIn:
     if name not in RECIPES:
         raise DataError(f"recipe: there is no built-in data set {name!r}{did_you_mean(name, RECIPES)}")
     return RECIPES[name]
@@ -167,7 +169,7 @@ def check_request(
     num_views: int | None,
     seed: int,
     device: str,
-) -> Recipe:
+) -> BuiltIn:
     """Returns the recipe of a data set that can be made; the arguments are those of :func:`make_dataset`.
 
     Raises:
@@ -175,7 +177,7 @@ def check_request(
     """
     recipe = _checked_recipe(recipe_name)
     _check_counts(num_scenes)
-    if image_size < 1 or image_size % 4:
+    if recipe.has_pictures and (image_size < 1 or image_size % 4):
         raise DataError(f"image_size: {image_size} is not a positive multiple of 4")
     if num_views is not None and num_views < 1:
         raise DataError(f"num_views: {num_views} views a scene, expected 1 or more")
@@ -208,7 +210,7 @@ def make_dataset(
         folder: where the store will be; it must not exist. It appears when everything is rendered; after an error or
             an interrupt there is nothing.
         num_scenes: how many scenes each wanted split gets.
-        image_size: height and width of a picture in pixels, a multiple of 4.
+        image_size: height and width of a picture in pixels, a multiple of 4; of no effect on data without pictures.
         num_views: pictures of every scene; None takes as many as the published data set has.
         seed: another seed gives other scenes.
         workers: processes that render, each with one thread; 0 renders in this process; None takes one for each
@@ -228,6 +230,7 @@ def make_dataset(
         recipe_name, num_scenes=num_scenes, image_size=image_size, num_views=num_views, seed=seed, device=device
     )
     views = num_views or recipe.num_views
+    image_size = image_size if recipe.has_pictures else 0
     step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
     pieces = [
         _Piece(recipe.name, seed, split, first, min(step, num_scenes[split] - first), image_size, views, device)
@@ -243,12 +246,13 @@ def make_dataset(
         image_size=image_size,
         num_views=views,
         provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed},
+        extras=recipe.extras(image_size=image_size),
         scenes_per_shard=scenes_per_shard,
     )
     # Closing the generator, which happens first, ends its processes; then the store is completed or given up.
     with writing as writer, contextlib.closing(_rendered(pieces, workers=workers)) as rendered:
         for piece, result in zip(pieces, rendered, strict=True):
-            writer.add(piece.split, result.frames, result.cameras)
+            writer.add(piece.split, result.frames, result.cameras, result.extras)
             done += piece.num_scenes
             if progress is not None:
                 progress(done, total)

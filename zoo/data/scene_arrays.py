@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from zoo.data.source import SPLITS
+from zoo.data.source import SPLITS, ExtraShape
 from zoo.errors import DataError, did_you_mean
 
 
@@ -42,3 +44,24 @@ def checked_scenes(
     if not np.isfinite(cameras).all():
         raise DataError("cameras: a value is not finite")
     return frames, cameras
+
+
+def check_extras(
+    expected: Mapping[str, ExtraShape], found: Mapping[str, np.ndarray], *, num_scenes: int, num_views: int
+) -> None:
+    """Checks what else is written of ``num_scenes`` scenes.
+
+    Raises:
+        DataError: if one is missing or unknown, or its shape or type is wrong, or a value is not finite.
+    """
+    for name in sorted(set(expected) ^ set(found)):
+        raise DataError(f"extras: {name!r} is {'missing' if name in expected else 'not declared'}")
+    for name, extra in expected.items():
+        array = found[name]
+        shape = (num_scenes, num_views, *extra.shape) if extra.per_view else (num_scenes, *extra.shape)
+        if array.dtype != np.dtype(extra.dtype):
+            raise DataError(f"extras.{name}: the type is {array.dtype}, expected {extra.dtype}")
+        if array.shape != shape:
+            raise DataError(f"extras.{name}: the shape is {array.shape}, expected {shape}")
+        if extra.dtype == "float32" and not np.isfinite(array).all():
+            raise DataError(f"extras.{name}: a value is not finite")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class ExtraShape(NamedTuple):
+    """What a data set knows of its scenes beside pictures and cameras: captions, a map, the values of a function."""
+
+    dtype: str  # "uint8", "int64" or "float32"
+    shape: tuple[int, ...]  # of one view or of one scene
+    per_view: bool
 
 
 class SceneSource(Protocol):
@@ -19,7 +28,8 @@ class SceneSource(Protocol):
         revision: a hexadecimal digest of the contents of the whole data set; part of every result.
         num_scenes: scenes in this split.
         num_views: pictures of every scene.
-        image_size: height and width of a picture, in pixels.
+        image_size: height and width of a picture, in pixels; 0 for data without pictures.
+        extras: name -> what else is known of every scene.
     """
 
     name: str
@@ -28,6 +38,7 @@ class SceneSource(Protocol):
     num_scenes: int
     num_views: int
     image_size: int
+    extras: Mapping[str, ExtraShape]
 
     def read(self, scenes: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Reads some views of some scenes.
@@ -41,5 +52,13 @@ class SceneSource(Protocol):
 
         Raises:
             DataError: if a record is damaged; the message names the file and the record.
+        """
+        ...
+
+    def read_extras(self, scenes: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
+        """Reads what else is known of some scenes.
+
+        Returns:
+            name -> [B, N, ...] of the wanted views, or [B, ...] of the scenes.
         """
         ...

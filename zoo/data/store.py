@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo.data.source import SPLITS, Split
-from zoo.data.store_format import HEADER_SIZE, check_file, layout_of, read_meta, shard_name
+from zoo.data.source import SPLITS, ExtraShape, Split
+from zoo.data.store_format import HEADER_SIZE, check_file, extra_name, layout_of, read_meta, shard_name
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import DataError
 from zoo.files import sha256_of
@@ -41,6 +41,7 @@ class SceneStore:
         self.num_scenes: int = meta.splits[split].num_scenes
         self.num_views: int = meta.num_views
         self.image_size: int = meta.image_size
+        self.extras: Mapping[str, ExtraShape] = {name: extra.shape_of() for name, extra in meta.extras.items()}
         self._scenes_per_shard = meta.splits[split].scenes_per_shard
         self._folder = Path(folder)
         self._layout = layout_of(meta, split)
@@ -55,6 +56,9 @@ class SceneStore:
         if name not in self._maps:
             dtype, shape = self._layout[name]
             path = self._folder / name
+            if 0 in shape:  # nothing to map: data without pictures
+                self._maps[name] = np.empty(shape, dtype=dtype)
+                return self._maps[name]
             try:
                 mapped = np.memmap(path, dtype=dtype, mode="r", offset=HEADER_SIZE, shape=shape)
             except (OSError, ValueError) as error:
@@ -92,6 +96,24 @@ class SceneStore:
             np.take(self._map(shard_name(self.split, shard))[row], views[i], axis=0, out=frames[i], mode="clip")
         cameras = self._map(f"{self.split}/cameras.npy")[scenes[:, None], views]
         return frames, cameras.astype(np.float32, copy=False)
+
+    def read_extras(self, scenes: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
+        """Reads what else is known of some scenes; see :meth:`zoo.data.source.SceneSource.read_extras`.
+
+        Args:
+            scenes: [B] integers.
+            views: [B, N] integers.
+
+        Raises:
+            DataError: if an index is out of range or a file cannot be mapped.
+        """
+        scenes, views = np.asarray(scenes), np.asarray(views)
+        self._check_range("scene", scenes, self.num_scenes)
+        self._check_range("view", views, self.num_views)
+        index = {True: (scenes[:, None], views), False: (scenes,)}
+        return {
+            name: self._map(extra_name(self.split, name))[index[extra.per_view]] for name, extra in self.extras.items()
+        }
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
         """Reads all cameras of some scenes, without their pictures.

@@ -5,6 +5,7 @@
     <folder>/meta.json                    what is in the store, and the SHA-256 of every file
     <folder>/<split>/frames-00000.npy     uint8 [n, V, H, W, 3]; n is scenes_per_shard, the last shard may be shorter
     <folder>/<split>/cameras.npy          float32 [num_scenes, V, 5]: x, y, z, yaw, pitch (radians)
+    <folder>/<split>/extra-<name>.npy     what else is known: [num_scenes, V, ...] of views or [num_scenes, ...] of scenes
 
 Memory-mapped NPY shards were the fastest of the formats tried for reading some views of random scenes, and any program
 that has NumPy reads them. A store is written once, under a temporary name, and never changed.
@@ -22,7 +23,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from zoo.data.source import Split
+from zoo.data.source import ExtraShape, Split
 from zoo.errors import DataError
 
 META_NAME = "meta.json"
@@ -46,13 +47,26 @@ class SplitMeta(_Strict):
     files: dict[str, Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]]
 
 
+class ExtraMeta(_Strict):
+    """What ``meta.json`` says of an extra; the fields are those of :class:`zoo.data.source.ExtraShape`."""
+
+    dtype: Literal["uint8", "int64", "float32"]
+    shape: list[Annotated[int, Field(ge=1, le=2**24)]]
+    per_view: bool
+
+    def shape_of(self) -> ExtraShape:
+        """Returns the same as plain values."""
+        return ExtraShape(self.dtype, tuple(self.shape), self.per_view)
+
+
 class StoreMeta(_Strict):
     """The contents of ``meta.json``."""
 
     schema_version: Literal[1]
     name: Annotated[str, StringConstraints(pattern=_NAME_PATTERN)]
-    image_size: Annotated[int, Field(ge=1, le=2**16)]
+    image_size: Annotated[int, Field(ge=0, le=2**16)]
     num_views: Annotated[int, Field(ge=1, le=2**20)]
+    extras: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], ExtraMeta] = {}
     provenance: dict[str, JsonValue]
     splits: dict[Split, SplitMeta]
     revision: str
@@ -75,7 +89,7 @@ def header_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 
 def layout_of(meta: StoreMeta, split: Split) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """Returns relative file name -> type and shape of every file of a split, the cameras last."""
+    """Returns relative file name -> type and shape of every file of a split: pictures, cameras, extras."""
     facts = meta.splits[split]
     layout: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
     for shard, first in enumerate(range(0, facts.num_scenes, facts.scenes_per_shard)):
@@ -83,12 +97,20 @@ def layout_of(meta: StoreMeta, split: Split) -> dict[str, tuple[np.dtype[Any], t
         shape = (count, meta.num_views, meta.image_size, meta.image_size, 3)
         layout[shard_name(split, shard)] = (FRAMES_TYPE, shape)
     layout[f"{split}/cameras.npy"] = (CAMERAS_TYPE, (facts.num_scenes, meta.num_views, CAMERA_WIDTH))
+    for name, extra in meta.extras.items():
+        views = (meta.num_views,) if extra.per_view else ()
+        layout[extra_name(split, name)] = (np.dtype(extra.dtype).newbyteorder("<"), (facts.num_scenes, *views, *extra.shape))
     return layout
 
 
 def shard_name(split: str, shard: int) -> str:
     """Returns the name of a file of pictures, relative to the store."""
     return f"{split}/frames-{shard:05d}.npy"
+
+
+def extra_name(split: str, name: str) -> str:
+    """Returns the name of the file of an extra, relative to the store."""
+    return f"{split}/extra-{name}.npy"
 
 
 def first_problem(error: ValidationError) -> str:
@@ -117,7 +139,7 @@ def read_meta(folder: str | os.PathLike[str]) -> StoreMeta:
         raise DataError(f"{path}: splits: there is none")
     for split, facts in meta.splits.items():
         # Counted before the names are made, so that an absurd number of scenes makes no list of absurd length.
-        expected = -(-facts.num_scenes // facts.scenes_per_shard) + 1
+        expected = -(-facts.num_scenes // facts.scenes_per_shard) + 1 + len(meta.extras)
         if len(facts.files) != expected or set(facts.files) != set(layout_of(meta, split)):
             raise DataError(
                 f"{path}: splits.{split}.files: are not the {expected} files that {facts.num_scenes} scenes in shards "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,15 +13,17 @@ from typing import Any, Self
 import numpy as np
 from pydantic import ValidationError
 
-from zoo.data.scene_arrays import checked_scenes
-from zoo.data.source import Split
+from zoo.data.scene_arrays import check_extras, checked_scenes
+from zoo.data.source import ExtraShape, Split
 from zoo.data.store_format import (
     CAMERA_WIDTH,
     CAMERAS_TYPE,
     FRAMES_TYPE,
     META_NAME,
+    ExtraMeta,
     SplitMeta,
     StoreMeta,
+    extra_name,
     first_problem,
     header_of,
     revision_of,
@@ -60,15 +62,34 @@ class _ArrayFile:
 class _SplitWriter:
     """Streams the scenes of one split into its shards."""
 
-    def __init__(self, folder: Path, split: Split, *, image_size: int, num_views: int, scenes_per_shard: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        split: Split,
+        *,
+        image_size: int,
+        num_views: int,
+        extras: Mapping[str, ExtraShape],
+        scenes_per_shard: int,
+    ) -> None:
         self._folder, self._split, self._scenes_per_shard = folder, split, scenes_per_shard
         self._row = (num_views, image_size, image_size, 3)
         self._hashes: dict[str, str] = {}
         self._shard: _ArrayFile | None = None
         camera_row = (num_views, CAMERA_WIDTH)
         self._cameras = _ArrayFile(folder / split / "cameras.npy", dtype=CAMERAS_TYPE, row=camera_row)
+        self._extras = {
+            name: _ArrayFile(
+                folder / extra_name(split, name),
+                dtype=np.dtype(extra.dtype).newbyteorder("<"),
+                row=((num_views, *extra.shape) if extra.per_view else extra.shape),
+            )
+            for name, extra in extras.items()
+        }
 
-    def append(self, frames: np.ndarray, cameras: np.ndarray) -> None:
+    def append(self, frames: np.ndarray, cameras: np.ndarray, extras: Mapping[str, np.ndarray]) -> None:
+        for name, file in self._extras.items():
+            file.append(extras[name])
         while len(frames):
             if self._shard is None:
                 path = self._folder / shard_name(self._split, len(self._hashes))
@@ -90,12 +111,15 @@ class _SplitWriter:
         self._close_shard()
         num_scenes = self._cameras.rows
         self._hashes[f"{self._split}/cameras.npy"] = self._cameras.close()
+        for name, file in self._extras.items():
+            self._hashes[extra_name(self._split, name)] = file.close()
         return SplitMeta(num_scenes=num_scenes, scenes_per_shard=self._scenes_per_shard, files=self._hashes)
 
     def abandon(self) -> None:
-        self._cameras.abandon()
-        if self._shard is not None:
-            self._shard.abandon()
+        files: Iterable[_ArrayFile | None] = (self._cameras, self._shard, *self._extras.values())
+        for file in files:
+            if file is not None:
+                file.abandon()
 
 
 class StoreWriter:
@@ -107,6 +131,7 @@ class StoreWriter:
         image_size: height and width of a picture, in pixels.
         num_views: pictures of every scene.
         provenance: where the scenes come from (recipe, version and seed, or the set converted), as JSON values.
+        extras: name -> what else every scene has.
         scenes_per_shard: scenes in a file of pictures.
 
     Raises:
@@ -122,9 +147,11 @@ class StoreWriter:
         image_size: int,
         num_views: int,
         provenance: Mapping[str, Any],
+        extras: Mapping[str, ExtraShape] | None = None,
         scenes_per_shard: int = 1024,
     ) -> None:
         self._folder = Path(folder)
+        self._extras = dict(extras or {})
         self._scenes_per_shard = scenes_per_shard
         self._writers: dict[Split, _SplitWriter] = {}
         self._temporary: Path | None = None
@@ -139,6 +166,10 @@ class StoreWriter:
                 name=name,
                 image_size=image_size,
                 num_views=num_views,
+                extras={
+                    key: ExtraMeta(dtype=extra.dtype, shape=list(extra.shape), per_view=extra.per_view)  # type: ignore[arg-type]
+                    for key, extra in self._extras.items()
+                },
                 provenance=json.loads(json.dumps(dict(provenance), allow_nan=False)),
                 splits={},
                 revision="",
@@ -158,27 +189,42 @@ class StoreWriter:
     ) -> bool | None:
         return self._stack.__exit__(kind, error, trace)
 
-    def add(self, split: Split, frames: np.ndarray, cameras: np.ndarray) -> None:
+    def add(
+        self,
+        split: Split,
+        frames: np.ndarray,
+        cameras: np.ndarray,
+        extras: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         """Appends one scene or several to a split.
 
         Args:
             split: ``train``, ``validation`` or ``test``.
             frames: [V, H, W, 3] or [n, V, H, W, 3] uint8.
             cameras: [V, 5] or [n, V, 5] float32: x, y, z, yaw, pitch.
+            extras: name -> array of every extra, with a leading axis of scenes where ``frames`` has one.
 
         Raises:
             DataError: if a shape or type is wrong or a camera is not finite; nothing of this call is then written.
         """
         assert self._temporary is not None, "add() is called inside the with block"
         size, views = self._meta.image_size, self._meta.num_views
+        single = frames.ndim == 4
         frames, cameras = checked_scenes(split, frames=frames, cameras=cameras, num_views=views, image_size=size)
+        arrays = {name: array[None] if single else array for name, array in (extras or {}).items()}
+        check_extras(self._extras, arrays, num_scenes=len(frames), num_views=views)
         if not len(frames):
             return
         if split not in self._writers:
             self._writers[split] = _SplitWriter(
-                self._temporary, split, image_size=size, num_views=views, scenes_per_shard=self._scenes_per_shard
+                self._temporary,
+                split,
+                image_size=size,
+                num_views=views,
+                extras=self._extras,
+                scenes_per_shard=self._scenes_per_shard,
             )
-        self._writers[split].append(frames, cameras)
+        self._writers[split].append(frames, cameras, arrays)
 
     def _finish(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

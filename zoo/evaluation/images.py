@@ -58,14 +58,14 @@ def score_pictures(
             evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
         ):
             prediction = model.predict(batch, knobs, num_context, num_samples=num_samples)
-            mean = prediction.images.mean(0)
+            mean = prediction.expected.mean(0)
             error = (mean - prediction.target).square().flatten(2).mean(-1)
             ssim = structural_similarity_index_measure(
                 mean.flatten(0, 1), prediction.target.flatten(0, 1), data_range=1.0, reduction="none"
             )
             assert isinstance(ssim, torch.Tensor)
             psnr = -10.0 * torch.log10(error.clamp(min=1e-10))
-            variance = prediction.images.var(0, correction=0).flatten(2).mean(-1)
+            variance = prediction.expected.var(0, correction=0).flatten(2).mean(-1)
             for name, values in (
                 ("mse", error),
                 ("psnr", psnr),
@@ -114,7 +114,7 @@ def sheet_of(
             source, plan, scenes=scenes, batch_size=len(scenes), device=device
         )
         prediction = model.predict(batch, knobs, num_context, num_samples=max(mean_samples, num_samples))
-        shown = prediction.images[:num_samples]
+        shown = prediction.expected[:num_samples]
         if pixel_noise:
             shown = model.sample(batch, knobs, num_context, num_samples=num_samples).clamp(0.0, 1.0)
     finally:
@@ -122,7 +122,7 @@ def sheet_of(
     return Sheet(
         context=to_bytes(images_from_frames(batch.frames[:, :num_context])),
         truth=to_bytes(prediction.target[:, 0]),
-        mean=to_bytes(prediction.images.mean(0)[:, 0]),
+        mean=to_bytes(prediction.expected.mean(0)[:, 0]),
         samples=to_bytes(shown[:, :, 0].transpose(0, 1)),
     )
 

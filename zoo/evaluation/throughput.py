@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.data.camera import CAMERA_WIDTH
+from zoo.data.source import ExtraShape
 from zoo.episode import SceneBatch
 from zoo.model import SceneModel
 from zoo.recipe import TrainingRecipe
@@ -43,20 +45,48 @@ class Throughput(NamedTuple):
     num_context: int
 
 
+ANY_LENGTH = 64  # what stands for a size of 0 in the shape of an extra: any will do
+
+
 def random_batch(
-    *, batch_size: int, num_views: int, image_size: int, device: torch.device | str = "cpu", seed: int = 0
+    *,
+    batch_size: int,
+    num_views: int,
+    image_size: int,
+    extras: Mapping[str, ExtraShape] = MappingProxyType({}),
+    device: torch.device | str = "cpu",
+    seed: int = 0,
 ) -> SceneBatch:
-    """Makes scenes of noise, for measurements in which the pictures do not matter."""
+    """Makes scenes of noise, for measurements in which the pictures do not matter.
+
+    Args:
+        batch_size: B.
+        num_views: V.
+        image_size: height and width, pixels.
+        extras: what the task asks for beside pictures and cameras.
+        device: where the batch goes.
+        seed: of the noise.
+    """
     generator = torch.Generator().manual_seed(seed)
     frames = torch.randint(
         0, 256, (batch_size, num_views, image_size, image_size, 3), dtype=torch.uint8, generator=generator
     )
     cameras = torch.randn(batch_size, num_views, CAMERA_WIDTH, generator=generator)
+    more: dict[str, torch.Tensor] = {}
+    for name, extra in extras.items():
+        views = (num_views,) if extra.per_view else ()
+        shape = (batch_size, *views, *(size or ANY_LENGTH for size in extra.shape))
+        more[name] = (
+            torch.randn(shape, generator=generator)
+            if extra.dtype == "float32"
+            else torch.randint(0, 256, shape, dtype=getattr(torch, extra.dtype), generator=generator)
+        )
     return SceneBatch(
         frames=frames.to(device),
         cameras=cameras.to(device),
         scene=torch.arange(batch_size, device=device),
         key=torch.arange(batch_size, device=device),
+        extras={name: extra.to(device) for name, extra in more.items()},
     )
 
 
@@ -78,7 +108,13 @@ def measure(
     device = torch.device(device)
     size = batch_size or recipe.batch_size
     num_context = recipe.contexts.maximum
-    batch = random_batch(batch_size=size, num_views=num_context + recipe.targets, image_size=image_size, device=device)
+    batch = random_batch(
+        batch_size=size,
+        num_views=num_context + recipe.targets,
+        image_size=image_size,
+        extras=model.task.extras,
+        device=device,
+    )
     knobs = knobs_at(recipe, recipe.steps, device=device)
     # A learning rate of zero costs what any other costs, and what was measured is still the trained model.
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0)

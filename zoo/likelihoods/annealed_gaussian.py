@@ -23,7 +23,7 @@ class AnnealedGaussian(Likelihood):
     class Config(Settings):
         """There is nothing to set: sigma belongs to the schedule."""
 
-    target_kind = "images"
+    target_kinds = frozenset({"images"})
     uses_sigma = True
 
     def __init__(self, config: Config) -> None:

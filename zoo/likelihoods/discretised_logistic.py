@@ -7,12 +7,12 @@ import math
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo.config import Settings
 from zoo.contract import Likelihood
 from zoo.episode import Knobs
 from zoo.nn.gaussian import at_least_float32
+from zoo.nn.logistic import log_mass, quantile
 
 
 class DiscretisedLogistic(Likelihood):
@@ -32,7 +32,7 @@ class DiscretisedLogistic(Likelihood):
         )
         initial_log_scale: float = Field(default=-2.0, description="added to the predicted log-scale")
 
-    target_kind = "images"
+    target_kinds = frozenset({"images"})
     discrete = True
 
     def __init__(self, config: Config) -> None:
@@ -48,14 +48,7 @@ class DiscretisedLogistic(Likelihood):
 
     def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
         mean, log_scale = self._mean_and_log_scale(prediction)
-        inverse_scale = torch.exp(-log_scale)
-        centred = at_least_float32(target) - mean
-        upper = inverse_scale * (centred + 0.5 / 255.0)
-        lower = inverse_scale * (centred - 0.5 / 255.0)
-        # log(sigmoid(u) - sigmoid(l)) = log sigmoid(u) + log sigmoid(-l) + log(1 - exp(l - u)), which never cancels.
-        inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-inverse_scale / 255.0))
-        value = torch.where(target < 0.5 / 255.0, F.logsigmoid(upper), inside)
-        value = torch.where(target > 1.0 - 0.5 / 255.0, F.logsigmoid(-lower), value)
+        value = log_mass(at_least_float32(target), location=mean, log_scale=log_scale)
         return value.flatten(2).sum(-1)
 
     def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
@@ -66,9 +59,7 @@ class DiscretisedLogistic(Likelihood):
 
     def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
         mean, log_scale = self._mean_and_log_scale(prediction)
-        uniform = torch.special.ndtr(noise).clamp(1e-6, 1.0 - 1e-6)
-        value = mean + torch.exp(log_scale) * (torch.log(uniform) - torch.log1p(-uniform))
-        return (value.clamp(0.0, 1.0) * 255.0).round() / 255.0
+        return quantile(torch.special.ndtr(noise), location=mean, log_scale=log_scale)
 
 
 def bits_per_dim(nelbo: float, target_dims: int) -> float:

@@ -1,36 +1,21 @@
-"""The built-in scene sets: how a scene is drawn, to which split it belongs, and its pictures.
-
-A scene is a pure function of (recipe, version, seed, split, index): how scenes are cut into batches and how many
-processes render them changes nothing, nor does the device beyond rounding.
-
-The splits are disjoint by construction. Every scene has a canonical name (its content without what does not matter,
-see ``canonical`` of each recipe); the hash of the name, which no seed enters, says to which split the content belongs,
-and a scene is drawn again until it belongs to the split that it is wanted for. So nothing seen in training can appear
-in validation or test, whatever the seeds.
-"""
+"""The built-in data sets by name, and how those are made that the ray-caster draws."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from zoo.data.render import rooms, shepard_metzler
-from zoo.data.render.chance import scene_generator, stable_hash
+from zoo.data.built_in import BuiltIn, Rendering
+from zoo.data.render import captioned_rooms, digit_cube, free_camera, rooms, shepard_metzler
 from zoo.data.render.raycaster import render
 from zoo.data.render.scene import Scene, stack_scenes
-from zoo.data.source import Split
-
-NUM_BUCKETS = 100
-BUCKETS: Mapping[Split, range] = MappingProxyType(
-    {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}
-)
+from zoo.data.source import ExtraShape, Split
 
 
 class DrawnScene(NamedTuple):
@@ -39,44 +24,55 @@ class DrawnScene(NamedTuple):
     scene: Scene
     name: str  # canonical: equal for contents that count as the same
     cameras: np.ndarray  # [V, 5] float32
+    extras: Mapping[str, np.ndarray]  # name -> [V, ...] of views or [...] of the scene
 
 
-class Rendering(NamedTuple):
-    """Rendered scenes, B of them with V views each."""
+ExtraShapes = Mapping[str, ExtraShape]
 
-    frames: Tensor  # [B, V, H, W, 3] uint8
-    cameras: Tensor  # [B, V, 5] float32, on the host
-    scenes: tuple[Scene, ...]  # what the pictures show
+
+class DrawCameras(Protocol):
+    """Draws cameras [num_views, 5] of a scene."""
+
+    def __call__(self, rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray: ...  # noqa: D102
+
+
+def _ring_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
+    return rooms.draw_ring_cameras(rng, num_views=num_views)
+
+
+def _sphere_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
+    return shepard_metzler.draw_cameras(rng, num_views=num_views)
+
+
+def _no_extras(rng: np.random.Generator, scene: Scene, cameras: np.ndarray) -> dict[str, np.ndarray]:
+    return {}
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the scenes of a built-in data set are made.
+class Recipe(BuiltIn):
+    """A data set of scenes made of solid objects, which the ray-caster draws.
 
     Attributes:
-        name: of the data set.
-        version: raised whenever the same seed gives other bytes than before.
-        num_views: pictures of every scene.
-        description: one line.
         draw_scene: draws a scene and its canonical name.
-        draw_cameras: draws that many cameras, [V, 5].
+        draw_cameras: draws ``num_views`` cameras of a scene, [V, 5].
+        draw_extras: draws what else is known of a scene with its cameras.
+        extra_shapes: the types and shapes of that.
     """
 
-    name: str
-    version: int
-    num_views: int
-    description: str
     draw_scene: Callable[[np.random.Generator], tuple[Scene, str]]
-    draw_cameras: Callable[..., np.ndarray]
+    draw_cameras: DrawCameras
+    draw_extras: Callable[[np.random.Generator, Scene, np.ndarray], Mapping[str, np.ndarray]] = _no_extras
+    extra_shapes: ExtraShapes = field(default_factory=lambda: MappingProxyType({}))
+
+    def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
+        """Returns the types and shapes of captions, labels and the like."""
+        return self.extra_shapes
 
     def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
         """Draws scene ``index`` of a split."""
-        rng = scene_generator(recipe=self.name, version=self.version, seed=seed, split=split, index=index)
-        while True:
-            scene, name = self.draw_scene(rng)
-            if stable_hash(name) % NUM_BUCKETS in BUCKETS[split]:
-                break
-        return DrawnScene(scene, name, self.draw_cameras(rng, num_views=self.num_views).astype(np.float32))
+        scene, name, rng = self.draw_content(self.draw_scene, seed=seed, split=split, index=index)
+        cameras = self.draw_cameras(rng, scene=scene, num_views=self.num_views).astype(np.float32)
+        return DrawnScene(scene, name, cameras, self.draw_extras(rng, scene, cameras))
 
     def render(
         self,
@@ -88,16 +84,7 @@ class Recipe:
         device: torch.device | str = "cpu",
         samples_per_side: int = 2,
     ) -> Rendering:
-        """Renders scenes of a split.
-
-        Args:
-            seed: of the data set.
-            scene_indices: which scenes, B of them; counted from 0.
-            split: the split they belong to.
-            image_size: height and width in pixels.
-            device: where to render.
-            samples_per_side: a pixel is the mean of the square of this many rays.
-        """
+        """Renders scenes of a split; see :meth:`zoo.data.built_in.BuiltIn.render`."""
         drawn = [self.draw(seed=seed, split=split, index=int(index)) for index in scene_indices]
         scenes = tuple(item.scene for item in drawn)
         cameras = torch.from_numpy(np.stack([item.cameras for item in drawn]))
@@ -107,7 +94,8 @@ class Recipe:
             image_size=image_size,
             samples_per_side=samples_per_side,
         )
-        return Rendering(frames, cameras, scenes)
+        extras = {name: np.stack([item.extras[name] for item in drawn]) for name in self.extra_shapes}
+        return Rendering(frames, cameras, scenes, extras)
 
 
 def _draw_room(rng: np.random.Generator) -> tuple[Scene, str]:
@@ -127,7 +115,7 @@ def _shepard_metzler(num_parts: int) -> Recipe:
         num_views=15,
         description=f"objects of {num_parts} coloured blocks, seen from a sphere round them",
         draw_scene=partial(_draw_blocks, num_parts=num_parts),
-        draw_cameras=shepard_metzler.draw_cameras,
+        draw_cameras=_sphere_cameras,
     )
 
 
@@ -137,9 +125,60 @@ _ROOMS_RING_CAMERA = Recipe(
     num_views=10,
     description="one to three solid objects in a textured room, seen from a ring round its middle",
     draw_scene=_draw_room,
-    draw_cameras=rooms.draw_ring_cameras,
+    draw_cameras=_ring_cameras,
 )
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {recipe.name: recipe for recipe in (_ROOMS_RING_CAMERA, _shepard_metzler(5), _shepard_metzler(7))}
+
+def _draw_wide_room(rng: np.random.Generator, *, turned: bool) -> tuple[Scene, str]:
+    scene = rooms.draw_room(rng, reach=free_camera.OBJECT_REACH, turned=turned)
+    return scene, rooms.canonical(scene)
+
+
+def _rooms_free_camera(rotations: str, *, published_size: int) -> Recipe:
+    return Recipe(
+        name=f"rooms_free_camera_{rotations}_object_rotations",
+        version=1,
+        num_views=10,
+        description=f"one to three solid objects in a textured room {rotations} object rotations, seen from anywhere in it "
+        f"(published at {published_size} pixels)",
+        draw_scene=partial(_draw_wide_room, turned=rotations == "with"),
+        draw_cameras=free_camera.draw_free_cameras,
+    )
+
+
+_DIGIT_CUBE = Recipe(
+    name="digit_cube",
+    version=1,
+    num_views=12,
+    description="a cube with a handwritten digit on each side, in a textured room, seen from a ring round it",
+    draw_scene=digit_cube.draw_cube,
+    draw_cameras=digit_cube.draw_spread_cameras,
+    draw_extras=digit_cube.draw_labels,
+    extra_shapes=digit_cube.EXTRA_SHAPES,
+)
+
+_CAPTIONED_ROOMS = Recipe(
+    name="captioned_rooms",
+    version=1,
+    num_views=10,
+    description="two or three solid objects in a textured room, each view with a caption of how they stand to each other",
+    draw_scene=captioned_rooms.draw_captioned_room,
+    draw_cameras=_ring_cameras,
+    draw_extras=captioned_rooms.draw_captions,
+    extra_shapes=captioned_rooms.EXTRA_SHAPES,
+)
+
+RECIPES: Mapping[str, BuiltIn] = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (
+            _ROOMS_RING_CAMERA,
+            _rooms_free_camera("no", published_size=64),
+            _rooms_free_camera("with", published_size=128),
+            _shepard_metzler(5),
+            _shepard_metzler(7),
+            _DIGIT_CUBE,
+            _CAPTIONED_ROOMS,
+        )
+    }
 )

@@ -1,0 +1,48 @@
+"""``gqn-zoo demonstrate``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.options import Seed
+
+
+def run(
+    name: Annotated[str | None, typer.Argument(help="Which one; left out, all are listed.")] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for data, runs and pictures; what is there is used again.")
+    ] = Path("demonstrations"),
+    everything: Annotated[bool, typer.Option("--all", help="Run every demonstration.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Show a paper's point on built-in data, in minutes: train small models, test the claim, draw the figure.
+
+    Exit code 1 if a claim does not come out.
+    """
+    from zoo.cli import screen
+    from zoo.demonstration import Workshop, demonstrate, demonstration, names
+    from zoo.errors import ConfigError
+
+    if name is not None and everything:
+        raise ConfigError("demonstrate: expected a name or --all, not both")
+    if name is None and not everything:
+        for known in names():
+            shown = demonstration(known)
+            typer.echo(f"{known}: {shown.TITLE} ({shown.PAPER}; about {shown.MINUTES} minutes)")
+        return
+    chosen = names() if name is None else [name]
+    workshop = Workshop(folder=output, tell=screen.tell, seed=seed)
+    failed = False
+    for each in chosen:
+        started = time.monotonic()
+        report = demonstrate(each, workshop)
+        for claim in report.claims:
+            screen.results().print(f"{each}: {claim.sentence}", soft_wrap=True)
+            failed |= not claim.holds
+        screen.tell(f"{each}: {time.monotonic() - started:.0f} s; pictures in {output}")
+    if failed:
+        raise typer.Exit(1)
