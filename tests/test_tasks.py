@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.data.camera import pose_vector
 from zoo.data.loader import assemble
 from zoo.data.plan import EvaluationPlan
-from zoo.tasks import Render, cut, images_from_frames
+from zoo.episode import SceneBatch
+from zoo.evaluation.throughput import random_batch
+from zoo.tasks import Render, by_name, cut, images_from_frames
 
 
 @pytest.fixture
@@ -72,3 +75,91 @@ def test_cutting_keeps_every_view_once(batch):
     context, rest = cut(episode.context, at=2)
     assert torch.equal(torch.cat([context.what, rest.what], dim=1), episode.context.what)
     assert context.mask.shape == (2, 2)
+
+
+def scenes(**extras):
+    generator = torch.Generator().manual_seed(0)
+    return SceneBatch(
+        frames=torch.randint(0, 256, (2, 5, 8, 8, 3), dtype=torch.uint8, generator=generator),
+        cameras=torch.randn(2, 5, 5, generator=generator),
+        scene=torch.arange(2),
+        key=torch.arange(2),
+        extras=extras,
+    )
+
+
+def made(name, **settings):
+    task = by_name()[name]
+    return task(task.Config(**settings), image_size=8 if task.has_pictures else 0)
+
+
+def test_tasks_are_known_by_name():
+    assert set(by_name()) == {"render", "caption_render", "localise", "unconditional", "regress"}
+
+
+@pytest.mark.parametrize("name", by_name())
+@pytest.mark.parametrize("num_context", [0, 2])
+def test_an_episode_has_the_shapes_that_its_task_declares(name, num_context):
+    task = made(name)
+    batch = random_batch(
+        batch_size=2, num_views=5, image_size=8 if task.has_pictures else 0, extras=task.extras, seed=1
+    )
+    episode = task(batch, num_context=num_context)
+    queries = 5 - num_context
+    assert episode.query.shape == (2, queries, *task.query_shape)
+    assert episode.target.shape == (2, queries, *task.target_shape)
+    assert episode.context.mask.shape == (2, 0 if name == "unconditional" else num_context)
+    assert episode.context.what.shape[:2] == episode.context.where.shape[:2] == episode.context.mask.shape
+    assert episode.context.where.shape[-1] == task.view_shape.pose_width
+    assert episode.evidence.what.shape[:2] == episode.evidence.where.shape[:2] == (2, queries)
+    assert episode.target.is_floating_point()
+
+
+def test_the_map_is_one_more_query_from_above():
+    batch = scenes()
+    overhead = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
+    camera = torch.tensor([[0.0, 0.0, 9.0, 0.0, -math.pi / 2]]).expand(2, 5)
+    plain = made("render")(batch, num_context=3)
+    episode = made("render", map=True)(batch._replace(extras={"map": overhead, "map_camera": camera}), num_context=3)
+    assert episode.target.shape[1] == episode.query.shape[1] == plain.target.shape[1] + 1
+    assert torch.equal(episode.target[:, :-1], plain.target)
+    assert torch.equal(episode.target[:, -1], images_from_frames(overhead))
+    assert torch.equal(episode.query[:, -1], pose_vector(camera))
+    assert torch.equal(episode.evidence.what, episode.target)
+    assert episode.context.what.shape[1] == 3
+
+
+def test_captions_replace_the_pictures_of_the_context_only():
+    captions = torch.randint(0, 256, (2, 5, 11), dtype=torch.uint8)
+    batch = scenes(captions=captions)
+    plain = made("render")(batch, num_context=3)
+    episode = made("caption_render")(batch, num_context=3)
+    assert torch.equal(episode.context.what, captions[:, :3])
+    assert torch.equal(episode.context.where, plain.context.where)
+    assert torch.equal(episode.target, plain.target)
+    assert torch.equal(episode.evidence.what, plain.evidence.what)
+
+
+def test_a_picture_is_asked_for_its_camera():
+    batch = scenes()
+    plain = made("render")(batch, num_context=3)
+    episode = made("localise")(batch, num_context=3)
+    assert torch.equal(episode.query, plain.target)
+    assert torch.equal(episode.target[..., 0, 0], batch.cameras[:, 3:])
+    assert torch.equal(episode.context.what, plain.context.what)
+
+
+def test_pictures_by_themselves_come_with_nothing():
+    episode = made("unconditional")(scenes(), num_context=0)
+    assert episode.target.shape[1] == 5
+    assert episode.query.numel() == episode.context.what.numel() == episode.context.where.numel() == 0
+
+
+def test_a_function_is_cut_into_points_known_and_points_asked():
+    inputs, values = torch.randn(2, 5, 2), torch.randn(2, 5, 3)
+    batch = scenes(inputs=inputs, values=values)
+    episode = made("regress", input_width=2, value_width=3)(batch, num_context=2)
+    assert torch.equal(episode.context.where, inputs[:, :2])
+    assert torch.equal(episode.context.what[..., 0, 0], values[:, :2])
+    assert torch.equal(episode.query, inputs[:, 2:])
+    assert torch.equal(episode.target[..., 0, 0], values[:, 2:])

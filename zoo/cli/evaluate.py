@@ -68,6 +68,7 @@ def run(
     """Measure a trained model on a whole split: bounds at fixed sigma, pictures, speed; one row for each context size."""
     from zoo.cli import screen
     from zoo.data.opening import open_scenes
+    from zoo.errors import ConfigError
     from zoo.measuring import Protocol, evaluate, plan_of
     from zoo.report.markup import to_terminal
     from zoo.report.sheets import check_format
@@ -94,6 +95,10 @@ def run(
     for num_context in sizes:
         plan_of(protocol.at(num_context, timed=False), trained.variant, source)
     if sheet is not None:
+        if trained.model.task.target_kind != "images":
+            raise ConfigError(
+                f"--sheet: {trained.variant.name!r} predicts {trained.model.task.target_kind}, of which there is no sheet"
+            )
         check_format(sheet)
     folder = results or trained.run / "results" / "rows"
     rows = []

@@ -119,8 +119,10 @@ def sheet_of(
             shown = model.sample(batch, knobs, num_context, num_samples=num_samples).clamp(0.0, 1.0)
     finally:
         model.train(was_training)
+    # What the model was not given (captions stand in for pictures, or there is no context) is not shown as context.
+    shown_views = num_context if model.task.context_kind == "images" else 0
     return Sheet(
-        context=to_bytes(images_from_frames(batch.frames[:, :num_context])),
+        context=to_bytes(images_from_frames(batch.frames[:, :shown_views])),
         truth=to_bytes(prediction.target[:, 0]),
         mean=to_bytes(prediction.expected.mean(0)[:, 0]),
         samples=to_bytes(shown[:, :, 0].transpose(0, 1)),
