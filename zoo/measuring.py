@@ -17,7 +17,9 @@ from zoo.data.source import SceneSource
 from zoo.errors import ConfigError, NonFiniteError, OutOfMemoryError, ZooError
 from zoo.evaluation.images import score_pictures
 from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.poses import score_poses
 from zoo.evaluation.throughput import Spread, Throughput, measure
+from zoo.evaluation.values import score_values
 from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.model import SceneModel
 from zoo.provenance import collect
@@ -38,9 +40,30 @@ from zoo.training.run import TrainedModel, check_data
 
 Progress = Callable[[str, int, int], None]
 NATS = "nats/target"
-SCORERS: Mapping[TargetKind, Callable[..., dict[str, np.ndarray]]] = MappingProxyType({"images": score_pictures})
-UNITS = {"mse": "squared 0-to-1 range", "psnr": "dB", "ssim": "1", "sample_variance": "squared 0-to-1 range"}
-HIGHER = {"psnr": True, "ssim": True, "mse": False, "log_likelihood": True}
+SCORERS: Mapping[TargetKind, Callable[..., dict[str, np.ndarray]]] = MappingProxyType(
+    {"images": score_pictures, "poses": score_poses, "values": score_values}
+)
+UNITS = {
+    "mse": "squared 0-to-1 range",
+    "psnr": "dB",
+    "ssim": "1",
+    "sample_variance": "squared 0-to-1 range",
+    "predictive_log_likelihood": NATS,
+    "marginal_log_likelihood": NATS,
+    "rmse": "units of the values",
+    "position_error": "scene units",
+    "angle_error": "degrees",
+    "pose_log_density": NATS,
+}
+HIGHER = {
+    "pose_log_density": True,
+    "psnr": True,
+    "ssim": True,
+    "mse": False,
+    "log_likelihood": True,
+    "predictive_log_likelihood": True,
+    "marginal_log_likelihood": True,
+}
 NEUTRAL = ("kl", "floor", "sample_variance")
 
 

@@ -18,7 +18,14 @@ TIMM = {
     "mobilenetv3_small_050": {"stage": 1, "input_size": 32, "pose": "pixels"},
     "vit_tiny_patch16_224": {"stage": 0, "input_size": 32},
 }
-NAMES = [name for name in available("encoder") if name not in ("none", "timm_backbone")] + list(TIMM)
+NAMES = [
+    name
+    for name in available("encoder")
+    if name != "timm_backbone" and find_part("encoder", name, file="tests").reads == "images"
+] + list(TIMM)
+# Its views attend to each other: tests/encoders/test_transformer_encoder.py states its own law of pooling.
+TOGETHER = ("transformer",)
+ALONE = [name for name in NAMES if name not in TOGETHER]
 
 
 @functools.cache
@@ -86,6 +93,7 @@ def test_scenes_with_fewer_views_equal_themselves_without_padding(encoder):
     close(found[1], encoder(Views(*(field[1:, :1] for field in given))).pooled[0])
 
 
+@pytest.mark.parametrize("encoder", ALONE, indirect=True)
 def test_the_representation_of_a_union_is_the_sum(encoder):
     one, other = views(seed=1), views(seed=2, number=2)
     total = encoder(one).pooled + encoder(other).pooled
@@ -101,6 +109,7 @@ def test_no_views_give_zeros(encoder):
     assert torch.equal(encoder(nothing).pooled, found.pooled)
 
 
+@pytest.mark.parametrize("encoder", ALONE, indirect=True)
 def test_every_view_is_encoded_by_itself_whatever_its_place(encoder):
     given = views()
     whole = encoder(given)

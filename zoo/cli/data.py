@@ -15,7 +15,10 @@ Folder = Annotated[Path, typer.Argument(help="Folder of scenes: a scene store, o
 OnBadRecord = Annotated[
     Literal["raise", "skip"], typer.Option("--on-bad-record", help="Damaged TFRecords: stop, or skip and count them.")
 ]
-BYTES_PER_VALUE = 3
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.2g} MB"
 
 
 @app.command("make")
@@ -39,16 +42,17 @@ def make(
 ) -> None:
     """Render a built-in data set; the same seed gives the same bytes, and the three splits share no scene."""
     from zoo.cli import screen
-    from zoo.data.make import check_request, make_dataset
+    from zoo.data.make import bytes_of_scene, check_request, make_dataset
     from zoo.data.source import Split
 
     counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
     recipe = check_request(name, num_scenes=counts, image_size=image_size, num_views=views, seed=seed, device=device)
     num_views = views or recipe.num_views
-    size = sum(counts.values()) * num_views * image_size**2 * BYTES_PER_VALUE
+    size = sum(counts.values()) * bytes_of_scene(recipe, image_size=image_size, num_views=num_views)
     if dry_run:
+        unit = "views" if recipe.has_pictures else "points"
         typer.echo(
-            f"{name}: {sum(counts.values())} scenes of {num_views} views, {size / 1e6:.0f} MB in {folder}. Nothing was written."
+            f"{name}: {sum(counts.values())} scenes of {num_views} {unit}, {_megabytes(size)} in {folder}. Nothing was written."
         )
         return
     with screen.counting(f"rendering {name}", unit="scenes") as progress:
@@ -64,7 +68,7 @@ def make(
             progress=progress,
         )
     typer.echo(
-        f"{folder}: {sum(counts.values())} scenes, {size / 1e6:.0f} MB. Next: gqn-zoo data show {folder} -o sheet.png"
+        f"{folder}: {sum(counts.values())} scenes, {_megabytes(size)}. Next: gqn-zoo data show {folder} -o sheet.png"
     )
 
 
@@ -77,25 +81,28 @@ def show(
     views: Annotated[int, typer.Option("--views", min=1, help="At most how many views of each.")] = 10,
     first: Annotated[int, typer.Option("--first", min=0, help="The first scene.")] = 0,
 ) -> None:
-    """Draw a contact sheet: one row a scene."""
+    """Draw a contact sheet: one row a scene, or functions as curves and pictures made of points as pictures."""
     import numpy as np
 
     from zoo.data.opening import open_scenes
     from zoo.errors import DataError
+    from zoo.report.points import point_sheet
     from zoo.report.sheets import contact_sheet
 
     source = open_scenes(folder, split)
     if first >= source.num_scenes:
         raise DataError(f"{folder}: --first {first}: the split {split} has {source.num_scenes} scenes")
     chosen = np.arange(first, min(first + scenes, source.num_scenes))
-    frames, _ = source.read(chosen, np.broadcast_to(np.arange(source.num_views), (len(chosen), source.num_views)))
-    contact_sheet(
-        output,
-        frames=frames,
-        title=f"{source.name}, {split}",
-        scene_labels=[str(index) for index in chosen],
-        max_views=views,
-    )
+    everything = np.broadcast_to(np.arange(source.num_views), (len(chosen), source.num_views))
+    title, labels = f"{source.name}, {split}", [str(index) for index in chosen]
+    if source.image_size:
+        frames, _ = source.read(chosen, everything)
+        contact_sheet(output, frames=frames, title=title, scene_labels=labels, max_views=views)
+    else:
+        extras = source.read_extras(chosen, everything)
+        if not {"inputs", "values"} <= set(extras):
+            raise DataError(f"{folder}: has neither pictures nor points (inputs and values) that could be drawn")
+        point_sheet(output, inputs=extras["inputs"], values=extras["values"], title=title, labels=labels)
     typer.echo(str(output))
 
 
@@ -112,15 +119,24 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
-    typer.echo(
-        f"{facts['name']}@{facts['revision']} ({facts['kind']}): pictures of {facts['image_size']} pixels, {facts['num_views']} views a scene, {facts['bytes'] / 1e6:.1f} MB"
+    pictures = (
+        f"pictures of {facts['image_size']} pixels, {facts['num_views']} views"
+        if facts["image_size"]
+        else f"{facts['num_views']} points"
     )
+    typer.echo(
+        f"{facts['name']}@{facts['revision']} ({facts['kind']}): {pictures} a scene, {_megabytes(facts['bytes'])}"
+    )
+    for name, extra in facts["extras"].items():
+        size = "x".join(str(length) for length in extra["shape"]) or "1"
+        typer.echo(f"  {name}: {size} {extra['dtype']} of every {'view' if extra['per_view'] else 'scene'}")
     for split, values in facts["splits"].items():
         typer.echo(
-            f"  {split}: {values['num_scenes']} scenes in {values['num_files']} file(s), {values['bytes'] / 1e6:.1f} MB"
+            f"  {split}: {values['num_scenes']} scenes in {values['num_files']} file(s), {_megabytes(values['bytes'])}"
         )
         ranges = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (low, high) in values["cameras"].items())
-        typer.echo(f"    cameras of {values['cameras_from_scenes']} scenes: {ranges}")
+        if facts["image_size"]:
+            typer.echo(f"    cameras of {values['cameras_from_scenes']} scenes: {ranges}")
     for sentence in facts["warnings"]:
         typer.echo(f"  warning: {sentence}")
     for bad in facts["skipped"]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from zoo.cli import bench, check, compare, data, demonstrate, describe, evaluate, quickstart, train
+from zoo.cli import bench, check, compare, data, demonstrate, describe, evaluate, localise, quickstart, train
 from zoo.cli import list as list_command
 from zoo.errors import ZooError
 
@@ -57,6 +57,7 @@ app.command("quickstart")(quickstart.run)
 app.add_typer(data.app, name="data")
 app.command("train")(train.run)
 app.command("evaluate")(evaluate.run)
+app.command("localise")(localise.run)
 app.command("bench")(bench.run)
 app.command("compare")(compare.run)
 app.command("demonstrate")(demonstrate.run)

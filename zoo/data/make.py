@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import math
 import multiprocessing
 import os
 import signal
@@ -185,6 +186,15 @@ def check_request(
         raise DataError(f"seed: {seed} is negative")
     _check_device(device)
     return recipe
+
+
+def bytes_of_scene(recipe: BuiltIn, *, image_size: int, num_views: int) -> int:
+    """Returns how much room a scene takes: pictures and what else is known of it; its cameras are next to nothing."""
+    image_size = image_size if recipe.has_pictures else 0
+    size = num_views * image_size**2 * 3
+    for extra in recipe.extras(image_size=image_size).values():
+        size += math.prod(extra.shape) * np.dtype(extra.dtype).itemsize * (num_views if extra.per_view else 1)
+    return size
 
 
 def make_dataset(

@@ -156,7 +156,7 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
 
     Returns:
         ``kind``, ``name``, ``image_size`` (pixels), ``num_views``, ``revision``, ``provenance``, ``bytes``,
-        ``verified``, ``warnings`` (sentences), ``skipped`` (damaged records with file, number and reason; without
+        ``extras`` (name -> ``dtype``, ``shape`` and ``per_view``), ``verified``, ``warnings`` (sentences), ``skipped`` (damaged records with file, number and reason; without
         ``verify`` only those that were met), and ``splits``: of each ``num_scenes``, ``num_files``, ``bytes``,
         ``cameras`` (coordinate -> least and largest value; the unit of length of the set, and radians) and
         ``cameras_from_scenes``, the number of scenes those were taken from.
@@ -187,4 +187,11 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
         skipped.extend(bad)
         facts["splits"][split].update(ranges, num_scenes=source.num_scenes)
     facts["splits"] = {split: facts["splits"][split] for split in SPLITS if split in facts["splits"]}
-    return {**facts, "verified": verify, "warnings": warnings, "skipped": [bad._asdict() for bad in skipped]}
+    extras = {name: extra._asdict() for source in sources.values() for name, extra in source.extras.items()}
+    return {
+        **facts,
+        "extras": extras,
+        "verified": verify,
+        "warnings": warnings,
+        "skipped": [bad._asdict() for bad in skipped],
+    }

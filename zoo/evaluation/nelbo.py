@@ -63,7 +63,9 @@ def evaluation_batches(
                 frames=torch.cat([other.frames, own.frames], dim=1),
                 cameras=torch.cat([other.cameras, own.cameras], dim=1),
                 extras={
-                    name: torch.cat([other.extras[name], own.extras[name]], dim=1) if extra.per_view else own.extras[name]
+                    name: torch.cat([other.extras[name], own.extras[name]], dim=1)
+                    if extra.per_view
+                    else own.extras[name]
                     for name, extra in source.extras.items()
                 },
             )

@@ -21,6 +21,9 @@ _HEADERS = {
     "mse": "MSE ↓",
     "psnr": "PSNR (dB) ↑",
     "ssim": "SSIM ↑",
+    "predictive_log_likelihood": "joint log-likelihood ↑",
+    "marginal_log_likelihood": "marginal log-likelihood ↑",
+    "rmse": "RMSE ↓",
     "wrong_context_nelbo_excess": "wrong-context excess",
 }
 
@@ -134,6 +137,7 @@ _Cell = Callable[[Line], str]
 def _columns(group: Group) -> list[tuple[str, _Cell, bool]]:
     """Returns header, cell and whether it is a number, for every column that a table may have."""
     metrics = ["nelbo_excess", "nelbo", "kl", "bits_per_dim", *iwae_excesses(group)]
+    metrics += ["predictive_log_likelihood", "marginal_log_likelihood", "rmse"]
     metrics += ["mse", "psnr", "ssim", "wrong_context_nelbo_excess"]
     columns: list[tuple[str, _Cell, bool]] = [
         ("variant", lambda line: line.variant, False),

@@ -15,11 +15,21 @@ import torch
 from torch import Tensor
 
 from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, image_plane
+from zoo.data.render.faces import ink_amount
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.scene import SceneTensors
-from zoo.data.render.shading import Surface, backdrop, illumination, room_distance, room_surface, shaded, sky
+from zoo.data.render.shading import (
+    Surface,
+    backdrop,
+    illumination,
+    room_distance,
+    room_surface,
+    sample_footprint,
+    shaded,
+    sky,
+)
 from zoo.data.render.textures import texture_atlas
-from zoo.data.render.vectors import Vector, along, transform, transform_transposed, unit
+from zoo.data.render.vectors import Vector, along, dot, largest_stretch, transform, transform_transposed, unit
 from zoo.data.render.visibility import Sources, in_shadow, nearest_object, seen_from
 
 # Large enough that the cost of starting an operation vanishes, small enough to stay near a core's cache on the CPU and
@@ -29,7 +39,15 @@ RAYS_PER_CHUNK_ELSEWHERE = 1 << 18
 
 
 def _object_surface(
-    sources: Sources, *, origin: Vector, direction: Vector, distance: Tensor, row: Tensor, scene: Tensor, ray: Tensor
+    sources: Sources,
+    *,
+    origin: Vector,
+    direction: Vector,
+    distance: Tensor,
+    row: Tensor,
+    scene: Tensor,
+    ray: Tensor,
+    sample_angle: float,
 ) -> Surface:
     """Returns the points of objects that rays hit: one object (row) a ray."""
     inverse = sources.inverse.index_select(1, row)
@@ -41,10 +59,22 @@ def _object_surface(
         normal[:, own] = torch.stack(
             PRIMITIVES[PRIMITIVE_NAMES[index]].normal(Vector(*(part[own] for part in local)))
         ).to(normal)
+    outward = unit(transform_transposed(inverse, Vector(*normal)))
+    colour = sources.colour.index_select(1, row)
+    if sources.texels.shape[1]:
+        ink = ink_amount(
+            sources.texels,
+            row=row,
+            point=local,
+            normal=Vector(*normal),
+            footprint=sample_footprint(distance, slant=dot(outward, direction), sample_angle=sample_angle)
+            * largest_stretch(inverse),
+        )
+        colour = colour + ink * (sources.ink.index_select(1, row) - colour)
     return Surface(
         point=along(origin, direction, distance),
-        normal=unit(transform_transposed(inverse, Vector(*normal))),
-        colour=sources.colour.index_select(1, row),
+        normal=outward,
+        colour=colour,
         scene=scene,
         item=row % sources.reach.shape[1],
         ray=ray,
@@ -122,6 +152,7 @@ def _cast(
             row=view * scenes.shape.shape[1] + item.flatten()[ray],
             scene=scene_of_camera[view],
             ray=ray,
+            sample_angle=sample_angle,
         )
     )
     surface = _joined(parts)

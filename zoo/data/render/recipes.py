@@ -12,9 +12,13 @@ import numpy as np
 import torch
 
 from zoo.data.built_in import BuiltIn, Rendering
-from zoo.data.render import captioned_rooms, digit_cube, free_camera, rooms, shepard_metzler
+from zoo.data.completion import COMPLETIONS
+from zoo.data.functions import FUNCTIONS
+from zoo.data.render import captioned_rooms, digit_cube, free_camera, jaco, rooms, shepard_metzler
+from zoo.data.render.mazes import MAZES
 from zoo.data.render.raycaster import render
 from zoo.data.render.scene import Scene, stack_scenes
+from zoo.data.render.terrain import TERRAIN
 from zoo.data.source import ExtraShape, Split
 
 
@@ -168,6 +172,15 @@ _CAPTIONED_ROOMS = Recipe(
     extra_shapes=captioned_rooms.EXTRA_SHAPES,
 )
 
+_JACO = Recipe(
+    name="jaco",
+    version=1,
+    num_views=11,
+    description="a robot arm with nine joints and a coloured ball in a textured room, seen from all round",
+    draw_scene=jaco.draw_scene,
+    draw_cameras=jaco.draw_cameras,
+)
+
 RECIPES: Mapping[str, BuiltIn] = MappingProxyType(
     {
         recipe.name: recipe
@@ -179,6 +192,11 @@ RECIPES: Mapping[str, BuiltIn] = MappingProxyType(
             _shepard_metzler(7),
             _DIGIT_CUBE,
             _CAPTIONED_ROOMS,
+            _JACO,
+            MAZES,
+            TERRAIN,
+            *FUNCTIONS,
+            *COMPLETIONS,
         )
     }
 )

@@ -1,8 +1,9 @@
 """Rooms: one to three solid objects on the floor of a square room with textured walls under a blue sky.
 
-The recipe of the data set ``rooms_ring_camera`` of Eslami et al., Science 360:1204, 2018: a room 7 units wide, five
-wall textures, three floor textures, seven shapes; size, place, colour and turn of each object and the light are random;
-the camera moves on a ring and looks at the middle of the room. The textures are our own.
+The recipe of the ``rooms`` data sets of Eslami et al., Science 360:1204, 2018: a room 7 units wide, five wall textures,
+three floor textures, seven shapes; size, place, colour and turn of each object and the light are random. Here is the
+camera of ``rooms_ring_camera``, which moves on a ring and looks at the middle of the room; that of the other two is in
+``zoo.data.render.free_camera``. The textures are our own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from zoo.data.render.chance import choose, uniform
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.scene import Room, Scene, SceneObject
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
+
+Colour = tuple[float, float, float]
 
 ROOM_WIDTH = 7.0
 WALL_HEIGHT = 1.5
@@ -50,35 +53,58 @@ def _scale(rng: np.random.Generator, shape: str) -> tuple[float, float, float]:
 
 
 def _place(
-    rng: np.random.Generator, occupied: list[tuple[float, float, float]], radius: float
+    rng: np.random.Generator, occupied: list[tuple[float, float, float]], radius: float, reach: float
 ) -> tuple[float, float] | None:
     """Draws a free place for an object that reaches ``radius`` sideways, or None if it did not find one."""
     for _ in range(50):
-        x, y = uniform(rng, -REACH, REACH), uniform(rng, -REACH, REACH)
-        inside = math.hypot(x, y) <= REACH
+        x, y = uniform(rng, -reach, reach), uniform(rng, -reach, reach)
+        inside = math.hypot(x, y) <= reach
         if inside and all(math.hypot(x - a, y - b) >= radius + other + GAP for a, b, other in occupied):
             return x, y
     return None
 
 
-def draw_room(rng: np.random.Generator) -> Scene:
-    """Draws the room, its light and its objects."""
+def _colour(rng: np.random.Generator, palette: tuple[Colour, ...], used: list[Colour]) -> Colour:
+    """Draws a well saturated colour, or one of the palette that no other object has."""
+    if palette:
+        return choose(rng, [colour for colour in palette if colour not in used])
+    return colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.70, 0.95), uniform(rng, 0.75, 1.0))
+
+
+def draw_room(
+    rng: np.random.Generator,
+    *,
+    fewest: int = 1,
+    reach: float = REACH,
+    turned: bool = True,
+    palette: tuple[Colour, ...] = (),
+) -> Scene:
+    """Draws the room, its light and its objects.
+
+    Args:
+        rng: of the scene.
+        fewest: the least number of objects; there are at most ``MAX_OBJECTS``.
+        reach: how far the middle of an object may be from the middle of the room, scene units.
+        turned: whether objects are turned about the vertical; otherwise all lie along the walls.
+        palette: colours of which every object takes another one; without one colours are drawn freely.
+    """
     room = Room(ROOM_WIDTH, WALL_HEIGHT, choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES)))
     light = (uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, 3.0, 4.5))
     objects: list[SceneObject] = []
     occupied: list[tuple[float, float, float]] = []
-    wanted = 1 + int(rng.random() * MAX_OBJECTS)
+    wanted = fewest + int(rng.random() * (MAX_OBJECTS + 1 - fewest))
     while len(objects) < wanted:
         shape = choose(rng, PRIMITIVE_NAMES)
         scale = _scale(rng, shape)
         solid = PRIMITIVES[shape]
         radius = solid.half_width * max(scale[:2])
-        place = _place(rng, occupied, radius)
+        place = _place(rng, occupied, radius, reach)
         if place is None:
             continue
-        colour = colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.70, 0.95), uniform(rng, 0.75, 1.0))
+        colour = _colour(rng, palette, [item.colour for item in objects])
         centre = (*place, solid.half_height * scale[2])
-        objects.append(SceneObject(shape, centre, scale, uniform(rng, -math.pi, math.pi), colour))
+        turn = uniform(rng, -math.pi, math.pi) if turned else 0.0
+        objects.append(SceneObject(shape, centre, scale, turn, colour))
         occupied.append((*place, radius))
     return Scene(tuple(objects), light, room)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.data.render.faces import FACE_SIZE, FACE_TEXELS, SIDES, face_texels
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
+from zoo.data.render.rotations import Quaternion, matrix_of
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES, texture_index
 from zoo.errors import DataError, did_you_mean
 
@@ -26,6 +28,10 @@ class SceneObject:
         scale: by how much the canonical shape is stretched along its own axes.
         turn: radians about the z axis, counter-clockwise seen from above.
         colour: red, green, blue, 0 to 1.
+        faces: pictures on the sides of a box in the order of ``zoo.data.render.faces.SIDES``, as many as there are;
+            each ``FACE_SIZE`` squared bytes, row by row from the top.
+        ink: the colour that these pictures are drawn in.
+        tilt: a unit quaternion (w, x, y, z) by which the object is turned further, after ``turn``.
     """
 
     shape: str
@@ -33,6 +39,9 @@ class SceneObject:
     scale: tuple[float, float, float]
     turn: float
     colour: tuple[float, float, float]
+    faces: tuple[bytes, ...] = field(default=(), repr=False)
+    ink: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    tilt: Quaternion | None = None
 
 
 @dataclass(frozen=True)
@@ -76,16 +85,32 @@ class SceneTensors(NamedTuple):
     inverse: Tensor  # [B, K, 9]: rows of the matrix that takes world offsets into the frame of the shape
     bound: Tensor  # [B, K]: radius of a sphere round the centre that holds the object, scene units
     colour: Tensor  # [B, K, 3]
+    ink: Tensor  # [B, K, 3]
+    texels: Tensor  # [B, K, T] uint8: the pictures on the sides of each object; T = 0 if no object has any
     light: Tensor  # [B, 3]
     room_size: Tensor  # [B, 2]: half the width of the room, height of its walls; zeros without a room
     room_texture: Tensor  # [B, 2] int64: index of wall and floor into ALL_TEXTURES; -1 without a room
 
 
 def _inverse(item: SceneObject) -> list[float]:
-    """Returns diag(1 / scale) times the turn backwards, row-major."""
+    """Returns diag(1 / scale) times the turn backwards times the tilt backwards, row-major."""
     cosine, sine = math.cos(item.turn), math.sin(item.turn)
     (a, b, c) = item.scale
-    return [cosine / a, sine / a, 0.0, -sine / b, cosine / b, 0.0, 0.0, 0.0, 1.0 / c]
+    rows = [cosine / a, sine / a, 0.0, -sine / b, cosine / b, 0.0, 0.0, 0.0, 1.0 / c]
+    if item.tilt is None:
+        return rows
+    tilt = matrix_of(item.tilt)
+    return [x * p + y * q + z * r for x, y, z in (rows[:3], rows[3:6], rows[6:]) for p, q, r in tilt]
+
+
+def _check_faces(item: SceneObject) -> None:
+    if item.shape != "box":
+        raise DataError(f"scene.objects: a {item.shape} has faces, expected a box")
+    if len(item.faces) > len(SIDES):
+        raise DataError(f"scene.objects: a box has {len(item.faces)} faces, expected at most {len(SIDES)}")
+    for picture in item.faces:
+        if len(picture) != FACE_SIZE**2:
+            raise DataError(f"scene.objects: a face has {len(picture)} bytes, expected {FACE_SIZE**2}")
 
 
 def _check(scene: Scene) -> None:
@@ -94,6 +119,8 @@ def _check(scene: Scene) -> None:
     for item in scene.objects:
         if item.shape not in PRIMITIVES:
             raise DataError(f"scene.objects: unknown shape {item.shape!r}{did_you_mean(item.shape, PRIMITIVES)}")
+        if item.faces:
+            _check_faces(item)
     if scene.room is not None:
         for field, name, known in (
             ("wall", scene.room.wall, WALL_TEXTURES),
@@ -123,6 +150,9 @@ def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu")
     inverse = np.zeros((len(scenes), count, 9), np.float32)
     bound = np.zeros((len(scenes), count), np.float32)
     colour = np.zeros((len(scenes), count, 3), np.float32)
+    ink = np.zeros((len(scenes), count, 3), np.float32)
+    pictured = any(item.faces for scene in scenes for item in scene.objects)
+    texels = np.zeros((len(scenes), count, len(SIDES) if pictured else 0, FACE_TEXELS), np.uint8)
     light = np.array([scene.light for scene in scenes], np.float32)
     room_size = np.zeros((len(scenes), 2), np.float32)
     room_texture = np.full((len(scenes), 2), -1, np.int64)
@@ -136,8 +166,23 @@ def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu")
             # keeps rounding from cutting off a silhouette.
             bound[b, k] = PRIMITIVES[item.shape].bound * max(item.scale) * 1.0001
             colour[b, k] = item.colour
+            ink[b, k] = item.ink
+            for side, picture in enumerate(item.faces):
+                texels[b, k, side] = face_texels(picture)
         if scene.room is not None:
             room_size[b] = (scene.room.width / 2.0, scene.room.wall_height)
             room_texture[b] = (texture_index(scene.room.wall), texture_index(scene.room.floor))
-    arrays = (present, shape, centre, inverse, bound, colour, light, room_size, room_texture)
+    arrays = (
+        present,
+        shape,
+        centre,
+        inverse,
+        bound,
+        colour,
+        ink,
+        texels.reshape(*shape.shape, -1),
+        light,
+        room_size,
+        room_texture,
+    )
     return SceneTensors(*(torch.from_numpy(array).to(device) for array in arrays))

@@ -74,6 +74,18 @@ def room_distance(origin: Vector, direction: Vector, *, half_width: Tensor, wall
     return RoomHit(torch.minimum(walls, floor), axis)
 
 
+def sample_footprint(distance: Tensor, *, slant: Tensor, sample_angle: float) -> Tensor:
+    """Returns how wide a patch of a surface one sample stands for, [P], scene units.
+
+    Args:
+        distance: [P].
+        slant: [P], product of the normal and the direction of the ray.
+        sample_angle: radians between neighbouring samples of a picture.
+    """
+    # Seen at a slant a sample covers a long strip; 0.2 keeps a far floor from dissolving into one colour.
+    return distance * sample_angle / slant.abs().clamp_min(0.2).sqrt()
+
+
 def room_surface(
     atlas: TextureAtlas,
     *,
@@ -109,8 +121,7 @@ def room_surface(
         texture=torch.where(on_floor, texture[1], texture[0]),
         u=torch.where(on_x, point.y, point.x),
         v=torch.where(on_floor, point.y, point.z),
-        # Seen at a slant a sample covers a long strip; 0.2 keeps the far floor from dissolving into one colour.
-        footprint=distance * sample_angle / dot(normal, direction).abs().clamp_min(0.2).sqrt(),
+        footprint=sample_footprint(distance, slant=dot(normal, direction), sample_angle=sample_angle),
     )
     return Surface(point, normal, colour, scene, torch.full_like(axis, -1), ray)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -54,3 +55,9 @@ def transform_transposed(matrix: Tensor, a: Vector) -> Vector:
     """Returns ``matrix.T @ a`` for a matrix of nine rows [9, ...], in row-major order."""
     m = matrix
     return Vector(dot(Vector(m[0], m[3], m[6]), a), dot(Vector(m[1], m[4], m[7]), a), dot(Vector(m[2], m[5], m[8]), a))
+
+
+def largest_stretch(matrix: Tensor) -> Tensor:
+    """Returns the length of the longest row of a matrix of nine rows [9, ...], in row-major order."""
+    rows = (Vector(matrix[first], matrix[first + 1], matrix[first + 2]) for first in (0, 3, 6))
+    return torch.stack([dot(row, row) for row in rows]).amax(0).sqrt()

@@ -30,6 +30,8 @@ class Sources(NamedTuple):
     inverse: Tensor  # [9, G * K]
     shape: Tensor  # [G * K] int64
     colour: Tensor  # [3, G * K]
+    ink: Tensor  # [3, G * K]
+    texels: Tensor  # [G * K, T] uint8; T = 0 if no object has pictures on its sides
 
 
 def seen_from(scenes: SceneTensors, points: Tensor) -> Sources:
@@ -49,6 +51,8 @@ def seen_from(scenes: SceneTensors, points: Tensor) -> Sources:
         inverse,
         scenes.shape.flatten(),
         scenes.colour.permute(2, 0, 1).flatten(1).contiguous(),
+        scenes.ink.permute(2, 0, 1).flatten(1).contiguous(),
+        scenes.texels.flatten(0, 1),
     )
 
 

@@ -1,0 +1,387 @@
+"""The latent core of CGQN: a textbook's equations, one z for all queries of a scene, and the leaks that would spoil it."""
+
+import itertools
+
+import pytest
+import textbook_cgqn
+import torch
+
+from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.cores.cgqn import Cgqn
+from zoo.episode import Episode, Views
+from zoo.evaluation.throughput import random_batch
+from zoo.nn.gaussian import kl_divergence
+from zoo.nn.noise import fold, standard_normal
+from zoo.registry import build, default_registry
+from zoo.schedules import knobs
+
+SIZE, POSES, CHANNELS, Z, STEPS, SCENES, TARGETS = 16, 7, 5, 2, 3, 2, 3
+KNOBS = knobs(sigma=0.7)
+SETTINGS = {
+    "steps": STEPS,
+    "z_channels": Z,
+    "hidden_channels": 4,
+    "scene_channels": 3,
+    "canvas_channels": 6,
+    "read_channels": 5,
+    "canvas_scale": 4,
+    "stride": 2,
+    "kernel_size": 3,
+}
+MAP = SIZE // 4
+STATE = MAP // 2
+
+
+def shapes(side=MAP):
+    return CoreShapes(
+        representation=RepresentationShape(channels=CHANNELS, height=side, width=side),
+        query=(POSES,),
+        target=(3, SIZE, SIZE),
+        prediction_channels=3,
+    )
+
+
+def made(*, side=MAP, seed=0, **changes):
+    torch.manual_seed(seed)
+    core = Cgqn(Cgqn.Config(**SETTINGS | changes), shapes=shapes(side)).double()
+    with torch.no_grad():
+        for net in (core.prior, core.posterior):
+            net.eta.weight.mul_(4.0)  # so that priors and posteriors differ by more than initial weights make them
+    return core
+
+
+def random(*shape, seed):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def problem(*, scenes=SCENES, targets=TARGETS, side=MAP):
+    """An episode whose views are maps of features, and an encoder that adds them up."""
+    context = Views(
+        what=random(scenes, 2, CHANNELS, side, side, seed=0),
+        where=random(scenes, 2, POSES, seed=1),
+        mask=torch.ones(scenes, 2) > 0,
+    )
+    evidence = Views(
+        what=random(scenes, targets, CHANNELS, side, side, seed=2),
+        where=random(scenes, targets, POSES, seed=3),
+        mask=torch.ones(scenes, targets) > 0,
+    )
+    target = torch.sigmoid(random(scenes, targets, 3, SIZE, SIZE, seed=4))
+    return Episode(context=context, query=evidence.where, target=target, evidence=evidence, key=torch.arange(scenes))
+
+
+def encode(views):
+    return Representation(pooled=views.what.sum(1), per_view=views.what, mask=views.mask)
+
+
+def chosen(given, order):
+    """The same problem with some of its targets, in another order."""
+    return given._replace(
+        query=given.query[:, order],
+        target=given.target[:, order],
+        evidence=Views(*(field[:, order] for field in given.evidence)),
+    )
+
+
+def close(one, other, tolerance=1e-10):
+    torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+def rolled(core, given, *, source="posterior", with_evidence=True):
+    return core.rollout(
+        encode(given.context).pooled,
+        given.query,
+        given.key,
+        evidence=encode(given.evidence).pooled if with_evidence else None,
+        source=source,
+        knobs=KNOBS,
+    )
+
+
+class TestTextbook:
+    @pytest.mark.parametrize("side", [1, MAP, 2 * MAP])
+    def test_the_core_and_its_gradients_equal_the_equations(self, side):
+        core, given = made(side=side), problem(side=side)
+        for views in (given.context, given.evidence):
+            views.what.requires_grad_()
+        output = core(given, encode, KNOBS)
+        weights = random(*output.prediction.shape, seed=9)
+        loss = (weights * output.prediction).sum() + 0.7 * output.kl.sum() + 0.3 * output.log_ratio.sum()
+
+        def at_map_size(features):
+            if side == 2 * MAP:
+                return features.unflatten(1, (MAP, 2)).unflatten(3, (MAP, 2)).mean(dim=(2, 4))
+            return features.expand(-1, MAP, MAP)
+
+        expected_loss = 0.0
+        for scene in range(SCENES):
+            r, r_prime = (at_map_size(views.what[scene].sum(0)) for views in (given.context, given.evidence))
+            noise = torch.stack(
+                [standard_normal(fold(given.key[scene], step), (Z, STATE, STATE)).double() for step in range(STEPS)]
+            )
+            found, kl, log_ratio = textbook_cgqn.latents(core, r, r_prime, noise)
+            close(output.kl[scene], kl)
+            close(output.log_ratio[scene], log_ratio)
+            expected_loss = expected_loss + 0.7 * kl.sum() + 0.3 * log_ratio
+            for place in range(TARGETS):
+                prediction = textbook_cgqn.rendered(core, found, given.query[scene, place])
+                close(output.prediction[scene, place], prediction)
+                expected_loss = expected_loss + (weights[scene, place] * prediction).sum()
+        asked = [given.context.what, given.evidence.what, *core.parameters()]
+        for one, other in zip(torch.autograd.grad(loss, asked), torch.autograd.grad(expected_loss, asked), strict=True):
+            close(one, other)
+
+    def test_predictions_are_the_textbooks_with_latents_of_the_prior(self):
+        core, given = made(), problem()
+        drawn = core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=2)
+        assert drawn.shape == (2, SCENES, TARGETS, 3, SIZE, SIZE)
+        for sample, scene in itertools.product(range(2), range(SCENES)):
+            alone = given._replace(key=fold(given.key, sample))
+            found = [z[scene] for z in rolled(core, alone, source="prior", with_evidence=False).latents]
+            for place in range(TARGETS):
+                close(drawn[sample, scene, place], textbook_cgqn.rendered(core, found, given.query[scene, place]))
+
+
+class TestPrior:
+    def test_the_prior_of_training_is_the_prior_of_generation(self):
+        core, given = made(), problem()
+        trained = rolled(core, given)
+        again = rolled(core, given, source=trained.latents, with_evidence=False)
+        assert again.posteriors == []
+        assert torch.equal(again.prediction, trained.prediction)
+        for one, other in zip(again.priors, trained.priors, strict=True):
+            assert torch.equal(one.mean, other.mean)
+            assert torch.equal(one.log_scale, other.log_scale)
+
+    def test_what_is_generated_is_scored_under_the_priors_it_was_drawn_from(self):
+        core, given = made(), problem()
+        drawn = rolled(core, given, source="prior", with_evidence=False)
+        scored = rolled(core, given, source=drawn.latents)
+        noise = [standard_normal(fold(given.key, step), (Z, STATE, STATE)).double() for step in range(STEPS)]
+        for one, other, z, random_numbers in zip(drawn.priors, scored.priors, drawn.latents, noise, strict=True):
+            assert torch.equal(one.mean, other.mean)
+            close((z - other.mean) * torch.exp(-other.log_scale), random_numbers)
+
+    def test_prior_and_posterior_do_not_see_the_queries(self):
+        core, given = made(), problem()
+        before = core(given, encode, KNOBS)
+        after = core(given._replace(query=given.query + 1.0), encode, KNOBS)
+        assert torch.equal(before.kl, after.kl)
+        assert torch.equal(before.log_ratio, after.log_ratio)
+        assert ((before.prediction - after.prediction).flatten(2).abs().amax(-1) > 1e-9).all()
+
+    def test_the_prior_sees_the_context_and_the_latents_before_and_no_target(self):
+        core, given = made(), problem()
+        given.context.what.requires_grad_()
+        given.evidence.what.requires_grad_()
+        latents = [random(SCENES, Z, STATE, STATE, seed=20 + step).requires_grad_() for step in range(STEPS)]
+        priors = rolled(core, given, source=latents).priors
+        for step, prior in enumerate(priors):
+            asked = [given.context.what, given.evidence.what, *latents]
+            context, evidence, *groups = torch.autograd.grad(
+                prior.mean.sum() + prior.log_scale.sum(), asked, retain_graph=True, allow_unused=True
+            )
+            assert (context.flatten(2).abs().amax(-1) > 0).all()
+            assert evidence is None
+            for place, gradient in enumerate(groups):
+                seen = gradient is not None and bool(gradient.any())
+                assert seen is (place < step)
+
+    def test_temperature_zero_takes_the_mean_of_the_prior(self):
+        core, given = made(), problem()
+        cold = core.rollout(
+            encode(given.context).pooled,
+            given.query,
+            given.key,
+            evidence=None,
+            source="prior",
+            knobs=knobs(sigma=0.7, temperature=0.0),
+        )
+        for z, prior in zip(cold.latents, cold.priors, strict=True):
+            assert torch.equal(z, prior.mean)
+
+
+class TestPosterior:
+    def test_it_sees_every_target_and_the_context(self):
+        core, given = made(), problem()
+        given.context.what.requires_grad_()
+        given.evidence.what.requires_grad_()
+        posteriors = rolled(core, given).posteriors
+        for posterior in posteriors:
+            for gradient in torch.autograd.grad(
+                posterior.mean.square().sum(), [given.context.what, given.evidence.what], retain_graph=True
+            ):
+                assert (gradient.flatten(2).abs().amax(-1) > 0).all()
+
+    def test_the_mean_of_log_q_minus_log_p_is_the_kl(self):
+        core, given = made(), problem(scenes=1)
+        count = 3000
+        pooled, evidence = encode(given.context).pooled, encode(given.evidence).pooled
+        with torch.no_grad():
+            rollout = core.rollout(
+                pooled, given.query[:, :1], torch.arange(count), evidence=evidence, source="posterior", knobs=KNOBS
+            )
+        terms = list(zip(rollout.posteriors, rollout.priors, rollout.latents, strict=True))
+        analytic = sum(kl_divergence(q, p).flatten(1).sum(1) for q, p, _ in terms)
+        sampled = sum((q.log_prob(z) - p.log_prob(z)).flatten(1).sum(1) for q, p, z in terms)
+        difference = sampled - analytic
+        assert analytic.mean() > 0.1
+        assert difference.mean().abs() < 4 * difference.std() / count**0.5
+        # In later steps the prior depends on the history, so that its KL differs from sample to sample.
+        q, p, _ = terms[-1]
+        assert kl_divergence(q, p).flatten(1).sum(1).std() > 1e-4
+
+
+class TestScene:
+    def test_given_z_the_renderer_sees_nothing_of_the_context(self):
+        core, given = made(), problem()
+        latents = rolled(core, given).latents
+        before = rolled(core, given, source=latents)
+        context = given.context._replace(what=given.context.what + 1.0, where=given.context.where - 1.0)
+        evidence = given.evidence._replace(what=given.evidence.what + 1.0)
+        after = rolled(core, given._replace(context=context, evidence=evidence), source=latents)
+        assert torch.equal(before.prediction, after.prediction)
+        assert not torch.equal(before.priors[0].mean, after.priors[0].mean)
+
+    def test_every_group_of_latents_reaches_every_picture(self):
+        core, given = made(), problem()
+        latents = [z.detach().requires_grad_() for z in rolled(core, given).latents]
+        prediction = rolled(core, given, source=latents).prediction.unflatten(0, (SCENES, TARGETS))
+        for scene, place in itertools.product(range(SCENES), range(TARGETS)):
+            gradients = torch.autograd.grad(prediction[scene, place].square().sum(), latents, retain_graph=True)
+            for gradient in gradients:
+                assert gradient[scene].any()
+                assert not gradient[1 - scene].any()
+
+    def test_a_query_asked_twice_is_answered_twice_the_same(self):
+        core, given = made(), problem()
+        twice = given.query[:, [0, 1, 0, 0]]
+        drawn = core.predict(given.context, twice, given.key, encode=encode, knobs=KNOBS, num_samples=3)
+        assert torch.equal(drawn[:, :, 0], drawn[:, :, 2])
+        assert torch.equal(drawn[:, :, 0], drawn[:, :, 3])
+        assert ((drawn[:, :, 0] - drawn[:, :, 1]).flatten(2).abs().amax(-1) > 1e-9).all()
+
+    def test_samples_differ_from_each_other_and_from_scene_to_scene(self):
+        core, given = made(), problem()
+        same = Views(*(field[:1].expand(SCENES, *field.shape[1:]) for field in given.context))
+        query = given.query[:1].expand(SCENES, -1, -1)
+        drawn = core.predict(same, query, given.key, encode=encode, knobs=KNOBS, num_samples=3)[:, :, 0].flatten(0, 1)
+        for one, other in itertools.combinations(drawn, 2):
+            assert (one - other).abs().max() > 1e-6
+
+    @pytest.mark.parametrize("order", [[0], [2, 0], [2, 1, 0]])
+    def test_what_is_answered_does_not_depend_on_what_else_is_asked(self, order):
+        core, given = made(), problem()
+        everything, some = (
+            core.predict(given.context, query, given.key, encode=encode, knobs=KNOBS, num_samples=2)
+            for query in (given.query, given.query[:, order])
+        )
+        close(some, everything[:, :, order])
+
+    @pytest.mark.parametrize("order", [[1, 0, 2], [2, 0, 1]])
+    def test_targets_may_come_in_any_order(self, order):
+        core, given = made(), problem()
+        before, after = (core(episode, encode, KNOBS) for episode in (given, chosen(given, order)))
+        close(after.kl, before.kl)
+        close(after.log_ratio, before.log_ratio)
+        close(after.prediction, before.prediction[:, order])
+
+    @pytest.mark.parametrize("number", [1, 2, 5])
+    def test_the_kl_is_paid_once_however_many_pictures_are_asked_for(self, number):
+        core, given = made(), problem()
+        expected = core(given, encode, KNOBS)
+        more = given._replace(
+            query=random(SCENES, number, POSES, seed=11), target=given.target[:, :1].expand(-1, number, -1, -1, -1)
+        )
+        found = core(more, encode, KNOBS)
+        assert found.prediction.shape == (SCENES, number, 3, SIZE, SIZE)
+        assert found.kl.shape == (SCENES, STEPS)
+        assert torch.equal(found.kl, expected.kl)
+
+    def test_what_stays_the_same_is_convolved_once(self):
+        core, given = made(), problem()
+        seen = {}
+        for name, layer in {
+            "prior": core.prior.cell.from_scene,
+            "posterior": core.posterior.cell.from_scene,
+            "pose": core.renderer.cell.from_query,
+        }.items():
+            layer.register_forward_hook(
+                lambda _, inputs, __, name=name: seen.setdefault(name, []).append(len(inputs[0]))
+            )
+        core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=3)
+        assert seen == {"prior": [SCENES], "pose": [SCENES * TARGETS]}
+        seen.clear()
+        core(given, encode, KNOBS)
+        assert seen == {"prior": [SCENES], "posterior": [SCENES], "pose": [SCENES * TARGETS]}
+
+
+def test_one_step_is_a_variational_autoencoder_of_the_scene():
+    """q(z | r, r'), p(z | r), one decoder: the ELBO of one group of latents."""
+    core, given = made(steps=1), problem()
+    output, rollout = core(given, encode, KNOBS), rolled(core, given)
+    (posterior,), (prior,), (z,) = rollout.posteriors, rollout.priors, rollout.latents
+    noise = standard_normal(fold(given.key, 0), (Z, STATE, STATE)).double()
+    close(z, posterior.mean + posterior.log_scale.exp() * noise)
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Normal(posterior.mean, posterior.log_scale.exp()),
+        torch.distributions.Normal(prior.mean, prior.log_scale.exp()),
+    )
+    assert output.kl.shape == (SCENES, 1)
+    close(output.kl[:, 0], expected.flatten(1).sum(1))
+
+
+def test_gradients_equal_finite_differences():
+    core = made(steps=2, hidden_channels=2, scene_channels=2, canvas_channels=2, read_channels=2, z_channels=1)
+    given = problem(scenes=1, targets=2)
+
+    def run(context, evidence, query):
+        changed = given._replace(
+            context=given.context._replace(what=context), evidence=given.evidence._replace(what=evidence), query=query
+        )
+        return tuple(core(changed, encode, KNOBS))
+
+    asked = tuple(tensor.clone().requires_grad_() for tensor in (given.context.what, given.evidence.what, given.query))
+    assert torch.autograd.gradcheck(run, asked, fast_mode=True)
+
+
+class TestJointObjective:
+    """A model trained on one query at a time never meets the objective that makes its pictures agree."""
+
+    def test_it_is_not_the_sum_of_the_objectives_of_single_targets(self):
+        model = build(default_registry().variant("cgqn", size="smoke"), seed=0).double()
+        batch = random_batch(batch_size=2, num_views=4, image_size=16)
+        episode = model.task(batch, num_context=2)
+        exact = episode._replace(
+            query=episode.query.double(),
+            target=episode.target.double(),
+            context=episode.context._replace(what=episode.context.what.double(), where=episode.context.where.double()),
+            evidence=episode.evidence._replace(
+                what=episode.evidence.what.double(), where=episode.evidence.where.double()
+            ),
+        )
+
+        def gradient(*episodes):
+            model.zero_grad(set_to_none=True)
+            sum(model.score(each, KNOBS).nelbo().sum() for each in episodes).backward()
+            nets = (model.core.prior, model.core.posterior)
+            return torch.cat([parameter.grad.flatten() for net in nets for parameter in net.parameters()])
+
+        together = gradient(exact)
+        apart = gradient(chosen(exact, [0]), chosen(exact, [1]))
+        assert (together - apart).norm() > 0.1 * apart.norm()
+
+    def test_every_variant_with_latents_of_the_scene_is_trained_on_several_targets(self):
+        registry = default_registry()
+        for name in ("cgqn", "cgqn-tower"):
+            for size in ("full", "smoke"):
+                assert registry.variant(name, size=size).training.targets > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"canvas_scale": 3}, "does not divide"), ({"stride": 8}, "4 \\* 8"), ({"kernel_size": 4}, "odd")],
+)
+def test_sizes_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        made(**change)

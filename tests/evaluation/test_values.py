@@ -1,0 +1,133 @@
+"""Log-likelihoods of values on predictions whose distribution is known, and the exact posterior beside them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal, norm
+from torch import nn
+
+from zoo.data.make import make_dataset
+from zoo.data.opening import open_scenes
+from zoo.data.plan import EvaluationPlan
+from zoo.errors import DataError
+from zoo.evaluation.gaussian_process import exact_predictions, score_exactly
+from zoo.evaluation.values import NAMES, score_values
+from zoo.likelihoods.learned_gaussian import LearnedGaussian
+from zoo.model import Prediction
+from zoo.nn.noise import standard_normal
+from zoo.schedules import knobs
+
+KNOBS = knobs(sigma=1.0)
+SHARED, OWN = 0.8, 0.5  # standard deviations of what all targets of a scene share and of each target's own
+
+
+class Mixture(nn.Module):
+    """y^q = z + noise with one z for a scene: the joint distribution of its targets is a Gaussian that is known."""
+
+    def __init__(self):
+        super().__init__()
+        self.likelihood = LearnedGaussian(LearnedGaussian.Config(scale="global", initial_scale=OWN))
+
+    def predict(self, batch, knobs, num_context, *, num_samples):
+        assert not self.training
+        target = batch.extras["values"][:, num_context:, :, None, None]
+        z = torch.stack([SHARED * standard_normal(batch.key + 1000 * s, (1,)) for s in range(num_samples)])
+        mean = z[:, :, :, None, None, None].expand(-1, *target.shape)
+        return Prediction(parameters=mean, expected=mean, target=target)
+
+
+@pytest.fixture
+def source(array_scenes):
+    values = np.random.default_rng(0).normal(0.3, 0.7, (5, 6, 1)).astype(np.float32)
+    return replace(array_scenes(num_scenes=5, image_size=0), arrays={"inputs": 0.0 * values, "values": values})
+
+
+def scored(source, *, num_samples=4000, batch_size=2, num_targets=3):
+    plan = EvaluationPlan(source, num_context=2, num_targets=num_targets)
+    scores = score_values(
+        Mixture(), source, plan, knobs=KNOBS, batch_size=batch_size, num_samples=num_samples, device="cpu"
+    )
+    targets = source.arrays["values"][np.arange(5)[:, None], plan.views[:, 2:], 0].astype(np.float64)
+    return scores, targets
+
+
+def test_the_joint_one_is_of_all_targets_together_and_the_marginal_one_of_each(source):
+    scores, targets = scored(source)
+    assert set(scores) == set(NAMES) and all(values.shape == (5,) for values in scores.values())
+    covariance = SHARED**2 + OWN**2 * np.eye(3)
+    joint = multivariate_normal(np.zeros(3), covariance).logpdf(targets) / 3
+    np.testing.assert_allclose(scores["predictive_log_likelihood"], joint, atol=0.05)
+    marginal = norm(0.0, math.hypot(SHARED, OWN)).logpdf(targets).mean(1)
+    np.testing.assert_allclose(scores["marginal_log_likelihood"], marginal, atol=0.05)
+    assert np.abs(joint - marginal).max() > 0.1
+
+
+def test_the_error_is_of_the_mean_over_samples(source):
+    scores, targets = scored(source)
+    np.testing.assert_allclose(scores["rmse"], np.sqrt(np.square(targets).mean(1)), atol=0.05)
+
+
+def test_with_one_sample_or_one_target_the_two_agree(source):
+    scores, _ = scored(source, num_samples=1)
+    np.testing.assert_allclose(scores["predictive_log_likelihood"], scores["marginal_log_likelihood"], rtol=1e-6)
+    scores, _ = scored(source, num_targets=1, num_samples=8)
+    np.testing.assert_allclose(scores["predictive_log_likelihood"], scores["marginal_log_likelihood"], rtol=1e-6)
+
+
+def test_the_batch_size_changes_nothing_and_the_mode_of_the_model_is_left_as_it_was(source):
+    one, other = scored(source, num_samples=3, batch_size=5)[0], scored(source, num_samples=3, batch_size=1)[0]
+    for name in NAMES:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-6)
+    told = []
+    model, plan = Mixture().train(), EvaluationPlan(source, num_context=0, num_targets=2)
+    score_values(
+        model,
+        source,
+        plan,
+        knobs=KNOBS,
+        batch_size=2,
+        num_samples=1,
+        device="cpu",
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert model.training and told == [(2, 5), (4, 5), (5, 5)]
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("functions") / "store"
+    make_dataset("functions_smooth", folder=folder, num_scenes={"test": 60}, num_views=12, workers=0)
+    return open_scenes(folder, "test")
+
+
+def test_the_referee_scores_the_joint_and_the_marginal_of_the_exact_posterior(functions):
+    plan = EvaluationPlan(functions, num_context=4, num_targets=3)
+    scores = score_exactly(functions, plan)
+    assert set(scores) == set(NAMES)
+    for scene, (distribution, values) in enumerate(exact_predictions(functions, plan, scenes=np.arange(3))):
+        exact = multivariate_normal(distribution.mean, distribution.covariance)
+        assert scores["predictive_log_likelihood"][scene] == pytest.approx(exact.logpdf(values) / 3)
+        marginal = norm(distribution.mean, distribution.scale).logpdf(values).mean()
+        assert scores["marginal_log_likelihood"][scene] == pytest.approx(marginal)
+        assert scores["rmse"][scene] == pytest.approx(np.sqrt(np.mean((distribution.mean - values) ** 2)))
+
+
+def test_the_referee_knows_more_with_more_context_and_is_calibrated(functions):
+    scores = {
+        number: score_exactly(functions, EvaluationPlan(functions, num_context=number, num_targets=3))
+        for number in (0, 2, 8)
+    }
+    means = [scores[number]["predictive_log_likelihood"].mean() for number in (0, 2, 8)]
+    assert means[0] < means[1] < means[2]
+    plan = EvaluationPlan(functions, num_context=4, num_targets=3)
+    found = exact_predictions(functions, plan, scenes=np.arange(60))
+    white = np.concatenate([(values - exact.mean) / exact.scale for exact, values in found])
+    assert abs(np.square(white).mean() - 1.0) < 0.45
+
+
+def test_without_kernels_there_is_no_referee(source):
+    with pytest.raises(DataError, match="arrays: has no extra 'kernel'"):
+        score_exactly(source, EvaluationPlan(source, num_context=1, num_targets=1))

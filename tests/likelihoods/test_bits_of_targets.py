@@ -1,0 +1,67 @@
+"""Bits per dimension of whole evaluations: 8 for a model that knows nothing, however many targets a scene has."""
+
+import math
+
+import pytest
+import torch
+
+from zoo.contract import Likelihood
+from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
+from zoo.measuring import Protocol, evaluate
+from zoo.registry import build, default_registry
+from zoo.training.run import TrainedModel
+
+
+class EveryByteAlike(AnnealedGaussian):
+    """P(x) = 256^-D."""
+
+    discrete = True
+    uses_sigma = False
+
+    def log_prob(self, prediction, target, knobs):
+        return -torch.full(target.shape[:2], math.prod(target.shape[2:]) * math.log(256.0), dtype=torch.float64)
+
+    def floor(self, target_dims, knobs):
+        return torch.zeros(())
+
+
+def measured(array_scenes, tmp_path, name, *, targets, likelihood: type[Likelihood] | None = None):
+    variant = default_registry().variant(name, size="smoke")
+    model = build(variant).eval()
+    if likelihood is not None:
+        model.likelihood = likelihood(likelihood.Config())
+    config = {**variant.config(), "seed": 0}
+    trained = TrainedModel(model=model, variant=variant, run=tmp_path, config=config, step=1, seconds=1.0)
+    protocol = Protocol(repeats=0, prediction_samples=1, num_context=1, num_targets=targets, wrong_context=False)
+    return evaluate(trained, array_scenes(num_scenes=4), protocol=protocol)
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+def test_a_model_that_knows_nothing_costs_eight_bits(array_scenes, tmp_path, targets):
+    row = measured(array_scenes, tmp_path, "deterministic", targets=targets, likelihood=EveryByteAlike)
+    assert row.metrics["bits_per_dim"].value == pytest.approx(8.0, rel=1e-6)
+    assert row.metrics["nelbo"].value == pytest.approx(768 * math.log(256.0), rel=1e-6)
+
+
+def test_the_bits_of_latents_are_counted(array_scenes, tmp_path):
+    """The code of a picture is that of its latents and that of its pixels given them."""
+    row = measured(array_scenes, tmp_path, "gqn-tower", targets=2, likelihood=EveryByteAlike)
+    latents = row.metrics["kl"].value / 768 / math.log(2.0)
+    assert latents > 0
+    assert row.metrics["bits_per_dim"].value == pytest.approx(8.0 + latents, rel=1e-6)
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+def test_the_bits_of_a_mixture_are_those_of_its_probabilities(array_scenes, tmp_path, targets):
+    row = measured(array_scenes, tmp_path, "gqn-mixture", targets=targets)
+    assert row.key.sigma is None
+    nats = row.metrics["kl"].value - row.metrics["log_likelihood"].value
+    assert row.metrics["bits_per_dim"].value == pytest.approx(nats / 768 / math.log(2.0), rel=1e-6)
+    assert 8.0 < row.metrics["bits_per_dim"].value < 12.0  # noise cannot be told in less than its 8 bits
+
+
+@pytest.mark.parametrize("name", ["gqn-learned-sigma", "gqn-pixel-sigma", "gqn-laplace"])
+def test_densities_give_no_bits(array_scenes, tmp_path, name):
+    row = measured(array_scenes, tmp_path, name, targets=1)
+    assert "bits_per_dim" not in row.metrics
+    assert row.key.sigma == (0.7 if name == "gqn-laplace" else None)

@@ -1,0 +1,202 @@
+"""``gqn-zoo localise``."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from zoo.cli.options import Contexts, Cpu, Data, Json, numbers
+
+if TYPE_CHECKING:
+    from zoo.data.source import SceneSource
+    from zoo.evaluation.localisation import Located
+    from zoo.evaluation.pose_grid import PosePrior
+
+MAP_ROWS = 5
+
+
+def run(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a checkpoint.")],
+    data: Data,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Draw the maps of the first five scenes into this picture.")
+    ] = None,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "test",
+    which: Annotated[
+        Literal["best", "last"],
+        typer.Option("--checkpoint", help="Of a run: the best on its validation scenes, or the last."),
+    ] = "best",
+    scenes: Annotated[int, typer.Option("--scenes", min=1, help="How many scenes, one picture of each.")] = 10,
+    contexts: Contexts = None,
+    places: Annotated[int, typer.Option("--grid", min=2, help="Places of the grid along x, and along y.")] = 30,
+    yaws: Annotated[int, typer.Option("--yaws", min=1, help="Directions at each place.")] = 24,
+    prior: Annotated[
+        Literal["cameras", "uniform"],
+        typer.Option(help="p(v) for inversion: as the cameras of the data stand, or even over the grid."),
+    ] = "cameras",
+    samples: Annotated[
+        int,
+        typer.Option(
+            "-K",
+            "--samples",
+            min=0,
+            help="Of the importance-weighted bound, 0 being the ELBO; of a reversed model with latents: of the prior.",
+        ),
+    ] = 0,
+    starts: Annotated[
+        int, typer.Option("--starts", min=0, help="Best cells to go on from by gradient; 0: stay at the best cell.")
+    ] = 4,
+    steps: Annotated[int, typer.Option("--steps", min=0, help="Steps from each of them.")] = 30,
+    sigma: Annotated[
+        float | None, typer.Option("--sigma", help="Of the annealed Gaussian; default: where training ends.")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("-b", "--batch-size", min=1, help="Cameras at once; changes memory, not numbers.")
+    ] = 256,
+    seed: Annotated[
+        int, typer.Option("--episodes-seed", min=0, help="Decides which views are context and target.")
+    ] = 0,
+    as_json: Json = False,
+    cpu: Cpu = False,
+) -> None:
+    """Find where pictures were taken: invert a model of pictures, or ask a reversed model; errors and maps of the floor."""
+    from zoo.cli import screen
+    from zoo.data.opening import open_scenes
+    from zoo.errors import ResultError
+    from zoo.evaluation.candidates import way_to_localise
+    from zoo.evaluation.localisation import Search, localise
+    from zoo.measuring import Protocol, label_of, plan_of
+    from zoo.report.plots import SUFFIXES
+    from zoo.schedules import evaluation_knobs
+    from zoo.training.run import device_of, load_trained
+
+    if output is not None and output.suffix not in SUFFIXES:
+        raise ResultError(f"{output}: expected a name that ends with one of {', '.join(SUFFIXES)}")
+    device = device_of(cpu=cpu)
+    search = Search(samples=samples, batch_size=batch_size, starts=starts, steps=steps)
+    sizes = numbers(contexts, option="--contexts")
+    trained = load_trained(path, device=device, which=which)
+    way = way_to_localise(trained.model)
+    source = open_scenes(data, split)
+    protocol = Protocol(num_targets=1, sigma=sigma, max_scenes=scenes, seed=seed)
+    plans = [plan_of(protocol.at(size, timed=False), trained.variant, source) for size in sizes]
+    known = _prior(data, source, kind=prior, places=places, yaws=yaws)
+    found: dict[int, list[Located]] = {}
+    with screen.staging(label_of(trained.variant)) as progress:
+        for plan in plans:
+            located = found.setdefault(plan.num_context, [])
+            for one in localise(
+                trained.model,
+                source,
+                plan,
+                knobs=evaluation_knobs(trained.variant.training, sigma=sigma, device=device),
+                prior=known,
+                search=search,
+                device=device,
+            ):
+                located.append(one)
+                progress(f"{plan.num_context} context views", len(located), plan.num_scenes)
+    facts = {
+        "variant": label_of(trained.variant),
+        "way": way,
+        "dataset": source.name,
+        "split": source.split,
+        "grid": list(known.grid.shape),
+        "prior": prior if way == "inversion" else "learned",
+        "contexts": [{"num_context": size, "scenes": [_numbers(one) for one in some]} for size, some in found.items()],
+    }
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, allow_nan=False))
+    else:
+        _print(found, title=f"{label_of(trained.variant)}, {way}, {source.name} {source.split}")
+    if output is not None:
+        _draw(output, found, title=f"{label_of(trained.variant)}, step {trained.step}: {way} on {source.name}, {split}")
+        screen.tell(f"wrote {output}")
+
+
+def _prior(
+    data: Path, source: SceneSource, *, kind: Literal["cameras", "uniform"], places: int, yaws: int
+) -> PosePrior:
+    """Makes grid and prior of the cameras that a model was trained with, where those scenes are at hand."""
+    from zoo.data.opening import open_scenes
+    from zoo.errors import DataError
+    from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
+
+    try:
+        known = read_cameras(open_scenes(data, "train"))
+    except DataError:
+        known = read_cameras(source)
+    return PosePrior(kind, grid=grid_over(known, places=places, turns=yaws), cameras=known)
+
+
+def _numbers(one: Located) -> dict[str, object]:
+    errors, prior_errors = one.errors, one.prior_errors
+    return {
+        "scene": one.scene,
+        "truth": one.truth.tolist(),
+        "estimate": one.estimate.tolist(),
+        "position_error": float(errors.position),
+        "angle_error": float(errors.angle),
+        "prior_position_error": float(prior_errors.position),
+        "prior_angle_error": float(prior_errors.angle),
+        "log_density": one.log_density if one.log_density > -float("inf") else None,
+        "prior_log_density": one.prior_log_density,
+        "entropy": one.entropy,
+        "modes": one.modes,
+    }
+
+
+def _print(found: dict[int, list[Located]], *, title: str) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from zoo.cli import screen
+
+    columns = (
+        "context views",
+        "scenes",
+        "",
+        "position error (scene units)",
+        "yaw error (degrees)",
+        "log p(true) (nats)",
+    )
+    table = Table(*columns, title=title, box=box.SIMPLE_HEAD)
+    for size, located in found.items():
+        ours = [(float(one.errors.position), float(one.errors.angle), one.log_density) for one in located]
+        guessed = [
+            (float(one.prior_errors.position), float(one.prior_errors.angle), one.prior_log_density) for one in located
+        ]
+        for label, rows in (("model", ours), ("prior alone", guessed)):
+            cells = [_mean(values) for values in zip(*rows, strict=True)]
+            table.add_row(str(size), str(len(located)), label, *cells)
+    screen.results().print(table)
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Writes a mean with its standard error."""
+    if len(values) < 2 or not math.isfinite(sum(values)):
+        return f"{sum(values) / len(values):.3g}"
+    return f"{statistics.fmean(values):.3g} \N{PLUS-MINUS SIGN} {statistics.stdev(values) / math.sqrt(len(values)):.2g}"
+
+
+def _draw(output: Path, found: dict[int, list[Located]], *, title: str) -> None:
+    from zoo.report.probability_maps import FloorMap, MapRow, probability_maps
+
+    rows = [
+        MapRow(
+            label=f"scene {same_scene[0].scene}",
+            picture=same_scene[0].picture,
+            maps=[
+                FloorMap.of(one, title=f"{size} context views: {one.told}")
+                for size, one in zip(found, same_scene, strict=True)
+            ],
+        )
+        for same_scene in list(zip(*found.values(), strict=True))[:MAP_ROWS]
+    ]
+    probability_maps(output, rows, title=title)

@@ -1,0 +1,228 @@
+"""The latent core of the Consistent Generative Query Network, also called JUMP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from einops import rearrange, repeat
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.blocks import match_size, spread
+from zoo.nn.convlstm import ConvLSTMCell, LSTMState
+from zoo.nn.gaussian import DiagonalGaussian
+from zoo.nn.latent_groups import group_terms
+from zoo.nn.noise import fold, standard_normal
+
+Source = Literal["posterior", "prior"] | Sequence[Tensor]
+
+
+class Rollout(NamedTuple):
+    """L groups of latents for n = B * S draws, in whichever way they were found, and what they look like."""
+
+    prediction: Tensor  # [n * Q, C', H, W]
+    latents: list[Tensor]  # L times [n, z, h, w]
+    priors: list[DiagonalGaussian]  # L times [n, z, h, w]
+    posteriors: list[DiagonalGaussian]  # the same; empty if no targets were looked at
+
+
+class Cgqn(LatentCore):
+    """p(x^{1..K} | v^{1..K}, r) = int prod_l pi(z_l | z_<l, r) prod_q N(x^q; g(z, v^q), sigma^2) dz  (Kumar et al. 2018).
+
+    The posterior is prod_l q(z_l | z_<l, r, r'), where r' is the representation of all K targets with their poses. One z
+    belongs to the scene: the prior knows nothing of the queries, the renderer g sees all groups of z and one pose v^q, and
+    of r nothing but what z says. So whatever is asked of one z agrees, the KL is paid once a scene, and the ELBO bounds the
+    joint log-likelihood of the K targets.
+
+    Every step l: prior cell (r, z_{l-1}) -> N(eta_pi(h_l)); posterior cell (r, r', z_{l-1}) -> N(eta_q(h_l)) -> z_l. Then,
+    for each query and every l: renderer cell (z_l, v^q, canvas) -> canvas + Delta(h_l). The picture is eta_g(canvas).
+    """
+
+    class Config(Settings):
+        """Sizes; the defaults are those of a public implementation for cubes with digits at 64x64 pixels (torch-jump)."""
+
+        steps: int = Field(default=6, ge=1, description="L, groups of latents (4 for videos in public code)")
+        z_channels: int = Field(default=3, ge=1, description="channels of a group of latents")
+        hidden_channels: int = Field(default=128, ge=1, description="channels of the states h and c of all ConvLSTMs")
+        scene_channels: int = Field(
+            default=128, ge=1, description="channels to which prior and posterior bring the representation"
+        )
+        canvas_channels: int = Field(default=128, ge=1, description="channels of the renderer's canvas")
+        read_channels: int = Field(default=128, ge=1, description="channels to which the renderer brings its canvas")
+        canvas_scale: int = Field(default=4, ge=1, description="pixels along one cell of the canvas")
+        stride: int = Field(default=2, ge=1, description="cells of the canvas along one cell of states and latents")
+        kernel_size: int = Field(
+            default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
+        )
+
+    needs = frozenset({"pooled"})
+    latents = "scene"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        height, width = shapes.target[1:]
+        cell = config.canvas_scale * config.stride
+        if height % cell or width % cell:
+            raise ValueError(
+                f"pictures of {height}x{width} pixels: canvas_scale * stride, {config.canvas_scale} * {config.stride}, does not "
+                "divide them"
+            )
+        if config.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
+        self.config = config
+        self.state_size = (height // cell, width // cell)
+        self.canvas_size = (height // config.canvas_scale, width // config.canvas_scale)
+        channels = shapes.representation.channels
+        self.prior = LatentNet(config, channels_in=channels)
+        self.posterior = LatentNet(config, channels_in=2 * channels)
+        self.renderer = Renderer(config, shapes=shapes)
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        rollout = self.rollout(
+            encode(episode.context).pooled,
+            episode.query,
+            episode.key,
+            evidence=encode(episode.evidence).pooled,
+            source="posterior",
+            knobs=knobs,
+        )
+        terms = group_terms(rollout.latents, posteriors=rollout.posteriors, priors=rollout.priors)
+        return CoreOutput(
+            prediction=rollout.prediction.unflatten(0, tuple(episode.target.shape[:2])),
+            kl=terms.kl,
+            log_ratio=terms.log_ratio,
+        )
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        samples = torch.arange(num_samples, device=key.device)
+        keys = fold(key[:, None], samples).flatten()
+        rollout = self.rollout(encode(context).pooled, query, keys, evidence=None, source="prior", knobs=knobs)
+        batch, queries = query.shape[:2]
+        return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples, q=queries)
+
+    def rollout(
+        self, pooled: Tensor, query: Tensor, keys: Tensor, *, evidence: Tensor | None, source: Source, knobs: Knobs
+    ) -> Rollout:
+        """Finds the latents of scenes and renders them; the only place where this is written down.
+
+        Args:
+            pooled: r, the scenes' representations, [B, C, h, w].
+            query: [B, Q, P]; only the renderer is shown them.
+            keys: [n] int64 with n = B * S, seeds of the latent noise, all samples of a scene beside each other.
+            evidence: r' [B, C, h, w]; needed by the posterior, and never seen when latents come from the prior.
+            source: where z_l comes from: the posterior, the prior, or L given tensors.
+            knobs: the temperature scales the prior's standard deviation when sampling.
+        """
+        count = len(keys)
+        num_samples = count // len(pooled)
+        scene = self._at_canvas_size(pooled)
+        prior_constant = self.prior.constant(scene, num_samples=num_samples)
+        posterior_constant = None
+        if evidence is not None:
+            both = torch.cat([scene, self._at_canvas_size(evidence)], dim=1)
+            posterior_constant = self.posterior.constant(both, num_samples=num_samples)
+        zeros = pooled.new_zeros(count, self.config.hidden_channels, *self.state_size)
+        prior_state = posterior_state = LSTMState(hidden=zeros, cell=zeros)
+        z = pooled.new_zeros(count, self.config.z_channels, *self.state_size)
+        latents: list[Tensor] = []
+        priors: list[DiagonalGaussian] = []
+        posteriors: list[DiagonalGaussian] = []
+        for index in range(self.config.steps):
+            prior_state, prior = self.prior(z, prior_state, prior_constant)
+            priors.append(prior)
+            if posterior_constant is not None:
+                posterior_state, posterior = self.posterior(z, posterior_state, posterior_constant)
+                posteriors.append(posterior)
+            if source == "posterior":
+                found = posteriors[-1].sample(standard_normal(fold(keys, index), prior.mean.shape[1:]))
+            elif source == "prior":
+                noise = standard_normal(fold(keys, index), prior.mean.shape[1:])
+                found = prior.sample(noise, temperature=knobs.temperature)
+            else:
+                found = source[index]
+            latents.append(found)
+            z = found.to(pooled.dtype)
+        prediction = self.renderer(latents, query.to(pooled.dtype))
+        return Rollout(prediction=prediction, latents=latents, priors=priors, posteriors=posteriors)
+
+    def _at_canvas_size(self, features: Tensor) -> Tensor:
+        height, width = self.canvas_size
+        return match_size(features, height=height, width=width)
+
+
+class LatentNet(nn.Module):
+    """prod_l N(z_l | eta(h_l)) with h_l = ConvLSTM(representation, z_{l-1}): the network of the prior or of the posterior."""
+
+    def __init__(self, config: Cgqn.Config, *, channels_in: int) -> None:
+        super().__init__()
+        self.read = nn.Conv2d(channels_in, config.scene_channels, config.stride, stride=config.stride)
+        self.cell = ConvLSTMCell(
+            scene_channels=config.scene_channels,
+            query_channels=0,
+            step_channels=config.z_channels,
+            hidden_channels=config.hidden_channels,
+            kernel_size=config.kernel_size,
+        )
+        self.eta = nn.Conv2d(
+            config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding=config.kernel_size // 2
+        )
+        # What is seen has to outweigh the noise of the latents, or the renderer learns to do without them.
+        for layer in (self.read, self.eta):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+
+    def constant(self, representation: Tensor, *, num_samples: int) -> Tensor:
+        """Convolves [B, channels_in, stride * h, stride * w] for all steps and samples: [B * S, gates, h, w]."""
+        return self.cell.constant(scene=self.read(representation), query=None, num_queries=num_samples)
+
+    def forward(self, z: Tensor, state: LSTMState, constant: Tensor) -> tuple[LSTMState, DiagonalGaussian]:
+        """Advances the state on the group before, z_{l-1} [n, z, h, w] (zeros at first); returns it and p(z_l)."""
+        state = self.cell([z], state, constant)
+        return state, DiagonalGaussian.from_parameters(self.eta(state.hidden), dim=1)
+
+
+class Renderer(nn.Module):
+    """g(z, v^q): what the scene of one z looks like from one pose, step by step on a canvas."""
+
+    def __init__(self, config: Cgqn.Config, *, shapes: CoreShapes) -> None:
+        super().__init__()
+        self.config = config
+        self.cell = ConvLSTMCell(
+            scene_channels=0,
+            query_channels=shapes.query_width,
+            step_channels=config.z_channels + config.read_channels,
+            hidden_channels=config.hidden_channels,
+            kernel_size=config.kernel_size,
+        )
+        self.read = nn.Conv2d(config.canvas_channels, config.read_channels, config.stride, stride=config.stride)
+        self.delta = nn.ConvTranspose2d(
+            config.hidden_channels, config.canvas_channels, config.stride, stride=config.stride
+        )
+        self.eta_g = nn.ConvTranspose2d(
+            config.canvas_channels, shapes.prediction_channels, config.canvas_scale, stride=config.canvas_scale
+        )
+
+    def forward(self, latents: Sequence[Tensor], query: Tensor) -> Tensor:
+        """Renders L groups of latents [n, z, h, w], n = B * S, at poses [B, Q, P] as [n * Q, C', H, W]."""
+        batch, queries = query.shape[:2]
+        samples = len(latents[0]) // batch
+        height, width = latents[0].shape[2:]
+        pose = spread(query.flatten(0, 1), height=height, width=width)
+        once = self.cell.constant(scene=None, query=pose, num_queries=queries)
+        constant = repeat(once, "(b q) c h w -> (b s q) c h w", b=batch, s=samples, q=queries)
+        count = batch * samples * queries
+        zeros = query.new_zeros(count, self.config.hidden_channels, height, width)
+        state = LSTMState(hidden=zeros, cell=zeros)
+        stride = self.config.stride
+        canvas = query.new_zeros(count, self.config.canvas_channels, stride * height, stride * width)
+        for group in latents:
+            z = group.to(query.dtype).repeat_interleave(queries, dim=0)
+            state = self.cell([z, self.read(canvas)], state, constant)
+            canvas = canvas + self.delta(state.hidden)
+        return self.eta_g(canvas)

@@ -1,0 +1,75 @@
+"""Conditional neural processes: every target by itself given the context, without latents."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.gaussian import at_least_float32
+from zoo.nn.set_paths import Aggregation, PointDecoder, deterministic_path
+
+
+class ConditionalNeuralProcess(LatentCore):
+    """p(y^1..Q | x^1..Q, C) = prod_q p(y^q | d(x^q, C), x^q)  (Garnelo et al. 2018, "Conditional neural processes").
+
+    d is the mean of the context's features or, with ``aggregation: attention``, cross-attention from the query. There is
+    no latent and no KL: the objective is the predictive log-likelihood itself. Targets are independent given the context,
+    so that samples drawn at neighbouring queries do not agree with each other. Of pictures the encoder gives feature
+    maps, which are averaged over space.
+    """
+
+    class Config(Settings):
+        """Sizes; the defaults are those of the public code of Lee et al. 2020."""
+
+        aggregation: Aggregation = Field(
+            default="mean", description="of the context: mean over the points, or attention from the query"
+        )
+        hidden_channels: int = Field(default=128, ge=1, description="width of all hidden layers and of d")
+        decoder_layers: int = Field(default=3, ge=1, description="hidden layers of the decoder")
+        heads: int = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
+
+    needs = frozenset({"per_view"})
+    query_kinds = frozenset({"poses", "inputs"})
+    target_kinds = frozenset({"images", "values"})
+    latents = "none"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.config = config
+        hidden = config.hidden_channels
+        self.deterministic = deterministic_path(
+            config.aggregation,
+            channels=shapes.representation.channels,
+            where=shapes.pose_width,
+            hidden=hidden,
+            heads=config.heads,
+        )
+        self.decoder = PointDecoder(
+            condition=hidden,
+            query=shapes.query_width,
+            hidden=hidden,
+            layers=config.decoder_layers,
+            target=shapes.target,
+            channels_out=shapes.prediction_channels,
+        )
+
+    def _decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+        """Returns predictions [B, Q, C', H, W] for queries [B, Q, P]."""
+        encoded = encode(context)
+        features = encoded.per_view.mean(dim=(-2, -1))
+        told = self.deterministic(features, context.where.to(features.dtype), encoded.mask, query.to(features.dtype))
+        return self.decoder(told, query)
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        prediction = self._decode(episode.context, episode.query, encode)
+        nothing = at_least_float32(prediction).new_zeros(len(prediction), 1)
+        return CoreOutput(prediction=prediction, kl=nothing, log_ratio=nothing[:, 0])
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        prediction = self._decode(context, query, encode)
+        return prediction.expand(num_samples, *prediction.shape)

@@ -1,0 +1,78 @@
+"""Convolutional conditional neural processes: the context as a function on a grid, with a convolutional network."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.gaussian import at_least_float32
+from zoo.nn.set_convolution import Anchor, FromGrid, GridMaker, GridNetwork, ToGrid
+
+
+class ConvolutionalCnp(LatentCore):
+    """p(y^1..Q | x^1..Q, C) = prod_q p(y^q | h(x^q)), h = SetConv(CNN(SetConv(C)))  (Gordon et al. 2020, ICLR).
+
+    The context becomes values and a density on a grid, a convolutional network makes features of them, and features at a
+    query are a weighted mean of those of the cells near it. Shifting all inputs by the same amount shifts the predictions
+    (``anchor: context``), which lets the model answer outside of the range that it was trained on. Inputs have one number,
+    or two, the positions of pixels. There are no latents: the objective is the predictive log-likelihood itself.
+    """
+
+    class Config(Settings):
+        """The grid and the network on it."""
+
+        anchor: Anchor = Field(
+            default="context", description="middle of the grid: that of the context's range, or zero (a fixed range)"
+        )
+        reach: float = Field(
+            default=4.0, gt=0, description="how far the grid goes from its middle, units of the inputs"
+        )
+        points_per_unit: float = Field(default=16.0, gt=0, description="cells of the grid along one unit of the inputs")
+        channels: int = Field(default=64, ge=1, description="channels of the convolutional network")
+        layers: int = Field(default=6, ge=1, description="residual convolutions")
+        kernel_size: int = Field(default=9, ge=1, description="of every convolution, cells; odd")
+
+    needs = frozenset()
+    query_kinds = frozenset({"inputs"})
+    target_kinds = frozenset({"values"})
+    latents = "none"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.config = config
+        self.grid = GridMaker(
+            dimensions=shapes.query_width,
+            anchor=config.anchor,
+            reach=config.reach,
+            points_per_unit=config.points_per_unit,
+        )
+        self.to_grid = ToGrid(spacing=self.grid.spacing)
+        self.network = GridNetwork(
+            dimensions=shapes.query_width,
+            channels_in=1 + shapes.target[0],
+            channels=config.channels,
+            channels_out=shapes.prediction_channels,
+            layers=config.layers,
+            kernel_size=config.kernel_size,
+        )
+        self.from_grid = FromGrid(spacing=self.grid.spacing)
+
+    def _decode(self, context: Views, query: Tensor) -> Tensor:
+        """Returns predictions [B, Q, C', 1, 1] for queries [B, Q, P]."""
+        grid = self.grid(context.where, context.mask)
+        signal = self.to_grid(context.what.flatten(2), context.where, context.mask, grid)
+        return self.from_grid(self.network(signal), grid, query)[..., None, None]
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        prediction = self._decode(episode.context, episode.query)
+        nothing = at_least_float32(prediction).new_zeros(len(prediction), 1)
+        return CoreOutput(prediction=prediction, kl=nothing, log_ratio=nothing[:, 0])
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        prediction = self._decode(context, query)
+        return prediction.expand(num_samples, *prediction.shape)

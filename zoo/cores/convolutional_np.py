@@ -1,0 +1,102 @@
+"""Convolutional neural processes: a latent function on a grid, shared by all targets of a scene."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.cores.neural_process import together
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, kl_divergence
+from zoo.nn.noise import fold, standard_normal
+from zoo.nn.set_convolution import Anchor, FromGrid, Grid, GridMaker, GridNetwork, ToGrid
+
+
+class ConvolutionalNp(LatentCore):
+    """p(y^1..Q | x^1..Q, C) = int q(z | C) prod_q p(y^q | h_z(x^q)) dz, h_z = SetConv(CNN(z)), z on a grid.
+
+    q(z | set) = N(CNN(SetConv(set))) has a mean and a scale for every cell (Foong et al. 2020, "Meta-learning stationary
+    stochastic process prediction with convolutional neural processes", NeurIPS); one network gives the prior q(z | C) and
+    the posterior q(z | C, T), on the grid of the context. The latents belong to the scene: neighbouring targets agree in
+    every sample, which those of the conditional process do not. Trained as ``neural_process`` is, the KL summed over cells.
+    """
+
+    class Config(Settings):
+        """The grid and the two networks on it."""
+
+        anchor: Anchor = Field(
+            default="context", description="middle of the grid: that of the context's range, or zero (a fixed range)"
+        )
+        reach: float = Field(
+            default=4.0, gt=0, description="how far the grid goes from its middle, units of the inputs"
+        )
+        points_per_unit: float = Field(default=16.0, gt=0, description="cells of the grid along one unit of the inputs")
+        z_channels: int = Field(default=16, ge=1, description="latents of every cell")
+        channels: int = Field(default=64, ge=1, description="channels of both convolutional networks")
+        layers: int = Field(default=4, ge=1, description="residual convolutions of each")
+        kernel_size: int = Field(default=9, ge=1, description="of every convolution, cells; odd")
+
+    needs = frozenset()
+    query_kinds = frozenset({"inputs"})
+    target_kinds = frozenset({"values"})
+    latents = "scene"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.config = config
+        self.grid = GridMaker(
+            dimensions=shapes.query_width,
+            anchor=config.anchor,
+            reach=config.reach,
+            points_per_unit=config.points_per_unit,
+        )
+        self.to_grid = ToGrid(spacing=self.grid.spacing)
+        self.from_grid = FromGrid(spacing=self.grid.spacing)
+
+        def network(channels_in: int, channels_out: int) -> GridNetwork:
+            return GridNetwork(
+                dimensions=shapes.query_width,
+                channels_in=channels_in,
+                channels=config.channels,
+                channels_out=channels_out,
+                layers=config.layers,
+                kernel_size=config.kernel_size,
+            )
+
+        self.encoder = network(1 + shapes.target[0], 2 * config.z_channels)
+        self.decoder = network(config.z_channels, shapes.prediction_channels)
+
+    def distribution(self, views: Views, grid: Grid) -> DiagonalGaussian:
+        """Returns q(z | views), [B, z_channels, G, G or 1]; scales are bounded as in ``zoo.nn.set_paths.LatentPath``."""
+        signal = self.to_grid(views.what.flatten(2), views.where, views.mask, grid)
+        mean, omega = at_least_float32(self.encoder(signal)).chunk(2, dim=1)
+        return DiagonalGaussian(mean=mean, log_scale=torch.log(0.1 + 0.9 * torch.sigmoid(omega)))
+
+    def _decode(self, z: Tensor, grid: Grid, query: Tensor) -> Tensor:
+        """Returns predictions [B, Q, C', 1, 1] for latents [B, z_channels, G, G or 1] and queries [B, Q, P]."""
+        return self.from_grid(self.decoder(z.to(query.dtype)), grid, query)[..., None, None]
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        grid = self.grid(episode.context.where, episode.context.mask)
+        prior = self.distribution(episode.context, grid)
+        posterior = self.distribution(together(episode.context, episode.evidence), grid)
+        z = posterior.sample(standard_normal(episode.key, tuple(prior.mean.shape[1:])))
+        return CoreOutput(
+            prediction=self._decode(z, grid, episode.query),
+            kl=kl_divergence(posterior, prior),
+            log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).flatten(1).sum(1),
+        )
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        grid = self.grid(context.where, context.mask)
+        prior = self.distribution(context, grid)
+        samples = []
+        for index in range(num_samples):
+            noise = standard_normal(fold(key, index), tuple(prior.mean.shape[1:]))
+            samples.append(self._decode(prior.sample(noise, temperature=knobs.temperature), grid, query))
+        return torch.stack(samples)

@@ -1,0 +1,113 @@
+"""The deterministic renderer: GQN's generator with nothing drawn, to see what the latents are for."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.blocks import match_size, spread
+from zoo.nn.convlstm import ConvLSTMCell, LSTMState
+from zoo.nn.gaussian import at_least_float32
+
+
+class Deterministic(LatentCore):
+    """p(x^q | v^q, r) = N(x^q; eta_g(u_L), sigma^2): the generator of GQN (Eslami et al. 2018) with z_l left out.
+
+    Every step l: generator cell (v^q, r) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}); the picture is eta_g(u_L). State,
+    canvas, weights a step and initialisation are GQN's, so that the difference to ``gqn`` is the latents alone. One
+    picture has to do for everything that the context leaves open, and trained by squared error that is their mean: a
+    blur. There is no KL, and the negative log-likelihood is exact, not a bound.
+    """
+
+    class Config(Settings):
+        """Sizes; the defaults are those of ``gqn``."""
+
+        steps: int = Field(default=12, ge=1, description="L, steps of the generator")
+        shared: bool = Field(default=False, description="one set of weights for all steps; false: one set a step")
+        hidden_channels: int = Field(default=128, ge=1, description="channels of the ConvLSTM's states h and c")
+        canvas_channels: int = Field(default=128, ge=1, description="channels of the canvas u")
+        canvas_scale: int = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
+        kernel_size: int = Field(default=5, ge=1, description="of the ConvLSTM; odd")
+
+    needs = frozenset({"pooled"})
+    latents = "none"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        height, width = shapes.target[1:]
+        if height % config.canvas_scale or width % config.canvas_scale:
+            raise ValueError(
+                f"pictures of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"
+            )
+        if config.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
+        self.config = config
+        self.state_size = (height // config.canvas_scale, width // config.canvas_scale)
+        self.canvas_size = (height, width)
+        self.steps = nn.ModuleList(
+            Step(config, shapes=shapes, first=not config.shared and index == 0)
+            for index in range(1 if config.shared else config.steps)
+        )
+        self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        prediction = self.render(encode(episode.context).pooled, episode.query)
+        nothing = at_least_float32(prediction).new_zeros(len(prediction), 1)
+        return CoreOutput(prediction=prediction, kl=nothing, log_ratio=nothing[:, 0])
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        # All samples are the same picture, rendered once.
+        return self.render(encode(context).pooled, query).expand(num_samples, -1, -1, -1, -1, -1)
+
+    def render(self, pooled: Tensor, query: Tensor) -> Tensor:
+        """Runs the L steps.
+
+        Args:
+            pooled: the scenes' representations, [B, C, h, w].
+            query: [B, Q, P].
+
+        Returns:
+            Predictions [B, Q, C', H, W].
+        """
+        batch, queries = query.shape[:2]
+        height, width = self.state_size
+        scene = match_size(pooled, height=height, width=width)
+        pose = spread(query.flatten(0, 1), height=height, width=width).to(pooled.dtype)
+        sets = [cast("Step", step) for step in self.steps]  # of weights: one, or one a step
+        sets_with_constants = [
+            (step, step.generator.constant(scene=scene, query=pose, num_queries=queries)) for step in sets
+        ]
+        zeros = pooled.new_zeros(batch * queries, self.config.hidden_channels, height, width)
+        state = LSTMState(hidden=zeros, cell=zeros)
+        canvas = pooled.new_zeros(batch * queries, self.config.canvas_channels, *self.canvas_size)
+        for index in range(self.config.steps):
+            step, constant = sets_with_constants[min(index, len(sets) - 1)]
+            state = step.generator([], None if step.first else state, constant)
+            canvas = canvas + step.delta(state.hidden)
+        return self.eta_g(canvas).unflatten(0, (batch, queries))
+
+
+class Step(nn.Module):
+    """The weights of one step (or of all, when they are shared): the generator's cell and its way to the canvas."""
+
+    def __init__(self, config: Deterministic.Config, *, shapes: CoreShapes, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.generator = ConvLSTMCell(
+            scene_channels=shapes.representation.channels,
+            query_channels=shapes.query_width,
+            step_channels=0,
+            hidden_channels=config.hidden_channels,
+            kernel_size=config.kernel_size,
+            first=first,
+        )
+        self.delta = nn.ConvTranspose2d(
+            config.hidden_channels, config.canvas_channels, config.canvas_scale, stride=config.canvas_scale
+        )

@@ -1,0 +1,219 @@
+"""The latent core of convolutional DRAW, conditional on a scene and a pose or on nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, cast
+
+from einops import rearrange, repeat
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.blocks import match_size, spread
+from zoo.nn.convlstm import LSTMState
+from zoo.nn.draw_step import DrawStep
+from zoo.nn.filterbank import WindowHead
+from zoo.nn.gaussian import DiagonalGaussian
+from zoo.nn.latent_groups import group_terms
+from zoo.nn.noise import fold, query_keys, sample_keys, standard_normal
+
+Source = Literal["posterior", "prior"] | Sequence[Tensor]
+
+
+class Rollout(NamedTuple):
+    """L steps of the decoder for n = B * Q queries, in whichever way the latents were found."""
+
+    canvases: list[Tensor]  # L times [n, C', H, W]: after every step; the last is the prediction
+    latents: list[Tensor]  # L times [n, z, h, w]
+    priors: list[DiagonalGaussian]  # L times [n, z, h, w]
+    posteriors: list[DiagonalGaussian]  # the same; empty if no target was looked at
+
+
+class Draw(LatentCore):
+    """p(x^q | v^q, r) = int prod_l p(z_l | z_<l, v^q, r) p(x^q; canvas_L) dz  (Gregor et al. 2016, conv-DRAW).
+
+    Every step l: error e = x^q - canvas_l -> h^enc_{l+1} = ConvLSTM(x^q, e, h^dec_l) -> posterior
+    N(eta_q(h^enc_{l+1})); prior N(eta_pi(h^dec_l)), or N(0, 1) as in DRAW (Gregor et al. 2015); z_l ->
+    h^dec_{l+1} = ConvLSTM(z_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is zero and the last
+    one is the prediction itself. The latents belong to a query. Without representation and pose (encoder ``none`` and
+    task ``unconditional``) it is a model of single pictures, p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
+
+    The canvas has the channels of the likelihood's parameters. Likelihoods with more of them than the target has
+    channels put the mean first, so that the error is that of the first C channels of the canvas.
+
+    With ``attention: filterbank`` a step sees and changes a window of the canvas (Gregor et al. 2015, section 3.2):
+    target and error are read through N x N Gaussian filters that h^dec_l places, W h^dec_{l+1} is an N x N patch that
+    h^dec_{l+1} places, and the states have the size of a glimpse instead of the picture.
+    """
+
+    class Config(Settings):
+        """Sizes, the prior and the attention."""
+
+        steps: int = Field(default=8, ge=1, description="L, groups of latents")
+        shared: bool = Field(default=True, description="one set of weights for all steps; false: one set a step")
+        prior: Literal["learned", "standard"] = Field(
+            default="learned", description="learned: from the decoder's state; standard: N(0, 1) in every step"
+        )
+        attention: Literal["none", "filterbank"] = Field(
+            default="none", description="none: every step reads and writes the whole picture; filterbank: a window"
+        )
+        glimpse_size: int = Field(
+            default=12, ge=2, description="N, filters along a side of a window; of no account without attention"
+        )
+        z_channels: int = Field(default=12, ge=1, description="channels of a group of latents")
+        hidden_channels: int = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
+        read_channels: int = Field(
+            default=64, ge=1, description="channels to which the target and its error are each brought for inference"
+        )
+        canvas_scale: int = Field(
+            default=4, ge=1, description="pixels of the canvas, or of a glimpse, along one cell of the states"
+        )
+        kernel_size: int = Field(
+            default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
+        )
+
+    needs = frozenset()
+    takes = frozenset({"pooled"})
+    query_kinds = frozenset({"poses", "nothing"})
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        height, width = shapes.target[1:]
+        attends = config.attention == "filterbank"
+        area = (config.glimpse_size, config.glimpse_size) if attends else (height, width)
+        if area[0] > height or area[1] > width:
+            raise ValueError(f"pictures of {height}x{width} pixels: smaller than glimpse_size {config.glimpse_size}")
+        if area[0] % config.canvas_scale or area[1] % config.canvas_scale:
+            what = "glimpses" if attends else "pictures"
+            raise ValueError(
+                f"{what} of {area[0]}x{area[1]} pixels: canvas_scale {config.canvas_scale} does not divide them"
+            )
+        if config.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
+        self.config = config
+        self.state_size = (area[0] // config.canvas_scale, area[1] // config.canvas_scale)
+        self.canvas_shape = (shapes.prediction_channels, height, width)
+        self.steps = nn.ModuleList(
+            DrawStep(
+                scene_channels=shapes.representation.channels,
+                query_channels=shapes.query_width,
+                target_channels=shapes.target[0],
+                canvas_channels=shapes.prediction_channels,
+                z_channels=config.z_channels,
+                hidden_channels=config.hidden_channels,
+                read_channels=config.read_channels,
+                scale=config.canvas_scale,
+                kernel_size=config.kernel_size,
+                first=not config.shared and index == 0,
+            )
+            for index in range(1 if config.shared else config.steps)
+        )
+        heads = (config.hidden_channels, 2 * config.z_channels, config.kernel_size)
+        padding = config.kernel_size // 2
+        self.eta_pi = nn.Conv2d(*heads, padding=padding) if config.prior == "learned" else None
+        self.eta_q = nn.Conv2d(*heads, padding=padding)
+
+        def window_head() -> WindowHead | None:
+            if not attends:
+                return None
+            features = config.hidden_channels * self.state_size[0] * self.state_size[1]
+            return WindowHead(state_features=features, number=config.glimpse_size, height=height, width=width)
+
+        self.read_window = window_head()
+        self.write_window = window_head()
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        batch, queries = episode.target.shape[:2]
+        rollout = self.rollout(
+            encode(episode.context).pooled,
+            episode.query.flatten(0, 1),
+            query_keys(episode.key, num_queries=queries).flatten(),
+            target=episode.target.flatten(0, 1),
+            source="posterior",
+            knobs=knobs,
+        )
+        terms = group_terms(rollout.latents, posteriors=rollout.posteriors, priors=rollout.priors)
+        return CoreOutput(
+            prediction=rollout.canvases[-1].unflatten(0, (batch, queries)),
+            kl=terms.kl.unflatten(0, (batch, queries)),
+            log_ratio=terms.log_ratio.unflatten(0, (batch, queries)).sum(1),
+        )
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        batch, queries = query.shape[:2]
+        # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
+        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
+        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
+        rollout = self.rollout(encode(context).pooled, repeated, keys, target=None, source="prior", knobs=knobs)
+        return rearrange(rollout.canvases[-1], "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+
+    def rollout(
+        self, pooled: Tensor, query: Tensor, keys: Tensor, *, target: Tensor | None, source: Source, knobs: Knobs
+    ) -> Rollout:
+        """Runs the L steps; the only place where they are written down.
+
+        Args:
+            pooled: the scenes' representations, [B, C, h, w]; C may be 0.
+            query: [n, P] with n = B * Q, all queries of a scene beside each other; P may be 0.
+            keys: [n] int64, seeds of the latent noise.
+            target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
+            source: where z_l comes from: the posterior, the prior, or L given tensors.
+            knobs: the temperature scales the prior's standard deviation when sampling.
+        """
+        height, width = self.state_size
+        count = len(query)
+        scene = match_size(pooled, height=height, width=width)
+        pose = spread(query, height=height, width=width).to(pooled.dtype)
+        sets = [cast("DrawStep", step) for step in self.steps]  # of weights: one, or one a step
+        sets_with_constants = [(step, step.decoder_constant(scene, pose)) for step in sets]
+        # What the encoder sees of the target is the same in every step, unless a window moves over it.
+        seen: list[Tensor | None] = [None] * len(sets)
+        if target is not None and self.read_window is None:
+            seen = [step.encoder_constant(target) for step in sets]
+        zeros = pooled.new_zeros(count, self.config.hidden_channels, height, width)
+        decoder = encoder = LSTMState(hidden=zeros, cell=zeros)
+        canvas = query.new_zeros(count, *self.canvas_shape)
+        canvases: list[Tensor] = []
+        latents: list[Tensor] = []
+        priors: list[DiagonalGaussian] = []
+        posteriors: list[DiagonalGaussian] = []
+        for index in range(self.config.steps):
+            which = min(index, len(sets) - 1)
+            step, constant = sets_with_constants[which]
+            prior = self._prior(decoder.hidden)
+            priors.append(prior)
+            if target is not None:
+                window = self.read_window(decoder.hidden) if self.read_window is not None else None
+                encoder = step.infer(
+                    target, canvas=canvas, hidden=decoder.hidden, state=encoder, seen=seen[which], window=window
+                )
+                posteriors.append(DiagonalGaussian.from_parameters(self.eta_q(encoder.hidden), dim=1))
+            if source == "posterior":
+                z = posteriors[-1].sample(standard_normal(fold(keys, index), prior.mean.shape[1:]))
+            elif source == "prior":
+                z = prior.sample(
+                    standard_normal(fold(keys, index), prior.mean.shape[1:]), temperature=knobs.temperature
+                )
+            else:
+                z = source[index]
+            latents.append(z)
+            decoder = step.decode(z.to(pooled.dtype), decoder, constant)
+            written = step.write(decoder.hidden)
+            if self.write_window is not None:
+                written = self.write_window(decoder.hidden).write(written)
+            canvas = canvas + written
+            canvases.append(canvas)
+        return Rollout(canvases=canvases, latents=latents, priors=priors, posteriors=posteriors)
+
+    def _prior(self, hidden: Tensor) -> DiagonalGaussian:
+        """Returns p(z_l | z_<l, v^q, r) for the decoder's hidden state before step l, [n, C, h, w]."""
+        if self.eta_pi is not None:
+            return DiagonalGaussian.from_parameters(self.eta_pi(hidden), dim=1)
+        zeros = hidden.new_zeros(len(hidden), 2 * self.config.z_channels, *hidden.shape[2:])
+        return DiagonalGaussian.from_parameters(zeros, dim=1)

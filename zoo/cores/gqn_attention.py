@@ -1,0 +1,148 @@
+"""GQN that looks patches of the context up, step by step, in place of a summed representation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from einops import rearrange, repeat
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.contract import CoreShapes, Encode, LatentCore, Representation
+from zoo.cores.gqn import Gqn, core_output, make_recurrence
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.attention import POSITION_WIDTH, WithNothing, attend, placed, positions, view_tokens
+from zoo.nn.blocks import spread
+from zoo.nn.noise import query_keys, sample_keys
+from zoo.nn.recurrence import Attend, Rollout, Source
+
+
+class GqnAttention(LatentCore):
+    """p(x^q | v^q, D) = int prod_l pi(z_l | z_<l, v^q, D) N(x^q; eta_g(u_L), sigma^2) dz  (Rosenbaum et al. 2018).
+
+    D is a dictionary of all patches of all context views. In every step l the generator's state before the step, h^g_l,
+    and v^q make a key; what a softmax over the dictionary's keys finds, r_l = sum_k a_lk value_k, stands where GQN has
+    the sum r: in the inference cell and in the generator cell of that step. The order of prior, posterior and generator
+    is GQN's. h^g_l knows the target through z_<l only, and so does what it looks up. The latents belong to a query.
+
+    Values are the patch's features with the pose of its view and its place in the picture. Keys are made of the features
+    alone, as in the paper, or of all three. A learned token, "nothing", is part of every dictionary (the paper has none):
+    it is what a scene without views offers.
+    """
+
+    class Config(Gqn.Config):
+        """The sizes of GQN, and how the dictionary is read."""
+
+        steps: int = Field(default=8, ge=1, description="L, groups of latents, each with a look into the dictionary")
+        reads: Literal["step", "position"] = Field(
+            default="step", description="one key for the whole step (the paper), or one for every position of the state"
+        )
+        keys: Literal["features", "placed"] = Field(
+            default="features", description="what a key is made of: features (the paper), or also pose and place"
+        )
+        key_channels: int = Field(default=64, ge=1, description="numbers in a key of one head")
+        value_channels: int = Field(default=128, ge=1, description="channels of what a step finds, all heads together")
+        heads: int = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
+
+    needs = frozenset({"per_view"})
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        if config.value_channels % config.heads:
+            raise ValueError(f"heads {config.heads}: must divide value_channels {config.value_channels}")
+        self.config = config
+        self.feature_channels = shapes.representation.channels
+        widths = self.feature_channels + shapes.pose_width + POSITION_WIDTH
+        self.recurrence = make_recurrence(config, shapes=shapes, attended_channels=config.value_channels)
+        self.with_nothing = WithNothing(widths)
+        self.to_key = nn.Linear(
+            self.feature_channels if config.keys == "features" else widths,
+            config.heads * config.key_channels,
+            bias=False,
+        )
+        self.to_value = nn.Linear(widths, config.value_channels)
+        asking = config.hidden_channels + shapes.query_width + POSITION_WIDTH
+        self.ask = nn.Conv2d(asking, config.hidden_channels, config.kernel_size, padding=config.kernel_size // 2)
+        self.to_query = nn.Linear(config.hidden_channels, config.heads * config.key_channels)
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        batch, queries = episode.target.shape[:2]
+        rollout = self.rollout(
+            encode(episode.context),
+            episode.context.where,
+            episode.query.flatten(0, 1),
+            query_keys(episode.key, num_queries=queries).flatten(),
+            target=episode.target.flatten(0, 1),
+            source="posterior",
+            knobs=knobs,
+        )
+        return core_output(rollout, batch=batch, queries=queries)
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        batch, queries = query.shape[:2]
+        # Samples are further queries of the same scene: the dictionary is shared by all.
+        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
+        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
+        rollout = self.rollout(encode(context), context.where, repeated, keys, target=None, source="prior", knobs=knobs)
+        return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+
+    def rollout(
+        self,
+        scene: Representation,
+        poses: Tensor,
+        query: Tensor,
+        keys: Tensor,
+        *,
+        target: Tensor | None,
+        source: Source,
+        knobs: Knobs,
+    ) -> Rollout:
+        """Runs the L steps.
+
+        Args:
+            scene: what the encoder made of the context, with a map [C, h, w] for every view.
+            poses: [B, N, P] of the context views.
+            query: [n, P] with n = B * Q, all queries of a scene beside each other.
+            keys: [n] int64, seeds of the latent noise.
+            target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
+            source: where z_l comes from: the posterior, the prior, or L given tensors.
+            knobs: the temperature scales the prior's standard deviation when sampling.
+        """
+        return self.recurrence(
+            query,
+            keys,
+            scene=None,
+            num_queries=len(query) // len(scene.mask),
+            attend=self._reader(scene, poses, query),
+            target=target,
+            source=source,
+            temperature=knobs.temperature,
+        )
+
+    def _reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
+        """Makes keys and values once for all steps and queries; returns how a state looks them up."""
+        config, batch = self.config, len(scene.mask)
+        _, height, width = self.recurrence.state_shape
+        tokens = self.with_nothing(view_tokens(placed(scene.per_view, poses), scene.mask))
+        known = tokens.what if config.keys == "placed" else tokens.what[..., : self.feature_channels]
+        key = rearrange(self.to_key(known), "b t (k d) -> b k t d", k=config.heads)
+        value = rearrange(self.to_value(tokens.what), "b t (k d) -> b k t d", k=config.heads)
+        mask = tokens.mask[:, None, None]
+        place = positions(height, width, like=query).expand(len(query), -1, -1, -1)
+        constant = torch.cat([spread(query, height=height, width=width), place], dim=1)
+
+        def read(hidden: Tensor) -> Tensor:
+            asked = torch.relu(self.ask(torch.cat([hidden, constant.to(hidden.dtype)], dim=1)))
+            if config.reads == "step":
+                asked = asked.mean(dim=(2, 3), keepdim=True)
+            shape = asked.shape[-2:]
+            asking = self.to_query(rearrange(asked, "(b q) c h w -> b (q h w) c", b=batch))
+            found = attend(rearrange(asking, "b m (k d) -> b k m d", k=config.heads), key, value, mask)
+            read = rearrange(found, "b k (q h w) d -> (b q) (k d) h w", h=shape[0], w=shape[1])
+            return read.expand(-1, -1, height, width)
+
+        return read

@@ -1,0 +1,195 @@
+"""GQN that follows the rays of the queried view through the context views."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from einops import rearrange, repeat
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.contract import CoreShapes, Encode, LatentCore, Representation
+from zoo.cores.gqn import Gqn, core_output, make_recurrence
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.attention import POSITION_WIDTH, attend, placed, positions
+from zoo.nn.blocks import spread
+from zoo.nn.geometry import epipolar_samples
+from zoo.nn.noise import query_keys, sample_keys
+from zoo.nn.recurrence import Attend, Rollout, Source
+
+# Cosines in which the distance along a ray is told to keys and values.
+REACH_WIDTH = 4
+
+
+class GqnEpipolar(LatentCore):
+    """p(x^q | v^q, M) = int prod_l pi(z_l | z_<l, v^q, M) N(x^q; eta_g(u_L), sigma^2) dz  (Tobin et al. 2019, E-GQN).
+
+    M are the feature maps of all context views. What a position of the queried picture shows lies somewhere on the
+    position's ray, and the ray appears in a context view as a line, the epipolar line. In every step l each position of
+    the generator's state h^g_l attends to places along its lines: n comparisons where attention to all of a map needs
+    n^2. The map of what was found, r_l, stands where GQN has the sum r: in the inference cell and in the generator cell
+    of that step. The order of prior, posterior and generator is GQN's. h^g_l knows the target through z_<l only, and so
+    does what it finds. The latents belong to a query.
+
+    Keys and values are features with pose and place as in attention GQN, and with the distance along the ray at which a
+    place would lie, so that places in several views that are the same point of space can be told to be. Every position
+    can also turn to a learned "nothing": a ray may be in no view.
+    """
+
+    class Config(Gqn.Config):
+        """The sizes of GQN, and how lines are followed."""
+
+        samples: int = Field(default=16, ge=1, description="places along every epipolar line")
+        views: Literal["joint", "sum"] = Field(
+            default="joint",
+            description="one softmax over the lines in all views, or one in each, the results summed over the views",
+        )
+        key_channels: int = Field(default=64, ge=1, description="numbers in a key of one head")
+        value_channels: int = Field(
+            default=128, ge=1, description="channels of what a position finds, all heads together"
+        )
+        heads: int = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
+        field_of_view: float = Field(
+            default=50.0, gt=0, lt=180, description="of the cameras, degrees across the picture"
+        )
+
+    needs = frozenset({"per_view"})
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        channels, height, width = shapes.representation
+        if height == 1 or width == 1:
+            raise ValueError(
+                f"a representation of {height}x{width} cells a view has no lines to follow: use an encoder with larger maps"
+            )
+        if config.value_channels % config.heads:
+            raise ValueError(f"heads {config.heads}: must divide value_channels {config.value_channels}")
+        self.config = config
+        self.recurrence = make_recurrence(config, shapes=shapes, attended_channels=config.value_channels)
+        self.numbers = (config.heads * config.key_channels, config.value_channels)
+        # Keys and values of a place are linear in its features, so that they are made before the places are sampled.
+        self.from_features = nn.Conv2d(channels + shapes.pose_width + POSITION_WIDTH, sum(self.numbers), 1)
+        self.from_reach = nn.Linear(REACH_WIDTH, sum(self.numbers), bias=False)
+        self.nothing = nn.Parameter(torch.randn(sum(self.numbers)) / sum(self.numbers) ** 0.5)
+        asking = config.hidden_channels + shapes.query_width + POSITION_WIDTH
+        self.ask = nn.Conv2d(asking, config.hidden_channels, config.kernel_size, padding=config.kernel_size // 2)
+        self.to_query = nn.Conv2d(config.hidden_channels, config.heads * config.key_channels, 1)
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        batch, queries = episode.target.shape[:2]
+        rollout = self.rollout(
+            encode(episode.context),
+            episode.context.where,
+            episode.query.flatten(0, 1),
+            query_keys(episode.key, num_queries=queries).flatten(),
+            target=episode.target.flatten(0, 1),
+            source="posterior",
+            knobs=knobs,
+        )
+        return core_output(rollout, batch=batch, queries=queries)
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        batch, queries = query.shape[:2]
+        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
+        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
+        rollout = self.rollout(encode(context), context.where, repeated, keys, target=None, source="prior", knobs=knobs)
+        return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+
+    def rollout(
+        self,
+        scene: Representation,
+        poses: Tensor,
+        query: Tensor,
+        keys: Tensor,
+        *,
+        target: Tensor | None,
+        source: Source,
+        knobs: Knobs,
+    ) -> Rollout:
+        """Runs the L steps.
+
+        Args:
+            scene: what the encoder made of the context, with a map [C, h, w] for every view.
+            poses: [B, N, 7] of the context views.
+            query: [n, 7] with n = B * Q, all queries of a scene beside each other.
+            keys: [n] int64, seeds of the latent noise.
+            target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
+            source: where z_l comes from: the posterior, the prior, or L given tensors.
+            knobs: the temperature scales the prior's standard deviation when sampling.
+        """
+        return self.recurrence(
+            query,
+            keys,
+            scene=None,
+            num_queries=len(query) // len(scene.mask),
+            attend=self._reader(self._lines(scene, poses, query), query),
+            target=target,
+            source=source,
+            temperature=knobs.temperature,
+        )
+
+    def _lines(self, scene: Representation, poses: Tensor, query: Tensor) -> Lines:
+        """Samples keys and values along all epipolar lines, once for all steps."""
+        config, (batch, number) = self.config, scene.mask.shape
+        _, height, width = self.recurrence.state_shape
+        samples = epipolar_samples(
+            rearrange(query, "(b q) p -> b q p", b=batch),
+            poses,
+            height=height,
+            width=width,
+            num_samples=config.samples,
+            field_of_view=config.field_of_view,
+        )
+        maps = self.from_features(placed(scene.per_view, poses).flatten(0, 1))
+        places = rearrange(samples.places, "b q n h w s two -> (b n) (q h w) s two").to(maps.dtype)
+        if number:
+            maps = F.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=False)
+        else:
+            maps = maps.sum(dim=(2, 3), keepdim=True).expand(-1, -1, *places.shape[1:3])  # of no views; in the graph
+        found = rearrange(maps, "(b n) c (q h w) s -> (b q) (h w) n s c", b=batch, n=number, h=height, w=width)
+        # sin(0) of the first cosine would be a bias, which the features' convolution has.
+        waves = torch.arange(1, REACH_WIDTH + 1).to(samples.reach) * torch.pi
+        reach = torch.cos(waves * samples.reach[..., None])
+        told = self.from_reach(rearrange(reach, "b q n h w s k -> (b q) (h w) n s k").to(found.dtype))
+        visible = rearrange(samples.visible & scene.mask[:, None, :, None, None], "b q n h w -> (b q) (h w) n")
+        present = repeat(scene.mask, "b n -> (b q) 1 n", q=len(query) // batch)
+        return Lines(what=found + told, mask=visible[..., None].expand(-1, -1, -1, config.samples), present=present)
+
+    def _reader(self, lines: Lines, query: Tensor) -> Attend:
+        """Returns how every position of a state looks along its lines."""
+        config = self.config
+        _, height, width = self.recurrence.state_shape
+        what, mask, present = lines
+        if config.views == "joint":
+            what, mask = (rearrange(field, "m x n s ... -> m x 1 (n s) ...") for field in (what, mask))
+            present = present.new_ones(len(what), 1, 1)
+        nothing = self.nothing.to(what.dtype).expand(*what.shape[:3], 1, -1)
+        what = torch.cat([nothing, what], dim=3)
+        # A view that is padding offers not even nothing.
+        mask = torch.cat([present[..., None].expand(*nothing.shape[:4]), mask], dim=3)[:, :, :, None, None]
+        key, value = (
+            rearrange(part, "m x n t (k d) -> m x n k t d", k=config.heads) for part in what.split(self.numbers, dim=-1)
+        )
+        place = positions(height, width, like=query).expand(len(query), -1, -1, -1)
+        constant = torch.cat([spread(query, height=height, width=width), place], dim=1)
+
+        def read(hidden: Tensor) -> Tensor:
+            asked = torch.relu(self.ask(torch.cat([hidden, constant.to(hidden.dtype)], dim=1)))
+            asking = rearrange(self.to_query(asked), "m (k d) h w -> m (h w) 1 k 1 d", k=config.heads)
+            found = attend(asking.expand(-1, -1, key.shape[2], -1, -1, -1), key, value, mask).sum(2)
+            return rearrange(found, "m (h w) k 1 d -> m (k d) h w", h=height, w=width)
+
+        return read
+
+
+class Lines(NamedTuple):
+    """What lies along the epipolar lines of m = B * Q queries, for every position x of their maps."""
+
+    what: Tensor  # [m, x, N, S, keys and values]
+    mask: Tensor  # [m, x, N, S] bool: False is padding, or a line that the view does not show
+    present: Tensor  # [m, 1, N] bool: False is padding

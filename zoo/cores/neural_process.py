@@ -1,0 +1,128 @@
+"""Neural processes: one latent for a whole function or scene, with or without a deterministic path beside it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.errors import ConfigError
+from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.noise import fold, standard_normal
+from zoo.nn.set_paths import Aggregation, LatentPath, PointDecoder, deterministic_path
+
+
+class NeuralProcess(LatentCore):
+    """p(y^1..Q | x^1..Q, C) = int q(z | C) prod_q p(y^q | z, d(x^q, C), x^q) dz  (Garnelo et al. 2018, "Neural processes").
+
+    The latents belong to the scene. One network maps a set of observations to q(z | set): of the context C it is the prior,
+    of context and targets T together the posterior, and what is trained is
+
+        E_{q(z | C, T)} log p(y^1..Q | z, C, x^1..Q) - KL(q(z | C, T) || q(z | C)),
+
+    with the KL once a scene. As q(z | C) stands in for the posterior of the context under a fixed prior, this is a bound
+    for the conditional model written above and not for a process over all points: that one set of targets is conditioned
+    on, or predicted and then conditioned on, need not give the same. The predictive log-likelihood by Monte Carlo over
+    q(z | C) is what models with and without latents are compared by.
+
+    ``path: latent`` has no d; ``path: both`` has one, the mean of the context's features (Kim et al. 2019, baseline) or,
+    with ``aggregation: attention``, cross-attention from the query: the attentive neural process. Of pictures the encoder
+    gives feature maps, which are averaged over space.
+    """
+
+    class Config(Settings):
+        """Paths and sizes; the defaults are those of the public code of Lee et al. 2020."""
+
+        path: Literal["latent", "both"] = Field(
+            default="latent", description="what the decoder is told of the context: z alone, or z and a deterministic d"
+        )
+        aggregation: Aggregation = Field(
+            default="mean", description="of the deterministic path: mean over the points, or attention from the query"
+        )
+        z_channels: int = Field(default=128, ge=1, description="width of the latent vector")
+        hidden_channels: int = Field(default=128, ge=1, description="width of all hidden layers and of d")
+        decoder_layers: int = Field(default=3, ge=1, description="hidden layers of the decoder")
+        heads: int = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
+
+    needs = frozenset({"per_view"})
+    query_kinds = frozenset({"poses", "inputs"})
+    target_kinds = frozenset({"images", "values"})
+    latents = "scene"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        if config.path == "latent" and config.aggregation != "mean":
+            raise ValueError("aggregation 'attention': there is no deterministic path with path 'latent'")
+        self.config = config
+        channels, hidden = shapes.representation.channels, config.hidden_channels
+        self.latent = LatentPath(channels=channels, hidden=hidden, z_channels=config.z_channels)
+        self.deterministic = (
+            deterministic_path(
+                config.aggregation, channels=channels, where=shapes.pose_width, hidden=hidden, heads=config.heads
+            )
+            if config.path == "both"
+            else None
+        )
+        self.decoder = PointDecoder(
+            condition=config.z_channels + (hidden if self.deterministic else 0),
+            query=shapes.query_width,
+            hidden=hidden,
+            layers=config.decoder_layers,
+            target=shapes.target,
+            channels_out=shapes.prediction_channels,
+        )
+
+    def distribution(self, views: Views, encode: Encode) -> DiagonalGaussian:
+        """Returns q(z | views), [B, z_channels]: the prior of the context, the posterior of all there is."""
+        encoded = encode(views)
+        return self.latent(encoded.per_view.mean(dim=(-2, -1)), encoded.mask)
+
+    def _decode(self, z: Tensor, context: Views, query: Tensor, encode: Encode) -> Tensor:
+        """Returns predictions [S, B, Q, C', H, W] for latents [S, B, z_channels] and queries [B, Q, P]."""
+        samples, queries = len(z), query.shape[1]
+        condition = z[:, :, None].expand(-1, -1, queries, -1)
+        if self.deterministic is not None:
+            encoded = encode(context)
+            features = encoded.per_view.mean(dim=(-2, -1))
+            told = self.deterministic(
+                features, context.where.to(features.dtype), encoded.mask, query.to(features.dtype)
+            )
+            condition = torch.cat([condition.to(told.dtype), told.expand(samples, -1, -1, -1)], dim=-1)
+        return self.decoder(condition, query.expand(samples, -1, -1, -1))
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        prior = self.distribution(episode.context, encode)
+        posterior = self.distribution(together(episode.context, episode.evidence), encode)
+        z = posterior.sample(standard_normal(episode.key, (self.config.z_channels,)))
+        return CoreOutput(
+            prediction=self._decode(z[None], episode.context, episode.query, encode)[0],
+            kl=kl_divergence(posterior, prior),
+            log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).sum(1),
+        )
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        keys = fold(key, torch.arange(num_samples, device=key.device)[:, None])
+        noise = standard_normal(keys, (self.config.z_channels,))
+        z = self.distribution(context, encode).sample(noise, temperature=knobs.temperature)
+        return self._decode(z, context, query, encode)
+
+
+def together(context: Views, targets: Views) -> Views:
+    """Returns context and targets as one set [B, N + Q, ...].
+
+    Raises:
+        ConfigError: if they are not observations of the same kind, so that no encoder reads both.
+    """
+    if context.what.shape[2:] != targets.what.shape[2:]:
+        raise ConfigError(
+            f"core: observations {list(context.what.shape[2:])} and targets {list(targets.what.shape[2:])} differ in kind; "
+            "a posterior given both needs a task whose targets are observed as its context is, or a core without latents"
+        )
+    return Views(*(torch.cat(pair, dim=1) for pair in zip(context, targets, strict=True)))

@@ -1,0 +1,69 @@
+"""Reversed GQN with attention: it looks up in the context where it has seen something like the picture."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.perceptron import perceptron
+from zoo.nn.scene_matching import AttentiveMatch
+
+
+class ReversedAttention(LatentCore):
+    """p(v^q | x^q, patches) = likelihood(MLP(h_L)), h_L after L looks at the context; no latents (Rosenbaum et al. 2018).
+
+    The paper's attention takes the place of the pooled representation: at every step the state makes a query, and the
+    weighted sum of the patches of all context views with their poses updates the state (section 3.3). One set of
+    weights serves all steps.
+    """
+
+    class Config(Settings):
+        """Sizes of the network."""
+
+        steps: int = Field(default=10, ge=1, description="L, looks at the context")
+        heads: int = Field(default=1, ge=1, description="places looked at in one step")
+        patches: int = Field(default=8, ge=1, description="patches of a view in each direction, at most")
+        channels: int = Field(default=64, ge=1, description="channels of the picture's feature maps at full resolution")
+        width: int = Field(default=512, ge=1, description="of the state, of keys and values, and of the MLP")
+
+    needs = frozenset({"per_view"})
+    query_kinds = frozenset({"images"})
+    target_kinds = frozenset({"poses"})
+    latents = "none"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        channels, size, _ = shapes.query
+        self.match = AttentiveMatch(
+            picture_channels=channels,
+            image_size=size,
+            scene_channels=shapes.representation.channels,
+            pose_width=shapes.pose_width,
+            channels=config.channels,
+            width=config.width,
+            steps=config.steps,
+            heads=config.heads,
+            patches=config.patches,
+        )
+        self.read_out = perceptron(config.width, config.width, shapes.prediction_channels)
+
+    def _prediction(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+        """Returns [B, Q, C', 1, 1] for pictures [B, Q, C, H, W]."""
+        found = encode(context)
+        state = self.match(query, found.per_view, where=context.where, mask=found.mask)
+        return self.read_out(state)[..., None, None]
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        prediction = self._prediction(episode.context, episode.query, encode)
+        nothing = prediction.new_zeros(len(prediction))
+        return CoreOutput(prediction=prediction, kl=nothing[:, None], log_ratio=nothing)
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        # Without latents every sample is the same.
+        prediction = self._prediction(context, query, encode)
+        return prediction.expand(num_samples, *prediction.shape)

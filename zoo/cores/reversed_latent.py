@@ -1,0 +1,83 @@
+"""Reversed GQN with latents: the same question under an ELBO."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.noise import query_keys, sample_keys, standard_normal
+from zoo.nn.perceptron import perceptron
+from zoo.nn.scene_matching import PooledMatch
+
+
+class ReversedLatent(LatentCore):
+    """p(v^q | x^q, r) = int N(z; eta_pi(y)) p(v^q | z, y) dz with y = f(x^q, r), q(z | v^q, y) = N(eta_q(v^q, y)).
+
+    GQN with picture and camera exchanged, latents and all; an extension of the discriminative model of Rosenbaum et al.
+    2018. Even where p(v | z, y) has one mode, z may say which of several places it is. The latents belong to a query.
+    """
+
+    class Config(Settings):
+        """Sizes of the network."""
+
+        z_channels: int = Field(default=16, ge=1, description="width of the latent vector")
+        channels: int = Field(default=64, ge=1, description="channels of the picture's feature maps")
+        width: int = Field(
+            default=512, ge=1, description="of the vector y that joins picture and scene, and of the MLPs"
+        )
+
+    needs = frozenset({"pooled"})
+    query_kinds = frozenset({"images"})
+    target_kinds = frozenset({"poses"})
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        self.config = config
+        channels, size, _ = shapes.query
+        width, latent = config.width, config.z_channels
+        self.match = PooledMatch(
+            picture_channels=channels,
+            image_size=size,
+            scene_channels=shapes.representation.channels,
+            scene_size=shapes.representation.height,
+            channels=config.channels,
+            width=width,
+        )
+        self.eta_pi = perceptron(width, width, 2 * latent)
+        self.eta_q = perceptron(width + shapes.pose_width, width, 2 * latent)
+        self.read_out = perceptron(width + latent, width, shapes.prediction_channels)
+
+    def _prior(self, joined: Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian.from_parameters(self.eta_pi(joined), dim=-1)
+
+    def _read_out(self, joined: Tensor, z: Tensor) -> Tensor:
+        """Returns predictions [..., C', 1, 1] for y [..., width] and z [..., z_channels]."""
+        return self.read_out(torch.cat([joined, z.to(joined.dtype)], dim=-1))[..., None, None]
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        joined = self.match(episode.query, encode(episode.context).pooled)
+        poses = episode.evidence.where.to(joined.dtype)
+        posterior = DiagonalGaussian.from_parameters(self.eta_q(torch.cat([joined, poses], dim=-1)), dim=-1)
+        prior = self._prior(joined)
+        keys = query_keys(episode.key, num_queries=joined.shape[1])
+        z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
+        return CoreOutput(
+            prediction=self._read_out(joined, z),
+            kl=kl_divergence(posterior, prior),
+            log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).sum(dim=(1, 2)),
+        )
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        joined = self.match(query, encode(context).pooled)
+        keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
+        noise = standard_normal(keys, (self.config.z_channels,))
+        z = self._prior(joined).sample(noise, temperature=knobs.temperature)
+        return self._read_out(joined.expand(num_samples, *joined.shape), z)

@@ -1,0 +1,208 @@
+"""The latent core of the spatial language integrating model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from einops import rearrange, repeat
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.blocks import match_size, spread
+from zoo.nn.convlstm import ConvLSTMCell, LSTMState
+from zoo.nn.gaussian import DiagonalGaussian, standard_like
+from zoo.nn.latent_groups import group_terms
+from zoo.nn.noise import fold, query_keys, sample_keys, standard_normal
+
+
+class Inferred(NamedTuple):
+    """L groups of latents of n = B * Q queries, and the posteriors that they were drawn from."""
+
+    latents: list[Tensor]  # L times [n, z, h, w]
+    posteriors: list[DiagonalGaussian]  # L times [n, z, h, w]
+
+
+class Slim(LatentCore):
+    """p(x^q | v^q, r) = int prod_l N(z_l; 0, 1) p(x^q | z, v^q, r) dz  (Ramalho et al. 2018, SLIM).
+
+    The posterior is prod_l q(z_l | z_<l, x^q, v^q): it looks at the queried picture and never at the representation,
+    so that z takes up what words leave open and the KL of a picture is the same whatever was said about the scene.
+    Both sides are recurrent, as in DRAW (Gregor et al. 2015): h^enc = ConvLSTM(x^q, v^q, z_{l-1}) and z_l ~
+    N(eta_q(h^enc)); h^dec = ConvLSTM(z_l, v^q, r) and canvas += W h^dec, from a canvas of zeros; the last canvas is the
+    prediction. DRAW's encoder also sees the decoder's state and the error of the canvas; here both know r, and what is
+    left of that feedback are the latents before. The latents belong to a query.
+    """
+
+    class Config(Settings):
+        """Sizes."""
+
+        steps: int = Field(default=12, ge=1, description="L, groups of latents")
+        shared: bool = Field(default=True, description="one set of weights for all steps; false: one set a step")
+        z_channels: int = Field(default=3, ge=1, description="channels of a group of latents")
+        hidden_channels: int = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
+        read_channels: int = Field(
+            default=64, ge=1, description="channels to which the target is brought for inference"
+        )
+        canvas_scale: int = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
+        kernel_size: int = Field(default=5, ge=1, description="of the ConvLSTMs and of the posterior's head; odd")
+
+    needs = frozenset({"pooled"})
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        height, width = shapes.target[1:]
+        if height % config.canvas_scale or width % config.canvas_scale:
+            raise ValueError(
+                f"pictures of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"
+            )
+        if config.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
+        self.config = config
+        self.state_size = (height // config.canvas_scale, width // config.canvas_scale)
+        self.canvas_shape = (shapes.prediction_channels, height, width)
+        sets = range(1 if config.shared else config.steps)
+        firsts = [not config.shared and index == 0 for index in sets]
+        self.inference = nn.ModuleList(InferenceStep(config, shapes=shapes, first=first) for first in firsts)
+        self.generator = nn.ModuleList(GeneratorStep(config, shapes=shapes, first=first) for first in firsts)
+        self.eta_q = nn.Conv2d(
+            config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding=config.kernel_size // 2
+        )
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        batch, queries = episode.target.shape[:2]
+        query = episode.query.flatten(0, 1)
+        keys = query_keys(episode.key, num_queries=queries).flatten()
+        inferred = self.infer(episode.target.flatten(0, 1), query, keys)
+        canvases = self.generate(encode(episode.context).pooled, query, inferred.latents)
+        terms = group_terms(
+            inferred.latents,
+            posteriors=inferred.posteriors,
+            priors=[standard_like(posterior) for posterior in inferred.posteriors],
+        )
+        return CoreOutput(
+            prediction=canvases[-1].unflatten(0, (batch, queries)),
+            kl=terms.kl.unflatten(0, (batch, queries)),
+            log_ratio=terms.log_ratio.unflatten(0, (batch, queries)).sum(1),
+        )
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        batch, queries = query.shape[:2]
+        # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
+        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
+        shape = (self.config.z_channels, *self.state_size)
+        latents = [knobs.temperature * standard_normal(fold(keys, index), shape) for index in range(self.config.steps)]
+        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
+        canvases = self.generate(encode(context).pooled, repeated, latents)
+        return rearrange(canvases[-1], "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+
+    def infer(self, target: Tensor, query: Tensor, keys: Tensor) -> Inferred:
+        """Draws the latents from q(z | x^q, v^q).
+
+        Args:
+            target: [n, C, H, W].
+            query: [n, P].
+            keys: [n] int64, seeds of the latent noise.
+        """
+        pose = self._maps(query)
+        sets = [cast("InferenceStep", step) for step in self.inference]
+        constants = [step.constant(target, pose) for step in sets]
+        zeros = constants[0].new_zeros(len(target), self.config.hidden_channels, *self.state_size)
+        state = LSTMState(hidden=zeros, cell=zeros)
+        z = zeros.new_zeros(len(target), self.config.z_channels, *self.state_size)
+        latents: list[Tensor] = []
+        posteriors: list[DiagonalGaussian] = []
+        for index in range(self.config.steps):
+            which = min(index, len(sets) - 1)
+            state = sets[which](z.to(zeros.dtype), state, constants[which])
+            posterior = DiagonalGaussian.from_parameters(self.eta_q(state.hidden), dim=1)
+            z = posterior.sample(standard_normal(fold(keys, index), posterior.mean.shape[1:]))
+            posteriors.append(posterior)
+            latents.append(z)
+        return Inferred(latents=latents, posteriors=posteriors)
+
+    def generate(self, pooled: Tensor, query: Tensor, latents: Sequence[Tensor]) -> list[Tensor]:
+        """Returns the canvases [n, C', H, W] after each of the L steps; the last one is the prediction.
+
+        Args:
+            pooled: the scenes' representations, [B, C, h, w].
+            query: [n, P] with n = B * Q, all queries of a scene beside each other.
+            latents: L times [n, z, h, w], from the posterior or from the prior.
+        """
+        scene = match_size(pooled, height=self.state_size[0], width=self.state_size[1])
+        pose = self._maps(query).to(pooled.dtype)
+        sets = [cast("GeneratorStep", step) for step in self.generator]
+        constants = [step.constant(scene, pose) for step in sets]
+        zeros = pooled.new_zeros(len(query), self.config.hidden_channels, *self.state_size)
+        state = LSTMState(hidden=zeros, cell=zeros)
+        canvas = query.new_zeros(len(query), *self.canvas_shape)
+        canvases: list[Tensor] = []
+        for index, z in enumerate(latents):
+            which = min(index, len(sets) - 1)
+            state = sets[which](z.to(pooled.dtype), state, constants[which])
+            canvas = canvas + sets[which].write(state.hidden)
+            canvases.append(canvas)
+        return canvases
+
+    def _maps(self, query: Tensor) -> Tensor:
+        return spread(query, height=self.state_size[0], width=self.state_size[1])
+
+
+class InferenceStep(nn.Module):
+    """The weights of one step (or of all, when they are shared) of q(z_l | z_<l, x^q, v^q)."""
+
+    def __init__(self, config: Slim.Config, *, shapes: CoreShapes, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.cell = ConvLSTMCell(
+            scene_channels=0,
+            query_channels=shapes.query_width + config.read_channels,
+            step_channels=0 if first else config.z_channels,
+            hidden_channels=config.hidden_channels,
+            kernel_size=config.kernel_size,
+            first=first,
+        )
+        self.read = nn.Conv2d(shapes.target[0], config.read_channels, config.canvas_scale, stride=config.canvas_scale)
+
+    def constant(self, target: Tensor, pose: Tensor) -> Tensor:
+        """Convolves target [n, C, H, W] and pose [n, P, h, w], the same in every step."""
+        read = self.read(target)
+        return self.cell.constant(scene=None, query=torch.cat([pose.to(read.dtype), read], dim=1), num_queries=1)
+
+    def forward(self, z: Tensor, state: LSTMState, constant: Tensor) -> LSTMState:
+        """Advances the state on the latents of the step before, [n, z, h, w]."""
+        return self.cell([], None, constant) if self.first else self.cell([z], state, constant)
+
+
+class GeneratorStep(nn.Module):
+    """The weights of one step (or of all, when they are shared) of p(x^q | z, v^q, r)."""
+
+    def __init__(self, config: Slim.Config, *, shapes: CoreShapes, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.cell = ConvLSTMCell(
+            scene_channels=shapes.representation.channels,
+            query_channels=shapes.query_width,
+            step_channels=config.z_channels,
+            hidden_channels=config.hidden_channels,
+            kernel_size=config.kernel_size,
+            first=first,
+        )
+        self.write = nn.ConvTranspose2d(
+            config.hidden_channels, shapes.prediction_channels, config.canvas_scale, stride=config.canvas_scale
+        )
+
+    def constant(self, scene: Tensor, pose: Tensor) -> Tensor:
+        """Convolves representation [B, C, h, w] and pose [n, P, h, w], the same in every step."""
+        return self.cell.constant(scene=scene, query=pose, num_queries=len(pose) // len(scene))
+
+    def forward(self, z: Tensor, state: LSTMState, constant: Tensor) -> LSTMState:
+        """Advances the state on the step's latents [n, z, h, w]."""
+        return self.cell([z], None if self.first else state, constant)

@@ -1,0 +1,196 @@
+"""A latent core of transformers: tokens of the queried view read the scene's tokens, and latents join them in groups."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from einops import rearrange, repeat
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.contract import CoreShapes, Encode, LatentCore, Representation
+from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.attention import CrossAttentionBlock, SelfAttentionBlock, Tokens, WithNothing, view_tokens
+from zoo.nn.gaussian import DiagonalGaussian
+from zoo.nn.geometry import ray_features, ray_width
+from zoo.nn.noise import fold, query_keys, sample_keys, standard_normal
+from zoo.nn.recurrence import Rollout, Source
+
+
+class Transformer(LatentCore):
+    """p(x^q | v^q, S) = int prod_l p(z_l | z_<l, v^q, S) N(x^q; g(u_L), sigma^2) dz, q(z_l | z_<l, x^q, v^q, S).
+
+    The decoder of the Scene Representation Transformer (Sajjadi et al. 2022), which is deterministic, under GQN's ELBO:
+    the queried picture is a set of patches, one token u_k each, which starts from the patch's rays. In every layer l the
+    tokens read the scene's set of tokens S and each other; then a prior N(eta_pi(u)) of the layer's latents, one vector a
+    token, is read off; the posterior N(eta_q(u + e(x^q))) sees the target's patches too; and z_l joins the tokens. After
+    L layers and one more look at each other the tokens are written as patches of the picture. u knows the target through
+    z_<l only, so that the prior of training is the prior of generation. The latents belong to a query.
+    """
+
+    class Config(Settings):
+        """Sizes of the tokens and of the layers."""
+
+        steps: int = Field(default=4, ge=1, description="L, layers, each with a group of latents")
+        channels: int = Field(default=256, ge=8, description="width of a token")
+        z_channels: int = Field(default=8, ge=1, description="latents of a group in every token")
+        patch_size: int = Field(
+            default=8, ge=1, description="pixels of a patch of the queried picture in both directions"
+        )
+        heads: int = Field(default=4, ge=1, description="of attention; must divide the channels")
+        hidden_channels: int = Field(default=512, ge=1, description="of the feed-forward networks")
+        pixel_channels: int = Field(default=32, ge=1, description="channels of the pixels before the last convolution")
+        octaves: int = Field(default=8, ge=1, description="frequencies in which a patch's ray is described")
+        field_of_view: float = Field(
+            default=50.0, gt=0, lt=180, description="of the cameras, degrees across the picture"
+        )
+
+    needs = frozenset({"per_view"})
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        size, (channels_in, height, width) = config.patch_size, shapes.target
+        if height % size or width % size:
+            raise ValueError(f"pictures of {height}x{width} pixels: patch_size {size} does not divide them")
+        self.config = config
+        self.grid = (height // size, width // size)
+        tokens = shapes.representation.channels
+        self.with_nothing = WithNothing(tokens)
+        self.from_rays = nn.Sequential(
+            nn.Linear(ray_width(config.octaves), config.channels),
+            nn.GELU(),
+            nn.Linear(config.channels, config.channels),
+        )
+        self.read_target = nn.Conv2d(channels_in, config.channels, size, stride=size)
+        self.layers = nn.ModuleList(Layer(config, token_channels=tokens) for _ in range(config.steps))
+        self.last = _block(config)
+        self.to_pixels = nn.Sequential(
+            nn.LayerNorm(config.channels), nn.Linear(config.channels, config.pixel_channels * size**2), nn.GELU()
+        )
+        self.to_prediction = nn.Conv2d(config.pixel_channels, shapes.prediction_channels, 3, padding=1)
+
+    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        batch, queries = episode.target.shape[:2]
+        rollout = self.rollout(
+            encode(episode.context),
+            episode.query.flatten(0, 1),
+            query_keys(episode.key, num_queries=queries).flatten(),
+            target=episode.target.flatten(0, 1),
+            source="posterior",
+            knobs=knobs,
+        )
+        return CoreOutput(
+            prediction=rollout.prediction.unflatten(0, (batch, queries)),
+            kl=rollout.kl().unflatten(0, (batch, queries)),
+            log_ratio=rollout.log_ratio().unflatten(0, (batch, queries)).sum(1),
+        )
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+    ) -> Tensor:
+        batch, queries = query.shape[:2]
+        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
+        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
+        rollout = self.rollout(encode(context), repeated, keys, target=None, source="prior", knobs=knobs)
+        return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+
+    def rollout(
+        self,
+        scene: Representation,
+        query: Tensor,
+        keys: Tensor,
+        *,
+        target: Tensor | None,
+        source: Source,
+        knobs: Knobs,
+    ) -> Rollout:
+        """Runs the L layers; the only place where they are written down.
+
+        Args:
+            scene: what the encoder made of the context, with a map [C, h, w] for every view.
+            query: [n, 7] with n = B * Q, all queries of a scene beside each other.
+            keys: [n] int64, seeds of the latent noise.
+            target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
+            source: where z_l comes from: the posterior, the prior, or L given tensors [n, T, z].
+            knobs: the temperature scales the prior's standard deviation when sampling.
+
+        Returns:
+            Predictions [n, C', H, W]; latents, priors and posteriors are [n, T, z] for the T patches of the picture.
+        """
+        batch, count = len(scene.mask), len(query)
+        height, width = self.grid
+        known = self.with_nothing(view_tokens(scene.per_view, scene.mask))
+        rays = ray_features(
+            query,
+            height=height,
+            width=width,
+            field_of_view=self.config.field_of_view,
+            octaves=self.config.octaves,
+        )
+        tokens = self.from_rays(rearrange(rays, "n c h w -> n (h w) c"))
+        seen = None if target is None else rearrange(self.read_target(target), "n c h w -> n (h w) c")
+        latents: list[Tensor] = []
+        priors: list[DiagonalGaussian] = []
+        posteriors: list[DiagonalGaussian] = []
+        for index, module in enumerate(self.layers):
+            layer = cast("Layer", module)
+            # Queries of a scene look at one set of tokens: beside each other they are one long list of queries.
+            asked = rearrange(tokens, "(b q) t c -> b (q t) c", b=batch)
+            tokens = rearrange(layer.look(asked, known), "b (q t) c -> (b q) t c", q=count // batch)
+            tokens = layer.think(_whole(tokens)).what
+            prior = layer.prior(tokens)
+            priors.append(prior)
+            if seen is not None:
+                posteriors.append(layer.posterior(tokens, seen))
+            if source == "posterior":
+                z = posteriors[-1].sample(standard_normal(fold(keys, index), prior.mean.shape[1:]))
+            elif source == "prior":
+                noise = standard_normal(fold(keys, index), prior.mean.shape[1:])
+                z = prior.sample(noise, temperature=knobs.temperature)
+            else:
+                z = source[index]
+            latents.append(z)
+            tokens = tokens + layer.join(z.to(tokens.dtype))
+        pixels = self.to_pixels(self.last(_whole(tokens)).what)
+        size = self.config.patch_size
+        pixels = rearrange(pixels, "n (h w) (c a b) -> n c (h a) (w b)", h=height, w=width, a=size, b=size)
+        return Rollout(prediction=self.to_prediction(pixels), latents=latents, priors=priors, posteriors=posteriors)
+
+
+class Layer(nn.Module):
+    """One look at the scene, one at each other, and a group of latents."""
+
+    def __init__(self, config: Transformer.Config, *, token_channels: int) -> None:
+        super().__init__()
+        self.look = CrossAttentionBlock(
+            channels=config.channels, token_channels=token_channels, heads=config.heads, hidden=config.hidden_channels
+        )
+        self.think = _block(config)
+        self.eta_pi = _head(config)
+        self.compare = _block(config)
+        self.eta_q = _head(config)
+        self.join = nn.Linear(config.z_channels, config.channels)
+
+    def prior(self, tokens: Tensor) -> DiagonalGaussian:
+        """Returns p(z_l | z_<l), [n, T, z], for tokens [n, T, C]."""
+        return DiagonalGaussian.from_parameters(self.eta_pi(tokens), dim=-1)
+
+    def posterior(self, tokens: Tensor, seen: Tensor) -> DiagonalGaussian:
+        """Returns q(z_l | z_<l, x^q), [n, T, z], for tokens and the target's patches, both [n, T, C]."""
+        return DiagonalGaussian.from_parameters(self.eta_q(self.compare(_whole(tokens + seen)).what), dim=-1)
+
+
+def _block(config: Transformer.Config) -> SelfAttentionBlock:
+    return SelfAttentionBlock(channels=config.channels, heads=config.heads, hidden=config.hidden_channels)
+
+
+def _head(config: Transformer.Config) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(config.channels), nn.Linear(config.channels, 2 * config.z_channels))
+
+
+def _whole(what: Tensor) -> Tokens:
+    """Takes [n, T, C] as sets without padding."""
+    return Tokens(what=what, mask=torch.ones(what.shape[:2], dtype=torch.bool, device=what.device))

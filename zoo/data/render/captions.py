@@ -1,0 +1,209 @@
+"""A grammar that words what a camera sees: which object stands where, in many ways.
+
+A caption is one sentence for each fact of ``zoo.data.render.relations``. The sentences, the two objects of a sentence
+(with the inverse relation), the phrase of the relation, the pattern of the sentence and the nouns are drawn, so that
+the same facts have many wordings; whatever is drawn, the caption says all of them, nothing else, and fits into
+``CAPTION_LENGTH`` bytes. A single fact is said from either object, so that a caption has two to four sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from zoo.data.captions import CAPTION_LENGTH
+from zoo.data.render.chance import choose, stable_hash
+from zoo.data.render.relations import Fact, Relation, facts, turned_round
+from zoo.data.render.scene import Scene, SceneObject
+from zoo.errors import DataError
+
+PALETTE: Mapping[str, tuple[float, float, float]] = MappingProxyType(
+    {
+        "red": (0.86, 0.10, 0.10),
+        "orange": (1.00, 0.52, 0.05),
+        "yellow": (0.98, 0.90, 0.12),
+        "green": (0.12, 0.62, 0.18),
+        "cyan": (0.15, 0.85, 0.88),
+        "blue": (0.14, 0.28, 0.95),
+        "purple": (0.58, 0.20, 0.80),
+        "pink": (1.00, 0.52, 0.76),
+    }
+)
+
+NOUNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "box": ("box", "cube", "block"),
+        "sphere": ("sphere", "ball"),
+        "cylinder": ("cylinder",),
+        "capsule": ("capsule", "pill"),
+        "cone": ("cone",),
+        "icosahedron": ("icosahedron",),
+        "triangle": ("triangle", "wedge", "prism"),
+    }
+)
+
+PHRASES: Mapping[Relation, tuple[str, ...]] = MappingProxyType(
+    {
+        "left": (
+            "to the left of",
+            "left of",
+            "on the left of",
+            "on the left side of",
+            "on the left-hand side of",
+            "further to the left than",
+        ),
+        "right": (
+            "to the right of",
+            "right of",
+            "on the right of",
+            "on the right side of",
+            "on the right-hand side of",
+            "further to the right than",
+        ),
+        "front": (
+            "in front of",
+            "closer to us than",
+            "nearer to us than",
+            "closer to the camera than",
+            "nearer than",
+            "on this side of",
+        ),
+        "behind": ("behind", "in back of", "beyond", "further back than", "farther away than", "on the far side of"),
+        "near": (
+            "near",
+            "close to",
+            "not far from",
+            "a short way from",
+            "in the vicinity of",
+            "at a small distance from",
+        ),
+        "far": (
+            "far from",
+            "far away from",
+            "a long way from",
+            "well away from",
+            "some way off from",
+            "at a distance from",
+        ),
+    }
+)
+
+# {A} and {B} are the objects, {R} the phrase of the relation.
+PRESENTING = (
+    "there is {A} {R} {B}",
+    "you can see {A} {R} {B}",
+    "we see {A} {R} {B}",
+    "{R} {B} there is {A}",
+)
+STATING = (
+    "{A} is {R} {B}",
+    "{A} stands {R} {B}",
+    "{A} can be seen {R} {B}",
+    "{R} {B} is {A}",
+    "{R} {B} you find {A}",
+)
+
+# How often an object that was named before is called "the red one".
+SHORT_NAMES = 0.3
+
+
+def colour_name(item: SceneObject) -> str:
+    """Returns the name of the colour of an object.
+
+    Raises:
+        DataError: if the colour is not of the palette.
+    """
+    for name, colour in PALETTE.items():
+        if item.colour == colour:
+            return name
+    raise DataError(f"scene.objects: the colour {item.colour} has no name, expected one of {', '.join(PALETTE)}")
+
+
+class _Names:
+    """The names of the objects in one caption; each is introduced once."""
+
+    def __init__(self, rng: np.random.Generator, scene: Scene) -> None:
+        self.rng = rng
+        self.colours = [colour_name(item) for item in scene.objects]
+        self.nouns = [choose(rng, NOUNS[item.shape]) for item in scene.objects]
+        self.known: set[int] = set()
+
+    def indefinite(self, index: int) -> str:
+        """Introduces an object: a red sphere."""
+        self.known.add(index)
+        colour = self.colours[index]
+        return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {self.nouns[index]}"
+
+    def definite(self, index: int) -> str:
+        """Names an object: the red sphere, or the red one if the caption has spoken of it."""
+        short = index in self.known and self.rng.random() < SHORT_NAMES
+        self.known.add(index)
+        return f"the {self.colours[index]} {'one' if short else self.nouns[index]}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _worded(rng: np.random.Generator, fact: Fact, names: _Names) -> str:
+    relation, first, second = fact
+    new = first not in names.known
+    pattern = choose(rng, PRESENTING + STATING if new else STATING)
+    # The order of the calls is that of the words: only an object that was named before gets a short name.
+    if pattern.startswith("{R}"):
+        beside = names.definite(second)
+        subject = names.indefinite(first) if new else names.definite(first)
+    else:
+        subject = names.indefinite(first) if new else names.definite(first)
+        beside = names.definite(second)
+    return _sentence(pattern.format(A=subject, B=beside, R=choose(rng, PHRASES[relation])))
+
+
+def _shortest(fact: Fact, scene: Scene) -> str:
+    first, second = (
+        f"the {colour_name(scene.objects[index])} {NOUNS[scene.objects[index].shape][0]}"
+        for index in (fact.first, fact.second)
+    )
+    return _sentence(f"{first} is {min(PHRASES[fact.relation], key=len)} {second}")
+
+
+def _caption(rng: np.random.Generator, scene: Scene, said: Sequence[Fact]) -> str:
+    order = [choose(rng, (fact, turned_round(fact))) for fact in sorted(said, key=lambda _: rng.random())]
+    if len(order) == 1:
+        order.append(turned_round(order[0]))
+    names = _Names(rng, scene)
+    sentences = [_worded(rng, fact, names) for fact in order]
+    while len(caption := " ".join(sentences)) > CAPTION_LENGTH:
+        longest = max(range(len(sentences)), key=lambda index: len(sentences[index]))
+        sentences[longest] = _shortest(order[longest], scene)
+    return caption
+
+
+def paraphrases(scene: Scene, *, camera: np.ndarray, num: int) -> list[str]:
+    """Returns different wordings of what is true of a scene as seen by a camera.
+
+    The wordings depend on the scene and the camera alone; asking for more of them appends. The first one is the caption
+    of the view in ``captioned_rooms``.
+
+    Args:
+        scene: two objects or more, each in another colour of ``PALETTE``.
+        camera: [5], see ``zoo.data.camera``; rounded to float32 as it is stored.
+        num: how many wordings, 0 or more; there are thousands.
+
+    Raises:
+        DataError: if the scene cannot be described.
+    """
+    colours = [item.colour for item in scene.objects]
+    if len(colours) < 2 or len(set(colours)) < len(colours):
+        raise DataError("scene.objects: expected two objects or more, each in a colour of its own")
+    numbers = np.asarray(camera, np.float32)
+    said = facts(scene, camera=numbers)
+    rng = np.random.Generator(np.random.PCG64(stable_hash(repr((scene.objects, numbers.tolist())))))
+    wordings: list[str] = []
+    while len(wordings) < num:
+        caption = _caption(rng, scene, said)
+        if caption not in wordings:
+            wordings.append(caption)
+    return wordings

@@ -1,0 +1,118 @@
+"""A cube with a handwritten digit on every visible side, in a room: the data of the consistency experiment.
+
+After Kumar et al., Consistent Generative Query Networks, arXiv 1807.02033, 2018: some views show three sides of the
+cube, and what a model draws on the fourth must be one digit from wherever it is looked at. The camera moves on a ring
+and looks down at the cube, so that it sees one or two sides and the top. Views are spread over the ring: each of V
+equal arcs holds one, in random order, so that 12 views always include two or more of each side.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.built_in import BUCKETS, NUM_BUCKETS
+from zoo.data.render.chance import choose, stable_hash, uniform
+from zoo.data.render.digits import NUM_LABELS, digits_of, face_picture, handwritten_digits
+from zoo.data.render.rooms import ROOM_WIDTH, WALL_HEIGHT
+from zoo.data.render.scene import Room, Scene, SceneObject
+from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
+from zoo.data.source import SPLITS, ExtraShape
+
+NUM_SIDES = 4
+NUM_FACES = 5  # +x, +y, -x, -y and top, in the frame of the cube
+
+HALF_WIDTH = 0.7
+RING_RADIUS = 2.7
+RING_HEIGHT = 2.2
+TARGET_HEIGHT = 0.62
+
+EXTRA_SHAPES: Mapping[str, ExtraShape] = MappingProxyType(
+    {
+        "digits": ExtraShape("int64", (NUM_FACES,), per_view=False),
+        "cube_turn": ExtraShape("float32", (), per_view=False),
+    }
+)
+
+
+@dataclass(frozen=True)
+class CubeScene(Scene):
+    """A room with one cube.
+
+    Attributes:
+        digits: which of the handwritten digits are on its faces: +x, +y, -x, -y, top.
+    """
+
+    digits: tuple[int, ...] = ()
+
+
+def canonical(room: Room, labels: tuple[int, ...]) -> str:
+    """Names a scene by its textures and labels, whichever of the four sides one begins with.
+
+    The digits' pictures do not enter: those of the three splits are disjoint by themselves.
+    """
+    sides = min(labels[first:NUM_SIDES] + labels[:first] for first in range(NUM_SIDES))
+    return str((room.wall, room.floor, sides, labels[NUM_SIDES:]))
+
+
+def draw_cube(rng: np.random.Generator) -> tuple[Scene, str]:
+    """Draws a room with a cube, and its canonical name; its digits are of the split that the name belongs to."""
+    room = Room(ROOM_WIDTH, WALL_HEIGHT, choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES)))
+    labels = tuple(choose(rng, range(NUM_LABELS)) for _ in range(NUM_FACES))
+    name = canonical(room, labels)
+    split = next(split for split in SPLITS if stable_hash(name) % NUM_BUCKETS in BUCKETS[split])
+    digits = tuple(choose(rng, digits_of(split)[label]) for label in labels)
+    cube = SceneObject(
+        "box",
+        centre=(0.0, 0.0, HALF_WIDTH),
+        scale=(HALF_WIDTH, HALF_WIDTH, HALF_WIDTH),
+        turn=uniform(rng, -math.pi, math.pi),
+        colour=colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.05, 0.35), uniform(rng, 0.92, 1.0)),
+        faces=tuple(face_picture(digit) for digit in digits),
+        ink=colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.4, 1.0), uniform(rng, 0.05, 0.3)),
+    )
+    light = (uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, 3.0, 4.5))
+    return CubeScene((cube,), light, room, digits), name
+
+
+def draw_spread_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
+    """Draws cameras [num_views, 5] on the ring, one in each of as many arcs, looking at the cube."""
+    pitch = -math.atan2(RING_HEIGHT - TARGET_HEIGHT, RING_RADIUS)
+    arc, start = 2.0 * math.pi / num_views, uniform(rng, -math.pi, math.pi)
+    order = sorted(range(num_views), key=lambda _: rng.random())
+    cameras = np.zeros((num_views, 5))
+    for camera, place in zip(cameras, order, strict=True):
+        around = start + arc * (place + rng.random())
+        camera[:3] = (RING_RADIUS * math.cos(around), RING_RADIUS * math.sin(around), RING_HEIGHT)
+        camera[3:] = (math.remainder(around + math.pi, 2.0 * math.pi), pitch)
+    return cameras
+
+
+def draw_labels(rng: np.random.Generator, scene: Scene, cameras: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the labels of the faces [NUM_FACES] and the turn of the cube [], radians."""
+    assert isinstance(scene, CubeScene)
+    return {
+        "digits": handwritten_digits().labels[list(scene.digits)],
+        "cube_turn": np.array(scene.objects[0].turn, np.float32),
+    }
+
+
+def visible_face(cameras: Tensor, cube_turn: Tensor) -> Tensor:
+    """Tells which side of the cube cameras see most frontally.
+
+    Args:
+        cameras: [..., 5], outside the cube.
+        cube_turn: radians; broadcasts with them: for cameras [B, V, 5] the extra [B] as ``cube_turn[:, None]``.
+
+    Returns:
+        [...] int64: 0 to 3, an index into ``digits``.
+    """
+    bearing = torch.atan2(cameras[..., 1], cameras[..., 0]) - cube_turn
+    return torch.round(bearing / (math.pi / 2.0)).long() % NUM_SIDES

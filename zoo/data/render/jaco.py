@@ -1,0 +1,231 @@
+"""A Jaco robot arm in the middle of a room with a coloured target, seen from all round.
+
+The data set ``jaco`` of Eslami et al., Science 360:1204, 2018: an arm with nine joints at random angles, one target
+object, the textured room of the other sets, 11 pictures from cameras round it. There the arm came from a simulator;
+here it is built of cylinders and spheres along the bones of ``zoo.data.render.jaco_arm``. In half of the scenes the
+arm reaches towards the target.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.data.render.chance import choose, uniform
+from zoo.data.render.jaco_arm import LARGEST_CURL, NUM_FINGERS, Skeleton, distance_to_bones, forward_kinematics
+from zoo.data.render.rooms import KEY_CELL, KEY_HUES, ROOM_WIDTH
+from zoo.data.render.rotations import tilt_towards
+from zoo.data.render.scene import Room, Scene, SceneObject
+from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
+
+SCALE = 2.0  # scene units for a metre of the arm
+
+# Ranges of the six joints of the arm, radians. The first and the last three turn freely; the second and third are
+# limited by the arm itself (Kinova gives 47 and 19 degrees from folded) and kept from its extremes.
+JOINT_RANGES = (
+    (-math.pi, math.pi),
+    (math.radians(105.0), math.radians(255.0)),
+    (math.radians(50.0), math.radians(310.0)),
+    (-math.pi, math.pi),
+    (-math.pi, math.pi),
+    (-math.pi, math.pi),
+)
+CANDIDATES = 384  # arms drawn at once, of which one is taken
+
+# Metres.
+BONE_RADIUS = 0.040
+ABOVE_FLOOR = 0.05  # everything beyond the shoulder
+CLEAR_OF_COLUMN = 0.13  # the hand, its fingers and the wrist
+LARGEST_REACH = 0.86  # sideways from the foot
+HIGHEST = 0.98
+
+TARGET_RADII = (0.075, 0.105)
+TARGET_PLACES = (0.34, 0.72)  # from the foot
+TARGET_GAP = 0.02  # between the target and the arm
+REACHING_SHARE = 0.5
+
+# Scene units. The walls are higher than the cameras, which therefore never see what lies beyond them.
+TALL_WALL = 2.0
+CAMERA_RADII = (2.9, 3.3)
+CAMERA_HEIGHTS = (0.8, 1.95)
+LOOK_HEIGHT = 0.70
+
+SHELL, RING, NAIL = (0.84, 0.84, 0.86), (0.20, 0.20, 0.23), (0.34, 0.34, 0.38)
+Point = tuple[float, float, float]
+
+KEY_ANGLE = math.radians(30.0)  # divides a right angle, by which rooms may be turned
+
+
+@dataclass(frozen=True)
+class Reach:
+    """An arm and a target.
+
+    Attributes:
+        joints: nine angles, radians: six of the arm, three curls of fingers.
+        target: a sphere on the floor, scene units.
+        wall: a name of ``zoo.data.render.textures.WALL_TEXTURES``.
+        floor: a name of ``zoo.data.render.textures.FLOOR_TEXTURES``.
+        reaching: whether the arm was chosen for its hand to be near the target.
+    """
+
+    joints: tuple[float, ...]
+    target: SceneObject
+    wall: str
+    floor: str
+    reaching: bool
+
+
+def _draw_joints(rng: np.random.Generator) -> np.ndarray:
+    """Draws the angles of arms, [CANDIDATES, 9]."""
+    low, high = np.array([*JOINT_RANGES, *((0.0, LARGEST_CURL),) * NUM_FINGERS]).T
+    return low + (high - low) * rng.random((CANDIDATES, len(low)))
+
+
+def is_possible(arms: Skeleton) -> np.ndarray:
+    """Tells, [N] bool, which arms stay above the floor, near their foot and clear of their own column."""
+    tips = arms.fingers.reshape(len(arms.joints), -1, 3)
+    moving = np.concatenate([arms.joints[:, 2:], tips], axis=1)
+    far = np.concatenate([arms.joints[:, 4:], tips], axis=1)
+    foot, shoulder = arms.joints[:, None, 0], arms.joints[:, None, 1]
+    aside = np.sqrt((moving[..., :2] ** 2).sum(-1))
+    return (
+        (moving[..., 2].min(1) >= ABOVE_FLOOR)
+        & (moving[..., 2].max(1) <= HIGHEST)
+        & (aside.max(1) <= LARGEST_REACH)
+        & (distance_to_bones(foot, shoulder, far).min(1) >= CLEAR_OF_COLUMN)
+        & (distance_to_bones(shoulder, arms.joints[:, None, 2], far[:, 1:]).min(1) >= CLEAR_OF_COLUMN)
+    )
+
+
+def clearance(arms: Skeleton, point: np.ndarray) -> np.ndarray:
+    """Returns how far a point [3] is from the bones of arms, [N] metres."""
+    limbs = distance_to_bones(arms.joints[:, :-1], arms.joints[:, 1:], point).min(1) - BONE_RADIUS
+    fingers = distance_to_bones(arms.fingers[:, :, :-1], arms.fingers[:, :, 1:], point).min((1, 2))
+    return np.minimum(limbs, fingers)
+
+
+def _draw_reach(rng: np.random.Generator) -> Reach:
+    wall, floor = choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES))
+    radius = uniform(rng, *TARGET_RADII)
+    away, around = uniform(rng, *TARGET_PLACES), uniform(rng, -math.pi, math.pi)
+    target = np.array([away * math.cos(around), away * math.sin(around), radius])
+    colour = colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.75, 1.0), uniform(rng, 0.80, 1.0))
+    reaching = rng.random() < REACHING_SHARE
+    while True:
+        joints = _draw_joints(rng)
+        arms = forward_kinematics(joints)
+        gap = clearance(arms, target) - radius
+        possible = np.flatnonzero(is_possible(arms) & (gap >= TARGET_GAP))
+        if len(possible):
+            break
+    if reaching:
+        offset = arms.joints[possible, -1] - target
+        # As near as can be, from above rather than from the side.
+        chosen = possible[np.argmin(np.sqrt((offset * offset).sum(-1)) + 0.1 * arms.hand[possible, 2, 2])]
+    else:
+        chosen = possible[0]
+    centre = tuple(float(SCALE * value) for value in target)
+    size = SCALE * radius
+    sphere = SceneObject("sphere", (centre[0], centre[1], centre[2]), (size, size, size), 0.0, colour)
+    return Reach(tuple(joints[chosen].tolist()), sphere, wall, floor, reaching)
+
+
+def _ball(centre: Point, radius: float, colour: Point) -> SceneObject:
+    size = SCALE * radius
+    return SceneObject(
+        "sphere", (SCALE * centre[0], SCALE * centre[1], SCALE * centre[2]), (size, size, size), 0.0, colour
+    )
+
+
+def _rod(start: Point, end: Point, radius: float, colour: Point) -> SceneObject:
+    """Returns a cylinder from one point to another; all in metres."""
+    direction = (end[0] - start[0], end[1] - start[1], end[2] - start[2])
+    half = SCALE * math.hypot(*direction) / 2.0
+    middle = (
+        SCALE * (start[0] + end[0]) / 2.0,
+        SCALE * (start[1] + end[1]) / 2.0,
+        SCALE * (start[2] + end[2]) / 2.0,
+    )
+    scale = (SCALE * radius, SCALE * radius, half)
+    return SceneObject("cylinder", middle, scale, 0.0, colour, tilt=tilt_towards(direction))
+
+
+def _along(start: np.ndarray, end: np.ndarray, share: float) -> Point:
+    return _point(start + share * (end - start))
+
+
+def _point(place: np.ndarray) -> Point:
+    return (float(place[0]), float(place[1]), float(place[2]))
+
+
+def build_arm(arm: Skeleton) -> tuple[SceneObject, ...]:
+    """Returns the parts of the only arm of a skeleton, its foot in the middle of the floor."""
+    foot, shoulder, elbow, beside, first_bend, second_bend, hand = arm.joints[0]
+    palm = _point(hand - 0.075 * arm.hand[0, :, 2])
+    palm_end = _point(hand - 0.040 * arm.hand[0, :, 2])
+    parts = [
+        _rod(_point(foot), _along(foot, shoulder, 0.10), 0.085, RING),
+        _rod(_point(foot), _point(shoulder), 0.048, SHELL),
+        _ball(_point(shoulder), 0.060, RING),
+        _rod(_point(shoulder), _point(elbow), 0.042, SHELL),
+        _ball(_along(elbow, beside, 0.5), 0.055, RING),
+        _rod(_point(beside), _point(first_bend), 0.036, SHELL),
+        _ball(_point(first_bend), 0.043, RING),
+        _rod(_point(first_bend), _point(second_bend), 0.034, SHELL),
+        _ball(_point(second_bend), 0.043, RING),
+        _rod(_point(second_bend), palm, 0.034, SHELL),
+        _rod(palm, palm_end, 0.052, RING),
+    ]
+    for knuckle, middle, tip in arm.fingers[0]:
+        parts += [
+            _rod(_point(knuckle), _point(middle), 0.018, NAIL),
+            _ball(_point(middle), 0.019, NAIL),
+            _rod(_point(middle), _point(tip), 0.016, SHELL),
+            _ball(_point(tip), 0.017, NAIL),
+        ]
+    return tuple(parts)
+
+
+def build(reach: Reach, *, light: Point) -> Scene:
+    """Returns the scene; its first object is the target."""
+    arm = forward_kinematics(np.array([reach.joints]))
+    return Scene((reach.target, *build_arm(arm)), light, Room(ROOM_WIDTH, TALL_WALL, reach.wall, reach.floor))
+
+
+def canonical(reach: Reach) -> str:
+    """Names a scene by its textures, the rough angles of the larger joints, and the target's rough place and hue.
+
+    As for rooms, a quarter turn of everything gives the same name; it adds a right angle to the first joint, which
+    Kinova counts clockwise.
+    """
+    hue = int(colorsys.rgb_to_hsv(*reach.target.colour)[0] * KEY_HUES)
+    first, *others = (math.floor(angle / KEY_ANGLE) for angle in reach.joints[:5])
+    quarter = round(math.pi / 2.0 / KEY_ANGLE)
+    column, row = (math.floor(place / KEY_CELL) for place in reach.target.centre[:2])
+    turned = []
+    for _ in range(4):
+        turned.append((first % (4 * quarter), column, row))
+        first, column, row = first - quarter, -row - 1, column
+    return str((reach.wall, reach.floor, min(turned), others, hue))
+
+
+def draw_scene(rng: np.random.Generator) -> tuple[Scene, str]:
+    """Draws a scene and its canonical name."""
+    reach = _draw_reach(rng)
+    light = (uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, 3.2, 4.5))
+    return build(reach, light=light), canonical(reach)
+
+
+def draw_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
+    """Draws cameras [num_views, 5] all round the arm, looking at its middle."""
+    cameras = np.zeros((num_views, 5))
+    for camera in cameras:
+        around, radius = uniform(rng, -math.pi, math.pi), uniform(rng, *CAMERA_RADII)
+        height = uniform(rng, *CAMERA_HEIGHTS)
+        camera[:3] = (radius * math.cos(around), radius * math.sin(around), height)
+        camera[3] = math.remainder(around + math.pi, 2.0 * math.pi)
+        camera[4] = -math.atan2(height - LOOK_HEIGHT, radius)
+    return cameras

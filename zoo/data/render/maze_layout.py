@@ -1,0 +1,207 @@
+"""Mazes as grids of cells: how one is drawn, which cells are free, and which mazes count as the same.
+
+A maze has 7 x 7 cells of width 1, centred on the origin, inside a ring of solid cells: 9 x 9 cells together. Rows count
+along +y (row 0 is the southern side of the ring) and columns along +x; cell (row, column) covers
+``column - 4.5 <= x < column - 3.5`` and likewise for y.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.data.render.chance import choose, uniform
+
+INNER_SIZE = 7
+SIZE = INNER_SIZE + 2  # with the ring
+HALF_WIDTH = SIZE / 2.0
+
+SOLID, CORRIDOR = -1, 0  # rooms are 1 and 2
+
+NUM_ROOMS = (1, 2)
+ROOM_SIDES = (2, 3)
+NUM_BRANCHES = (2, 3, 4)
+FEWEST_CORRIDOR_CELLS = 10
+
+PLACES_TRIED = 40
+
+Cell = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Paint:
+    """What a surface looks like: a texture with its hues turned.
+
+    Attributes:
+        texture: a name of ``zoo.data.render.textures.ALL_TEXTURES``.
+        hue: twelfths of the colour circle by which every colour is turned, 0 to 11.
+    """
+
+    texture: str
+    hue: int
+
+
+@dataclass(frozen=True)
+class Maze:
+    """A maze.
+
+    Attributes:
+        zones: 9 rows of 9 numbers: -1 a solid cell, 0 a cell of a corridor, 1 and 2 cells of the rooms.
+        walls: paints of the walls seen from the corridors and from each room.
+        floors: paints of the floors of the corridors and of each room.
+        panels: (row, column) of solid cells that carry another paint on all their sides, and that paint.
+        sun: azimuth of the light in radians, counter-clockwise from +x.
+    """
+
+    zones: tuple[tuple[int, ...], ...]
+    walls: tuple[Paint, ...]
+    floors: tuple[Paint, ...]
+    panels: tuple[tuple[Cell, Paint], ...]
+    sun: float
+
+    @property
+    def free(self) -> np.ndarray:
+        """Returns [9, 9] bool: where one can walk."""
+        return np.array(self.zones) != SOLID
+
+
+def _random_cell(rng: np.random.Generator) -> Cell:
+    return 1 + int(rng.random() * INNER_SIZE), 1 + int(rng.random() * INNER_SIZE)
+
+
+def _place_room(rng: np.random.Generator, zones: np.ndarray, number: int) -> bool:
+    """Opens a room that touches no other, not even at a corner; tells whether it found a place."""
+    height, width = choose(rng, ROOM_SIDES), choose(rng, ROOM_SIDES)
+    for _ in range(PLACES_TRIED):
+        row = 1 + int(rng.random() * (INNER_SIZE - height + 1))
+        column = 1 + int(rng.random() * (INNER_SIZE - width + 1))
+        if (zones[row - 1 : row + height + 1, column - 1 : column + width + 1] == SOLID).all():
+            zones[row : row + height, column : column + width] = number
+            return True
+    return False
+
+
+def _dig(rng: np.random.Generator, zones: np.ndarray, start: Cell, end: Cell) -> None:
+    """Opens a corridor with one bend between two cells, through whatever lies between."""
+    bend = choose(rng, ((start[0], end[1]), (end[0], start[1])))
+    for a, b in ((start, bend), (bend, end)):
+        rows, columns = slice(min(a[0], b[0]), max(a[0], b[0]) + 1), slice(min(a[1], b[1]), max(a[1], b[1]) + 1)
+        way = zones[rows, columns]
+        way[way == SOLID] = CORRIDOR
+
+
+def _is_tidy(zones: np.ndarray) -> bool:
+    """Tells whether rooms are rectangles and corridors one cell wide: no block of 2 x 2 free cells crosses a border."""
+    blocks = np.stack([zones[:-1, :-1], zones[1:, :-1], zones[:-1, 1:], zones[1:, 1:]])
+    free = (blocks != SOLID).all(0)
+    return not (free & ((blocks != blocks[0]).any(0) | (blocks[0] == CORRIDOR))).any()
+
+
+def _try_to_dig(rng: np.random.Generator, zones: np.ndarray, *places: Cell) -> bool:
+    """Opens corridors from place to place unless the maze would not be tidy then; tells whether it did."""
+    before = zones.copy()
+    for start, end in itertools.pairwise(places):
+        _dig(rng, zones, start, end)
+    if not _is_tidy(zones):
+        zones[:] = before
+        return False
+    return True
+
+
+def _draw_zones(rng: np.random.Generator) -> np.ndarray:
+    """Draws which cells are free, [9, 9] int, beginning anew until it is one maze of a fair size."""
+    num_rooms, num_branches = choose(rng, NUM_ROOMS), choose(rng, NUM_BRANCHES)
+    while True:
+        zones = np.full((SIZE, SIZE), SOLID)
+        if not all(_place_room(rng, zones, number) for number in range(1, num_rooms + 1)):
+            continue
+        rooms = [[tuple(cell) for cell in np.argwhere(zones == number).tolist()] for number in range(1, num_rooms + 1)]
+        if not all(_try_to_dig(rng, zones, choose(rng, a), choose(rng, b)) for a, b in itertools.pairwise(rooms)):
+            continue
+        left = num_branches
+        for _ in range(PLACES_TRIED):
+            # Half of the branches come back to a room, which makes a ring; the others end somewhere.
+            end = choose(rng, choose(rng, rooms)) if rng.random() < 0.5 else _random_cell(rng)
+            left -= _try_to_dig(rng, zones, choose(rng, choose(rng, rooms)), _random_cell(rng), end)
+            if not left:
+                break
+        if (zones == CORRIDOR).sum() >= FEWEST_CORRIDOR_CELLS:
+            return zones
+
+
+def canonical(zones: np.ndarray) -> str:
+    """Names a maze by its free cells alone, however it is turned or mirrored: paints and light do not enter."""
+    free = (np.asarray(zones) != SOLID)[1:-1, 1:-1]
+    turned = [np.rot90(side, k) for side in (free, free[::-1]) for k in range(4)]
+    return min("".join("#."[int(cell)] for cell in view.flat) for view in turned)
+
+
+def draw_maze(
+    rng: np.random.Generator, *, wall_textures: tuple[str, ...], floor_textures: tuple[str, ...], panels: float = 0.12
+) -> Maze:
+    """Draws a maze.
+
+    Args:
+        rng: the generator of the scene.
+        wall_textures: names to choose from, three or more; corridors and rooms get different ones.
+        floor_textures: names to choose from.
+        panels: the share of solid cells that get a paint of their own.
+    """
+    zones = _draw_zones(rng)
+    num_zones = int(zones.max()) + 1
+    walls: list[Paint] = []
+    for _ in range(num_zones):
+        walls.append(_draw_paint(rng, tuple(name for name in wall_textures if name not in {p.texture for p in walls})))
+    floors = tuple(_draw_paint(rng, floor_textures) for _ in range(num_zones))
+    own = tuple(
+        ((row, column), _draw_paint(rng, wall_textures))
+        for row in range(SIZE)
+        for column in range(SIZE)
+        if zones[row, column] == SOLID and rng.random() < panels
+    )
+    return Maze(tuple(map(tuple, zones.tolist())), tuple(walls), floors, own, uniform(rng, -math.pi, math.pi))
+
+
+def _draw_paint(rng: np.random.Generator, textures: tuple[str, ...]) -> Paint:
+    return Paint(choose(rng, textures), int(rng.random() * 12))
+
+
+def distance_to_walls(free: np.ndarray, *, x: float, y: float) -> float:
+    """Returns how far a point is from the nearest solid cell, at most 1; 0 inside one."""
+    column, row = math.floor(x + HALF_WIDTH), math.floor(y + HALF_WIDTH)
+    nearest = 1.0
+    for other_row in range(max(row - 1, 0), min(row + 2, SIZE)):
+        for other_column in range(max(column - 1, 0), min(column + 2, SIZE)):
+            if not free[other_row, other_column]:
+                left, below = other_column - HALF_WIDTH, other_row - HALF_WIDTH
+                aside = max(left - x, 0.0, x - left - 1.0)
+                ahead = max(below - y, 0.0, y - below - 1.0)
+                nearest = min(nearest, math.hypot(aside, ahead))
+    return nearest
+
+
+def draw_cameras(
+    rng: np.random.Generator, *, maze: Maze, num_views: int, eye_height: float, margin: float, largest_pitch: float
+) -> np.ndarray:
+    """Draws cameras [num_views, 5] evenly over the free cells, ``margin`` away from walls, looking anywhere."""
+    free = maze.free
+    rows, columns = np.nonzero(free)
+    cameras = np.zeros((num_views, 5))
+    for camera in cameras:
+        while True:
+            cell = int(rng.random() * len(rows))
+            x = float(columns[cell]) - HALF_WIDTH + rng.random()
+            y = float(rows[cell]) - HALF_WIDTH + rng.random()
+            if distance_to_walls(free, x=x, y=y) >= margin:
+                break
+        camera[:] = (
+            x,
+            y,
+            eye_height,
+            uniform(rng, -math.pi, math.pi),
+            uniform(rng, -largest_pitch, largest_pitch),
+        )
+    return cameras

@@ -1,0 +1,107 @@
+"""Rays through a grid of cells, from line to line, until a wall, the floor or the sky ends them.
+
+This is the digital differential analyser of Amanatides & Woo, "A fast voxel traversal algorithm" (Eurographics 1987),
+for many rays at once. A ray costs the lines that it crosses, not the number of walls. Masks multiply rather than
+select: on a CPU that is several times faster. Only operations that IEEE 754 rounds correctly appear.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.data.render.maze_layout import HALF_WIDTH, SIZE
+from zoo.data.render.vectors import Vector
+
+# Directions smaller than this are moved off zero, so that no 0 * inf arises; FAR is beyond every distance in a maze.
+SMALLEST_DIRECTION = 1e-6
+FAR = 1e9
+
+# Rays that have ended are put aside after so many lines: putting aside costs about as much as three lines.
+LINES_PER_ROUND = 4
+
+
+class Arrival(NamedTuple):
+    """Where rays ended; each [R]."""
+
+    distance: Tensor  # along the direction, in units of its length; the wall, or else the limit that was given
+    cell: Tensor  # int32: scene * 81 + row * 9 + column, of the solid cell that was hit or of the last free one
+    along_x: Tensor  # bool: whether the last line crossed was one of constant x
+
+
+class _Walk(NamedTuple):
+    """Rays under way; each [R]."""
+
+    next_x: Tensor  # distance to the next line of constant x
+    next_y: Tensor
+    width_x: Tensor  # distance between two such lines
+    width_y: Tensor
+    step_x: Tensor  # int32: what crossing such a line adds to the cell
+    step_y: Tensor
+    end: Tensor  # distance at which the ray ends for all that is known
+    cell: Tensor
+    along_x: Tensor
+
+
+def off_zero(direction: Tensor) -> Tensor:
+    """Returns a direction component whose size is at least ``SMALLEST_DIRECTION``, the sign kept."""
+    return torch.where(direction.abs() < SMALLEST_DIRECTION, SMALLEST_DIRECTION, direction)
+
+
+def _cross_lines(walk: _Walk, *, room_ahead: Tensor, lines: int) -> _Walk:
+    """Takes every ray that has not ended over that many lines."""
+    next_x, next_y, end, cell, along_x = walk.next_x, walk.next_y, walk.end, walk.cell, walk.along_x
+    turn = walk.step_x - walk.step_y
+    for _ in range(lines):
+        by_x = next_x < next_y
+        distance = torch.minimum(next_x, next_y)
+        going = distance < end
+        cell = cell + (walk.step_y + turn * by_x) * going
+        along_x = torch.where(going, by_x, along_x)
+        # A ray that has ended keeps its cell and sees only greater distances, so that nothing changes any more.
+        end = torch.minimum(end, distance + room_ahead.index_select(0, cell))
+        next_x = next_x + walk.width_x * by_x
+        next_y = next_y + walk.width_y * ~by_x
+    return walk._replace(next_x=next_x, next_y=next_y, end=end, cell=cell, along_x=along_x)
+
+
+def march(room_ahead: Tensor, *, x: Tensor, y: Tensor, cell: Tensor, direction: Vector, limit: Tensor) -> Arrival:
+    """Follows rays through the cells of mazes.
+
+    Args:
+        room_ahead: [scenes * 81]: 0 for a solid cell, ``FAR`` for a free one. The outermost cells must be solid.
+        x: [R], where each ray starts, in a free cell.
+        y: [R].
+        cell: [R] int32, the cell of that place: scene * 81 + row * 9 + column.
+        direction: [R] each, of any length; x and y off zero.
+        limit: [R], the distance at which the ray ends in any case; in the same units as the direction.
+    """
+    right, ahead = (direction.x > 0).int(), (direction.y > 0).int()
+    width_x, width_y = 1.0 / direction.x.abs(), 1.0 / direction.y.abs()
+    # From the lower border of the cell upwards, or what is left of it.
+    within_x = (x + HALF_WIDTH) - (x + HALF_WIDTH).floor()
+    within_y = (y + HALF_WIDTH) - (y + HALF_WIDTH).floor()
+    walk = _Walk(
+        next_x=(right - within_x).abs() * width_x,
+        next_y=(ahead - within_y).abs() * width_y,
+        width_x=width_x,
+        width_y=width_y,
+        step_x=2 * right - 1,
+        step_y=SIZE * (2 * ahead - 1),
+        end=limit,
+        cell=cell,
+        along_x=torch.zeros_like(cell, dtype=torch.bool),
+    )
+    walk = _cross_lines(walk, room_ahead=room_ahead, lines=LINES_PER_ROUND)
+    end, place, along_x = walk.end.clone(), walk.cell, walk.along_x
+    going = (torch.minimum(walk.next_x, walk.next_y) < walk.end).nonzero().squeeze(1)
+    rays = going
+    while going.numel():
+        walk = _Walk(*(part.index_select(0, going) for part in walk))
+        walk = _cross_lines(walk, room_ahead=room_ahead, lines=LINES_PER_ROUND)
+        end[rays], place[rays], along_x[rays] = walk.end, walk.cell, walk.along_x
+        going = (torch.minimum(walk.next_x, walk.next_y) < walk.end).nonzero().squeeze(1)
+        rays = rays.index_select(0, going)
+    return Arrival(end, place, along_x)

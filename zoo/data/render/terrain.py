@@ -1,0 +1,119 @@
+"""Terrains: a walk over open land between lakes, hills, trees and towers, for finding out where a picture was taken.
+
+Rosenbaum et al., "Learning models for visual 3D localization with implicit mapping" (2018), let an agent walk at random
+over Minecraft landscapes and asked from where a picture was seen; a walk had 100 pictures, 32 pixels wide. The
+landscape here is our own: smooth relief, seen through fog that hides its end.
+
+Coordinates are relative to the middle of the walk. x and y of every camera lie within ``[-EXTENT, EXTENT]``, so that a
+grid over that square holds all places that are possible; z is relative to the middle of the heights of the cameras, so
+that 0 is a fair guess for a place that has not been visited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.built_in import BuiltIn, Rendering
+from zoo.data.render.terrain_caster import render_lands
+from zoo.data.render.terrain_grid import LandTensors, look_up, stack_lands
+from zoo.data.render.terrain_land import Land, build_land, canonical
+from zoo.data.render.terrain_walk import EXTENT, draw_walk
+from zoo.data.source import ExtraShape, Split
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """What a scene shows.
+
+    Attributes:
+        number: of the land; everything about it follows.
+        origin: where the origin of the scene lies in the land, scene units.
+    """
+
+    number: int
+    origin: tuple[float, float, float]
+
+
+class DrawnTerrain(NamedTuple):
+    """A terrain before it is rendered."""
+
+    scene: Terrain
+    name: str  # canonical
+    cameras: np.ndarray  # [V, 5] float32
+    land: Land
+
+
+@dataclass(frozen=True)
+class Terrains(BuiltIn):
+    """The data set; its extra is ``map`` [H, W, 3] uint8, see :func:`draw_map`."""
+
+    def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
+        """Returns the type and shape of the map."""
+        return {"map": ExtraShape("uint8", (image_size, image_size, 3), per_view=False)}
+
+    def draw(self, *, seed: int, split: Split, index: int) -> DrawnTerrain:
+        """Draws terrain ``index`` of a split with the cameras of its walk."""
+        number, name, rng = self.draw_content(_draw_number, seed=seed, split=split, index=index)
+        land = build_land(number)
+        walk = draw_walk(rng, land=land, num_views=self.num_views)
+        return DrawnTerrain(Terrain(number, walk.origin), name, walk.cameras.astype(np.float32), land)
+
+    def render(
+        self,
+        *,
+        seed: int,
+        scene_indices: Sequence[int],
+        split: Split,
+        image_size: int,
+        device: torch.device | str = "cpu",
+        samples_per_side: int = 2,
+    ) -> Rendering:
+        """Renders terrains of a split; see :meth:`zoo.data.built_in.BuiltIn.render`."""
+        drawn = [self.draw(seed=seed, split=split, index=int(index)) for index in scene_indices]
+        cameras = torch.from_numpy(np.stack([item.cameras for item in drawn]))
+        lands = stack_lands([item.land for item in drawn], origins=[item.scene.origin for item in drawn], device=device)
+        frames = render_lands(lands, cameras=cameras, image_size=image_size, samples_per_side=samples_per_side)
+        maps = draw_map(lands, image_size=image_size)
+        return Rendering(frames, cameras, tuple(item.scene for item in drawn), {"map": maps.cpu().numpy()})
+
+
+def draw_map(lands: LandTensors, *, image_size: int) -> Tensor:
+    """Draws lands from straight above, without perspective: the square ``[-EXTENT, EXTENT]`` in x and y of each scene.
+
+    North (+y) is up and east (+x) is right: (x, y) is at column ``(x / EXTENT + 1) / 2 * image_size`` and row
+    ``(1 - y / EXTENT) / 2 * image_size``, in continuous pixels.
+
+    Returns:
+        [B, H, W, 3] uint8 on the device of the lands.
+    """
+    device = lands.height.device
+    num_scenes = lands.origin.shape[0]
+    shape = (num_scenes, image_size, image_size)
+    pixel = 2.0 * EXTENT / image_size
+    place = ((torch.arange(image_size, device=device) + 0.5) * pixel - EXTENT).float()
+    x = (lands.origin[:, 0, None, None] + place).expand(shape)
+    y = (lands.origin[:, 1, None, None] - place[:, None]).expand(shape)
+    scene = torch.arange(num_scenes, dtype=torch.int32, device=device)[:, None, None].expand(shape)
+    colour = look_up(
+        lands, scene=scene.flatten(), x=x.flatten(), y=y.flatten(), footprint=torch.full_like(x, pixel).flatten()
+    )
+    return (torch.stack(colour, dim=-1) + 0.5).to(torch.uint8).view(*shape, 3)
+
+
+def _draw_number(rng: np.random.Generator) -> tuple[int, str]:
+    number = int(rng.random() * 2**53)
+    return number, canonical(number)
+
+
+TERRAIN = Terrains(
+    name="terrain",
+    version=1,
+    num_views=100,
+    description="a walk over open land with lakes, hills, trees and towers, and its map",
+)

@@ -1,0 +1,212 @@
+"""Pictures of terrains, by profiles of the land rather than by marching every ray.
+
+A camera without roll sees the land in vertical planes. In one plane, let ``r`` be the way ahead and ``h(r)`` the height
+of the land over the camera. A ray of slope m ends where the line ``m r`` first meets the land: at the first r whose
+*horizon* ``max over r' <= r of h(r') / r'`` reaches m. The horizon only grows, so that a binary search finds the place.
+A picture of n x n samples costs about 1.25 n planes of some 250 heights and n^2 searches of 8 steps, where marching
+would take some hundred steps a ray. (Height maps drawn front to back along lines of sight: Wright & Hsieh,
+"A voxel-based, forward projection algorithm for rendering surface and volumetric data", Visualization 1992.)
+
+The planes lie densely rather than exactly where the rays are: to the side, a silhouette is exact to less than a sample.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.camera import FIELD_OF_VIEW_DEGREES, image_plane
+from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
+from zoo.data.render.terrain_grid import LandTensors, look_up
+from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND
+
+# Small enough that what a chunk needs stays near a core's cache. Results do not depend on it.
+RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 15, "cuda": 1 << 21})
+RAYS_PER_CHUNK_ELSEWHERE = 1 << 17
+
+NEAREST, FARTHEST = 0.04, 2.6  # scene units ahead of the camera; the fog is complete at the far end
+NUM_DEPTHS = 255  # one less than a power of two suits the search
+PLANES_PER_SAMPLE = 1.25
+
+LARGEST_PITCH = math.radians(30.0)
+
+SUN_GLOW = (0.30, 0.24, 0.10)
+
+
+@functools.cache
+def depths(device: torch.device) -> Tensor:
+    """Returns the distances ahead at which the land is looked up, [NUM_DEPTHS] float32: closer together nearby."""
+    # Steps of a + b r with a / b fixed so that near steps are about as wide as the grid is fine.
+    start, end = NEAREST + 0.7, FARTHEST + 0.7
+    exact = start * (end / start) ** (np.arange(NUM_DEPTHS) / (NUM_DEPTHS - 1)) - 0.7
+    # Whole 4096ths: the last bit of a power on another processor does not matter.
+    return torch.from_numpy((np.round(exact * 4096.0) / 4096.0).astype(np.float32)).to(device)
+
+
+class _View(NamedTuple):
+    """C cameras with R rays each."""
+
+    scene: Tensor  # [C, 1] int32
+    position: Tensor  # [3, C, 1], in the land
+    ahead: Tensor  # [2, C, 1]: the horizontal direction that the camera faces, length 1
+    aside: Tensor  # [2, C, 1]: the horizontal direction to its right
+    widest: Tensor  # [C, 1]: the largest way to the side for one step ahead
+    side: Tensor  # [C, R]: of each ray, to the right for one step ahead
+    slope: Tensor  # [C, R]: of each ray, upwards for one step ahead
+
+
+class _Profiles(NamedTuple):
+    """The land in P planes of each camera; each [C * P * NUM_DEPTHS]."""
+
+    slope: Tensor  # from the camera to the land, upwards for one step ahead
+    horizon: Tensor  # the largest of these so far
+
+
+def _profiles(lands: LandTensors, view: _View, *, num_planes: int) -> _Profiles:
+    device = view.slope.device
+    depth = depths(device)
+    lateral = (2.0 * torch.arange(num_planes, device=device) + 1.0) * (1.0 / num_planes) - 1.0
+    lateral = lateral * view.widest
+    x, y = (
+        ((position + HALF_LAND)[..., None] + depth * (ahead + aside * lateral)[..., None]) * (1.0 / CELL)
+        for position, ahead, aside in zip(view.position[:2], view.ahead, view.aside, strict=True)
+    )
+    column, row = x.clamp(0.0, GRID_SIZE - 1.0).int(), y.clamp(0.0, GRID_SIZE - 1.0).int()
+    place = view.scene[..., None] * GRID_SIZE**2 + row * GRID_SIZE + column
+    height = lands.height.index_select(0, place.flatten()).view(place.shape)
+    slope = (height - view.position[2][..., None]) * (1.0 / depth)
+    return _Profiles(slope.flatten(), slope.cummax(-1).values.flatten())
+
+
+def _reach(profiles: _Profiles, view: _View, *, num_planes: int) -> Tensor:
+    """Returns how far ahead rays meet the land, [C, R]; infinite where they do not."""
+    device = view.slope.device
+    plane = ((view.side / view.widest + 1.0) * (0.5 * num_planes)).int().clamp(0, num_planes - 1)
+    camera = torch.arange(view.slope.shape[0], dtype=torch.int32, device=device)[:, None]
+    first = ((camera * num_planes + plane) * NUM_DEPTHS).flatten()
+    slope = view.slope.flatten()
+    passed = torch.zeros_like(first)
+    step = (NUM_DEPTHS + 1) // 2
+    while step:
+        below = profiles.horizon.index_select(0, first + passed + (step - 1)) < slope
+        passed = passed + step * below
+        step //= 2
+    after = passed.clamp_max(NUM_DEPTHS - 1)
+    before = (after - 1).clamp_min(0)
+    depth = depths(device)
+    near, far = depth.index_select(0, before), depth.index_select(0, after)
+    # Between two looks the land is taken for straight: how far is it over the ray at one, under it at the other?
+    under = (slope - profiles.slope.index_select(0, first + before)) * near
+    over = (profiles.slope.index_select(0, first + after) - slope) * far
+    share = (under / (under + over).clamp_min(1e-9)).clamp(0.0, 1.0)
+    reach = near + (far - near) * share
+    return torch.where(passed == NUM_DEPTHS, torch.inf, reach).view(view.slope.shape)
+
+
+def _cast(lands: LandTensors, view: _View, *, angle: float, num_planes: int) -> list[Tensor]:
+    """Returns the colour of rays, three times [C, R], 0 to 255."""
+    shape = view.slope.shape
+    reach = _reach(_profiles(lands, view, num_planes=num_planes), view, num_planes=num_planes)
+    length = (1.0 + view.side * view.side).sqrt()
+    fog = (reach * length * (1.0 / FARTHEST)).clamp_max(1.0)
+    fog = fog * fog
+    seen = reach.clamp_max(FARTHEST)
+    x, y = (
+        position + seen * (ahead + aside * view.side)
+        for position, ahead, aside in zip(view.position[:2], view.ahead, view.aside, strict=True)
+    )
+    land = look_up(
+        lands,
+        scene=view.scene.expand(shape).flatten(),
+        x=x.flatten(),
+        y=y.flatten(),
+        # Seen at a slant a sample covers a strip: wide enough to calm the distance, narrow enough to show it.
+        footprint=(seen * (2.0 * angle)).flatten(),
+    )
+    whole = (length * length + view.slope * view.slope).sqrt()
+    sun = lands.sun[:, view.scene.flatten(), None]
+    towards = sun[0] * (view.ahead[0] + view.aside[0] * view.side) + sun[1] * (
+        view.ahead[1] + view.aside[1] * view.side
+    )
+    glow = ((towards + sun[2] * view.slope) / whole).clamp_min(0.0)
+    for _ in range(4):
+        glow = glow * glow
+    upwards = (view.slope / whole * 1.8).clamp(0.0, 1.0)
+    colour = []
+    for horizon, zenith, shine, near in zip(SKY_HORIZON, SKY_ZENITH, SUN_GLOW, land, strict=True):
+        sky = 255.0 * (horizon + (zenith - horizon) * upwards + shine * glow).clamp_max(1.0)
+        near = near.view(shape)
+        colour.append(near + (sky - near) * fog)
+    return colour
+
+
+def render_lands(
+    lands: LandTensors,
+    *,
+    cameras: Tensor,
+    image_size: int,
+    field_of_view: float = FIELD_OF_VIEW_DEGREES,
+    samples_per_side: int = 2,
+) -> Tensor:
+    """Renders every camera of every scene.
+
+    Args:
+        lands: B of them.
+        cameras: [B, V, 5], see ``zoo.data.camera``, above the ground; the pitch at most 30 degrees either way.
+        image_size: height and width in pixels.
+        field_of_view: degrees.
+        samples_per_side: a pixel is the mean of the square of this many rays.
+
+    Returns:
+        [B, V, H, W, 3] uint8 on the device of the lands.
+    """
+    device = lands.height.device
+    num_scenes, num_views = cameras.shape[:2]
+    side = image_size * samples_per_side
+    half = math.tan(math.radians(field_of_view) / 2.0)
+    num_planes = math.ceil(PLANES_PER_SAMPLE * side)
+    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole pictures.
+    offsets = image_plane(side, field_of_view=field_of_view).view(image_size, samples_per_side).T
+    shape = (samples_per_side, samples_per_side, image_size, image_size)
+    right = offsets[None, :, None, :].expand(shape).flatten().float().to(device)
+    up = -offsets[:, None, :, None].expand(shape).flatten().float().to(device)
+    # On the host and in double precision, number by number: sines may differ between devices.
+    angles = cameras[..., 3:].detach().double().cpu().reshape(-1, 2).tolist()
+    if any(abs(pitch) > LARGEST_PITCH for _, pitch in angles):
+        raise ValueError(f"cameras: a pitch beyond {LARGEST_PITCH:.3f} radians; terrains are seen along the ground")
+    turns = torch.tensor(
+        [(math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)) for yaw, pitch in angles], device=device
+    ).T[:, :, None]
+    owner = torch.arange(num_scenes, dtype=torch.int32, device=device).repeat_interleave(num_views)
+    places = (cameras[..., :3].detach().float().to(device) + lands.origin[:, None]).view(-1, 3).T[:, :, None]
+
+    step = max(1, RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK_ELSEWHERE) // side**2)
+    frames = torch.empty(num_scenes * num_views, image_size, image_size, 3, dtype=torch.uint8, device=device)
+    for first in range(0, num_scenes * num_views, step):
+        part = slice(first, first + step)
+        cos_yaw, sin_yaw, cos_pitch, sin_pitch = turns[:, part]
+        forwards = cos_pitch - up * sin_pitch
+        view = _View(
+            owner[part, None],
+            places[:, part],
+            ahead=torch.stack([cos_yaw, sin_yaw]),
+            aside=torch.stack([sin_yaw, -cos_yaw]),
+            widest=half / (cos_pitch - half * sin_pitch.abs()),
+            side=right / forwards,
+            slope=(sin_pitch + up * cos_pitch) / forwards,
+        )
+        colour = _cast(lands, view, angle=2.0 * half / side, num_planes=num_planes)
+        for channel, values in enumerate(colour):
+            samples = values.view(-1, samples_per_side**2, image_size, image_size).unbind(1)
+            total = samples[0]
+            for sample in samples[1:]:
+                total = total + sample
+            frames[part, ..., channel] = (total * (1.0 / samples_per_side**2) + 0.5).to(torch.uint8)
+    return frames.view(num_scenes, num_views, image_size, image_size, 3)

@@ -1,0 +1,170 @@
+"""A picture drawn in steps: DRAW's canvas comes closer to the truth with every write, and sharper.
+
+Convolutional DRAW is trained on rooms seen from a ring of cameras. Its canvas is looked at after every step: with latents
+from the posterior, which sees the picture that it draws and how far it has come, and with latents from the prior, which
+knows three other views of the room alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.cores.draw import Draw
+from zoo.data.opening import open_scenes
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource, Split
+from zoo.demonstration import Claim, Workshop
+from zoo.episode import Knobs
+from zoo.evaluation.images import to_bytes
+from zoo.evaluation.nelbo import evaluation_batches
+from zoo.model import SceneModel
+from zoo.nn.noise import query_keys
+from zoo.report.picture_table import Column, picture_table
+from zoo.report.statistics import bootstrap_difference
+from zoo.report.trends import Trend, TrendPanel, trend_panels
+from zoo.schedules import evaluation_knobs
+
+TITLE = "DRAW's canvas comes closer to the picture, and sharper, step by step"
+PAPER = "Gregor et al. 2016, Towards conceptual compression, NeurIPS (conv-DRAW); Gregor et al. 2015, DRAW, ICML"
+MINUTES = 10
+
+DATASET = "rooms_ring_camera"
+SCENES: Mapping[Split, int] = {"train": 4000, "validation": 100, "test": 400}
+IMAGE_SIZE = 32
+NUM_CONTEXT = 3
+ROWS = 4
+BATCH_SIZE = 50
+SOURCES = ("posterior", "prior")
+
+
+class Progress(NamedTuple):
+    """The canvas after every step, with latents from one source."""
+
+    error: np.ndarray  # [L, scenes] float64: mean squared error, pixels from 0 to 1
+    sharpness: np.ndarray  # [L, scenes] float64: mean absolute difference of neighbouring pixels
+    pictures: np.ndarray  # [L, ROWS, H, W, 3] uint8: the canvases of the first scenes
+
+
+def run(workshop: Workshop) -> list[Claim]:
+    """Trains DRAW, follows its canvas on the test scenes, and draws ``draw.png`` and ``draw-steps.png``."""
+    data = workshop.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE)
+    trained = workshop.trained("draw", data=data)
+    test = open_scenes(data, "test")
+    workshop.tell(f"following the canvas on {SCENES['test']} test scenes")
+    knobs = evaluation_knobs(trained.variant.training)
+    found = {source: follow(trained.model.eval(), test, source=source, knobs=knobs) for source in SOURCES}
+    truth = true_pictures(test)
+    steps = range(1, len(found["prior"].error) + 1)
+    labels = {source: f"latents from the {source}" for source in SOURCES}
+    trend_panels(
+        workshop.picture("draw-steps"),
+        panels=[
+            TrendPanel(
+                "MSE of the canvas", [Trend(labels[source], steps, list(found[source].error)) for source in SOURCES]
+            ),
+            TrendPanel(
+                "mean difference of neighbouring pixels",
+                [
+                    *(Trend(labels[source], steps, list(found[source].sharpness)) for source in SOURCES),
+                    Trend("true picture", steps, [sharpness(truth).numpy()] * len(steps)),
+                ],
+            ),
+        ],
+        along="steps",
+        title=TITLE,
+    )
+    draw_pictures(workshop, found, truth)
+    return judge(found)
+
+
+def true_pictures(test: SceneSource) -> Tensor:
+    """Returns the targets of all test scenes, [scenes, 3, H, W], pixels from 0 to 1."""
+    frames, _ = test.read(np.arange(test.num_scenes), plan_of(test).views[:, NUM_CONTEXT:])
+    return torch.from_numpy(frames)[:, 0].movedim(-1, 1) / 255.0
+
+
+def plan_of(test: SceneSource) -> EvaluationPlan:
+    """Returns which views are context and which is drawn."""
+    return EvaluationPlan(test, num_context=NUM_CONTEXT, num_targets=1)
+
+
+@torch.no_grad()
+def follow(model: SceneModel, test: SceneSource, *, source: str, knobs: Knobs) -> Progress:
+    """Draws every test scene's first target and measures the canvas after every step."""
+    assert isinstance(model.core, Draw) and source in ("posterior", "prior")
+    plan = plan_of(test)
+    errors: list[Tensor] = []
+    edges: list[Tensor] = []
+    pictures: list[np.ndarray] = []
+    for _, batch, number in evaluation_batches(
+        test, plan, scenes=np.arange(plan.num_scenes), batch_size=BATCH_SIZE, device="cpu"
+    ):
+        episode = model.task(batch, num_context=number)
+        target = episode.target[:, 0]
+        rollout = model.core.rollout(
+            model.encoder(episode.context).pooled,
+            episode.query[:, 0],
+            query_keys(episode.key, num_queries=1)[:, 0],
+            target=target if source == "posterior" else None,
+            source="posterior" if source == "posterior" else "prior",
+            knobs=knobs,
+        )
+        canvases = torch.stack([model.likelihood.mean(canvas) for canvas in rollout.canvases])
+        errors.append((canvases - target).square().flatten(2).mean(2))
+        edges.append(sharpness(canvases))
+        if not pictures:
+            pictures.append(to_bytes(canvases[:, :ROWS].clamp(0.0, 1.0)))
+    return Progress(
+        error=torch.cat(errors, dim=1).double().numpy(),
+        sharpness=torch.cat(edges, dim=1).double().numpy(),
+        pictures=pictures[0],
+    )
+
+
+def sharpness(pictures: Tensor) -> Tensor:
+    """Returns the mean absolute difference of neighbouring pixels of pictures [..., C, H, W]."""
+    across = pictures.diff(dim=-1).abs().mean(dim=(-3, -2, -1))
+    return 0.5 * (across + pictures.diff(dim=-2).abs().mean(dim=(-3, -2, -1)))
+
+
+def draw_pictures(workshop: Workshop, found: Mapping[str, Progress], truth: Tensor) -> None:
+    """Draws the canvases of some scenes, a row for each source."""
+    num_steps = len(found["prior"].pictures)
+    shown = np.stack([found[source].pictures for source in SOURCES], axis=2)  # [L, ROWS, sources, H, W, 3]
+    shown = shown.reshape(num_steps, ROWS * len(SOURCES), *shown.shape[3:])
+    columns = [Column(f"step {step}", canvases) for step, canvases in enumerate(shown, start=1)]
+    columns.append(Column("truth", np.repeat(to_bytes(truth[:ROWS]), len(SOURCES), axis=0)))
+    texts = [f"room {row + 1}, latents from the {source}" for row in range(ROWS) for source in SOURCES]
+    picture_table(workshop.picture("draw"), columns=columns, title=TITLE, row_texts=texts)
+
+
+def judge(found: Mapping[str, Progress]) -> list[Claim]:
+    """Puts the progress into claims, every step paired with the one before over the scenes."""
+    claims = []
+    for source, progress in found.items():
+        steps = [
+            bootstrap_difference(later - before)
+            for before, later in zip(progress.error, progress.error[1:], strict=False)
+        ]
+        weakest = max(range(len(steps)), key=lambda step: steps[step].z)
+        claims.append(
+            Claim.below_zero(
+                f"with latents from the {source} every write lowers the error of the canvas, from "
+                f"{progress.error[0].mean():.4f} to {progress.error[-1].mean():.4f}; the least sure one is write {weakest + 2}",
+                steps[weakest],
+                unit="MSE",
+            )
+        )
+        claims.append(
+            Claim.below_zero(
+                f"with latents from the {source} the canvas is sharper after the last write than after the first",
+                bootstrap_difference(progress.sharpness[0] - progress.sharpness[-1]),
+                unit="mean difference of neighbouring pixels",
+            )
+        )
+    return claims

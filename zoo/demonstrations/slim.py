@@ -1,0 +1,206 @@
+"""Words instead of views: a model that is told where things stand draws them, and wordings do not matter to it.
+
+SLIM is trained on rooms with two or three objects, of which it reads 0 to 3 captions from different viewpoints and is
+asked for the picture from another one. It is then told the same things in other words, and things that are true of
+another room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from zoo.contract import Encoder
+from zoo.data.camera import pose_vector
+from zoo.data.captions import encode_captions
+from zoo.data.opening import open_scenes
+from zoo.data.plan import EvaluationPlan
+from zoo.data.render.captions import paraphrases
+from zoo.data.render.recipes import RECIPES, DrawnScene, Recipe
+from zoo.data.source import SceneSource, Split
+from zoo.demonstration import Claim, Workshop
+from zoo.episode import Knobs, SceneBatch, Views
+from zoo.evaluation.images import to_bytes
+from zoo.evaluation.nelbo import evaluation_batches, score_scenes
+from zoo.model import SceneModel
+from zoo.registry import build
+from zoo.report.picture_table import Column, picture_table
+from zoo.report.statistics import bootstrap_difference
+from zoo.report.trends import Trend, TrendPanel, trend_panels
+from zoo.schedules import evaluation_knobs
+from zoo.tasks import CAPTIONS
+
+TITLE = "Captions tell a model what to draw, whatever their wording"
+PAPER = "Ramalho et al. 2018, Encoding spatial relations from natural language, arXiv 1807.01670"
+MINUTES = 10
+
+DATASET = "captioned_rooms"
+SCENES: Mapping[Split, int] = {"train": 4000, "validation": 100, "test": 400}
+IMAGE_SIZE, NUM_VIEWS, DATA_SEED = 32, 6, 0
+CONTEXTS = tuple(range(4))
+WORDINGS = 4  # of one caption
+SAMPLES = 16
+ROWS = 6
+BATCH_SIZE = 50
+NEARER = 0.5  # paraphrases are at most so far apart, relative to captions of different scenes
+CHEAPER = 0.25  # other words cost at most so much, relative to the captions of another scene
+
+
+class Told(NamedTuple):
+    """The excess of the same pictures with different captions, [scenes] float64 each, nats a picture."""
+
+    own: np.ndarray
+    reworded: np.ndarray
+    elsewhere: np.ndarray  # the captions of another scene, from its viewpoints
+
+
+class Distances(NamedTuple):
+    """How far apart single captions are in the representation, [scenes] float64 each."""
+
+    within: np.ndarray  # wordings of one caption
+    between: np.ndarray  # wordings of the captions of two scenes, as if told from one viewpoint
+
+
+def run(workshop: Workshop) -> list[Claim]:
+    """Trains SLIM, tells it things in several ways, and draws ``slim.png`` and ``slim-nats.png``."""
+    data = workshop.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE, num_views=NUM_VIEWS, seed=DATA_SEED)
+    trained = workshop.trained("slim", data=data)
+    model, knobs = trained.model.eval(), evaluation_knobs(trained.variant.training)
+    test, drawn = open_scenes(data, "test"), draw_scenes(SCENES["test"])
+    workshop.tell(f"scoring {len(drawn)} test scenes with {CONTEXTS[0]} to {CONTEXTS[-1]} captions")
+    told = [score(model, test, drawn, knobs=knobs, num_context=number) for number in CONTEXTS]
+    learned, before = distances(model.encoder, drawn), distances(build(trained.variant).encoder, drawn)
+    trend_panels(
+        workshop.picture("slim-nats"),
+        panels=[
+            TrendPanel(
+                "NELBO excess (nats)",
+                [Trend(f"{field} captions", CONTEXTS, [getattr(one, field) for one in told]) for field in Told._fields],
+            )
+        ],
+        along="captions",
+        title=TITLE,
+    )
+    draw_pictures(workshop, model, test, drawn, knobs=knobs)
+    return judge(told, learned=learned, before=before)
+
+
+def draw_scenes(number: int) -> list[DrawnScene]:
+    """Draws the test scenes again, whose objects the data set does not hold, with the cameras of its views."""
+    recipe = RECIPES[DATASET]
+    assert isinstance(recipe, Recipe)
+    recipe = replace(recipe, num_views=NUM_VIEWS)
+    return [recipe.draw(seed=DATA_SEED, split="test", index=index) for index in range(number)]
+
+
+def reworded(batch: SceneBatch, views: np.ndarray, drawn: list[DrawnScene]) -> SceneBatch:
+    """Returns a batch with other wordings of the captions of views [B, V]; the data set holds the first wording."""
+    captions = batch.extras[CAPTIONS]
+    others = [
+        paraphrases(drawn[scene].scene, camera=drawn[scene].cameras[view], num=2)[1]
+        for scene, chosen in zip(batch.scene.tolist(), views.tolist(), strict=True)
+        for view in chosen
+    ]
+    encoded = torch.from_numpy(encode_captions(others, length=captions.shape[-1])).view_as(captions)
+    return batch._replace(extras={**batch.extras, CAPTIONS: encoded})
+
+
+@torch.no_grad()
+def score(model: SceneModel, test: SceneSource, drawn: list[DrawnScene], *, knobs: Knobs, num_context: int) -> Told:
+    """Scores every test scene's first target given so many captions, of its own in both wordings or of another scene."""
+    plan = EvaluationPlan(test, num_context=num_context, num_targets=1)
+    own, elsewhere = (
+        score_scenes(model, test, plan, shift=shift, knobs=knobs, batch_size=BATCH_SIZE, device="cpu")
+        for shift in (0, 1)
+    )
+    # The posterior does not read: z costs the same whatever is said.
+    assert np.array_equal(own["kl"], elsewhere["kl"])
+    excess = []
+    for scenes, batch, _ in evaluation_batches(
+        test, plan, scenes=np.arange(plan.num_scenes), batch_size=BATCH_SIZE, device="cpu"
+    ):
+        excess.append(model(reworded(batch, plan(scenes).views, drawn), knobs, num_context).excess().double())
+    return Told(own=own["nelbo_excess"], reworded=torch.cat(excess).numpy(), elsewhere=elsewhere["nelbo_excess"])
+
+
+@torch.no_grad()
+def distances(encoder: Encoder, drawn: list[DrawnScene]) -> Distances:
+    """Compares wordings of one caption of every scene with those of the next scene's, all told from one pose."""
+    said = [paraphrases(item.scene, camera=item.cameras[0], num=WORDINGS) for item in drawn]
+    captions = torch.from_numpy(encode_captions([wording for wordings in said for wording in wordings]))
+    captions = captions.unflatten(0, (len(drawn), WORDINGS))
+    pose = pose_vector(torch.from_numpy(drawn[0].cameras[0]))
+    views = Views(
+        what=captions,
+        where=pose.expand(*captions.shape[:2], -1),
+        mask=torch.ones(captions.shape[:2], dtype=torch.bool),
+    )
+    vectors = encoder(views).per_view.flatten(2).double()
+    within = torch.cdist(vectors, vectors).sum(dim=(1, 2)) / (WORDINGS * (WORDINGS - 1))
+    between = torch.cdist(vectors, vectors.roll(1, 0)).mean(dim=(1, 2))
+    return Distances(within=within.numpy(), between=between.numpy())
+
+
+@torch.no_grad()
+def draw_pictures(
+    workshop: Workshop, model: SceneModel, test: SceneSource, drawn: list[DrawnScene], *, knobs: Knobs
+) -> None:
+    """Draws what the model expects and a sample of it for some scenes, told in three ways."""
+    number = CONTEXTS[-1]
+    plan = EvaluationPlan(test, num_context=number, num_targets=1)
+    chosen = np.arange(ROWS)
+    ((_, own, _),), ((_, elsewhere, _),) = (
+        tuple(evaluation_batches(test, plan, scenes=chosen, batch_size=ROWS, device="cpu", shift=shift))
+        for shift in (0, 1)
+    )
+    views = plan(chosen).views
+    batches = {"told": own, "reworded": reworded(own, views, drawn), "another's": elsewhere}
+    columns = [Column("truth", own.frames[:, number].numpy())]
+    for name, batch in batches.items():
+        expected = model.predict(batch, knobs, number, num_samples=SAMPLES).expected[:, :, 0]
+        columns.append(Column(f"{name}: mean", to_bytes(expected.mean(0))))
+        columns.append(Column(f"{name}: sample", to_bytes(expected[0])))
+    first = [paraphrases(drawn[i].scene, camera=drawn[i].cameras[views[i, 0]], num=1)[0] for i in chosen]
+    picture_table(
+        workshop.picture("slim"), columns=columns, title=f"{TITLE} (one of {number} captions shown)", row_texts=first
+    )
+
+
+def judge(told: list[Told], *, learned: Distances, before: Distances) -> list[Claim]:
+    """Puts the scores into claims."""
+    most = told[-1]
+    loss = most.elsewhere - most.own
+    closeness, closeness_before = (found.within / found.between for found in (learned, before))
+    return [
+        Claim.below_zero(
+            f"{CONTEXTS[-1]} captions against none lower the excess of a picture",
+            bootstrap_difference(most.own - told[0].own),
+            unit="nats",
+        ),
+        Claim.below_zero(
+            "a scene's own captions have a lower excess than those of another scene",
+            bootstrap_difference(-loss),
+            unit="nats",
+        ),
+        Claim.below_zero(
+            f"other words cost less than {CHEAPER:g} of what the captions of another scene cost "
+            f"({(most.reworded - most.own).mean():+.3g} against {loss.mean():+.3g} nats)",
+            bootstrap_difference(most.reworded - most.own - CHEAPER * loss),
+            unit="nats",
+        ),
+        Claim.below_zero(
+            f"wordings of one caption are less than {NEARER:g} as far apart as captions of two scenes "
+            f"(the ratio is {closeness.mean():.3f})",
+            bootstrap_difference(closeness - NEARER),
+            unit="",
+        ),
+        Claim.below_zero(
+            f"which was learned: before training the ratio is {closeness_before.mean():.3f}",
+            bootstrap_difference(closeness - closeness_before),
+            unit="",
+        ),
+    ]

@@ -1,0 +1,68 @@
+"""The small encoder of the Consistent Generative Query Network."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.episode import Views
+from zoo.nn.blocks import spread
+
+
+class Jump(Encoder):
+    """r = sum_i psi(x^i, v^i), a map of a quarter of the picture's size, 16x16x32 for 64x64 (Kumar et al. 2018).
+
+    The pose is spread over the picture; two 2x2 convolutions of stride 2, then two 3x3 convolutions, each with a ReLU. The
+    numbers are those of public implementations (torch-jump, gqnlib).
+    """
+
+    class Config(Settings):
+        """Sizes of the network."""
+
+        channels: int = Field(
+            default=32,
+            ge=4,
+            multiple_of=4,
+            description="channels of the representation; the first two layers have 1/4 and 1/2",
+        )
+
+    reads = "images"
+    offers = frozenset({"pooled", "per_view"})
+
+    def __init__(self, config: Config, *, view: ViewShape) -> None:
+        super().__init__(config, view=view)
+        if view.height % 4 or view.width % 4:
+            raise ValueError(
+                f"pictures of {view.height}x{view.width} pixels: the encoder 'jump' needs sizes divisible by 4"
+            )
+        self._shape = RepresentationShape(channels=config.channels, height=view.height // 4, width=view.width // 4)
+        quarter, half, whole = config.channels // 4, config.channels // 2, config.channels
+        self.network = nn.Sequential(
+            nn.Conv2d(view.channels + view.pose_width, quarter, 2, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(quarter, half, 2, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(half, whole, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(whole, whole, 3, padding=1),
+            nn.ReLU(),
+        )
+        # Default weights weaken a picture to a hundredth on its way through four layers, and the latents' noise covers it.
+        for layer in self.network:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+
+    @property
+    def shape(self) -> RepresentationShape:
+        return self._shape
+
+    def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        return self.network(torch.cat([images, spread(poses, height=height, width=width).to(images.dtype)], dim=1))
+
+    def forward(self, views: Views) -> Representation:
+        return represent(views, self._psi)

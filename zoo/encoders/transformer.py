@@ -1,0 +1,96 @@
+"""A scene as a set of latent tokens: all patches of all views, after attention among them."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from pydantic import Field
+from torch import Tensor, nn
+
+from zoo.config import Settings
+from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape
+from zoo.episode import Views
+from zoo.nn.attention import SelfAttentionBlock, view_tokens
+from zoo.nn.blocks import masked_sum
+from zoo.nn.geometry import ray_features, ray_width
+
+
+class Transformer(Encoder):
+    """{r^i_k} = transformer({psi(x^i, rays of v^i)_k}) over all patches k of all views i (Sajjadi et al. 2022).
+
+    The encoder of the Scene Representation Transformer: a convolutional network reads every picture with the ray of every
+    pixel beside it and makes one token a patch; then all tokens of a scene attend to each other. A view's map says what
+    the view shows in the light of the others, and views have no order: nothing but their rays tells them apart.
+
+    Pooled is the *mean* of the views' maps, which a further view changes but does not let grow; the sum over the views of
+    a union is not the sum of the parts, since every token knows all others. A scene without views is zero.
+    """
+
+    class Config(Settings):
+        """Sizes of the convolutional network and of the transformer."""
+
+        channels: int = Field(default=256, ge=8, description="width of a token")
+        halvings: int = Field(default=3, ge=1, description="a token stands for 2^halvings pixels in both directions")
+        first_channels: int = Field(default=32, ge=1, description="channels after the first halving; doubled by each")
+        blocks: int = Field(default=4, ge=1, description="layers of attention among all tokens of a scene")
+        heads: int = Field(default=4, ge=1, description="of attention; must divide the channels")
+        hidden_channels: int = Field(default=512, ge=1, description="of the feed-forward network of a layer")
+        octaves: int = Field(default=8, ge=1, description="frequencies in which a pixel's ray is described")
+        field_of_view: float = Field(
+            default=50.0, gt=0, lt=180, description="of the cameras, degrees across the picture"
+        )
+
+    reads = "images"
+    offers = frozenset({"pooled", "per_view"})
+
+    def __init__(self, config: Config, *, view: ViewShape) -> None:
+        super().__init__(config, view=view)
+        patch = 2**config.halvings
+        if view.height % patch or view.width % patch:
+            raise ValueError(
+                f"pictures of {view.height}x{view.width} pixels: {config.halvings} halvings make patches of {patch} "
+                "pixels, which do not divide them"
+            )
+        self.config = config
+        self._shape = RepresentationShape(
+            channels=config.channels, height=view.height // patch, width=view.width // patch
+        )
+        layers: list[nn.Module] = []
+        before = view.channels + ray_width(config.octaves)
+        for level in range(config.halvings):
+            after = config.first_channels * 2**level
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(after, after, 3, stride=2, padding=1), nn.ReLU()]
+            before = after
+        self.network = nn.Sequential(*layers, nn.Conv2d(before, config.channels, 1))
+        self.blocks = nn.ModuleList(
+            SelfAttentionBlock(channels=config.channels, heads=config.heads, hidden=config.hidden_channels)
+            for _ in range(config.blocks)
+        )
+        self.norm = nn.LayerNorm(config.channels)
+
+    @property
+    def shape(self) -> RepresentationShape:
+        return self._shape
+
+    def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
+        """Maps pictures [n, C, H, W] and poses [n, 7] to tokens [n, channels, h, w], every view by itself."""
+        rays = ray_features(
+            poses,
+            height=images.shape[-2],
+            width=images.shape[-1],
+            field_of_view=self.config.field_of_view,
+            octaves=self.config.octaves,
+        )
+        return self.network(torch.cat([images, rays.to(images.dtype)], dim=1))
+
+    def forward(self, views: Views) -> Representation:
+        (batch, number), (_, height, width) = views.mask.shape, self._shape
+        alone = self._psi(views.what.flatten(0, 1), views.where.flatten(0, 1))
+        tokens = view_tokens(alone.view(batch, number, *alone.shape[1:]), views.mask)
+        for block in self.blocks:
+            tokens = block(tokens)
+        per_view = rearrange(self.norm(tokens.what), "b (n h w) c -> b n c h w", n=number, h=height, w=width)
+        count = views.mask.sum(1).clamp(min=1).to(per_view.dtype)
+        pooled = masked_sum(per_view, views.mask) / count[:, None, None, None]
+        return Representation(pooled=pooled, per_view=per_view, mask=views.mask)

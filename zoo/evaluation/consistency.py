@@ -1,0 +1,147 @@
+"""Do the pictures that one sample shows belong to one scene? Views asked of a model beside each other, compared.
+
+A sample is one draw of the latents from the prior. A model whose latents belong to the scene renders all its queries
+from one draw, so that they agree; a model whose latents belong to a query decides anew with every query (Kumar et al.,
+Consistent generative query networks, arXiv 1807.02033, 2018, figure 7).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource
+from zoo.episode import Knobs, SceneBatch
+from zoo.errors import ConfigError
+from zoo.evaluation.nelbo import Progress, evaluation_batches
+from zoo.model import SceneModel
+
+
+class Disagreement(NamedTuple):
+    """How far predictions are from each other, by scene and by turn of the camera, in units of the 0-to-1 range squared.
+
+    Half the mean squared difference of two predictions, averaged over pixels and pairs: for a turn of 0, the same
+    question asked twice, it is the variance of the answer. ``within`` compares two queries of one sample, ``between``
+    the same two queries of two samples. A model that decides anew with every query has ``within = between`` on average,
+    one that has made up its mind has a smaller ``within``, which is 0 for a question asked twice.
+    """
+
+    turns: tuple[float, ...]  # T of them, radians
+    within: np.ndarray  # [num_scenes, T] float64
+    between: np.ndarray  # [num_scenes, T] float64
+
+    def share(self) -> np.ndarray:
+        """Returns mean(within) / mean(between) for every turn, [T]: 0 for one scene a sample, 1 for one a query."""
+        return self.within.mean(0) / self.between.mean(0)
+
+
+def turned(cameras: Tensor, turn: Tensor | float) -> Tensor:
+    """Moves cameras [..., 5] round the z axis by an angle in radians, seeing what they saw before if all turned along.
+
+    ``turn`` may be a tensor that broadcasts against the leading dimensions.
+    """
+    x, y, z, yaw, pitch = cameras.unbind(-1)
+    angle = torch.as_tensor(turn, dtype=cameras.dtype, device=cameras.device)
+    x, y = x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()
+    yaw = torch.remainder(yaw + angle + math.pi, 2.0 * math.pi) - math.pi
+    return torch.stack(torch.broadcast_tensors(x, y, z, yaw, pitch), dim=-1)
+
+
+def asked(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> SceneBatch:
+    """Returns the same contexts with other questions: cameras [B, K, 5] of which there need be no pictures.
+
+    The pictures at the queries are black; predictions never look at them, and nothing may be scored against them.
+    """
+    context = batch.frames[:, :num_context]
+    blank = context.new_zeros(*cameras.shape[:2], *batch.frames.shape[2:])
+    return batch._replace(
+        frames=torch.cat([context, blank], dim=1),
+        cameras=torch.cat([batch.cameras[:, :num_context], cameras.to(batch.cameras)], dim=1),
+        extras={},
+    )
+
+
+def require_questions_of_cameras(model: SceneModel) -> None:
+    """Refuses models that cannot be asked for any camera one likes.
+
+    Raises:
+        ConfigError: if queries are not poses, or the task reads more than pictures and cameras.
+    """
+    task = model.task
+    if task.query_kind != "poses" or task.target_kind != "images" or task.extras:
+        raise ConfigError(
+            f"consistency: asks for pictures at cameras of its own choice, given pictures, but task {type(task).__name__} "
+            f"predicts {task.target_kind} at {task.query_kind} and reads {sorted(task.extras) or 'nothing'} beside them"
+        )
+
+
+@torch.no_grad()
+def disagreement(
+    model: SceneModel,
+    source: SceneSource,
+    plan: EvaluationPlan,
+    *,
+    knobs: Knobs,
+    batch_size: int,
+    num_samples: int,
+    device: torch.device | str,
+    turns: Sequence[float] = (0.0, math.radians(5.0), math.radians(15.0)),
+    progress: Progress | None = None,
+) -> Disagreement:
+    """Asks for the first target's camera and for turned ones in one breath, and compares the answers.
+
+    Args:
+        model: the model, not wrapped; it is put into evaluation mode and back.
+        source: the scenes; their cameras must look at what is around the z axis for turned ones to see it too.
+        plan: their contexts, and the camera that is asked for.
+        knobs: those of evaluation.
+        batch_size: scenes at once; changes the memory needed, not the numbers.
+        num_samples: S, at least 2.
+        device: where the model is.
+        turns: by how much the camera moves round the z axis, radians.
+        progress: is told how many scenes of how many are done.
+
+    Raises:
+        ConfigError: for fewer than two samples, or a task that does not answer such questions.
+    """
+    require_questions_of_cameras(model)
+    if num_samples < 2:
+        raise ConfigError(f"samples to compare: found {num_samples}, expected 2 or more")
+    was_training = model.training
+    model.eval()
+    within: list[np.ndarray] = []
+    between: list[np.ndarray] = []
+    try:
+        for _, batch, num_context in evaluation_batches(
+            source, plan, scenes=np.arange(plan.num_scenes), batch_size=batch_size, device=device
+        ):
+            first = batch.cameras[:, num_context, None]
+            angles = torch.tensor([0.0, *turns], dtype=first.dtype, device=first.device)
+            questions = asked(batch, num_context=num_context, cameras=turned(first, angles))
+            expected = model.predict(questions, knobs, num_context, num_samples=num_samples).expected
+            same, other = _half_squared_differences(expected.double())
+            within.append(same.cpu().numpy())
+            between.append(other.cpu().numpy())
+            if progress:
+                progress(min(len(within) * batch_size, plan.num_scenes), plan.num_scenes)
+    finally:
+        model.train(was_training)
+    return Disagreement(tuple(turns), np.concatenate(within), np.concatenate(between))
+
+
+def _half_squared_differences(expected: Tensor) -> tuple[Tensor, Tensor]:
+    """Compares the first query with the others, [S, B, 1 + T, C, H, W], in the same sample and in different ones.
+
+    Returns:
+        Two tensors [B, T], averaged over pixels and over samples or ordered pairs of different samples.
+    """
+    pictures = expected.flatten(3)
+    first, others = pictures[:, :, :1], pictures[:, :, 1:]
+    squared = torch.stack([0.5 * (first - others.roll(shift, 0)).square().mean(-1) for shift in range(len(pictures))])
+    return squared[0].mean(0), squared[1:].mean(dim=(0, 1))

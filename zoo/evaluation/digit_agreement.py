@@ -1,0 +1,164 @@
+"""Does one sample name one digit? The hidden side of a cube, predicted from several cameras and read by a classifier.
+
+The experiment of Kumar et al. (Consistent generative query networks, arXiv 1807.02033, 2018, figure 7): the context shows
+three sides of a cube with digits, the queries look at the fourth. Which digit it bears cannot be known, but whoever has
+made up his mind draws the same one from everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.loader import assemble, to_device
+from zoo.data.plan import BatchPlan
+from zoo.data.render.digit_cube import HALF_WIDTH, NUM_SIDES, visible_face
+from zoo.data.source import SceneSource
+from zoo.episode import Knobs
+from zoo.errors import ConfigError
+from zoo.evaluation.consistency import asked, require_questions_of_cameras, turned
+from zoo.evaluation.digit_reader import DigitReader, require_digits
+from zoo.evaluation.nelbo import NOISE_SEED, Progress
+from zoo.model import SceneModel
+
+
+class HiddenSides(NamedTuple):
+    """Questions about sides that the context does not show, one a scene."""
+
+    scenes: np.ndarray  # [n] int64
+    sides: np.ndarray  # [n] int64, 0 to 3: which side is hidden
+    views: np.ndarray  # [n, 3] int64: the context, the most frontal view of every other side
+    cameras: Tensor  # [n, K, 5]: the questions, from left to right, the same distance and height as the scene's own
+
+
+class DigitAgreement(NamedTuple):
+    """How often two views of the hidden side bear the same digit.
+
+    ``between`` is the agreement that comes of drawing the same few digits again and again, or always the same blur. Only
+    what ``within`` has more than that says that a sample has made up its mind.
+    """
+
+    within: np.ndarray  # [n] float64: two views of one sample, averaged over pairs of views and samples
+    between: np.ndarray  # [n] float64: the same two views, of two samples of the same scene
+    named: np.ndarray  # [n, S, K] int64: the digit that the reader sees
+
+
+def hidden_sides(
+    source: SceneSource, *, num_queries: int, spread: float = math.radians(20.0), max_scenes: int | None = None
+) -> HiddenSides:
+    """Hides side (number of the scene) modulo 4 of every cube.
+
+    Args:
+        source: scenes of a cube in the middle, with the extras ``digits`` and ``cube_turn``.
+        num_queries: K cameras, evenly spread round the front of the hidden side.
+        spread: how far the outermost of them are from the front, radians.
+        max_scenes: looks at the first scenes only.
+
+    Raises:
+        ConfigError: if the data have no digits, or no scene has views of the three other sides.
+    """
+    require_digits(source)
+    scenes = np.arange(min(source.num_scenes, max_scenes or source.num_scenes))
+    every_view = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
+    cameras = torch.from_numpy(source.read(scenes, every_view)[1])
+    turns = torch.from_numpy(source.read_extras(scenes, every_view)["cube_turn"])
+    hidden = torch.from_numpy(scenes % NUM_SIDES)
+    quarter = math.pi / 2.0
+    bearing = torch.atan2(cameras[..., 1], cameras[..., 0])
+    radius = torch.hypot(cameras[..., 0], cameras[..., 1])
+    seen = visible_face(cameras, turns[:, None])
+    out_of_sight = radius * (bearing - (turns + hidden * quarter)[:, None]).cos() <= HALF_WIDTH
+    frontal = (bearing - turns[:, None] - seen * quarter).cos()
+    views, there = [], torch.ones(len(scenes), dtype=torch.bool)
+    for step in range(1, NUM_SIDES):
+        wanted = ((hidden + step) % NUM_SIDES)[:, None]
+        fitness = torch.where(out_of_sight & (seen == wanted), frontal, -torch.inf)
+        best = fitness.max(dim=1)
+        views.append(best.indices)
+        there &= best.values > -torch.inf
+    if not there.any():
+        raise ConfigError(f"{source.name}: no scene has views of three sides of its cube that do not show the fourth")
+    offsets = torch.linspace(-spread, spread, num_queries) if num_queries > 1 else torch.zeros(1)
+    to_front = turns + hidden * quarter - bearing[:, 0]
+    questions = turned(cameras[:, :1], to_front[:, None] + offsets)
+    return HiddenSides(
+        scenes=scenes[there.numpy()],
+        sides=hidden[there].numpy(),
+        views=torch.stack(views, dim=1)[there].numpy(),
+        cameras=questions[there],
+    )
+
+
+class SidePictures(NamedTuple):
+    """What a model expects of the hidden sides."""
+
+    expected: Tensor  # [S, n, K, 3, H, W] in [0, 1], on the CPU
+    context: np.ndarray  # [n, 3, H, W, 3] uint8
+
+
+@torch.no_grad()
+def predicted_sides(
+    model: SceneModel,
+    source: SceneSource,
+    questions: HiddenSides,
+    *,
+    knobs: Knobs,
+    num_samples: int,
+    batch_size: int,
+    device: torch.device | str,
+    progress: Progress | None = None,
+) -> SidePictures:
+    """Predicts all views of the hidden sides from the prior, K views in one breath, ``num_samples`` times.
+
+    Raises:
+        ConfigError: for a task that does not answer such questions.
+    """
+    require_questions_of_cameras(model)
+    was_training = model.training
+    model.eval()
+    expected: list[Tensor] = []
+    context: list[np.ndarray] = []
+    num_context = questions.views.shape[1]
+    try:
+        for start in range(0, len(questions.scenes), batch_size):
+            part = slice(start, start + batch_size)
+            scenes = questions.scenes[part]
+            plan = BatchPlan(scenes=scenes, views=questions.views[part], places=scenes, num_context=num_context)
+            batch = assemble(source, plan, seed=NOISE_SEED, step=0)
+            context.append(batch.frames.numpy())
+            whole = to_device(asked(batch, num_context=num_context, cameras=questions.cameras[part]), device)
+            expected.append(model.predict(whole, knobs, num_context, num_samples=num_samples).expected.cpu())
+            if progress:
+                progress(min(start + batch_size, len(questions.scenes)), len(questions.scenes))
+    finally:
+        model.train(was_training)
+    return SidePictures(expected=torch.cat(expected, dim=1), context=np.concatenate(context))
+
+
+@torch.no_grad()
+def digit_agreement(reader: DigitReader, expected: Tensor) -> DigitAgreement:
+    """Reads the digit of every picture [S, n, K, 3, H, W] and compares views with views.
+
+    Raises:
+        ConfigError: for fewer than two samples or two views, which leave nothing to compare.
+    """
+    samples, _, views = expected.shape[:3]
+    if samples < 2 or views < 2:
+        raise ConfigError(f"{samples} sample(s) of {views} view(s): expected at least 2 of each, to compare them")
+    named = torch.stack(
+        [reader(pictures.flatten(0, 1)).argmax(-1).unflatten(0, pictures.shape[:2]) for pictures in expected]
+    )
+    # [S, S, n, K, K]: sample and view against sample and view; a view is never compared with itself.
+    equal = (named[:, None, :, :, None] == named[None, :, :, None, :]).double()
+    pairs = ~torch.eye(views, dtype=torch.bool)
+    by_samples = equal[..., pairs].mean(-1)
+    same = torch.eye(samples, dtype=torch.bool)
+    return DigitAgreement(
+        within=by_samples[same].mean(0).numpy(),
+        between=by_samples[~same].mean(0).numpy(),
+        named=named.transpose(0, 1).numpy(),
+    )

@@ -1,0 +1,265 @@
+"""Where was a picture taken? Maps of log-probability over the floor, and the one most probable camera.
+
+A model of pictures is inverted, p(v | x^q, r) ~ p(x^q | v, r) p(v), by scoring a grid of cameras and climbing from its
+best cells; a reversed model is asked at the same cameras. Both answer alike, so that they can be compared (Rosenbaum et
+al. 2018, "Learning models for visual 3D localization with implicit mapping", whose generative and discriminative
+localisation these are). Height and pitch of the camera are taken as known, as there; place and yaw are sought.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource
+from zoo.episode import Episode, Knobs, SceneBatch, Views
+from zoo.errors import ConfigError
+from zoo.evaluation.candidates import CandidateScore, by_asking, by_inversion, way_to_localise
+from zoo.evaluation.nelbo import evaluation_batches
+from zoo.evaluation.pose_grid import PoseGrid, PosePrior, local_maxima, num_modes
+from zoo.evaluation.poses import PoseErrors, pose_errors
+from zoo.model import SceneModel
+
+SOUGHT = ("x", "y", "yaw")
+IMPROBABLE = 14.0  # nats below the most probable camera of the prior: not worth a look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How cameras are sought.
+
+    Attributes:
+        samples: for inversion K of the importance-weighted bound, 0 being the ELBO; for reversed models with latents the
+            samples from the prior that the density is averaged over.
+        batch_size: candidates rendered at once; changes the memory needed, not the numbers.
+        starts: local maxima of the grid from which the search goes on by gradient; 0 leaves it at the best cell.
+        steps: steps of Adam from each of them.
+        stride: length of the first steps, in cells.
+    """
+
+    samples: int = 0
+    batch_size: int = 256
+    starts: int = 4
+    steps: int = 30
+    stride: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, least in (("samples", 0), ("batch_size", 1), ("starts", 0), ("steps", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}: found {getattr(self, name)}, expected at least {least}")
+        if not self.stride > 0:
+            raise ConfigError(f"stride: found {self.stride}, expected a positive number of cells")
+
+
+class Located(NamedTuple):
+    """What was found out about one picture; arrays, cameras [5] as everywhere (x, y, z, yaw, pitch)."""
+
+    scene: int
+    grid: PoseGrid
+    log_mass: np.ndarray  # [Y, X, W], log-probability of each cell of the grid; they sum to 1
+    estimate: np.ndarray  # [5], the most probable camera found
+    truth: np.ndarray  # [5]
+    guess: np.ndarray  # [5], the best that can be said without picture and context
+    log_density: float  # nats, of the true place and yaw (per radian); see ``locate``
+    prior_log_density: float  # the same before anything was seen
+    context: np.ndarray  # [N, 5], the cameras of the context
+    picture: np.ndarray  # [H, W, 3] uint8
+
+    @property
+    def errors(self) -> PoseErrors:
+        """Returns how far the estimate is from the truth in place (scene units) and yaw (degrees)."""
+        return _errors(self.estimate, self.truth)
+
+    @property
+    def prior_errors(self) -> PoseErrors:
+        """Returns how far the best constant guess is from the truth."""
+        return _errors(self.guess, self.truth)
+
+    @property
+    def told(self) -> str:
+        """Returns the errors in words."""
+        position, angle = self.errors
+        return f"{float(position):.2f} and {float(angle):.0f}\N{DEGREE SIGN} off"
+
+    @property
+    def floor_mass(self) -> np.ndarray:
+        """Returns the probability of each place, whatever the yaw, [Y, X]."""
+        return np.exp(self.log_mass).sum(-1)
+
+    @property
+    def likeliest_yaw(self) -> np.ndarray:
+        """Returns the most probable yaw at each place, radians, [Y, X]."""
+        return self.grid.yaw.numpy()[self.log_mass.argmax(-1)]
+
+    @property
+    def entropy(self) -> float:
+        """Returns the entropy over the cells, nats: 0 if one cell is certain, log(Y X W) if all are alike."""
+        mass = np.exp(self.log_mass)
+        return float(-(mass * np.where(mass > 0, self.log_mass, 0.0)).sum())
+
+    @property
+    def modes(self) -> int:
+        """Returns how many separate poses hold at least a tenth of the probability each."""
+        return num_modes(torch.from_numpy(self.log_mass))
+
+
+def _errors(estimate: np.ndarray, truth: np.ndarray) -> PoseErrors:
+    return pose_errors(torch.from_numpy(estimate), torch.from_numpy(truth), coordinates=SOUGHT)
+
+
+def localise(
+    model: SceneModel,
+    source: SceneSource,
+    plan: EvaluationPlan,
+    *,
+    knobs: Knobs,
+    prior: PosePrior,
+    search: Search,
+    device: torch.device | str,
+) -> Iterator[Located]:
+    """Localises the first target of every scene of a plan, one after the other.
+
+    Args:
+        model: of pictures at viewpoints, or of viewpoints of pictures.
+        source: the scenes.
+        plan: which views are context and target.
+        knobs: those of evaluation.
+        prior: over the cameras, with the grid; a reversed model learned its own and uses the grid alone.
+        search: how.
+        device: where the model is.
+
+    Raises:
+        ConfigError: if the model is of neither kind.
+    """
+    way_to_localise(model)
+    was_training = model.training
+    model.eval()
+    try:
+        for scenes, batch, num_context in evaluation_batches(
+            source, plan, scenes=np.arange(plan.num_scenes), batch_size=1, device=device
+        ):
+            yield locate(
+                model,
+                batch,
+                num_context=num_context,
+                scene=int(scenes[0]),
+                knobs=knobs,
+                prior=prior,
+                search=search,
+            )
+    finally:
+        model.train(was_training)
+
+
+def locate(
+    model: SceneModel,
+    batch: SceneBatch,
+    *,
+    num_context: int,
+    scene: int,
+    knobs: Knobs,
+    prior: PosePrior,
+    search: Search,
+) -> Located:
+    """Localises the first target of one scene.
+
+    The log-density at the truth is exact for a reversed model that knows place and yaw. For inversion it is that of the
+    true camera's cell, its mass over its volume: a sharp likelihood that falls between the points of the grid cannot
+    make it better than it is.
+
+    Args:
+        model: in evaluation mode.
+        batch: one scene, B = 1; the context views come first.
+        num_context: N.
+        scene: its number, for the record.
+        knobs: those of evaluation.
+        prior: over the cameras, with the grid.
+        search: how.
+
+    Raises:
+        ConfigError: if the model is of neither kind.
+    """
+    way, grid = way_to_localise(model), prior.grid
+    score: CandidateScore
+    episode = _first_target(model.task(batch, num_context=num_context))
+    truth = batch.cameras[0, num_context].double()
+    candidates = grid.cameras(truth.cpu()).to(truth.device)
+    log_prior = prior.log_density(candidates)
+    if way == "inversion":
+        score = _times_prior(by_inversion(model, episode, knobs=knobs, samples=search.samples), prior)
+        worth = log_prior > log_prior.max() - IMPROBABLE
+    else:
+        score = by_asking(model, episode, knobs=knobs, samples=search.samples)
+        worth = torch.ones_like(log_prior, dtype=torch.bool)
+    log_joint = torch.full_like(log_prior, -math.inf)
+    with torch.no_grad():
+        log_joint[worth] = torch.cat([score(part) for part in candidates[worth].split(search.batch_size)])
+    log_mass = (log_joint - torch.logsumexp(log_joint, dim=0)).view(grid.shape)
+    log_volume = float(grid.spacing.log().sum())
+    cell = grid.cell_of(truth)
+    log_density = -math.inf if cell is None else float(log_mass.flatten()[cell]) - log_volume
+    if way == "direct" and set(SOUGHT) == set(model.likelihood.coordinates):  # type: ignore[arg-type]
+        with torch.no_grad():
+            log_density = float(score(truth[None])[0])
+    return Located(
+        scene=scene,
+        grid=grid,
+        log_mass=log_mass.cpu().numpy(),
+        estimate=_climb(score, candidates, log_joint, grid=grid, search=search).cpu().numpy(),
+        truth=truth.cpu().numpy(),
+        guess=prior.best_guess().cpu().numpy(),
+        log_density=log_density,
+        prior_log_density=float(prior.log_density(truth[None])[0]),
+        context=batch.cameras[0, :num_context].double().cpu().numpy(),
+        picture=batch.frames[0, num_context].cpu().numpy(),
+    )
+
+
+def _times_prior(likelihood: CandidateScore, prior: PosePrior) -> CandidateScore:
+    return lambda cameras: likelihood(cameras) + prior.log_density(cameras)
+
+
+def _first_target(episode: Episode) -> Episode:
+    return episode._replace(
+        query=episode.query[:, :1],
+        target=episode.target[:, :1],
+        evidence=Views(*(field[:, :1] for field in episode.evidence)),
+    )
+
+
+def _climb(score: CandidateScore, candidates: Tensor, log_joint: Tensor, *, grid: PoseGrid, search: Search) -> Tensor:
+    """Returns the best camera [5] that is found from the grid's best local maxima; never worse than the best cell."""
+    values = torch.where(local_maxima(log_joint.view(grid.shape)).flatten(), log_joint, -math.inf)
+    count = min(max(search.starts, 1), int(torch.isfinite(values).sum()))
+    best_values, chosen = values.topk(count)
+    starts = candidates[chosen]
+    if search.starts == 0 or search.steps == 0:
+        return starts[0]
+    step_x, step_y, step_yaw = grid.spacing.tolist()
+    cells = starts.new_tensor([step_x, step_y, 0.0, step_yaw, 0.0])
+    offset = torch.zeros_like(starts, requires_grad=True)  # in cells
+    climber = torch.optim.Adam([offset], lr=search.stride)
+    best = starts.clone()
+    for index in range(search.steps + 1):
+        cameras = starts + offset * cells
+        with torch.enable_grad():
+            reached = score(cameras)
+        better = reached.detach() > best_values
+        best_values = torch.where(better, reached.detach(), best_values)
+        best[better] = cameras.detach()[better]
+        if index == search.steps or not reached.requires_grad:
+            break
+        # Steps grow shorter, so that the climb settles.
+        climber.param_groups[0]["lr"] = search.stride * (1.0 - index / search.steps)
+        (offset.grad,) = torch.autograd.grad(-reached.sum(), offset)
+        climber.step()
+    found = best[int(best_values.argmax())].clone()
+    found[3] = torch.remainder(found[3] + math.pi, 2.0 * math.pi) - math.pi
+    return found

@@ -1,0 +1,193 @@
+"""Cameras laid out evenly over a floor and round the compass, and how probable they are before anything was seen."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.data.source import SceneSource
+from zoo.errors import ConfigError, DataError
+
+PriorKind = Literal["uniform", "cameras"]
+MARGIN = 0.02  # of the extent, added on every side
+MOST_CAMERAS = 2000  # from which a prior is made
+CHUNK = 4096  # candidates whose distances to all of them are computed at once
+
+
+class HasCameras(Protocol):
+    """Scenes whose cameras can be read without their pictures; scene stores and published records are such."""
+
+    name: str
+    num_scenes: int
+
+    def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
+        """Returns all cameras of some scenes, [B, V, 5]."""
+
+
+class PoseGrid(NamedTuple):
+    """The middles of equal cells: Y rows by X columns of places, W directions at each."""
+
+    x: Tensor  # [X] float64, scene units
+    y: Tensor  # [Y]
+    yaw: Tensor  # [W], radians, the whole circle
+
+    @property
+    def spacing(self) -> Tensor:
+        """Returns the sizes of a cell along x, y and yaw, [3]."""
+        return torch.stack(
+            [self.x[1] - self.x[0], self.y[1] - self.y[0], self.yaw.new_tensor(2 * math.pi / len(self.yaw))]
+        )
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Returns the outer edges of the cells: least x, largest x, least y, largest y."""
+        half = 0.5 * self.spacing
+        return (
+            float(self.x[0] - half[0]),
+            float(self.x[-1] + half[0]),
+            float(self.y[0] - half[1]),
+            float(self.y[-1] + half[1]),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Returns (Y, X, W)."""
+        return (len(self.y), len(self.x), len(self.yaw))
+
+    def cameras(self, known: Tensor) -> Tensor:
+        """Returns cameras [Y * X * W, 5] with z and pitch of ``known`` [5], row by row, directions last."""
+        y, x, yaw = torch.meshgrid(self.y, self.x, self.yaw, indexing="ij")
+        cameras = known.to(x).expand(*x.shape, 5).clone()
+        cameras[..., 0], cameras[..., 1], cameras[..., 3] = x, y, yaw
+        return cameras.flatten(0, 2)
+
+    def cell_of(self, camera: Tensor) -> int | None:
+        """Returns the flat index of the cell in which a camera [5] is, or None if it stands outside."""
+        low_x, high_x, low_y, high_y = self.extent
+        if not (low_x <= camera[0] < high_x and low_y <= camera[1] < high_y):
+            return None
+        step_x, step_y, step_yaw = self.spacing.tolist()
+        column, row = int((float(camera[0]) - low_x) / step_x), int((float(camera[1]) - low_y) / step_y)
+        turn = int(((float(camera[3]) + math.pi) % (2.0 * math.pi)) / step_yaw)
+        rows, columns, turns = self.shape
+        return (min(row, rows - 1) * columns + min(column, columns - 1)) * turns + min(turn, turns - 1)
+
+
+def read_cameras(source: SceneSource | HasCameras, *, seed: int = 0) -> Tensor:
+    """Returns up to 2000 cameras of a split, drawn at random, [n, 5] float64.
+
+    Raises:
+        ConfigError: if the scenes cannot tell their cameras without their pictures.
+    """
+    if not hasattr(source, "read_cameras"):
+        raise ConfigError(f"{source.name}: its cameras cannot be read by themselves; convert it into a scene store")
+    generator = np.random.default_rng(seed)
+    scenes = np.sort(generator.permutation(source.num_scenes)[:MOST_CAMERAS])
+    cameras = np.asarray(source.read_cameras(scenes), dtype=np.float64).reshape(-1, 5)
+    return torch.from_numpy(cameras[generator.permutation(len(cameras))[:MOST_CAMERAS]])
+
+
+def grid_over(cameras: Tensor, *, places: int, turns: int) -> PoseGrid:
+    """Lays a grid over the places where cameras [n, 5] stand: ``places`` along each side, ``turns`` directions.
+
+    Raises:
+        ConfigError: if there are fewer than two places, or no direction.
+        DataError: if all cameras stand at one x or one y.
+    """
+    if places < 2 or turns < 1:
+        raise ConfigError(
+            f"a grid of {places} places a side and {turns} directions: expected at least 2 and at least 1"
+        )
+    axes = []
+    for index, name in enumerate("xy"):
+        low, high = float(cameras[:, index].min()), float(cameras[:, index].max())
+        if high - low <= 0.0:
+            raise DataError(f"all cameras have {name} = {low:g}: there is nothing to localise along {name}")
+        low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+        step = (high - low) / places
+        axes.append(low + step * (torch.arange(places, dtype=torch.float64) + 0.5))
+    yaw = -math.pi + (torch.arange(turns, dtype=torch.float64) + 0.5) * (2.0 * math.pi / turns)
+    return PoseGrid(x=axes[0], y=axes[1], yaw=yaw)
+
+
+class PosePrior:
+    """p(x, y, yaw) before anything was seen: even over the grid, or as the cameras of other scenes were.
+
+    ``cameras`` is a kernel density: a Gaussian of the width of a cell on the place, times a von Mises distribution as
+    wide as a cell on the direction, round every known camera. It is smooth, so that a search can follow its gradient.
+    """
+
+    def __init__(self, kind: PriorKind, *, grid: PoseGrid, cameras: Tensor) -> None:
+        """``cameras`` [n, 5] are those of other scenes; a uniform prior has no use for them but its best guess."""
+        self.kind = kind
+        self.grid = grid
+        self.known = cameras.double()
+
+    def log_density(self, cameras: Tensor) -> Tensor:
+        """Returns log p, [G], nats, at cameras [G, 5]; the density is one of place and direction (per radian)."""
+        if self.kind == "uniform":
+            low_x, high_x, low_y, high_y = self.grid.extent
+            volume = (high_x - low_x) * (high_y - low_y) * 2.0 * math.pi
+            return cameras.new_full(cameras.shape[:1], -math.log(volume), dtype=torch.float64)
+        return torch.cat([self._kernels(part) for part in cameras.double().split(CHUNK)])
+
+    def _kernels(self, cameras: Tensor) -> Tensor:
+        known = self.known.to(cameras.device)
+        step_x, step_y, step_yaw = self.grid.spacing.tolist()
+        kappa = 1.0 / step_yaw**2
+        away = ((cameras[:, None, 0] - known[:, 0]) / step_x).square()
+        away = away + ((cameras[:, None, 1] - known[:, 1]) / step_y).square()
+        turned = 2.0 * kappa * torch.sin(0.5 * (cameras[:, None, 3] - known[:, 3])).square()
+        log_bessel = math.log(float(torch.special.i0e(torch.tensor(kappa, dtype=torch.float64))))
+        constant = (
+            math.log(len(known)) + math.log(2.0 * math.pi * step_x * step_y) + math.log(2.0 * math.pi) + log_bessel
+        )
+        return torch.logsumexp(-0.5 * away - turned, dim=1) - constant
+
+    def best_guess(self) -> Tensor:
+        """Returns the best constant answer, [5]: the mean place and the mean direction of the known cameras."""
+        guess = self.known.mean(0)
+        for angle in (3, 4):
+            guess[angle] = torch.atan2(self.known[:, angle].sin().mean(), self.known[:, angle].cos().mean())
+        return guess
+
+
+def local_maxima(values: Tensor) -> Tensor:
+    """Returns which cells [Y, X, W] are not below any of the 26 round them; directions go round in a circle."""
+    padded = F.pad(values[None, None], (1, 1, 0, 0, 0, 0), mode="circular")
+    padded = F.pad(padded, (0, 0, 1, 1, 1, 1), value=-math.inf)
+    return values >= F.max_pool3d(padded, kernel_size=3, stride=1)[0, 0]
+
+
+def num_modes(log_mass: Tensor, *, least: float = 0.1, reach: int = 2) -> int:
+    """Counts the separate poses that hold at least ``least`` of the probability each.
+
+    The heaviest cell takes all within ``reach`` cells in every direction, then the heaviest of what is left, and so on
+    for as long as what one takes is enough.
+
+    Args:
+        log_mass: [Y, X, W], log-probabilities of the cells.
+        least: share of the whole probability.
+        reach: in cells; directions go round in a circle.
+    """
+    mass = log_mass.exp()
+    mass = mass / mass.sum()
+    turns = mass.shape[2]
+    near = torch.arange(-reach, reach + 1) if 2 * reach + 1 < turns else torch.arange(turns)
+    count = 0
+    while True:
+        row, column, turn = np.unravel_index(int(mass.argmax()), mass.shape)
+        part = (
+            slice(max(row - reach, 0), row + reach + 1),
+            slice(max(column - reach, 0), column + reach + 1),
+            (int(turn) + near) % turns,
+        )
+        if float(mass[part].sum()) < least:
+            return count
+        count += 1
+        mass[part] = 0.0

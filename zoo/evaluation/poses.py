@@ -1,0 +1,145 @@
+"""How close predicted cameras come to the true ones."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.camera import CAMERA_FIELDS, camera_axes
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource
+from zoo.episode import Knobs
+from zoo.errors import ConfigError
+from zoo.evaluation.nelbo import Progress, evaluation_batches
+from zoo.model import SceneModel
+
+
+class PoseDensity(Protocol):
+    """What a likelihood of cameras offers beside scoring the targets."""
+
+    coordinates: tuple[str, ...]  # which of zoo.data.camera.CAMERA_FIELDS it knows of
+
+    def log_density(self, prediction: Tensor, cameras: Tensor) -> Tensor:
+        """Returns log p, [..., G], nats, of cameras [..., G, 5] under predictions [..., C', 1, 1]."""
+
+    def mean(self, prediction: Tensor) -> Tensor:
+        """Returns one camera [..., 5, 1, 1] that stands for a prediction."""
+
+
+class PoseErrors(NamedTuple):
+    """How far cameras are from others; both fields have the same shape."""
+
+    position: Tensor  # scene units
+    angle: Tensor  # degrees, between the directions of view
+
+
+def pose_density(model: SceneModel) -> PoseDensity:
+    """Returns the model's likelihood as a density of cameras.
+
+    Raises:
+        ConfigError: if it cannot tell its density anywhere but at a target.
+    """
+    likelihood = model.likelihood
+    if not (hasattr(likelihood, "log_density") and hasattr(likelihood, "coordinates")):
+        raise ConfigError(
+            f"likelihood {type(likelihood).__name__}: has no log_density and coordinates, so that it cannot be asked "
+            "how probable a camera is"
+        )
+    return cast("PoseDensity", likelihood)
+
+
+def pose_errors(estimate: Tensor, truth: Tensor, *, coordinates: tuple[str, ...] = CAMERA_FIELDS) -> PoseErrors:
+    """Compares cameras [..., 5].
+
+    Coordinates that are not named count as 0 in both: no error of position, level cameras. The angle is that between
+    the directions of view, which for level cameras is the difference of yaws, at most 180 degrees.
+    """
+    named = torch.tensor([name in coordinates for name in CAMERA_FIELDS], device=truth.device)
+    ours, theirs = (camera.double() * named for camera in (estimate, truth))
+    one, other = camera_axes(ours).forward, camera_axes(theirs).forward
+    # The sine and the cosine together: the arc cosine alone loses half the digits at small angles.
+    angle = torch.atan2(torch.linalg.cross(one, other).norm(dim=-1), (one * other).sum(-1))
+    return PoseErrors(position=(ours - theirs)[..., :3].norm(dim=-1), angle=torch.rad2deg(angle))
+
+
+def mixed_density(density: PoseDensity, parameters: Tensor, cameras: Tensor) -> Tensor:
+    """Returns log (1/S sum_s p(v | z_s, x, r)), [B, Q, G], nats.
+
+    Args:
+        density: the likelihood.
+        parameters: predictions from the prior, [S, B, Q, C', 1, 1].
+        cameras: [B, Q, G, 5].
+    """
+    each = density.log_density(parameters, cameras.expand(len(parameters), *cameras.shape))
+    return torch.logsumexp(each, dim=0) - math.log(len(parameters))
+
+
+def point_estimate(density: PoseDensity, parameters: Tensor) -> Tensor:
+    """Returns the sample's representative camera that all samples together find most probable, [B, Q, 5].
+
+    An average of cameras would lie between the modes, where none of them is.
+    """
+    candidates = density.mean(parameters).flatten(-3).movedim(0, -2)
+    if len(parameters) == 1:
+        return candidates[..., 0, :]
+    best = mixed_density(density, parameters, candidates).argmax(-1)
+    places = best[..., None, None].expand(*best.shape, 1, candidates.shape[-1])
+    return candidates.gather(-2, places).squeeze(-2)
+
+
+@torch.no_grad()
+def score_poses(
+    model: SceneModel,
+    source: SceneSource,
+    plan: EvaluationPlan,
+    *,
+    knobs: Knobs,
+    batch_size: int,
+    num_samples: int,
+    device: torch.device | str,
+    progress: Progress | None = None,
+) -> dict[str, np.ndarray]:
+    """Compares point estimates and densities from the prior with the true cameras.
+
+    Targets are never looked at by the model; models without latents say the same in every sample.
+
+    Returns:
+        Arrays [num_scenes] float64, averaged over a scene's targets: ``position_error`` (scene units),
+        ``angle_error`` (degrees between the directions of view) of ``point_estimate``, both of the coordinates that the
+        likelihood scores, and ``pose_log_density`` (nats), the logarithm of the mean over samples of p(v | z, x, r).
+
+    Raises:
+        ConfigError: as ``pose_density``.
+    """
+    density = pose_density(model)
+    was_training = model.training
+    model.eval()
+    found: dict[str, list[np.ndarray]] = {"position_error": [], "angle_error": [], "pose_log_density": []}
+    try:
+        scenes = np.arange(plan.num_scenes)
+        for done, (_, batch, num_context) in enumerate(
+            evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
+        ):
+            episode = model.task(batch, num_context=num_context)
+            parameters = model.core.predict(
+                episode.context,
+                episode.query,
+                episode.key,
+                encode=model.encoder,
+                knobs=knobs,
+                num_samples=num_samples if model.core.latents != "none" else 1,
+            )
+            truth = episode.target.flatten(2)
+            errors = pose_errors(point_estimate(density, parameters), truth, coordinates=density.coordinates)
+            log_density = mixed_density(density, parameters, truth.unsqueeze(-2)).squeeze(-1)
+            for name, values in zip(found, (*errors, log_density), strict=True):
+                found[name].append(values.double().mean(1).cpu().numpy())
+            if progress:
+                progress(min(done * batch_size, plan.num_scenes), plan.num_scenes)
+    finally:
+        model.train(was_training)
+    return {name: np.concatenate(values) for name, values in found.items()}

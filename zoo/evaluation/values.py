@@ -1,0 +1,63 @@
+"""How well predictions from the prior fit the values of a function: log-likelihoods by Monte Carlo, and the error."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource
+from zoo.episode import Knobs
+from zoo.evaluation.nelbo import Progress, evaluation_batches
+from zoo.model import SceneModel
+
+NAMES = ("predictive_log_likelihood", "marginal_log_likelihood", "rmse")
+
+
+@torch.no_grad()
+def score_values(
+    model: SceneModel,
+    source: SceneSource,
+    plan: EvaluationPlan,
+    *,
+    knobs: Knobs,
+    batch_size: int,
+    num_samples: int,
+    device: torch.device | str,
+    progress: Progress | None = None,
+) -> dict[str, np.ndarray]:
+    """Scores ``num_samples`` predictions from the prior against the truth, which the model never looks at.
+
+    Both log-likelihoods are those of a mixture of S components, one a sample of the latents. Of finite S they fall short
+    of those of the model, the joint one the more so, the more targets there are; without latents S does not matter.
+
+    Returns:
+        Arrays [num_scenes] float64: ``predictive_log_likelihood``, log (1/S sum_s prod_q p(y^q | z_s)) / Q, the joint one
+        of a scene's targets, divided by their number, nats a target; ``marginal_log_likelihood``, the mean over targets of
+        log (1/S sum_s p(y^q | z_s)), every target by itself, nats a target; ``rmse``, the root of the mean squared error
+        of the mean over samples, over targets and the numbers in each, in units of the values.
+    """
+    was_training = model.training
+    model.eval()
+    found: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
+    try:
+        scenes = np.arange(plan.num_scenes)
+        for done, (_, batch, num_context) in enumerate(
+            evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
+        ):
+            prediction = model.predict(batch, knobs, num_context, num_samples=num_samples)
+            each = torch.stack(
+                [model.likelihood.log_prob(sample, prediction.target, knobs) for sample in prediction.parameters]
+            ).double()
+            joint = (torch.logsumexp(each.sum(-1), dim=0) - math.log(num_samples)) / each.shape[-1]
+            marginal = (torch.logsumexp(each, dim=0) - math.log(num_samples)).mean(-1)
+            error = (prediction.expected.mean(0) - prediction.target).double().square().flatten(1).mean(1).sqrt()
+            for name, values in zip(NAMES, (joint, marginal, error), strict=True):
+                found[name].append(values.cpu().numpy())
+            if progress:
+                progress(min(done * batch_size, plan.num_scenes), plan.num_scenes)
+    finally:
+        model.train(was_training)
+    return {name: np.concatenate(values) for name, values in found.items()}

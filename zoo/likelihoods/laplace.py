@@ -1,0 +1,77 @@
+"""The Laplace likelihood, whose cost is the absolute error: scheduled or learned scale."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config import Settings
+from zoo.contract import Likelihood
+from zoo.episode import Knobs
+from zoo.nn.gaussian import at_least_float32
+from zoo.nn.scale import LearnedScale, LocationAndScale
+
+
+class Laplace(Likelihood):
+    """p(x | mu, s) = prod_d exp(-|x_d - mu_d| / b_d) / (2 b_d) with b = s / sqrt(2), so that s is the standard deviation.
+
+    The best mu is a median where a Gaussian's is a mean: edges that may lie here or there stay sharp instead of grey. s
+    is the sigma of the schedule (then the NELBO cannot fall below D log(sqrt(2) s)), or is learned as in
+    ``learned_gaussian``: there is no floor then, and for 8-bit pictures no code length and no bits/dim, as said there.
+    Predictions are locations, then s where it is predicted.
+    """
+
+    class Config(Settings):
+        """Where the standard deviation comes from; in units of the target (1 is white for pictures)."""
+
+        scale: Literal["sigma", "global", "per_element"] = Field(
+            default="sigma",
+            description="sigma: from the schedule; global: one learned number; per_element: predicted for every number",
+        )
+        minimum_scale: float = Field(default=0.004, gt=0, description="least standard deviation that can be learned")
+        initial_scale: float = Field(
+            default=0.7, gt=0, description="learned standard deviation where the parameter is 0"
+        )
+
+    target_kinds = frozenset({"images", "values"})
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.scale: LearnedScale | None = None
+        if config.scale != "sigma":
+            self.scale = LearnedScale(kind=config.scale, minimum=config.minimum_scale, initial=config.initial_scale)
+        # What the likelihood declares depends on its settings here.
+        self.bounded = self.uses_sigma = self.scale is None  # type: ignore[misc]
+
+    def prediction_channels(self, target_channels: int) -> int:
+        return target_channels if self.scale is None else self.scale.prediction_channels(target_channels)
+
+    def _location_and_scale(self, prediction: Tensor, knobs: Knobs) -> LocationAndScale:
+        if self.scale is not None:
+            return self.scale(prediction)
+        return LocationAndScale(location=at_least_float32(prediction), scale=at_least_float32(knobs.sigma))
+
+    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+        location, scale = self._location_and_scale(prediction, knobs)
+        distance = (at_least_float32(target) - location).abs()
+        density = -math.sqrt(2.0) * distance / scale - torch.log(scale)
+        return density.flatten(2).sum(-1) - 0.5 * math.log(2.0) * math.prod(target.shape[2:])
+
+    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
+        if self.scale is not None:
+            return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
+        return target_dims * (0.5 * math.log(2.0) + torch.log(knobs.sigma))
+
+    def mean(self, prediction: Tensor) -> Tensor:
+        return at_least_float32(prediction) if self.scale is None else self.scale(prediction).location
+
+    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
+        location, scale = self._location_and_scale(prediction, knobs)
+        # |x - mu| / b is exponential: minus the logarithm of the uniform number 2 Phi(-|noise|).
+        distance = -math.log(2.0) - torch.special.log_ndtr(-noise.abs())
+        return location + scale / math.sqrt(2.0) * torch.sign(noise) * distance

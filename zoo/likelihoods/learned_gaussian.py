@@ -1,0 +1,69 @@
+"""The Gaussian whose standard deviation is learned, one for all numbers or one for each."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config import Settings
+from zoo.contract import Likelihood
+from zoo.episode import Knobs
+from zoo.nn.gaussian import at_least_float32
+from zoo.nn.scale import LearnedScale, ScaleKind
+
+
+class LearnedGaussian(Likelihood):
+    """p(x | mu, s) = prod_d N(x_d; mu_d, s_d^2) with s learned by maximum likelihood.
+
+    ``global`` is one s for the whole model, whose optimum is the root of the mean squared error (Rybkin et al. 2021,
+    "Simple and effective VAE training with calibrated decoders", section 3); ``per_element`` predicts s for every pixel
+    or value, as neural processes do (Garnelo et al. 2018; s = 0.1 + 0.9 softplus is minimum_scale 0.1, initial_scale
+    0.724). Predictions are means, then s where it is predicted.
+
+    The density grows without bound as s falls, so there is no floor to compare with: ``floor`` is 0 and an excess may be
+    negative. It is no code length of 8-bit pictures either: a pixel that is always 255 has any density one likes.
+    Uniform noise of one 256th on every pixel would make it a bound (Theis et al. 2016, "A note on the evaluation of
+    generative models", section 3.1); without it there are no bits/dim, and ``discretised_logistic_mixture`` or
+    ``discretised_logistic`` are the likelihoods to take for them.
+    """
+
+    class Config(Settings):
+        """What s ranges over, and where it starts and ends; in units of the target (1 is white for pictures)."""
+
+        scale: ScaleKind = Field(
+            default="global", description="global: one for the whole model; per_element: predicted for every number"
+        )
+        minimum_scale: float = Field(
+            default=0.004, gt=0, description="least standard deviation; about one step of an 8-bit picture"
+        )
+        initial_scale: float = Field(default=0.7, gt=0, description="standard deviation where the parameter is 0")
+
+    target_kinds = frozenset({"images", "values"})
+    bounded = False
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.scale = LearnedScale(kind=config.scale, minimum=config.minimum_scale, initial=config.initial_scale)
+
+    def prediction_channels(self, target_channels: int) -> int:
+        return self.scale.prediction_channels(target_channels)
+
+    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+        mean, scale = self.scale(prediction)
+        standardised = (at_least_float32(target) - mean) / scale
+        density = -0.5 * standardised.square() - torch.log(scale)
+        return density.flatten(2).sum(-1) - 0.5 * math.log(2.0 * math.pi) * math.prod(target.shape[2:])
+
+    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
+        return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
+
+    def mean(self, prediction: Tensor) -> Tensor:
+        return self.scale(prediction).location
+
+    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
+        mean, scale = self.scale(prediction)
+        return mean + scale * noise

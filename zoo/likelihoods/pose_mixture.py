@@ -1,0 +1,182 @@
+"""Densities of camera poses with several modes: Gaussians over positions, von Mises over angles."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.config import Settings
+from zoo.contract import Likelihood
+from zoo.data.camera import CAMERA_FIELDS
+from zoo.episode import Knobs
+from zoo.nn.choice import choose
+from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
+from zoo.nn.von_mises import VonMises, grown, quantile
+
+Coordinate = Literal["x", "y", "z", "yaw", "pitch"]
+ANGLES = ("yaw", "pitch")
+
+
+class PoseComponents(NamedTuple):
+    """The K components of every query; P positions and A angles are scored."""
+
+    log_weights: Tensor  # [..., K], sums to 1 over K
+    positions: DiagonalGaussian  # [..., K, P]
+    angles: VonMises  # [..., K, A]
+
+    def log_prob(self, positions: Tensor, angles: Tensor) -> Tensor:
+        """Returns log p, [...], nats, at positions [..., P] and angles [..., A]."""
+        of_component = self.positions.log_prob(positions.unsqueeze(-2)).sum(-1)
+        of_component = of_component + self.angles.log_prob(angles.unsqueeze(-2)).sum(-1)
+        return torch.logsumexp(self.log_weights + of_component, dim=-1)
+
+
+class PoseMixture(Likelihood):
+    """p(v) = sum_k pi_k prod_{c in positions} N(v_c; m_kc, s_kc^2) prod_{c in angles} vM(v_c; mu_kc, kappa_kc).
+
+    A scene that looks alike from several places has several modes. Only the ``coordinates`` named in the settings are
+    scored: a coordinate that is the same in all data (the height of a camera on a ring) would earn any density one
+    likes. Predictions are, K components each: logit of pi; m and the softplus of s a position; a vector in the plane an
+    angle, whose direction is mu and whose length becomes kappa (see ``zoo.nn.von_mises.grown``).
+
+    The density grows without bound as s falls, down to ``minimum_scale``, so the floor is 0 and an excess over it may
+    be negative. ``mean`` is the mode of the component with the largest weight, with 0 at coordinates that are not
+    scored. ``sample`` is exact and uses one normal number a coordinate: the first also chooses the component, since
+    what is left of a uniform number after a choice is uniform again; angles by inversion of their distribution function.
+    """
+
+    class Config(Settings):
+        """How many components, of what, and where they start and end."""
+
+        components: int = Field(default=8, ge=1, description="K, components of the mixture")
+        coordinates: list[Coordinate] = Field(
+            default=["x", "y", "yaw"], min_length=1, description="what is scored, out of x, y, z, yaw, pitch"
+        )
+        position_scale: float = Field(
+            default=1.0,
+            gt=0,
+            description="scene units that a prediction of 1 moves a mean; half the width of the scenes",
+        )
+        initial_scale: float = Field(
+            default=1.0, gt=0, description="standard deviation of a position where its parameter is 0, scene units"
+        )
+        minimum_scale: float = Field(
+            default=0.02, gt=0, description="least standard deviation of a position, scene units"
+        )
+        maximum_concentration: float = Field(
+            default=2000.0, gt=0, description="largest concentration of an angle; 2000 is a deviation of 1.3 degrees"
+        )
+
+    target_kinds = frozenset({"poses"})
+    bounded = False
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        if len(set(config.coordinates)) < len(config.coordinates):
+            raise ValueError(f"coordinates {config.coordinates}: each may be named once")
+        if config.initial_scale <= config.minimum_scale:
+            raise ValueError(
+                f"initial_scale {config.initial_scale}: must be above minimum_scale {config.minimum_scale}"
+            )
+        self.config = config
+        self.coordinates: tuple[str, ...] = tuple(name for name in CAMERA_FIELDS if name in config.coordinates)
+        self.positions = [CAMERA_FIELDS.index(name) for name in self.coordinates if name not in ANGLES]
+        self.angles = [CAMERA_FIELDS.index(name) for name in self.coordinates if name in ANGLES]
+        # Components that all start at one place learn to differ slowly.
+        self.starts: Tensor
+        self.register_buffer("starts", _spread_out(config.components, len(self.positions)), persistent=False)
+
+    def prediction_channels(self, target_channels: int) -> int:
+        return self.config.components * (1 + 2 * len(self.positions) + 2 * len(self.angles))
+
+    def components(self, prediction: Tensor) -> PoseComponents:
+        """Reads predictions [..., C', 1, 1]."""
+        config, positions, angles = self.config, len(self.positions), len(self.angles)
+        numbers = at_least_float32(prediction).flatten(-3).unflatten(-1, (config.components, -1))
+        logits, means, rhos, cosines, sines = numbers.split([1, positions, positions, angles, angles], dim=-1)
+        slope = (config.initial_scale - config.minimum_scale) / math.log(2.0)
+        scales = config.minimum_scale + slope * F.softplus(rhos)
+        return PoseComponents(
+            log_weights=torch.log_softmax(logits[..., 0], dim=-1),
+            positions=DiagonalGaussian(
+                mean=config.position_scale * (self.starts.to(means.dtype) + means), log_scale=torch.log(scales)
+            ),
+            angles=grown(cosines, sines, maximum=config.maximum_concentration),
+        )
+
+    def log_density(self, prediction: Tensor, cameras: Tensor) -> Tensor:
+        """Returns log p at any cameras, [..., G], nats.
+
+        Args:
+            prediction: [..., C', 1, 1].
+            cameras: [..., G, 5], in the order of ``zoo.data.camera.CAMERA_FIELDS``.
+        """
+        found = self.components(prediction)
+        cameras = cameras.to(found.log_weights.dtype)
+        spread = PoseComponents(
+            log_weights=found.log_weights.unsqueeze(-2),
+            positions=DiagonalGaussian(*(field.unsqueeze(-3) for field in found.positions)),
+            angles=VonMises(*(field.unsqueeze(-3) for field in found.angles)),
+        )
+        return spread.log_prob(cameras[..., self.positions], cameras[..., self.angles])
+
+    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+        return self.log_density(prediction, target.flatten(-3).unsqueeze(-2)).squeeze(-1)
+
+    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
+        return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
+
+    def mean(self, prediction: Tensor) -> Tensor:
+        found = self.components(prediction)
+        heaviest = self._chosen(found, found.log_weights.argmax(-1))
+        return self._cameras(heaviest.positions.mean, heaviest.angles.mode)
+
+    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
+        found = self.components(prediction)
+        uniform = torch.special.ndtr(noise.flatten(-3).double()).clamp(1e-12, 1.0 - 1e-12)
+        first = CAMERA_FIELDS.index(self.coordinates[0])
+        choice = choose(found.log_weights, uniform[..., first])
+        uniform = torch.cat([uniform[..., :first], choice.rest.unsqueeze(-1), uniform[..., first + 1 :]], dim=-1)
+        chosen = self._chosen(found, choice.chosen)
+        positions = chosen.positions.sample(torch.special.ndtri(uniform[..., self.positions]))
+        turns = quantile(uniform[..., self.angles], concentration=chosen.angles.concentration)
+        return self._cameras(positions, torch.remainder(chosen.angles.mode + turns + math.pi, 2.0 * math.pi) - math.pi)
+
+    @staticmethod
+    def _chosen(found: PoseComponents, index: Tensor) -> PoseComponents:
+        """Returns one component of each query, [...] and [..., P or A], for indices [...]."""
+
+        def chosen(field: Tensor) -> Tensor:
+            places = index[..., None, None].expand(*index.shape, 1, field.shape[-1])
+            return field.gather(-2, places).squeeze(-2)
+
+        return PoseComponents(
+            log_weights=chosen(found.log_weights.unsqueeze(-1)).squeeze(-1),
+            positions=DiagonalGaussian(*map(chosen, found.positions)),
+            angles=VonMises(*map(chosen, found.angles)),
+        )
+
+    def _cameras(self, positions: Tensor, angles: Tensor) -> Tensor:
+        """Puts positions [..., P] and angles [..., A] into cameras [..., 5, 1, 1] that are 0 elsewhere."""
+        cameras = positions.new_zeros(*positions.shape[:-1], len(CAMERA_FIELDS))
+        cameras[..., self.positions] = positions
+        cameras[..., self.angles] = angles
+        return cameras[..., None, None]
+
+
+def _spread_out(count: int, dimensions: int) -> Tensor:
+    """Returns ``count`` points spread evenly over the cube [-1, 1]^dimensions, the first in its middle, [count, dimensions].
+
+    The additive sequence with the powers of 1 / phi, phi^(d + 1) = phi + 1, modulo 1.
+    """
+    phi = 2.0
+    for _ in range(40):
+        phi = (1.0 + phi) ** (1.0 / (dimensions + 1))
+    steps = torch.tensor([phi ** -(place + 1) for place in range(dimensions)], dtype=torch.float64)
+    points = 2.0 * torch.remainder(0.5 + torch.arange(count).unsqueeze(-1) * steps, 1.0) - 1.0
+    return points.to(torch.float32)

@@ -1,0 +1,155 @@
+"""Attention over sets with padding: several heads, pre-norm blocks, and context views as a set of tokens."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+POSITION_WIDTH = 2
+
+
+class Tokens(NamedTuple):
+    """A set of vectors of every scene, in no order."""
+
+    what: Tensor  # [B, T, C]; T may be 0
+    mask: Tensor  # [B, T] bool: False is padding
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """Returns softmax(queries keys' / sqrt(D)) values over the keys that ``mask`` keeps; zeros where it keeps none.
+
+    Args:
+        queries: [..., M, D].
+        keys: [..., T, D]; T may be 0.
+        values: [..., T, E].
+        mask: bool, broadcasts to [..., M, T].
+
+    Returns:
+        [..., M, E].
+    """
+    if keys.shape[-2] == 0:
+        # A product over an empty axis: zeros, with everything in the graph.
+        return queries @ keys.transpose(-1, -2) @ values
+    queries, values = queries.to(keys.dtype), values.to(keys.dtype)
+    anything = mask.any(-1, keepdim=True)
+    # A softmax over nothing is not a number, and neither is its gradient: such a row looks at all and is then dropped.
+    found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask | ~anything)
+    return torch.where(anything, found, torch.zeros_like(found))
+
+
+class MultiHeadAttention(nn.Module):
+    """Several heads of scaled dot-product attention between two sets (Vaswani et al. 2017)."""
+
+    def __init__(self, *, query_channels: int, token_channels: int, channels: int, heads: int) -> None:
+        """``channels`` are divided among the heads and come out.
+
+        Raises:
+            ValueError: if the heads do not divide the channels.
+        """
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"heads {heads}: must divide the {channels} channels of attention")
+        self.heads = heads
+        self.to_query = nn.Linear(query_channels, channels)
+        # A bias of keys would move all scores of a query alike, which a softmax does not see: it would never be trained.
+        self.to_key = nn.Linear(token_channels, channels, bias=False)
+        self.to_value = nn.Linear(token_channels, channels)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, queries: Tensor, tokens: Tokens) -> Tensor:
+        """Lets queries [B, M, C] look at the tokens of their scene; returns [B, M, channels]."""
+        projections = (self.to_query(queries), self.to_key(tokens.what), self.to_value(tokens.what))
+        query, key, value = (rearrange(part, "b t (h d) -> b h t d", h=self.heads) for part in projections)
+        return self.out(rearrange(attend(query, key, value, tokens.mask[:, None, None]), "b h t d -> b t (h d)"))
+
+
+def feed_forward(channels: int, *, hidden: int) -> nn.Sequential:
+    """Makes the pre-norm two-layer network of a transformer block."""
+    return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
+
+
+class SelfAttentionBlock(nn.Module):
+    """x + attention(norm x), then + feed-forward: a pre-norm transformer block over a set."""
+
+    def __init__(self, *, channels: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.attention = MultiHeadAttention(
+            query_channels=channels, token_channels=channels, channels=channels, heads=heads
+        )
+        self.feed_forward = feed_forward(channels, hidden=hidden)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Lets the tokens of a scene look at each other; padding is looked at by nobody."""
+        normed = self.norm(tokens.what)
+        what = tokens.what + self.attention(normed, tokens._replace(what=normed))
+        return tokens._replace(what=what + self.feed_forward(what))
+
+
+class CrossAttentionBlock(nn.Module):
+    """x + attention(norm x, norm tokens), then + feed-forward: a pre-norm block that reads from another set."""
+
+    def __init__(self, *, channels: int, token_channels: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.token_norm = nn.LayerNorm(token_channels)
+        self.attention = MultiHeadAttention(
+            query_channels=channels, token_channels=token_channels, channels=channels, heads=heads
+        )
+        self.feed_forward = feed_forward(channels, hidden=hidden)
+
+    def forward(self, queries: Tensor, tokens: Tokens) -> Tensor:
+        """Lets queries [B, M, channels] look at the tokens of their scene."""
+        found = self.attention(self.norm(queries), tokens._replace(what=self.token_norm(tokens.what)))
+        queries = queries + found
+        return queries + self.feed_forward(queries)
+
+
+class WithNothing(nn.Module):
+    """Adds one learned token to every scene's set: what is found where there is nothing to find.
+
+    With it a scene without views has something to attend to, and a query that no view answers need not take a wrong one.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.nothing = nn.Parameter(torch.randn(channels) / channels**0.5)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Maps [B, T, C] to [B, 1 + T, C]."""
+        batch = len(tokens.what)
+        nothing = repeat(self.nothing.to(tokens.what.dtype), "c -> b 1 c", b=batch)
+        return Tokens(
+            what=torch.cat([nothing, tokens.what], dim=1),
+            mask=torch.cat([tokens.mask.new_ones(batch, 1), tokens.mask], dim=1),
+        )
+
+
+def positions(height: int, width: int, *, like: Tensor) -> Tensor:
+    """Returns where the cells of a map lie, [2, height, width]: x rightwards, y downwards, -1 to 1 across the picture."""
+    x, y = (((torch.arange(size, dtype=torch.float64) + 0.5) * (2.0 / size) - 1.0).to(like) for size in (width, height))
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
+
+
+def view_tokens(per_view: Tensor, mask: Tensor) -> Tokens:
+    """Takes the maps of all views of a scene, [B, N, C, h, w], as one set of N * h * w tokens."""
+    height, width = per_view.shape[-2:]
+    return Tokens(
+        what=rearrange(per_view, "b n c h w -> b (n h w) c"), mask=repeat(mask, "b n -> b (n t)", t=height * width)
+    )
+
+
+def placed(per_view: Tensor, poses: Tensor) -> Tensor:
+    """Puts beside every cell of a view's map, [B, N, C, h, w], the view's pose [B, N, P] and the cell's position.
+
+    Returns:
+        [B, N, C + P + 2, h, w].
+    """
+    batch, number, _, height, width = per_view.shape
+    pose = repeat(poses.to(per_view.dtype), "b n p -> b n p h w", h=height, w=width)
+    position = positions(height, width, like=per_view).expand(batch, number, -1, -1, -1)
+    return torch.cat([per_view, pose, position], dim=2)

@@ -1,0 +1,98 @@
+"""Differentiable windows on a picture: a grid of Gaussian filters that moves, zooms and blurs.
+
+After Gregor et al. 2015, DRAW: a recurrent neural network for image generation, section 3.2, equations 19 to 28.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoo.nn.gaussian import at_least_float32
+
+NARROWEST = -20.0  # log variance
+NUM_PARAMETERS = 5  # centre x, centre y, log variance, log stride, log intensity
+
+
+class Window(NamedTuple):
+    """A grid of N x N filters on each of n pictures of H x W pixels."""
+
+    rows: Tensor  # [n, N, H]: F_Y, the weight of every row of pixels; each filter's weights sum to 1
+    columns: Tensor  # [n, N, W]: F_X, the same for columns
+    intensity: Tensor  # [n]: gamma
+
+    def read(self, pictures: Tensor) -> Tensor:
+        """Returns the glimpses gamma F_Y x F_X^T, [n, C, N, N], of pictures [n, C, H, W]."""
+        glimpses = self.rows[:, None] @ pictures @ self.columns[:, None].transpose(-1, -2)
+        return self.intensity[:, None, None, None] * glimpses
+
+    def write(self, patches: Tensor) -> Tensor:
+        """Returns pictures F_Y^T w F_X / gamma, [n, C, H, W], with patches [n, C, N, N] laid on them."""
+        pictures = self.rows[:, None].transpose(-1, -2) @ patches @ self.columns[:, None]
+        return pictures / self.intensity[:, None, None, None]
+
+
+def filters(*, centre: Tensor, stride: Tensor, log_variance: Tensor, number: int, size: int) -> Tensor:
+    """Returns N Gaussian filters over a line of pixels, [n, N, size]; the weights of each sum to 1.
+
+    The weights are normalised over the pixels that there are: a filter beside the picture sees its border.
+
+    Args:
+        centre: [n], the middle of the grid, in pixels; the first pixel is at 1.
+        stride: [n], pixels from one filter to the next.
+        log_variance: [n], logarithm of the variance of a filter, in pixels squared.
+        number: N.
+        size: pixels of the line.
+    """
+    places = torch.arange(number, device=centre.device, dtype=centre.dtype) - (number - 1) / 2.0
+    means = centre[:, None] + places * stride[:, None]
+    pixels = torch.arange(1, size + 1, device=centre.device, dtype=centre.dtype)
+    squares = (pixels - means[:, :, None]).square()
+    # A filter much narrower than a pixel sees one pixel, however narrow: the limit keeps the exponential finite.
+    precision = torch.exp(-log_variance.clamp(min=NARROWEST))
+    # Gaussians divided by their sum are a softmax, which does not underflow where all of them are small.
+    return torch.softmax(-0.5 * squares * precision[:, None, None], dim=-1)
+
+
+def window(parameters: Tensor, *, number: int, height: int, width: int) -> Window:
+    """Returns the windows that are asked for by [n, 5] numbers; zeros ask for the whole picture.
+
+    Args:
+        parameters: centre x and y from -1 to 1 across the picture, log variance (pixels squared), log stride relative
+            to that of a grid over the whole picture, log intensity.
+        number: N, 2 or more.
+        height: H, pixels.
+        width: W, pixels.
+    """
+    x, y, log_variance, log_stride, log_intensity = at_least_float32(parameters).unbind(dim=1)
+    stride = (max(height, width) - 1) / (number - 1) * torch.exp(log_stride)
+    return Window(
+        rows=filters(
+            centre=(height + 1) / 2.0 * (y + 1.0),
+            stride=stride,
+            log_variance=log_variance,
+            number=number,
+            size=height,
+        ),
+        columns=filters(
+            centre=(width + 1) / 2.0 * (x + 1.0), stride=stride, log_variance=log_variance, number=number, size=width
+        ),
+        intensity=torch.exp(log_intensity),
+    )
+
+
+class WindowHead(nn.Module):
+    """One linear map from a recurrent state to the window that it asks for."""
+
+    def __init__(self, *, state_features: int, number: int, height: int, width: int) -> None:
+        super().__init__()
+        self.number = number
+        self.height = height
+        self.width = width
+        self.linear = nn.Linear(state_features, NUM_PARAMETERS)
+
+    def forward(self, state: Tensor) -> Window:
+        """Maps states [n, ...] to windows on n pictures."""
+        return window(self.linear(state.flatten(1)), number=self.number, height=self.height, width=self.width)

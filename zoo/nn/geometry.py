@@ -1,0 +1,161 @@
+"""Rays and epipolar lines of cameras that are given as poses of seven numbers.
+
+A pose is (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch) in a right-handed world with z up; pictures are square, of a
+pinhole without distortion whose field of view spans the whole width. Yaw turns counter-clockwise from +x as seen from
+above, a positive pitch looks up. Everything is differentiable with respect to the poses and in their floating-point type.
+
+Places in a picture are [-1, 1] in both directions, x rightwards and y downwards, as ``grid_sample`` has them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from zoo.nn.attention import positions
+
+# The least depth, in scene units or in parts of a direction, at which something counts as before a camera.
+NEAR = 1e-3
+
+
+def view_axes(poses: Tensor) -> Tensor:
+    """Returns the axes of cameras [..., 7] as rows (right, up, forward) of matrices [..., 3, 3]."""
+    cos_yaw, sin_yaw, cos_pitch, sin_pitch = poses[..., 3:7].unbind(-1)
+    zero = torch.zeros_like(cos_yaw)
+    right = torch.stack([sin_yaw, -cos_yaw, zero], dim=-1)
+    up = torch.stack([-sin_pitch * cos_yaw, -sin_pitch * sin_yaw, cos_pitch], dim=-1)
+    forward = torch.stack([cos_pitch * cos_yaw, cos_pitch * sin_yaw, sin_pitch], dim=-1)
+    return torch.stack([right, up, forward], dim=-2)
+
+
+def cell_directions(poses: Tensor, *, height: int, width: int, field_of_view: float) -> Tensor:
+    """Returns the directions in which the cells of a map look.
+
+    Args:
+        poses: [..., 7].
+        height: cells of the map in a column.
+        width: cells of the map in a row.
+        field_of_view: degrees across the whole picture.
+
+    Returns:
+        Unit vectors [..., height, width, 3] through the middle of every cell.
+    """
+    right, up, forward = (axis[..., None, None, :] for axis in view_axes(poses).unbind(-2))
+    x, y = half_width(field_of_view) * positions(height, width, like=poses)
+    directions = forward + x[..., None] * right - y[..., None] * up
+    # A pose that is padding may be all zeros and look nowhere.
+    return directions * torch.rsqrt(directions.square().sum(-1, keepdim=True).clamp(min=1e-12))
+
+
+def half_width(field_of_view: float) -> float:
+    """Returns half the width of a picture on the plane at distance 1."""
+    return math.tan(math.radians(field_of_view) / 2.0)
+
+
+def ray_width(octaves: int) -> int:
+    """Returns how many channels ``ray_features`` makes."""
+    return 6 * (1 + 2 * octaves)
+
+
+def ray_features(poses: Tensor, *, height: int, width: int, field_of_view: float, octaves: int) -> Tensor:
+    """Describes where every cell of a map looks from and to, in octaves of sines and cosines (Mildenhall et al. 2020).
+
+    Origin and direction of the ray, each three numbers, come as they are and as sines and cosines of 2^k times them,
+    k = -2, -1, ...: the slowest turns once in 25 scene units, which is wider than any room.
+
+    Args:
+        poses: [n, 7].
+        height: cells of the map in a column.
+        width: cells of the map in a row.
+        field_of_view: degrees across the whole picture.
+        octaves: how many frequencies.
+
+    Returns:
+        [n, 6 * (1 + 2 * octaves), height, width].
+    """
+    directions = cell_directions(poses, height=height, width=width, field_of_view=field_of_view)
+    rays = torch.cat([poses[:, None, None, :3].expand_as(directions), directions], dim=-1)
+    frequencies = 2.0 ** (torch.arange(octaves) - 2).to(poses)
+    phases = (rays[..., None] * frequencies).flatten(-2)
+    return rearrange(torch.cat([rays, phases.sin(), phases.cos()], dim=-1), "n h w c -> n c h w")
+
+
+class EpipolarSamples(NamedTuple):
+    """Where the rays of a query's map appear in the context views, S places along each of them."""
+
+    places: Tensor  # [B, Q, N, h, w, S, 2]: x and y in the context picture, -1 to 1
+    reach: Tensor  # [B, Q, N, h, w, S]: t / (1 + t) of the point at distance t from the query's camera, 0 to 1
+    visible: Tensor  # [B, Q, N, h, w] bool: False if the view does not show any of the ray
+
+
+def epipolar_samples(
+    queries: Tensor, contexts: Tensor, *, height: int, width: int, num_samples: int, field_of_view: float
+) -> EpipolarSamples:
+    """Follows every ray of the queries' maps through the context pictures.
+
+    The part of a ray that a view shows, up to infinity, appears as a straight line in its picture, the epipolar line;
+    the samples lie evenly on it. A ray through the context camera's own place appears as a single point, and every ray
+    does if both cameras stand at the same place. Places without meaning, where nothing is visible, are 0.
+
+    Points of a ray are written X(s) = (1 - s) a + s b in the context camera's axes, with a the query's camera and b the
+    direction: that is the point at distance t = s / (1 - s), up to a scale, and reaches infinity at s = 1. What a view
+    shows is bounded by planes, each of which is a linear inequality in s.
+
+    Args:
+        queries: poses [B, Q, 7].
+        contexts: poses [B, N, 7].
+        height: cells of the query's map in a column.
+        width: cells of the query's map in a row.
+        num_samples: S.
+        field_of_view: degrees across the whole picture, of all cameras.
+    """
+    half = half_width(field_of_view)
+    # Products are written out, because autocast would round those of matrices.
+    axes = view_axes(contexts)[:, None, :, None, None]  # [B, 1, N, 1, 1, 3, 3]
+    offset = (queries[:, :, None, :3] - contexts[:, None, :, :3])[:, :, :, None, None, None]
+    start = (axes * offset).sum(-1)
+    directions = cell_directions(queries, height=height, width=width, field_of_view=field_of_view)
+    end = (axes * directions[:, :, None, :, :, None]).sum(-1)
+    first, last = _visible_part(start, end, half)
+    visible = last - first > 0
+    first, last = torch.where(visible, first, 0.0), torch.where(visible, last, 0.0)
+    one, depth_of_one = _projected(start, end, first, half=half, visible=visible)
+    other, depth_of_other = _projected(start, end, last, half=half, visible=visible)
+    along = ((torch.arange(num_samples, dtype=torch.float64) + 0.5) / num_samples).to(queries)
+    places = one[..., None, :] + along[:, None] * (other - one)[..., None, :]
+    # What is evenly spread in the picture is not in space: s moves by the inverse of the depth.
+    nearer, farther = along * depth_of_one[..., None], (1.0 - along) * depth_of_other[..., None]
+    reach = first[..., None] + nearer / (nearer + farther) * (last - first)[..., None]
+    return EpipolarSamples(places=places, reach=reach, visible=visible)
+
+
+def _visible_part(start: Tensor, end: Tensor, half: float) -> tuple[Tensor, Tensor]:
+    """Returns the least and the largest s, [...] each, at which (1 - s) start + s end, [..., 3], is within the picture."""
+
+    def heights(points: Tensor, near: float) -> Tensor:
+        """Returns how far within each of the five planes that bound the picture a point is, [..., 5]."""
+        right, up, forward = points.unbind(-1)
+        sides = [half * forward - right, half * forward + right, half * forward - up, half * forward + up]
+        return torch.stack([*sides, forward - near], dim=-1)
+
+    begin, finish = torch.broadcast_tensors(heights(start, NEAR), heights(end, NEAR))
+    slope = finish - begin
+    level = slope.abs() < 1e-12
+    crossing = -begin / torch.where(level, torch.ones_like(slope), slope)
+    never = level & (begin < 0)
+    lower = torch.where(~level & (slope > 0), crossing, torch.zeros_like(slope))
+    upper = torch.where(~level & (slope < 0), crossing, torch.ones_like(slope))
+    upper = torch.where(never, torch.full_like(slope, -1.0), upper)
+    return lower.amax(-1).clamp(min=0.0), upper.amin(-1).clamp(max=1.0)
+
+
+def _projected(start: Tensor, end: Tensor, s: Tensor, *, half: float, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the place [..., 2] and the depth [...] of (1 - s) start + s end in the picture; 0 and 1 if not visible."""
+    points = start + s[..., None] * (end - start)
+    depth = torch.where(visible, points[..., 2], torch.ones_like(s)).clamp(min=NEAR / 2.0)
+    places = torch.stack([points[..., 0], -points[..., 1]], dim=-1) / (half * depth[..., None])
+    return torch.where(visible[..., None], places, torch.zeros_like(places)), depth

@@ -1,0 +1,158 @@
+"""Set convolutions: from points anywhere to a regular grid and back, with a convolutional network between.
+
+One code for one and two dimensions: a grid of one dimension is one of two whose second side is a single cell.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.nn.gaussian import at_least_float32
+
+Anchor = Literal["context", "origin"]
+DIMENSIONS = (1, 2)
+
+
+class Grid(NamedTuple):
+    """Where the cells of every scene's grid lie, and how the distance of an input from a cell is measured."""
+
+    first: Tensor  # [B, G] coordinates of the cells in the first dimension
+    second: Tensor | None  # [B, G] in the second; None: there is one dimension
+
+    def squares(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns squared distances of points [B, N, D] from the cells, by dimension: [B, N, G] and [B, N, G or 1]."""
+        first = (points[..., :1] - self.first[:, None]).square()
+        if self.second is None:
+            return first, first.new_zeros(*first.shape[:2], 1)
+        return first, (points[..., 1:] - self.second[:, None]).square()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridMaker:
+    """Lays a grid over the inputs of every scene.
+
+    Anchored to the middle of the context's range, the grid moves with the context, and so does everything that is made of
+    it: predictions are equivariant to shifts of all inputs. Queries do not move it, so that they stay independent of each
+    other. Without a context, and anchored to the origin, the middle is zero.
+
+    Attributes:
+        dimensions: D, numbers in an input.
+        anchor: what the middle of the grid is.
+        reach: how far the grid goes from its middle, in units of the inputs.
+        points_per_unit: cells along one unit of the inputs.
+
+    Raises:
+        ValueError: if the inputs have neither one nor two dimensions.
+    """
+
+    dimensions: int
+    anchor: Anchor
+    reach: float
+    points_per_unit: float
+
+    def __post_init__(self) -> None:
+        if self.dimensions not in DIMENSIONS:
+            raise ValueError(f"inputs of {self.dimensions} numbers: a set convolution needs inputs of 1 or 2 numbers")
+
+    @property
+    def spacing(self) -> float:
+        """The distance of neighbouring cells, in units of the inputs."""
+        return 1.0 / self.points_per_unit
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Cells along the two sides of the grid."""
+        cells = 2 * math.ceil(self.reach * self.points_per_unit) + 1
+        return cells, cells if self.dimensions > 1 else 1
+
+    def __call__(self, where: Tensor, mask: Tensor) -> Grid:
+        """Lays grids for contexts at [B, N, D], of which ``mask`` [B, N] keeps some."""
+        middle = where.new_zeros(len(where), self.dimensions)
+        if self.anchor == "context" and where.shape[1]:
+            kept = mask[..., None]
+            low = where.masked_fill(~kept, torch.inf).amin(1)
+            high = where.masked_fill(~kept, -torch.inf).amax(1)
+            middle = torch.where(kept.any(1), 0.5 * (low + high), middle)
+        half = self.size[0] // 2
+        steps = torch.arange(-half, half + 1, dtype=where.dtype, device=where.device)
+        cells = middle[..., None] + self.spacing * steps
+        return Grid(first=cells[:, 0], second=cells[:, 1] if self.dimensions > 1 else None)
+
+
+class _LengthScale(nn.Module):
+    """A positive number that is learned."""
+
+    def __init__(self, initial: float) -> None:
+        super().__init__()
+        self.logarithm = nn.Parameter(torch.tensor(math.log(initial)))
+
+    def forward(self, squares: Tensor) -> Tensor:
+        """Returns exponents -d^2 / (2 l^2) for squared distances."""
+        return -0.5 * squares * torch.exp(-2.0 * at_least_float32(self.logarithm))
+
+
+class ToGrid(nn.Module):
+    """Density and values on the grid: rho(g) = sum_i k(g - x_i) and sum_i y_i k(g - x_i) / rho(g), with a Gaussian k.
+
+    Gordon et al. 2020, "Convolutional conditional neural processes", ICLR, section 4: the density tells where there was an
+    observation, and with it a value of zero from none.
+    """
+
+    def __init__(self, *, spacing: float) -> None:
+        super().__init__()
+        self.length_scale = _LengthScale(spacing)
+
+    def forward(self, values: Tensor, where: Tensor, mask: Tensor, grid: Grid) -> Tensor:
+        """Maps values [B, N, C] at [B, N, D] with their mask [B, N] to [B, 1 + C, G, G or 1]."""
+        first, second = (torch.exp(self.length_scale(squares)) for squares in grid.squares(where))
+        first = first * mask[..., None]
+        signal = torch.cat([torch.ones_like(values[..., :1]), values], dim=-1)
+        density, weighted = torch.einsum("bnc,bng,bnh->bcgh", signal, first, second).split([1, values.shape[-1]], dim=1)
+        return torch.cat([density, weighted / (density + 1e-8)], dim=1)
+
+
+class FromGrid(nn.Module):
+    """Features at any input: the mean of the cells' features with weights that fall off as a Gaussian.
+
+    Normalised weights give a constant function for constant features, and the nearest cell's far from the grid.
+    """
+
+    def __init__(self, *, spacing: float) -> None:
+        super().__init__()
+        self.length_scale = _LengthScale(spacing)
+
+    def forward(self, features: Tensor, grid: Grid, query: Tensor) -> Tensor:
+        """Maps features [B, C, G, G or 1] to [B, Q, C] at queries [B, Q, D]."""
+        first, second = (torch.softmax(self.length_scale(squares), dim=-1) for squares in grid.squares(query))
+        rows = torch.einsum("bcgh,bqg->bqch", features, first.to(features.dtype))
+        return torch.einsum("bqch,bqh->bqc", rows, second.to(features.dtype))
+
+
+class GridNetwork(nn.Module):
+    """Residual convolutions on a grid of one or two dimensions, equivariant to shifts as long as the edge is far off."""
+
+    def __init__(
+        self, *, dimensions: int, channels_in: int, channels: int, channels_out: int, layers: int, kernel_size: int
+    ) -> None:
+        """Raises ValueError if the kernel is not odd."""
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {kernel_size}: must be odd, so that the grid keeps its size")
+        size = (kernel_size, kernel_size if dimensions > 1 else 1)
+        padding = (size[0] // 2, size[1] // 2)
+        self.enter = nn.Conv2d(channels_in, channels, 1)
+        self.layers = nn.ModuleList(nn.Conv2d(channels, channels, size, padding=padding) for _ in range(layers))
+        self.leave = nn.Conv2d(channels, channels_out, 1)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Maps [B, channels_in, G, H] to [B, channels_out, G, H]."""
+        features = self.enter(signal)
+        for layer in self.layers:
+            features = features + layer(F.relu(features))
+        return self.leave(F.relu(features))

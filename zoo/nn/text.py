@@ -1,0 +1,151 @@
+"""Words of texts without a vocabulary: bytes -> words -> hashes -> buckets, and a small transformer over words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.nn.attention import SelfAttentionBlock, Tokens, WithNothing
+from zoo.nn.noise import fold
+
+NO_WORD = 0  # the bucket of places without a word
+
+
+class Words(NamedTuple):
+    """The words of n texts, in buckets. Places behind the last word are padding."""
+
+    buckets: Tensor  # [n, W] int64, from 1; NO_WORD where there is none
+    mask: Tensor  # [n, W] bool: True where there is a word
+    ngrams: Tensor  # [n, T] int64: the bucket of the n-gram that starts at a byte, from 1; NO_WORD where none does
+    owners: Tensor  # [n, T] int64: the place of the word that a byte belongs to; W for bytes of no word that counts
+
+
+def tokenise(texts: Tensor, *, num_buckets: int, max_words: int, ngram: int = 0) -> Words:
+    """Cuts texts into words and hashes every word into a bucket.
+
+    A word is a longest run of ASCII letters, digits and bytes of other characters (128 and above); capital ASCII letters
+    count as small ones; everything else separates. The text ends at the first zero. Words behind the first
+    ``max_words`` are left out. The hash keys SplitMix64 with every byte and its place in the word, sums modulo 2^64 and
+    mixes again, so that it is the same on any device and needs nothing that was learned or stored.
+
+    Two words may share a bucket, and then mean the same to whoever reads the buckets: of k different words about
+    k^2 / (2 * num_buckets) pairs do, for example 1 pair of 100 words in 4096 buckets.
+
+    Args:
+        texts: [n, T] uint8, UTF-8 padded with zeros.
+        num_buckets: buckets 1 to ``num_buckets - 1`` hold words, bucket 0 none.
+        max_words: W.
+        ngram: length of the n-grams of bytes within words, hashed likewise; 0 for none.
+    """
+    count, length = texts.shape
+    text = texts.to(torch.int64)
+    text = torch.where((text >= ord("A")) & (text <= ord("Z")), text + (ord("a") - ord("A")), text)
+    letter = (text >= ord("a")) & (text <= ord("z"))
+    digit = (text >= ord("0")) & (text <= ord("9"))
+    inside = (letter | digit | (text >= 128)) & ((text == 0).cumsum(1) == 0)
+    starts = inside & ~F.pad(inside, (1, 0))[:, :length]
+    word = starts.cumsum(1) - 1
+    owners = torch.where(inside & (word < max_words), word, max_words)
+    places = torch.arange(length, device=texts.device)
+    start = torch.where(starts, places, 0).cummax(1).values if length else places.expand(count, 0)
+    sums = text.new_zeros(count, max_words + 1).scatter_add(1, owners, fold(text, places - start))
+    mask = (word.amax(1, keepdim=True) if length else word.new_full((count, 1), -1)) >= torch.arange(
+        max_words, device=texts.device
+    )
+    return Words(
+        buckets=torch.where(mask, _bucket(sums[:, :max_words], num_buckets), NO_WORD),
+        mask=mask,
+        ngrams=_ngrams(text, owners, none=max_words, length=ngram, num_buckets=num_buckets),
+        owners=owners,
+    )
+
+
+def _bucket(hashes: Tensor, num_buckets: int) -> Tensor:
+    """Returns buckets from 1 of int64 hashes; their sign is dropped, so that remainders are those of any language."""
+    return 1 + (fold(hashes, 0) & ((1 << 63) - 1)) % (num_buckets - 1)
+
+
+def _ngrams(text: Tensor, owners: Tensor, *, none: int, length: int, num_buckets: int) -> Tensor:
+    """Returns the bucket of the n-gram of ``length`` bytes that starts at every byte, [n, T]; NO_WORD where none does."""
+    total = torch.zeros_like(text)
+    whole = (owners != none) & (length > 0)
+    for place in range(length):
+        # The bytes of an n-gram belong to one word; beyond the end of the text there is none.
+        shifted = F.pad(text, (0, place))[:, place:]
+        owner = F.pad(owners, (0, place), value=none)[:, place:]
+        whole = whole & (owner == owners)
+        total = total + fold(shifted, place)
+    # Another final key than that of words: the n-gram "red" is not the word "red".
+    return torch.where(whole, _bucket(fold(total, 1), num_buckets), NO_WORD)
+
+
+class WordEmbedding(nn.Module):
+    """Vectors of words: that of the word's bucket plus the mean of those of its n-grams, if there are n-grams."""
+
+    def __init__(self, *, num_buckets: int, max_words: int, ngram: int, channels: int) -> None:
+        super().__init__()
+        self.num_buckets = num_buckets
+        self.max_words = max_words
+        self.ngram = ngram
+        self.words = _embedding(num_buckets, channels)
+        self.ngrams = _embedding(num_buckets, channels) if ngram else None
+
+    def forward(self, texts: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps texts [n, T] uint8 to vectors [n, W, channels] and the mask [n, W] of the words."""
+        words = tokenise(texts, num_buckets=self.num_buckets, max_words=self.max_words, ngram=self.ngram)
+        vectors = self.words(words.buckets)
+        if self.ngrams is not None:
+            places = torch.arange(self.max_words, device=texts.device)
+            # [n, W, T]: which n-grams a word has. A product adds up in one order on every device, unlike a scatter.
+            belongs = (words.owners[:, None] == places[:, None]) & (words.ngrams != NO_WORD)[:, None]
+            share = belongs / belongs.sum(-1, keepdim=True).clamp(min=1)
+            vectors = vectors + share.to(vectors.dtype) @ self.ngrams(words.ngrams)
+        return vectors * words.mask[..., None].to(vectors.dtype), words.mask
+
+
+def _embedding(num_buckets: int, channels: int) -> nn.Embedding:
+    embedding = nn.Embedding(num_buckets, channels)
+    nn.init.normal_(embedding.weight, std=channels**-0.5)
+    return embedding
+
+
+class TextEncoder(nn.Module):
+    """Bytes of a text -> a vector: words, their places, a transformer, and what its first token has gathered.
+
+    The first token belongs to no word, so that a text without words has a vector too.
+    """
+
+    def __init__(self, *, num_buckets: int, max_words: int, ngram: int, channels: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.embedding = WordEmbedding(num_buckets=num_buckets, max_words=max_words, ngram=ngram, channels=channels)
+        self.places = nn.Parameter(torch.randn(max_words, channels) * channels**-0.5)
+        self.with_nothing = WithNothing(channels)
+        self.blocks = nn.ModuleList(
+            SelfAttentionBlock(channels=channels, heads=heads, hidden=4 * channels) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, texts: Tensor) -> Tensor:
+        """Maps [n, T] uint8, UTF-8 padded with zeros, to [n, channels]."""
+        vectors, mask = self.embedding(texts)
+        tokens = self.with_nothing(Tokens(what=vectors + self.places, mask=mask))
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens.what[:, 0])
+
+
+class PoseFusion(nn.Module):
+    """A text and the pose that it was told from -> a map of one cell."""
+
+    def __init__(self, *, text_channels: int, pose_width: int, channels: int) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Linear(text_channels + pose_width, channels), nn.GELU(), nn.Linear(channels, channels)
+        )
+
+    def forward(self, texts: Tensor, poses: Tensor) -> Tensor:
+        """Maps [n, text_channels] and [n, P] to [n, channels, 1, 1]."""
+        return self.network(torch.cat([texts, poses.to(texts.dtype)], dim=-1))[:, :, None, None]
