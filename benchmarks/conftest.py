@@ -61,11 +61,16 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     recipe = variant.training
     batch_size = CPU_BATCH if DEVICE.type == "cpu" and size == "full" else recipe.batch_size
     num_context = recipe.contexts.maximum
+    model = build(variant).to(DEVICE)
     return Subject(
-        model=build(variant).to(DEVICE),
+        model=model,
         recipe=recipe,
         batch=random_batch(
-            batch_size=batch_size, num_views=num_context + recipe.targets, image_size=variant.image_size, device=DEVICE
+            batch_size=batch_size,
+            num_views=num_context + recipe.targets,
+            image_size=variant.image_size,
+            extras=model.task.extras,
+            device=DEVICE,
         ),
         knobs=evaluation_knobs(recipe, device=DEVICE),
         num_context=num_context,

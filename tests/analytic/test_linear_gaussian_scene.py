@@ -146,7 +146,7 @@ def test_the_gap_of_a_wrong_posterior_is_one_kl_a_scene(wrong, sigma_points, tar
 
 def test_the_joint_likelihood_is_not_the_sum_of_those_of_single_targets(exact):
     """What a model with latents of its own for every query would score; pictures of one scene tell of each other."""
-    batch = scenes(64, targets=2)
+    batch = scenes(12, targets=2)
     mean, covariance, together = joint(exact, batch)
     apart = sum(
         joint(exact, batch._replace(frames=batch.frames[:, order], cameras=batch.cameras[:, order]))[-1]
@@ -196,7 +196,7 @@ def test_scores_do_not_depend_on_the_order_of_the_targets(wrong):
 
 def test_importance_weighting_climbs_to_the_joint_likelihood(wrong):
     """L_1 <= L_2 <= ... <= log p: differences of the same scenes, nested samples."""
-    batch = scenes(1000, targets=3)
+    batch = scenes(600, targets=3)
     truth = joint(wrong, batch)[-1]
     with torch.no_grad():
         bounds = [

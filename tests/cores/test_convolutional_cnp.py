@@ -127,7 +127,12 @@ class TestLatentFunction:
         core, given = made(ConvolutionalNp), problem()
         cold = [
             core.predict(
-                given.context, given.query, given.key, encode=None, knobs=knobs(sigma=1.0, temperature=0.0), num_samples=1
+                given.context,
+                given.query,
+                given.key,
+                encode=None,
+                knobs=knobs(sigma=1.0, temperature=0.0),
+                num_samples=1,
             )
             for given in (given, given._replace(target=given.target + 1.0))
         ]

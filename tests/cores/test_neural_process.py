@@ -31,13 +31,17 @@ def random(*shape, seed):
 
 def points(number, *, seed):
     mask = torch.ones(SCENES, number, dtype=torch.bool)
-    return Views(what=random(SCENES, number, 1, 1, 1, seed=seed), where=random(SCENES, number, 1, seed=seed + 1), mask=mask)
+    return Views(
+        what=random(SCENES, number, 1, 1, 1, seed=seed), where=random(SCENES, number, 1, seed=seed + 1), mask=mask
+    )
 
 
 def problem(*, context=CONTEXT, queries=QUERIES):
     evidence = points(queries, seed=10)
     key = torch.arange(SCENES)
-    return Episode(context=points(context, seed=0), query=evidence.where, target=evidence.what, evidence=evidence, key=key)
+    return Episode(
+        context=points(context, seed=0), query=evidence.where, target=evidence.what, evidence=evidence, key=key
+    )
 
 
 def made(kind, *, pictures=False):

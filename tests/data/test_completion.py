@@ -83,4 +83,6 @@ def test_digits_are_those_of_scikit_learn_each_once_before_any_repeats():
 
 def test_a_digit_belongs_to_one_split():
     for split in ("train", "validation", "test"):
-        assert {split_of_digit(number) for number in made("completion_digits", range(40), split=split).scenes} == {split}
+        assert {split_of_digit(number) for number in made("completion_digits", range(40), split=split).scenes} == {
+            split
+        }

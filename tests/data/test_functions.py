@@ -90,7 +90,9 @@ def test_values_are_draws_from_the_process_whose_kernel_is_told(name):
 
     def whitened(change):
         rows = []
-        for kernel, inputs, values in zip(made.scenes, made.extras["inputs"], made.extras["values"][..., 0], strict=True):
+        for kernel, inputs, values in zip(
+            made.scenes, made.extras["inputs"], made.extras["values"][..., 0], strict=True
+        ):
             own = predictive(change(kernel), inputs=inputs[:0], values=values[:0], queries=inputs)
             rows.append(np.linalg.solve(np.linalg.cholesky(own.covariance), values))
         return np.array(rows)

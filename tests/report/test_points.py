@@ -47,7 +47,9 @@ def test_what_cannot_be_drawn_is_said(tmp_path):
     with pytest.raises(ResultError, match="inputs of 3 and values of 1 numbers cannot be drawn"):
         point_sheet(tmp_path / "x.png", inputs=np.zeros((1, 4, 3)), values=np.zeros((1, 4, 1)), title="", labels=["a"])
     with pytest.raises(ResultError, match="not a format"):
-        point_sheet(tmp_path / "x.nothing", inputs=np.zeros((1, 4, 1)), values=np.zeros((1, 4, 1)), title="", labels="a")
+        point_sheet(
+            tmp_path / "x.nothing", inputs=np.zeros((1, 4, 1)), values=np.zeros((1, 4, 1)), title="", labels="a"
+        )
     assert list(tmp_path.iterdir()) == []
 
 

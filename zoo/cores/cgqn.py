@@ -20,6 +20,7 @@ from zoo.nn.latent_groups import group_terms
 from zoo.nn.noise import fold, standard_normal
 
 Source = Literal["posterior", "prior"] | Sequence[Tensor]
+INITIAL_LOG_SCALE = -2.0  # of prior and posterior, before any training
 
 
 class Rollout(NamedTuple):
@@ -173,9 +174,11 @@ class LatentNet(nn.Module):
         self.eta = nn.Conv2d(
             config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding=config.kernel_size // 2
         )
-        # What is seen has to outweigh the noise of the latents, or the renderer learns to do without them.
+        # What is seen has to outweigh the noise of the latents from the start, or the renderer learns to do without them.
         for layer in (self.read, self.eta):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+        nn.init.zeros_(self.eta.bias[: config.z_channels])
+        nn.init.constant_(self.eta.bias[config.z_channels :], INITIAL_LOG_SCALE)
 
     def constant(self, representation: Tensor, *, num_samples: int) -> Tensor:
         """Convolves [B, channels_in, stride * h, stride * w] for all steps and samples: [B * S, gates, h, w]."""
@@ -207,6 +210,9 @@ class Renderer(nn.Module):
         self.eta_g = nn.ConvTranspose2d(
             config.canvas_channels, shapes.prediction_channels, config.canvas_scale, stride=config.canvas_scale
         )
+        if shapes.prediction_channels == shapes.target[0]:
+            # From black, all weights would first be driven one way to make grey, which saturates the cells.
+            nn.init.constant_(self.eta_g.bias, 0.5)
 
     def forward(self, latents: Sequence[Tensor], query: Tensor) -> Tensor:
         """Renders L groups of latents [n, z, h, w], n = B * S, at poses [B, Q, P] as [n * Q, C', H, W]."""

@@ -117,13 +117,13 @@ class GqnAttention(LatentCore):
             keys,
             scene=None,
             num_queries=len(query) // len(scene.mask),
-            attend=self._reader(scene, poses, query),
+            attend=self.reader(scene, poses, query),
             target=target,
             source=source,
             temperature=knobs.temperature,
         )
 
-    def _reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
+    def reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
         """Makes keys and values once for all steps and queries; returns how a state looks them up."""
         config, batch = self.config, len(scene.mask)
         _, height, width = self.recurrence.state_shape

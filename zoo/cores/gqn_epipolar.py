@@ -127,13 +127,13 @@ class GqnEpipolar(LatentCore):
             keys,
             scene=None,
             num_queries=len(query) // len(scene.mask),
-            attend=self._reader(self._lines(scene, poses, query), query),
+            attend=self.reader(self.lines(scene, poses, query), query),
             target=target,
             source=source,
             temperature=knobs.temperature,
         )
 
-    def _lines(self, scene: Representation, poses: Tensor, query: Tensor) -> Lines:
+    def lines(self, scene: Representation, poses: Tensor, query: Tensor) -> Lines:
         """Samples keys and values along all epipolar lines, once for all steps."""
         config, (batch, number) = self.config, scene.mask.shape
         _, height, width = self.recurrence.state_shape
@@ -152,7 +152,7 @@ class GqnEpipolar(LatentCore):
         else:
             maps = maps.sum(dim=(2, 3), keepdim=True).expand(-1, -1, *places.shape[1:3])  # of no views; in the graph
         found = rearrange(maps, "(b n) c (q h w) s -> (b q) (h w) n s c", b=batch, n=number, h=height, w=width)
-        # sin(0) of the first cosine would be a bias, which the features' convolution has.
+        # A wave of frequency 0 would be a bias, which the convolution of the features has.
         waves = torch.arange(1, REACH_WIDTH + 1).to(samples.reach) * torch.pi
         reach = torch.cos(waves * samples.reach[..., None])
         told = self.from_reach(rearrange(reach, "b q n h w s k -> (b q) (h w) n s k").to(found.dtype))
@@ -160,7 +160,7 @@ class GqnEpipolar(LatentCore):
         present = repeat(scene.mask, "b n -> (b q) 1 n", q=len(query) // batch)
         return Lines(what=found + told, mask=visible[..., None].expand(-1, -1, -1, config.samples), present=present)
 
-    def _reader(self, lines: Lines, query: Tensor) -> Attend:
+    def reader(self, lines: Lines, query: Tensor) -> Attend:
         """Returns how every position of a state looks along its lines."""
         config = self.config
         _, height, width = self.recurrence.state_shape

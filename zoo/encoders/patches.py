@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoo.config import Settings
 from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
 from zoo.episode import Views
-from zoo.nn.attention import positions
+from zoo.nn.attention import POSITION_WIDTH, positions
 from zoo.nn.blocks import spread
 
 
@@ -66,7 +66,7 @@ class Patches(Encoder):
         )
         self.join = None
         if config.pose == "joined":
-            joined = config.channels + view.pose_width + len(positions(1, 1, like=torch.zeros(())))
+            joined = config.channels + view.pose_width + POSITION_WIDTH
             self.join = nn.Sequential(
                 nn.Conv2d(joined, config.channels, 1), nn.ReLU(), nn.Conv2d(config.channels, config.channels, 1)
             )

@@ -191,7 +191,7 @@ def locate(
     episode = _first_target(model.task(batch, num_context=num_context))
     truth = batch.cameras[0, num_context].double()
     candidates = grid.cameras(truth.cpu()).to(truth.device)
-    log_prior = prior.log_density(candidates)
+    log_prior = prior.on_grid.to(truth.device)
     if way == "inversion":
         score = _times_prior(by_inversion(model, episode, knobs=knobs, samples=search.samples), prior)
         worth = log_prior > log_prior.max() - IMPROBABLE

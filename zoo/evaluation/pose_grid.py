@@ -127,6 +127,7 @@ class PosePrior:
         self.kind = kind
         self.grid = grid
         self.known = cameras.double()
+        self.on_grid = self.log_density(grid.cameras(cameras.new_zeros(5)))  # [Y * X * W]; z and pitch do not matter
 
     def log_density(self, cameras: Tensor) -> Tensor:
         """Returns log p, [G], nats, at cameras [G, 5]; the density is one of place and direction (per radian)."""

@@ -113,9 +113,9 @@ def _embedding(num_buckets: int, channels: int) -> nn.Embedding:
 
 
 class TextEncoder(nn.Module):
-    """Bytes of a text -> a vector: words, their places, a transformer, and what its first token has gathered.
+    """Bytes of a text -> a vector: words, their places, a transformer, and the mean over what it makes of them.
 
-    The first token belongs to no word, so that a text without words has a vector too.
+    One more token, which belongs to no word, gives a text without words a vector too.
     """
 
     def __init__(self, *, num_buckets: int, max_words: int, ngram: int, channels: int, layers: int, heads: int) -> None:
@@ -134,7 +134,8 @@ class TextEncoder(nn.Module):
         tokens = self.with_nothing(Tokens(what=vectors + self.places, mask=mask))
         for block in self.blocks:
             tokens = block(tokens)
-        return self.norm(tokens.what[:, 0])
+        weights = tokens.mask[..., None].to(tokens.what.dtype)
+        return self.norm((tokens.what * weights).sum(1) / weights.sum(1))
 
 
 class PoseFusion(nn.Module):

@@ -68,18 +68,19 @@ def point_sheet(path: Path, *, inputs: np.ndarray, values: np.ndarray, title: st
     return curve_panels(path, panels=panels, title=title)
 
 
-def pictures_of_points(inputs: np.ndarray, values: np.ndarray) -> np.ndarray:
+def pictures_of_points(inputs: np.ndarray, values: np.ndarray, *, size: int | None = None) -> np.ndarray:
     """Puts points back into square pictures; pixels that are not among them get the colour ``UNKNOWN``.
 
     Args:
         inputs: [n, V, 2], to the right and down, the middles of the outermost pixels at -1 and 1.
         values: [n, V, 1] or [n, V, 3] in [0, 1].
+        size: height and width, pixels; None: as the smallest distance of two of the points tells.
 
     Returns:
         [n, H, W, 3] uint8.
     """
-    steps = np.diff(np.unique(np.round(inputs, 6)))
-    size = round(2.0 / float(steps.min())) + 1
+    if size is None:
+        size = round(2.0 / float(np.diff(np.unique(np.round(inputs, 6))).min())) + 1
     frames = np.empty((len(inputs), size, size, 3), dtype=np.uint8)
     frames[:] = UNKNOWN
     cells = np.rint((inputs + 1.0) * 0.5 * (size - 1)).astype(int)

@@ -118,7 +118,7 @@ def _draw_zones(rng: np.random.Generator) -> np.ndarray:
         zones = np.full((SIZE, SIZE), SOLID)
         if not all(_place_room(rng, zones, number) for number in range(1, num_rooms + 1)):
             continue
-        rooms = [[tuple(cell) for cell in np.argwhere(zones == number).tolist()] for number in range(1, num_rooms + 1)]
+        rooms = [[(int(a), int(b)) for a, b in np.argwhere(zones == number)] for number in range(1, num_rooms + 1)]
         if not all(_try_to_dig(rng, zones, choose(rng, a), choose(rng, b)) for a, b in itertools.pairwise(rooms)):
             continue
         left = num_branches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
 
 WALL_HEIGHT = 0.65
 
-# What a ray can meet: a side of a solid cell, named by where it faces, the floor, the top of a solid cell, the sky.
+# What a ray can meet: a side of a solid cell, named by where it faces, the floor, the top of a solid cell.
 NORMALS = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, 1), (0, 0, 1))
 WEST, EAST, SOUTH, NORTH, FLOOR, TOP = range(6)
 NUM_KINDS = len(NORMALS)
@@ -87,6 +88,7 @@ def _look(room_ahead: Tensor, cell: Tensor, last: Tensor) -> Tensor:
     return room_ahead.index_select(0, torch.minimum(cell.clamp_min(0), last).flatten()).view(cell.shape)
 
 
+@functools.cache
 def sky_colours(device: torch.device) -> Tensor:
     """Returns packed colours [SKY_STEPS] int32 of the sky, from the horizon to where it no longer changes."""
     amount = np.linspace(0.0, 1.0, SKY_STEPS)[:, None]
