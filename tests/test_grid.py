@@ -70,6 +70,8 @@ def task_for(encoder, core):
         return None
     for name in TASKS:
         task = tasks.by_name()[name]
+        if part.encodes_targets and task.evidence_kind != task.context_kind:
+            continue
         if reads not in ("anything", task.context_kind):
             continue
         if task.query_kind in part.query_kinds and task.target_kind in part.target_kinds and base_of(core, name):

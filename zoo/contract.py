@@ -93,6 +93,7 @@ class Task(Part):
     throughput_unit: ClassVar[str] = "scenes"
     has_pictures: ClassVar[bool] = True  # False: for data without pictures, whose image_size is 0
     context_kind: ClassVar[ContextKind]  # what an encoder reads
+    evidence_kind: ClassVar[ContextKind]  # what the targets are as views
     query_kind: ClassVar[QueryKind]  # what a core is asked with
     target_kind: ClassVar[TargetKind]  # what a core predicts and a likelihood scores
 
@@ -196,6 +197,7 @@ class LatentCore(Part, nn.Module):
     takes: ClassVar[frozenset[Feature]] = frozenset()  # what it uses if the encoder offers it; neither: only "none" fits
     query_kinds: ClassVar[frozenset[QueryKind]] = frozenset({"poses"})  # what it can be asked with
     target_kinds: ClassVar[frozenset[TargetKind]] = frozenset({"images"})  # what it can predict
+    encodes_targets: ClassVar[bool] = False  # True: the posterior reads the targets through the context's encoder
     latents: ClassVar[Literal["query", "scene", "none"]]  # over what the latents range
 
     def __init__(self, config: Settings, *, shapes: CoreShapes) -> None:

@@ -38,7 +38,7 @@ class Render(Task):
             default=False, description="also asks for the scene's top-down map, as the picture of a camera high above"
         )
 
-    context_kind = "images"
+    context_kind = evidence_kind = "images"
     query_kind = "poses"
     target_kind = "images"
 
@@ -86,6 +86,7 @@ class CaptionRender(Task):
         """There is nothing to set."""
 
     context_kind = "captions"
+    evidence_kind = "images"
     query_kind = "poses"
     target_kind = "images"
 
@@ -125,7 +126,7 @@ class Localise(Task):
     class Config(Settings):
         """There is nothing to set: the likelihood decides which coordinates are scored."""
 
-    context_kind = "images"
+    context_kind = evidence_kind = "images"
     query_kind = "images"
     target_kind = "poses"
 
@@ -158,6 +159,7 @@ class Unconditional(Task):
         """There is nothing to set."""
 
     context_kind = "nothing"
+    evidence_kind = "images"
     query_kind = "nothing"
     target_kind = "images"
 
@@ -199,7 +201,7 @@ class Regress(Task):
 
     throughput_unit = "functions"
     has_pictures = False
-    context_kind = "values"
+    context_kind = evidence_kind = "values"
     query_kind = "inputs"
     target_kind = "values"
 

@@ -164,6 +164,11 @@ def _misfit(variant: Variant, resolved: Mapping[Kind, ResolvedPart]) -> str | No
         return f"core {names['core']!r} is asked with {_either(core.query_kinds)}, but the queries of task {names['task']!r} are {task.query_kind}"
     if task.target_kind not in core.target_kinds:
         return f"core {names['core']!r} predicts {_either(core.target_kinds)}, but the target of task {names['task']!r} is {task.target_kind}"
+    if core.encodes_targets and task.evidence_kind != task.context_kind:
+        return (
+            f"core {names['core']!r} reads the targets through the encoder of the context, but in task {names['task']!r} "
+            f"the context is {task.context_kind} and the targets are {task.evidence_kind}"
+        )
     missing = core.needs - encoder.offers
     if missing:
         return f"core {names['core']!r} needs a {sorted(missing)[0]} representation, which encoder {names['encoder']!r} does not offer"

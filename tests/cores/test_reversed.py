@@ -33,7 +33,9 @@ def random(*shape, seed=0):
 
 def episode(views=VIEWS):
     context = Views(
-        what=random(SCENES, views, 3, SIZE, SIZE), where=random(SCENES, views, 7, seed=1), mask=torch.ones(SCENES, views) > 0
+        what=random(SCENES, views, 3, SIZE, SIZE),
+        where=random(SCENES, views, 7, seed=1),
+        mask=torch.ones(SCENES, views) > 0,
     )
     pictures, cameras = random(SCENES, QUERIES, 3, SIZE, SIZE, seed=2), random(SCENES, QUERIES, 5, 1, 1, seed=3)
     evidence = Views(what=pictures, where=random(SCENES, QUERIES, 7, seed=4), mask=torch.ones(SCENES, QUERIES) > 0)
@@ -99,7 +101,15 @@ def test_attention_reads_views_by_their_poses_and_leaves_padding_alone():
 def test_one_look_is_the_attention_that_is_written_down():
     torch.manual_seed(0)
     match = AttentiveMatch(
-        picture_channels=3, image_size=SIZE, scene_channels=2, pose_width=7, channels=4, width=6, steps=1, heads=1, patches=2
+        picture_channels=3,
+        image_size=SIZE,
+        scene_channels=2,
+        pose_width=7,
+        channels=4,
+        width=6,
+        steps=1,
+        heads=1,
+        patches=2,
     ).double()
     maps, where = random(1, 2, 2, 4, 4), random(1, 2, 7, seed=1)
     picture = random(1, 1, 3, SIZE, SIZE, seed=2)

@@ -22,7 +22,9 @@ def smoke(name):
 
 def test_errors_by_hand():
     truth = torch.tensor([[1.0, 2.0, 3.0, 0.1, 0.0], [0.0, 0.0, 0.0, math.pi - 0.05, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
-    estimate = torch.tensor([[4.0, 6.0, 3.0, 0.1, 0.0], [0.0, 0.0, 0.0, -math.pi + 0.05, 0.0], [0.0, 0.0, 0.0, 1.0, 0.5]])
+    estimate = torch.tensor(
+        [[4.0, 6.0, 3.0, 0.1, 0.0], [0.0, 0.0, 0.0, -math.pi + 0.05, 0.0], [0.0, 0.0, 0.0, 1.0, 0.5]]
+    )
     errors = pose_errors(estimate, truth)
     np.testing.assert_allclose(errors.position, [5.0, 0.0, 0.0], atol=1e-12)
     direction = math.degrees(math.acos(math.cos(0.5) * math.cos(1.0)))

@@ -70,7 +70,8 @@ def test_gradients_are_finite_from_nothing_to_the_bound(outputs):
 def test_the_gradient_is_right():
     given = torch.tensor([0.7, -0.4], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda pair: grown(pair[0], pair[1], maximum=50.0).log_prob(torch.tensor([0.5, 2.0], dtype=torch.float64)), given
+        lambda pair: grown(pair[0], pair[1], maximum=50.0).log_prob(torch.tensor([0.5, 2.0], dtype=torch.float64)),
+        given,
     )
 
 

@@ -62,6 +62,7 @@ class Cgqn(LatentCore):
         )
 
     needs = frozenset({"pooled"})
+    encodes_targets = True
     latents = "scene"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:

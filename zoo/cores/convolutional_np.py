@@ -42,6 +42,7 @@ class ConvolutionalNp(LatentCore):
     needs = frozenset()
     query_kinds = frozenset({"inputs"})
     target_kinds = frozenset({"values"})
+    encodes_targets = True
     latents = "scene"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:

@@ -52,6 +52,7 @@ class NeuralProcess(LatentCore):
     needs = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})
     target_kinds = frozenset({"images", "values"})
+    encodes_targets = True
     latents = "scene"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:

@@ -9,6 +9,7 @@ generator without latents, trained on the same batches: it can say what is proba
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,9 @@ from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
 from zoo.demonstration import Claim, Workshop
-from zoo.evaluation.images import score_pictures
+from zoo.evaluation.images import Sheet, score_pictures, sheet_of
 from zoo.evaluation.nelbo import score_scenes
+from zoo.report.picture_table import Column, picture_table
 from zoo.report.statistics import bootstrap_difference
 from zoo.report.trends import Trend, TrendPanel, trend_panels
 from zoo.schedules import evaluation_knobs
@@ -34,6 +36,7 @@ IMAGE_SIZE = 32
 CONTEXTS = tuple(range(6))
 SAMPLES = 8
 BATCH_SIZE = 50
+ROWS, SHOWN_SAMPLES = 5, 4
 WITH_LATENTS, WITHOUT = "gqn-tower", "deterministic"
 LEAST = 3.0  # standard errors by which a claim has to hold
 
@@ -49,15 +52,18 @@ class Scores(NamedTuple):
 
 
 def run(workshop: Workshop) -> list[Claim]:
-    """Trains GQN and the deterministic renderer, scores both given 0 to 5 views, and draws ``surprise.png``."""
+    """Trains GQN and the deterministic renderer, scores both given 0 to 5 views, and draws ``surprise*.png``."""
     data = workshop.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE)
     test = open_scenes(data, "test")
     scores: dict[str, list[Scores]] = {}
+    sheets: dict[str, Sheet] = {}
     for name in (WITH_LATENTS, WITHOUT):
         trained = workshop.trained(name, data=data)
         workshop.tell(f"{name}: scoring {SCENES['test']} test scenes given {CONTEXTS[0]} to {CONTEXTS[-1]} views")
         scores[name] = [score(trained, test, num_context=number) for number in CONTEXTS]
+        sheets[name] = predictions(trained, test)
     trend_panels(workshop.picture("surprise"), panels=panels_of(scores), along="context views", title=TITLE)
+    draw_predictions(workshop.picture("surprise-predictions"), sheets)
     return judge(scores)
 
 
@@ -77,6 +83,32 @@ def score(trained: TrainedModel, test: SceneSource, *, num_context: int) -> Scor
         mse=pictures["mse"],
         sample_variance=pictures["sample_variance"],
     )
+
+
+def predictions(trained: TrainedModel, test: SceneSource) -> Sheet:
+    """Predicts the first targets of some test scenes from the prior, given one view."""
+    return sheet_of(
+        trained.model,
+        test,
+        EvaluationPlan(test, num_context=1, num_targets=1),
+        scenes=np.arange(ROWS),
+        knobs=evaluation_knobs(trained.variant.training),
+        num_samples=SHOWN_SAMPLES,
+        device="cpu",
+    )
+
+
+def draw_predictions(path: Path, sheets: Mapping[str, Sheet]) -> None:
+    """Draws what both models expect to see, given one view."""
+    gqn, deterministic = sheets[WITH_LATENTS], sheets[WITHOUT]
+    columns = [
+        Column("seen", gqn.context[:, 0]),
+        Column("truth", gqn.truth),
+        Column("no latents", deterministic.mean),
+        Column("GQN, mean", gqn.mean),
+        *(Column(f"GQN, {index + 1}", gqn.samples[:, index]) for index in range(SHOWN_SAMPLES)),
+    ]
+    picture_table(path, columns=columns, title="Predictions given one view")
 
 
 def panels_of(scores: dict[str, list[Scores]]) -> list[TrendPanel]:

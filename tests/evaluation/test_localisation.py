@@ -1,0 +1,240 @@
+"""Localisation on models whose pictures are known functions of the camera, and on the parts it is made of."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from zoo.config import Settings
+from zoo.contract import LatentCore
+from zoo.data.camera import pose_vector
+from zoo.data.plan import EvaluationPlan
+from zoo.encoders.none import NoEncoder
+from zoo.episode import CoreOutput, SceneBatch
+from zoo.errors import ConfigError
+from zoo.evaluation.candidates import by_asking, by_inversion, way_to_localise
+from zoo.evaluation.localisation import Search, localise, locate
+from zoo.evaluation.pose_grid import PosePrior, grid_over
+from zoo.evaluation.throughput import random_batch
+from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
+from zoo.model import SceneModel
+from zoo.registry import build, default_registry
+from zoo.schedules import evaluation_knobs, knobs
+from zoo.tasks import Render
+
+SIZE = 8
+
+
+class Painter(LatentCore):
+    """x = sigmoid(W v): every picture shows from where it was taken, unless ``mirrored``, when yaw and -yaw look alike."""
+
+    class Config(Settings):
+        """Whether left and right can be told apart."""
+
+        mirrored: bool = False
+
+    needs = frozenset()
+    latents = "none"
+
+    def __init__(self, config, *, shapes):
+        super().__init__(config, shapes=shapes)
+        generator = torch.Generator().manual_seed(3)
+        self.weight = torch.randn(3 * SIZE * SIZE, 7, generator=generator)
+        self.weight[:, 2] = self.weight[:, 5:].fill_(0.0)[:, 0]
+        if config.mirrored:
+            self.weight[:, 4] = 0.0
+
+    def paint(self, poses):
+        return torch.sigmoid(poses.to(self.weight) @ self.weight.T).unflatten(-1, (3, SIZE, SIZE))
+
+    def forward(self, episode, encode, knobs):
+        nothing = torch.zeros(len(episode.query))
+        return CoreOutput(prediction=self.paint(episode.query), kl=nothing[:, None], log_ratio=nothing)
+
+    def predict(self, context, query, key, *, encode, knobs, num_samples):
+        return self.paint(query).expand(num_samples, *query.shape[:2], 3, SIZE, SIZE)
+
+
+def painter(**settings):
+    task = Render(Render.Config(), image_size=SIZE)
+    core = Painter(Painter.Config(**settings), shapes=None)
+    encoder = NoEncoder(NoEncoder.Config(), view=task.view_shape)
+    return SceneModel(
+        task=task, encoder=encoder, core=core, likelihood=AnnealedGaussian(AnnealedGaussian.Config())
+    ).eval()
+
+
+def cameras_somewhere(*shape, seed=0):
+    generator = np.random.default_rng(seed)
+    found = generator.uniform(-1.0, 1.0, size=(*shape, 5))
+    found[..., 3] *= math.pi
+    found[..., 2], found[..., 4] = 0.4, -0.1
+    return torch.from_numpy(found.astype(np.float32))
+
+
+def photographed(model, cameras):
+    """Scenes [B, V] as the model itself paints them, rounded to bytes."""
+    frames = (model.core.paint(pose_vector(cameras)) * 255).round().to(torch.uint8).movedim(-3, -1)
+    places = torch.arange(len(cameras))
+    return SceneBatch(frames=frames.contiguous(), cameras=cameras, scene=places, key=places)
+
+
+def prior_over(kind="uniform", places=8, turns=8):
+    known = cameras_somewhere(500, seed=9).double()
+    return PosePrior(kind, grid=grid_over(known, places=places, turns=turns), cameras=known)
+
+
+def located(model, camera, *, prior=None, sigma=0.05, **search):
+    batch = photographed(model, torch.stack([cameras_somewhere(seed=5), camera])[None])
+    return locate(
+        model,
+        batch,
+        num_context=1,
+        scene=0,
+        knobs=knobs(sigma=sigma),
+        prior=prior or prior_over(),
+        search=Search(**search),
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("kind", ["uniform", "cameras"])
+def test_inversion_finds_the_camera_within_the_cells(kind, seed):
+    model, camera, prior = painter(), cameras_somewhere(seed=seed), prior_over(kind)
+    coarse = located(model, camera, prior=prior, starts=0)
+    found = located(model, camera, prior=prior, steps=60)
+    assert coarse.errors.position < 0.75 * prior.grid.spacing[:2].norm()
+    assert found.errors.position < 0.05 and found.errors.angle < 3.0
+    assert found.errors.position < coarse.errors.position
+    assert found.prior_errors.position > 0.05
+    np.testing.assert_allclose(found.estimate[[2, 4]], camera[[2, 4]], rtol=1e-6)
+    assert np.exp(found.log_mass).sum() == pytest.approx(1.0, abs=1e-9)
+    assert found.floor_mass.sum() == pytest.approx(1.0, abs=1e-9)
+    assert found.modes == 1 and found.entropy < 1.5
+    # A likelihood that is sharp beside the cells may miss the middle of the true one; a wide one cannot.
+    assert located(model, camera, prior=prior, sigma=0.4).log_density > found.prior_log_density + 1.0
+
+
+def test_what_looks_alike_from_two_sides_has_two_equal_modes():
+    camera = cameras_somewhere(seed=1)
+    # In the middle of a cell, so that both modes meet the grid alike.
+    prior = prior_over(turns=12)
+    camera[3] = prior.grid.yaw[9]
+    found = located(painter(mirrored=True), camera, prior=prior)
+    assert found.modes == 2
+    mass = np.exp(found.log_mass)
+    np.testing.assert_allclose(mass, mass[:, :, ::-1], atol=1e-6)
+    assert abs(abs(found.estimate[3]) - float(camera[3])) < 0.05
+    assert located(painter(), camera, prior=prior).modes == 1
+
+
+def test_the_density_at_the_truth_is_that_of_its_cell_and_nothing_is_there_outside_the_grid():
+    model, camera, prior = painter(), cameras_somewhere(seed=2), prior_over()
+    found = located(model, camera, prior=prior)
+    cell = prior.grid.cell_of(camera)
+    expected = found.log_mass.flatten()[cell] - float(prior.grid.spacing.log().sum())
+    assert found.log_density == pytest.approx(expected)
+    away = camera.clone()
+    away[0] = 5.0
+    assert located(model, away, prior=prior).log_density == -math.inf
+
+
+def test_cells_that_the_prior_leaves_out_are_never_rendered(monkeypatch):
+    model, prior = painter(), prior_over("cameras")
+    prior.on_grid[: len(prior.on_grid) // 2] = -1000.0
+    rendered = []
+    original = model.core.paint
+    camera = prior.grid.cameras(torch.zeros(5))[-5].float()
+    batch = photographed(model, torch.stack([camera, camera])[None])
+    monkeypatch.setattr(model.core, "paint", lambda poses: (rendered.append(len(poses)), original(poses))[1])
+    settings = {"num_context": 1, "scene": 0, "knobs": knobs(sigma=0.05), "prior": prior}
+    found = locate(model, batch, search=Search(starts=0, batch_size=50), **settings)
+    assert 0 < sum(rendered) <= len(prior.on_grid) // 2 and max(rendered) <= 50
+    assert np.isneginf(found.log_mass.flatten()[: len(prior.on_grid) // 2]).all()
+
+
+def smoke(name):
+    variant = default_registry().variant(name, size="smoke")
+    return build(variant, seed=0).eval(), evaluation_knobs(variant.training), variant.image_size
+
+
+@pytest.mark.parametrize("name", ["gqn-tower", "cgqn", "cvae", "vae", "deterministic", "gqn-attention"])
+@pytest.mark.parametrize("num_context", [0, 2])
+@torch.no_grad()
+def test_a_score_is_the_bound_that_the_picture_has_at_that_camera(name, num_context):
+    model, chosen, size = smoke(name)
+    batch = random_batch(batch_size=1, num_views=num_context + 1, image_size=size)
+    candidates = cameras_somewhere(4)
+    score = by_inversion(model, model.task(batch, num_context=num_context), knobs=chosen, samples=0)
+    expected = []
+    for camera in candidates:
+        cameras = torch.cat([batch.cameras[:, :num_context], camera[None, None]], dim=1)
+        expected.append(-model(batch._replace(cameras=cameras), chosen, num_context).nelbo())
+    torch.testing.assert_close(score(candidates), torch.cat(expected).double(), rtol=1e-5, atol=1e-3)
+
+
+@torch.no_grad()
+def test_the_context_is_encoded_once_for_all_candidates(monkeypatch):
+    model, chosen, size = smoke("gqn-tower")
+    calls = []
+    forward = model.encoder.forward
+    monkeypatch.setattr(model.encoder, "forward", lambda views: (calls.append(views.what.shape), forward(views))[1])
+    batch = random_batch(batch_size=1, num_views=4, image_size=size)
+    score = by_inversion(model, model.task(batch, num_context=3), knobs=chosen, samples=2)
+    score(cameras_somewhere(5))
+    score(cameras_somewhere(5))
+    assert [shape[:2] for shape in calls] == [(1, 3)]
+
+
+def test_more_importance_samples_raise_the_bound_on_average():
+    model, chosen, size = smoke("gqn-tower")
+    with torch.no_grad():
+        for parameter in model.core.parameters():
+            parameter.mul_(1.5)
+        batch = random_batch(batch_size=1, num_views=3, image_size=size)
+        episode = model.task(batch, num_context=2)
+        one, many = (by_inversion(model, episode, knobs=chosen, samples=k)(cameras_somewhere(30)) for k in (1, 12))
+    assert (many - one).mean() > 0
+
+
+@pytest.mark.parametrize("name", ["reversed-gqn", "reversed-gqn-attention", "reversed-gqn-latent"])
+def test_a_reversed_model_is_asked_at_the_same_grid(array_scenes, name):
+    model, chosen, _ = smoke(name)
+    source = array_scenes(num_scenes=2)
+    plan = EvaluationPlan(source, num_context=2, num_targets=1)
+    prior = prior_over(places=5, turns=6)
+    found = list(
+        localise(model.train(), source, plan, knobs=chosen, prior=prior, search=Search(samples=3), device="cpu")
+    )
+    assert model.training and [one.scene for one in found] == [0, 1]
+    for scene, one in enumerate(found):
+        views = plan.views[scene]
+        assert one.log_mass.shape == (5, 5, 6) and np.exp(one.log_mass).sum() == pytest.approx(1.0, abs=1e-9)
+        np.testing.assert_array_equal(one.picture, source.frames[scene, views[2]])
+        np.testing.assert_allclose(one.context, source.cameras[scene, views[:2]], rtol=1e-6)
+        np.testing.assert_allclose(one.truth, source.cameras[scene, views[2]], rtol=1e-6)
+        assert one.likeliest_yaw.shape == (5, 5) and "off" in one.told
+
+
+@torch.no_grad()
+def test_asking_gives_the_density_of_the_likelihood():
+    model, chosen, size = smoke("reversed-gqn")
+    batch = random_batch(batch_size=1, num_views=3, image_size=size)
+    episode = model.task(batch, num_context=2)
+    score = by_asking(model, episode, knobs=chosen, samples=5)
+    truth = batch.cameras[0, 2:]
+    torch.testing.assert_close(score(truth), -model(batch, chosen, 2).nelbo().double(), rtol=1e-5, atol=1e-5)
+
+
+def test_models_of_neither_kind_are_refused():
+    assert way_to_localise(smoke("vae")[0]) == "inversion"
+    assert way_to_localise(smoke("reversed-gqn")[0]) == "direct"
+    with pytest.raises(ConfigError, match="predicts values at inputs cannot localise"):
+        way_to_localise(smoke("np-1d")[0])
+
+
+@pytest.mark.parametrize(("name", "value"), [("samples", -1), ("batch_size", 0), ("steps", -1), ("stride", 0.0)])
+def test_searches_that_make_no_sense_are_refused(name, value):
+    with pytest.raises(ConfigError, match=name):
+        Search(**{name: value})
