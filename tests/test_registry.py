@@ -187,7 +187,7 @@ def variant_of(tmp_path, *overrides):
             ["core={use: gqn, steps: 2}"],
             "core 'gqn' needs a pooled representation, which encoder 'none' does not offer",
         ),
-        (["core={use: gnq}"], "core.use: there is no core 'gnq'; did you mean 'gqn'?"),
+        (["core={use: gnq}"], "core.use: there is no core 'gnq'; did you mean 'gqn'"),
         (["encoder.use=towr"], "encoder.use: there is no encoder 'towr'; did you mean 'tower'?"),
         (["task.use=rendr"], "task.use: there is no task 'rendr'; did you mean 'render'"),
         (["likelihood.use=annealed"], "likelihood.use: there is no likelihood 'annealed'"),

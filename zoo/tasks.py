@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 
@@ -24,25 +25,10 @@ def images_from_frames(frames: Tensor) -> Tensor:
     return rearrange(frames, "... h w c -> ... c h w").to(torch.float32) / 255.0
 
 
-class Render(Task):
-    """Views of a scene -> pictures at other viewpoints, p(x^q | v^q, (x, v)^{1..N}).
+class PictureTask(Task):
+    """What tasks on pictures share: pictures as context, poses as queries, pictures as targets, unless one says otherwise."""
 
-    Context: pictures with poses. Query: a pose (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch). Target: the picture.
-    Throughput is counted in scenes.
-    """
-
-    class Config(Settings):
-        """What is asked beside the views."""
-
-        map: bool = Field(
-            default=False, description="also asks for the scene's top-down map, as the picture of a camera high above"
-        )
-
-    context_kind = evidence_kind = "images"
-    query_kind = "poses"
-    target_kind = "images"
-
-    def __init__(self, config: Config, *, image_size: int) -> None:
+    def __init__(self, config: Settings, *, image_size: int) -> None:
         self.config = config
         self.image_size = image_size
 
@@ -57,6 +43,26 @@ class Render(Task):
     @property
     def target_shape(self) -> tuple[int, int, int]:
         return (3, self.image_size, self.image_size)
+
+
+class Render(PictureTask):
+    """Views of a scene -> pictures at other viewpoints, p(x^q | v^q, (x, v)^{1..N}).
+
+    Context: pictures with poses. Query: a pose (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch). Target: the picture.
+    Throughput is counted in scenes.
+    """
+
+    class Config(Settings):
+        """What is asked beside the views."""
+
+        map: bool = Field(
+            default=False, description="also asks for the scene's top-down map, as the picture of a camera high above"
+        )
+
+    config: Config
+    context_kind = evidence_kind = "images"
+    query_kind = "poses"
+    target_kind = "images"
 
     @property
     def extras(self) -> Mapping[str, ExtraShape]:
@@ -76,7 +82,7 @@ class Render(Task):
         return Episode(context=context, query=evidence.where, target=evidence.what, evidence=evidence, key=batch.key)
 
 
-class CaptionRender(Task):
+class CaptionRender(PictureTask):
     """Captions at viewpoints -> pictures at other viewpoints, p(x^q | v^q, (caption, v)^{1..N}) (Ramalho et al. 2018).
 
     Context: the UTF-8 bytes of captions [B, N, T], padded with zeros, with poses. Query and target as of ``render``.
@@ -90,21 +96,9 @@ class CaptionRender(Task):
     query_kind = "poses"
     target_kind = "images"
 
-    def __init__(self, config: Config, *, image_size: int) -> None:
-        self.config = config
-        self.image_size = image_size
-
     @property
     def view_shape(self) -> ViewShape:
         return ViewShape(channels=0, height=0, width=0, pose_width=POSE_WIDTH)
-
-    @property
-    def query_shape(self) -> tuple[int, ...]:
-        return (POSE_WIDTH,)
-
-    @property
-    def target_shape(self) -> tuple[int, int, int]:
-        return (3, self.image_size, self.image_size)
 
     @property
     def extras(self) -> Mapping[str, ExtraShape]:
@@ -117,7 +111,7 @@ class CaptionRender(Task):
         return Episode(context=context, query=evidence.where, target=evidence.what, evidence=evidence, key=batch.key)
 
 
-class Localise(Task):
+class Localise(PictureTask):
     """Views of a scene and a picture -> the camera that took it, p(v^q | x^q, (x, v)^{1..N}) (Rosenbaum et al. 2018).
 
     Context: pictures with poses. Query: a picture. Target: its camera (x, y, z, yaw, pitch), angles in radians.
@@ -129,14 +123,6 @@ class Localise(Task):
     context_kind = evidence_kind = "images"
     query_kind = "images"
     target_kind = "poses"
-
-    def __init__(self, config: Config, *, image_size: int) -> None:
-        self.config = config
-        self.image_size = image_size
-
-    @property
-    def view_shape(self) -> ViewShape:
-        return ViewShape(channels=3, height=self.image_size, width=self.image_size, pose_width=POSE_WIDTH)
 
     @property
     def query_shape(self) -> tuple[int, ...]:
@@ -152,7 +138,7 @@ class Localise(Task):
         return Episode(context=context, query=evidence.what, target=target, evidence=evidence, key=batch.key)
 
 
-class Unconditional(Task):
+class Unconditional(PictureTask):
     """Pictures by themselves, p(x): every view of a scene is a target, and nothing is known beforehand."""
 
     class Config(Settings):
@@ -163,10 +149,6 @@ class Unconditional(Task):
     query_kind = "nothing"
     target_kind = "images"
 
-    def __init__(self, config: Config, *, image_size: int) -> None:
-        self.config = config
-        self.image_size = image_size
-
     @property
     def view_shape(self) -> ViewShape:
         return ViewShape(channels=0, height=0, width=0, pose_width=0)
@@ -174,10 +156,6 @@ class Unconditional(Task):
     @property
     def query_shape(self) -> tuple[int, ...]:
         return (0,)
-
-    @property
-    def target_shape(self) -> tuple[int, int, int]:
-        return (3, self.image_size, self.image_size)
 
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
         _, targets = cut(pictures_of(batch), at=num_context)
@@ -251,5 +229,5 @@ def by_name() -> dict[str, type[Task]]:
     return {
         re.sub(r"(?<!^)(?=[A-Z])", "_", value.__name__).lower(): value
         for value in list(globals().values())
-        if isinstance(value, type) and issubclass(value, Task) and value is not Task
+        if isinstance(value, type) and issubclass(value, Task) and not inspect.isabstract(value)
     }

@@ -117,6 +117,15 @@ class TestLatentFunction:
         assert core(empty, None, KNOBS).kl.abs().max() < 1e-12
         assert core(given, None, KNOBS).kl.sum() > 1e-4
 
+    def test_the_posterior_is_given_context_and_targets_on_the_grid_of_the_context(self):
+        core, given = made(ConvolutionalNp), problem()
+        grid = core.grid(given.context.where, given.context.mask)
+        prior = core.distribution(given.context, grid)
+        posterior = core.distribution(together(given.context, given.evidence), grid)
+        scale, other = posterior.log_scale.exp(), prior.log_scale.exp()
+        by_hand = torch.log(other / scale) + (scale**2 + (posterior.mean - prior.mean) ** 2) / (2 * other**2) - 0.5
+        close(core(given, None, KNOBS).kl, by_hand)
+
     def test_samples_differ_and_each_is_one_function(self):
         core, given = made(ConvolutionalNp), problem()
         twice = predicted(core, given._replace(query=given.query[:, [0, 0]]), samples=3)

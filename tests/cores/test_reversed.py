@@ -123,7 +123,7 @@ def test_one_look_is_the_attention_that_is_written_down():
                 tokens.append(match.token(torch.cat([patch, where[0, view], place])))
     tokens = torch.stack(tokens)
     weights = torch.softmax(match.keys(tokens) @ match.question(state) / 6**0.5, dim=0)
-    expected = match.cell((weights @ match.values(tokens))[None], state[None])
+    expected = match.cell(torch.cat([weights @ match.values(tokens), state])[None], state[None])
     found = match(picture, maps, where=where, mask=torch.ones(1, 2) > 0)
     torch.testing.assert_close(found[0], expected, rtol=1e-10, atol=1e-12)
 

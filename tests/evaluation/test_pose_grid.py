@@ -61,7 +61,7 @@ def test_the_prior_of_cameras_is_a_kernel_density_with_a_gradient():
     prior = PosePrior("cameras", grid=grid, cameras=known)
     asked = cameras(4, seed=1).requires_grad_()
     found = prior.log_density(asked)
-    step_x, step_y, step_yaw = grid.spacing.tolist()
+    step_x, step_y, step_yaw = (0.5 * grid.spacing).tolist()
     for place, camera in enumerate(asked.detach().numpy()):
         density = sum(
             stats.norm.pdf(camera[0], other[0], step_x)

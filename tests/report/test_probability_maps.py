@@ -54,15 +54,21 @@ def test_the_first_row_is_at_the_bottom_and_the_first_column_at_the_left(tmp_pat
     places = {}
     for corner in ((0, 0), (5, 0), (0, 7)):
         path = probability_maps(tmp_path / f"{corner[0]}{corner[1]}.png", [row(floor_map(corner=corner))])
-        places[corner] = dark(Image.open(path))
+        with Image.open(path) as picture:
+            places[corner] = dark(picture)
     assert places[0, 0][0] > places[5, 0][0] + 0.2 and abs(places[0, 0][1] - places[5, 0][1]) < 0.02
     assert places[0, 0][1] < places[0, 7][1] - 0.2 and abs(places[0, 0][0] - places[0, 7][0]) < 0.02
 
 
+def size_of(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def test_more_rows_and_maps_make_a_larger_picture(tmp_path):
-    small = Image.open(probability_maps(tmp_path / "small.png", [row(floor_map())])).size
-    wide = Image.open(probability_maps(tmp_path / "wide.png", [row(floor_map(), floor_map())])).size
-    tall = Image.open(probability_maps(tmp_path / "tall.png", [row(floor_map()), row(floor_map())])).size
+    small = size_of(probability_maps(tmp_path / "small.png", [row(floor_map())]))
+    wide = size_of(probability_maps(tmp_path / "wide.png", [row(floor_map(), floor_map())]))
+    tall = size_of(probability_maps(tmp_path / "tall.png", [row(floor_map()), row(floor_map())]))
     assert wide[0] > small[0] and wide[1] == small[1] and tall[1] > small[1] and tall[0] == small[0]
 
 

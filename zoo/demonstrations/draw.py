@@ -8,6 +8,7 @@ knows three other views of the room alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ class Progress(NamedTuple):
     """The canvas after every step, with latents from one source."""
 
     error: np.ndarray  # [L, scenes] float64: mean squared error, pixels from 0 to 1
+    unlike: np.ndarray  # [L, scenes] float64: share of the truth's variance that no brightness or contrast mends
     sharpness: np.ndarray  # [L, scenes] float64: mean absolute difference of neighbouring pixels
     pictures: np.ndarray  # [L, ROWS, H, W, 3] uint8: the canvases of the first scenes
 
@@ -66,6 +68,10 @@ def run(workshop: Workshop) -> list[Claim]:
         panels=[
             TrendPanel(
                 "MSE of the canvas", [Trend(labels[source], steps, list(found[source].error)) for source in SOURCES]
+            ),
+            TrendPanel(
+                "1 - r^2 of canvas and truth",
+                [Trend(labels[source], steps, list(found[source].unlike)) for source in SOURCES],
             ),
             TrendPanel(
                 "mean difference of neighbouring pixels",
@@ -99,6 +105,7 @@ def follow(model: SceneModel, test: SceneSource, *, source: str, knobs: Knobs) -
     assert isinstance(model.core, Draw) and source in ("posterior", "prior")
     plan = plan_of(test)
     errors: list[Tensor] = []
+    shares: list[Tensor] = []
     edges: list[Tensor] = []
     pictures: list[np.ndarray] = []
     for _, batch, number in evaluation_batches(
@@ -116,14 +123,26 @@ def follow(model: SceneModel, test: SceneSource, *, source: str, knobs: Knobs) -
         )
         canvases = torch.stack([model.likelihood.mean(canvas) for canvas in rollout.canvases])
         errors.append((canvases - target).square().flatten(2).mean(2))
+        shares.append(unlike(canvases, target))
         edges.append(sharpness(canvases))
         if not pictures:
             pictures.append(to_bytes(canvases[:, :ROWS].clamp(0.0, 1.0)))
     return Progress(
         error=torch.cat(errors, dim=1).double().numpy(),
+        unlike=torch.cat(shares, dim=1).double().numpy(),
         sharpness=torch.cat(edges, dim=1).double().numpy(),
         pictures=pictures[0],
     )
+
+
+def unlike(pictures: Tensor, truth: Tensor) -> Tensor:
+    """Returns 1 - r^2 for the correlation r of pictures [..., C, H, W] with the truth, means of channels taken off.
+
+    A canvas that merely grows brighter, or gains contrast, is as unlike the truth as before.
+    """
+    one, other = (each - each.mean(dim=(-2, -1), keepdim=True) for each in (pictures, truth))
+    product = (one * other).sum(dim=(-3, -2, -1)).square()
+    return 1.0 - product / (one.square().sum(dim=(-3, -2, -1)) * other.square().sum(dim=(-3, -2, -1)))
 
 
 def sharpness(pictures: Tensor) -> Tensor:
@@ -147,24 +166,26 @@ def judge(found: Mapping[str, Progress]) -> list[Claim]:
     """Puts the progress into claims, every step paired with the one before over the scenes."""
     claims = []
     for source, progress in found.items():
-        steps = [
-            bootstrap_difference(later - before)
-            for before, later in zip(progress.error, progress.error[1:], strict=False)
-        ]
-        weakest = max(range(len(steps)), key=lambda step: steps[step].z)
-        claims.append(
+        latents = f"with latents from the {source}"
+        claims += [
+            _at_every_write(f"{latents} every write lowers the error of the canvas", progress.error, unit="MSE"),
+            _at_every_write(
+                f"{latents} every write makes it more like the truth, brightness and contrast set aside",
+                progress.unlike,
+                unit="of the variance",
+            ),
             Claim.below_zero(
-                f"with latents from the {source} every write lowers the error of the canvas, from "
-                f"{progress.error[0].mean():.4f} to {progress.error[-1].mean():.4f}; the least sure one is write {weakest + 2}",
-                steps[weakest],
-                unit="MSE",
-            )
-        )
-        claims.append(
-            Claim.below_zero(
-                f"with latents from the {source} the canvas is sharper after the last write than after the first",
+                f"{latents} the canvas is sharper after the last write than after the first",
                 bootstrap_difference(progress.sharpness[0] - progress.sharpness[-1]),
                 unit="mean difference of neighbouring pixels",
-            )
-        )
+            ),
+        ]
     return claims
+
+
+def _at_every_write(text: str, scores: np.ndarray, *, unit: str) -> Claim:
+    """Judges that scores [L, scenes] fall at every write by the one of which that is least sure."""
+    writes = [bootstrap_difference(later - before) for before, later in pairwise(scores)]
+    least = max(range(len(writes)), key=lambda index: writes[index].z)
+    means = f"from {scores[0].mean():.4f} to {scores[-1].mean():.4f}"
+    return Claim.below_zero(f"{text}, {means} (the least sure is write {least + 2})", writes[least], unit=unit)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zoo.contract import Encoder
 from zoo.data.camera import pose_vector
@@ -43,7 +44,8 @@ SCENES: Mapping[Split, int] = {"train": 4000, "validation": 100, "test": 400}
 IMAGE_SIZE, NUM_VIEWS, DATA_SEED = 32, 6, 0
 CONTEXTS = tuple(range(4))
 WORDINGS = 4  # of one caption
-SAMPLES = 16
+SAMPLES = 32
+GAIN = 4  # by which the change that words make is amplified in the figure
 ROWS = 6
 BATCH_SIZE = 50
 NEARER = 0.5  # paraphrases are at most so far apart, relative to captions of different scenes
@@ -74,13 +76,21 @@ def run(workshop: Workshop) -> list[Claim]:
     workshop.tell(f"scoring {len(drawn)} test scenes with {CONTEXTS[0]} to {CONTEXTS[-1]} captions")
     told = [score(model, test, drawn, knobs=knobs, num_context=number) for number in CONTEXTS]
     learned, before = distances(model.encoder, drawn), distances(build(trained.variant).encoder, drawn)
+    labels = {"own": "own captions", "reworded": "in other words", "elsewhere": "another scene's"}
     trend_panels(
         workshop.picture("slim-nats"),
         panels=[
             TrendPanel(
                 "NELBO excess (nats)",
-                [Trend(f"{field} captions", CONTEXTS, [getattr(one, field) for one in told]) for field in Told._fields],
-            )
+                [Trend(label, CONTEXTS, [getattr(one, field) for one in told]) for field, label in labels.items()],
+            ),
+            TrendPanel(
+                "excess above that with own captions (nats)",
+                [
+                    Trend(labels[field], CONTEXTS, [getattr(one, field) - one.own for one in told])
+                    for field in ("reworded", "elsewhere")
+                ],
+            ),
         ],
         along="captions",
         title=TITLE,
@@ -149,24 +159,42 @@ def distances(encoder: Encoder, drawn: list[DrawnScene]) -> Distances:
 def draw_pictures(
     workshop: Workshop, model: SceneModel, test: SceneSource, drawn: list[DrawnScene], *, knobs: Knobs
 ) -> None:
-    """Draws what the model expects and a sample of it for some scenes, told in three ways."""
+    """Draws what the model expects of some scenes when it is told nothing and in three ways, and what words change."""
     number = CONTEXTS[-1]
-    plan = EvaluationPlan(test, num_context=number, num_targets=1)
     chosen = np.arange(ROWS)
-    ((_, own, _),), ((_, elsewhere, _),) = (
-        tuple(evaluation_batches(test, plan, scenes=chosen, batch_size=ROWS, device="cpu", shift=shift))
-        for shift in (0, 1)
-    )
-    views = plan(chosen).views
-    batches = {"told": own, "reworded": reworded(own, views, drawn), "another's": elsewhere}
-    columns = [Column("truth", own.frames[:, number].numpy())]
-    for name, batch in batches.items():
-        expected = model.predict(batch, knobs, number, num_samples=SAMPLES).expected[:, :, 0]
-        columns.append(Column(f"{name}: mean", to_bytes(expected.mean(0))))
-        columns.append(Column(f"{name}: sample", to_bytes(expected[0])))
+
+    def episodes(*, num_context: int, shift: int = 0) -> SceneBatch:
+        plan = EvaluationPlan(test, num_context=num_context, num_targets=1)
+        ((_, batch, _),) = evaluation_batches(test, plan, scenes=chosen, batch_size=ROWS, device="cpu", shift=shift)
+        return batch
+
+    def expected(batch: SceneBatch, *, num_context: int) -> Tensor:
+        return model.predict(batch, knobs, num_context, num_samples=SAMPLES).expected[:, :, 0].mean(0)
+
+    own, views = episodes(num_context=number), EvaluationPlan(test, num_context=number, num_targets=1).views[:ROWS]
+    told = {
+        "told": own,
+        "told in\nother words": reworded(own, views, drawn),
+        "told about\nanother room": episodes(num_context=number, shift=1),
+    }
+    # Latents are the same in all of them, so that nothing but words makes a difference.
+    untold = expected(episodes(num_context=0), num_context=0)
+    pictures = {name: expected(batch, num_context=number) for name, batch in told.items()}
+    columns = [Column("truth", own.frames[:, number].numpy()), Column("told\nnothing", to_bytes(untold))]
+    columns += [Column(name, to_bytes(picture)) for name, picture in pictures.items()]
+    columns += [
+        Column(
+            f"change x{GAIN}:\n{name}".replace("\ntold ", "\n"),
+            to_bytes((0.5 + GAIN * (picture - untold)).clamp(0.0, 1.0)),
+        )
+        for name, picture in pictures.items()
+    ]
     first = [paraphrases(drawn[i].scene, camera=drawn[i].cameras[views[i, 0]], num=1)[0] for i in chosen]
     picture_table(
-        workshop.picture("slim"), columns=columns, title=f"{TITLE} (one of {number} captions shown)", row_texts=first
+        workshop.picture("slim"),
+        columns=columns,
+        title=f"{TITLE} (one of {number} captions shown, from a viewpoint of its own)",
+        row_texts=first,
     )
 
 

@@ -28,7 +28,7 @@ from zoo.evaluation.poses import PoseErrors, pose_errors
 from zoo.model import SceneModel
 
 SOUGHT = ("x", "y", "yaw")
-IMPROBABLE = 14.0  # nats below the most probable camera of the prior: not worth a look
+IMPROBABLE = 8.0  # nats below the most probable cell of the prior: not worth a look
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from zoo.errors import ConfigError, DataError
 PriorKind = Literal["uniform", "cameras"]
 MARGIN = 0.02  # of the extent, added on every side
 MOST_CAMERAS = 2000  # from which a prior is made
+KERNEL = 0.5  # standard deviation of a kernel, in cells
 CHUNK = 4096  # candidates whose distances to all of them are computed at once
 
 
@@ -118,8 +119,8 @@ def grid_over(cameras: Tensor, *, places: int, turns: int) -> PoseGrid:
 class PosePrior:
     """p(x, y, yaw) before anything was seen: even over the grid, or as the cameras of other scenes were.
 
-    ``cameras`` is a kernel density: a Gaussian of the width of a cell on the place, times a von Mises distribution as
-    wide as a cell on the direction, round every known camera. It is smooth, so that a search can follow its gradient.
+    ``cameras`` is a kernel density: round every known camera a Gaussian over places times a von Mises distribution over
+    directions, whose standard deviations are half a cell. It is smooth, so that a search can follow its gradient.
     """
 
     def __init__(self, kind: PriorKind, *, grid: PoseGrid, cameras: Tensor) -> None:
@@ -139,7 +140,7 @@ class PosePrior:
 
     def _kernels(self, cameras: Tensor) -> Tensor:
         known = self.known.to(cameras.device)
-        step_x, step_y, step_yaw = self.grid.spacing.tolist()
+        step_x, step_y, step_yaw = (KERNEL * self.grid.spacing).tolist()
         kappa = 1.0 / step_yaw**2
         away = ((cameras[:, None, 0] - known[:, 0]) / step_x).square()
         away = away + ((cameras[:, None, 1] - known[:, 1]) / step_y).square()

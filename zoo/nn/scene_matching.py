@@ -55,9 +55,9 @@ class PooledMatch(nn.Module):
 class AttentiveMatch(nn.Module):
     """Looks several times at patches of the context, each time knowing what it saw before (Rosenbaum et al. 2018).
 
-        h_0 = f(x^q);   a_l = softmax(key_i . query(h_l));   h_{l+1} = GRU(sum_i a_l,i value_i, h_l),   l = 0 .. L-1
+        h_0 = f(x^q);   a_l = softmax(key_i . query(h_l));   h_{l+1} = GRU((sum_i a_l,i value_i, h_0), h_l)
 
-    A token i is a patch of a context view's map with the view's pose and the patch's place in the picture, so that a
+    for l = 0 .. L-1. The picture enters every step: handed on by the state alone it would fade with every update. A token i is a patch of a context view's map with the view's pose and the patch's place in the picture, so that a
     read says where something like it was seen from. A learned token that is always there makes attention to no context
     at all well defined. The order of the views does not matter.
     """
@@ -92,7 +92,7 @@ class AttentiveMatch(nn.Module):
         self.keys = nn.Linear(width, width, bias=False)  # a bias would add the same to all and cancel in the softmax
         self.values = nn.Linear(width, width)
         self.question = nn.Linear(width, width)
-        self.cell = nn.GRUCell(width, width)
+        self.cell = nn.GRUCell(2 * width, width)
 
     def forward(self, pictures: Tensor, per_view: Tensor, *, where: Tensor, mask: Tensor) -> Tensor:
         """Maps pictures to vectors.
@@ -107,13 +107,14 @@ class AttentiveMatch(nn.Module):
             [B, Q, width].
         """
         batch, queries = pictures.shape[:2]
-        tokens, seen = self._tokens(per_view, where, mask)
+        tokens, there = self._tokens(per_view, where, mask)
         keys, values = (self._by_head(layer(tokens)) for layer in (self.keys, self.values))
-        state = torch.tanh(self.picture(pictures.flatten(0, 1)))
+        state = seen = torch.tanh(self.picture(pictures.flatten(0, 1)))
         for _ in range(self.steps):
             question = self._by_head(self.question(state).unflatten(0, (batch, queries)))
-            read = F.scaled_dot_product_attention(question, keys, values, attn_mask=seen[:, None, None])
-            state = self.cell(read.transpose(1, 2).flatten(2).flatten(0, 1), state)
+            read = F.scaled_dot_product_attention(question, keys, values, attn_mask=there[:, None, None])
+            read = read.transpose(1, 2).flatten(2).flatten(0, 1)
+            state = self.cell(torch.cat([read, seen], dim=1), state)
         return state.unflatten(0, (batch, queries))
 
     def _by_head(self, vectors: Tensor) -> Tensor:

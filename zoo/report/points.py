@@ -90,7 +90,9 @@ def pictures_of_points(inputs: np.ndarray, values: np.ndarray, *, size: int | No
     return frames
 
 
-def curve_panels(path: Path, *, panels: Sequence[Panel], title: str, columns: int = _COLUMNS) -> Path:
+def curve_panels(
+    path: Path, *, panels: Sequence[Panel], title: str, columns: int = _COLUMNS, one_scale: bool = False
+) -> Path:
     """Draws panels row by row, with one legend for all.
 
     Args:
@@ -98,16 +100,18 @@ def curve_panels(path: Path, *, panels: Sequence[Panel], title: str, columns: in
         panels: what is drawn.
         title: one line above.
         columns: panels in a row.
+        one_scale: all panels show the same range of values.
 
     Raises:
         ResultError: if the format is not known.
     """
     path = Path(path)
-    check_format(path) if path.suffix not in (".pdf", ".svg") else None
+    if path.suffix not in (".pdf", ".svg"):
+        check_format(path)
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.0 * columns, 2.2 * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True).flatten()
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=one_scale).flatten()
     for place, panel in zip(axes, panels, strict=False):
         _draw(place, panel)
     for place in axes[len(panels) :]:

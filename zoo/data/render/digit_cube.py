@@ -82,15 +82,23 @@ def draw_cube(rng: np.random.Generator) -> tuple[Scene, str]:
     return CubeScene((cube,), light, room, digits), name
 
 
-def draw_spread_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
-    """Draws cameras [num_views, 5] on the ring, one in each of as many arcs, looking at the cube."""
-    pitch = -math.atan2(RING_HEIGHT - TARGET_HEIGHT, RING_RADIUS)
+def draw_spread_cameras(
+    rng: np.random.Generator,
+    *,
+    scene: Scene,
+    num_views: int,
+    radius: float = RING_RADIUS,
+    height: float = RING_HEIGHT,
+    target_height: float = TARGET_HEIGHT,
+) -> np.ndarray:
+    """Draws cameras [num_views, 5] on a ring, one in each of as many arcs, looking at a point above the middle."""
+    pitch = -math.atan2(height - target_height, radius)
     arc, start = 2.0 * math.pi / num_views, uniform(rng, -math.pi, math.pi)
     order = sorted(range(num_views), key=lambda _: rng.random())
     cameras = np.zeros((num_views, 5))
     for camera, place in zip(cameras, order, strict=True):
         around = start + arc * (place + rng.random())
-        camera[:3] = (RING_RADIUS * math.cos(around), RING_RADIUS * math.sin(around), RING_HEIGHT)
+        camera[:3] = (radius * math.cos(around), radius * math.sin(around), height)
         camera[3:] = (math.remainder(around + math.pi, 2.0 * math.pi), pitch)
     return cameras
 

@@ -14,7 +14,7 @@ import torch
 from zoo.data.built_in import BuiltIn, Rendering
 from zoo.data.completion import COMPLETIONS
 from zoo.data.functions import FUNCTIONS
-from zoo.data.render import captioned_rooms, digit_cube, free_camera, jaco, rooms, shepard_metzler
+from zoo.data.render import captioned_rooms, digit_cube, free_camera, jaco, printed_cube, rooms, shepard_metzler
 from zoo.data.render.mazes import MAZES
 from zoo.data.render.raycaster import render
 from zoo.data.render.scene import Scene, stack_scenes
@@ -161,6 +161,17 @@ _DIGIT_CUBE = Recipe(
     extra_shapes=digit_cube.EXTRA_SHAPES,
 )
 
+_PRINTED_CUBE = Recipe(
+    name="printed_cube",
+    version=1,
+    num_views=12,
+    description="a white cube with one of ten printed digits on each side, seen from a close ring round it",
+    draw_scene=printed_cube.draw_printed_cube,
+    draw_cameras=printed_cube.draw_near_cameras,
+    draw_extras=digit_cube.draw_labels,
+    extra_shapes=printed_cube.EXTRA_SHAPES,
+)
+
 _CAPTIONED_ROOMS = Recipe(
     name="captioned_rooms",
     version=1,
@@ -191,6 +202,7 @@ RECIPES: Mapping[str, BuiltIn] = MappingProxyType(
             _shepard_metzler(5),
             _shepard_metzler(7),
             _DIGIT_CUBE,
+            _PRINTED_CUBE,
             _CAPTIONED_ROOMS,
             _JACO,
             MAZES,

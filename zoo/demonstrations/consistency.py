@@ -1,0 +1,97 @@
+"""Made up its mind: from one draw of its latents CGQN shows one scene, GQN another one with every question.
+
+The context shows three sides of a cube with digits; the questions look at the fourth from left to right. Which digit it
+bears cannot be known. GQN draws latents for every query, so that its answers name now this digit, now that; CGQN draws
+them for the scene, and whatever is asked of one draw agrees. A classifier trained on true pictures reads the answers.
+Both models have the same encoder, about as many weights, and are trained on the same batches of four targets each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.opening import open_scenes
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource, Split
+from zoo.demonstration import Claim, Workshop
+from zoo.evaluation.consistency import Disagreement, disagreement
+from zoo.evaluation.digit_agreement import DigitAgreement, HiddenSides, digit_agreement, hidden_sides, predicted_sides
+from zoo.evaluation.digit_reader import DigitReader, reading_accuracy, train_reader
+from zoo.evaluation.images import to_bytes
+from zoo.evaluation.nelbo import score_scenes
+from zoo.report.picture_table import Column, picture_table
+from zoo.report.statistics import bootstrap_difference
+from zoo.report.trends import Trend, TrendPanel, trend_panels
+from zoo.schedules import evaluation_knobs
+from zoo.training.run import TrainedModel
+
+TITLE = "One draw of CGQN's latents shows one digit from everywhere; GQN decides anew with every question"
+PAPER = "Kumar et al. 2018, Consistent generative query networks, arXiv 1807.02033 (figures 6 and 7)"
+MINUTES = 12
+
+DATASET = "printed_cube"
+SCENES: Mapping[Split, int] = {"train": 1500, "validation": 64, "test": 240}
+IMAGE_SIZE = 16
+GQN, CGQN = "gqn-jump", "cgqn"
+NUM_CONTEXT = 3
+VIEWS, SAMPLES = 5, 8  # questions about a hidden side, and how often the latents are drawn
+TARGETS = (1, 2, 4, 8)  # pictures scored together
+BATCH_SIZE = 40
+ROWS = ((0, 3), (1, 3))  # of the figure: scenes, and samples of each
+LEAST_ACCURACY = 0.9
+
+
+class Findings(NamedTuple):
+    """What was measured of one model on the test scenes."""
+
+    disagreement: Disagreement
+    agreement: DigitAgreement
+    excess: Mapping[int, np.ndarray]  # K -> [scenes] joint NELBO of K targets above its floor, nats a target
+    expected: Tensor  # [S, scenes, K, 3, H, W]: the hidden sides
+    context: np.ndarray  # [scenes, 3, H, W, 3] uint8
+
+
+def run(workshop: Workshop) -> list[Claim]:
+    """Trains both models and the reader, asks for the hidden sides, and draws the answers and the joint NELBO."""
+    data = workshop.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE)
+    test = open_scenes(data, "test")
+    workshop.tell("training a reader of digits on true pictures")
+    reader = train_reader(open_scenes(data, "train"))
+    accuracy = reading_accuracy(reader, test)
+    questions = hidden_sides(test, num_queries=VIEWS)
+    found = {name: findings(workshop.trained(name, data=data), test, questions, reader) for name in (GQN, CGQN)}
+    draw_answers(workshop, found)
+    panel = TrendPanel(
+        "joint NELBO excess (nats a picture)",
+        [Trend(name, TARGETS, [one.excess[count] for count in TARGETS]) for name, one in found.items()],
+    )
+    trend_panels(
+        workshop.picture("consistency-nelbo"), panels=[panel], along="pictures scored together", title=TITLE
+    )
+    return judge(found, accuracy=accuracy)
+
+
+def findings(trained: TrainedModel, test: SceneSource, questions: HiddenSides, reader: DigitReader) -> Findings:
+    """Measures one model."""
+    model, knobs = trained.model, evaluation_knobs(trained.variant.training)
+    plans = {count: EvaluationPlan(test, num_context=NUM_CONTEXT, num_targets=count) for count in TARGETS}
+    sides = predicted_sides(
+        model, test, questions, knobs=knobs, num_samples=SAMPLES, batch_size=BATCH_SIZE, device="cpu"
+    )
+    return Findings(
+        disagreement=disagreement(
+            model, test, plans[1], knobs=knobs, batch_size=BATCH_SIZE, num_samples=SAMPLES, device="cpu"
+        ),
+        agreement=digit_agreement(reader, sides.expected),
+        excess={
+            count: score_scenes(model, test, plan, knobs=knobs, batch_size=BATCH_SIZE, device="cpu")["nelbo_excess"]
+            for count, plan in plans.items()
+        },
+        expected=sides.expected,
+        context=sides.context,
+    )
