@@ -194,7 +194,7 @@ def test_a_protocol_that_makes_no_sense_is_refused(option, value):
 def test_progress_is_told_by_stage(trained, scenes):
     seen = []
     evaluate(trained(), scenes, protocol=QUICK, progress=lambda *told: seen.append(told))
-    assert [stage for stage, done, total in seen if done == total == 5] == ["bound", "wrong context", "pictures"]
+    assert [stage for stage, done, total in seen if done == total == 5] == ["bound", "wrong context", "predictions"]
 
 
 def test_speeds_are_measured_without_scenes(tmp_path):

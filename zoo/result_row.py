@@ -89,10 +89,11 @@ class ComparabilityKey(_Record):
         views = "view" if self.num_context == 1 else "views"
         targets = "target" if self.num_targets == 1 else "targets"
         sigma = "" if self.sigma is None else f", sigma {self.sigma:g}"
+        pictures = f"{self.image_size}x{self.image_size} pixels in {self.pixel_range}, " if self.image_size else ""
         return (
             f"{self.task} on {self.dataset}@{self.revision[:8]} {self.split}: "
             f"{self.num_context} context {views}, {self.num_targets} {targets}, {self.num_scenes} scenes "
-            f"(episodes {self.episodes[:8]}), {self.image_size}x{self.image_size} pixels in {self.pixel_range}, "
+            f"(episodes {self.episodes[:8]}), {pictures}"
             f"{self.likelihood}{sigma}, {self.bound}"
         )
 

@@ -113,7 +113,8 @@ def test_one_look_is_the_attention_that_is_written_down():
     ).double()
     maps, where = random(1, 2, 2, 4, 4), random(1, 2, 7, seed=1)
     picture = random(1, 1, 3, SIZE, SIZE, seed=2)
-    state = torch.tanh(match.picture(picture[0]))[0]
+    seen = torch.nn.functional.silu(match.picture(picture[0]))[0]
+    state = seen.tanh()
     tokens = [match.nothing]
     for view in range(2):
         for row, down in ((0, -1.0), (1, 1.0)):
@@ -123,9 +124,9 @@ def test_one_look_is_the_attention_that_is_written_down():
                 tokens.append(match.token(torch.cat([patch, where[0, view], place])))
     tokens = torch.stack(tokens)
     weights = torch.softmax(match.keys(tokens) @ match.question(state) / 6**0.5, dim=0)
-    expected = match.cell(torch.cat([weights @ match.values(tokens), state])[None], state[None])
+    expected = match.cell(torch.cat([weights @ match.values(tokens), seen])[None], state[None])[0]
     found = match(picture, maps, where=where, mask=torch.ones(1, 2) > 0)
-    torch.testing.assert_close(found[0], expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(found[0, 0], torch.cat([expected, seen]), rtol=1e-10, atol=1e-12)
 
 
 def test_a_width_that_heads_do_not_share_is_refused():

@@ -45,7 +45,7 @@ def source(array_scenes):
     return replace(array_scenes(num_scenes=5, image_size=0), arrays={"inputs": 0.0 * values, "values": values})
 
 
-def scored(source, *, num_samples=4000, batch_size=2, num_targets=3):
+def scored(source, *, num_samples=1500, batch_size=5, num_targets=3):
     plan = EvaluationPlan(source, num_context=2, num_targets=num_targets)
     scores = score_values(
         Mixture(), source, plan, knobs=KNOBS, batch_size=batch_size, num_samples=num_samples, device="cpu"
@@ -59,15 +59,15 @@ def test_the_joint_one_is_of_all_targets_together_and_the_marginal_one_of_each(s
     assert set(scores) == set(NAMES) and all(values.shape == (5,) for values in scores.values())
     covariance = SHARED**2 + OWN**2 * np.eye(3)
     joint = multivariate_normal(np.zeros(3), covariance).logpdf(targets) / 3
-    np.testing.assert_allclose(scores["predictive_log_likelihood"], joint, atol=0.05)
+    np.testing.assert_allclose(scores["predictive_log_likelihood"], joint, atol=0.08)
     marginal = norm(0.0, math.hypot(SHARED, OWN)).logpdf(targets).mean(1)
-    np.testing.assert_allclose(scores["marginal_log_likelihood"], marginal, atol=0.05)
+    np.testing.assert_allclose(scores["marginal_log_likelihood"], marginal, atol=0.08)
     assert np.abs(joint - marginal).max() > 0.1
 
 
 def test_the_error_is_of_the_mean_over_samples(source):
     scores, targets = scored(source)
-    np.testing.assert_allclose(scores["rmse"], np.sqrt(np.square(targets).mean(1)), atol=0.05)
+    np.testing.assert_allclose(scores["rmse"], np.sqrt(np.square(targets).mean(1)), atol=0.06)
 
 
 def test_with_one_sample_or_one_target_the_two_agree(source):

@@ -136,15 +136,14 @@ def _prior(
 
 
 def _numbers(one: Located) -> dict[str, object]:
-    errors, prior_errors = one.errors, one.prior_errors
     return {
         "scene": one.scene,
         "truth": one.truth.tolist(),
         "estimate": one.estimate.tolist(),
-        "position_error": float(errors.position),
-        "angle_error": float(errors.angle),
-        "prior_position_error": float(prior_errors.position),
-        "prior_angle_error": float(prior_errors.angle),
+        "position_error": one.position_error,
+        "angle_error": one.angle_error,
+        "prior_position_error": one.guess_position_error,
+        "prior_angle_error": one.guess_angle_error,
         "log_density": one.log_density if one.log_density > -float("inf") else None,
         "prior_log_density": one.prior_log_density,
         "entropy": one.entropy,
@@ -168,10 +167,8 @@ def _print(found: dict[int, list[Located]], *, title: str) -> None:
     )
     table = Table(*columns, title=title, box=box.SIMPLE_HEAD)
     for size, located in found.items():
-        ours = [(float(one.errors.position), float(one.errors.angle), one.log_density) for one in located]
-        guessed = [
-            (float(one.prior_errors.position), float(one.prior_errors.angle), one.prior_log_density) for one in located
-        ]
+        ours = [(one.position_error, one.angle_error, one.log_density) for one in located]
+        guessed = [(one.guess_position_error, one.guess_angle_error, one.prior_log_density) for one in located]
         for label, rows in (("model", ours), ("prior alone", guessed)):
             cells = [_mean(values) for values in zip(*rows, strict=True)]
             table.add_row(str(size), str(len(located)), label, *cells)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from zoo.contract import CoreShapes, Encode, LatentCore, Representation
 from zoo.cores.gqn import Gqn, core_output, make_recurrence
 from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.attention import POSITION_WIDTH, WithNothing, attend, placed, positions, view_tokens
+from zoo.nn.attention import POSITION_WIDTH, WithNothing, attend, positions, view_tokens
 from zoo.nn.blocks import spread
+from zoo.nn.geometry import ray_features, ray_width
 from zoo.nn.noise import query_keys, sample_keys
 from zoo.nn.recurrence import Attend, Rollout, Source
 
@@ -41,6 +42,12 @@ class GqnAttention(LatentCore):
         keys: Literal["features", "placed"] = Field(
             default="features", description="what a key is made of: features (the paper), or also pose and place"
         )
+        places: Literal["pose", "rays"] = Field(
+            default="pose",
+            description="how a place is described: the view's pose and the cell's position (the paper), or the cell's ray",
+        )
+        octaves: int = Field(default=4, ge=1, description="frequencies in which a ray is described")
+        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees; used for rays")
         key_channels: int = Field(default=64, ge=1, description="numbers in a key of one head")
         value_channels: int = Field(default=128, ge=1, description="channels of what a step finds, all heads together")
         heads: int = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
@@ -54,8 +61,10 @@ class GqnAttention(LatentCore):
             raise ValueError(f"heads {config.heads}: must divide value_channels {config.value_channels}")
         self.config = config
         self.feature_channels = shapes.representation.channels
-        widths = self.feature_channels + shapes.pose_width + POSITION_WIDTH
+        poses = config.places == "pose"
+        widths = self.feature_channels + (shapes.pose_width + POSITION_WIDTH if poses else ray_width(config.octaves))
         self.recurrence = make_recurrence(config, shapes=shapes, attended_channels=config.value_channels)
+        self.norm = nn.LayerNorm(self.feature_channels)
         self.with_nothing = WithNothing(widths)
         self.to_key = nn.Linear(
             self.feature_channels if config.keys == "features" else widths,
@@ -63,7 +72,7 @@ class GqnAttention(LatentCore):
             bias=False,
         )
         self.to_value = nn.Linear(widths, config.value_channels)
-        asking = config.hidden_channels + shapes.query_width + POSITION_WIDTH
+        asking = config.hidden_channels + (shapes.query_width + POSITION_WIDTH if poses else ray_width(config.octaves))
         self.ask = nn.Conv2d(asking, config.hidden_channels, config.kernel_size, padding=config.kernel_size // 2)
         self.to_query = nn.Linear(config.hidden_channels, config.heads * config.key_channels)
 
@@ -127,13 +136,16 @@ class GqnAttention(LatentCore):
         """Makes keys and values once for all steps and queries; returns how a state looks them up."""
         config, batch = self.config, len(scene.mask)
         _, height, width = self.recurrence.state_shape
-        tokens = self.with_nothing(view_tokens(placed(scene.per_view, poses), scene.mask))
+        per_view = scene.per_view
+        where = self._places(poses.flatten(0, 1), height=per_view.shape[-2], width=per_view.shape[-1])
+        where = where.to(per_view.dtype).view(*per_view.shape[:2], *where.shape[1:])
+        features = self.norm(per_view.movedim(2, -1)).movedim(-1, 2)
+        tokens = self.with_nothing(view_tokens(torch.cat([features, where], dim=2), scene.mask))
         known = tokens.what if config.keys == "placed" else tokens.what[..., : self.feature_channels]
         key = rearrange(self.to_key(known), "b t (k d) -> b k t d", k=config.heads)
         value = rearrange(self.to_value(tokens.what), "b t (k d) -> b k t d", k=config.heads)
         mask = tokens.mask[:, None, None]
-        place = positions(height, width, like=query).expand(len(query), -1, -1, -1)
-        constant = torch.cat([spread(query, height=height, width=width), place], dim=1)
+        constant = self._places(query, height=height, width=width)
 
         def read(hidden: Tensor) -> Tensor:
             asked = torch.relu(self.ask(torch.cat([hidden, constant.to(hidden.dtype)], dim=1)))
@@ -146,3 +158,13 @@ class GqnAttention(LatentCore):
             return read.expand(-1, -1, height, width)
 
         return read
+
+    def _places(self, poses: Tensor, *, height: int, width: int) -> Tensor:
+        """Describes the cells of the maps of n cameras [n, P]: [n, C, height, width]."""
+        config = self.config
+        if config.places == "rays":
+            return ray_features(
+                poses, height=height, width=width, field_of_view=config.field_of_view, octaves=config.octaves
+            )
+        cells = positions(height, width, like=poses).expand(len(poses), -1, -1, -1)
+        return torch.cat([spread(poses, height=height, width=width), cells], dim=1)

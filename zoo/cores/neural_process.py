@@ -11,7 +11,6 @@ from torch import Tensor
 from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.errors import ConfigError
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
 from zoo.nn.set_paths import Aggregation, LatentPath, PointDecoder, deterministic_path
@@ -116,14 +115,5 @@ class NeuralProcess(LatentCore):
 
 
 def together(context: Views, targets: Views) -> Views:
-    """Returns context and targets as one set [B, N + Q, ...].
-
-    Raises:
-        ConfigError: if they are not observations of the same kind, so that no encoder reads both.
-    """
-    if context.what.shape[2:] != targets.what.shape[2:]:
-        raise ConfigError(
-            f"core: observations {list(context.what.shape[2:])} and targets {list(targets.what.shape[2:])} differ in kind; "
-            "a posterior given both needs a task whose targets are observed as its context is, or a core without latents"
-        )
+    """Returns context and targets, which are views of the same kind, as one set [B, N + Q, ...]."""
     return Views(*(torch.cat(pair, dim=1) for pair in zip(context, targets, strict=True)))

@@ -13,7 +13,7 @@ from zoo.nn.scene_matching import AttentiveMatch
 
 
 class ReversedAttention(LatentCore):
-    """p(v^q | x^q, patches) = likelihood(MLP(h_L)), h_L after L looks at the context; no latents (Rosenbaum et al. 2018).
+    """p(v^q | x^q, patches) = likelihood(MLP(h_L, f(x^q))), h_L after L looks; no latents  (Rosenbaum et al. 2018).
 
     The paper's attention takes the place of the pooled representation: at every step the state makes a query, and the
     weighted sum of the patches of all context views with their poses updates the state (section 3.3). One set of
@@ -48,7 +48,7 @@ class ReversedAttention(LatentCore):
             heads=config.heads,
             patches=config.patches,
         )
-        self.read_out = perceptron(config.width, config.width, shapes.prediction_channels)
+        self.read_out = perceptron(2 * config.width, config.width, shapes.prediction_channels)
 
     def _prediction(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         """Returns [B, Q, C', 1, 1] for pictures [B, Q, C, H, W]."""

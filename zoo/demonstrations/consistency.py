@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from zoo.data.opening import open_scenes
@@ -70,9 +69,7 @@ def run(workshop: Workshop) -> list[Claim]:
         "joint NELBO excess (nats a picture)",
         [Trend(name, TARGETS, [one.excess[count] for count in TARGETS]) for name, one in found.items()],
     )
-    trend_panels(
-        workshop.picture("consistency-nelbo"), panels=[panel], along="pictures scored together", title=TITLE
-    )
+    trend_panels(workshop.picture("consistency-nelbo"), panels=[panel], along="pictures scored together", title=TITLE)
     return judge(found, accuracy=accuracy)
 
 
@@ -94,4 +91,87 @@ def findings(trained: TrainedModel, test: SceneSource, questions: HiddenSides, r
         },
         expected=sides.expected,
         context=sides.context,
+    )
+
+
+def judge(found: Mapping[str, Findings], *, accuracy: float) -> list[Claim]:
+    """Tests on the same scenes, paired, what one draw of the latents should decide."""
+    gqn, cgqn = found[GQN], found[CGQN]
+    few, many = TARGETS[0], TARGETS[-1]
+
+    def below(text: str, less: np.ndarray, more: np.ndarray, *, unit: str) -> Claim:
+        """Claims that ``less`` is below ``more``; the measured numbers open with both means."""
+        claim = Claim.below_zero(text, bootstrap_difference(less - more), unit=unit)
+        return claim._replace(measured=f"{less.mean():.4g} against {more.mean():.4g}, {claim.measured}")
+
+    def more_agreement(text: str, more: np.ndarray, less: np.ndarray) -> Claim:
+        claim = Claim.below_zero(text, bootstrap_difference(less - more), unit="of pairs")
+        return claim._replace(measured=f"{more.mean():.3f} against {less.mean():.3f}, {claim.measured}")
+
+    repeated = cgqn.disagreement.within[:, 0]
+    by_turn = ", ".join(
+        f"{np.degrees(turn):.0f} degrees: CGQN {own:.3f}, GQN {other:.3f}"
+        for turn, own, other in zip(
+            cgqn.disagreement.turns, cgqn.disagreement.share(), gqn.disagreement.share(), strict=True
+        )
+    )
+    return [
+        Claim(
+            "the reader knows the digits of true pictures",
+            f"{accuracy:.3f} of the frontal views of test cubes read correctly",
+            accuracy > LEAST_ACCURACY,
+        ),
+        Claim(
+            "CGQN answers a question asked twice twice the same",
+            f"largest variance {repeated.max():.3g} over {len(repeated)} scenes",
+            bool((repeated == 0).all()),
+        ),
+        below(
+            "GQN's answers to a question asked twice differ more than CGQN's",
+            repeated,
+            gqn.disagreement.within[:, 0],
+            unit="squared 0-to-1 range",
+        ),
+        below(
+            "nearby views of one draw differ less, beside those of two draws, than GQN's do",
+            cgqn.disagreement.within[:, -1] - cgqn.disagreement.between[:, -1],
+            gqn.disagreement.within[:, -1] - gqn.disagreement.between[:, -1],
+            unit=f"squared 0-to-1 range; share of the difference at {by_turn}",
+        ),
+        more_agreement(
+            "two views of the hidden side name the same digit more often if CGQN draws them together than apart",
+            cgqn.agreement.within,
+            cgqn.agreement.between,
+        ),
+        more_agreement(
+            "CGQN names one digit from everywhere more often than GQN", cgqn.agreement.within, gqn.agreement.within
+        ),
+        more_agreement(
+            "and what it gains by drawing them together is more than GQN's gain",
+            cgqn.agreement.within - cgqn.agreement.between,
+            gqn.agreement.within - gqn.agreement.between,
+        ),
+        below(
+            f"CGQN pays for its scene once: a picture costs less among {many} than among {few}",
+            cgqn.excess[many],
+            cgqn.excess[few],
+            unit="nats",
+        ),
+    ]
+
+
+def draw_answers(workshop: Workshop, found: Mapping[str, Findings]) -> None:
+    """Draws rows of samples: the context, then the hidden side from left to right as each model sees it."""
+    rows = [(scene, sample) for scene, samples in ROWS for sample in range(samples)]
+    scenes, samples = (list(index) for index in zip(*rows, strict=True))
+    context = next(iter(found.values())).context[scenes]
+    columns = [Column("context" if place == 1 else "", context[:, place]) for place in range(context.shape[1])]
+    for name, one in found.items():
+        answers = to_bytes(one.expected[samples, scenes])
+        columns += [Column(name if place == VIEWS // 2 else "", answers[:, place]) for place in range(VIEWS)]
+    picture_table(
+        workshop.picture("consistency"),
+        columns=columns,
+        title=TITLE,
+        row_texts=[f"scene {scene}, draw {sample + 1}" for scene, sample in rows],
     )

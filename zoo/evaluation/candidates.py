@@ -41,9 +41,10 @@ def way_to_localise(model: SceneModel) -> str:
 def by_inversion(model: SceneModel, episode: Episode, *, knobs: Knobs, samples: int) -> CandidateScore:
     """Returns the score v -> log p(x^q | v, r), the picture's bound if the camera had been v (Rosenbaum et al. 2018).
 
-    Every candidate is an episode of its own with one query, so that latents of a query and of a scene are treated
-    alike; the context is encoded once, and all candidates share the noise of the latents, so that their differences
-    come from the cameras alone.
+    The context is encoded once. For the ELBO of models whose latents belong to a query (or that have none), candidates
+    are further queries of the one scene, so that all that depends on the context alone is computed once for all. Where
+    latents are the scene's, and for the importance-weighted bound, every candidate is an episode of its own, and all
+    share the noise of the latents.
 
     Args:
         model: a model of pictures at viewpoints.
@@ -53,33 +54,51 @@ def by_inversion(model: SceneModel, episode: Episode, *, knobs: Knobs, samples: 
     """
     with torch.no_grad():
         known = model.encoder(episode.context)
-    picture, key = episode.target[:, :1], episode.key
+    as_queries = samples == 0 and model.core.latents != "scene"
 
     def score(cameras: Tensor) -> Tensor:
-        count = len(cameras)
-        poses = pose_vector(cameras).to(episode.query.dtype)[:, None]
-        context = Views(*(_for_all(field, count) for field in episode.context))
-        target = _for_all(picture, count)
-        evidence = Views(what=target, where=poses, mask=torch.ones_like(poses[..., 0], dtype=torch.bool))
-        candidates = Episode(context=context, query=poses, target=target, evidence=evidence, key=key.expand(count))
+        poses = pose_vector(cameras).to(episode.query.dtype)
+        candidates = _as_queries(episode, poses) if as_queries else _as_scenes(episode, poses)
 
         def encode(views: Views) -> Representation:
-            if views is context:
-                return Representation(*(_for_all(field, count) for field in known))
+            if views is candidates.context:
+                return Representation(*(_for_all(field, len(views.mask)) for field in known))
             return model.encoder(views)
 
-        if samples == 0:
-            output = model.core(candidates, encode, knobs)
-            log_likelihood = model.likelihood.log_prob(output.prediction, target, knobs).double().sum(1)
-            return log_likelihood - output.kl.double().flatten(1).sum(1)
-        weights = []
-        for sample in range(samples):
-            output = model.core(candidates._replace(key=fold(candidates.key, sample)), encode, knobs)
-            log_likelihood = model.likelihood.log_prob(output.prediction, target, knobs).double().sum(1)
-            weights.append(log_likelihood - output.log_ratio.double())
-        return torch.logsumexp(torch.stack(weights), dim=0) - math.log(samples)
+        bounds = []
+        for sample in range(max(1, samples)):
+            keyed = candidates._replace(key=fold(candidates.key, sample)) if samples else candidates
+            output = model.core(keyed, encode, knobs)
+            bound = model.likelihood.log_prob(output.prediction, candidates.target, knobs).double().flatten()
+            if samples:
+                bound = bound - output.log_ratio.double()
+            elif model.core.latents != "none":
+                bound = bound - output.kl.double().reshape(len(cameras), -1).sum(1)
+            bounds.append(bound)
+        return torch.logsumexp(torch.stack(bounds), dim=0) - math.log(len(bounds))
 
     return score
+
+
+def _as_queries(episode: Episode, poses: Tensor) -> Episode:
+    """Returns one scene with the picture as its target at every pose [G, P]."""
+    target = episode.target[:, :1].expand(-1, len(poses), -1, -1, -1)
+    evidence = Views(what=target, where=poses[None], mask=torch.ones_like(poses[None, :, 0], dtype=torch.bool))
+    return episode._replace(query=poses[None], target=target, evidence=evidence)
+
+
+def _as_scenes(episode: Episode, poses: Tensor) -> Episode:
+    """Returns as many scenes as there are poses [G, P], alike but for that."""
+    count = len(poses)
+    target = _for_all(episode.target[:, :1], count)
+    evidence = Views(what=target, where=poses[:, None], mask=torch.ones_like(poses[:, :1], dtype=torch.bool))
+    return Episode(
+        context=Views(*(_for_all(field, count) for field in episode.context)),
+        query=poses[:, None],
+        target=target,
+        evidence=evidence,
+        key=episode.key.expand(count),
+    )
 
 
 def by_asking(model: SceneModel, episode: Episode, *, knobs: Knobs, samples: int) -> CandidateScore:

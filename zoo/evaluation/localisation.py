@@ -73,20 +73,29 @@ class Located(NamedTuple):
     picture: np.ndarray  # [H, W, 3] uint8
 
     @property
-    def errors(self) -> PoseErrors:
-        """Returns how far the estimate is from the truth in place (scene units) and yaw (degrees)."""
-        return _errors(self.estimate, self.truth)
+    def position_error(self) -> float:
+        """Returns how far the estimate is from the true place, scene units."""
+        return float(_errors(self.estimate, self.truth).position)
 
     @property
-    def prior_errors(self) -> PoseErrors:
-        """Returns how far the best constant guess is from the truth."""
-        return _errors(self.guess, self.truth)
+    def angle_error(self) -> float:
+        """Returns the angle between the estimated and the true yaw, degrees."""
+        return float(_errors(self.estimate, self.truth).angle)
+
+    @property
+    def guess_position_error(self) -> float:
+        """Returns how far the best constant guess is from the true place, scene units."""
+        return float(_errors(self.guess, self.truth).position)
+
+    @property
+    def guess_angle_error(self) -> float:
+        """Returns the angle between the best constant guess and the true yaw, degrees."""
+        return float(_errors(self.guess, self.truth).angle)
 
     @property
     def told(self) -> str:
         """Returns the errors in words."""
-        position, angle = self.errors
-        return f"{float(position):.2f} and {float(angle):.0f}\N{DEGREE SIGN} off"
+        return f"{self.position_error:.2f} and {self.angle_error:.0f}\N{DEGREE SIGN} off"
 
     @property
     def floor_mass(self) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A picture held against what is known of a scene: where might it have been taken?
 
-Both networks return one vector for every picture, [B, Q, width], whatever the number of context views.
+Both networks return one vector for every picture, whatever the number of context views.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class AttentiveMatch(nn.Module):
 
         h_0 = f(x^q);   a_l = softmax(key_i . query(h_l));   h_{l+1} = GRU((sum_i a_l,i value_i, h_0), h_l)
 
-    for l = 0 .. L-1. The picture enters every step: handed on by the state alone it would fade with every update. A token i is a patch of a context view's map with the view's pose and the patch's place in the picture, so that a
+    for l = 0 .. L-1. The picture enters every step and stands beside the last state in the result: handed on by the state
+    alone it would fade with every update, and nothing would be learned from it for a long time. A token i is a patch of a context view's map with the view's pose and the patch's place in the picture, so that a
     read says where something like it was seen from. A learned token that is always there makes attention to no context
     at all well defined. The order of the views does not matter.
     """
@@ -104,18 +105,19 @@ class AttentiveMatch(nn.Module):
             mask: [B, N], False is padding.
 
         Returns:
-            [B, Q, width].
+            [B, Q, 2 * width], the last state and what the picture shows.
         """
         batch, queries = pictures.shape[:2]
         tokens, there = self._tokens(per_view, where, mask)
         keys, values = (self._by_head(layer(tokens)) for layer in (self.keys, self.values))
-        state = seen = torch.tanh(self.picture(pictures.flatten(0, 1)))
+        seen = F.silu(self.picture(pictures.flatten(0, 1)))
+        state = torch.tanh(seen)
         for _ in range(self.steps):
             question = self._by_head(self.question(state).unflatten(0, (batch, queries)))
             read = F.scaled_dot_product_attention(question, keys, values, attn_mask=there[:, None, None])
             read = read.transpose(1, 2).flatten(2).flatten(0, 1)
             state = self.cell(torch.cat([read, seen], dim=1), state)
-        return state.unflatten(0, (batch, queries))
+        return torch.cat([state, seen], dim=1).unflatten(0, (batch, queries))
 
     def _by_head(self, vectors: Tensor) -> Tensor:
         """Turns [B, T, width] into [B, heads, T, width / heads]."""

@@ -18,8 +18,9 @@ from zoo.files import writing_file
 SUFFIXES = (".pdf", ".png", ".svg")
 
 _TILE = 0.85  # inches
-_TEXT_WIDTH = 3.4  # inches
-_LETTERS = 52  # in a line of that width
+_LETTER = 0.066  # inches, more than most
+_LINE = 52  # letters in a line of the text beside a row
+_TITLE_LINE = 13  # letters in a line above a column
 _FONT_SIZE = 8
 # Without dates and with fixed names inside of SVG files, the same figures are the same bytes.
 _METADATA: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
@@ -59,17 +60,20 @@ def picture_table(path: Path, *, columns: Sequence[Column], title: str, row_text
             )
     if row_texts is not None and len(row_texts) != rows:
         raise ResultError(f"expected {rows} texts of rows, found {len(row_texts)}")
-    text_width = _TEXT_WIDTH if row_texts is not None else 0.05
-    figure = Figure(figsize=(text_width + _TILE * len(columns), _TILE * rows + 0.75), layout="constrained")
+    texts = [textwrap.fill(text, _LINE) for text in row_texts or [""] * rows]
+    titles = [textwrap.fill(column.title, _TITLE_LINE) for column in columns]
+    text_width = 0.05 + _LETTER * max(len(line) for text in texts for line in text.split("\n"))
+    title_height = 0.5 + 0.15 * max(text.count("\n") for text in titles)
+    figure = Figure(figsize=(text_width + _TILE * len(columns), _TILE * rows + title_height), layout="constrained")
     grid = figure.subplots(rows, 1 + len(columns), squeeze=False, width_ratios=[text_width, *[_TILE] * len(columns)])
     for row in range(rows):
-        _write(grid[row, 0], row_texts[row] if row_texts is not None else "")
+        _write(grid[row, 0], texts[row])
         for place, column in enumerate(columns, start=1):
             axes = grid[row, place]
             axes.imshow(column.pictures[row], interpolation="nearest")
             axes.set_axis_off()
             if row == 0:
-                axes.set_title(column.title, fontsize=_FONT_SIZE).set_parse_math(False)
+                axes.set_title(titles[place - 1], fontsize=_FONT_SIZE).set_parse_math(False)
     figure.suptitle(title, fontsize=11).set_parse_math(False)
     with mpl.rc_context({"svg.hashsalt": "gqn-zoo", "svg.fonttype": "none"}), writing_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=_METADATA.get(path.suffix))
@@ -78,4 +82,4 @@ def picture_table(path: Path, *, columns: Sequence[Column], title: str, row_text
 
 def _write(axes: Axes, text: str) -> None:
     axes.set_axis_off()
-    axes.text(0.0, 0.5, textwrap.fill(text, _LETTERS), fontsize=_FONT_SIZE, va="center").set_parse_math(False)
+    axes.text(0.0, 0.5, text, fontsize=_FONT_SIZE, va="center").set_parse_math(False)
