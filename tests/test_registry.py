@@ -222,6 +222,22 @@ def test_a_combination_that_cannot_be_is_refused_in_one_sentence(tmp_path, overr
     assert part in message
 
 
+@pytest.mark.parametrize(
+    ("name", "overrides", "part"),
+    [
+        ("cgqn", ["task.use=caption_render", "encoder={use: captions, channels: 16}"], "core 'cgqn' reads the targets through"),
+        ("gqn-tower", ["task.use=localise"], "core 'gqn' is asked with poses, but the queries of task 'localise' are images"),
+        ("reversed-gqn", ["task.use=render"], "core 'reversed' is asked with images, but the queries of task 'render' are"),
+        ("gqn-tower", ["likelihood.use=pose_mixture"], "likelihood 'pose_mixture' scores poses, but the target of task 'render'"),
+        ("slim", ["encoder={use: tower, channels: 16}"], "encoder 'tower' reads images, but the context of task 'caption_render'"),
+        ("vae", ["task={use: localise}"], "core 'vae' is asked with nothing or poses, but the queries of task 'localise'"),
+    ],
+)  # fmt: skip
+def test_kinds_that_do_not_meet_are_refused_in_one_sentence(name, overrides, part):
+    message = refusal(lambda: resolve(default_registry().variant(name, size="smoke", overrides=overrides)))
+    assert part in message
+
+
 def test_overrides_replace_a_component_or_change_its_settings(tmp_path):
     registry = OURS
     pooled = registry.variant("gqn-tower", size="smoke", overrides=["encoder.use=pool"])

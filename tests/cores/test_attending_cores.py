@@ -31,7 +31,7 @@ CORES = {
     "attention": (GqnAttention, RECURRENT),
     "attention, a key for every position": (
         GqnAttention,
-        RECURRENT | {"reads": "position", "keys": "placed", "heads": 2, "shared": True},
+        RECURRENT | {"reads": "position", "keys": "placed", "places": "rays", "heads": 2, "shared": True},
     ),
     "epipolar": (GqnEpipolar, RECURRENT | {"samples": 3}),
     "epipolar, view by view": (GqnEpipolar, RECURRENT | {"samples": 3, "views": "sum", "heads": 2, "shared": True}),
@@ -213,14 +213,14 @@ class TestViews:
                 padded = Views(*(torch.cat(fields, dim=1) for fields in zip(*parts, strict=True)))
                 found = rollout(core, padded)
                 close(found.prediction, expected.prediction)
-                close(found.kl(), expected.kl())
+                close(found.terms().kl, expected.terms().kl)
 
     def test_no_view_is_padding_only(self, core):
         nothing = rollout(core, context(0))
         hidden = context()._replace(mask=torch.zeros(SCENES, NUMBER, dtype=torch.bool))
         assert torch.isfinite(nothing.prediction).all()
         close(rollout(core, hidden).prediction, nothing.prediction)
-        close(rollout(core, hidden).kl(), nothing.kl())
+        close(rollout(core, hidden).terms().kl, nothing.terms().kl)
 
     @pytest.mark.parametrize("number", [0, 1])
     def test_every_parameter_is_in_the_graph_and_no_gradient_is_lost(self, core, number):
@@ -243,7 +243,7 @@ class TestViews:
             changed[1] = random(*changed[1].shape, seed=70)
             after = rollout(core, views._replace(**{field: changed}))
             assert torch.equal(before.prediction[:QUERIES], after.prediction[:QUERIES])
-            assert torch.equal(before.kl()[:QUERIES], after.kl()[:QUERIES])
+            assert torch.equal(before.terms().kl[:QUERIES], after.terms().kl[:QUERIES])
             if field == "what":
                 assert (before.prediction[QUERIES:] - after.prediction[QUERIES:]).abs().max() > 1e-7
 

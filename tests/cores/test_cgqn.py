@@ -345,6 +345,18 @@ def test_gradients_equal_finite_differences():
     assert torch.autograd.gradcheck(run, asked, fast_mode=True)
 
 
+@pytest.mark.parametrize(("channels", "grey"), [(3, 0.5), (6, 0.0)])
+def test_it_begins_with_narrow_latents_and_a_grey_picture(channels, grey):
+    """Of parameters that are no picture, such as those of a logistic, none is moved."""
+    torch.manual_seed(0)
+    core = Cgqn(Cgqn.Config(**SETTINGS), shapes=shapes()._replace(prediction_channels=channels)).double()
+    rollout = rolled(core, problem())
+    for belief in (*rollout.priors, *rollout.posteriors):
+        assert belief.log_scale.mean().item() == pytest.approx(-2.0, abs=0.3)
+        assert belief.mean.mean().item() == pytest.approx(0.0, abs=0.3)
+    assert rollout.prediction.mean().item() == pytest.approx(grey, abs=0.2)
+
+
 class TestJointObjective:
     """A model trained on one query at a time never meets the objective that makes its pictures agree."""
 

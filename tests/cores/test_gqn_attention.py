@@ -5,6 +5,7 @@ import torch
 
 from zoo.contract import CoreShapes, Representation, RepresentationShape
 from zoo.cores.gqn_attention import GqnAttention
+from zoo.nn.geometry import ray_features
 
 SCENES, QUERIES, VIEWS, CHANNELS, HEIGHT, WIDTH, HIDDEN, STATE = 2, 2, 3, 5, 2, 3, 4, 4
 SETTINGS = {
@@ -42,16 +43,27 @@ def inputs():
     return scene, random(SCENES, VIEWS, 7, seed=1), random(SCENES * QUERIES, 7, seed=2)
 
 
+def places_of(core, pose, *, height, width):
+    """How the cells of one camera's map [height, width] are described, [C, height, width]."""
+    if core.config.places == "rays":
+        return ray_features(pose[None], height=height, width=width, field_of_view=50.0, octaves=2)[0]
+    x = ((torch.arange(width) + 0.5) * 2 / width - 1).double().expand(height, width)
+    y = ((torch.arange(height) + 0.5) * 2 / height - 1).double()[:, None].expand(height, width)
+    return torch.cat([pose[:, None, None].expand(-1, height, width), x[None], y[None]])
+
+
 def looked_up(core, scene, poses, asked, *, index):
     """What one key [heads, D] finds in the dictionary of scene ``index``, one patch at a time."""
     patches = [core.with_nothing.nothing]
     for view in range(VIEWS):
         if not scene.mask[index, view]:
             continue
+        where = places_of(core, poses[index, view], height=HEIGHT, width=WIDTH)
         for row in range(HEIGHT):
             for column in range(WIDTH):
-                place = torch.tensor([(2 * column + 1) / WIDTH - 1, (2 * row + 1) / HEIGHT - 1], dtype=torch.float64)
-                patches.append(torch.cat([scene.per_view[index, view, :, row, column], poses[index, view], place]))
+                features = scene.per_view[index, view, :, row, column]
+                normalised = (features - features.mean()) / (features.var(correction=0) + 1e-5).sqrt()
+                patches.append(torch.cat([normalised, where[:, row, column]]))
     patches = torch.stack(patches)
     known = patches if core.config.keys == "placed" else patches[:, :CHANNELS]
     keys = core.to_key(known).unflatten(1, (core.config.heads, -1))
@@ -60,19 +72,18 @@ def looked_up(core, scene, poses, asked, *, index):
     return torch.einsum("ht,thd->hd", weights, values).flatten()
 
 
+@pytest.mark.parametrize("places", ["pose", "rays"])
 @pytest.mark.parametrize("keys", ["features", "placed"])
 @pytest.mark.parametrize("reads", ["step", "position"])
-def test_a_state_finds_a_softmax_over_the_patches_of_its_scene(reads, keys):
-    core = made(reads=reads, keys=keys)
+def test_a_state_finds_a_softmax_over_the_patches_of_its_scene(reads, keys, places):
+    core = made(reads=reads, keys=keys, places=places, octaves=2)
     scene, poses, query = inputs()
     hidden = random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3)
     found = core.reader(scene, poses, query)(hidden)
     assert found.shape == (SCENES * QUERIES, 8, STATE, STATE)
-    x = ((torch.arange(STATE) + 0.5) * 2 / STATE - 1).double()
     for n in range(SCENES * QUERIES):
-        constant = [query[n, :, None, None].expand(-1, STATE, STATE), x.expand(1, STATE, STATE)]
-        constant.append(x[:, None].expand(1, STATE, STATE))
-        asked = torch.relu(core.ask(torch.cat([hidden[n], *constant])[None]))[0]
+        where = places_of(core, query[n], height=STATE, width=STATE)
+        asked = torch.relu(core.ask(torch.cat([hidden[n], where])[None]))[0]
         if reads == "step":
             asked = asked.mean(dim=(1, 2), keepdim=True).expand(-1, STATE, STATE)
         for row, column in ((0, 0), (1, 3), (3, 2)):
@@ -115,3 +126,4 @@ def test_the_first_step_asks_by_the_query_alone():
 def test_the_papers_numbers_are_the_defaults():
     config = GqnAttention.Config()
     assert (config.steps, config.reads, config.keys, config.heads) == (8, "step", "features", 1)
+    assert config.places == "pose"

@@ -11,7 +11,6 @@ from zoo.contract import CoreShapes, Representation, RepresentationShape, ViewSh
 from zoo.cores.neural_process import NeuralProcess, together
 from zoo.encoders.pairs import Pairs
 from zoo.episode import Episode, Views
-from zoo.errors import ConfigError
 from zoo.nn.gaussian import DiagonalGaussian
 from zoo.nn.noise import fold, standard_normal
 from zoo.schedules import knobs
@@ -229,14 +228,6 @@ def test_attention_without_a_deterministic_path_is_refused():
                 RepresentationShape(CHANNELS, 1, 1), query=(1,), target=(1, 1, 1), prediction_channels=2, pose_width=1
             ),
         )
-
-
-def test_observations_of_two_kinds_are_refused_in_one_sentence():
-    captions = Views(torch.zeros(1, 2, 9, dtype=torch.uint8), torch.zeros(1, 2, 7), torch.ones(1, 2) > 0)
-    pictures = Views(torch.zeros(1, 2, 3, 8, 8), torch.zeros(1, 2, 7), torch.ones(1, 2) > 0)
-    with pytest.raises(ConfigError, match=r"observations \[9\] and targets \[3, 8, 8\] differ in kind") as caught:
-        together(captions, pictures)
-    assert "\n" not in str(caught.value)
 
 
 class BayesianLine(nn.Module):

@@ -51,7 +51,7 @@ def test_latents_are_one_vector_a_patch_and_step():
     found = rollout(made(), target=random(1, 3, SIZE, SIZE, seed=2))
     assert [z.shape for z in found.latents] == [(1, TOKENS, Z)] * STEPS
     assert found.prediction.shape == (1, 3, SIZE, SIZE)
-    assert found.kl().shape == (1, STEPS)
+    assert found.terms().kl.shape == (1, STEPS)
 
 
 def test_a_tokens_latents_are_drawn_in_its_patch():

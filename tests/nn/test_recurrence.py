@@ -59,8 +59,8 @@ def test_looking_the_same_up_in_every_step_is_being_told_once(shared, source):
     expected = told(query, keys, scene=scene, **given)
     found = looks(query, keys, scene=None, attend=lambda hidden: scene.repeat_interleave(2, dim=0), **given)
     torch.testing.assert_close(found.prediction, expected.prediction, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(found.kl(), expected.kl(), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(found.log_ratio(), expected.log_ratio(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.terms().kl, expected.terms().kl, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.terms().log_ratio, expected.terms().log_ratio, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -178,6 +178,7 @@ class LatentNet(nn.Module):
         # What is seen has to outweigh the noise of the latents from the start, or the renderer learns to do without them.
         for layer in (self.read, self.eta):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+        assert self.eta.bias is not None
         nn.init.zeros_(self.eta.bias[: config.z_channels])
         nn.init.constant_(self.eta.bias[config.z_channels :], INITIAL_LOG_SCALE)
 
@@ -212,6 +213,7 @@ class Renderer(nn.Module):
             config.canvas_channels, shapes.prediction_channels, config.canvas_scale, stride=config.canvas_scale
         )
         if shapes.prediction_channels == shapes.target[0]:
+            assert self.eta_g.bias is not None
             # From black, all weights would first be driven one way to make grey, which saturates the cells.
             nn.init.constant_(self.eta_g.bias, 0.5)
 

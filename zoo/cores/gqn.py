@@ -120,8 +120,9 @@ def make_recurrence(
 
 def core_output(rollout: Rollout, *, batch: int, queries: int) -> CoreOutput:
     """Sorts a rollout with posteriors, n = B * Q, into scenes and queries."""
+    terms = rollout.terms()
     return CoreOutput(
         prediction=rollout.prediction.unflatten(0, (batch, queries)),
-        kl=rollout.kl().unflatten(0, (batch, queries)),
-        log_ratio=rollout.log_ratio().unflatten(0, (batch, queries)).sum(1),
+        kl=terms.kl.unflatten(0, (batch, queries)),
+        log_ratio=terms.log_ratio.unflatten(0, (batch, queries)).sum(1),
     )

@@ -27,9 +27,9 @@ class GqnAttention(LatentCore):
     the sum r: in the inference cell and in the generator cell of that step. The order of prior, posterior and generator
     is GQN's. h^g_l knows the target through z_<l only, and so does what it looks up. The latents belong to a query.
 
-    Values are the patch's features with the pose of its view and its place in the picture. Keys are made of the features
-    alone, as in the paper, or of all three. A learned token, "nothing", is part of every dictionary (the paper has none):
-    it is what a scene without views offers.
+    Values are the patch's features, normalised, with its place: the pose of its view and its position in the picture, as
+    in the paper, or its ray. Keys are made of the features alone, as in the paper, or with the place. A learned token,
+    "nothing", is part of every dictionary (the paper has none): it is what a scene without views offers.
     """
 
     class Config(Gqn.Config):

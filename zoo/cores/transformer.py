@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, LatentCore, Representation
+from zoo.cores.gqn import core_output
 from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.attention import CrossAttentionBlock, SelfAttentionBlock, Tokens, WithNothing, view_tokens
 from zoo.nn.gaussian import DiagonalGaussian
@@ -82,11 +83,7 @@ class Transformer(LatentCore):
             source="posterior",
             knobs=knobs,
         )
-        return CoreOutput(
-            prediction=rollout.prediction.unflatten(0, (batch, queries)),
-            kl=rollout.kl().unflatten(0, (batch, queries)),
-            log_ratio=rollout.log_ratio().unflatten(0, (batch, queries)).sum(1),
-        )
+        return core_output(rollout, batch=batch, queries=queries)
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int

@@ -53,6 +53,7 @@ class Jump(Encoder):
         # Default weights weaken a picture to a hundredth on its way through four layers, and the latents' noise covers it.
         for layer in self.network:
             if isinstance(layer, nn.Conv2d):
+                assert layer.bias is not None
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
 

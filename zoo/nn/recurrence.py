@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from zoo.nn.blocks import match_size, spread
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
-from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.gaussian import DiagonalGaussian
+from zoo.nn.latent_groups import GroupTerms, group_terms
 from zoo.nn.noise import fold, standard_normal
 
 Source = Literal["posterior", "prior"] | Sequence[Tensor]
@@ -26,15 +27,9 @@ class Rollout(NamedTuple):
     priors: list[DiagonalGaussian]  # L times [n, z, h, w]
     posteriors: list[DiagonalGaussian]  # the same; empty if no target was looked at
 
-    def kl(self) -> Tensor:
-        """Returns KL(q || p) of every group of latents, [n, L], nats."""
-        pairs = zip(self.posteriors, self.priors, strict=True)
-        return torch.stack([kl_divergence(q, p).flatten(1).sum(1) for q, p in pairs], dim=1)
-
-    def log_ratio(self) -> Tensor:
-        """Returns log q(z) - log p(z) at the latents, summed over the groups, [n], nats."""
-        terms = zip(self.posteriors, self.priors, self.latents, strict=True)
-        return torch.stack([(q.log_prob(z) - p.log_prob(z)).flatten(1).sum(1) for q, p, z in terms]).sum(0)
+    def terms(self) -> GroupTerms:
+        """Returns KL(q || p) of every group of latents and log q(z) - log p(z) at the latents."""
+        return group_terms(self.latents, posteriors=self.posteriors, priors=self.priors)
 
 
 class Recurrence(nn.Module):

@@ -55,12 +55,16 @@ class PooledMatch(nn.Module):
 class AttentiveMatch(nn.Module):
     """Looks several times at patches of the context, each time knowing what it saw before (Rosenbaum et al. 2018).
 
-        h_0 = f(x^q);   a_l = softmax(key_i . query(h_l));   h_{l+1} = GRU((sum_i a_l,i value_i, h_0), h_l)
+        f = picture(x^q) + mean_p g(token_p, sum_i softmax_i(sharpness cos(key_i, key_p)) value_i)
+        h_0 = tanh f;   a_l = softmax(key_i . question(h_l));   h_{l+1} = GRU((sum_i a_l,i value_i, f), h_l)
 
-    for l = 0 .. L-1. The picture enters every step and stands beside the last state in the result: handed on by the state
-    alone it would fade with every update, and nothing would be learned from it for a long time. A token i is a patch of a context view's map with the view's pose and the patch's place in the picture, so that a
-    read says where something like it was seen from. A learned token that is always there makes attention to no context
-    at all well defined. The order of the views does not matter.
+    for l = 0 .. L-1. A token i is a patch of a context view's map with the view's pose and the patch's place in the
+    picture, so that a read says where something like it was seen from; a learned token that is always there makes
+    attention to no context at all well defined. The order of the views does not matter.
+
+    Two things are not of the paper, and without them nothing is learned for a long time. The tokens p of the picture are
+    made by the context's own encoder at pose 0, so that like finds like before anything is trained. And f enters every
+    step and stands beside the last state in the result: handed on by the state alone it would fade with every update.
     """
 
     def __init__(
@@ -92,49 +96,82 @@ class AttentiveMatch(nn.Module):
         self.nothing = nn.Parameter(torch.randn(width) / math.sqrt(width))
         self.keys = nn.Linear(width, width, bias=False)  # a bias would add the same to all and cancel in the softmax
         self.values = nn.Linear(width, width)
+        self.likeness = nn.Linear(scene_channels, width, bias=False)
+        self.nothing_like_it = nn.Parameter(torch.randn(width) / math.sqrt(width))
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(SHARPNESS)))
+        self.resembling = perceptron(2 * width, width, width)
         self.question = nn.Linear(width, width)
         self.cell = nn.GRUCell(2 * width, width)
 
-    def forward(self, pictures: Tensor, per_view: Tensor, *, where: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, own: Tensor, per_view: Tensor, *, where: Tensor, mask: Tensor) -> Tensor:
         """Maps pictures to vectors.
 
         Args:
             pictures: [B, Q, C, H, W].
+            own: their maps by the context's encoder, [B, Q, C', h, w].
             per_view: maps of the context views, [B, N, C', h, w].
             where: their poses, [B, N, P].
             mask: [B, N], False is padding.
 
         Returns:
-            [B, Q, 2 * width], the last state and what the picture shows.
+            [B, Q, 2 * width], the last state and f.
         """
         batch, queries = pictures.shape[:2]
-        tokens, there = self._tokens(per_view, where, mask)
+        maps, own = self._patches(per_view), self._patches(own)
+        number = maps.shape[2]
+        tokens = self._with_nothing(self.token(self._placed(maps, where)).flatten(1, 2))
+        there = F.pad(mask.repeat_interleave(number, dim=1), (1, 0), value=True)
         keys, values = (self._by_head(layer(tokens)) for layer in (self.keys, self.values))
-        seen = F.silu(self.picture(pictures.flatten(0, 1)))
+        resembled = self._resembled(own, maps, values=values, there=there)
+        own_tokens = self.token(self._placed(own, where.new_zeros(batch, queries, where.shape[-1])))
+        matched = self.resembling(torch.cat([own_tokens, resembled], dim=-1)).mean(2)
+        seen = F.silu(self.picture(pictures.flatten(0, 1)) + matched.flatten(0, 1))
         state = torch.tanh(seen)
         for _ in range(self.steps):
             question = self._by_head(self.question(state).unflatten(0, (batch, queries)))
             read = F.scaled_dot_product_attention(question, keys, values, attn_mask=there[:, None, None])
-            read = read.transpose(1, 2).flatten(2).flatten(0, 1)
-            state = self.cell(torch.cat([read, seen], dim=1), state)
+            state = self.cell(torch.cat([self._joined(read).flatten(0, 1), seen], dim=1), state)
         return torch.cat([state, seen], dim=1).unflatten(0, (batch, queries))
+
+    def _resembled(self, own: Tensor, maps: Tensor, *, values: Tensor, there: Tensor) -> Tensor:
+        """Returns the values of the context's patches that look like the picture's own, [B, Q, patches, width].
+
+        Looks are compared by the cosine: where a view was taken from, and where in it a patch is, have no say.
+        """
+        batch, queries, number, _ = own.shape
+        looks = self.likeness(maps.flatten(1, 2))
+        nothing = self.nothing_like_it.to(looks.dtype).expand(batch, 1, -1)
+        looks = self._by_head(torch.cat([nothing, looks], dim=1))
+        asked = self._by_head(self.likeness(own.flatten(1, 2)))
+        sharpness = self.log_sharpness.exp() * math.sqrt(looks.shape[-1])  # the attention divides by the root
+        asked, looks = sharpness * F.normalize(asked, dim=-1), F.normalize(looks, dim=-1)
+        read = F.scaled_dot_product_attention(asked, looks, values, attn_mask=there[:, None, None])
+        return self._joined(read).unflatten(1, (queries, number))
 
     def _by_head(self, vectors: Tensor) -> Tensor:
         """Turns [B, T, width] into [B, heads, T, width / heads]."""
         return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def _tokens(self, per_view: Tensor, where: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns tokens [B, 1 + N h w, width], the first of them learned, and which of them are there, [B, 1 + N h w]."""
-        batch, views = mask.shape
-        height, width = (min(self.patches, size) for size in per_view.shape[-2:])
-        maps = match_size(per_view.flatten(0, 1), height=height, width=width)
-        down, across = (
-            torch.linspace(-1.0, 1.0, size, dtype=maps.dtype, device=maps.device) for size in (height, width)
+    @staticmethod
+    def _joined(read: Tensor) -> Tensor:
+        """Turns [B, heads, T, width / heads] into [B, T, width]."""
+        return read.transpose(1, 2).flatten(2)
+
+    def _with_nothing(self, tokens: Tensor) -> Tensor:
+        """Puts the learned token before the others, [B, 1 + T, width]."""
+        return torch.cat([self.nothing.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
+
+    def _patches(self, maps: Tensor) -> Tensor:
+        """Turns maps [B, N, C', h, w] into patches [B, N, T, C'], at most ``patches`` in each direction."""
+        side = [min(self.patches, size) for size in maps.shape[-2:]]
+        return (
+            match_size(maps.flatten(0, 1), height=side[0], width=side[1])
+            .unflatten(0, maps.shape[:2])
+            .flatten(3)
+            .transpose(2, 3)
         )
-        places = torch.stack(torch.meshgrid(down, across, indexing="ij")).expand(batch * views, -1, -1, -1)
-        poses = where.flatten(0, 1)[:, :, None, None].expand(-1, -1, height, width).to(maps.dtype)
-        joined = torch.cat([maps, poses, places], dim=1).flatten(2).transpose(1, 2)
-        patches = self.token(joined).unflatten(0, (batch, views)).flatten(1, 2)
-        tokens = torch.cat([self.nothing.to(patches.dtype).expand(batch, 1, -1), patches], dim=1)
-        there = mask.repeat_interleave(height * width, dim=1)
-        return tokens, torch.cat([torch.ones_like(there[:, :1]) if views else mask.new_ones(batch, 1), there], dim=1)
+
+    def _placed(self, patches: Tensor, where: Tensor) -> Tensor:
+        """Adds poses [B, N, P] and places in the picture to patches [B, N, T, C']: [B, N, T, C' + P + 2]."""
+        batch, views, number, _ = patches.shape
+        ...
