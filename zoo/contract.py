@@ -129,9 +129,9 @@ class Likelihood(Part, nn.Module):
     """p(target | prediction): log-density, samples, mean, and the least NELBO it allows."""
 
     target_kinds: ClassVar[frozenset[TargetKind]]  # what it can score
-    bounded: ClassVar[bool] = True  # True: no NELBO is below ``floor``; False: a density that may become ever sharper
+    bounded: bool = True  # True: no NELBO is below ``floor``; False: a density that may become ever sharper
     discrete: ClassVar[bool] = False  # True: probabilities of 8-bit values, for which bits/dim are honest
-    uses_sigma: ClassVar[bool] = False  # True: Knobs.sigma is a parameter, so a result must state it
+    uses_sigma: bool = False  # True: Knobs.sigma is a parameter, so a result must state it
 
     @abstractmethod
     def prediction_channels(self, target_channels: int) -> int:

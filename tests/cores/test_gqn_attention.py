@@ -47,8 +47,8 @@ def places_of(core, pose, *, height, width):
     """How the cells of one camera's map [height, width] are described, [C, height, width]."""
     if core.config.places == "rays":
         return ray_features(pose[None], height=height, width=width, field_of_view=50.0, octaves=2)[0]
-    x = ((torch.arange(width) + 0.5) * 2 / width - 1).double().expand(height, width)
-    y = ((torch.arange(height) + 0.5) * 2 / height - 1).double()[:, None].expand(height, width)
+    x = ((torch.arange(width).double() + 0.5) * 2 / width - 1).expand(height, width)
+    y = ((torch.arange(height).double() + 0.5) * 2 / height - 1)[:, None].expand(height, width)
     return torch.cat([pose[:, None, None].expand(-1, height, width), x[None], y[None]])
 
 

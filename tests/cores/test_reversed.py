@@ -9,8 +9,8 @@ from zoo.cores.reversed import Reversed
 from zoo.cores.reversed_attention import ReversedAttention
 from zoo.cores.reversed_latent import ReversedLatent
 from zoo.episode import Episode, Views
+from zoo.nn.attentive_match import AttentiveMatch
 from zoo.nn.noise import query_keys, standard_normal
-from zoo.nn.scene_matching import AttentiveMatch
 from zoo.schedules import knobs
 
 SIZE, CHANNELS, OUT, VIEWS, QUERIES, SCENES = 16, 6, 7, 3, 2, 2
@@ -111,21 +111,32 @@ def test_one_look_is_the_attention_that_is_written_down():
         heads=1,
         patches=2,
     ).double()
-    maps, where = random(1, 2, 2, 4, 4), random(1, 2, 7, seed=1)
+    maps, own, where = random(1, 2, 2, 4, 4), random(1, 1, 2, 4, 4, seed=6), random(1, 2, 7, seed=1)
     picture = random(1, 1, 3, SIZE, SIZE, seed=2)
-    seen = torch.nn.functional.silu(match.picture(picture[0]))[0]
-    state = seen.tanh()
-    tokens = [match.nothing]
-    for view in range(2):
+
+    def patches_of(map_of_view, pose):
+        found = []
         for row, down in ((0, -1.0), (1, 1.0)):
             for column, across in ((0, -1.0), (1, 1.0)):
-                patch = maps[0, view, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].mean((1, 2))
+                patch = map_of_view[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].mean((1, 2))
                 place = torch.tensor([down, across], dtype=torch.float64)
-                tokens.append(match.token(torch.cat([patch, where[0, view], place])))
-    tokens = torch.stack(tokens)
+                found.append((patch, match.token(torch.cat([patch, pose, place]))))
+        return found
+
+    context = [pair for view in range(2) for pair in patches_of(maps[0, view], where[0, view])]
+    tokens = torch.stack([match.nothing, *(token for _, token in context)])
+    looks = torch.stack([match.nothing_like_it, *(match.likeness(patch) for patch, _ in context)])
+    values = match.values(tokens)
+    matched = []
+    for patch, token in patches_of(own[0, 0], torch.zeros(7, dtype=torch.float64)):
+        cosines = torch.cosine_similarity(looks, match.likeness(patch)[None], dim=1)
+        resembled = torch.softmax(match.log_sharpness.exp() * cosines, dim=0) @ values
+        matched.append(match.resembling(torch.cat([token, resembled])))
+    seen = torch.nn.functional.silu(match.picture(picture[0])[0] + torch.stack(matched).mean(0))
+    state = seen.tanh()
     weights = torch.softmax(match.keys(tokens) @ match.question(state) / 6**0.5, dim=0)
-    expected = match.cell(torch.cat([weights @ match.values(tokens), seen])[None], state[None])[0]
-    found = match(picture, maps, where=where, mask=torch.ones(1, 2) > 0)
+    expected = match.cell(torch.cat([weights @ values, seen])[None], state[None])[0]
+    found = match(picture, own, maps, where=where, mask=torch.ones(1, 2) > 0)
     torch.testing.assert_close(found[0, 0], torch.cat([expected, seen]), rtol=1e-10, atol=1e-12)
 
 

@@ -9,7 +9,7 @@ from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.perceptron import perceptron
-from zoo.nn.scene_matching import PooledMatch
+from zoo.nn.pooled_match import PooledMatch
 
 
 class Reversed(LatentCore):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.attentive_match import AttentiveMatch
 from zoo.nn.perceptron import perceptron
-from zoo.nn.scene_matching import AttentiveMatch
 
 
 class ReversedAttention(LatentCore):
@@ -53,7 +54,12 @@ class ReversedAttention(LatentCore):
     def _prediction(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         """Returns [B, Q, C', 1, 1] for pictures [B, Q, C, H, W]."""
         found = encode(context)
-        state = self.match(query, found.per_view, where=context.where, mask=found.mask)
+        # Each picture is encoded as a scene of its own: encoders whose views know of each other mix no queries.
+        pictures = query.flatten(0, 1)[:, None]
+        nowhere = context.where.new_zeros(len(pictures), 1, context.where.shape[-1])
+        alone = Views(what=pictures, where=nowhere, mask=torch.ones_like(nowhere[..., 0], dtype=torch.bool))
+        own = encode(alone).per_view[:, 0].unflatten(0, query.shape[:2])
+        state = self.match(query, own, found.per_view, where=context.where, mask=found.mask)
         return self.read_out(state)[..., None, None]
 
     def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:

@@ -12,7 +12,7 @@ from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
 from zoo.nn.perceptron import perceptron
-from zoo.nn.scene_matching import PooledMatch
+from zoo.nn.pooled_match import PooledMatch
 
 
 class ReversedLatent(LatentCore):

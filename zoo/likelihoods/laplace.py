@@ -46,7 +46,7 @@ class Laplace(Likelihood):
         if config.scale != "sigma":
             self.scale = LearnedScale(kind=config.scale, minimum=config.minimum_scale, initial=config.initial_scale)
         # What the likelihood declares depends on its settings here.
-        self.bounded = self.uses_sigma = self.scale is None  # type: ignore[misc]
+        self.bounded = self.uses_sigma = self.scale is None
 
     def prediction_channels(self, target_channels: int) -> int:
         return target_channels if self.scale is None else self.scale.prediction_channels(target_channels)

@@ -1,7 +1,4 @@
-"""A picture held against what is known of a scene: where might it have been taken?
-
-Both networks return one vector for every picture, whatever the number of context views.
-"""
+"""A picture held against patches of the context, by attention: where might it have been taken?"""
 
 from __future__ import annotations
 
@@ -11,45 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.nn.blocks import ImageReader, ResidualBlock, halvings_to, match_size
+from zoo.nn.blocks import ImageReader, match_size
 from zoo.nn.perceptron import perceptron
 
-SMALLEST = 4  # height and width of the smallest map of a picture
-
-
-class PooledMatch(nn.Module):
-    """Joins a picture's feature map with the scene's pooled map: f(x^q, r), convolutions and one linear map.
-
-    The picture is brought down to the size of the scene's map (or to 4x4, if that is smaller), the maps are laid beside
-    each other, and residual blocks read them together.
-    """
-
-    def __init__(
-        self, *, picture_channels: int, image_size: int, scene_channels: int, scene_size: int, channels: int, width: int
-    ) -> None:
-        """``channels`` are those of the picture's features; ``width`` is that of the result."""
-        super().__init__()
-        halvings = halvings_to(image_size, smallest=max(scene_size, SMALLEST))
-        self.size = image_size // 2**halvings
-        layers: list[nn.Module] = [nn.Conv2d(picture_channels, channels, 3, padding=1)]
-        for _ in range(halvings):
-            layers += [
-                ResidualBlock(channels_in=channels, channels_out=channels),
-                nn.Conv2d(channels, channels, 2, stride=2),
-            ]
-        self.picture = nn.Sequential(*layers)
-        self.both = nn.Sequential(
-            ResidualBlock(channels_in=channels + scene_channels, channels_out=2 * channels),
-            ImageReader(channels_in=2 * channels, image_size=self.size, channels=2 * channels, width_out=width),
-            nn.SiLU(),
-        )
-
-    def forward(self, pictures: Tensor, pooled: Tensor) -> Tensor:
-        """Maps pictures [B, Q, C, H, W] and scenes [B, C', h, w] to [B, Q, width]."""
-        batch, queries = pictures.shape[:2]
-        features = self.picture(pictures.flatten(0, 1))
-        scene = match_size(pooled, height=self.size, width=self.size).repeat_interleave(queries, dim=0)
-        return self.both(torch.cat([features, scene.to(features.dtype)], dim=1)).unflatten(0, (batch, queries))
+SHARPNESS = 10.0  # weight of a cosine in the first softmax, before it is learned
 
 
 class AttentiveMatch(nn.Module):
@@ -117,13 +79,13 @@ class AttentiveMatch(nn.Module):
             [B, Q, 2 * width], the last state and f.
         """
         batch, queries = pictures.shape[:2]
-        maps, own = self._patches(per_view), self._patches(own)
-        number = maps.shape[2]
-        tokens = self._with_nothing(self.token(self._placed(maps, where)).flatten(1, 2))
-        there = F.pad(mask.repeat_interleave(number, dim=1), (1, 0), value=True)
+        maps, own = self._small(per_view), self._small(own)
+        tokens = self._tokens(maps, where).flatten(1, 2)
+        tokens = torch.cat([self.nothing.to(tokens.dtype).expand(batch, 1, -1), tokens], dim=1)
+        there = F.pad(mask.repeat_interleave(math.prod(maps.shape[-2:]), dim=1), (1, 0), value=True)
         keys, values = (self._by_head(layer(tokens)) for layer in (self.keys, self.values))
-        resembled = self._resembled(own, maps, values=values, there=there)
-        own_tokens = self.token(self._placed(own, where.new_zeros(batch, queries, where.shape[-1])))
+        resembled = self._resembled(_flat(own), _flat(maps), values=values, there=there)
+        own_tokens = self._tokens(own, where.new_zeros(batch, queries, where.shape[-1]))
         matched = self.resembling(torch.cat([own_tokens, resembled], dim=-1)).mean(2)
         seen = F.silu(self.picture(pictures.flatten(0, 1)) + matched.flatten(0, 1))
         state = torch.tanh(seen)
@@ -136,7 +98,7 @@ class AttentiveMatch(nn.Module):
     def _resembled(self, own: Tensor, maps: Tensor, *, values: Tensor, there: Tensor) -> Tensor:
         """Returns the values of the context's patches that look like the picture's own, [B, Q, patches, width].
 
-        Looks are compared by the cosine: where a view was taken from, and where in it a patch is, have no say.
+        What the encoder made of the patches is compared by the cosine; the poses stand in the values alone.
         """
         batch, queries, number, _ = own.shape
         looks = self.likeness(maps.flatten(1, 2))
@@ -157,21 +119,22 @@ class AttentiveMatch(nn.Module):
         """Turns [B, heads, T, width / heads] into [B, T, width]."""
         return read.transpose(1, 2).flatten(2)
 
-    def _with_nothing(self, tokens: Tensor) -> Tensor:
-        """Puts the learned token before the others, [B, 1 + T, width]."""
-        return torch.cat([self.nothing.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
+    def _small(self, maps: Tensor) -> Tensor:
+        """Brings maps [B, N, C', h, w] to at most ``patches`` in each direction."""
+        height, width = (min(self.patches, size) for size in maps.shape[-2:])
+        return match_size(maps.flatten(0, 1), height=height, width=width).unflatten(0, maps.shape[:2])
 
-    def _patches(self, maps: Tensor) -> Tensor:
-        """Turns maps [B, N, C', h, w] into patches [B, N, T, C'], at most ``patches`` in each direction."""
-        side = [min(self.patches, size) for size in maps.shape[-2:]]
-        return (
-            match_size(maps.flatten(0, 1), height=side[0], width=side[1])
-            .unflatten(0, maps.shape[:2])
-            .flatten(3)
-            .transpose(2, 3)
+    def _tokens(self, maps: Tensor, where: Tensor) -> Tensor:
+        """Returns tokens [B, N, h * w, width] of maps [B, N, C', h, w] seen from poses [B, N, P]."""
+        height, width = maps.shape[-2:]
+        down, across = (
+            torch.linspace(-1.0, 1.0, size, dtype=maps.dtype, device=maps.device) for size in (height, width)
         )
+        places = torch.stack(torch.meshgrid(down, across, indexing="ij")).expand(*maps.shape[:2], -1, -1, -1)
+        poses = where[..., None, None].expand(-1, -1, -1, height, width).to(maps.dtype)
+        return self.token(_flat(torch.cat([maps, poses, places], dim=2)))
 
-    def _placed(self, patches: Tensor, where: Tensor) -> Tensor:
-        """Adds poses [B, N, P] and places in the picture to patches [B, N, T, C']: [B, N, T, C' + P + 2]."""
-        batch, views, number, _ = patches.shape
-        ...
+
+def _flat(maps: Tensor) -> Tensor:
+    """Turns maps [B, N, C, h, w] into patches [B, N, h * w, C]."""
+    return maps.flatten(3).transpose(2, 3)
