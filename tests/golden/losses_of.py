@@ -34,11 +34,11 @@ def losses_of(name, *, build=subject):
             batch_size=recipe.batch_size,
             num_views=NUM_CONTEXT + NUM_TARGETS,
             image_size=variant.image_size,
+            extras=model.task.extras,
             seed=1000 * SEED + step,
         )
-        batch = batch._replace(
-            cameras=batch.cameras.double(), key=scene_keys(seed=SEED, step=step, places=torch.arange(recipe.batch_size))
-        )
+        batch = batch.apply(lambda field: field.double() if field.is_floating_point() else field)
+        batch = batch._replace(key=scene_keys(seed=SEED, step=step, places=torch.arange(recipe.batch_size)))
         knobs = knobs_at(recipe, step)
         knobs = type(knobs)(*(knob.double() for knob in knobs))
         terms = model(batch, knobs, NUM_CONTEXT)
