@@ -94,7 +94,7 @@ def test_every_module_has_a_floor():
 def test_imports_go_to_lower_floors_or_to_siblings(module):
     package = module.split(".")[0]
     for target, line in ours(MODULES[module]):
-        sibling = "." in module and target.split(".")[0] == package
+        sibling = target.startswith(f"{package}.") or ("." in module and target == package)
         lower = floor_of(target) < floor_of(module)
         assert sibling or lower, f"{MODULES[module]}:{line}: {module} must not import {target}"
 

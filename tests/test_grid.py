@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zoo import tasks
-from zoo.checking import CHECKS, subject
+from zoo.checking import CHECKS, QUICK, subject
 from zoo.errors import ConfigError, RegistryError
 from zoo.evaluation.throughput import random_batch
 from zoo.measuring import Protocol, evaluate
@@ -17,7 +17,6 @@ from zoo.schedules import knobs_at
 from zoo.training.run import TrainedModel, run_config
 
 REGISTRY = default_registry()
-QUICK = [name for name in CHECKS if name != "log ratio"]
 TIMM = {
     "resnet18": ("encoder.stage=1", "encoder.input_size=32"),
     "convnext_atto": ("encoder.stage=0", "encoder.input_size=32"),

@@ -84,6 +84,7 @@ def test_a_state_finds_a_softmax_over_the_patches_of_its_scene(reads, keys, plac
     for n in range(SCENES * QUERIES):
         where = places_of(core, query[n], height=STATE, width=STATE)
         asked = torch.relu(core.ask(torch.cat([hidden[n], where])[None]))[0]
+        asked = torch.cat([asked, where])
         if reads == "step":
             asked = asked.mean(dim=(1, 2), keepdim=True).expand(-1, STATE, STATE)
         for row, column in ((0, 0), (1, 3), (3, 2)):

@@ -14,7 +14,8 @@ from zoo.encoders.none import NoEncoder
 from zoo.episode import CoreOutput, SceneBatch
 from zoo.errors import ConfigError
 from zoo.evaluation.candidates import by_asking, by_inversion, way_to_localise
-from zoo.evaluation.localisation import Search, localise, locate
+from zoo.evaluation.climbing import Search
+from zoo.evaluation.localisation import localise, locate
 from zoo.evaluation.nelbo import importance_weighted_nelbo
 from zoo.evaluation.pose_grid import PosePrior, grid_over
 from zoo.evaluation.throughput import random_batch

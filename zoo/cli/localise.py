@@ -70,7 +70,8 @@ def run(
     from zoo.data.opening import open_scenes
     from zoo.errors import ResultError
     from zoo.evaluation.candidates import way_to_localise
-    from zoo.evaluation.localisation import Search, localise
+    from zoo.evaluation.climbing import Search
+    from zoo.evaluation.localisation import localise
     from zoo.measuring import Protocol, label_of, plan_of
     from zoo.report.plots import SUFFIXES
     from zoo.schedules import evaluation_knobs

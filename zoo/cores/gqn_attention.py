@@ -72,9 +72,15 @@ class GqnAttention(LatentCore):
             bias=False,
         )
         self.to_value = nn.Linear(widths, config.value_channels)
-        asking = config.hidden_channels + (shapes.query_width + POSITION_WIDTH if poses else ray_width(config.octaves))
-        self.ask = nn.Conv2d(asking, config.hidden_channels, config.kernel_size, padding=config.kernel_size // 2)
-        self.to_query = nn.Linear(config.hidden_channels, config.heads * config.key_channels)
+        asking = shapes.query_width + POSITION_WIDTH if poses else ray_width(config.octaves)
+        self.ask = nn.Conv2d(
+            config.hidden_channels + asking,
+            config.hidden_channels,
+            config.kernel_size,
+            padding=config.kernel_size // 2,
+        )
+        # The place goes past the convolution too, so that keys can ask for places like it.
+        self.to_query = nn.Linear(config.hidden_channels + asking, config.heads * config.key_channels)
 
     def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
@@ -148,7 +154,9 @@ class GqnAttention(LatentCore):
         constant = self._places(query, height=height, width=width)
 
         def read(hidden: Tensor) -> Tensor:
-            asked = torch.relu(self.ask(torch.cat([hidden, constant.to(hidden.dtype)], dim=1)))
+            here = constant.to(hidden.dtype)
+            asked = torch.relu(self.ask(torch.cat([hidden, here], dim=1)))
+            asked = torch.cat([asked, here.to(asked.dtype)], dim=1)
             if config.reads == "step":
                 asked = asked.mean(dim=(2, 3), keepdim=True)
             shape = asked.shape[-2:]

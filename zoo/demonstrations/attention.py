@@ -12,7 +12,7 @@ the paper, made of features alone, tells all positions the same, which is too li
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,9 +45,8 @@ BATCH_SIZE = 40
 
 SUM, ATTENTION, EPIPOLAR = "sum", "attention", "epipolar lines"
 STEPS = 1200
-# The same for all: encoder, sizes of the recurrent core, batches and schedules.
+# The same for all: sizes of the recurrent core and of the encoder, batches and schedules; sigma falls as in the paper.
 COMMON = (
-    "encoder.use=tower",
     "encoder.channels=32",
     "core.steps=3",
     "core.z_channels=4",
@@ -56,18 +55,19 @@ COMMON = (
     "core.read_channels=16",
     f"training.steps={STEPS}",
     "training.batch_size=16",
-    "training.learning_rate.start=1.0e-3",
+    "training.learning_rate.start=2.0e-3",
     "training.learning_rate.end=3.0e-4",
     f"training.learning_rate.steps={STEPS}",
-    "training.sigma.start=0.5",
-    "training.sigma.end=0.5",
+    "training.sigma.start=2.0",
+    "training.sigma.end=0.7",
+    f"training.sigma.steps={STEPS}",
     "training.contexts.minimum=1",
     "training.contexts.maximum=10",
 )
-READING = ("core.key_channels=16", "core.value_channels=32")
+READING = ("core.key_channels=32", "core.value_channels=64", "core.heads=2")
 SYSTEMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     SUM: ("gqn-tower", ()),
-    ATTENTION: ("gqn-attention", (*READING, "core.reads=position", "core.keys=placed")),
+    ATTENTION: ("gqn-attention", (*READING, "core.reads=position", "core.keys=placed", "core.places=rays")),
     EPIPOLAR: ("gqn-epipolar", (*READING, "core.samples=8")),
 }
 
@@ -106,7 +106,11 @@ def run(workshop: Workshop) -> list[Claim]:
 def score(trained: TrainedModel, test: SceneSource, *, num_context: int) -> Scores:
     """Scores every test scene's first target given so many views of it."""
     plan = EvaluationPlan(test, num_context=num_context, num_targets=1)
-    options = {"knobs": evaluation_knobs(trained.variant.training), "batch_size": BATCH_SIZE, "device": "cpu"}
+    options: dict[str, Any] = {
+        "knobs": evaluation_knobs(trained.variant.training),
+        "batch_size": BATCH_SIZE,
+        "device": "cpu",
+    }
     return Scores(
         mse=score_pictures(trained.model, test, plan, num_samples=SAMPLES, **options)["mse"],
         excess=score_scenes(trained.model, test, plan, **options)["nelbo_excess"],

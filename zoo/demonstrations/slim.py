@@ -1,8 +1,8 @@
-"""Words instead of views: a model that is told where things stand draws them, and wordings do not matter to it.
+"""Words instead of views: what captions say of a room counts for its picture, and how they say it does not.
 
 SLIM is trained on rooms with two or three objects, of which it reads 0 to 3 captions from different viewpoints and is
 asked for the picture from another one. It is then told the same things in other words, and things that are true of
-another room.
+another room. In the minutes that it trains it learns which colours are spoken of, not yet where the objects stand.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from zoo.report.trends import Trend, TrendPanel, trend_panels
 from zoo.schedules import evaluation_knobs
 from zoo.tasks import CAPTIONS
 
-TITLE = "Captions tell a model what to draw, whatever their wording"
+TITLE = "What captions say of a room counts for its picture, and their wording does not"
 PAPER = "Ramalho et al. 2018, Encoding spatial relations from natural language, arXiv 1807.01670"
 MINUTES = 12
 

@@ -10,52 +10,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import Episode, Knobs, SceneBatch, Views
-from zoo.errors import ConfigError
 from zoo.evaluation.candidates import CandidateScore, by_asking, by_inversion, way_to_localise
+from zoo.evaluation.climbing import Search, climb
 from zoo.evaluation.nelbo import evaluation_batches
-from zoo.evaluation.pose_grid import PoseGrid, PosePrior, local_maxima, num_modes
+from zoo.evaluation.pose_grid import PoseGrid, PosePrior, num_modes
 from zoo.evaluation.poses import PoseErrors, pose_errors
 from zoo.model import SceneModel
 
 SOUGHT = ("x", "y", "yaw")
 IMPROBABLE = 8.0  # nats below the most probable cell of the prior: not worth a look
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """How cameras are sought.
-
-    Attributes:
-        samples: for inversion K of the importance-weighted bound, 0 being the ELBO; for reversed models with latents the
-            samples from the prior that the density is averaged over.
-        batch_size: candidates rendered at once; changes the memory needed, not the numbers.
-        starts: local maxima of the grid from which the search goes on by gradient; 0 leaves it at the best cell.
-        steps: steps of Adam from each of them.
-        stride: length of the first steps, in cells.
-    """
-
-    samples: int = 0
-    batch_size: int = 256
-    starts: int = 4
-    steps: int = 30
-    stride: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name, least in (("samples", 0), ("batch_size", 1), ("starts", 0), ("steps", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: found {getattr(self, name)}, expected at least {least}")
-        if not self.stride > 0:
-            raise ConfigError(f"stride: found {self.stride}, expected a positive number of cells")
 
 
 class Located(NamedTuple):
@@ -221,7 +192,7 @@ def locate(
         scene=scene,
         grid=grid,
         log_mass=log_mass.cpu().numpy(),
-        estimate=_climb(score, candidates, log_joint, grid=grid, search=search).cpu().numpy(),
+        estimate=climb(score, candidates, log_joint, grid=grid, search=search).cpu().numpy(),
         truth=truth.cpu().numpy(),
         guess=prior.best_guess().cpu().numpy(),
         log_density=log_density,
@@ -241,34 +212,3 @@ def _first_target(episode: Episode) -> Episode:
         target=episode.target[:, :1],
         evidence=Views(*(field[:, :1] for field in episode.evidence)),
     )
-
-
-def _climb(score: CandidateScore, candidates: Tensor, log_joint: Tensor, *, grid: PoseGrid, search: Search) -> Tensor:
-    """Returns the best camera [5] that is found from the grid's best local maxima; never worse than the best cell."""
-    values = torch.where(local_maxima(log_joint.view(grid.shape)).flatten(), log_joint, -math.inf)
-    count = min(max(search.starts, 1), int(torch.isfinite(values).sum()))
-    best_values, chosen = values.topk(count)
-    starts = candidates[chosen]
-    if search.starts == 0 or search.steps == 0:
-        return starts[0]
-    step_x, step_y, step_yaw = grid.spacing.tolist()
-    cells = starts.new_tensor([step_x, step_y, 0.0, step_yaw, 0.0])
-    offset = torch.zeros_like(starts, requires_grad=True)  # in cells
-    climber = torch.optim.Adam([offset], lr=search.stride)
-    best = starts.clone()
-    for index in range(search.steps + 1):
-        cameras = starts + offset * cells
-        with torch.enable_grad():
-            reached = score(cameras)
-        better = reached.detach() > best_values
-        best_values = torch.where(better, reached.detach(), best_values)
-        best[better] = cameras.detach()[better]
-        if index == search.steps or not reached.requires_grad:
-            break
-        # Steps grow shorter, so that the climb settles.
-        climber.param_groups[0]["lr"] = search.stride * (1.0 - index / search.steps)
-        (offset.grad,) = torch.autograd.grad(-reached.sum(), offset)
-        climber.step()
-    found = best[int(best_values.argmax())].clone()
-    found[3] = torch.remainder(found[3] + math.pi, 2.0 * math.pi) - math.pi
-    return found
