@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from zoo.demonstration import Workshop
-from zoo.demonstrations.consistency import CGQN, GQN, SAMPLES, TARGETS, VIEWS, Findings, draw_answers, judge
+from zoo.demonstrations.consistency import CGQN, GQN, SAMPLES, TARGETS, VIEWS, Findings, draw_answers, draw_costs, judge
 from zoo.evaluation.consistency import Disagreement
 from zoo.evaluation.digit_agreement import DigitAgreement
 
@@ -27,6 +27,7 @@ def findings(*, share, within, between, per_picture):
             within=around(within), between=around(between), named=np.zeros((SCENES, SAMPLES, VIEWS), np.int64)
         ),
         excess={count: around(per_picture(count)) for count in TARGETS},
+        kl={count: around(40.0 / count) for count in TARGETS},
         expected=torch.rand(SAMPLES, SCENES, VIEWS, 3, 8, 8),
         context=rng.integers(0, 256, (SCENES, 3, 8, 8, 3), dtype=np.uint8),
     )
@@ -34,7 +35,7 @@ def findings(*, share, within, between, per_picture):
 
 def found(*, cgqn=None, gqn=None):
     of_cgqn = {"share": [0.0, 0.1, 0.3], "within": 0.8, "between": 0.15, "per_picture": lambda count: 80 + 40 / count}
-    of_gqn = {"share": [1.0, 1.0, 1.0], "within": 0.16, "between": 0.15, "per_picture": lambda count: 120}
+    of_gqn = {"share": [1.0, 1.0, 1.0], "within": 0.16, "between": 0.15, "per_picture": lambda count: 50}
     return {GQN: findings(**of_gqn | (gqn or {})), CGQN: findings(**of_cgqn | (cgqn or {}))}
 
 
@@ -53,6 +54,7 @@ def test_all_claims_hold_of_what_the_paper_shows():
         ({"gqn": {"within": 0.8, "between": 0.8}}, {5}),
         ({"cgqn": {"within": 0.8, "between": 0.8}}, {4, 6}),
         ({"cgqn": {"per_picture": lambda count: 100.0}}, {7}),
+        ({"gqn": {"per_picture": lambda count: 120.0}}, {8}),
     ],
 )
 def test_a_claim_fails_when_its_numbers_do(change, broken):
@@ -64,7 +66,9 @@ def test_a_reader_that_cannot_read_is_noticed():
     assert not judge(found(), accuracy=0.5)[0].holds
 
 
-def test_the_answers_are_drawn(tmp_path):
+def test_the_answers_and_their_costs_are_drawn(tmp_path):
     workshop = Workshop(folder=tmp_path, tell=lambda sentence: None)
     draw_answers(workshop, found())
-    assert (tmp_path / "consistency.png").stat().st_size > 10_000
+    draw_costs(workshop, found())
+    for name in ("consistency", "consistency-nelbo"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000

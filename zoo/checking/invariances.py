@@ -82,7 +82,7 @@ def check_context_order(trial: Subject) -> None:
 
 @torch.no_grad()
 def check_context_is_used(trial: Subject) -> None:
-    """A core that is given a context looks at it, knows which picture belongs to which pose, and looks at the query.
+    """A core that is given a context looks at it, at its poses too, and at the query.
 
     What counts is the prediction, from the posterior and from the prior; a core without a context is not asked.
     """
@@ -91,10 +91,10 @@ def check_context_is_used(trial: Subject) -> None:
         return
     with moved_weights(trial):
         if episode.context.what.numel():
-            exchanged = episode.context._replace(what=episode.context.what.roll(1, dims=1))
-            _require_other_predictions(
-                trial, episode._replace(context=exchanged), "pictures are exchanged among the poses of the context"
-            )
+            what = episode.context.what
+            other = 0.5 * what if what.is_floating_point() else 255 - what
+            changed = episode._replace(context=episode.context._replace(what=other))
+            _require_other_predictions(trial, changed, "the pictures, captions or values of the context change")
             moved = episode.context._replace(where=episode.context.where + 0.3)
             _require_other_predictions(trial, episode._replace(context=moved), "the poses of the context move")
         if trial.model.task.query_kind != "nothing":

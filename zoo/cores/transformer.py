@@ -185,7 +185,12 @@ def _block(config: Transformer.Config) -> SelfAttentionBlock:
 
 
 def _head(config: Transformer.Config) -> nn.Sequential:
-    return nn.Sequential(nn.LayerNorm(config.channels), nn.Linear(config.channels, 2 * config.z_channels))
+    head = nn.Linear(config.channels, 2 * config.z_channels)
+    with torch.no_grad():
+        # Tokens are of size 1 after their norm: as they come, such heads would set prior and posterior far apart.
+        head.weight.mul_(0.1)
+        head.bias.mul_(0.1)
+    return nn.Sequential(nn.LayerNorm(config.channels), head)
 
 
 def _whole(what: Tensor) -> Tokens:

@@ -3,7 +3,10 @@
 The context shows three sides of a cube with digits; the questions look at the fourth from left to right. Which digit it
 bears cannot be known. GQN draws latents for every query, so that its answers name now this digit, now that; CGQN draws
 them for the scene, and whatever is asked of one draw agrees. A classifier trained on true pictures reads the answers.
-Both models have the same encoder, about as many weights, and are trained on the same batches of four targets each.
+Both models have the same encoder, about as many weights, and are trained on the same batches of five targets each.
+
+The paper reports a lower joint NELBO for CGQN after full training. After these minutes it is GQN that is ahead, perhaps
+because its posterior reads each picture by itself and that of CGQN reads all of them out of one sum; a claim says so.
 """
 
 from __future__ import annotations
@@ -51,6 +54,7 @@ class Findings(NamedTuple):
     disagreement: Disagreement
     agreement: DigitAgreement
     excess: Mapping[int, np.ndarray]  # K -> [scenes] joint NELBO of K targets above its floor, nats a target
+    kl: Mapping[int, np.ndarray]  # K -> [scenes] its KL, nats a target
     expected: Tensor  # [S, scenes, K, 3, H, W]: the hidden sides
     context: np.ndarray  # [scenes, 3, H, W, 3] uint8
 
@@ -65,11 +69,7 @@ def run(workshop: Workshop) -> list[Claim]:
     questions = hidden_sides(test, num_queries=VIEWS)
     found = {name: findings(workshop.trained(name, data=data), test, questions, reader) for name in (GQN, CGQN)}
     draw_answers(workshop, found)
-    panel = TrendPanel(
-        "joint NELBO excess (nats a picture)",
-        [Trend(name, TARGETS, [one.excess[count] for count in TARGETS]) for name, one in found.items()],
-    )
-    trend_panels(workshop.picture("consistency-nelbo"), panels=[panel], along="pictures scored together", title=TITLE)
+    draw_costs(workshop, found)
     return judge(found, accuracy=accuracy)
 
 
@@ -80,15 +80,17 @@ def findings(trained: TrainedModel, test: SceneSource, questions: HiddenSides, r
     sides = predicted_sides(
         model, test, questions, knobs=knobs, num_samples=SAMPLES, batch_size=BATCH_SIZE, device="cpu"
     )
+    scores = {
+        count: score_scenes(model, test, plan, knobs=knobs, batch_size=BATCH_SIZE, device="cpu")
+        for count, plan in plans.items()
+    }
     return Findings(
         disagreement=disagreement(
             model, test, plans[1], knobs=knobs, batch_size=BATCH_SIZE, num_samples=SAMPLES, device="cpu"
         ),
         agreement=digit_agreement(reader, sides.expected),
-        excess={
-            count: score_scenes(model, test, plan, knobs=knobs, batch_size=BATCH_SIZE, device="cpu")["nelbo_excess"]
-            for count, plan in plans.items()
-        },
+        excess={count: score["nelbo_excess"] for count, score in scores.items()},
+        kl={count: score["kl"] for count, score in scores.items()},
         expected=sides.expected,
         context=sides.context,
     )
@@ -152,12 +154,38 @@ def judge(found: Mapping[str, Findings], *, accuracy: float) -> list[Claim]:
             gqn.agreement.within - gqn.agreement.between,
         ),
         below(
-            f"CGQN pays for its scene once: a picture costs less among {many} than among {few}",
+            f"CGQN pays for its scene once: a picture costs less among {many} than by itself",
             cgqn.excess[many],
             cgqn.excess[few],
             unit="nats",
         ),
+        below(
+            f"what consistency costs after so short a training: the joint NELBO of {many} pictures is lower for GQN",
+            gqn.excess[many],
+            cgqn.excess[many],
+            unit="nats a picture",
+        ),
     ]
+
+
+def draw_costs(workshop: Workshop, found: Mapping[str, Findings]) -> None:
+    """Draws what a picture costs each model among K that are scored together."""
+
+    def panel(quantity: str, of: Mapping[str, Mapping[int, np.ndarray]]) -> TrendPanel:
+        return TrendPanel(
+            quantity, [Trend(name, TARGETS, [costs[count] for count in TARGETS]) for name, costs in of.items()]
+        )
+
+    panels = [
+        panel("joint NELBO excess (nats a picture)", {name: one.excess for name, one in found.items()}),
+        panel("KL (nats a picture)", {name: one.kl for name, one in found.items()}),
+    ]
+    trend_panels(
+        workshop.picture("consistency-nelbo"),
+        panels=panels,
+        along="pictures scored together",
+        title="What one picture costs among others of its scene",
+    )
 
 
 def draw_answers(workshop: Workshop, found: Mapping[str, Findings]) -> None:

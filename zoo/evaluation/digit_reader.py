@@ -84,7 +84,7 @@ def frontal_sides(source: SceneSource, *, frontal: float = FRONTAL) -> Sides:
 
 
 def train_reader(
-    source: SceneSource, *, steps: int = 800, batch_size: int = 64, learning_rate: float = 2e-3, seed: int = 0
+    source: SceneSource, *, steps: int = 500, batch_size: int = 64, learning_rate: float = 2e-3, seed: int = 0
 ) -> DigitReader:
     """Trains a reader on the frontal views of a split, with Adam and a learning rate that falls to zero.
 
