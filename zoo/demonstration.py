@@ -98,8 +98,8 @@ class Workshop:
         steps = chosen.training.steps
 
         def progress(step: int, figures: Mapping[str, float]) -> None:
-            if "eval/nelbo_excess" in figures:
-                self.tell(f"{label or variant}: step {step} of {steps}, excess {figures['eval/nelbo_excess']:.2f}")
+            if figures:
+                self.tell(f"{label or variant}: step {step} of {steps}, excess {figures['train/nelbo_excess']:.2f}")
 
         report = train(
             chosen,
@@ -107,7 +107,10 @@ class Workshop:
             run=run,
             seed=self.seed,
             options=TrainingOptions(
-                validation_interval=max(1, steps // 8), validation_scenes=64, save_interval=max(1, steps // 4)
+                log_interval=max(1, steps // 8),
+                validation_interval=max(1, steps // 8),
+                validation_scenes=64,
+                save_interval=max(1, steps // 4),
             ),
             start=Start(resume="auto"),
             cpu=True,

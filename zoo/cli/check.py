@@ -15,7 +15,8 @@ def run(
     size: Size = "smoke",
     overrides: Set = [],  # noqa: B006  (typer copies it)
 ) -> None:
-    """Try the contract out on a variant, in seconds: shapes, gradients, independence of scenes, order of views, leaks, KL.
+    """Try the contract out on a variant, in seconds: shapes, gradients, independence of scenes, order of views,
+    padding, leaks, KL, and that what is scored is what is sampled.
 
     This is what a new variant is run through before it is trained; exit code 1 if it breaks the contract.
     """
