@@ -139,12 +139,12 @@ def test_a_caption_of_the_data_set_is_the_first_paraphrase():
 def test_what_a_seed_says_has_not_changed():
     """If this changes, the same seed no longer gives the same captions: raise the version of the recipe."""
     assert "|".join(decode_caption(row) for row in SCENES[0].extras["captions"][:3]) == (
-        "You can see a blue capsule far from the cyan cube. On the left-hand side of the blue capsule is the cyan cube."
-        "|Far from the cyan block is a blue pill. The cyan block is closer to the camera than the blue pill."
-        "|A blue pill is on this side of the cyan block. The cyan block is far from the blue one."
+        "Far from the cyan block there is a blue pill. On the left side of the blue pill you find the cyan one."
+        "|We see a cyan box nearer than the blue capsule. The cyan box stands far away from the blue one."
+        "|Nearer than the cyan cube you find a blue capsule. Far away from the blue capsule you find the cyan one."
     )
     text = b"".join(drawn.extras["captions"].tobytes() for drawn in SCENES)
-    assert (RECIPE.version, hashlib.sha256(text).hexdigest()[:16]) == (1, "0d357ade93fdfa68")
+    assert (RECIPE.version, hashlib.sha256(text).hexdigest()[:16]) == (1, "4bcedba7cfec9ca3")
 
 
 def test_paraphrases_differ_and_more_of_them_append():

@@ -78,14 +78,14 @@ INVERTED = Way(
         "core.value_channels=32",
         "training.steps=800",
         "training.learning_rate={start: 1.0e-3, end: 4.0e-4, steps: 800}",
-        "training.sigma={start: 0.3, end: 0.3, steps: 0}",
+        "training.sigma={start: 0.5, end: 0.5, steps: 0}",
     ),
     image_size=32,
     num_views=13,
     num_scenes={"train": 1000, "validation": 64, "test": 128},
     contexts=(2, 10),
-    scenes=24,  # every candidate is a picture to predict
-    grid=(12, 14),
+    scenes=30,  # every candidate is a picture to predict
+    grid=(16, 18),
     samples=0,
 )
 

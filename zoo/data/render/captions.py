@@ -200,7 +200,9 @@ def paraphrases(scene: Scene, *, camera: np.ndarray, num: int) -> list[str]:
         raise DataError("scene.objects: expected two objects or more, each in a colour of its own")
     numbers = np.asarray(camera, np.float32)
     said = facts(scene, camera=numbers)
-    rng = np.random.Generator(np.random.PCG64(stable_hash(repr((scene.objects, numbers.tolist())))))
+    # Named one by one: what objects may have beside these must not change what is said of those here.
+    objects = [(item.shape, item.centre, item.scale, item.turn, item.colour) for item in scene.objects]
+    rng = np.random.Generator(np.random.PCG64(stable_hash(repr((objects, numbers.tolist())))))
     wordings: list[str] = []
     while len(wordings) < num:
         caption = _caption(rng, scene, said)
