@@ -109,7 +109,10 @@ def test_encoders_cores_and_data_never_import_each_other():
 
 
 def test_tasks_know_cameras_and_nothing_else_of_data():
-    assert {target for target, _ in ours(MODULES["tasks"]) if target.startswith("data")} == {"data.camera", "data.source"}
+    assert {target for target, _ in ours(MODULES["tasks"]) if target.startswith("data")} == {
+        "data.camera",
+        "data.source",
+    }
 
 
 def test_nothing_goes_in_a_circle_when_it_is_imported():

@@ -194,7 +194,9 @@ class LatentCore(Part, nn.Module):
     """(representation, query) -> distribution of the target, through latent variables."""
 
     needs: ClassVar[frozenset[Feature]]  # what it cannot do without
-    takes: ClassVar[frozenset[Feature]] = frozenset()  # what it uses if the encoder offers it; neither: only "none" fits
+    takes: ClassVar[frozenset[Feature]] = (
+        frozenset()
+    )  # what it uses if the encoder offers it; neither: only "none" fits
     query_kinds: ClassVar[frozenset[QueryKind]] = frozenset({"poses"})  # what it can be asked with
     target_kinds: ClassVar[frozenset[TargetKind]] = frozenset({"images"})  # what it can predict
     encodes_targets: ClassVar[bool] = False  # True: the posterior reads the targets through the context's encoder

@@ -232,7 +232,12 @@ def _variant(values: Mapping[str, Any], *, entry: Entry, name: str, size: str, f
     if not isinstance(training, Mapping):
         raise ConfigError(f"{file}: training: found {type(training).__name__}, expected a mapping")
     image_size = values["image_size"]
-    if not isinstance(image_size, int) or isinstance(image_size, bool) or 0 < image_size < SMALLEST_PICTURE or image_size < 0:
+    if (
+        not isinstance(image_size, int)
+        or isinstance(image_size, bool)
+        or 0 < image_size < SMALLEST_PICTURE
+        or image_size < 0
+    ):
         raise ConfigError(
             f"{file}: image_size: found {image_size!r}, expected a whole number of pixels, at least {SMALLEST_PICTURE}, or 0 for data without pictures"
         )

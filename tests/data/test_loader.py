@@ -28,7 +28,10 @@ def folder(tmp_path_factory):
         image_size=SIZE,
         num_views=NUM_VIEWS,
         provenance={},
-        extras={"notes": ExtraShape("uint8", (3,), per_view=True), "weather": ExtraShape("float32", (2,), per_view=False)},
+        extras={
+            "notes": ExtraShape("uint8", (3,), per_view=True),
+            "weather": ExtraShape("float32", (2,), per_view=False),
+        },
         scenes_per_shard=4,
     ) as writer:
         writer.add(

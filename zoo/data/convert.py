@@ -39,9 +39,7 @@ class _Scenes(NamedTuple):
     extras: dict[str, np.ndarray]
 
 
-def _read_good(
-    source: Source, scenes: np.ndarray, *, on_bad_record: OnBadRecord, skipped: list[BadRecord]
-) -> _Scenes:
+def _read_good(source: Source, scenes: np.ndarray, *, on_bad_record: OnBadRecord, skipped: list[BadRecord]) -> _Scenes:
     """Reads whole scenes; under ``skip`` those that turn out to be undecodable are appended to ``skipped``."""
     views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
     try:
@@ -121,9 +119,13 @@ def convert(
     sources = open_splits(source_folder, on_bad_record=on_bad_record)
     first = next(iter(sources.values()))
     if first.extras and to == "tfrecord":
-        raise DataError(f"{source_folder}: has {', '.join(sorted(first.extras))}, for which DeepMind's format has no room")
+        raise DataError(
+            f"{source_folder}: has {', '.join(sorted(first.extras))}, for which DeepMind's format has no room"
+        )
     if image_size is not None and ("map" in first.extras or not first.image_size):
-        raise DataError(f"image_size: the pictures of {source_folder} cannot be resized; make the data set at that size")
+        raise DataError(
+            f"image_size: the pictures of {source_folder} cannot be resized; make the data set at that size"
+        )
     size = image_size or first.image_size
     counts = {split: min(source.num_scenes, max_scenes or source.num_scenes) for split, source in sources.items()}
     provenance = {

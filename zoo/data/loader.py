@@ -56,9 +56,7 @@ def assemble(source: SceneSource, plan: BatchPlan, *, seed: int, step: int) -> S
         cameras=torch.from_numpy(cameras),
         scene=torch.from_numpy(plan.scenes),
         key=scene_keys(seed=seed, step=step, places=torch.from_numpy(plan.places)),
-        extras={
-            name: torch.from_numpy(array) for name, array in source.read_extras(plan.scenes, plan.views).items()
-        },
+        extras={name: torch.from_numpy(array) for name, array in source.read_extras(plan.scenes, plan.views).items()},
     )
 
 

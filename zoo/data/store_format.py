@@ -99,7 +99,10 @@ def layout_of(meta: StoreMeta, split: Split) -> dict[str, tuple[np.dtype[Any], t
     layout[f"{split}/cameras.npy"] = (CAMERAS_TYPE, (facts.num_scenes, meta.num_views, CAMERA_WIDTH))
     for name, extra in meta.extras.items():
         views = (meta.num_views,) if extra.per_view else ()
-        layout[extra_name(split, name)] = (np.dtype(extra.dtype).newbyteorder("<"), (facts.num_scenes, *views, *extra.shape))
+        layout[extra_name(split, name)] = (
+            np.dtype(extra.dtype).newbyteorder("<"),
+            (facts.num_scenes, *views, *extra.shape),
+        )
     return layout
 
 
