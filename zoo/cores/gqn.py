@@ -44,7 +44,7 @@ class Gqn(LatentCore):
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
-        self.config = config
+        self.config, self.shapes = config, shapes
         self.recurrence = make_recurrence(config, shapes=shapes, scene_channels=shapes.representation.channels)
 
     def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:

@@ -64,11 +64,20 @@ COMMON = (
     "training.contexts.minimum=1",
     "training.contexts.maximum=10",
 )
-READING = ("core.key_channels=32", "core.value_channels=64", "core.heads=2")
 SYSTEMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     SUM: ("gqn-tower", ()),
-    ATTENTION: ("gqn-attention", (*READING, "core.reads=position", "core.keys=placed", "core.places=rays")),
-    EPIPOLAR: ("gqn-epipolar", (*READING, "core.samples=8")),
+    ATTENTION: (
+        "gqn-attention",
+        (
+            "core.key_channels=32",
+            "core.value_channels=64",
+            "core.heads=2",
+            "core.reads=position",
+            "core.keys=placed",
+            "core.places=rays",
+        ),
+    ),
+    EPIPOLAR: ("gqn-epipolar", ("core.key_channels=16", "core.value_channels=32", "core.samples=8")),
 }
 
 
