@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
@@ -18,6 +19,7 @@ from zoo.data.make import make_dataset
 from zoo.data.source import Split
 from zoo.errors import ConfigError, did_you_mean
 from zoo.files import write_json
+from zoo.provenance import collect
 from zoo.registry import default_registry
 from zoo.report.claims import Claim
 from zoo.training.run import Start, TrainedModel, load_trained, train
@@ -150,11 +152,26 @@ def demonstration(name: str) -> Demonstration:
     return cast("Demonstration", importlib.import_module(f"{PACKAGE}.{name}"))
 
 
-def demonstrate(name: str, workshop: Workshop) -> Report:
-    """Runs a demonstration and leaves its claims, with the numbers, in ``<folder>/<name>-claims.json``."""
+def demonstrate(name: str, workshop: Workshop, *, command: Sequence[str] = ()) -> Report:
+    """Runs a demonstration and leaves its claims, with the numbers, in ``<folder>/<name>-claims.json``.
+
+    Args:
+        name: which one.
+        workshop: where.
+        command: the command line, for the provenance.
+    """
     shown = demonstration(name)
+    started = time.monotonic()
     claims = shown.run(workshop)
-    facts = {"name": name, "title": shown.TITLE, "paper": shown.PAPER, "seed": workshop.seed}
+    facts = {
+        "name": name,
+        "title": shown.TITLE,
+        "paper": shown.PAPER,
+        "seconds": round(time.monotonic() - started),  # of this call: what was there already was not made again
+        "provenance": collect(
+            seed=workshop.seed, command=command, config={"demonstration": name}, device="cpu"
+        ).model_dump(),
+    }
     write_json(
         workshop.folder / f"{name}-{CLAIMS}",
         {**facts, "claims": [{**claim._asdict(), "holds": bool(claim.holds)} for claim in claims]},

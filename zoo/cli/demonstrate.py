@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -39,7 +40,7 @@ def run(
     failed = False
     for each in chosen:
         started = time.monotonic()
-        report = demonstrate(each, workshop)
+        report = demonstrate(each, workshop, command=["gqn-zoo", *sys.argv[1:]])
         for claim in report.claims:
             screen.results().print(f"{each}: {claim.sentence}", soft_wrap=True)
             failed |= not claim.holds

@@ -76,13 +76,16 @@ class PlainGqn(LatentCore):
         height, width = shapes.target[1:]
         self.state_shape = (config.hidden_channels, height // config.canvas_scale, width // config.canvas_scale)
         self.canvas_shape = (config.canvas_channels, height, width)
-        self.steps = nn.ModuleList(PlainStep(config, shapes=shapes) for _ in range(1 if config.shared else config.steps))
+        self.steps = nn.ModuleList(
+            PlainStep(config, shapes=shapes) for _ in range(1 if config.shared else config.steps)
+        )
         heads = (config.hidden_channels, 2 * config.z_channels, config.kernel_size)
         self.eta_pi = nn.Conv2d(*heads, padding=config.kernel_size // 2)
         self.eta_q = nn.Conv2d(*heads, padding=config.kernel_size // 2)
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
 
     def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+        """Predicts the targets with latents drawn from the posterior; every query encodes the context for itself."""
         batch, queries = episode.target.shape[:2]
         keys = query_keys(episode.key, num_queries=queries).flatten()
         prediction, kl, log_ratio = self.loop(
@@ -100,6 +103,7 @@ class PlainGqn(LatentCore):
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
     ) -> Tensor:
+        """Predicts with latents drawn from the prior; every sample of every query encodes the context for itself."""
         batch, queries = query.shape[:2]
         keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
         prediction, _, _ = self.loop(
@@ -253,4 +257,3 @@ def _cell_pairs(
             found.append((ours, gates[: len(ours), start : start + ours.shape[1]]))
         start += channels
     return found
-
