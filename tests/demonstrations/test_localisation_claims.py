@@ -53,7 +53,7 @@ def asked(maps, mixture):
 
 
 def inverted(few, many):
-    return dict(zip(INVERTED.contexts, (pictures(**{**FEW, **few}), pictures(**{**MANY, **many})), strict=True))
+    return dict(zip(INVERTED.scenes, (pictures(**{**FEW, **few}), pictures(**{**MANY, **many})), strict=True))
 
 
 def failed(claims):

@@ -47,8 +47,7 @@ class Way(NamedTuple):
     image_size: int
     num_views: int | None
     num_scenes: Mapping[Split, int]
-    contexts: tuple[int, ...]  # numbers of context views
-    scenes: int  # test scenes that are localised
+    scenes: Mapping[int, int]  # number of context views -> test scenes of which a picture is localised with so many
     grid: tuple[int, int]  # places a side, directions
     samples: int  # of the latents, for models that are asked
 
@@ -59,8 +58,7 @@ MAPS = Way(
     image_size=16,
     num_views=None,
     num_scenes={"train": 4000, "validation": 64, "test": 200},
-    contexts=(0,),
-    scenes=200,
+    scenes={0: 200},
     grid=(20, 24),
     samples=0,
 )
@@ -83,19 +81,18 @@ INVERTED = Way(
     image_size=32,
     num_views=13,
     num_scenes={"train": 1000, "validation": 64, "test": 128},
-    contexts=(2, 10),
-    scenes=30,  # every candidate is a picture to predict
+    scenes={2: 30, 10: 120},  # every candidate is a picture to predict
     grid=(16, 18),
     samples=0,
 )
 
-Found = dict[int, list[Located]]  # number of context views -> the same pictures
+Found = dict[int, list[Located]]  # number of context views -> the first so many pictures, in the same order
 
 
 def run(workshop: Workshop) -> list[Claim]:
     """Trains reversed and predicting models, localises test pictures with them, and draws ``localisation.png``."""
     maps, mixture, inverted = (find(workshop, way) for way in (MAPS, MIXTURE, INVERTED))
-    (number,) = MAPS.contexts
+    (number,) = MAPS.scenes
     draw(workshop.picture("localisation"), maps[number], mixture[number], inverted)
     return [*judge_asked(maps[number], mixture[number]), *judge_inverted(inverted)]
 
@@ -104,8 +101,11 @@ def find(workshop: Workshop, way: Way) -> Found:
     """Trains the model of a way and localises its test pictures, given each number of views."""
     data = workshop.dataset(DATASET, num_scenes=way.num_scenes, image_size=way.image_size, num_views=way.num_views)
     trained = workshop.trained(way.variant, data=data, overrides=way.overrides, label=f"{way.variant}-to-localise")
-    workshop.tell(f"{way.variant}: localising {way.scenes} pictures given {', '.join(map(str, way.contexts))} views")
-    return {number: localised(trained, data, way, num_context=number) for number in way.contexts}
+    found = {}
+    for number, scenes in way.scenes.items():
+        workshop.tell(f"{way.variant}: localising {scenes} pictures given {number} views")
+        found[number] = localised(trained, data, way, num_context=number)
+    return found
 
 
 def localised(trained: TrainedModel, data: Path, way: Way, *, num_context: int) -> list[Located]:
@@ -117,7 +117,7 @@ def localised(trained: TrainedModel, data: Path, way: Way, *, num_context: int) 
         localise(
             trained.model,
             test,
-            EvaluationPlan(test, num_context=num_context, num_targets=1, max_scenes=way.scenes),
+            EvaluationPlan(test, num_context=num_context, num_targets=1, max_scenes=way.scenes[num_context]),
             knobs=evaluation_knobs(trained.variant.training),
             prior=prior,
             search=Search(samples=way.samples, starts=2, steps=20, batch_size=32 if way is INVERTED else 4096),
@@ -128,7 +128,7 @@ def localised(trained: TrainedModel, data: Path, way: Way, *, num_context: int) 
 
 def draw(path: Path, maps: list[Located], mixture: list[Located], inverted: Found) -> None:
     """Draws pictures whose categorical maps have most modes, both ways, and pictures inverted with few and many views."""
-    few, many = INVERTED.contexts
+    few, many = INVERTED.scenes
     ambiguous = np.argsort([-one.modes for one in maps], kind="stable")[:ROWS]
     shown = [("asked", {"maps": maps[place], "mixture": mixture[place]}) for place in ambiguous]
     shown += [
@@ -233,10 +233,9 @@ def judge_asked(maps: Sequence[Located], mixture: Sequence[Located]) -> list[Cla
 
 def judge_inverted(inverted: Found) -> list[Claim]:
     """Tests what inversion finds with few and with many views."""
-    few, many = INVERTED.contexts
-    difference = values(inverted[many], lambda one: one.position_error) - values(
-        inverted[few], lambda one: one.position_error
-    )
+    few, many = INVERTED.scenes
+    with_few, with_many = (values(inverted[number], lambda one: one.position_error) for number in (few, many))
+    difference = with_many[: len(with_few)] - with_few
     return [
         *better_than_guessing(f"inverted, {many} views", inverted[many], share=0.5),
         Claim.below_zero(
