@@ -2,6 +2,8 @@
 
     pytest benchmarks --benchmark-only -k smoke            seconds, every variant
     pytest benchmarks --benchmark-only -k full             the sizes of the papers; on a GPU
+    pytest benchmarks --benchmark-only -k speed            the fast core against the plain loop, at the smallest size
+    pytest benchmarks --benchmark-only -k "speed and full" the same at the size of the paper; minutes on a CPU
     pytest benchmarks --benchmark-only --benchmark-autosave; later --benchmark-compare
 
 Rows are grouped by what is timed and at which size; ``extra_info`` carries variant, parameters, FLOPs and unit, so that
@@ -47,7 +49,10 @@ class Subject(NamedTuple):
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Walks the registry for every benchmark that asks for a ``subject``."""
+    """Walks the registry for every benchmark that asks for a ``subject``; a ``speed_size`` is full only if -k asks."""
+    if "speed_size" in metafunc.fixturenames:
+        asked = "full" in metafunc.config.getoption("keyword")
+        metafunc.parametrize("speed_size", SIZES if asked else SIZES[:1])
     if "subject" in metafunc.fixturenames:
         cases = [(name, size) for size in SIZES for name in default_registry().names()]
         metafunc.parametrize("subject", cases, ids=[f"{size}-{name}" for name, size in cases], indirect=True)

@@ -24,7 +24,7 @@ FLOORS = (
     ("training", "checking", "report"),
     ("measuring", "demonstration"),
     ("demonstrations",),
-    ("suite",),
+    ("suite", "speed"),
     ("side_by_side",),
     ("cli",),
     ("__main__",),

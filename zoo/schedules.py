@@ -20,7 +20,8 @@ def knobs(*, sigma: float, beta: float = 1.0, temperature: float = 1.0, device: 
     """Makes knobs of numbers. Without ``beta`` and ``temperature`` these are the knobs of evaluation."""
 
     def scalar(value: float) -> Tensor:
-        return torch.tensor(value, dtype=torch.float32, device=device)
+        # Filled where it is used: a number made on the host would have to travel, and the host to wait for it.
+        return torch.full((), value, dtype=torch.float32, device=device)
 
     return Knobs(beta=scalar(beta), sigma=scalar(sigma), temperature=scalar(temperature))
 

@@ -11,6 +11,7 @@ from zoo.cores.gqn_epipolar import GqnEpipolar
 from zoo.cores.transformer import Transformer
 from zoo.data.camera import look_at, pose_vector
 from zoo.episode import Episode, Views
+from zoo.nn.gaussian import DiagonalGaussian
 from zoo.nn.noise import fold
 from zoo.schedules import knobs
 
@@ -115,6 +116,11 @@ def rollout(core, views, *, source="posterior", target=TARGET, query=QUERY):
     )
 
 
+def each(groups):
+    """The distributions of all groups one by one, of one [L, n, ...]."""
+    return [DiagonalGaussian(*pair) for pair in zip(*groups, strict=True)]
+
+
 def close(one, other, tolerance=1e-10):
     torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
@@ -128,9 +134,9 @@ class TestPaths:
     def test_the_prior_of_training_is_the_prior_of_generation(self, core):
         trained = rollout(core, context())
         again = rollout(core, context(), source=trained.latents, target=None)
-        assert again.posteriors == []
+        assert again.posteriors is None
         assert torch.equal(again.prediction, trained.prediction)
-        for one, other in zip(again.priors, trained.priors, strict=True):
+        for one, other in zip(each(again.priors), each(trained.priors), strict=True):
             assert torch.equal(one.mean, other.mean)
             assert torch.equal(one.log_scale, other.log_scale)
 
@@ -141,7 +147,7 @@ class TestPaths:
         after = rollout(core, context(), source=latents, target=1 - 5 * target)
         assert torch.equal(before.prediction, after.prediction)
         total = before.prediction.sum()
-        for one, other in zip(before.priors, after.priors, strict=True):
+        for one, other in zip(each(before.priors), each(after.priors), strict=True):
             assert torch.equal(one.mean, other.mean)
             total = total + one.mean.sum() + one.log_scale.sum()
         (gradient,) = torch.autograd.grad(total, target, allow_unused=True)
@@ -150,14 +156,14 @@ class TestPaths:
     def test_every_posterior_sees_the_target(self, core):
         target = TARGET.clone().requires_grad_()
         latents = [z.detach() for z in rollout(core, context()).latents]
-        for posterior in rollout(core, context(), source=latents, target=target).posteriors:
+        for posterior in each(rollout(core, context(), source=latents, target=target).posteriors):
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
             assert (gradient.flatten(2).abs().amax(2) > 0).all()
 
     def test_the_prior_knows_earlier_latents_and_no_others(self, core):
         latents = [random(*z.shape, seed=50).requires_grad_() for z in rollout(core, context()).latents]
         found = rollout(core, context(), source=latents, target=None)
-        for index, prior in enumerate(found.priors):
+        for index, prior in enumerate(each(found.priors)):
             gradients = torch.autograd.grad(prior.mean.sum(), latents, retain_graph=True, allow_unused=True)
             for earlier, gradient in enumerate(gradients):
                 known = gradient is not None and bool((gradient != 0).any())

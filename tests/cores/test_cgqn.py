@@ -10,7 +10,7 @@ from zoo.contract import CoreShapes, Representation, RepresentationShape
 from zoo.cores.cgqn import Cgqn
 from zoo.episode import Episode, Views
 from zoo.evaluation.throughput import random_batch
-from zoo.nn.gaussian import kl_divergence
+from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
 from zoo.registry import build, default_registry
 from zoo.schedules import knobs
@@ -83,6 +83,11 @@ def chosen(given, order):
     )
 
 
+def each(groups):
+    """The distributions of all groups one by one, of one [L, n, ...]."""
+    return [DiagonalGaussian(*pair) for pair in zip(*groups, strict=True)]
+
+
 def close(one, other, tolerance=1e-10):
     torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
@@ -147,9 +152,9 @@ class TestPrior:
         core, given = made(), problem()
         trained = rolled(core, given)
         again = rolled(core, given, source=trained.latents, with_evidence=False)
-        assert again.posteriors == []
+        assert again.posteriors is None
         assert torch.equal(again.prediction, trained.prediction)
-        for one, other in zip(again.priors, trained.priors, strict=True):
+        for one, other in zip(each(again.priors), each(trained.priors), strict=True):
             assert torch.equal(one.mean, other.mean)
             assert torch.equal(one.log_scale, other.log_scale)
 
@@ -158,7 +163,9 @@ class TestPrior:
         drawn = rolled(core, given, source="prior", with_evidence=False)
         scored = rolled(core, given, source=drawn.latents)
         noise = [standard_normal(fold(given.key, step), (Z, STATE, STATE)).double() for step in range(STEPS)]
-        for one, other, z, random_numbers in zip(drawn.priors, scored.priors, drawn.latents, noise, strict=True):
+        for one, other, z, random_numbers in zip(
+            each(drawn.priors), each(scored.priors), drawn.latents, noise, strict=True
+        ):
             assert torch.equal(one.mean, other.mean)
             close((z - other.mean) * torch.exp(-other.log_scale), random_numbers)
 
@@ -175,7 +182,7 @@ class TestPrior:
         given.context.what.requires_grad_()
         given.evidence.what.requires_grad_()
         latents = [random(SCENES, Z, STATE, STATE, seed=20 + step).requires_grad_() for step in range(STEPS)]
-        priors = rolled(core, given, source=latents).priors
+        priors = each(rolled(core, given, source=latents).priors)
         for step, prior in enumerate(priors):
             asked = [given.context.what, given.evidence.what, *latents]
             context, evidence, *groups = torch.autograd.grad(
@@ -197,7 +204,7 @@ class TestPrior:
             source="prior",
             knobs=knobs(sigma=0.7, temperature=0.0),
         )
-        for z, prior in zip(cold.latents, cold.priors, strict=True):
+        for z, prior in zip(cold.latents, each(cold.priors), strict=True):
             assert torch.equal(z, prior.mean)
 
 
@@ -206,7 +213,7 @@ class TestPosterior:
         core, given = made(), problem()
         given.context.what.requires_grad_()
         given.evidence.what.requires_grad_()
-        posteriors = rolled(core, given).posteriors
+        posteriors = each(rolled(core, given).posteriors)
         for posterior in posteriors:
             for gradient in torch.autograd.grad(
                 posterior.mean.square().sum(), [given.context.what, given.evidence.what], retain_graph=True
@@ -221,7 +228,7 @@ class TestPosterior:
             rollout = core.rollout(
                 pooled, given.query[:, :1], torch.arange(count), evidence=evidence, source="posterior", knobs=KNOBS
             )
-        terms = list(zip(rollout.posteriors, rollout.priors, rollout.latents, strict=True))
+        terms = list(zip(each(rollout.posteriors), each(rollout.priors), rollout.latents, strict=True))
         analytic = sum(kl_divergence(q, p).flatten(1).sum(1) for q, p, _ in terms)
         sampled = sum((q.log_prob(z) - p.log_prob(z)).flatten(1).sum(1) for q, p, z in terms)
         difference = sampled - analytic
@@ -241,7 +248,7 @@ class TestScene:
         evidence = given.evidence._replace(what=given.evidence.what + 1.0)
         after = rolled(core, given._replace(context=context, evidence=evidence), source=latents)
         assert torch.equal(before.prediction, after.prediction)
-        assert not torch.equal(before.priors[0].mean, after.priors[0].mean)
+        assert not torch.equal(each(before.priors)[0].mean, each(after.priors)[0].mean)
 
     def test_every_group_of_latents_reaches_every_picture(self):
         core, given = made(), problem()
@@ -301,14 +308,20 @@ class TestScene:
     def test_what_stays_the_same_is_convolved_once(self):
         core, given = made(), problem()
         seen = {}
-        for name, layer in {
-            "prior": core.prior.cell.from_scene,
-            "posterior": core.posterior.cell.from_scene,
-            "pose": core.renderer.cell.from_query,
-        }.items():
-            layer.register_forward_hook(
-                lambda _, inputs, __, name=name: seen.setdefault(name, []).append(len(inputs[0]))
-            )
+
+        def watch(name, cell):
+            constant = cell.constant
+
+            def watched(**inputs):
+                given_once = inputs["scene"] if inputs["scene"] is not None else inputs["pose"]
+                seen.setdefault(name, []).append(len(given_once))
+                return constant(**inputs)
+
+            cell.constant = watched
+
+        watch("prior", core.prior.cell)
+        watch("posterior", core.posterior.cell)
+        watch("pose", core.renderer.cell)
         core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=3)
         assert seen == {"prior": [SCENES], "pose": [SCENES * TARGETS]}
         seen.clear()
@@ -320,7 +333,7 @@ def test_one_step_is_a_variational_autoencoder_of_the_scene():
     """q(z | r, r'), p(z | r), one decoder: the ELBO of one group of latents."""
     core, given = made(steps=1), problem()
     output, rollout = core(given, encode, KNOBS), rolled(core, given)
-    (posterior,), (prior,), (z,) = rollout.posteriors, rollout.priors, rollout.latents
+    (posterior,), (prior,), (z,) = each(rollout.posteriors), each(rollout.priors), rollout.latents
     noise = standard_normal(fold(given.key, 0), (Z, STATE, STATE)).double()
     close(z, posterior.mean + posterior.log_scale.exp() * noise)
     expected = torch.distributions.kl_divergence(
@@ -351,7 +364,7 @@ def test_it_begins_with_narrow_latents_and_a_grey_picture(channels, grey):
     torch.manual_seed(0)
     core = Cgqn(Cgqn.Config(**SETTINGS), shapes=shapes()._replace(prediction_channels=channels)).double()
     rollout = rolled(core, problem())
-    for belief in (*rollout.priors, *rollout.posteriors):
+    for belief in (*each(rollout.priors), *each(rollout.posteriors)):
         assert belief.log_scale.mean().item() == pytest.approx(-2.0, abs=0.3)
         assert belief.mean.mean().item() == pytest.approx(0.0, abs=0.3)
     assert rollout.prediction.mean().item() == pytest.approx(grey, abs=0.2)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from zoo.contract import CoreShapes, Representation, RepresentationShape
 from zoo.cores.draw import Draw
 from zoo.episode import Episode, Views
-from zoo.nn.gaussian import kl_divergence
+from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
 from zoo.schedules import knobs
 
@@ -83,6 +83,11 @@ def episode(pooled, query, target, *, queries):
 
 def fixed_latents(count, core):
     return [random(count, Z, *core.state_size, seed=step) for step in range(STEPS)]
+
+
+def each(groups):
+    """The distributions of all groups one by one, of one [L, n, ...]."""
+    return [DiagonalGaussian(*pair) for pair in zip(*groups, strict=True)]
 
 
 def close(one, other, tolerance=1e-10):
@@ -181,10 +186,10 @@ class TestPaths:
         pooled, query, target, keys = inputs()
         trained = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
         again = core.rollout(pooled, query, keys, target=None, source=trained.latents, knobs=KNOBS)
-        assert again.posteriors == []
+        assert again.posteriors is None
         for one, other in zip(again.canvases, trained.canvases, strict=True):
             assert torch.equal(one, other)
-        for one, other in zip(again.priors, trained.priors, strict=True):
+        for one, other in zip(each(again.priors), each(trained.priors), strict=True):
             assert torch.equal(one.mean, other.mean)
             assert torch.equal(one.log_scale, other.log_scale)
 
@@ -193,7 +198,9 @@ class TestPaths:
         pooled, query, target, keys = inputs()
         drawn = core.rollout(pooled, query, keys, target=None, source="prior", knobs=KNOBS)
         scored = core.rollout(pooled, query, keys, target=target, source=drawn.latents, knobs=KNOBS)
-        for index, (one, other, z) in enumerate(zip(drawn.priors, scored.priors, drawn.latents, strict=True)):
+        for index, (one, other, z) in enumerate(
+            zip(each(drawn.priors), each(scored.priors), drawn.latents, strict=True)
+        ):
             assert torch.equal(one.mean, other.mean)
             noise = standard_normal(fold(keys, index), z.shape[1:])
             close((z - other.mean) * torch.exp(-other.log_scale), noise.double(), 1e-12)
@@ -205,7 +212,7 @@ class TestPaths:
         target.requires_grad_()
         latents = fixed_latents(len(query), core)
         rollout = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
-        for posterior in rollout.posteriors:
+        for posterior in each(rollout.posteriors):
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
             assert (gradient.flatten(1).abs().amax(1) > 0).all()
 
@@ -214,7 +221,7 @@ class TestPaths:
         pooled, query, _, keys = inputs()
         latents = [z.requires_grad_() for z in fixed_latents(len(query), core)]
         rollout = core.rollout(pooled, query, keys, target=None, source=latents, knobs=KNOBS)
-        for index, prior in enumerate(rollout.priors):
+        for index, prior in enumerate(each(rollout.priors)):
             for parameters in prior:
                 gradients = [None] * STEPS
                 if parameters.requires_grad:
@@ -235,8 +242,8 @@ class TestPaths:
                 step.write.weight.zero_()
         after = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
         for index in range(STEPS):
-            assert torch.equal(before.priors[index].mean, after.priors[index].mean)
-            changed = (before.posteriors[index].mean - after.posteriors[index].mean).abs().max().item()
+            assert torch.equal(each(before.priors)[index].mean, each(after.priors)[index].mean)
+            changed = (each(before.posteriors)[index].mean - each(after.posteriors)[index].mean).abs().max().item()
             assert (changed > 1e-7) == (index > 0)
 
     def test_a_target_reaches_canvases_and_priors_through_latents_only(self, kind):
@@ -249,14 +256,15 @@ class TestPaths:
         total = sum(canvas.sum() for canvas in before.canvases)
         for one, other in zip(before.canvases, after.canvases, strict=True):
             assert torch.equal(one, other)
-        for one, other in zip(before.priors, after.priors, strict=True):
+        for one, other in zip(each(before.priors), each(after.priors), strict=True):
             assert torch.equal(one.mean, other.mean)
             assert torch.equal(one.log_scale, other.log_scale)
             total = total + one.mean.sum() + one.log_scale.sum()
         (gradient,) = torch.autograd.grad(total, target, allow_unused=True)
         assert gradient is None
         changed = [
-            (one.mean - other.mean).abs().max() for one, other in zip(before.posteriors, after.posteriors, strict=True)
+            (one.mean - other.mean).abs().max()
+            for one, other in zip(each(before.posteriors), each(after.posteriors), strict=True)
         ]
         assert min(changed) > 1e-6
 
@@ -282,8 +290,8 @@ class TestPaths:
             close(alone.canvases[-1], together.canvases[-1][one], 1e-12)
             for step in range(STEPS):
                 close(
-                    kl_divergence(alone.posteriors[step], alone.priors[step]),
-                    kl_divergence(together.posteriors[step], together.priors[step])[one],
+                    kl_divergence(each(alone.posteriors)[step], each(alone.priors)[step]),
+                    kl_divergence(each(together.posteriors)[step], each(together.priors)[step])[one],
                     1e-12,
                 )
 
@@ -303,7 +311,7 @@ class TestPaths:
         pooled, query, target, keys = inputs()
         cold = knobs(sigma=0.7, temperature=0.0)
         drawn = core.rollout(pooled, query, keys, target=None, source="prior", knobs=cold)
-        for z, prior in zip(drawn.latents, drawn.priors, strict=True):
+        for z, prior in zip(drawn.latents, each(drawn.priors), strict=True):
             assert torch.equal(z, prior.mean)
         warm = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
         frozen = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=cold)
@@ -329,7 +337,7 @@ class TestPaths:
         cut, encode = episode(pooled, query, target, queries=1)
         output = core(cut, encode, KNOBS)
         rollout = core.rollout(pooled, query, fold(cut.key, 0), target=target, source="posterior", knobs=KNOBS)
-        (posterior,), (prior,), (z,) = rollout.posteriors, rollout.priors, rollout.latents
+        (posterior,), (prior,), (z,) = each(rollout.posteriors), each(rollout.priors), rollout.latents
         bias = torch.zeros(2 * Z, dtype=torch.float64) if core.eta_pi is None else core.eta_pi.bias
         bias = bias.view(1, 2 * Z, 1, 1).expand(2, -1, *core.state_size)
         close(prior.mean, bias[:, :Z])
@@ -355,7 +363,7 @@ def test_standard_priors_are_standard_and_have_no_weights():
     core = made({"prior": "standard"})
     assert core.eta_pi is None
     pooled, query, target, keys = inputs()
-    for prior in core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS).priors:
+    for prior in each(core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS).priors):
         assert not prior.mean.any()
         assert not prior.log_scale.any()
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from zoo.contract import CoreShapes, Representation, RepresentationShape, ViewShape
-from zoo.cores.neural_process import NeuralProcess, together
+from zoo.cores.neural_process import NeuralProcess, encoded, together
 from zoo.encoders.pairs import Pairs
 from zoo.episode import Episode, Views
 from zoo.nn.gaussian import DiagonalGaussian
@@ -84,8 +84,8 @@ class TestEveryPath:
         core, given = made(kind), problem()
         nothing = chosen(given.evidence, [])
         for one, other in zip(
-            core.distribution(together(given.context, nothing), encode),
-            core.distribution(given.context, encode),
+            core.distribution(encoded(together(given.context, nothing), encode)),
+            core.distribution(encoded(given.context, encode)),
             strict=True,
         ):
             close(one, other)
@@ -97,8 +97,8 @@ class TestEveryPath:
     def test_the_posterior_is_given_context_and_targets(self, kind, encode):
         core, given = made(kind), problem()
         kl = core(given, encode, KNOBS).kl
-        posterior = core.distribution(together(given.context, given.evidence), encode)
-        prior = core.distribution(given.context, encode)
+        posterior = core.distribution(encoded(together(given.context, given.evidence), encode))
+        prior = core.distribution(encoded(given.context, encode))
         scale, other = posterior.log_scale.exp(), prior.log_scale.exp()
         by_hand = torch.log(other / scale) + (scale**2 + (posterior.mean - prior.mean) ** 2) / (2 * other**2) - 0.5
         close(kl, by_hand)
@@ -139,11 +139,11 @@ class TestEveryPath:
     def test_predictions_are_drawn_from_the_prior(self, kind, encode):
         core, given = made(kind), problem()
         found = core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=3)
-        prior = core.distribution(given.context, encode)
+        prior = core.distribution(encoded(given.context, encode))
         for sample in range(3):
             noise = standard_normal(fold(given.key, sample), (Z,)).double()
             z = prior.mean + prior.log_scale.exp() * noise
-            close(found[sample], core._decode(z[None], given.context, given.query, encode)[0])
+            close(found[sample], core._decode(z[None], encoded(given.context, encode), given.query)[0])
         cold = core.predict(
             given.context, given.query, given.key, encode=encode, knobs=knobs(sigma=1.0, temperature=0.0), num_samples=2
         )
@@ -163,7 +163,8 @@ class TestEveryPath:
         assert gradient.abs().max() > 1e-9
         core.latent = Fixed()
         prediction = core(seen, encode, KNOBS).prediction
-        assert torch.autograd.grad(prediction.sum(), target, allow_unused=True) == (None,)
+        (gradient,) = torch.autograd.grad(prediction.sum(), target, allow_unused=True)
+        assert gradient is None or not gradient.any()
 
     def test_no_context_has_a_defined_value_and_padding_none_at_all(self, kind, encode):
         core, given = made(kind), problem()
@@ -216,7 +217,7 @@ def test_paths_tell_the_decoder_what_they_are_named_after(encode):
     z = random(1, SCENES, Z, seed=4)
     for kind, shows in (("np", False), ("np both", True), ("anp", True)):
         core = made(kind)
-        one, two = (core._decode(z, context, given.query, encode) for context in (given.context, other))
+        one, two = (core._decode(z, encoded(context, encode), given.query) for context in (given.context, other))
         assert bool((one != two).any()) == shows
 
 

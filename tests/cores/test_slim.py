@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from zoo.contract import CoreShapes, Representation, RepresentationShape
 from zoo.cores.slim import Slim
 from zoo.episode import Episode, Views
-from zoo.nn.gaussian import kl_divergence, standard_like
+from zoo.nn.gaussian import DiagonalGaussian, kl_divergence, standard_like
 from zoo.nn.noise import fold, standard_normal
 from zoo.schedules import knobs
 
@@ -65,6 +65,11 @@ def episode(pooled, query, target, *, queries):
         key=torch.arange(scenes),
     )
     return cut, encode
+
+
+def each(groups):
+    """The distributions of all groups one by one, of one [L, n, ...]."""
+    return [DiagonalGaussian(*pair) for pair in zip(*groups, strict=True)]
 
 
 def close(one, other, tolerance=1e-10):
@@ -151,18 +156,20 @@ def test_the_prior_is_standard_normal(shared):
     pooled, query, target, keys = inputs()
     cut, encode = episode(pooled, query, target, queries=2)
     inferred = core.infer(target, query, keys)
-    expected = torch.stack([kl_divergence(q, standard_like(q)).flatten(1).sum(1) for q in inferred.posteriors], dim=1)
+    expected = torch.stack(
+        [kl_divergence(q, standard_like(q)).flatten(1).sum(1) for q in each(inferred.posteriors)], dim=1
+    )
     close(core(cut, encode, KNOBS).kl.flatten(0, 1), expected)
     found = core.predict(cut.context, cut.query, cut.key, encode=encode, knobs=KNOBS, num_samples=3)
     assert found.shape == (3, 2, 2, 3, SIZE, SIZE)
     for sample in range(3):
         keys = fold(fold(cut.key, sample)[:, None], torch.arange(2)).flatten()
         latents = [standard_normal(fold(keys, index), (Z, STATE, STATE)) for index in range(STEPS)]
-        close(found[sample].flatten(0, 1), core.generate(pooled, query, latents)[-1], 1e-12)
+        close(found[sample].flatten(0, 1), core.generate(pooled, query, latents), 1e-12)
     cold = knobs(sigma=0.7, temperature=0.0)
     found = core.predict(cut.context, cut.query, cut.key, encode=encode, knobs=cold, num_samples=1)[0]
     nothing = [torch.zeros(4, Z, STATE, STATE)] * STEPS
-    close(found.flatten(0, 1), core.generate(pooled, query, nothing)[-1], 1e-12)
+    close(found.flatten(0, 1), core.generate(pooled, query, nothing), 1e-12)
 
 
 @both
@@ -171,7 +178,7 @@ def test_training_and_prediction_generate_alike(shared):
     pooled, query, target, keys = inputs()
     cut, encode = episode(pooled, query, target, queries=2)
     latents = core.infer(target, query, keys).latents
-    assert torch.equal(core(cut, encode, KNOBS).prediction.flatten(0, 1), core.generate(pooled, query, latents)[-1])
+    assert torch.equal(core(cut, encode, KNOBS).prediction.flatten(0, 1), core.generate(pooled, query, latents))
 
 
 @both
@@ -181,13 +188,13 @@ def test_every_posterior_sees_target_pose_and_earlier_latents(shared):
     query.requires_grad_()
     target.requires_grad_()
     before = core.infer(target, query, keys)
-    for posterior in before.posteriors:
+    for posterior in each(before.posteriors):
         for given in (target, query):
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), given, retain_graph=True)
             assert (gradient.flatten(1).abs().amax(1) > 0).all()
     # Other noise gives other latents in the first step, of which only the later posteriors know.
     after = core.infer(target, query, keys + 1)
-    for index, (one, other) in enumerate(zip(before.posteriors, after.posteriors, strict=True)):
+    for index, (one, other) in enumerate(zip(each(before.posteriors), each(after.posteriors), strict=True)):
         assert ((one.mean - other.mean).abs().max() > 1e-7) == (index > 0)
 
 
@@ -197,20 +204,20 @@ def test_a_target_reaches_the_prediction_through_latents_only(shared):
     pooled, query, target, keys = inputs()
     target.requires_grad_()
     latents = [z.detach() for z in core.infer(target, query, keys).latents]
-    assert torch.autograd.grad(core.generate(pooled, query, latents)[-1].sum(), target, allow_unused=True) == (None,)
+    assert torch.autograd.grad(core.generate(pooled, query, latents).sum(), target, allow_unused=True) == (None,)
 
 
 @both
 def test_the_canvas_is_the_sum_of_the_writes(shared):
     core = made(shared=shared)
     pooled, query, target, keys = inputs()
-    written = []
+    states = []
     for step in core.generator:
-        step.write.register_forward_hook(lambda _, __, patch: written.append(patch))
-    canvases = core.generate(pooled, query, core.infer(target, query, keys).latents)
-    assert len(canvases) == len(written) == STEPS
-    for index, canvas in enumerate(canvases):
-        close(canvas, sum(written[: index + 1]))
+        step.cell.register_forward_hook(lambda _, __, state: states.append(state.hidden))
+    canvas = core.generate(pooled, query, core.infer(target, query, keys).latents)
+    writers = [step.write for step in core.generator] * (STEPS if shared else 1)
+    assert len(states) == len(writers) == STEPS
+    close(canvas, sum(write(state) for write, state in zip(writers, states, strict=True)))
 
 
 @both
@@ -218,11 +225,11 @@ def test_representation_pose_and_every_latent_count(shared):
     core = made(shared=shared)
     pooled, query, _, _ = inputs()
     latents = [random(4, Z, STATE, STATE, seed=step) for step in range(STEPS)]
-    before = core.generate(pooled, query, latents)[-1]
+    before = core.generate(pooled, query, latents)
     changes = [(pooled + 1, query, latents), (pooled, query + 1, latents)]
     changes += [(pooled, query, [z + (index == step) for index, z in enumerate(latents)]) for step in range(STEPS)]
     for changed in changes:
-        assert (core.generate(*changed)[-1] - before).abs().flatten(1).amax(1).min() > 1e-6
+        assert (core.generate(*changed) - before).abs().flatten(1).amax(1).min() > 1e-6
 
 
 @both
@@ -230,12 +237,12 @@ def test_queries_side_by_side_equal_queries_one_by_one(shared):
     core = made(shared=shared)
     pooled, query, target, keys = inputs(queries=3)
     together = core.infer(target, query, keys)
-    canvas = core.generate(pooled, query, together.latents)[-1]
+    canvas = core.generate(pooled, query, together.latents)
     for index in range(len(query)):
         scene, one = index // 3, slice(index, index + 1)
         alone = core.infer(target[one], query[one], keys[one])
         close(alone.latents[-1], together.latents[-1][one], 1e-12)
-        close(core.generate(pooled[scene : scene + 1], query[one], alone.latents)[-1], canvas[one], 1e-12)
+        close(core.generate(pooled[scene : scene + 1], query[one], alone.latents), canvas[one], 1e-12)
 
 
 @both

@@ -67,9 +67,9 @@ def test_a_tokens_latents_are_drawn_in_its_patch():
 def test_a_tokens_posterior_sees_its_patch_of_the_target():
     target = random(1, 3, SIZE, SIZE, seed=2).requires_grad_()
     found = rollout(made(), target=target, source=[random(1, TOKENS, Z, seed=step) for step in range(STEPS)])
-    for posterior in found.posteriors:
+    for mean in found.posteriors.mean:
         for token in range(TOKENS):
-            (gradient,) = torch.autograd.grad(posterior.mean[0, token].sum(), target, retain_graph=True)
+            (gradient,) = torch.autograd.grad(mean[0, token].sum(), target, retain_graph=True)
             row, column = divmod(token, SIZE // PATCH)
             inside = torch.zeros(SIZE, SIZE, dtype=torch.bool)
             inside[PATCH * row : PATCH * (row + 1), PATCH * column : PATCH * (column + 1)] = True

@@ -204,6 +204,18 @@ def test_only_a_gpu_keeps_scenes_by_itself(source):
     assert loader_of(source, residence="device").resident
 
 
+def test_workers_are_chosen_where_none_are_asked_for(source, monkeypatch):
+    monkeypatch.setattr("zoo.data.loader.usable_cores", lambda: 3)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert loader_of(source).workers == loader_of(source, workers="auto").workers == 0, "a CPU is busy with the model"
+    assert loader_of(source, workers=3).workers == 3
+    assert loader_of(source, device="cuda", residence="disk").workers == 2
+    assert loader_of(source, device="cuda", residence="device").workers == 0
+    assert loader_of(source, device="cuda", residence="disk", share=Share(world_size=2)).workers == 0
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")  # each on a machine of its own
+    assert loader_of(source, device="cuda", residence="disk", share=Share(world_size=2)).workers == 2
+
+
 def test_a_batch_moves_field_by_field(source):
     plan = TrainingPlan(source, recipe=RECIPE, seed=7)(0)
     batch = assemble(source, plan, seed=7, step=0)

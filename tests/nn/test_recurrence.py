@@ -108,8 +108,8 @@ def test_both_cells_of_a_step_use_what_it_looked_up(shared):
     for changed in range(STEPS):
         after = run(changed)
         for step in range(STEPS):
-            posterior = (before.posteriors[step].mean - after.posteriors[step].mean).abs().max().item()
-            prior = (before.priors[step].mean - after.priors[step].mean).abs().max().item()
+            posterior = (before.posteriors.mean[step] - after.posteriors.mean[step]).abs().max().item()
+            prior = (before.priors.mean[step] - after.priors.mean[step]).abs().max().item()
             assert (posterior > 1e-6) == (step >= changed)
             assert (prior > 1e-6) == (step > changed), "a prior is read off before its step looks anything up"
         assert (before.prediction - after.prediction).abs().max() > 1e-6

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from zoo.cli.options import Contexts, Cpu, Set, Size, numbers
+
+REPEATS = 10
 
 
 def run(
@@ -34,16 +37,37 @@ def run(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Measure on the first so many test scenes.")
     ] = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Repetitions of the speed measurement.")] = 10,
+    repeats: Annotated[
+        int | None,
+        typer.Option("--repeats", min=1, help=f"Repetitions of the speed measurement ({REPEATS}; of the suite: 5)."),
+    ] = None,
     workers: Annotated[int, typer.Option("-j", "--workers", min=0, help="Processes that read scenes.")] = 0,
     compile_model: Annotated[bool, typer.Option("--compile", help="Compile the models with torch.compile.")] = False,
     cpu: Cpu = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done.")] = False,
+    suite: Annotated[
+        Literal["variants", "speed"],
+        typer.Option("--suite", help="speed: how fast the networks are computed, into OUTPUT/speed."),
+    ] = "variants",
+    parts: Annotated[
+        str | None,
+        typer.Option("--limit-to", help="Parts of the speed suite separated by commas, for example scaling."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The speed suite at the smallest sizes.")] = False,
+    record: Annotated[
+        Path | None, typer.Option("--from", help="Make the speed suite's tables and pictures of this record again.")
+    ] = None,
 ) -> None:
     """Train and measure several variants, each in a process of its own; rows, failures included, go to OUTPUT/rows.
 
     The same command goes on where it was interrupted: runs are resumed, and what has a row already is not measured again.
+    With --suite speed nothing is trained: the fast core runs against the plain loop of the textbook, and against the
+    machine; a full run takes about 10 minutes on two idle cores.
     """
+    if suite == "speed":
+        _speed(output, parts=parts, quick=quick, repeats=repeats, record=record)
+        return
+    _refuse({"--limit-to": parts, "--quick": quick, "--from": record})
     from zoo.cli import screen
     from zoo.data.opening import open_scenes
     from zoo.errors import RegistryError, did_you_mean
@@ -67,7 +91,7 @@ def run(
             )
         names += [name for name in found if name not in names]
     changes = [*overrides, *([f"training.steps={steps}"] if steps else [])]
-    protocol = Protocol(importance_samples=importance_samples, max_scenes=limit, repeats=repeats)
+    protocol = Protocol(importance_samples=importance_samples, max_scenes=limit, repeats=repeats or REPEATS)
     options = TrainingOptions(compile=compile_model, workers=workers)
     jobs = []
     for name in names:
@@ -105,3 +129,39 @@ def run(
     results.print(to_terminal(tables_of(rows), width=results.width))
     written = write_tables(rows, output / "tables")
     screen.tell("wrote " + ", ".join(map(str, written)))
+
+
+def _refuse(options: Mapping[str, object]) -> None:
+    """Raises ConfigError if an option was given that belongs to the speed suite."""
+    from zoo.errors import ConfigError
+
+    for name, value in options.items():
+        if value:
+            raise ConfigError(f"{name}: belongs to --suite speed")
+
+
+def _speed(output: Path, *, parts: str | None, quick: bool, repeats: int | None, record: Path | None) -> None:
+    """Runs the speed suite, or shows what it found before."""
+    from zoo.cli import screen
+    from zoo.report.markup import to_terminal
+    from zoo.speed.record import load
+    from zoo.speed.showing import show, tables_of
+    from zoo.speed.suite import FOLDER, run_suite
+
+    if record is not None:
+        found = load(record)
+        written = show(found, output / FOLDER)
+    else:
+        found, written = run_suite(
+            output,
+            size="quick" if quick else "full",
+            repeats=repeats,
+            parts=[part.strip() for part in parts.split(",")] if parts else (),
+            command=["gqn-zoo", *sys.argv[1:]],
+            tell=screen.tell,
+        )
+    results = screen.results()
+    results.print(to_terminal(tables_of(found), width=results.width))
+    screen.tell("wrote " + ", ".join(map(str, written)))
+    if any(part.failures for part in found.parts):
+        raise typer.Exit(1)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.blocks import match_size, spread
+from zoo.nn.blocks import match_size
+from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
-from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import group_terms
-from zoo.nn.noise import fold, standard_normal
+from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
+from zoo.nn.latent_groups import Source, draw_group, given_groups, group_terms, stacked
+from zoo.nn.noise import fold
+from zoo.nn.spread_convolution import convolve_spread
 
-Source = Literal["posterior", "prior"] | Sequence[Tensor]
 INITIAL_LOG_SCALE = -2.0  # of prior and posterior, before any training
 
 
@@ -27,9 +29,9 @@ class Rollout(NamedTuple):
     """L groups of latents for n = B * S draws, in whichever way they were found, and what they look like."""
 
     prediction: Tensor  # [n * Q, C', H, W]
-    latents: list[Tensor]  # L times [n, z, h, w]
-    priors: list[DiagonalGaussian]  # L times [n, z, h, w]
-    posteriors: list[DiagonalGaussian]  # the same; empty if no targets were looked at
+    latents: Tensor  # [L, n, z, h, w]
+    priors: DiagonalGaussian  # [L, n, z, h, w]
+    posteriors: DiagonalGaussian | None  # the same; None if no targets were looked at
 
 
 class Cgqn(LatentCore):
@@ -93,6 +95,7 @@ class Cgqn(LatentCore):
             source="posterior",
             knobs=knobs,
         )
+        assert rollout.posteriors is not None
         terms = group_terms(rollout.latents, posteriors=rollout.posteriors, priors=rollout.priors)
         return CoreOutput(
             prediction=rollout.prediction.unflatten(0, tuple(episode.target.shape[:2])),
@@ -103,8 +106,7 @@ class Cgqn(LatentCore):
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
     ) -> Tensor:
-        samples = torch.arange(num_samples, device=key.device)
-        keys = fold(key[:, None], samples).flatten()
+        keys = fold(key[:, None], torch.arange(num_samples, device=key.device)).flatten()
         rollout = self.rollout(encode(context).pooled, query, keys, evidence=None, source="prior", knobs=knobs)
         batch, queries = query.shape[:2]
         return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples, q=queries)
@@ -122,45 +124,54 @@ class Cgqn(LatentCore):
             source: where z_l comes from: the posterior, the prior, or L given tensors.
             knobs: the temperature scales the prior's standard deviation when sampling.
         """
-        count = len(keys)
-        num_samples = count // len(pooled)
+        count, num_samples = len(keys), len(keys) // len(pooled)
         scene = self._at_canvas_size(pooled)
         prior_constant = self.prior.constant(scene, num_samples=num_samples)
         posterior_constant = None
         if evidence is not None:
             both = torch.cat([scene, self._at_canvas_size(evidence)], dim=1)
             posterior_constant = self.posterior.constant(both, num_samples=num_samples)
-        zeros = pooled.new_zeros(count, self.config.hidden_channels, *self.state_size)
-        prior_state = posterior_state = LSTMState(hidden=zeros, cell=zeros)
-        z = pooled.new_zeros(count, self.config.z_channels, *self.state_size)
+        shape = (self.config.z_channels, *self.state_size)
+        positions = count * self.state_size[0] * self.state_size[1] * self.config.steps
+        prior_filters, posterior_filters = (
+            net.cell.step_filters(positions=positions) for net in (self.prior, self.posterior)
+        )
+        given = given_groups(source, keys, groups=self.config.steps, shape=shape)
+        prior_state: LSTMState | None = None  # the zero state, of which nothing need be convolved
+        posterior_state: LSTMState | None = None
+        z = pooled.new_zeros(count, *shape)
         latents: list[Tensor] = []
-        priors: list[DiagonalGaussian] = []
-        posteriors: list[DiagonalGaussian] = []
+        states: list[Tensor] = []  # of the prior
+        priors: list[Tensor] = []
+        posteriors: list[Tensor] = []
         for index in range(self.config.steps):
-            prior_state, prior = self.prior(z, prior_state, prior_constant)
-            priors.append(prior)
+            prior_state = self.prior.cell([z], prior_state, prior_constant, prior_filters)
+            states.append(prior_state.hidden)
             if posterior_constant is not None:
-                posterior_state, posterior = self.posterior(z, posterior_state, posterior_constant)
-                posteriors.append(posterior)
-            if source == "posterior":
-                found = posteriors[-1].sample(standard_normal(fold(keys, index), prior.mean.shape[1:]))
-            elif source == "prior":
-                noise = standard_normal(fold(keys, index), prior.mean.shape[1:])
-                found = prior.sample(noise, temperature=knobs.temperature)
+                posterior_state = self.posterior.cell([z], posterior_state, posterior_constant, posterior_filters)
+                posteriors.append(self.posterior.eta(posterior_state.hidden))
+            if source == "prior":
+                priors.append(self.prior.eta(prior_state.hidden))
+                found = draw_group(given[index], priors[-1], dim=1, temperature=knobs.temperature)
             else:
-                found = source[index]
+                found = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=1)
             latents.append(found)
             z = found.to(pooled.dtype)
-        prediction = self.renderer(latents, query.to(pooled.dtype))
-        return Rollout(prediction=prediction, latents=latents, priors=priors, posteriors=posteriors)
+        # What nothing is drawn from can wait, and is found for all groups at once.
+        priors = priors or list(self.prior.eta(torch.cat(states)).split(count))
+        return Rollout(
+            prediction=self.renderer(latents, query.to(pooled.dtype)),
+            latents=torch.stack(latents),
+            priors=stacked(priors, dim=1),
+            posteriors=stacked(posteriors, dim=1) if posteriors else None,
+        )
 
     def _at_canvas_size(self, features: Tensor) -> Tensor:
-        height, width = self.canvas_size
-        return match_size(features, height=height, width=width)
+        return match_size(features, height=self.canvas_size[0], width=self.canvas_size[1])
 
 
 class LatentNet(nn.Module):
-    """prod_l N(z_l | eta(h_l)) with h_l = ConvLSTM(representation, z_{l-1}): the network of the prior or of the posterior."""
+    """prod_l N(z_l | eta(h_l)), h_l = ConvLSTM(representation, z_{l-1}), h_0 = z_0 = 0: the prior's or the posterior's."""
 
     def __init__(self, config: Cgqn.Config, *, channels_in: int) -> None:
         super().__init__()
@@ -185,11 +196,6 @@ class LatentNet(nn.Module):
     def constant(self, representation: Tensor, *, num_samples: int) -> Tensor:
         """Convolves [B, channels_in, stride * h, stride * w] for all steps and samples: [B * S, gates, h, w]."""
         return self.cell.constant(scene=self.read(representation), query=None, num_queries=num_samples)
-
-    def forward(self, z: Tensor, state: LSTMState, constant: Tensor) -> tuple[LSTMState, DiagonalGaussian]:
-        """Advances the state on the group before, z_{l-1} [n, z, h, w] (zeros at first); returns it and p(z_l)."""
-        state = self.cell([z], state, constant)
-        return state, DiagonalGaussian.from_parameters(self.eta(state.hidden), dim=1)
 
 
 class Renderer(nn.Module):
@@ -220,18 +226,30 @@ class Renderer(nn.Module):
     def forward(self, latents: Sequence[Tensor], query: Tensor) -> Tensor:
         """Renders L groups of latents [n, z, h, w], n = B * S, at poses [B, Q, P] as [n * Q, C', H, W]."""
         batch, queries = query.shape[:2]
-        samples = len(latents[0]) // batch
-        height, width = latents[0].shape[2:]
-        pose = spread(query.flatten(0, 1), height=height, width=width)
-        once = self.cell.constant(scene=None, query=pose, num_queries=queries)
+        samples, size = len(latents[0]) // batch, (latents[0].shape[2], latents[0].shape[3])
+        once = self.cell.constant(scene=None, query=None, num_queries=queries, pose=query.flatten(0, 1), size=size)
         constant = repeat(once, "(b q) c h w -> (b s q) c h w", b=batch, s=samples, q=queries)
-        count = batch * samples * queries
-        zeros = query.new_zeros(count, self.config.hidden_channels, height, width)
-        state = LSTMState(hidden=zeros, cell=zeros)
-        stride = self.config.stride
-        canvas = query.new_zeros(count, self.config.canvas_channels, stride * height, stride * width)
-        for group in latents:
+        assert self.read.bias is not None and self.delta.bias is not None
+        # The canvas is what is written of the sum of the states, and is read at their size: one 1x1 map of that sum.
+        reading, reading_bias = composed_reading([self.read], self.delta)
+        filters = self.cell.step_filters(positions=len(constant) * size[0] * size[1] * len(latents))
+        total: Tensor | None = None
+        for index, group in enumerate(latents):
             z = group.to(query.dtype).repeat_interleave(queries, dim=0)
-            state = self.cell([z, self.read(canvas)], state, constant)
-            canvas = canvas + self.delta(state.hidden)
+            if total is None:
+                state = self.cell([z], None, constant + self._blank(size))
+                total = at_least_float32(state.hidden)
+            else:
+                read = F.conv2d(total, reading, self.read.bias + index * reading_bias)
+                state = self.cell([z, read], state, constant, filters)
+                total = total + state.hidden
+        assert total is not None
+        canvas = F.conv_transpose2d(total, self.delta.weight, len(latents) * self.delta.bias, stride=self.config.stride)
         return self.eta_g(canvas)
+
+    def _blank(self, size: tuple[int, int]) -> Tensor:
+        """Convolves what is read of a canvas of zeros, a bias, for the gates [1, gates, h, w]."""
+        assert self.cell.from_step is not None and self.read.bias is not None
+        weight = self.cell.from_step.weight[:, self.config.z_channels :][:, : self.read.out_channels]
+        border = self.config.kernel_size // 2
+        return convolve_spread(self.read.bias[None], weight, size=size, padding=(border, border))

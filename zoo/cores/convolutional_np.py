@@ -72,21 +72,30 @@ class ConvolutionalNp(LatentCore):
 
     def distribution(self, views: Views, grid: Grid) -> DiagonalGaussian:
         """Returns q(z | views), [B, z_channels, G, G or 1]; scales are bounded as in ``zoo.nn.set_paths.LatentPath``."""
-        signal = self.to_grid(views.what.flatten(2), views.where, views.mask, grid)
-        mean, omega = at_least_float32(self.encoder(signal)).chunk(2, dim=1)
-        return DiagonalGaussian(mean=mean, log_scale=torch.log(0.1 + 0.9 * torch.sigmoid(omega)))
+        return self._distributions(self._signal(views, grid), count=1)[0]
+
+    def _signal(self, views: Views, grid: Grid) -> Tensor:
+        return self.to_grid(views.what.flatten(2), views.where, views.mask, grid)
+
+    def _distributions(self, signals: Tensor, *, count: int) -> list[DiagonalGaussian]:
+        """Returns q(z | views) for ``count`` sets of views of every scene, whose signals are [count * B, ...]."""
+        mean, omega = at_least_float32(self.encoder(signals)).chunk(2, dim=1)
+        log_scale = torch.log(0.1 + 0.9 * torch.sigmoid(omega))
+        pairs = zip(mean.chunk(count), log_scale.chunk(count), strict=True)
+        return [DiagonalGaussian(mean=each, log_scale=its_scale) for each, its_scale in pairs]
 
     def _decode(self, z: Tensor, grid: Grid, query: Tensor) -> Tensor:
-        """Returns predictions [B, Q, C', 1, 1] for latents [B, z_channels, G, G or 1] and queries [B, Q, P]."""
-        return self.from_grid(self.decoder(z.to(query.dtype)), grid, query)[..., None, None]
+        """Returns predictions [S, B, Q, C', 1, 1] for latents [S, B, z_channels, G, G or 1] and queries [B, Q, P]."""
+        features = self.decoder(z.to(query.dtype).flatten(0, 1)).unflatten(0, z.shape[:2])
+        return self.from_grid(features, grid, query)[..., None, None]
 
     def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
         grid = self.grid(episode.context.where, episode.context.mask)
-        prior = self.distribution(episode.context, grid)
-        posterior = self.distribution(together(episode.context, episode.evidence), grid)
+        sets = (episode.context, together(episode.context, episode.evidence))
+        prior, posterior = self._distributions(torch.cat([self._signal(views, grid) for views in sets]), count=2)
         z = posterior.sample(standard_normal(episode.key, tuple(prior.mean.shape[1:])))
         return CoreOutput(
-            prediction=self._decode(z, grid, episode.query),
+            prediction=self._decode(z[None], grid, episode.query)[0],
             kl=kl_divergence(posterior, prior),
             log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).flatten(1).sum(1),
         )
@@ -96,8 +105,6 @@ class ConvolutionalNp(LatentCore):
     ) -> Tensor:
         grid = self.grid(context.where, context.mask)
         prior = self.distribution(context, grid)
-        samples = []
-        for index in range(num_samples):
-            noise = standard_normal(fold(key, index), tuple(prior.mean.shape[1:]))
-            samples.append(self._decode(prior.sample(noise, temperature=knobs.temperature), grid, query))
-        return torch.stack(samples)
+        keys = fold(key, torch.arange(num_samples, device=key.device)[:, None])
+        z = prior.sample(standard_normal(keys, tuple(prior.mean.shape[1:])), temperature=knobs.temperature)
+        return self._decode(z, grid, query)

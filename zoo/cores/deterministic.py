@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.blocks import match_size, spread
+from zoo.nn.blocks import match_size
+from zoo.nn.canvas import composed_picture
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import at_least_float32
+from zoo.nn.writes import sum_of_writes
 
 
 class Deterministic(LatentCore):
@@ -48,7 +50,6 @@ class Deterministic(LatentCore):
             raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
         self.config = config
         self.state_size = (height // config.canvas_scale, width // config.canvas_scale)
-        self.canvas_size = (height, width)
         self.steps = nn.ModuleList(
             Step(config, shapes=shapes, first=not config.shared and index == 0)
             for index in range(1 if config.shared else config.steps)
@@ -79,19 +80,29 @@ class Deterministic(LatentCore):
         batch, queries = query.shape[:2]
         height, width = self.state_size
         scene = match_size(pooled, height=height, width=width)
-        pose = spread(query.flatten(0, 1), height=height, width=width).to(pooled.dtype)
+        pose = query.flatten(0, 1).to(pooled.dtype)
         sets = [cast("Step", step) for step in self.steps]  # of weights: one, or one a step
-        sets_with_constants = [
-            (step, step.generator.constant(scene=scene, query=pose, num_queries=queries)) for step in sets
+        constants = [
+            step.generator.constant(scene=scene, query=None, num_queries=queries, pose=pose, size=self.state_size)
+            for step in sets
         ]
-        zeros = pooled.new_zeros(batch * queries, self.config.hidden_channels, height, width)
-        state = LSTMState(hidden=zeros, cell=zeros)
-        canvas = pooled.new_zeros(batch * queries, self.config.canvas_channels, *self.canvas_size)
+        positions = batch * queries * height * width * (self.config.steps // len(sets))
+        filters = [step.generator.step_filters(positions=positions) for step in sets]
+        state: LSTMState | None = None  # the zero state, of which nothing need be convolved
+        if self.config.steps == 1 and self.config.shared:
+            # It is convolved where nothing else would be: every weight has to be in the graph.
+            zeros = pooled.new_zeros(batch * queries, self.config.hidden_channels, height, width)
+            state = LSTMState(hidden=zeros, cell=zeros)
+        states: list[Tensor] = []
         for index in range(self.config.steps):
-            step, constant = sets_with_constants[min(index, len(sets) - 1)]
-            state = step.generator([], None if step.first else state, constant)
-            canvas = canvas + step.delta(state.hidden)
-        return self.eta_g(canvas).unflatten(0, (batch, queries))
+            which = min(index, len(sets) - 1)
+            state = sets[which].generator([], state, constants[which], filters[which])
+            states.append(state.hidden)
+        # The canvas, which eta_g alone would look at, is never painted.
+        weight, bias = composed_picture([step.delta for step in sets], self.eta_g)
+        assert self.eta_g.bias is not None
+        bias = bias * (len(states) / len(sets)) + self.eta_g.bias
+        return sum_of_writes(states, weight, bias).unflatten(0, (batch, queries))
 
 
 class Step(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
 
+import torch
 from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,24 +13,22 @@ from torch import Tensor, nn
 from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.blocks import match_size, spread
+from zoo.nn.blocks import match_size
 from zoo.nn.convlstm import LSTMState
 from zoo.nn.draw_step import DrawStep
 from zoo.nn.filterbank import WindowHead
 from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import group_terms
-from zoo.nn.noise import fold, query_keys, sample_keys, standard_normal
-
-Source = Literal["posterior", "prior"] | Sequence[Tensor]
+from zoo.nn.latent_groups import Source, draw_group, given_groups, group_terms, stacked
+from zoo.nn.noise import query_keys, sample_keys
 
 
 class Rollout(NamedTuple):
     """L steps of the decoder for n = B * Q queries, in whichever way the latents were found."""
 
     canvases: list[Tensor]  # L times [n, C', H, W]: after every step; the last is the prediction
-    latents: list[Tensor]  # L times [n, z, h, w]
-    priors: list[DiagonalGaussian]  # L times [n, z, h, w]
-    posteriors: list[DiagonalGaussian]  # the same; empty if no target was looked at
+    latents: Tensor  # [L, n, z, h, w]
+    priors: DiagonalGaussian  # [L, n, z, h, w]
+    posteriors: DiagonalGaussian | None  # the same; None if no target was looked at
 
 
 class Draw(LatentCore):
@@ -136,6 +135,7 @@ class Draw(LatentCore):
             source="posterior",
             knobs=knobs,
         )
+        assert rollout.posteriors is not None
         terms = group_terms(rollout.latents, posteriors=rollout.posteriors, priors=rollout.priors)
         return CoreOutput(
             prediction=rollout.canvases[-1].unflatten(0, (batch, queries)),
@@ -169,51 +169,73 @@ class Draw(LatentCore):
         height, width = self.state_size
         count = len(query)
         scene = match_size(pooled, height=height, width=width)
-        pose = spread(query, height=height, width=width).to(pooled.dtype)
+        pose = query.to(pooled.dtype)
         sets = [cast("DrawStep", step) for step in self.steps]  # of weights: one, or one a step
         sets_with_constants = [(step, step.decoder_constant(scene, pose)) for step in sets]
+        positions = count * height * width * (self.config.steps // len(sets))
+        filters = [step.filters(positions=positions) for step in sets]
         # What the encoder sees of the target is the same in every step, unless a window moves over it.
         seen: list[Tensor | None] = [None] * len(sets)
         if target is not None and self.read_window is None:
             seen = [step.encoder_constant(target) for step in sets]
-        zeros = pooled.new_zeros(count, self.config.hidden_channels, height, width)
-        decoder = encoder = LSTMState(hidden=zeros, cell=zeros)
+        given = given_groups(source, keys, groups=self.config.steps, shape=(self.config.z_channels, height, width))
+        hidden = pooled.new_zeros(count, self.config.hidden_channels, height, width)
+        decoder: LSTMState | None = None  # the zero state, of which nothing need be convolved
+        encoder: LSTMState | None = None
         canvas = query.new_zeros(count, *self.canvas_shape)
         canvases: list[Tensor] = []
+        before: list[Tensor] = []  # the decoder's hidden states that every step begins with
         latents: list[Tensor] = []
-        priors: list[DiagonalGaussian] = []
-        posteriors: list[DiagonalGaussian] = []
+        priors: list[Tensor] = []
+        posteriors: list[Tensor] = []
         for index in range(self.config.steps):
             which = min(index, len(sets) - 1)
             step, constant = sets_with_constants[which]
-            prior = self._prior(decoder.hidden)
-            priors.append(prior)
+            before.append(hidden)
             if target is not None:
-                window = self.read_window(decoder.hidden) if self.read_window is not None else None
+                window = self.read_window(hidden) if self.read_window is not None else None
                 encoder = step.infer(
-                    target, canvas=canvas, hidden=decoder.hidden, state=encoder, seen=seen[which], window=window
+                    target,
+                    canvas=canvas,
+                    hidden=hidden,
+                    state=encoder,
+                    seen=seen[which],
+                    window=window,
+                    filters=filters[which],
                 )
-                posteriors.append(DiagonalGaussian.from_parameters(self.eta_q(encoder.hidden), dim=1))
-            if source == "posterior":
-                z = posteriors[-1].sample(standard_normal(fold(keys, index), prior.mean.shape[1:]))
-            elif source == "prior":
-                z = prior.sample(
-                    standard_normal(fold(keys, index), prior.mean.shape[1:]), temperature=knobs.temperature
-                )
+                posteriors.append(self.eta_q(encoder.hidden))
+            if source == "prior":
+                priors += self._priors([hidden], first=index == 0)
+                z = draw_group(given[index], priors[-1], dim=1, temperature=knobs.temperature)
             else:
-                z = source[index]
+                z = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=1)
             latents.append(z)
-            decoder = step.decode(z.to(pooled.dtype), decoder, constant)
-            written = step.write(decoder.hidden)
+            decoder = step.decode(z.to(pooled.dtype), decoder, constant, filters[which])
+            hidden = decoder.hidden
+            written = step.write(hidden)
             if self.write_window is not None:
-                written = self.write_window(decoder.hidden).write(written)
+                written = self.write_window(hidden).write(written)
             canvas = canvas + written
             canvases.append(canvas)
-        return Rollout(canvases=canvases, latents=latents, priors=priors, posteriors=posteriors)
+        return Rollout(
+            canvases=canvases,
+            latents=torch.stack(latents),
+            priors=stacked(priors or self._priors(before, first=True), dim=1),
+            posteriors=stacked(posteriors, dim=1) if posteriors else None,
+        )
 
-    def _prior(self, hidden: Tensor) -> DiagonalGaussian:
-        """Returns p(z_l | z_<l, v^q, r) for the decoder's hidden state before step l, [n, C, h, w]."""
-        if self.eta_pi is not None:
-            return DiagonalGaussian.from_parameters(self.eta_pi(hidden), dim=1)
-        zeros = hidden.new_zeros(len(hidden), 2 * self.config.z_channels, *hidden.shape[2:])
-        return DiagonalGaussian.from_parameters(zeros, dim=1)
+    def _priors(self, before: Sequence[Tensor], *, first: bool) -> list[Tensor]:
+        """Returns the parameters of p(z_l | z_<l, v^q, r) for the decoder's hidden states before some steps, [n, C, h, w].
+
+        With ``first`` the first of them is zero.
+        """
+        count, _, *size = before[0].shape
+        if self.eta_pi is None:
+            return [before[0].new_zeros(count, 2 * self.config.z_channels, *size)] * len(before)
+        parameters: list[Tensor] = []
+        if first:
+            assert self.eta_pi.bias is not None
+            parameters.append(self.eta_pi.bias[:, None, None].expand(count, -1, *size))
+        if len(before) > first:
+            parameters += self.eta_pi(torch.cat(list(before[first:]))).split(count)
+        return parameters

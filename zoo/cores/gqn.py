@@ -9,8 +9,9 @@ from torch import Tensor
 from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.nn.latent_groups import Source
 from zoo.nn.noise import query_keys, sample_keys
-from zoo.nn.recurrence import Recurrence, Rollout, Source
+from zoo.nn.recurrence import Recurrence, Rollout
 
 
 class Gqn(LatentCore):

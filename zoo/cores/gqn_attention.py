@@ -8,6 +8,7 @@ import torch
 from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.contract import CoreShapes, Encode, LatentCore, Representation
 from zoo.cores.gqn import Gqn, core_output, make_recurrence
@@ -15,8 +16,9 @@ from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.attention import POSITION_WIDTH, WithNothing, attend, positions, view_tokens
 from zoo.nn.blocks import spread
 from zoo.nn.geometry import ray_features, ray_width
+from zoo.nn.latent_groups import Source
 from zoo.nn.noise import query_keys, sample_keys
-from zoo.nn.recurrence import Attend, Rollout, Source
+from zoo.nn.recurrence import Attend, Rollout
 
 
 class GqnAttention(LatentCore):
@@ -151,16 +153,24 @@ class GqnAttention(LatentCore):
         key = rearrange(self.to_key(known), "b t (k d) -> b k t d", k=config.heads)
         value = rearrange(self.to_value(tokens.what), "b t (k d) -> b k t d", k=config.heads)
         mask = tokens.mask[:, None, None]
-        constant = self._places(query, height=height, width=width)
+        here = self._places(query, height=height, width=width).to(per_view.dtype)
+        one_key = config.reads == "step"
+        # What does not change over the steps is convolved and multiplied here.
+        of_hidden, of_place = self.ask.weight.split([config.hidden_channels, here.shape[1]], dim=1)
+        border = config.kernel_size // 2
+        asked_there = F.conv2d(here, of_place, self.ask.bias, padding=border)
+        by_asked, by_place = self.to_query.weight.split([config.hidden_channels, here.shape[1]], dim=1)
+
+        def by_cell(maps: Tensor) -> Tensor:
+            maps = maps.mean(dim=(2, 3), keepdim=True) if one_key else maps
+            return rearrange(maps, "(b q) c h w -> b (q h w) c", b=batch)
+
+        place = F.linear(by_cell(here), by_place, self.to_query.bias)
+        shape = (1, 1) if one_key else (height, width)
 
         def read(hidden: Tensor) -> Tensor:
-            here = constant.to(hidden.dtype)
-            asked = torch.relu(self.ask(torch.cat([hidden, here], dim=1)))
-            asked = torch.cat([asked, here.to(asked.dtype)], dim=1)
-            if config.reads == "step":
-                asked = asked.mean(dim=(2, 3), keepdim=True)
-            shape = asked.shape[-2:]
-            asking = self.to_query(rearrange(asked, "(b q) c h w -> b (q h w) c", b=batch))
+            asked = torch.relu(asked_there + F.conv2d(hidden, of_hidden, padding=border))
+            asking = place + F.linear(by_cell(asked), by_asked)
             found = attend(rearrange(asking, "b m (k d) -> b k m d", k=config.heads), key, value, mask)
             read = rearrange(found, "b k (q h w) d -> (b q) (k d) h w", h=shape[0], w=shape[1])
             return read.expand(-1, -1, height, width)

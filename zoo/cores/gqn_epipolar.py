@@ -13,11 +13,12 @@ from torch.nn import functional as F
 from zoo.contract import CoreShapes, Encode, LatentCore, Representation
 from zoo.cores.gqn import Gqn, core_output, make_recurrence
 from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.attention import POSITION_WIDTH, attend, placed, positions
-from zoo.nn.blocks import spread
+from zoo.nn.attention import POSITION_WIDTH, placed, positions
 from zoo.nn.geometry import epipolar_samples
+from zoo.nn.latent_groups import Source
 from zoo.nn.noise import query_keys, sample_keys
-from zoo.nn.recurrence import Attend, Rollout, Source
+from zoo.nn.recurrence import Attend, Rollout
+from zoo.nn.spread_convolution import convolve_spread
 
 # Cosines in which the distance along a ray is told to keys and values.
 REACH_WIDTH = 4
@@ -168,21 +169,35 @@ class GqnEpipolar(LatentCore):
         if config.views == "joint":
             what, mask = (rearrange(field, "m x n s ... -> m x 1 (n s) ...") for field in (what, mask))
             present = present.new_ones(len(what), 1, 1)
+        views, heads = what.shape[2], config.heads
         nothing = self.nothing.to(what.dtype).expand(*what.shape[:3], 1, -1)
-        what = torch.cat([nothing, what], dim=3)
-        # A view that is padding offers not even nothing.
-        mask = torch.cat([present[..., None].expand(*nothing.shape[:4]), mask], dim=3)[:, :, :, None, None]
         key, value = (
-            rearrange(part, "m x n t (k d) -> m x n k t d", k=config.heads) for part in what.split(self.numbers, dim=-1)
+            rearrange(torch.cat(parts, dim=3), "m x n t (k d) -> (m x n k) t d", k=heads)
+            for parts in zip(*(part.split(self.numbers, dim=-1) for part in (nothing, what)), strict=True)
         )
-        place = positions(height, width, like=query).expand(len(query), -1, -1, -1)
-        constant = torch.cat([spread(query, height=height, width=width), place], dim=1)
+        # A view that is padding offers not even nothing. It is looked at all the same, and what is found is dropped.
+        offered = torch.cat([present[..., None].expand(*nothing.shape[:4]), mask], dim=3)
+        dropped = repeat(~present, "m one n -> m one n k d", k=heads, d=1)
+        hidden_by = repeat(present[..., None] & ~offered, "m x n t -> (m x n k) 1 t", k=heads)
+        bias = torch.zeros_like(hidden_by, dtype=key.dtype).masked_fill(hidden_by, -torch.inf)
+        # What does not change over the steps is convolved here.
+        of_hidden, of_pose, of_place = self.ask.weight.split(
+            [config.hidden_channels, query.shape[1], POSITION_WIDTH], dim=1
+        )
+        border = (config.kernel_size // 2, config.kernel_size // 2)
+        place = positions(height, width, like=of_place)[None]
+        constant = F.conv2d(place, of_place, self.ask.bias, padding=border)
+        constant = constant + convolve_spread(query.to(of_pose.dtype), of_pose, size=(height, width), padding=border)
 
         def read(hidden: Tensor) -> Tensor:
-            asked = torch.relu(self.ask(torch.cat([hidden, constant.to(hidden.dtype)], dim=1)))
-            asking = rearrange(self.to_query(asked), "m (k d) h w -> m (h w) 1 k 1 d", k=config.heads)
-            found = attend(asking.expand(-1, -1, key.shape[2], -1, -1, -1), key, value, mask).sum(2)
-            return rearrange(found, "m (h w) k 1 d -> m (k d) h w", h=height, w=width)
+            asked = torch.relu(constant + F.conv2d(hidden, of_hidden, padding=border))
+            asking = repeat(self.to_query(asked), "m (k d) h w -> (m h w n k) 1 d", k=heads, n=views)
+            # Every query has keys of its own, and one look at them: two products with vectors.
+            scores = torch.baddbmm(bias, asking.to(key.dtype), key.transpose(1, 2), alpha=key.shape[-1] ** -0.5)
+            found = torch.softmax(scores, dim=-1).to(value.dtype) @ value
+            found = found[:, 0].unflatten(0, (len(hidden), height * width, views, heads))
+            found = found.masked_fill(dropped, 0.0).sum(2)
+            return rearrange(found, "m (h w) k d -> m (k d) h w", h=height, w=width)
 
         return read
 

@@ -77,30 +77,34 @@ class NeuralProcess(LatentCore):
             channels_out=shapes.prediction_channels,
         )
 
-    def distribution(self, views: Views, encode: Encode) -> DiagonalGaussian:
-        """Returns q(z | views), [B, z_channels]: the prior of the context, the posterior of all there is."""
-        encoded = encode(views)
-        return self.latent(encoded.per_view.mean(dim=(-2, -1)), encoded.mask)
+    def distribution(self, views: Views) -> DiagonalGaussian:
+        """Returns q(z | views), [B, z_channels], of encoded views: the prior of the context, the posterior of all there is."""
+        return self.latent(views.what, views.mask)
 
-    def _decode(self, z: Tensor, context: Views, query: Tensor, encode: Encode) -> Tensor:
-        """Returns predictions [S, B, Q, C', H, W] for latents [S, B, z_channels] and queries [B, Q, P]."""
+    def _decode(self, z: Tensor, context: Views, query: Tensor) -> Tensor:
+        """Returns predictions [S, B, Q, C', H, W] for latents [S, B, z_channels], the encoded context and queries [B, Q, P]."""
         samples, queries = len(z), query.shape[1]
         condition = z[:, :, None].expand(-1, -1, queries, -1)
         if self.deterministic is not None:
-            encoded = encode(context)
-            features = encoded.per_view.mean(dim=(-2, -1))
+            features = context.what
             told = self.deterministic(
-                features, context.where.to(features.dtype), encoded.mask, query.to(features.dtype)
+                features, context.where.to(features.dtype), context.mask, query.to(features.dtype)
             )
             condition = torch.cat([condition.to(told.dtype), told.expand(samples, -1, -1, -1)], dim=-1)
         return self.decoder(condition, query.expand(samples, -1, -1, -1))
 
     def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
-        prior = self.distribution(episode.context, encode)
-        posterior = self.distribution(together(episode.context, episode.evidence), encode)
+        whole = encoded(together(episode.context, episode.evidence), encode)
+        if getattr(encode, "views_apart", False):
+            # What is made of a view does not depend on the views beside it: the context's vectors are there already.
+            number = episode.context.mask.shape[1]
+            context = Views(*(field[:, :number] for field in whole))
+        else:
+            context = encoded(episode.context, encode)
+        prior, posterior = self.distribution(context), self.distribution(whole)
         z = posterior.sample(standard_normal(episode.key, (self.config.z_channels,)))
         return CoreOutput(
-            prediction=self._decode(z[None], episode.context, episode.query, encode)[0],
+            prediction=self._decode(z[None], context, episode.query)[0],
             kl=kl_divergence(posterior, prior),
             log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).sum(1),
         )
@@ -110,8 +114,15 @@ class NeuralProcess(LatentCore):
     ) -> Tensor:
         keys = fold(key, torch.arange(num_samples, device=key.device)[:, None])
         noise = standard_normal(keys, (self.config.z_channels,))
-        z = self.distribution(context, encode).sample(noise, temperature=knobs.temperature)
-        return self._decode(z, context, query, encode)
+        known = encoded(context, encode)
+        z = self.distribution(known).sample(noise, temperature=knobs.temperature)
+        return self._decode(z, known, query)
+
+
+def encoded(views: Views, encode: Encode) -> Views:
+    """Returns the vectors [B, N, C] that an encoder makes of views, its maps averaged over space, in the views' stead."""
+    representation = encode(views)
+    return views._replace(what=representation.per_view.mean(dim=(-2, -1)), mask=representation.mask)
 
 
 def together(context: Views, targets: Views) -> Views:

@@ -13,18 +13,19 @@ from torch import Tensor, nn
 from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.blocks import match_size, spread
+from zoo.nn.blocks import match_size
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian, standard_like
-from zoo.nn.latent_groups import group_terms
-from zoo.nn.noise import fold, query_keys, sample_keys, standard_normal
+from zoo.nn.latent_groups import draw_group, group_noise, group_terms, stacked
+from zoo.nn.noise import query_keys, sample_keys
+from zoo.nn.writes import sum_of_writes
 
 
 class Inferred(NamedTuple):
     """L groups of latents of n = B * Q queries, and the posteriors that they were drawn from."""
 
-    latents: list[Tensor]  # L times [n, z, h, w]
-    posteriors: list[DiagonalGaussian]  # L times [n, z, h, w]
+    latents: Tensor  # [L, n, z, h, w]
+    posteriors: DiagonalGaussian  # [L, n, z, h, w]
 
 
 class Slim(LatentCore):
@@ -65,7 +66,6 @@ class Slim(LatentCore):
             raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
         self.config = config
         self.state_size = (height // config.canvas_scale, width // config.canvas_scale)
-        self.canvas_shape = (shapes.prediction_channels, height, width)
         sets = range(1 if config.shared else config.steps)
         firsts = [not config.shared and index == 0 for index in sets]
         self.inference = nn.ModuleList(InferenceStep(config, shapes=shapes, first=first) for first in firsts)
@@ -79,14 +79,11 @@ class Slim(LatentCore):
         query = episode.query.flatten(0, 1)
         keys = query_keys(episode.key, num_queries=queries).flatten()
         inferred = self.infer(episode.target.flatten(0, 1), query, keys)
-        canvases = self.generate(encode(episode.context).pooled, query, inferred.latents)
-        terms = group_terms(
-            inferred.latents,
-            posteriors=inferred.posteriors,
-            priors=[standard_like(posterior) for posterior in inferred.posteriors],
-        )
+        prediction = self.generate(encode(episode.context).pooled, query, inferred.latents)
+        posteriors = inferred.posteriors
+        terms = group_terms(inferred.latents, posteriors=posteriors, priors=standard_like(posteriors))
         return CoreOutput(
-            prediction=canvases[-1].unflatten(0, (batch, queries)),
+            prediction=prediction.unflatten(0, (batch, queries)),
             kl=terms.kl.unflatten(0, (batch, queries)),
             log_ratio=terms.log_ratio.unflatten(0, (batch, queries)).sum(1),
         )
@@ -97,11 +94,10 @@ class Slim(LatentCore):
         batch, queries = query.shape[:2]
         # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
         keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
-        shape = (self.config.z_channels, *self.state_size)
-        latents = [knobs.temperature * standard_normal(fold(keys, index), shape) for index in range(self.config.steps)]
+        latents = knobs.temperature * self._noise(keys)
         repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        canvases = self.generate(encode(context).pooled, repeated, latents)
-        return rearrange(canvases[-1], "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+        prediction = self.generate(encode(context).pooled, repeated, latents)
+        return rearrange(prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
 
     def infer(self, target: Tensor, query: Tensor, keys: Tensor) -> Inferred:
         """Draws the latents from q(z | x^q, v^q).
@@ -111,25 +107,24 @@ class Slim(LatentCore):
             query: [n, P].
             keys: [n] int64, seeds of the latent noise.
         """
-        pose = self._maps(query)
         sets = [cast("InferenceStep", step) for step in self.inference]
-        constants = [step.constant(target, pose) for step in sets]
-        zeros = constants[0].new_zeros(len(target), self.config.hidden_channels, *self.state_size)
-        state = LSTMState(hidden=zeros, cell=zeros)
-        z = zeros.new_zeros(len(target), self.config.z_channels, *self.state_size)
+        constants = [step.constant(target, query) for step in sets]
+        filters = [step.cell.step_filters(positions=self._positions(len(query))) for step in sets]
+        noise = self._noise(keys)
+        state: LSTMState | None = None  # the zero state, of which nothing need be convolved
+        z = constants[0].new_zeros(len(target), self.config.z_channels, *self.state_size)
         latents: list[Tensor] = []
-        posteriors: list[DiagonalGaussian] = []
+        posteriors: list[Tensor] = []
         for index in range(self.config.steps):
             which = min(index, len(sets) - 1)
-            state = sets[which](z.to(zeros.dtype), state, constants[which])
-            posterior = DiagonalGaussian.from_parameters(self.eta_q(state.hidden), dim=1)
-            z = posterior.sample(standard_normal(fold(keys, index), posterior.mean.shape[1:]))
-            posteriors.append(posterior)
+            state = sets[which](z.to(constants[which].dtype), state, constants[which], filters[which])
+            posteriors.append(self.eta_q(state.hidden))
+            z = draw_group(noise[index], posteriors[-1], dim=1)
             latents.append(z)
-        return Inferred(latents=latents, posteriors=posteriors)
+        return Inferred(latents=torch.stack(latents), posteriors=stacked(posteriors, dim=1))
 
-    def generate(self, pooled: Tensor, query: Tensor, latents: Sequence[Tensor]) -> list[Tensor]:
-        """Returns the canvases [n, C', H, W] after each of the L steps; the last one is the prediction.
+    def generate(self, pooled: Tensor, query: Tensor, latents: Sequence[Tensor] | Tensor) -> Tensor:
+        """Returns the last canvas, [n, C', H, W], which is the prediction.
 
         Args:
             pooled: the scenes' representations, [B, C, h, w].
@@ -137,22 +132,25 @@ class Slim(LatentCore):
             latents: L times [n, z, h, w], from the posterior or from the prior.
         """
         scene = match_size(pooled, height=self.state_size[0], width=self.state_size[1])
-        pose = self._maps(query).to(pooled.dtype)
         sets = [cast("GeneratorStep", step) for step in self.generator]
-        constants = [step.constant(scene, pose) for step in sets]
-        zeros = pooled.new_zeros(len(query), self.config.hidden_channels, *self.state_size)
-        state = LSTMState(hidden=zeros, cell=zeros)
-        canvas = query.new_zeros(len(query), *self.canvas_shape)
-        canvases: list[Tensor] = []
+        constants = [step.constant(scene, query.to(pooled.dtype)) for step in sets]
+        filters = [step.cell.step_filters(positions=self._positions(len(query))) for step in sets]
+        state: LSTMState | None = None
+        states: list[Tensor] = []
         for index, z in enumerate(latents):
             which = min(index, len(sets) - 1)
-            state = sets[which](z.to(pooled.dtype), state, constants[which])
-            canvas = canvas + sets[which].write(state.hidden)
-            canvases.append(canvas)
-        return canvases
+            state = sets[which](z.to(pooled.dtype), state, constants[which], filters[which])
+            states.append(state.hidden)
+        writers = [step.write for step in sets]
+        biases = torch.stack([cast("Tensor", writer.bias) for writer in writers]).sum(0) * (len(states) / len(sets))
+        return sum_of_writes(states, torch.cat([writer.weight for writer in writers]), biases)
 
-    def _maps(self, query: Tensor) -> Tensor:
-        return spread(query, height=self.state_size[0], width=self.state_size[1])
+    def _positions(self, count: int) -> int:
+        """Returns for how many outputs one set of weights is used, over ``count`` queries and the steps that share it."""
+        return count * self.state_size[0] * self.state_size[1] * (self.config.steps // len(self.inference))
+
+    def _noise(self, keys: Tensor) -> Tensor:
+        return group_noise(keys, groups=self.config.steps, shape=(self.config.z_channels, *self.state_size))
 
 
 class InferenceStep(nn.Module):
@@ -172,13 +170,14 @@ class InferenceStep(nn.Module):
         self.read = nn.Conv2d(shapes.target[0], config.read_channels, config.canvas_scale, stride=config.canvas_scale)
 
     def constant(self, target: Tensor, pose: Tensor) -> Tensor:
-        """Convolves target [n, C, H, W] and pose [n, P, h, w], the same in every step."""
+        """Convolves target [n, C, H, W] and pose [n, P], the same in every step."""
         read = self.read(target)
-        return self.cell.constant(scene=None, query=torch.cat([pose.to(read.dtype), read], dim=1), num_queries=1)
+        size = (read.shape[-2], read.shape[-1])
+        return self.cell.constant(scene=None, query=read, num_queries=1, pose=pose.to(read.dtype), size=size)
 
-    def forward(self, z: Tensor, state: LSTMState, constant: Tensor) -> LSTMState:
-        """Advances the state on the latents of the step before, [n, z, h, w]."""
-        return self.cell([], None, constant) if self.first else self.cell([z], state, constant)
+    def forward(self, z: Tensor, state: LSTMState | None, constant: Tensor, filters: Tensor | None) -> LSTMState:
+        """Advances the state, None at first, on the latents of the step before, [n, z, h, w], zeros at first."""
+        return self.cell([] if self.first else [z], state, constant, filters)
 
 
 class GeneratorStep(nn.Module):
@@ -186,7 +185,6 @@ class GeneratorStep(nn.Module):
 
     def __init__(self, config: Slim.Config, *, shapes: CoreShapes, first: bool) -> None:
         super().__init__()
-        self.first = first
         self.cell = ConvLSTMCell(
             scene_channels=shapes.representation.channels,
             query_channels=shapes.query_width,
@@ -200,9 +198,10 @@ class GeneratorStep(nn.Module):
         )
 
     def constant(self, scene: Tensor, pose: Tensor) -> Tensor:
-        """Convolves representation [B, C, h, w] and pose [n, P, h, w], the same in every step."""
-        return self.cell.constant(scene=scene, query=pose, num_queries=len(pose) // len(scene))
+        """Convolves representation [B, C, h, w] and pose [n, P], the same in every step."""
+        size = (scene.shape[-2], scene.shape[-1])
+        return self.cell.constant(scene=scene, query=None, num_queries=len(pose) // len(scene), pose=pose, size=size)
 
-    def forward(self, z: Tensor, state: LSTMState, constant: Tensor) -> LSTMState:
-        """Advances the state on the step's latents [n, z, h, w]."""
-        return self.cell([z], None if self.first else state, constant)
+    def forward(self, z: Tensor, state: LSTMState | None, constant: Tensor, filters: Tensor | None) -> LSTMState:
+        """Advances the state, None at first, on the step's latents [n, z, h, w]."""
+        return self.cell([z], state, constant, filters)

@@ -14,10 +14,10 @@ from zoo.contract import CoreShapes, Encode, LatentCore, Representation
 from zoo.cores.gqn import core_output
 from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.attention import CrossAttentionBlock, SelfAttentionBlock, Tokens, WithNothing, view_tokens
-from zoo.nn.gaussian import DiagonalGaussian
 from zoo.nn.geometry import ray_features, ray_width
-from zoo.nn.noise import fold, query_keys, sample_keys, standard_normal
-from zoo.nn.recurrence import Rollout, Source
+from zoo.nn.latent_groups import Source, draw_group, given_groups, stacked
+from zoo.nn.noise import query_keys, sample_keys
+from zoo.nn.recurrence import Rollout
 
 
 class Transformer(LatentCore):
@@ -115,7 +115,7 @@ class Transformer(LatentCore):
             knobs: the temperature scales the prior's standard deviation when sampling.
 
         Returns:
-            Predictions [n, C', H, W]; latents, priors and posteriors are [n, T, z] for the T patches of the picture.
+            Predictions [n, C', H, W]; latents, priors and posteriors are [L, n, T, z] for the T patches of the picture.
         """
         batch, count = len(scene.mask), len(query)
         height, width = self.grid
@@ -129,32 +129,36 @@ class Transformer(LatentCore):
         )
         tokens = self.from_rays(rearrange(rays, "n c h w -> n (h w) c"))
         seen = None if target is None else rearrange(self.read_target(target), "n c h w -> n (h w) c")
+        given = given_groups(
+            source, keys, groups=self.config.steps, shape=(height * width, self.config.z_channels)
+        )
         latents: list[Tensor] = []
-        priors: list[DiagonalGaussian] = []
-        posteriors: list[DiagonalGaussian] = []
+        priors: list[Tensor] = []
+        posteriors: list[Tensor] = []
         for index, module in enumerate(self.layers):
             layer = cast("Layer", module)
             # Queries of a scene look at one set of tokens: beside each other they are one long list of queries.
             asked = rearrange(tokens, "(b q) t c -> b (q t) c", b=batch)
             tokens = rearrange(layer.look(asked, known), "b (q t) c -> (b q) t c", q=count // batch)
             tokens = layer.think(_whole(tokens)).what
-            prior = layer.prior(tokens)
-            priors.append(prior)
+            priors.append(layer.eta_pi(tokens))
             if seen is not None:
-                posteriors.append(layer.posterior(tokens, seen))
-            if source == "posterior":
-                z = posteriors[-1].sample(standard_normal(fold(keys, index), prior.mean.shape[1:]))
-            elif source == "prior":
-                noise = standard_normal(fold(keys, index), prior.mean.shape[1:])
-                z = prior.sample(noise, temperature=knobs.temperature)
+                posteriors.append(layer.eta_q(layer.compare(_whole(tokens + seen)).what))
+            if source == "prior":
+                z = draw_group(given[index], priors[-1], dim=-1, temperature=knobs.temperature)
             else:
-                z = source[index]
+                z = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=-1)
             latents.append(z)
             tokens = tokens + layer.join(z.to(tokens.dtype))
         pixels = self.to_pixels(self.last(_whole(tokens)).what)
         size = self.config.patch_size
         pixels = rearrange(pixels, "n (h w) (c a b) -> n c (h a) (w b)", h=height, w=width, a=size, b=size)
-        return Rollout(prediction=self.to_prediction(pixels), latents=latents, priors=priors, posteriors=posteriors)
+        return Rollout(
+            prediction=self.to_prediction(pixels),
+            latents=torch.stack(latents),
+            priors=stacked(priors, dim=2),
+            posteriors=stacked(posteriors, dim=2) if posteriors else None,
+        )
 
 
 class Layer(nn.Module):
@@ -170,14 +174,6 @@ class Layer(nn.Module):
         self.compare = _block(config)
         self.eta_q = _head(config)
         self.join = nn.Linear(config.z_channels, config.channels)
-
-    def prior(self, tokens: Tensor) -> DiagonalGaussian:
-        """Returns p(z_l | z_<l), [n, T, z], for tokens [n, T, C]."""
-        return DiagonalGaussian.from_parameters(self.eta_pi(tokens), dim=-1)
-
-    def posterior(self, tokens: Tensor, seen: Tensor) -> DiagonalGaussian:
-        """Returns q(z_l | z_<l, x^q), [n, T, z], for tokens and the target's patches, both [n, T, C]."""
-        return DiagonalGaussian.from_parameters(self.eta_q(self.compare(_whole(tokens + seen)).what), dim=-1)
 
 
 def _block(config: Transformer.Config) -> SelfAttentionBlock:

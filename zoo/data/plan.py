@@ -28,6 +28,21 @@ class BatchPlan(NamedTuple):
     num_context: int
 
 
+class Share(NamedTuple):
+    """Which part of every global batch a process takes, in how many pieces."""
+
+    rank: int = 0
+    world_size: int = 1
+    accumulation: int = 1
+
+    def part(self, plan: BatchPlan, piece: int) -> BatchPlan:
+        """Returns the scenes of one piece: the batch is cut by pieces first, then by processes."""
+        size = len(plan.scenes) // (self.world_size * self.accumulation)
+        start = (piece * self.world_size + self.rank) * size
+        chosen = slice(start, start + size)
+        return plan._replace(scenes=plan.scenes[chosen], views=plan.views[chosen], places=plan.places[chosen])
+
+
 def check_views(source: SceneSource, *, num_context: int, num_targets: int) -> None:
     """Refuses episodes that need more views than a scene has.
 
@@ -60,10 +75,14 @@ class TrainingPlan:
         places = np.arange(size)
         positions = step * size + places
         epochs, offsets = np.divmod(positions, self.num_scenes)
-        scenes = np.empty(size, dtype=np.int64)
-        for epoch in np.unique(epochs):
-            chosen = epochs == epoch
-            scenes[chosen] = _permutation(self.seed, int(epoch), self.num_scenes)[offsets[chosen]]
+        first, last = int(epochs[0]), int(epochs[-1])
+        if first == last:
+            scenes = _permutation(self.seed, first, self.num_scenes)[offsets]
+        else:
+            scenes = np.empty(size, dtype=np.int64)
+            for epoch in range(first, last + 1):
+                chosen = epochs == epoch
+                scenes[chosen] = _permutation(self.seed, epoch, self.num_scenes)[offsets[chosen]]
         generator = np.random.default_rng([self.seed, VIEW_STREAM, step])
         contexts = self.recipe.contexts
         num_context = int(generator.integers(contexts.minimum, contexts.maximum, endpoint=True))

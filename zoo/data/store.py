@@ -46,11 +46,12 @@ class SceneStore:
         self._folder = Path(folder)
         self._layout = layout_of(meta, split)
         self._maps: dict[str, np.ndarray] = {}
+        self._shards: dict[int, np.ndarray] = {}  # the pictures among the maps: looked up for every scene read
         for name, (dtype, shape) in self._layout.items():
             check_file(self._folder / name, dtype, shape)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}
+        return {**self.__dict__, "_maps": {}, "_shards": {}}
 
     def _map(self, name: str) -> np.ndarray:
         if name not in self._maps:
@@ -66,6 +67,11 @@ class SceneStore:
             # A plain array over the same pages: indexing it costs a third of what indexing a np.memmap does.
             self._maps[name] = mapped.view(np.ndarray)
         return self._maps[name]
+
+    def _shard(self, number: int) -> np.ndarray:
+        if number not in self._shards:
+            self._shards[number] = self._map(shard_name(self.split, number))
+        return self._shards[number]
 
     def _check_range(self, label: str, indices: np.ndarray, limit: int) -> None:
         wrong = indices[(indices < 0) | (indices >= limit)]
@@ -90,10 +96,10 @@ class SceneStore:
         self._check_range("scene", scenes, self.num_scenes)
         self._check_range("view", views, self.num_views)
         frames = np.empty((*views.shape, self.image_size, self.image_size, 3), dtype=np.uint8)
-        shards, rows = np.divmod(scenes, self._scenes_per_shard)
-        for i, (shard, row) in enumerate(zip(shards.tolist(), rows.tolist(), strict=True)):
+        per_shard = self._scenes_per_shard
+        for i, scene in enumerate(scenes.tolist()):
             # One copy, straight into place; "clip" spares NumPy a buffer, the indices are checked above.
-            np.take(self._map(shard_name(self.split, shard))[row], views[i], axis=0, out=frames[i], mode="clip")
+            self._shard(scene // per_shard)[scene % per_shard].take(views[i], axis=0, out=frames[i], mode="clip")
         cameras = self._map(f"{self.split}/cameras.npy")[scenes[:, None], views]
         return frames, cameras.astype(np.float32, copy=False)
 

@@ -41,6 +41,7 @@ class Captions(Encoder):
 
     reads = "captions"
     offers = frozenset({"pooled", "per_view"})
+    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)

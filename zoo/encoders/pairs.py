@@ -23,6 +23,7 @@ class Pairs(Encoder):
 
     reads = "values"
     offers = frozenset({"pooled", "per_view"})
+    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)

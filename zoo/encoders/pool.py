@@ -21,6 +21,7 @@ class Pool(Encoder):
 
     reads = "images"
     offers = frozenset({"pooled", "per_view"})
+    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)

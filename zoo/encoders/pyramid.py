@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config import Settings
 from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
 from zoo.episode import Views
-from zoo.nn.blocks import spread
+from zoo.nn.spread_convolution import convolve_beside
 
 
 class Pyramid(Encoder):
@@ -33,6 +33,7 @@ class Pyramid(Encoder):
 
     reads = "images"
     offers = frozenset({"pooled", "per_view"})
+    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
@@ -51,8 +52,8 @@ class Pyramid(Encoder):
         return self._shape
 
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        return self.network(torch.cat([images, spread(poses, height=height, width=width)], dim=1))
+        first = cast("nn.Conv2d", self.network[0])
+        return self.network[1:](convolve_beside(first, images, poses))
 
     def forward(self, views: Views) -> Representation:
         return represent(views, self._psi)

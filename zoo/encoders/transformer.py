@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.config import Settings
 from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.episode import Views
 from zoo.nn.attention import SelfAttentionBlock, view_tokens
 from zoo.nn.blocks import masked_sum
-from zoo.nn.geometry import ray_features, ray_width
+from zoo.nn.geometry import ray_parts, ray_waves, ray_width
+from zoo.nn.spread_convolution import convolve_spread
 
 
 class Transformer(Encoder):
@@ -75,14 +79,21 @@ class Transformer(Encoder):
 
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
         """Maps pictures [n, C, H, W] and poses [n, 7] to tokens [n, channels, h, w], every view by itself."""
-        rays = ray_features(
-            poses,
-            height=images.shape[-2],
-            width=images.shape[-1],
-            field_of_view=self.config.field_of_view,
-            octaves=self.config.octaves,
+        height, width = images.shape[-2:]
+        octaves = self.config.octaves
+        rays = ray_waves(poses, height=height, width=width, field_of_view=self.config.field_of_view, octaves=octaves)
+        first = cast("nn.Conv2d", self.network[0])
+        # Half of what rays are described by are their origins, which all pixels of a view share.
+        of_images, *of_rays = first.weight.split([images.shape[1], *ray_parts(octaves)], dim=1)
+        of_origin, of_direction = (torch.cat(of_rays[start::2], dim=1) for start in range(2))
+        features = F.conv2d(
+            torch.cat([images, rays.direction.to(images.dtype)], dim=1),
+            torch.cat([of_images, of_direction], dim=1),
+            first.bias,
+            padding=1,
         )
-        return self.network(torch.cat([images, rays.to(images.dtype)], dim=1))
+        origin = convolve_spread(rays.origin.to(images.dtype), of_origin, size=(height, width), padding=(1, 1))
+        return self.network[1:](features + origin)
 
     def forward(self, views: Views) -> Representation:
         (batch, number), (_, height, width) = views.mask.shape, self._shape

@@ -8,6 +8,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.nn.gaussian import at_least_float32
+from zoo.nn.spread_convolution import convolve_spread
+from zoo.nn.winograd import convolve, convolve_once, pays, transform_filters
 
 
 class LSTMState(NamedTuple):
@@ -43,6 +48,7 @@ class ConvLSTMCell(nn.Module):
         super().__init__()
         self.first = first
         self.num_gates = 3 if first else 4
+        self.padding = (kernel_size // 2, kernel_size // 2)
         if not first:
             step_channels += hidden_channels
         fan_in = kernel_size**2 * (scene_channels + query_channels + step_channels)
@@ -62,13 +68,24 @@ class ConvLSTMCell(nn.Module):
         self.from_step = convolution(step_channels)
         self.bias = nn.Parameter(torch.empty(self.num_gates * hidden_channels, 1, 1).uniform_(-bound, bound))
 
-    def constant(self, *, scene: Tensor | None, query: Tensor | None, num_queries: int) -> Tensor:
+    def constant(
+        self,
+        *,
+        scene: Tensor | None,
+        query: Tensor | None,
+        num_queries: int,
+        pose: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
         """Convolves what does not change over the steps.
 
         Args:
             scene: [B, C, h, w], or None if the cell has no such inputs.
             query: [B * Q, C, h, w], or None if the cell has no such inputs.
             num_queries: Q.
+            pose: [B * Q, P], the first of the query's channels, if they are the same in all pixels; ``query`` holds the
+                others then.
+            size: (h, w), needed with a pose.
 
         Returns:
             The constant part of the gates, [B * Q, gates * hidden, h, w] or broadcastable to it.
@@ -76,24 +93,55 @@ class ConvLSTMCell(nn.Module):
         total: Tensor = self.bias
         if self.from_scene is not None:
             assert scene is not None
-            total = total + self.from_scene(scene).repeat_interleave(num_queries, dim=0)
-        if self.from_query is not None:
+            total = total + convolve_once(scene, self.from_scene.weight).repeat_interleave(num_queries, dim=0)
+        if self.from_query is None:
+            return total
+        if pose is None:
             assert query is not None
-            total = total + self.from_query(query)
-        return total
+            return total + convolve_once(query, self.from_query.weight)
+        assert size is not None
+        of_pose, of_query = self.from_query.weight.split(
+            [pose.shape[1], self.from_query.in_channels - pose.shape[1]], 1
+        )
+        total = total + convolve_spread(pose.to(of_pose.dtype), of_pose, size=size, padding=self.padding)
+        return total if query is None else total + convolve_once(query, of_query)
 
-    def forward(self, inputs: Sequence[Tensor], state: LSTMState | None, constant: Tensor) -> LSTMState:
-        """Advances the state by one step on the step's own inputs, each [B * Q, C, h, w]; None is the zero state."""
+    def step_filters(self, *, positions: int) -> Tensor | None:
+        """Transforms the filters of the step's inputs, if convolving is faster so; ``forward`` takes them.
+
+        Args:
+            positions: images x height x width x steps for which they are used.
+        """
+        if self.from_step is None or not pays(self.from_step.weight, positions=positions):
+            return None
+        return transform_filters(self.from_step.weight)
+
+    def forward(
+        self, inputs: Sequence[Tensor], state: LSTMState | None, constant: Tensor, filters: Tensor | None = None
+    ) -> LSTMState:
+        """Advances the state by one step.
+
+        Args:
+            inputs: the step's own, each [B * Q, C, h, w]. Without a state they may stop short: the others are zero.
+            state: None is the zero state, of which nothing is convolved.
+            constant: see ``constant``.
+            filters: see ``step_filters``.
+        """
         gates = constant
-        if self.from_step is not None:
-            parts = list(inputs)
-            if not self.first:
-                assert state is not None
-                parts.append(state.hidden)
-            gates = gates + self.from_step(torch.cat(parts, dim=1))
+        parts = list(inputs) if state is None or self.first else [*inputs, state.hidden]
+        if parts:
+            assert self.from_step is not None
+            together = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+            weight = self.from_step.weight
+            if together.shape[1] < weight.shape[1]:
+                gates = gates + F.conv2d(together, weight[:, : together.shape[1]], padding=self.padding)
+            elif filters is not None:
+                gates = gates + convolve(together, filters)
+            else:
+                gates = gates + self.from_step(together)
         enter, candidate, out, *forget = gates.chunk(self.num_gates, dim=1)
-        cell = torch.sigmoid(enter) * torch.tanh(candidate)
-        if forget:
-            assert state is not None
+        # The cell sums over the steps, in float32 also where the gates are not.
+        cell = at_least_float32(torch.sigmoid(enter) * torch.tanh(candidate))
+        if forget and state is not None:
             cell = cell + torch.sigmoid(forget[0]) * state.cell
-        return LSTMState(hidden=torch.sigmoid(out) * torch.tanh(cell), cell=cell)
+        return LSTMState(hidden=torch.sigmoid(out) * torch.tanh(cell).to(out.dtype), cell=cell)

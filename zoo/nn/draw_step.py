@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.filterbank import Window
+
+
+class Filters(NamedTuple):
+    """Filters of both cells, transformed where that pays."""
+
+    decoder: Tensor | None
+    encoder: Tensor | None
 
 
 class DrawStep(nn.Module):
@@ -54,12 +64,22 @@ class DrawStep(nn.Module):
         self.write = nn.ConvTranspose2d(hidden_channels, canvas_channels, scale, stride=scale)
 
     def decoder_constant(self, scene: Tensor, pose: Tensor) -> Tensor:
-        """Convolves representation [B, C, h, w] and pose [n, P, h, w], the same in every step."""
-        return self.decoder.constant(scene=scene, query=pose, num_queries=len(pose) // len(scene))
+        """Convolves representation [B, C, h, w] and pose [n, P], the same in every step."""
+        return self.decoder.constant(
+            scene=scene,
+            query=None,
+            num_queries=len(pose) // len(scene),
+            pose=pose,
+            size=(scene.shape[-2], scene.shape[-1]),
+        )
 
     def encoder_constant(self, target: Tensor) -> Tensor:
         """Convolves a target [n, C, H, W], or a glimpse of it [n, C, N, N]."""
         return self.encoder.constant(scene=None, query=self.read_target(target), num_queries=1)
+
+    def filters(self, *, positions: int) -> Filters:
+        """Prepares what both cells convolve in every step; see ``ConvLSTMCell.step_filters``."""
+        return Filters(*(cell.step_filters(positions=positions) for cell in (self.decoder, self.encoder)))
 
     def infer(
         self,
@@ -67,9 +87,10 @@ class DrawStep(nn.Module):
         *,
         canvas: Tensor,
         hidden: Tensor,
-        state: LSTMState,
+        state: LSTMState | None,
         seen: Tensor | None,
         window: Window | None,
+        filters: Filters,
     ) -> LSTMState:
         """Advances the encoder.
 
@@ -77,9 +98,10 @@ class DrawStep(nn.Module):
             target: [n, C, H, W].
             canvas: [n, C', H, W], of which the first C channels are compared with the target.
             hidden: the decoder's hidden state, [n, hidden, h, w].
-            state: the encoder's.
+            state: the encoder's; None in the first step, where the decoder's is zero too.
             seen: ``encoder_constant`` of the target, if it is seen as a whole.
             window: through what it is seen otherwise.
+            filters: those of this step.
         """
         if seen is None:
             assert window is not None
@@ -88,8 +110,13 @@ class DrawStep(nn.Module):
             return self.encoder([], None, seen)
         error = target - canvas[:, : target.shape[1]]
         error = error if window is None else window.read(error)
-        return self.encoder([hidden, self.read_error(error)], state, seen)
+        found = self.read_error(error)
+        if state is not None:
+            return self.encoder([hidden, found], state, seen, filters.encoder)
+        assert self.encoder.from_step is not None
+        weight = self.encoder.from_step.weight[:, hidden.shape[1] :][:, : found.shape[1]]
+        return self.encoder([], None, seen + F.conv2d(found, weight, padding=self.encoder.from_step.padding))
 
-    def decode(self, z: Tensor, state: LSTMState, constant: Tensor) -> LSTMState:
-        """Advances the decoder on z [n, C, h, w]."""
-        return self.decoder([z], None if self.first else state, constant)
+    def decode(self, z: Tensor, state: LSTMState | None, constant: Tensor, filters: Filters) -> LSTMState:
+        """Advances the decoder on z [n, C, h, w]; without a state from zero."""
+        return self.decoder([z], state, constant, filters.decoder)

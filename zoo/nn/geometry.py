@@ -13,7 +13,6 @@ import math
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from zoo.nn.attention import positions
@@ -77,11 +76,34 @@ def ray_features(poses: Tensor, *, height: int, width: int, field_of_view: float
     Returns:
         [n, 6 * (1 + 2 * octaves), height, width].
     """
-    directions = cell_directions(poses, height=height, width=width, field_of_view=field_of_view)
-    rays = torch.cat([poses[:, None, None, :3].expand_as(directions), directions], dim=-1)
+    origin, direction = ray_waves(poses, height=height, width=width, field_of_view=field_of_view, octaves=octaves)
+    spread = origin[..., None, None].expand(-1, -1, height, width)
+    parts = (part.split(ray_parts(octaves)[::2], dim=1) for part in (spread, direction))
+    return torch.cat([part for pair in zip(*parts, strict=True) for part in pair], dim=1)
+
+
+def ray_parts(octaves: int) -> list[int]:
+    """Returns how many channels of ``ray_features`` belong to origins and to directions, in turns."""
+    return [size for size in (3, 3 * octaves, 3 * octaves) for _ in range(2)]
+
+
+class RayWaves(NamedTuple):
+    """What ``ray_features`` says of the origin, which is the same for all cells, and of the directions."""
+
+    origin: Tensor  # [n, 3 * (1 + 2 * octaves)]
+    direction: Tensor  # [n, 3 * (1 + 2 * octaves), height, width]
+
+
+def ray_waves(poses: Tensor, *, height: int, width: int, field_of_view: float, octaves: int) -> RayWaves:
+    """Describes rays as ``ray_features`` does, without spreading the origin over the cells."""
     frequencies = 2.0 ** (torch.arange(octaves) - 2).to(poses)
-    phases = (rays[..., None] * frequencies).flatten(-2)
-    return rearrange(torch.cat([rays, phases.sin(), phases.cos()], dim=-1), "n h w c -> n c h w")
+
+    def waves(numbers: Tensor) -> Tensor:
+        phases = (numbers[..., None] * frequencies).flatten(-2)
+        return torch.cat([numbers, phases.sin(), phases.cos()], dim=-1)
+
+    directions = cell_directions(poses, height=height, width=width, field_of_view=field_of_view)
+    return RayWaves(origin=waves(poses[:, :3]), direction=waves(directions).movedim(-1, 1))
 
 
 class EpipolarSamples(NamedTuple):

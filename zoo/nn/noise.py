@@ -11,6 +11,7 @@ applied to a keyed counter; normal numbers from the Box-Muller transform in floa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ def _signed(value: int) -> int:
 GOLDEN = _signed(0x9E3779B97F4A7C15)
 FIRST = _signed(0xBF58476D1CE4E5B9)
 SECOND = _signed(0x94D049BB133111EB)
+MASK = (1 << 64) - 1
 
 
 def _shifted(bits: Tensor, places: int) -> Tensor:
@@ -37,14 +39,24 @@ def _mixed(bits: Tensor) -> Tensor:
     return bits ^ _shifted(bits, 31)
 
 
+def _mixed_number(number: int) -> int:
+    """Returns what ``_mixed`` gives for one number, without a tensor."""
+    bits = number & MASK
+    bits = ((bits ^ (bits >> 30)) * FIRST) & MASK
+    bits = ((bits ^ (bits >> 27)) * SECOND) & MASK
+    return _signed(bits ^ (bits >> 31))
+
+
 def fold(key: Tensor, number: int | Tensor) -> Tensor:
     """Derives a new key from ``key`` (int64, any shape) and a number: a sample's index, a step, a stream.
 
-    ``number`` may be a tensor that broadcasts against ``key``.
+    ``number`` may be an int64 tensor that broadcasts against ``key``.
     """
-    return _mixed(
-        _mixed(key + GOLDEN) ^ _mixed(torch.as_tensor(number, dtype=torch.int64, device=key.device) * FIRST + SECOND)
-    )
+    if torch.compiler.is_compiling():
+        return _fold_as_it_is(key, key.new_full((), number) if isinstance(number, int) else number)
+    # A number made into a tensor would have to travel to the device, and the host to wait for it.
+    mixed = _mixed_number(number * FIRST + SECOND) if isinstance(number, int) else _mixed(number * FIRST + SECOND)
+    return _mixed(_mixed(key + GOLDEN) ^ mixed)
 
 
 def scene_keys(*, seed: int, step: int, places: Tensor) -> Tensor:
@@ -57,9 +69,22 @@ def query_keys(key: Tensor, *, num_queries: int) -> Tensor:
     return fold(key[:, None], torch.arange(num_queries, device=key.device))
 
 
+def scene_sample_keys(key: Tensor, *, num_samples: int) -> Tensor:
+    """Derives a key for every sample of a scene: [B, S] of [B].
+
+    Keys that belong to samples already, [B, S], stay what they are: so a part of a scene's samples can be asked for.
+    """
+    return key if key.ndim > 1 else fold(key[:, None], torch.arange(num_samples, device=key.device))
+
+
 def sample_keys(key: Tensor, *, num_samples: int, num_queries: int) -> Tensor:
-    """Derives a key for every sample of every query of a scene: [B, S, Q] of [B]."""
-    samples = fold(key[:, None], torch.arange(num_samples, device=key.device))
+    """Derives a key for every sample of every query of a scene: [B, S, Q] of [B], or of the samples' own keys [B, S].
+
+    Keys that belong to samples of queries already, [B, S, Q], stay what they are.
+    """
+    if key.ndim > 2:
+        return key
+    samples = scene_sample_keys(key, num_samples=num_samples)
     return fold(samples[:, :, None], torch.arange(num_queries, device=key.device))
 
 
@@ -73,6 +98,10 @@ def standard_normal(key: Tensor, shape: tuple[int, ...]) -> Tensor:
     Returns:
         [..., *shape] float32.
     """
+    return _normal_as_it_is(key, list(shape)) if torch.compiler.is_compiling() else _normal(key, shape)
+
+
+def _normal(key: Tensor, shape: Sequence[int]) -> Tensor:
     count = math.prod(shape)
     pairs = (count + 1) // 2
     counter = torch.arange(1, pairs + 1, dtype=torch.int64, device=key.device) * GOLDEN
@@ -84,3 +113,25 @@ def standard_normal(key: Tensor, shape: tuple[int, ...]) -> Tensor:
     angle = lower * (2.0 * math.pi * 2.0**-32)
     normal = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1)[..., :count]
     return normal.reshape(*key.shape, *shape)
+
+
+# torch.compile takes these as they are. Left to translate them, inductor reckons with the numbers of ``arange`` as if
+# they had no end, and C++ compilers take it that signed numbers never overflow: other noise came out.
+@torch.library.custom_op("gqn_zoo::fold", mutates_args=())
+def _fold_as_it_is(key: Tensor, number: Tensor) -> Tensor:
+    return fold(key, number)
+
+
+@_fold_as_it_is.register_fake
+def _(key: Tensor, number: Tensor) -> Tensor:
+    return key.new_empty(torch.broadcast_shapes(key.shape, number.shape))
+
+
+@torch.library.custom_op("gqn_zoo::standard_normal", mutates_args=())
+def _normal_as_it_is(key: Tensor, shape: Sequence[int]) -> Tensor:
+    return _normal(key, shape)
+
+
+@_normal_as_it_is.register_fake
+def _(key: Tensor, shape: Sequence[int]) -> Tensor:
+    return key.new_empty((*key.shape, *shape), dtype=torch.float32)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, cast
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from zoo.nn.blocks import match_size, spread
+from zoo.nn.blocks import match_size
+from zoo.nn.canvas import Canvas, ManyWritersCanvas, OneWritersCanvas
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import GroupTerms, group_terms
-from zoo.nn.noise import fold, standard_normal
+from zoo.nn.latent_groups import GroupTerms, Source, draw_group, given_groups, group_terms, stacked
+from zoo.nn.spread_convolution import convolve_spread
 
-Source = Literal["posterior", "prior"] | Sequence[Tensor]
 # What a step looks up in the scene: from the generator's hidden state [n, C, h, w] to a map [n, C', h, w].
 Attend = Callable[[Tensor], Tensor]
 
@@ -23,12 +25,13 @@ class Rollout(NamedTuple):
     """L steps of the generator for n = B * Q queries, in whichever way the latents were found."""
 
     prediction: Tensor  # [n, C', H, W]
-    latents: list[Tensor]  # L times [n, z, h, w]
-    priors: list[DiagonalGaussian]  # L times [n, z, h, w]
-    posteriors: list[DiagonalGaussian]  # the same; empty if no target was looked at
+    latents: Tensor  # [L, n, z, h, w]
+    priors: DiagonalGaussian  # [L, n, z, h, w]
+    posteriors: DiagonalGaussian | None  # the same; None if no target was looked at
 
     def terms(self) -> GroupTerms:
         """Returns KL(q || p) of every group of latents and log q(z) - log p(z) at the latents."""
+        assert self.posteriors is not None, "no target was looked at"
         return group_terms(self.latents, posteriors=self.posteriors, priors=self.priors)
 
 
@@ -40,6 +43,9 @@ class Recurrence(nn.Module):
 
     The scene is a representation r, the same in all steps, or what is looked up in every step by the generator's state
     h^g_l, or both. That state knows the target through z_<l only, so that looking up with it leaves the prior a prior.
+
+    What the steps have in common is done once, outside of them: what is convolved of r, pose and target, the noise, and
+    when the latents come from the posterior all priors. Zero states are not convolved, and the canvas is never painted.
 
     Args:
         steps: L.
@@ -59,6 +65,8 @@ class Recurrence(nn.Module):
     Raises:
         ValueError: if a size does not fit the pictures.
     """
+
+    recompute = False  # True: a step's activations are computed again in the backward pass instead of being kept
 
     def __init__(
         self,
@@ -83,9 +91,8 @@ class Recurrence(nn.Module):
             raise ValueError(f"pictures of {height}x{width} pixels: canvas_scale {canvas_scale} does not divide them")
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {kernel_size}: must be odd, so that the states keep their size")
-        self.num_steps = steps
+        self.num_steps, self.z_channels = steps, z_channels
         self.state_shape = (hidden_channels, height // canvas_scale, width // canvas_scale)
-        self.canvas_shape = (canvas_channels, height, width)
         self.steps = nn.ModuleList(
             Step(
                 z_channels=z_channels,
@@ -131,36 +138,91 @@ class Recurrence(nn.Module):
             source: where z_l comes from: the posterior, the prior, or L given tensors.
             temperature: scales the prior's standard deviation when sampling.
         """
-        count, (height, width) = len(query), self.state_shape[1:]
-        scene = None if scene is None else match_size(scene, height=height, width=width)
+        size = (self.state_shape[1], self.state_shape[2])
+        scene = None if scene is None else match_size(scene, height=size[0], width=size[1])
         kind = query if scene is None else scene
-        pose = spread(query, height=height, width=width).to(kind.dtype)
         sets = [cast("Step", step) for step in self.steps]  # of weights: one, or one a step
-        sets_with_constants = [(step, step.constants(scene, pose, target, num_queries)) for step in sets]
-        zeros = kind.new_zeros(count, *self.state_shape)
-        generator = inference = LSTMState(hidden=zeros, cell=zeros)
-        canvas = kind.new_zeros(count, *self.canvas_shape)
+        uses = self.num_steps if len(sets) == 1 else 1
+        canvas = self._canvas(sets, reads=target is not None)
+        state = State(kind.new_zeros(len(query), *self.state_shape), generator=None, inference=None)
+        given = given_groups(source, keys, groups=self.num_steps, shape=(self.z_channels, *size))
+        before: list[Tensor] = []  # the generator's hidden states that every step begins with
         latents: list[Tensor] = []
-        priors: list[DiagonalGaussian] = []
-        posteriors: list[DiagonalGaussian] = []
+        posteriors: list[Tensor] = []  # their parameters
         for index in range(self.num_steps):
-            step, constant = sets_with_constants[min(index, len(sets) - 1)]
-            prior = DiagonalGaussian.from_parameters(self.eta_pi(generator.hidden), dim=1)
-            priors.append(prior)
-            attended = [] if attend is None else [attend(generator.hidden)]
-            if constant.inference is not None:
-                inference = step.infer(generator.hidden, canvas, attended, inference, constant.inference)
-                posteriors.append(DiagonalGaussian.from_parameters(self.eta_q(inference.hidden), dim=1))
-            if source == "posterior":
-                z = posteriors[-1].sample(standard_normal(fold(keys, index), prior.mean.shape[1:]))
-            elif source == "prior":
-                noise = standard_normal(fold(keys, index), prior.mean.shape[1:])
-                z = prior.sample(noise, temperature=temperature)
-            else:
-                z = source[index]
+            if index < len(sets):
+                step = sets[index]
+                constant = step.constants(scene, query, target, num_queries=num_queries, size=size, uses=uses)
+            advance = partial(self._advance, step, attend=attend, source=source, temperature=temperature)
+            if self.recompute and torch.is_grad_enabled():
+                advance = partial(checkpoint, advance, use_reentrant=False, preserve_rng_state=False)
+            read = canvas.read() if index and target is not None else None
+            before.append(state.hidden)
+            state, z, posterior = advance(state, constant, read, given[index])
             latents.append(z)
-            generator, canvas = step.generate(z.to(kind.dtype), canvas, attended, generator, constant.generator)
-        return Rollout(prediction=self.eta_g(canvas), latents=latents, priors=priors, posteriors=posteriors)
+            if posterior is not None:
+                posteriors.append(posterior)
+            canvas.write(state.hidden)
+        return Rollout(
+            prediction=canvas.picture(),
+            latents=torch.stack(latents),
+            priors=DiagonalGaussian.from_parameters(self._priors(before), dim=2),
+            posteriors=stacked(posteriors, dim=1) if posteriors else None,
+        )
+
+    def _advance(
+        self,
+        step: Step,
+        state: State,
+        constant: Constants,
+        read: Tensor | None,
+        given: Tensor,
+        *,
+        attend: Attend | None,
+        source: Source,
+        temperature: Tensor | float,
+    ) -> tuple[State, Tensor, Tensor | None]:
+        """Makes one step; returns the state after it, z [n, z, h, w] and the posterior's parameters, if there is one."""
+        attended = [] if attend is None else [attend(state.hidden)]
+        inference, posterior = state.inference, None
+        if constant.inference is not None:
+            inference = step.infer(attended, state, read, constant)
+            posterior = self.eta_q(inference.hidden)
+        parameters = posterior if source == "posterior" else None
+        if source == "prior":
+            parameters = self._priors([state.hidden])[0] if state.generator is None else self.eta_pi(state.hidden)
+        z = draw_group(given, parameters, dim=1, temperature=temperature if source == "prior" else 1.0)
+        generator = step.generator(
+            [z.to(state.hidden.dtype), *attended], state.generator, constant.generator, constant.generator_filters
+        )
+        return State(generator.hidden, generator=generator, inference=inference), z, posterior
+
+    def _priors(self, before: Sequence[Tensor]) -> Tensor:
+        """Returns the parameters of all priors, [L, n, 2 * z, h, w]; the first state is zero and needs no convolution."""
+        first = before[0]
+        assert self.eta_pi.bias is not None
+        blank = self.eta_pi.bias[:, None, None].expand(1, len(first), -1, *first.shape[2:])
+        if len(before) == 1:
+            return blank
+        others = self.eta_pi(torch.cat(list(before[1:]))).unflatten(0, (len(before) - 1, len(first)))
+        return torch.cat([blank.to(others.dtype), others])
+
+    def _canvas(self, sets: Sequence[Step], *, reads: bool) -> Canvas:
+        if sets[0].read_canvas is not None:
+            return OneWritersCanvas(delta=sets[0].delta, read_canvas=sets[0].read_canvas, eta_g=self.eta_g)
+        return ManyWritersCanvas(
+            deltas=[step.delta for step in sets],
+            read_canvases=[step.read_canvas for step in sets if step.read_canvas is not None] if reads else [],
+            eta_g=self.eta_g,
+        )
+
+
+class State(NamedTuple):
+    """Where the steps have come to."""
+
+    hidden: Tensor  # [n, hidden, h, w]: the generator's, zero at first
+    generator: LSTMState | None  # None is the zero state
+    inference: LSTMState | None
 
 
 class Constants(NamedTuple):
@@ -168,6 +230,8 @@ class Constants(NamedTuple):
 
     generator: Tensor
     inference: Tensor | None  # None: there is no target to look at
+    generator_filters: Tensor | None  # of the step's own inputs, where transforming them pays
+    inference_filters: Tensor | None
 
 
 class Step(nn.Module):
@@ -213,29 +277,42 @@ class Step(nn.Module):
             None if first else nn.Conv2d(canvas_channels, read_channels, canvas_scale, stride=canvas_scale)
         )
 
-    def constants(self, scene: Tensor | None, pose: Tensor, target: Tensor | None, num_queries: int) -> Constants:
-        """Convolves representation [B, C, h, w], pose [n, P, h, w] and, if there is one, target [n, C, H, W]."""
-        inference = None
-        if target is not None:
-            read = self.read_target(target)
-            inference = self.inference.constant(
-                scene=scene, query=torch.cat([pose.to(read.dtype), read], dim=1), num_queries=num_queries
-            )
+    def constants(
+        self,
+        scene: Tensor | None,
+        pose: Tensor,
+        target: Tensor | None,
+        *,
+        num_queries: int,
+        size: tuple[int, int],
+        uses: int,
+    ) -> Constants:
+        """Convolves representation [B, C, h, w], pose [n, P] and, if there is one, target [n, C, H, W], for so many uses."""
+        given: dict[str, Any] = {"scene": scene, "num_queries": num_queries, "pose": pose, "size": size}
+        positions = len(pose) * size[0] * size[1] * uses
+        looks = target is not None
         return Constants(
-            generator=self.generator.constant(scene=scene, query=pose, num_queries=num_queries), inference=inference
+            generator=self.generator.constant(query=None, **given),
+            inference=self.inference.constant(query=self.read_target(target), **given) if looks else None,
+            generator_filters=self.generator.step_filters(positions=positions),
+            inference_filters=self.inference.step_filters(positions=positions) if looks else None,
         )
 
-    def infer(
-        self, hidden: Tensor, canvas: Tensor, attended: Sequence[Tensor], state: LSTMState, constant: Tensor
-    ) -> LSTMState:
-        """Advances the inference cell on the generator's hidden state [n, C, h, w] and the canvas [n, C, H, W]."""
-        if self.read_canvas is None:
-            return self.inference(attended, None, constant)
-        return self.inference([*attended, hidden, self.read_canvas(canvas)], state, constant)
+    def infer(self, attended: Sequence[Tensor], state: State, read: Tensor | None, constants: Constants) -> LSTMState:
+        """Advances the inference cell on the generator's hidden state and on what is ``read`` of the canvas, [n, C, h, w].
 
-    def generate(
-        self, z: Tensor, canvas: Tensor, attended: Sequence[Tensor], state: LSTMState, constant: Tensor
-    ) -> tuple[LSTMState, Tensor]:
-        """Advances the generator cell on z [n, C, h, w] and writes to the canvas [n, C, H, W]."""
-        state = self.generator([z, *attended], None if self.first else state, constant)
-        return state, canvas + self.delta(state.hidden)
+        Nothing is read in the first step, whose states and canvas are zero.
+        """
+        constant = constants.inference
+        assert constant is not None, "there is no target to look at"
+        if read is not None:
+            inputs = [*attended, state.hidden, read]
+            return self.inference(inputs, state.inference, constant, constants.inference_filters)
+        if self.read_canvas is not None:
+            # All that a blank canvas shows is the bias with which it is read.
+            assert self.inference.from_step is not None and self.read_canvas.bias is not None
+            start = sum(found.shape[1] for found in attended) + state.hidden.shape[1]
+            weight = self.inference.from_step.weight[:, start : start + self.read_canvas.out_channels]
+            size, padding = (constant.shape[-2], constant.shape[-1]), self.inference.padding
+            constant = constant + convolve_spread(self.read_canvas.bias[None], weight, size=size, padding=padding)
+        return self.inference(attended, None, constant)

@@ -128,10 +128,10 @@ class FromGrid(nn.Module):
         self.length_scale = _LengthScale(spacing)
 
     def forward(self, features: Tensor, grid: Grid, query: Tensor) -> Tensor:
-        """Maps features [B, C, G, G or 1] to [B, Q, C] at queries [B, Q, D]."""
+        """Maps features [..., B, C, G, G or 1] to [..., B, Q, C] at queries [B, Q, D]."""
         first, second = (torch.softmax(self.length_scale(squares), dim=-1) for squares in grid.squares(query))
-        rows = torch.einsum("bcgh,bqg->bqch", features, first.to(features.dtype))
-        return torch.einsum("bqch,bqh->bqc", rows, second.to(features.dtype))
+        rows = torch.einsum("...bcgh,bqg->...bqch", features, first.to(features.dtype))
+        return torch.einsum("...bqch,bqh->...bqc", rows, second.to(features.dtype))
 
 
 class GridNetwork(nn.Module):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.nn.blocks import spread
+from zoo.nn.spread_convolution import convolve_beside
 
 
 class TowerNetwork(nn.Module):
@@ -33,8 +32,7 @@ class TowerNetwork(nn.Module):
         features = F.relu(self.halve(images))
         skip = F.relu(self.first_skip(features))
         features = F.relu(self.first_widen(F.relu(self.first_narrow(features)))) + skip
-        height, width = features.shape[-2:]
-        features = torch.cat([features, spread(poses, height=height, width=width).to(features.dtype)], dim=1)
-        skip = F.relu(self.second_skip(features))
-        features = F.relu(self.second_widen(F.relu(self.second_narrow(features)))) + skip
+        skip = F.relu(convolve_beside(self.second_skip, features, poses))
+        narrow = F.relu(convolve_beside(self.second_narrow, features, poses))
+        features = F.relu(self.second_widen(narrow)) + skip
         return F.relu(self.last(features))

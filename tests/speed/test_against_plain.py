@@ -1,0 +1,46 @@
+"""The two ways are measured side by side, and a difference between them would be seen."""
+
+import pytest
+import torch
+
+from zoo.speed.against_plain import CASES, Case, Sides, compare, disagreement
+from zoo.speed.convolutions import candidates
+from zoo.speed.work import make_pair, make_task, network
+
+
+def sides(case=CASES[1]):
+    variant = network("shared", size="quick")
+    return Sides(*(make_task(model, variant, scenes=case.scenes, queries=case.queries) for model in make_pair(variant)))
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[3]], ids=lambda case: case.action)
+def test_every_number_follows_from_times_counts_and_the_convolution(case):
+    convolution = candidates(size="quick", device="cpu")[0]
+    found = {
+        number.quantity: number
+        for number in compare(sides(case), subject="shared", case=case, convolution=convolution, repeats=1)
+    }
+    value = {name: number.median for name, number in found.items()}
+    assert value["speed-up"] == pytest.approx(value["time, plain"] / value["time, fast"])
+    for side in ("fast", "plain"):
+        rate = value[f"arithmetic, {side}"] / value[f"time, {side}"]
+        fraction = value[f"fraction of the convolution, {side}"]
+        assert fraction == pytest.approx(rate / value["rate of the convolution"])
+    assert value["difference"] < 1e-5
+    assert value["arithmetic, fast"] < value["arithmetic, plain"]
+    assert ("saved activations" in found) is (case.phase == "training")
+    assert {number.action for number in found.values()} == {case.action}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_another_weight_is_another_result(training):
+    tasks = sides()
+    assert disagreement(tasks, training=training) < 1e-5
+    with torch.no_grad():
+        next(tasks.fast.model.core.parameters()).mul_(1.05)
+    assert disagreement(tasks, training=training) > 1e-5
+
+
+def test_cases_are_named_after_what_they_do():
+    assert Case("training", 2, 1).action == "training, 1 query"
+    assert Case("prediction", 1, 8).action == "prediction, 8 queries"

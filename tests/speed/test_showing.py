@@ -1,0 +1,72 @@
+"""Tables and pictures of the speed suite hold what was measured."""
+
+import pytest
+from PIL import Image
+
+from zoo.speed.record import load, save
+from zoo.speed.showing import markdown, show, tables_of
+
+
+def cells(record, title):
+    table = next(table for table in tables_of(record) if table.title == title)
+    return table.frame.to_dict("records")
+
+
+def test_targets_stand_beside_what_was_reached(record):
+    first, second, *_ = cells(record, "Targets")
+    assert (first["of"], first["target"], first["reached"], first["holds"]) == (
+        "shared",
+        "at least 2",
+        "2.50 (2.42 to 2.58)",
+        "yes",
+    )
+    assert (second["of"], second["reached"], second["holds"]) == ("unshared", "0.900 (0.900 to 0.940)", "no")
+    assert tables_of(record.model_copy(update={"size": "quick"}))[0].title != "Targets"
+
+
+def test_times_and_work_of_the_networks_have_a_table_each(record):
+    time, _ = cells(record, "plain loop: time")
+    assert time["speed-up"] == "2.50 (2.42 to 2.58)" and time["time, fast (s)"] == "0.100 (0.100 to 0.100)"
+    assert time["difference"] == "3.0e-07"
+    (work,) = cells(record, "plain loop: arithmetic and memory")
+    assert work == {
+        "of": "shared",
+        "in": "training, 1 query",
+        "way": "fast",
+        "saved activations": "3.00 MiB",
+        "fraction of the convolution": "0.800 (0.720 to 0.880)",
+    }
+
+
+def test_exponents_are_told_with_their_range(record):
+    fast, plain = cells(record, "scaling")
+    assert fast["time of"] == "training, fast" and plain["time of"] == "training, plain"
+    assert (fast["with"], fast["range"]) == ("queries", "1 to 4")
+    assert fast["exponent"].startswith("1.01 (1.00 to 1.02)")
+
+
+def test_failures_and_notes_are_told(record):
+    assert "a note on gpu" in markdown(record)
+    broken = record.parts[-1].model_copy(update={"failures": ["vae: it broke"]})
+    text = markdown(record.model_copy(update={"parts": [*record.parts[:-1], broken]}))
+    assert "Not measured" in text and "vae: it broke" in text and "Not measured" not in markdown(record)
+
+
+def test_the_same_record_read_again_gives_the_same_files(record, tmp_path):
+    again = load(save(record, tmp_path / "record"))
+    first, second = show(record, tmp_path / "first"), show(again, tmp_path / "second")
+    assert [path.name for path in first] == [
+        f"{record.name}{ending}" for ending in (".md", "-ratios.png", "-scaling.png")
+    ]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    for path in first[1:]:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 300
+        assert f"]({path.name})" in first[0].read_text()
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (1234.5, "1230"), (0.999, "0.999"), (0.01234, "0.0123")])
+def test_three_digits_count(value, text):
+    from zoo.speed.showing import _digits
+
+    assert _digits(value) == text

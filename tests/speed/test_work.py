@@ -1,0 +1,85 @@
+"""What is counted of a step is what can be counted by hand, and a step leaves the model as it was."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.episode import ElboTerms
+from zoo.speed.convolutions import candidates, fastest
+from zoo.speed.work import NETWORKS, PredictionStep, Task, TrainingStep, make_pair, make_task, network
+
+
+class Linear(nn.Module):
+    """Two linear layers, of which the second is used twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 4, bias=False), nn.Linear(4, 4, bias=False)
+
+    def forward(self, batch, knobs, num_context):
+        made = self.second(self.second(self.first(batch)))
+        ones = torch.ones(len(batch))
+        return ElboTerms(
+            log_likelihood=made.sum(1), kl=0 * ones, log_ratio=ones, num_targets=ones, target_dims=ones, floor=ones
+        )
+
+
+def test_arithmetic_and_saved_activations_are_those_of_the_layers():
+    model = Linear()
+    task = Task(model=model, batch=torch.randn(5, 6), knobs=None, num_context=0)
+    counts = TrainingStep(task).count()
+    forward = 2 * 5 * (6 * 4 + 4 * 4 + 4 * 4)
+    # Every matrix has a gradient of as much arithmetic as its product; the input's own gradient is not wanted.
+    assert counts.flops == forward + 2 * forward - 2 * 5 * 6 * 4
+    # The inputs of the three products, and the ones by which the loss is divided; no weight.
+    inputs = 4 * (5 * 6 + 5 * 4 + 5 * 4)
+    assert inputs <= counts.saved_bytes <= inputs + 3 * 4 * 5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_both_ways_get_the_same_scenes_and_steps_leave_the_weights(name):
+    variant = network(name, size="quick")
+    assert variant.core.settings["shared"] is (name == "shared")
+    pair = make_pair(variant)
+    tasks = [make_task(model, variant, scenes=2, queries=3) for model in pair]
+    assert torch.equal(tasks[0].batch.frames, tasks[1].batch.frames)
+    assert tasks[0].batch.frames.shape[:2] == (2, variant.training.contexts.maximum + 3)
+    for task in tasks:
+        before = copy.deepcopy(task.model.state_dict())
+        step = TrainingStep(task)
+        counted = step.count()
+        step()
+        assert counted.flops > 0 and counted.saved_bytes > 0
+        for name_of, value in task.model.state_dict().items():
+            assert torch.equal(value, before[name_of])
+        assert all(parameter.grad is None for parameter in task.model.parameters())
+    torch.testing.assert_close(tasks[0].loss(), tasks[1].loss(), rtol=1e-5, atol=0.0)
+
+
+def test_a_prediction_keeps_nothing_and_computes_less_than_training():
+    variant = network("shared", size="quick")
+    task = make_task(make_pair(variant).plain, variant, scenes=1)
+    prediction, training = PredictionStep(task).count(), TrainingStep(task).count()
+    assert prediction.saved_bytes == 0 and 0 < prediction.flops < training.flops
+    assert task.predict().shape == (1, 1, 1, 3, variant.image_size, variant.image_size)
+
+
+def test_the_plain_loop_does_every_query_anew():
+    variant = network("shared", size="quick")
+    model = make_pair(variant).plain
+    one, four = (TrainingStep(make_task(model, variant, scenes=1, queries=queries)).count() for queries in (1, 4))
+    assert four.flops == 4 * one.flops
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_arithmetic_of_a_convolution_is_what_torch_counts(dtype):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for convolution in candidates(size="quick", device="cpu", dtype=dtype):
+        run = convolution.action("cpu")
+        with FlopCounterMode(display=False) as counter:
+            run()
+        assert counter.get_total_flops() == convolution.flops, convolution
+    assert fastest(size="quick", dtype=dtype, repeats=1) in candidates(size="quick", device="cpu", dtype=dtype)

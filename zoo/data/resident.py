@@ -1,0 +1,165 @@
+"""Whole splits on a device: a batch is an indexing there, and the host sends nothing but plans, many steps at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.batches import LoadedBatch
+from zoo.data.keys import host_keys
+from zoo.data.plan import BatchPlan, Share, TrainingPlan
+from zoo.data.source import SceneSource
+from zoo.episode import SceneBatch
+
+RESIDENT_SHARE: Final = 0.25  # of the free memory, the most that scenes may take under residence "auto"
+STEPS_PER_BLOCK: Final = 64  # whose plans go to the device together
+
+
+class ResidentScenes(NamedTuple):
+    """A whole split on a device, n scenes."""
+
+    frames: Tensor  # [n, V, H, W, 3] uint8
+    cameras: Tensor  # [n, V, 5]
+    extras: dict[str, Tensor]  # name -> [n, V, ...] of views or [n, ...] of scenes
+
+
+@runtime_checkable
+class MadeOnDevice(Protocol):
+    """A source that can make its scenes where they are wanted."""
+
+    def scenes_on(self, device: torch.device | str) -> ResidentScenes:
+        """Returns the whole split on a device."""
+        ...
+
+
+def empty_scenes(source: SceneSource, *, device: torch.device | str) -> ResidentScenes:
+    """Returns room for a whole split on a device."""
+    shape, size = (source.num_scenes, source.num_views), source.image_size
+    return ResidentScenes(
+        frames=torch.empty(*shape, size, size, 3, dtype=torch.uint8, device=device),
+        cameras=torch.empty(*shape, 5, dtype=torch.float32, device=device),
+        extras={
+            name: torch.empty(
+                *(shape if extra.per_view else shape[:1]),
+                *extra.shape,
+                dtype=getattr(torch, extra.dtype),
+                device=device,
+            )
+            for name, extra in source.extras.items()
+        },
+    )
+
+
+def read_all(source: SceneSource, *, device: torch.device | str, chunk: int = 256) -> ResidentScenes:
+    """Reads a whole split onto a device, ``chunk`` scenes at a time, or has it made there."""
+    if isinstance(source, MadeOnDevice):
+        return source.scenes_on(device)
+    resident = empty_scenes(source, device=device)
+    for start in range(0, source.num_scenes, chunk):
+        scenes = np.arange(start, min(start + chunk, source.num_scenes))
+        views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
+        frames, cameras = source.read(scenes, views)
+        place = slice(start, start + len(scenes))
+        resident.frames[place] = torch.from_numpy(frames)
+        resident.cameras[place] = torch.from_numpy(cameras)
+        for name, array in source.read_extras(scenes, views).items():
+            resident.extras[name][place] = torch.from_numpy(array)
+    return resident
+
+
+def fits_on(device: torch.device, source: SceneSource) -> bool:
+    """Tells whether a split takes at most a quarter of a GPU's free memory; other devices read from disk."""
+    if device.type != "cuda":
+        return False
+    size = source.num_scenes * source.num_views * source.image_size**2 * 3
+    for extra in source.extras.values():
+        views = source.num_views if extra.per_view else 1
+        size += source.num_scenes * views * math.prod(extra.shape) * np.dtype(extra.dtype).itemsize
+    free, _ = torch.cuda.mem_get_info(device)
+    return size <= RESIDENT_SHARE * free
+
+
+class _Rows(NamedTuple):
+    """A table with one row a view or a scene: rows are chosen by one index, an operation for each batch."""
+
+    table: Tensor  # [rows, numbers in a row]
+    shape: tuple[int, ...]  # of a row
+
+    def choose(self, rows: Tensor, *, lead: tuple[int, ...]) -> Tensor:
+        return self.table.index_select(0, rows).view(*lead, *self.shape)
+
+
+def _rows_of(field: Tensor, *, lead: int) -> _Rows:
+    """Takes the first ``lead`` axes for those that count rows."""
+    shape = tuple(field.shape[lead:])
+    return _Rows(field.reshape(math.prod(field.shape[:lead]), math.prod(shape)), shape)
+
+
+class ResidentSampler:
+    """Draws the batches of a plan from scenes that lie on a device.
+
+    In a steady run the host never waits for the device: plans and keys of many steps are computed on the host and sent
+    at once from pinned memory, and a batch is one indexing a field.
+    """
+
+    def __init__(self, source: SceneSource, scenes: ResidentScenes, *, plan: TrainingPlan, share: Share) -> None:
+        """Prepares to draw the share of a process."""
+        self._plan, self._share = plan, share
+        self._device = scenes.frames.device
+        self._num_views = source.num_views
+        self._frames, self._cameras = _rows_of(scenes.frames, lead=2), _rows_of(scenes.cameras, lead=2)
+        self._of_views = {
+            name: _rows_of(scenes.extras[name], lead=2) for name, extra in source.extras.items() if extra.per_view
+        }
+        self._of_scenes = {
+            name: _rows_of(scenes.extras[name], lead=1) for name, extra in source.extras.items() if not extra.per_view
+        }
+
+    def pieces(self, *, start: int, stop: int) -> Iterator[LoadedBatch]:
+        """Yields the pieces of steps ``start`` to ``stop`` (not included)."""
+        for first in range(start, stop, STEPS_PER_BLOCK):
+            yield from self._block(range(first, min(first + STEPS_PER_BLOCK, stop)))
+
+    def _block(self, steps: range) -> Iterator[LoadedBatch]:
+        parts = [
+            self._share.part(whole, piece)
+            for whole in map(self._plan, steps)
+            for piece in range(self._share.accumulation)
+        ]
+        of_parts = np.repeat(np.array(steps), self._share.accumulation)
+        places = np.stack([part.places for part in parts])
+        scenes = self._sent(np.stack([part.scenes for part in parts]))
+        keys = self._sent(host_keys(seed=self._plan.seed, steps=of_parts[:, None], places=places))
+        rows = self._sent(np.concatenate([self._rows(part) for part in parts]))
+        offset = 0
+        for part, scene, key in zip(parts, scenes.unbind(), keys.unbind(), strict=True):
+            chosen = rows[offset : offset + part.views.size]
+            offset += part.views.size
+            yield LoadedBatch(self._batch(part, scene=scene, key=key, rows=chosen), part.num_context)
+
+    def _rows(self, part: BatchPlan) -> np.ndarray:
+        return (part.scenes[:, None] * self._num_views + part.views).ravel()
+
+    def _sent(self, numbers: np.ndarray) -> Tensor:
+        on_host = torch.from_numpy(numbers)
+        if self._device.type == "cuda":
+            on_host = on_host.pin_memory()
+        return on_host.to(self._device, non_blocking=True)
+
+    def _batch(self, part: BatchPlan, *, scene: Tensor, key: Tensor, rows: Tensor) -> SceneBatch:
+        views, scenes = part.views.shape, part.scenes.shape
+        return SceneBatch(
+            frames=self._frames.choose(rows, lead=views),
+            cameras=self._cameras.choose(rows, lead=views),
+            scene=scene,
+            key=key,
+            extras={
+                **{name: field.choose(rows, lead=views) for name, field in self._of_views.items()},
+                **{name: field.choose(scene, lead=scenes) for name, field in self._of_scenes.items()},
+            },
+        )

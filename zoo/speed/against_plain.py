@@ -1,0 +1,139 @@
+"""The fast core against the plain loop: the same network with the same weights, computed in two ways in turns.
+
+In the same turns runs a large convolution, whose rate is what the machine gives: time, arithmetic and rate together
+tell whether a network is fast because it computes less, or because it computes well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from zoo.speed.convolutions import Convolution, fastest
+from zoo.speed.record import Findings, Measured, Size, measured
+from zoo.speed.turns import take_turns
+from zoo.speed.work import (
+    NETWORKS,
+    SIDES,
+    PredictionStep,
+    Task,
+    TrainingStep,
+    make_pair,
+    make_task,
+    network,
+)
+
+PART = "plain loop"
+CONVOLUTION = "convolution"
+SPEED_UP, SAVED, FRACTION, DIFFERENCE = "speed-up", "saved activations", "fraction of the convolution", "difference"
+GIGA = 1e9
+
+
+class Case(NamedTuple):
+    """One kind of work.
+
+    Four queries are those of one scene. The plain loop treats each as a scene of its own: it does the work of four
+    scenes with one query, and the quotient of the two times is the quotient a query.
+    """
+
+    phase: Literal["training", "prediction"]
+    scenes: int
+    queries: int
+
+    @property
+    def action(self) -> str:
+        """Its name."""
+        return f"{self.phase}, {self.queries} {'query' if self.queries == 1 else 'queries'}"
+
+
+CASES = (Case("training", 2, 1), Case("training", 1, 4), Case("prediction", 1, 1), Case("prediction", 1, 8))
+
+
+def against_plain(*, size: Size, repeats: int, tell: Callable[[str], None]) -> Findings:
+    """Measures both networks in all cases on the CPU, in float32.
+
+    Args:
+        size: of the networks.
+        repeats: turns of every case.
+        tell: called with one sentence at a time about what is being done.
+    """
+    tell("looking for the machine's fastest convolution")
+    convolution = fastest(size=size)
+    found: list[Measured] = []
+    for name in NETWORKS:
+        variant = network(name, size=size)
+        pair = make_pair(variant)
+        for case in CASES:
+            tell(f"{name}: {case.action}, fast and plain in turns")
+            tasks = [make_task(model, variant, scenes=case.scenes, queries=case.queries) for model in pair]
+            found += compare(Sides(*tasks), subject=name, case=case, convolution=convolution, repeats=repeats)
+    return Findings(
+        measured=found,
+        notes=(
+            "Both ways have the same weights, scenes of noise, float32 and fused Adam; "
+            "training steps are forward, backward and Adam. Scenes: "
+            + ", ".join(f"{case.scenes} in {case.action}" for case in CASES)
+            + ".",
+            "With several queries, the plain loop encodes the context and runs its loop for each as for a scene of its own.",
+            f"The convolution of every turn: {convolution}.",
+        ),
+    )
+
+
+class Sides(NamedTuple):
+    """The same work for both ways of computing."""
+
+    fast: Task
+    plain: Task
+
+
+def compare(tasks: Sides, *, subject: str, case: Case, convolution: Convolution, repeats: int) -> list[Measured]:
+    """Measures one network in one case: times in turns, and what does not vary once."""
+    training = case.phase == "training"
+    make = TrainingStep if training else PredictionStep
+    steps: dict[str, TrainingStep | PredictionStep] = {
+        side: make(task) for side, task in zip(SIDES, tasks, strict=True)
+    }
+    # The step that is counted is the one that warms up.
+    counts = {side: step.count() for side, step in steps.items()}
+    run_convolution = convolution.action("cpu")
+    run_convolution()
+    seconds = take_turns({**steps, CONVOLUTION: run_convolution}, repeats=repeats, warmup=0)
+    rate = convolution.flops / seconds[CONVOLUTION]
+
+    def number(values: np.ndarray | float, quantity: str, unit: str) -> Measured:
+        return measured(values, part=PART, subject=subject, action=case.action, quantity=quantity, unit=unit)
+
+    found = [
+        number(seconds["plain"] / seconds["fast"], SPEED_UP, "times"),
+        number(rate / GIGA, "rate of the convolution", "GFLOP/s"),
+        number(disagreement(tasks, training=training), DIFFERENCE, "relative"),
+    ]
+    for side in SIDES:
+        found += [
+            number(seconds[side], f"time, {side}", "s"),
+            number(counts[side].flops / GIGA, f"arithmetic, {side}", "GFLOP"),
+            number(counts[side].flops / seconds[side] / rate, f"{FRACTION}, {side}", "1"),
+        ]
+        if training:
+            found.append(number(counts[side].saved_bytes, f"{SAVED}, {side}", "bytes"))
+    if training:
+        found.append(number(counts["fast"].saved_bytes / counts["plain"].saved_bytes, SAVED, "of the plain loop's"))
+    return found
+
+
+@torch.no_grad()
+def disagreement(tasks: Sides, *, training: bool) -> float:
+    """Returns the largest relative difference: of NELBO and KL over scenes, or of predicted pictures."""
+    if not training:
+        fast, plain = (task.predict().double() for task in tasks)
+        return float((fast - plain).abs().max() / plain.abs().max())
+    ours, theirs = (task.terms() for task in tasks)
+    differences = [
+        ((one.double() - other.double()).abs() / other.double().abs().clamp_min(1e-30)).max()
+        for one, other in ((ours.nelbo(), theirs.nelbo()), (ours.kl, theirs.kl))
+    ]
+    return float(torch.stack(differences).max())

@@ -1,0 +1,172 @@
+"""The work that is timed: one model with one batch, as training and prediction use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from zoo.episode import ElboTerms, Knobs, SceneBatch
+from zoo.evaluation.throughput import random_batch
+from zoo.model import SceneModel
+from zoo.registry import Variant, build, default_registry
+from zoo.schedules import evaluation_knobs
+from zoo.speed.plain_loop import plain_model
+from zoo.speed.record import Size
+
+Side = Literal["fast", "plain"]
+SIDES: tuple[Side, ...] = ("fast", "plain")
+
+# The network that the field trains, with one set of weights for all steps and with one set a step.
+NETWORKS = {"shared": "gqn-tower-shared", "unshared": "gqn-tower"}
+_REGISTERED_AS = {"full": "full", "quick": "smoke"}
+
+
+class Pair(NamedTuple):
+    """One network in both ways of computing it, with the same weights."""
+
+    fast: SceneModel
+    plain: SceneModel
+
+
+class Task(NamedTuple):
+    """A model with scenes of noise.
+
+    Attributes:
+        model: in either way.
+        batch: B scenes of N + Q views.
+        knobs: those of evaluation.
+        num_context: N.
+    """
+
+    model: SceneModel
+    batch: SceneBatch
+    knobs: Knobs
+    num_context: int
+
+    def terms(self) -> ElboTerms:
+        """Scores the targets, [B]."""
+        return self.model(self.batch, self.knobs, self.num_context)
+
+    def loss(self) -> Tensor:
+        """Returns the training loss, a 0-d tensor, nats per target."""
+        terms = self.terms()
+        return (terms.nelbo() / terms.num_targets).mean()
+
+    def predict(self) -> Tensor:
+        """Draws one prediction a query, [1, B, Q, C, H, W]."""
+        return self.model.predict(self.batch, self.knobs, self.num_context).expected
+
+
+class Counts(NamedTuple):
+    """What does not vary from turn to turn."""
+
+    flops: int  # multiplications and additions of convolutions and matrix products
+    saved_bytes: int  # kept from the forward for the backward pass, weights left out
+
+
+class TrainingStep:
+    """Forward, backward and Adam in one; the weights stay what they are.
+
+    A learning rate of zero costs what any other costs. Both ways of computing get the same fused Adam, so that a
+    quotient of two steps speaks of the network alone.
+
+    Args:
+        task: what is learned.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.optimizer = torch.optim.Adam(task.model.parameters(), lr=0.0, fused=True)
+
+    def __call__(self) -> None:
+        """Makes one step."""
+        self._finish(self.task.loss())
+
+    def _finish(self, loss: Tensor) -> None:
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def count(self) -> Counts:
+        """Makes one step and counts. Storages are counted once, however many views of them are kept."""
+        weights = {parameter.untyped_storage().data_ptr() for parameter in self.task.model.parameters()}
+        kept: dict[int, Tensor] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            # Kept alive until all are counted, so that no other tensor can take its place in memory.
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with FlopCounterMode(display=False) as counter:
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+                loss = self.task.loss()
+            saved = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
+            kept.clear()
+            self._finish(loss)
+        return Counts(flops=counter.get_total_flops(), saved_bytes=saved)
+
+
+class PredictionStep:
+    """One prediction a query.
+
+    Args:
+        task: what is predicted.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __call__(self) -> None:
+        """Makes one prediction."""
+        self.task.predict()
+
+    def count(self) -> Counts:
+        """Makes one prediction and counts; nothing is kept."""
+        with FlopCounterMode(display=False) as counter:
+            self.task.predict()
+        return Counts(flops=counter.get_total_flops(), saved_bytes=0)
+
+
+def network(name: str, *, size: Size, overrides: Sequence[str] = ()) -> Variant:
+    """Returns the variant of one of ``NETWORKS`` at the size of the registry that the suite's size stands for."""
+    return default_registry().variant(NETWORKS[name], size=_REGISTERED_AS[size], overrides=overrides)
+
+
+def make_pair(variant: Variant, *, device: torch.device | str = "cpu") -> Pair:
+    """Builds a network in both ways."""
+    fast = build(variant)
+    return Pair(fast=fast.to(device), plain=plain_model(fast).to(device))
+
+
+def make_task(
+    model: SceneModel,
+    variant: Variant,
+    *,
+    scenes: int,
+    queries: int = 1,
+    num_context: int | None = None,
+    device: torch.device | str = "cpu",
+) -> Task:
+    """Gives a model scenes of noise.
+
+    Args:
+        model: built from the variant.
+        variant: for the sizes.
+        scenes: B.
+        queries: Q.
+        num_context: N; the largest of training if left out.
+        device: where the scenes go.
+    """
+    views = variant.training.contexts.maximum if num_context is None else num_context
+    batch = random_batch(
+        batch_size=scenes,
+        num_views=views + queries,
+        image_size=variant.image_size,
+        extras=model.task.extras,
+        device=device,
+    )
+    return Task(model=model, batch=batch, knobs=evaluation_knobs(variant.training, device=device), num_context=views)
