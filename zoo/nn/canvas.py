@@ -49,7 +49,7 @@ class OneWritersCanvas:
         """Returns what inference sees; see :class:`Canvas`."""
         assert self.total is not None and self.read_canvas.bias is not None, "nothing was written yet"
         if self._maps is None:
-            self._maps = composed_reading([self.read_canvas], self.delta)
+            self._maps = composed_reading(stacked_reading([self.read_canvas]), self.delta)
         weight, bias = self._maps
         return F.conv2d(self.total, weight, self.read_canvas.bias + self.written * bias)
 
@@ -81,9 +81,9 @@ class ManyWritersCanvas:
     ) -> None:
         self.deltas, self.read_canvases, self.eta_g = deltas, read_canvases, eta_g
         self.states: list[Tensor] = []
-        self.pending: Tensor | None = (
-            None  # [n, steps to come * C, h, w]: what they will see of what was written so far
-        )
+        # [n, steps to come * C, h, w]: what they will see of what was written so far.
+        self.pending: Tensor | None = None
+        self.reading = stacked_reading(read_canvases) if read_canvases else None
 
     def read(self) -> Tensor:
         """Returns what inference sees; see :class:`Canvas`."""
@@ -96,13 +96,14 @@ class ManyWritersCanvas:
         """Reads a state for all later steps; see :class:`Canvas`."""
         index = len(self.states)
         self.states.append(hidden)
-        later = self.read_canvases[index:]
-        if not later:
+        if index >= len(self.read_canvases):
             return
-        weight, bias = composed_reading(later, self.deltas[index])
+        assert self.reading is not None
+        channels = self.read_canvases[0].out_channels
+        weight, bias = composed_reading(self.reading[index * channels :], self.deltas[index])
         seen = F.conv2d(hidden, weight, bias)
         if self.pending is not None:
-            seen = seen + self.pending[:, self.read_canvases[index - 1].out_channels :]
+            seen = seen + self.pending[:, channels:]
         self.pending = seen
 
     def picture(self) -> Tensor:
@@ -114,15 +115,23 @@ class ManyWritersCanvas:
         )
 
 
-def composed_reading(readers: Sequence[nn.Conv2d], delta: nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
-    """Composes writing with what several readers read, their own biases left out.
+def stacked_reading(readers: Sequence[nn.Conv2d]) -> Tensor:
+    """Returns the weights of several readers below each other, [readers * C, canvas * s * s]."""
+    return torch.cat([reader.weight for reader in readers]).flatten(1)
+
+
+def composed_reading(reading: Tensor, delta: nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
+    """Composes writing with reading, whose own bias is left out.
+
+    Args:
+        reading: see ``stacked_reading``.
+        delta: what is written with.
 
     Returns:
-        The weights [readers * C, hidden, 1, 1] and what they read of the bias of writing, [readers * C].
+        The weights [readers * C, hidden, 1, 1] and what is read of the bias of writing, [readers * C].
     """
     # Sums over the pixels and channels of the canvas: in full precision also under autocast.
     with torch.autocast(delta.weight.device.type, enabled=False):
-        reading = torch.cat([reader.weight for reader in readers]).flatten(1)  # [readers * C, canvas * s * s]
         assert delta.bias is not None
         bias = reading.unflatten(1, (len(delta.bias), -1)).sum(2) @ delta.bias
         return (reading @ delta.weight.flatten(1).T)[:, :, None, None], bias

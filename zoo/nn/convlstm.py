@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -139,9 +139,60 @@ class ConvLSTMCell(nn.Module):
                 gates = gates + convolve(together, filters)
             else:
                 gates = gates + self.from_step(together)
-        enter, candidate, out, *forget = gates.chunk(self.num_gates, dim=1)
-        # The cell sums over the steps, in float32 also where the gates are not.
-        cell = at_least_float32(torch.sigmoid(enter) * torch.tanh(candidate))
-        if forget and state is not None:
-            cell = cell + torch.sigmoid(forget[0]) * state.cell
-        return LSTMState(hidden=torch.sigmoid(out) * torch.tanh(cell).to(out.dtype), cell=cell)
+        hidden, cell = advance_state(gates, None if self.first or state is None else state.cell, gates=self.num_gates)
+        return LSTMState(hidden=hidden, cell=cell)
+
+
+def advance_state(raw: Tensor, before: Tensor | None, *, gates: int) -> tuple[Tensor, Tensor]:
+    """Makes the next state of an LSTM of its gates before their nonlinearities: c' = f * c + i * g, h' = o * tanh(c').
+
+    Args:
+        raw: [n, gates * C, h, w], in the order i, g, o, f; f is missing where there are three gates.
+        before: the cell state c, [n, C, h, w] float32; None is zero.
+        gates: 3 or 4.
+
+    Returns:
+        The hidden state in the type of ``raw``, and the cell state, a sum over the steps, in float32 or better.
+    """
+    return _AdvanceState.apply(raw, before, gates)
+
+
+class _AdvanceState(torch.autograd.Function):
+    """What the nonlinearities give is computed again in the backward pass: keeping it takes more than all their inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, before: Tensor | None, gates: int) -> tuple[Tensor, Tensor]:
+        ctx.gates = gates
+        ctx.save_for_backward(raw, before)
+        enter, candidate, out, forget = _nonlinear(raw, gates)
+        cell = at_least_float32(enter * candidate)
+        if before is not None and forget is not None:
+            cell = cell + forget * before
+        return out * torch.tanh(cell).to(out.dtype), cell
+
+    @staticmethod
+    def backward(ctx: Any, of_hidden: Tensor, of_cell: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        raw, before = ctx.saved_tensors
+        enter, candidate, out, forget = _nonlinear(raw, ctx.gates)
+        product = at_least_float32(enter * candidate)
+        squashed = torch.tanh(product if before is None or forget is None else product + forget * before)
+        of_cell = of_cell + of_hidden * out * (1.0 - squashed * squashed)
+        parts = [
+            of_cell * candidate * enter * (1.0 - enter),
+            of_cell * enter * (1.0 - candidate * candidate),
+            of_hidden * squashed * out * (1.0 - out),
+        ]
+        if forget is not None:
+            parts.append(of_cell * before * forget * (1.0 - forget) if before is not None else torch.zeros_like(forget))
+        of_before = of_cell * forget if before is not None and forget is not None else None
+        return torch.cat([part.to(raw.dtype) for part in parts], dim=1), of_before, None
+
+
+def _nonlinear(raw: Tensor, gates: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    enter, candidate, out, *forget = raw.chunk(gates, dim=1)
+    return (
+        torch.sigmoid(enter),
+        torch.tanh(candidate),
+        torch.sigmoid(out),
+        torch.sigmoid(forget[0]) if forget else None,
+    )

@@ -51,14 +51,14 @@ def convolve_beside(layer: nn.Conv2d, maps: Tensor, vectors: Tensor) -> Tensor:
         vectors: [n, P].
     """
     of_maps, of_vectors = layer.weight.split([maps.shape[1], vectors.shape[1]], dim=1)
-    (above, beside), (down, across) = layer.padding, layer.stride
-    assert not isinstance(above, str) and not isinstance(beside, str)
+    assert isinstance(layer.padding, tuple), "padding is given in cells"
+    height, width = maps.shape[-2:]
     spread = convolve_spread(
         vectors.to(maps.dtype),
         of_vectors,
-        size=(maps.shape[-2], maps.shape[-1]),
-        stride=(down, across),
-        padding=(above, beside),
+        size=(height, width),
+        stride=(layer.stride[0], layer.stride[1]),
+        padding=(layer.padding[0], layer.padding[1]),
     )
     return F.conv2d(maps, of_maps, layer.bias, layer.stride, layer.padding) + spread
 
