@@ -191,7 +191,15 @@ def to_plain(fast: Gqn) -> PlainGqn:
 
 
 def to_fast(plain: PlainGqn) -> Gqn:
-    """Returns the fast core with the weights of the textbook's; what a zero state would meet is left out."""
+    """Returns the fast core with the weights of the textbook's; what a zero state would meet is left out.
+
+    Raises:
+        ValueError: if, with one set of weights a step, the first step reads something of its blank canvas: a bias that
+            the fast core does not have.
+    """
+    bias = cast("PlainStep", plain.steps[0]).read_canvas.bias
+    if not plain.config.shared and bias is not None and bool(bias.any()):
+        raise ValueError("steps.0.read_canvas.bias: the first step reads of a blank canvas; expected zeros")
     fast = Gqn(plain.config, shapes=plain.shapes)
     with torch.no_grad():
         for ours, theirs in pairs_of(fast, plain):
