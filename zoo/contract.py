@@ -159,6 +159,7 @@ class Encoder(Part, nn.Module):
 
     reads: ClassVar[str]  # the task's context_kind that it understands
     offers: ClassVar[frozenset[Feature]]
+    views_apart: ClassVar[bool] = False  # True: what is made of a view does not depend on the views beside it
 
     def __init__(self, config: Settings, *, view: ViewShape) -> None:
         super().__init__()

@@ -89,9 +89,10 @@ def test_there_is_nothing_to_pay_for(shared):
 def test_samples_are_one_picture_rendered_once_whatever_key_and_temperature():
     core, given = made(), problem()
     calls = []
-    core.eta_g.register_forward_hook(lambda *_: calls.append(1))
+    core.steps[0].generator.register_forward_hook(lambda _, __, state: calls.append(len(state.hidden)))
     drawn = core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=4)
-    assert len(calls) == 1
+    assert set(calls) == {SCENES * QUERIES}
+    assert len(calls) == core.config.steps // len(core.steps)
     assert drawn.shape == (4, SCENES, QUERIES, 3, SIZE, SIZE)
     prediction = core(given, encode, KNOBS).prediction
     assert all(torch.equal(sample, prediction) for sample in drawn)

@@ -390,7 +390,14 @@ def test_the_scene_is_convolved_once_for_all_steps_and_queries():
     core = made({"shared": True})
     pooled, query, target, keys = inputs(queries=3)
     seen = []
-    core.steps[0].decoder.from_scene.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    cell = core.steps[0].decoder
+    constant = cell.constant
+
+    def watched(**given):
+        seen.append(len(given["scene"]))
+        return constant(**given)
+
+    cell.constant = watched
     core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
     assert seen == [len(pooled)]
 

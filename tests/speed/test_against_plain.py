@@ -23,9 +23,12 @@ def test_every_number_follows_from_times_counts_and_the_convolution(case):
     value = {name: number.median for name, number in found.items()}
     assert value["speed-up"] == pytest.approx(value["time, plain"] / value["time, fast"])
     for side in ("fast", "plain"):
-        rate = value[f"arithmetic, {side}"] / value[f"time, {side}"]
-        fraction = value[f"fraction of the convolution, {side}"]
-        assert fraction == pytest.approx(rate / value["rate of the convolution"])
+        for work, fraction in (
+            ("arithmetic", "fraction of the convolution"),
+            ("products made", "fraction of the convolution by products made"),
+        ):
+            rate = value[f"{work}, {side}"] / value[f"time, {side}"]
+            assert value[f"{fraction}, {side}"] == pytest.approx(rate / value["rate of the convolution"])
     assert value["difference"] < 1e-5
     assert value["arithmetic, fast"] < value["arithmetic, plain"]
     assert ("saved activations" in found) is (case.phase == "training")

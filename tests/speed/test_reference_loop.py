@@ -13,7 +13,14 @@ from zoo.speed.plain_loop import PlainGqn, pairs_of, plain_model, to_fast, to_pl
 
 NUM_CONTEXT = 3
 # Large enough that Winograd's convolution is chosen where it can be: states of 16x16, channels above 16.
-LARGE = ("image_size=64", "core.kernel_size=5", "core.hidden_channels=24", "core.steps=3", "core.canvas_channels=8", "core.read_channels=16")
+LARGE = (
+    "image_size=64",
+    "core.kernel_size=5",
+    "core.hidden_channels=24",
+    "core.steps=3",
+    "core.canvas_channels=8",
+    "core.read_channels=16",
+)
 
 
 def models(*, shared, seed=0, changes=(), dtype=torch.float32):

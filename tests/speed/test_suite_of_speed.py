@@ -4,6 +4,7 @@ import pytest
 from speed_records import number
 
 from zoo.errors import ConfigError
+from zoo.model import SceneModel
 from zoo.speed import every_variant, feeding, gpu, suite
 from zoo.speed.record import Findings, load
 
@@ -81,12 +82,15 @@ def test_without_a_gpu_that_is_what_is_said(monkeypatch):
 def test_ways_that_fail_on_a_gpu_leave_the_others(monkeypatch):
     """The eager ways are tried out on the CPU; the compiler is replaced by one that fails in one mode."""
 
-    def compiler(model, *, mode):
-        if mode == "default":
-            raise RuntimeError("no compiler\nand more")
-        return model
+    real = SceneModel.score
+    monkeypatch.setattr(SceneModel, "compile_training", lambda model, mode: setattr(model, "mode", mode))
 
-    monkeypatch.setattr(gpu.torch, "compile", compiler)
+    def score(model, *arguments, **options):
+        if getattr(model, "mode", None) == "default":
+            raise RuntimeError("no compiler\nand more")
+        return real(model, *arguments, **options)
+
+    monkeypatch.setattr(SceneModel, "score", score)
     found = gpu.on_gpu(size="quick", repeats=1, tell=lambda sentence: None, device="cpu")
     assert [failure.split(": ", 1)[1] for failure in found.failures] == ["RuntimeError: no compiler"] * 2
     of_best = {row.quantity for row in found.measured if row.action == gpu.FASTEST and row.subject == "shared"}

@@ -1,6 +1,7 @@
 """What is counted of a step is what can be counted by hand, and a step leaves the model as it was."""
 
 import copy
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -19,16 +20,29 @@ class Linear(nn.Module):
         self.first, self.second = nn.Linear(6, 4, bias=False), nn.Linear(4, 4, bias=False)
 
     def forward(self, batch, knobs, num_context):
-        made = self.second(self.second(self.first(batch)))
-        ones = torch.ones(len(batch))
+        made = self.second(self.second(self.first(batch.rows)))
+        ones = torch.ones(len(batch.rows))
         return ElboTerms(
             log_likelihood=made.sum(1), kl=0 * ones, log_ratio=ones, num_targets=ones, target_dims=ones, floor=ones
         )
 
 
+class Rows(NamedTuple):
+    """A batch of rows."""
+
+    rows: torch.Tensor
+
+    def apply(self, change):
+        return Rows(change(self.rows))
+
+
+def make_linear_task(model):
+    return Task(model=model, batch=Rows(torch.randn(5, 6)), knobs=None, num_context=0)
+
+
 def test_arithmetic_and_saved_activations_are_those_of_the_layers():
     model = Linear()
-    task = Task(model=model, batch=torch.randn(5, 6), knobs=None, num_context=0)
+    task = make_linear_task(model)
     counts = TrainingStep(task).count()
     forward = 2 * 5 * (6 * 4 + 4 * 4 + 4 * 4)
     # Every matrix has a gradient of as much arithmetic as its product; the input's own gradient is not wanted.
@@ -64,6 +78,24 @@ def test_a_prediction_keeps_nothing_and_computes_less_than_training():
     prediction, training = PredictionStep(task).count(), TrainingStep(task).count()
     assert prediction.saved_bytes == 0 and 0 < prediction.flops < training.flops
     assert task.predict().shape == (1, 1, 1, 3, variant.image_size, variant.image_size)
+
+
+def test_what_a_further_scene_keeps_is_what_grows_with_the_batch():
+    model = Linear()
+    task = make_linear_task(model)
+    # One row more of the inputs of the three products, and a number or two of the loss.
+    row = 4 * (6 + 4 + 4)
+    assert row <= TrainingStep(task).saved_bytes_of_a_further_scene() <= row + 3 * 4
+
+
+@pytest.mark.parametrize("step", [TrainingStep, PredictionStep])
+def test_convolutions_are_counted_directly_whichever_way_they_are_made(step):
+    variant = network("shared", size="quick", overrides=["core.hidden_channels=16", "core.kernel_size=5"])
+    for side in make_pair(variant):
+        made = step(make_task(side, variant, scenes=2))
+        # So few places are never transformed: what is made is what is asked for.
+        assert made.direct_flops() == made.count().flops
+        assert all(parameter.dtype == torch.float32 for parameter in side.parameters())
 
 
 def test_the_plain_loop_does_every_query_anew():

@@ -97,11 +97,8 @@ class Cgqn(LatentCore):
         )
         assert rollout.posteriors is not None
         terms = group_terms(rollout.latents, posteriors=rollout.posteriors, priors=rollout.priors)
-        return CoreOutput(
-            prediction=rollout.prediction.unflatten(0, tuple(episode.target.shape[:2])),
-            kl=terms.kl,
-            log_ratio=terms.log_ratio,
-        )
+        prediction = rollout.prediction.unflatten(0, tuple(episode.target.shape[:2]))
+        return CoreOutput(prediction=prediction, kl=terms.kl, log_ratio=terms.log_ratio)
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
@@ -133,11 +130,10 @@ class Cgqn(LatentCore):
             posterior_constant = self.posterior.constant(both, num_samples=num_samples)
         shape = (self.config.z_channels, *self.state_size)
         positions = count * self.state_size[0] * self.state_size[1] * self.config.steps
-        prior_filters, posterior_filters = (
-            net.cell.step_filters(positions=positions) for net in (self.prior, self.posterior)
-        )
+        filters = [net.cell.step_filters(positions=positions) for net in (self.prior, self.posterior)]
         given = given_groups(source, keys, groups=self.config.steps, shape=shape)
-        prior_state: LSTMState | None = None  # the zero state, of which nothing need be convolved
+        # The zero state, of which nothing need be convolved.
+        prior_state: LSTMState | None = None
         posterior_state: LSTMState | None = None
         z = pooled.new_zeros(count, *shape)
         latents: list[Tensor] = []
@@ -145,10 +141,10 @@ class Cgqn(LatentCore):
         priors: list[Tensor] = []
         posteriors: list[Tensor] = []
         for index in range(self.config.steps):
-            prior_state = self.prior.cell([z], prior_state, prior_constant, prior_filters)
+            prior_state = self.prior.cell([z], prior_state, prior_constant, filters[0])
             states.append(prior_state.hidden)
             if posterior_constant is not None:
-                posterior_state = self.posterior.cell([z], posterior_state, posterior_constant, posterior_filters)
+                posterior_state = self.posterior.cell([z], posterior_state, posterior_constant, filters[1])
                 posteriors.append(self.posterior.eta(posterior_state.hidden))
             if source == "prior":
                 priors.append(self.prior.eta(prior_state.hidden))
@@ -231,7 +227,7 @@ class Renderer(nn.Module):
         constant = repeat(once, "(b q) c h w -> (b s q) c h w", b=batch, s=samples, q=queries)
         assert self.read.bias is not None and self.delta.bias is not None
         # The canvas is what is written of the sum of the states, and is read at their size: one 1x1 map of that sum.
-        reading, reading_bias = composed_reading([self.read], self.delta)
+        reading, reading_bias = composed_reading(self.read.weight.flatten(1), self.delta)
         filters = self.cell.step_filters(positions=len(constant) * size[0] * size[1] * len(latents))
         total: Tensor | None = None
         for index, group in enumerate(latents):
@@ -244,12 +240,11 @@ class Renderer(nn.Module):
                 state = self.cell([z, read], state, constant, filters)
                 total = total + state.hidden
         assert total is not None
-        canvas = F.conv_transpose2d(total, self.delta.weight, len(latents) * self.delta.bias, stride=self.config.stride)
-        return self.eta_g(canvas)
+        bias = len(latents) * self.delta.bias
+        return self.eta_g(F.conv_transpose2d(total, self.delta.weight, bias, stride=self.config.stride))
 
     def _blank(self, size: tuple[int, int]) -> Tensor:
         """Convolves what is read of a canvas of zeros, a bias, for the gates [1, gates, h, w]."""
         assert self.cell.from_step is not None and self.read.bias is not None
         weight = self.cell.from_step.weight[:, self.config.z_channels :][:, : self.read.out_channels]
-        border = self.config.kernel_size // 2
-        return convolve_spread(self.read.bias[None], weight, size=size, padding=(border, border))
+        return convolve_spread(self.read.bias[None], weight, size=size, padding=self.cell.padding)

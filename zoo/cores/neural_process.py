@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.contract import CoreShapes, Encode, Encoder, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
@@ -95,7 +95,7 @@ class NeuralProcess(LatentCore):
 
     def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
         whole = encoded(together(episode.context, episode.evidence), encode)
-        if getattr(encode, "views_apart", False):
+        if isinstance(encode, Encoder) and encode.views_apart:
             # What is made of a view does not depend on the views beside it: the context's vectors are there already.
             number = episode.context.mask.shape[1]
             context = Views(*(field[:, :number] for field in whole))

@@ -129,9 +129,7 @@ class Transformer(LatentCore):
         )
         tokens = self.from_rays(rearrange(rays, "n c h w -> n (h w) c"))
         seen = None if target is None else rearrange(self.read_target(target), "n c h w -> n (h w) c")
-        given = given_groups(
-            source, keys, groups=self.config.steps, shape=(height * width, self.config.z_channels)
-        )
+        given = given_groups(source, keys, groups=self.config.steps, shape=(height * width, self.config.z_channels))
         latents: list[Tensor] = []
         priors: list[Tensor] = []
         posteriors: list[Tensor] = []

@@ -80,12 +80,12 @@ class ConvLSTMCell(nn.Module):
         """Convolves what does not change over the steps.
 
         Args:
-            scene: [B, C, h, w], or None if the cell has no such inputs.
+            scene: [B, C, h, w], or None if the cell has no such inputs; [B, C, 1, 1] is the same in all pixels.
             query: [B * Q, C, h, w], or None if the cell has no such inputs.
             num_queries: Q.
             pose: [B * Q, P], the first of the query's channels, if they are the same in all pixels; ``query`` holds the
                 others then.
-            size: (h, w), needed with a pose.
+            size: (h, w), needed with a pose or a scene that is the same in all pixels.
 
         Returns:
             The constant part of the gates, [B * Q, gates * hidden, h, w] or broadcastable to it.
@@ -93,7 +93,11 @@ class ConvLSTMCell(nn.Module):
         total: Tensor = self.bias
         if self.from_scene is not None:
             assert scene is not None
-            total = total + convolve_once(scene, self.from_scene.weight).repeat_interleave(num_queries, dim=0)
+            if scene.shape[-2:] == (1, 1) and size is not None:
+                of_scene = convolve_spread(scene[:, :, 0, 0], self.from_scene.weight, size=size, padding=self.padding)
+            else:
+                of_scene = convolve_once(scene, self.from_scene.weight)
+            total = total + of_scene.repeat_interleave(num_queries, dim=0)
         if self.from_query is None:
             return total
         if pose is None:

@@ -139,7 +139,8 @@ class Recurrence(nn.Module):
             temperature: scales the prior's standard deviation when sampling.
         """
         size = (self.state_shape[1], self.state_shape[2])
-        scene = None if scene is None else match_size(scene, height=size[0], width=size[1])
+        if scene is not None and scene.shape[-2:] != (1, 1):
+            scene = match_size(scene, height=size[0], width=size[1])
         kind = query if scene is None else scene
         sets = [cast("Step", step) for step in self.steps]  # of weights: one, or one a step
         uses = self.num_steps if len(sets) == 1 else 1
@@ -147,6 +148,7 @@ class Recurrence(nn.Module):
         state = State(kind.new_zeros(len(query), *self.state_shape), generator=None, inference=None)
         given = given_groups(source, keys, groups=self.num_steps, shape=(self.z_channels, *size))
         before: list[Tensor] = []  # the generator's hidden states that every step begins with
+        priors: list[Tensor] = []  # their parameters, where latents are drawn from them step by step
         latents: list[Tensor] = []
         posteriors: list[Tensor] = []  # their parameters
         for index in range(self.num_steps):
@@ -158,15 +160,17 @@ class Recurrence(nn.Module):
                 advance = partial(checkpoint, advance, use_reentrant=False, preserve_rng_state=False)
             read = canvas.read() if index and target is not None else None
             before.append(state.hidden)
-            state, z, posterior = advance(state, constant, read, given[index])
+            state, z, prior, posterior = advance(state, constant, read, given[index])
             latents.append(z)
+            if prior is not None:
+                priors.append(prior)
             if posterior is not None:
                 posteriors.append(posterior)
             canvas.write(state.hidden)
         return Rollout(
             prediction=canvas.picture(),
             latents=torch.stack(latents),
-            priors=DiagonalGaussian.from_parameters(self._priors(before), dim=2),
+            priors=stacked(priors, dim=1) if priors else DiagonalGaussian.from_parameters(self._priors(before), dim=2),
             posteriors=stacked(posteriors, dim=1) if posteriors else None,
         )
 
@@ -181,21 +185,28 @@ class Recurrence(nn.Module):
         attend: Attend | None,
         source: Source,
         temperature: Tensor | float,
-    ) -> tuple[State, Tensor, Tensor | None]:
-        """Makes one step; returns the state after it, z [n, z, h, w] and the posterior's parameters, if there is one."""
+    ) -> tuple[State, Tensor, Tensor | None, Tensor | None]:
+        """Makes one step.
+
+        Returns:
+            The state after it, z [n, z, h, w], the prior's parameters if z comes from it, and the posterior's if there is
+            a target.
+        """
         attended = [] if attend is None else [attend(state.hidden)]
         inference, posterior = state.inference, None
         if constant.inference is not None:
             inference = step.infer(attended, state, read, constant)
             posterior = self.eta_q(inference.hidden)
-        parameters = posterior if source == "posterior" else None
+        prior = None
         if source == "prior":
-            parameters = self._priors([state.hidden])[0] if state.generator is None else self.eta_pi(state.hidden)
-        z = draw_group(given, parameters, dim=1, temperature=temperature if source == "prior" else 1.0)
+            prior = self._priors([state.hidden])[0] if state.generator is None else self.eta_pi(state.hidden)
+            z = draw_group(given, prior, dim=1, temperature=temperature)
+        else:
+            z = draw_group(given, posterior if source == "posterior" else None, dim=1)
         generator = step.generator(
             [z.to(state.hidden.dtype), *attended], state.generator, constant.generator, constant.generator_filters
         )
-        return State(generator.hidden, generator=generator, inference=inference), z, posterior
+        return State(generator.hidden, generator=generator, inference=inference), z, prior, posterior
 
     def _priors(self, before: Sequence[Tensor]) -> Tensor:
         """Returns the parameters of all priors, [L, n, 2 * z, h, w]; the first state is zero and needs no convolution."""

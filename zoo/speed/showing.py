@@ -20,7 +20,7 @@ from zoo.speed.work import SIDES
 _SHOWN_AS = {"bytes": ("MiB", 2.0**20)}  # unit -> the unit shown, and how many of the one are in the other
 _WITHOUT_UNIT = ("times", "1", "relative")
 # Beside the times of the two ways stands what the times come from, in a table of its own.
-_WORK = ("arithmetic", against_plain.FRACTION, against_plain.SAVED, "rate")
+_WORK = (against_plain.ARITHMETIC, against_plain.MADE, against_plain.FRACTION, against_plain.SAVED, "rate")
 
 
 def tables_of(record: SpeedRecord) -> list[Table]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from zoo.episode import ElboTerms, Knobs, SceneBatch
+from zoo.episode import ElboTerms, Episode, Knobs, SceneBatch, Views
 from zoo.evaluation.throughput import random_batch
 from zoo.model import SceneModel
 from zoo.registry import Variant, build, default_registry
@@ -64,7 +65,7 @@ class Task(NamedTuple):
 class Counts(NamedTuple):
     """What does not vary from turn to turn."""
 
-    flops: int  # multiplications and additions of convolutions and matrix products
+    flops: int  # multiplications and additions that are made by convolutions and matrix products
     saved_bytes: int  # kept from the forward for the backward pass, weights left out
 
 
@@ -92,22 +93,60 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
 
     def count(self) -> Counts:
-        """Makes one step and counts. Storages are counted once, however many views of them are kept."""
-        weights = {parameter.untyped_storage().data_ptr() for parameter in self.task.model.parameters()}
-        kept: dict[int, Tensor] = {}
-
-        def pack(tensor: Tensor) -> Tensor:
-            # Kept alive until all are counted, so that no other tensor can take its place in memory.
-            kept[tensor.untyped_storage().data_ptr()] = tensor
-            return tensor
-
+        """Makes one step and counts."""
         with FlopCounterMode(display=False) as counter:
-            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-                loss = self.task.loss()
-            saved = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
-            kept.clear()
+            loss, saved = _saved(self.task)
             self._finish(loss)
         return Counts(flops=counter.get_total_flops(), saved_bytes=saved)
+
+    def saved_bytes_of_a_further_scene(self) -> int:
+        """Counts what one scene more keeps: the part of what is saved that grows with the batch."""
+        more = self.task._replace(batch=self.task.batch.apply(lambda field: torch.cat([field, field[:1]])))
+        return _saved(more)[1] - _saved(self.task)[1]
+
+    def direct_flops(self) -> int:
+        """Counts what a step is, if every convolution is done product by product.
+
+        Convolutions in float32 may be transformed (Winograd 1980), which takes fewer products for the same result; in
+        float64 none is.
+        """
+        model, episode = _double(self.task)
+        with FlopCounterMode(display=False) as counter:
+            terms = model.score(episode, self.task.knobs)
+            (terms.nelbo() / terms.num_targets).mean().backward()
+        return counter.get_total_flops()
+
+
+def _saved(task: Task) -> tuple[Tensor, int]:
+    """Returns the loss and the bytes kept for its backward pass: storages, each once, that are not the weights'."""
+    weights = {parameter.untyped_storage().data_ptr() for parameter in task.model.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        # Kept alive until all are counted, so that no other tensor can take its place in memory.
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss = task.loss()
+    return loss, sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
+
+
+def _double(task: Task) -> tuple[SceneModel, Episode]:
+    model = copy.deepcopy(task.model).double()
+    return model, in_double(model.episode(task.batch, num_context=task.num_context))
+
+
+def in_double(episode: Episode) -> Episode:
+    """Returns an episode with everything that is a real number in float64."""
+
+    def double(field: Tensor) -> Tensor:
+        return field.double() if field.is_floating_point() else field
+
+    context, evidence = (Views(*map(double, views)) for views in (episode.context, episode.evidence))
+    return episode._replace(
+        context=context, query=double(episode.query), target=double(episode.target), evidence=evidence
+    )
 
 
 class PredictionStep:
@@ -130,6 +169,13 @@ class PredictionStep:
             self.task.predict()
         return Counts(flops=counter.get_total_flops(), saved_bytes=0)
 
+    def direct_flops(self) -> int:
+        """Counts what a prediction is, if every convolution is done product by product; see above."""
+        model, episode = _double(self.task)
+        with FlopCounterMode(display=False) as counter:
+            model.answer(episode, self.task.knobs, num_samples=1)
+        return counter.get_total_flops()
+
 
 def network(name: str, *, size: Size, overrides: Sequence[str] = ()) -> Variant:
     """Returns the variant of one of ``NETWORKS`` at the size of the registry that the suite's size stands for."""
@@ -137,9 +183,10 @@ def network(name: str, *, size: Size, overrides: Sequence[str] = ()) -> Variant:
 
 
 def make_pair(variant: Variant, *, device: torch.device | str = "cpu") -> Pair:
-    """Builds a network in both ways."""
+    """Builds a network in both ways, the fast one laid out in memory as is best for the device."""
     fast = build(variant)
-    return Pair(fast=fast.to(device), plain=plain_model(fast).to(device))
+    plain = plain_model(fast).to(device)  # copied before anything is laid out, as public code has its weights
+    return Pair(fast=fast.lay_out(device), plain=plain)
 
 
 def make_task(
