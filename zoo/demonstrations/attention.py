@@ -33,7 +33,7 @@ PAPER = (
     "Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149; "
     "Tobin et al. 2019, Geometry-aware neural rendering, NeurIPS"
 )
-MINUTES = 12
+MINUTES = 10
 
 DATASET = "rooms_ring_camera"
 SCENES: Mapping[Split, int] = {"train": 2000, "validation": 64, "test": 200}

@@ -26,7 +26,7 @@ PAPER = (
     "Gordon et al. 2020, Convolutional conditional neural processes, ICLR; "
     "Garnelo et al. 2018, Conditional neural processes, ICML"
 )
-MINUTES = 3
+MINUTES = 1
 
 DIGITS = "completion_digits"
 NUM_DIGITS: Mapping[Split, int] = {"train": 1400, "validation": 100, "test": 160}

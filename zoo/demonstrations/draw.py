@@ -32,7 +32,7 @@ from zoo.schedules import evaluation_knobs
 
 TITLE = "DRAW's canvas comes closer to the picture, and sharper, step by step"
 PAPER = "Gregor et al. 2016, Towards conceptual compression, NeurIPS (conv-DRAW); Gregor et al. 2015, DRAW, ICML"
-MINUTES = 8
+MINUTES = 5
 
 DATASET = "rooms_ring_camera"
 SCENES: Mapping[Split, int] = {"train": 4000, "validation": 100, "test": 400}

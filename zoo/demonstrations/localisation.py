@@ -31,7 +31,7 @@ from zoo.training.run import TrainedModel
 
 TITLE = "Pictures are localised directly and by inversion, and maps have several modes where places look alike"
 PAPER = "Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149"
-MINUTES = 10
+MINUTES = 15
 
 DATASET = "rooms_ring_camera"
 QUARTER, NEAR = 90.0, 15.0  # degrees

@@ -37,7 +37,7 @@ from zoo.tasks import CAPTIONS
 
 TITLE = "What captions say of a room counts for its picture, and their wording does not"
 PAPER = "Ramalho et al. 2018, Encoding spatial relations from natural language, arXiv 1807.01670"
-MINUTES = 12
+MINUTES = 8
 
 DATASET = "captioned_rooms"
 SCENES: Mapping[Split, int] = {"train": 4000, "validation": 100, "test": 400}
