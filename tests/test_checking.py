@@ -118,6 +118,10 @@ PREDICTS = {
     "scenes are swapped": ("scene independence", predict_with(lambda drawn: drawn.roll(1, 1))),
     "all samples are alike": ("predictions", predict_with(lambda drawn: drawn[:1].expand(drawn.shape))),
     "the key is ignored": ("predictions", predict_of(key=torch.zeros_like)),
+    "the keys of samples are derived again": (
+        "predictions",
+        predict_of(key=lambda key: key if key.ndim == 1 else key.flatten(1)[:, 0]),
+    ),
     "torch's generator is drawn from": (
         "predictions",
         predict_of(key=lambda key: torch.randint(0, 10**9, key.shape)),

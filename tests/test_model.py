@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from zoo.checking import subject
+from zoo.episode import Views
 from zoo.evaluation.throughput import random_batch
+from zoo.model import encoding_once, fastest_memory_format
 from zoo.registry import build, default_registry
 from zoo.schedules import knobs
 
@@ -150,3 +154,138 @@ def test_bf16_changes_the_excess_by_little():
             rough = model(batch, KNOBS, 2)
     assert all(field.dtype == torch.float32 for field in rough)
     assert ((rough.excess() - exact.excess()).abs() / exact.num_targets).max() < 0.5
+
+
+class Counting(torch.nn.Module):
+    """An encoder that counts how often it is asked."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder, self.calls = encoder, 0
+
+    def forward(self, views):
+        self.calls += 1
+        return self.encoder(views)
+
+
+@pytest.mark.parametrize("name", ["gqn-tower", "cvae", "vae", "deterministic", "reversed-gqn-latent", "slim-images"])
+@pytest.mark.parametrize("at_once", [1, 2 * 768, 2 * 2 * 768 * 3])
+def test_answers_in_parts_are_those_at_once_from_one_look_at_the_context(name, at_once):
+    model, batch = made(name)
+    episode = model.episode(batch, num_context=2)
+    expected = model.answer(episode, KNOBS, num_samples=5)
+    model.encoder = Counting(model.encoder)
+    torch.testing.assert_close(
+        model.answer(episode, KNOBS, num_samples=5, at_once=at_once), expected, rtol=1e-5, atol=1e-6
+    )
+    assert model.encoder.calls <= 1
+
+
+def test_parts_are_no_larger_than_was_asked(monkeypatch):
+    model, batch = made("gqn-tower")
+    episode = model.episode(batch, num_context=2)
+    seen = []
+    predict = model.core.predict
+
+    def watched(context, query, key, *, encode, knobs, num_samples):
+        seen.append((num_samples, query.shape[1]))
+        return predict(context, query, key, encode=encode, knobs=knobs, num_samples=num_samples)
+
+    monkeypatch.setattr(model.core, "predict", watched)
+    for at_once, parts in (
+        (1, [(1, 1)] * 10),
+        (2 * 768, [(1, 1)] * 10),
+        (2 * 2 * 768 * 3, [(3, 2), (2, 2)]),
+        (2 * 2 * 768 * 5, [(5, 2)]),
+    ):
+        seen.clear()
+        model.answer(episode, KNOBS, num_samples=5, at_once=at_once)
+        assert seen == parts
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_episodes_lie_in_memory_as_they_are_read_whatever_they_were_cut_from(monkeypatch, device):
+    """What a GPU is given can be looked at on a CPU."""
+    model, batch = made("gqn-tower")
+    chosen = fastest_memory_format(device)
+    assert chosen is (torch.contiguous_format if device == "cpu" else torch.channels_last)
+    with torch.no_grad():
+        expected = model(batch, KNOBS, 2)
+    monkeypatch.setattr("zoo.model.fastest_memory_format", lambda device: chosen)
+    model.lay_out("cpu")
+    assert all(each.is_contiguous(memory_format=chosen) for each in model.parameters() if each.ndim == 4)
+    for number in (1, 2, 3):
+        episode = model.episode(
+            batch.apply(lambda field: field[:, :4] if field.ndim > 1 else field), num_context=number
+        )
+        for pictures in (episode.context.what, episode.target, episode.evidence.what):
+            assert pictures.flatten(0, 1).is_contiguous(memory_format=chosen)
+            assert pictures.flatten(0, 1).data_ptr() == pictures.data_ptr(), "flattened without a copy"
+        assert all(field.is_contiguous() for field in (episode.context.where, episode.context.mask, episode.query))
+        for one, other in zip(episode.context, model.task(batch, num_context=number).context, strict=True):
+            assert torch.equal(one, other)
+    with torch.no_grad():
+        for one, other in zip(model(batch, KNOBS, 2), expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-3)
+
+
+def test_an_encoder_is_asked_once_for_what_it_has_seen():
+    model, batch = made("gqn-tower")
+    episode = model.episode(batch, num_context=2)
+    counting = Counting(model.encoder)
+    encode = encoding_once(counting, episode)
+    first, again = encode(episode.context), encode(episode._replace(key=episode.key + 1).context)
+    assert first is again and counting.calls == 1
+    torch.testing.assert_close(first, model.encoder(episode.context))
+    other = encode(episode.evidence)
+    assert counting.calls == 2 and not torch.equal(other.pooled, first.pooled)
+    for _ in range(2):
+        encode(Views(*(field[:1] for field in episode.context)))
+    assert counting.calls == 4
+
+
+@pytest.mark.parametrize("name", ["gqn-tower", "gqn-tower-shared", "gqn-tower-z64", "cvae", "cgqn"])
+def test_bf16_reaches_all_large_products(name):
+    model, batch = made(name)
+    work = {torch.bfloat16: 0, torch.float32: 0}
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), named=None):
+            result = function(*arguments, **(named or {}))
+            counted = flop_registry.get(function._overloadpacket)
+            if counted:
+                work[arguments[0].dtype] += counted(*arguments, **(named or {}), out_val=result)
+            return result
+
+    with Watch(), torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = model(batch, KNOBS, 2)
+    assert all(field.dtype == torch.float32 for field in terms)
+    assert work[torch.float32] < 0.03 * work[torch.bfloat16]
+
+
+@pytest.mark.parametrize("name", ["gqn-tower", "gqn-tower-shared"])
+def test_recomputed_activations_give_the_same_gradients_from_less_memory(name):
+    model, batch = made(name)
+
+    def trained(*, recompute):
+        assert model.recompute_activations(recompute) == 1
+        kept = 0
+
+        def keep(tensor):
+            nonlocal kept
+            kept += tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = model(batch, KNOBS, 2).nelbo().mean()
+        return kept, torch.autograd.grad(loss, list(model.parameters()))
+
+    kept, expected = trained(recompute=False)
+    kept_again, found = trained(recompute=True)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert kept_again < 0.8 * kept
+
+
+def test_models_without_steps_have_nothing_to_recompute():
+    assert made("vae")[0].recompute_activations(True) == 0

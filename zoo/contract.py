@@ -219,7 +219,9 @@ class LatentCore(Part, nn.Module):
         Args:
             context: [B, N, ...] views.
             query: [B, Q, ...].
-            key: [B] int64, the seeds of the latent noise; the same key gives the same latents.
+            key: [B] int64, the seeds of the latent noise; the same key gives the same latents. Where only some samples
+                are asked for, [B, S], or some samples of some queries, [B, S, Q]: ``sample_keys`` and
+                ``scene_sample_keys`` of :mod:`zoo.nn.noise` take all of them.
             encode: the encoder.
             knobs: the temperature scales the prior's standard deviation.
             num_samples: S. Latents of a scene are shared by all its queries, those of a query are drawn for each.

@@ -260,7 +260,7 @@ def speed_row(
     variant: Variant, *, seed: int, protocol: Protocol, device: torch.device | str = "cpu", command: Sequence[str] = ()
 ) -> ResultRow:
     """Measures how fast an untrained model of a variant trains and predicts, on pictures of noise."""
-    model = build(variant, seed=seed).to(device)
+    model = build(variant, seed=seed).lay_out(device)
     recipe = variant.training
     throughput = measure(
         model, recipe=recipe, image_size=variant.image_size, device=device, repeats=max(1, protocol.repeats)

@@ -130,7 +130,9 @@ class SceneModel(nn.Module):
         """Compiles what is trained, as one graph; scoring without gradients and predictions stay as they are.
 
         Neither the knobs nor the number of context views make for another compilation, but for one each that contexts of
-        no view, of one view and of several take. Whatever else was compiled in this process is forgotten.
+        no view, of one view and of several take; on a CPU, where torch chooses between convolutions by the number of
+        pictures, several views of fewer than 16 pictures in a batch and of more count as two. Whatever else was compiled
+        in this process is forgotten.
 
         Args:
             mode: of ``torch.compile``; all but ``default`` record CUDA graphs on a GPU.
@@ -241,7 +243,7 @@ def fastest_memory_format(device: torch.device | str) -> torch.memory_format:
 def encoding_once(encoder: Encode, episode: Episode) -> Encode:
     """Returns an encoder that looks at an episode's context, and at its evidence, once at most, however often it is asked.
 
-    For several scores or predictions from one representation, without gradients. Other views are encoded as ever.
+    For several scores or predictions from one representation. Other views are encoded as ever.
     """
     known = {id(views): views for views in (episode.context, episode.evidence)}
     found: dict[int, Representation] = {}

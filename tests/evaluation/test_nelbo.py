@@ -1,12 +1,14 @@
 """Every scene once, one number a scene, whatever the batch."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from zoo.data.plan import EvaluationPlan
-from zoo.episode import CoreOutput, ElboTerms
+from zoo.episode import CoreOutput, ElboTerms, SceneBatch, Views
 from zoo.errors import ConfigError
 from zoo.evaluation import nelbo
 from zoo.evaluation.nelbo import evaluation_batches, importance_weighted_nelbo, score_scenes
@@ -18,14 +20,29 @@ KNOBS = knobs(sigma=0.7)
 COLUMNS = {"scene", "nelbo", "nelbo_excess", "log_likelihood", "kl", "floor"}
 
 
+class Cut(NamedTuple):
+    """What the recorder takes for an episode."""
+
+    batch: SceneBatch
+    num_context: int
+    key: torch.Tensor
+    context: Views | None = None
+    evidence: Views | None = None
+
+
 class Recorder(nn.Module):
     """Scores a scene by a number that only its own pictures decide, and remembers what it was shown."""
 
     def __init__(self):
         super().__init__()
         self.seen, self.knobs, self.modes = [], [], []
+        self.encoder = nn.Identity()
 
-    def forward(self, batch, knobs, num_context):
+    def episode(self, batch, *, num_context):
+        return Cut(batch, num_context, batch.key)
+
+    def score(self, episode, knobs, *, encode):
+        batch, num_context = episode.batch._replace(key=episode.key), episode.num_context
         self.seen.append((batch, num_context))
         self.knobs.append(knobs)
         self.modes.append(self.training)
@@ -246,3 +263,20 @@ def test_kl_of_any_shape_is_summed_within_its_scene(monkeypatch, array_scenes):
     terms = model(random_batch(batch_size=3, num_views=3, image_size=16), chosen, 1)
     torch.testing.assert_close(terms.kl, kl.sum(dim=(1, 2, 3)))
     torch.testing.assert_close(terms.excess(), terms.kl, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["gqn-tower", "cgqn", "np-1d"])
+def test_all_samples_of_a_bound_are_drawn_from_one_look_at_the_context(name, monkeypatch):
+    variant = default_registry().variant(name, size="smoke")
+    model = build(variant, seed=0)
+    batch = random_batch(batch_size=2, num_views=4, image_size=variant.image_size, extras=model.task.extras)
+    weights = []
+    for sample in range(4):
+        terms = model(batch._replace(key=nelbo.fold(batch.key, sample)), KNOBS, 2)
+        weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
+    expected = np.log(4) - torch.logsumexp(torch.stack(weights), dim=0)
+    encoded, encode = [], model.encoder.forward
+    monkeypatch.setattr(model.encoder, "forward", lambda views: encoded.append(views) or encode(views))
+    torch.testing.assert_close(importance_weighted_nelbo(model, batch, KNOBS, 2, samples=4), expected)
+    known = [views for views in encoded if torch.equal(views.where, model.episode(batch, num_context=2).context.where)]
+    assert len(known) == 1

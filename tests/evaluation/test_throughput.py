@@ -27,10 +27,11 @@ def test_a_measurement_counts_its_repetitions_and_scenes():
     assert found.peak_memory_bytes > 1e6
 
 
-def test_arithmetic_is_counted_a_scene_and_does_not_depend_on_the_batch():
+def test_arithmetic_is_counted_a_scene_and_hardly_depends_on_the_batch():
     small, large = (measured(build(VARIANT), batch_size=size, repeats=1) for size in (2, 6))
-    assert small.flops_per_training_scene == large.flops_per_training_scene > 0
-    assert small.flops_per_prediction == large.flops_per_prediction > 0
+    # What is reckoned of weights alone is the same work for any batch.
+    assert 0 < large.flops_per_training_scene <= small.flops_per_training_scene < 1.02 * large.flops_per_training_scene
+    assert 0 < large.flops_per_prediction <= small.flops_per_prediction < 1.02 * large.flops_per_prediction
     # Forward and backward with two inference and two generator steps cost more than twice a prediction.
     assert small.flops_per_training_scene > 2 * small.flops_per_prediction
 

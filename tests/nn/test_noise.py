@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from zoo.nn import noise
-from zoo.nn.noise import fold, scene_keys, standard_normal
+from zoo.nn.noise import fold, sample_keys, scene_keys, scene_sample_keys, standard_normal
 
 MASK = (1 << 64) - 1
 LIMIT = 4.0  # standard errors; the seeds are fixed, so that a pass stays a pass
@@ -188,3 +188,19 @@ def test_every_pattern_of_bits_gives_a_finite_number(monkeypatch, upper, lower):
 def test_nothing_can_be_drawn():
     assert standard_normal(torch.arange(3), (0,)).shape == (3, 0)
     assert standard_normal(torch.arange(0), (2,)).shape == (0, 2)
+
+
+def test_a_number_folds_in_as_it_does_in_a_tensor():
+    key = torch.arange(5) * 7919
+    for number in (0, 1, -1, -3, 2**40, 2**63 - 1, -(2**63)):
+        assert torch.equal(fold(key, number), fold(key, torch.tensor(number)))
+
+
+def test_keys_of_samples_stay_what_they_are():
+    key = torch.tensor([5, 9])
+    samples = scene_sample_keys(key, num_samples=4)
+    assert samples.shape == (2, 4) and len(samples.unique()) == 8
+    assert torch.equal(scene_sample_keys(samples, num_samples=4), samples)
+    every = sample_keys(key, num_samples=4, num_queries=3)
+    assert torch.equal(sample_keys(samples[:, 1:3], num_samples=2, num_queries=3), every[:, 1:3])
+    assert torch.equal(sample_keys(every[:, 1:3, 2:], num_samples=2, num_queries=1), every[:, 1:3, 2:])

@@ -72,6 +72,7 @@ def check_predictions(trial: Subject) -> None:
         _require_shapes(trial)
         _require_own_queries(trial)
         _require_samples(trial)
+        _require_parts(trial)
 
 
 def _require_shapes(trial: Subject) -> None:
@@ -82,6 +83,20 @@ def _require_shapes(trial: Subject) -> None:
     require(list(scored.shape) == expected, f"forward predicts {list(scored.shape)}, expected {expected}")
     drawn = trial.answer(episode, num_samples=3)
     require(list(drawn.shape) == [3, *expected], f"predict returns {list(drawn.shape)}, expected {[3, *expected]}")
+
+
+def _require_parts(trial: Subject) -> None:
+    """Where memory is short, samples and queries are asked for in parts, by keys of their own."""
+    episode = trial.episode()
+    whole = trial.model.answer(episode, trial.knobs, num_samples=3)
+    try:
+        parts = trial.model.answer(episode, trial.knobs, num_samples=3, at_once=1)
+    except (RuntimeError, ValueError, IndexError) as error:
+        require(False, f"predict does not take the keys of single samples and queries: {error}")
+    else:
+        require(
+            close(whole, parts), "predictions in parts differ from those at once: keys of samples are derived again"
+        )
 
 
 def _require_own_queries(trial: Subject) -> None:

@@ -41,7 +41,10 @@ def run(
         int | None,
         typer.Option("--repeats", min=1, help=f"Repetitions of the speed measurement ({REPEATS}; of the suite: 5)."),
     ] = None,
-    workers: Annotated[int, typer.Option("-j", "--workers", min=0, help="Processes that read scenes.")] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option("-j", "--workers", min=0, help="Processes that read scenes. Default: by device and cores."),
+    ] = None,
     compile_model: Annotated[bool, typer.Option("--compile", help="Compile the models with torch.compile.")] = False,
     cpu: Cpu = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done.")] = False,
@@ -92,7 +95,7 @@ def run(
         names += [name for name in found if name not in names]
     changes = [*overrides, *([f"training.steps={steps}"] if steps else [])]
     protocol = Protocol(importance_samples=importance_samples, max_scenes=limit, repeats=repeats or REPEATS)
-    options = TrainingOptions(compile=compile_model, workers=workers)
+    options = TrainingOptions(compile=compile_model, workers="auto" if workers is None else workers)
     jobs = []
     for name in names:
         variant = registry.variant(name, size=size, overrides=changes)

@@ -46,10 +46,30 @@ def run(
         Literal["no", "bf16", "fp16"] | None,
         typer.Option("--mixed-precision", help="As --set training.mixed_precision=..."),
     ] = None,
-    compile_model: Annotated[bool, typer.Option("--compile", help="Compile the model with torch.compile.")] = False,
+    compile_model: Annotated[
+        bool, typer.Option("--compile", help="Compile the model as one graph with torch.compile.")
+    ] = False,
+    compile_mode: Annotated[
+        Literal["default", "reduce-overhead", "max-autotune"] | None,
+        typer.Option(
+            "--compile-mode",
+            help="Compile for: default, reduce-overhead (CUDA graphs), max-autotune (and kernels tried out).",
+        ),
+    ] = None,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute", help="Compute activations of the steps again in the backward pass: less memory, more time."
+        ),
+    ] = False,
     workers: Annotated[
-        int, typer.Option("-j", "--workers", help="Processes that read scenes; 0 reads in the training process.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "-j",
+            "--workers",
+            help="Processes that read scenes; 0 reads in the training process. Default: by device and cores.",
+        ),
+    ] = None,
     residence: Annotated[
         Literal["auto", "device", "disk"],
         typer.Option(
@@ -98,8 +118,10 @@ def run(
     ]
     variant = default_registry().variant(name, size=size, overrides=changes)
     options = TrainingOptions(
-        compile=compile_model,
-        workers=workers,
+        compile=compile_model or compile_mode is not None,
+        compile_mode=compile_mode or "default",
+        recompute=recompute,
+        workers="auto" if workers is None else workers,
         residence=residence,
         log_interval=log_interval,
         validation_interval=validation_interval,

@@ -19,7 +19,7 @@ from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
 from zoo.nn.latent_groups import Source, draw_group, given_groups, group_terms, stacked
-from zoo.nn.noise import fold
+from zoo.nn.noise import scene_sample_keys
 from zoo.nn.spread_convolution import convolve_spread
 
 INITIAL_LOG_SCALE = -2.0  # of prior and posterior, before any training
@@ -103,7 +103,7 @@ class Cgqn(LatentCore):
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
     ) -> Tensor:
-        keys = fold(key[:, None], torch.arange(num_samples, device=key.device)).flatten()
+        keys = scene_sample_keys(key, num_samples=num_samples).flatten()
         rollout = self.rollout(encode(context).pooled, query, keys, evidence=None, source="prior", knobs=knobs)
         batch, queries = query.shape[:2]
         return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples, q=queries)

@@ -11,7 +11,7 @@ from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.cores.neural_process import together
 from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, kl_divergence
-from zoo.nn.noise import fold, standard_normal
+from zoo.nn.noise import scene_sample_keys, standard_normal
 from zoo.nn.set_convolution import Anchor, FromGrid, Grid, GridMaker, GridNetwork, ToGrid
 
 
@@ -105,6 +105,6 @@ class ConvolutionalNp(LatentCore):
     ) -> Tensor:
         grid = self.grid(context.where, context.mask)
         prior = self.distribution(context, grid)
-        keys = fold(key, torch.arange(num_samples, device=key.device)[:, None])
+        keys = scene_sample_keys(key, num_samples=num_samples).T
         z = prior.sample(standard_normal(keys, tuple(prior.mean.shape[1:])), temperature=knobs.temperature)
         return self._decode(z, grid, query)

@@ -12,7 +12,7 @@ from zoo.config import Settings
 from zoo.contract import CoreShapes, Encode, Encoder, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
-from zoo.nn.noise import fold, standard_normal
+from zoo.nn.noise import scene_sample_keys, standard_normal
 from zoo.nn.set_paths import Aggregation, LatentPath, PointDecoder, deterministic_path
 
 
@@ -112,7 +112,7 @@ class NeuralProcess(LatentCore):
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
     ) -> Tensor:
-        keys = fold(key, torch.arange(num_samples, device=key.device)[:, None])
+        keys = scene_sample_keys(key, num_samples=num_samples).T
         noise = standard_normal(keys, (self.config.z_channels,))
         known = encoded(context, encode)
         z = self.distribution(known).sample(noise, temperature=knobs.temperature)

@@ -111,15 +111,11 @@ def by_asking(model: SceneModel, episode: Episode, *, knobs: Knobs, samples: int
         samples: S, at least 1 are drawn; models without latents need one.
     """
     density = pose_density(model)
-    with torch.no_grad():
-        parameters = model.core.predict(
-            episode.context,
-            episode.query[:, :1],
-            episode.key,
-            encode=model.encoder,
-            knobs=knobs,
-            num_samples=max(1, samples) if model.core.latents != "none" else 1,
-        )
+    parameters = model.answer(
+        episode._replace(query=episode.query[:, :1]),
+        knobs,
+        num_samples=max(1, samples) if model.core.latents != "none" else 1,
+    )
 
     def score(cameras: Tensor) -> Tensor:
         return mixed_density(density, parameters, cameras[None, None]).double()[0, 0]

@@ -116,7 +116,7 @@ def sheet_of(
         prediction = model.predict(batch, knobs, num_context, num_samples=max(mean_samples, num_samples))
         shown = prediction.expected[:num_samples]
         if pixel_noise:
-            shown = model.sample(batch, knobs, num_context, num_samples=num_samples).clamp(0.0, 1.0)
+            shown = model.with_noise(prediction.parameters[:num_samples], batch.key, knobs).clamp(0.0, 1.0)
     finally:
         model.train(was_training)
     # What the model was not given (captions stand in for pictures, or there is no context) is not shown as context.

@@ -11,12 +11,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from zoo.contract import Encode
 from zoo.data.loader import assemble, to_device
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import ElboTerms, Knobs, SceneBatch
+from zoo.episode import ElboTerms, Episode, Knobs, SceneBatch
 from zoo.errors import ConfigError
-from zoo.model import SceneModel
+from zoo.model import SceneModel, encoding_once
 from zoo.nn.noise import fold
 
 Progress = Callable[[int, int], None]
@@ -117,10 +118,12 @@ def score_scenes(
         for scenes, batch, num_context in evaluation_batches(
             source, plan, scenes=mine, batch_size=batch_size, device=device, shift=shift
         ):
-            terms = model(batch, knobs, num_context)
+            episode = model.episode(batch, num_context=num_context)
+            encode = encoding_once(model.encoder, episode)
+            terms = model.score(episode, knobs, encode=encode)
             columns = [torch.from_numpy(scenes).to(device, torch.float64), *_per_target(terms)]
             if importance_samples:
-                bound = importance_weighted_nelbo(model, batch, knobs, num_context, samples=importance_samples)
+                bound = _importance_weighted(model, episode, knobs, samples=importance_samples, encode=encode)
                 columns += [bound / terms.num_targets, (bound - terms.floor) / terms.num_targets]
             rows.append(torch.stack([column.double() for column in columns], dim=1))
             if progress:
@@ -151,11 +154,17 @@ def importance_weighted_nelbo(
     """Returns -log (1/K sum_k p(x, z_k) / q(z_k)) with z_k from the posterior, [B], nats for all targets of a scene.
 
     The bound of Burda et al. 2016 (equation 8) on the joint log-likelihood of a scene's targets. K = 1 is one sample of
-    the ELBO; the weights use the sampled log-ratio, not the analytic KL.
+    the ELBO; the weights use the sampled log-ratio, not the analytic KL. The context is encoded once, and samples are
+    drawn one after the other: the memory needed does not grow with K.
     """
+    episode = model.episode(batch, num_context=num_context)
+    return _importance_weighted(model, episode, knobs, samples=samples, encode=encoding_once(model.encoder, episode))
+
+
+def _importance_weighted(model: SceneModel, episode: Episode, knobs: Knobs, *, samples: int, encode: Encode) -> Tensor:
     weights = []
     for sample in range(samples):
-        terms = model(batch._replace(key=fold(batch.key, sample)), knobs, num_context)
+        terms = model.score(episode._replace(key=fold(episode.key, sample)), knobs, encode=encode)
         weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
     return math.log(samples) - torch.logsumexp(torch.stack(weights), dim=0)
 

@@ -124,15 +124,8 @@ def score_poses(
         for done, (_, batch, num_context) in enumerate(
             evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
         ):
-            episode = model.task(batch, num_context=num_context)
-            parameters = model.core.predict(
-                episode.context,
-                episode.query,
-                episode.key,
-                encode=model.encoder,
-                knobs=knobs,
-                num_samples=num_samples if model.core.latents != "none" else 1,
-            )
+            episode = model.episode(batch, num_context=num_context)
+            parameters = model.answer(episode, knobs, num_samples=num_samples if model.core.latents != "none" else 1)
             truth = episode.target.flatten(2)
             errors = pose_errors(point_estimate(density, parameters), truth, coordinates=density.coordinates)
             log_density = mixed_density(density, parameters, truth.unsqueeze(-2)).squeeze(-1)

@@ -117,7 +117,7 @@ def measure(
     )
     knobs = knobs_at(recipe, recipe.steps, device=device)
     # A learning rate of zero costs what any other costs, and what was measured is still the trained model.
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0, fused=True)
     was_training = model.training
     model.train()
     precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.mixed_precision)

@@ -91,7 +91,8 @@ class PoseHistogram(Likelihood):
 
     @property
     def _sizes(self) -> list[int]:
-        return [math.prod(axis.bins for axis in axes) for axes in self.maps]
+        # A list, not a generator, through which torch.compile does not see.
+        return [math.prod([axis.bins for axis in axes]) for axes in self.maps]
 
     @property
     def _log_volume(self) -> float:

@@ -119,7 +119,7 @@ def _normal(key: Tensor, shape: Sequence[int]) -> Tensor:
 # they had no end, and C++ compilers take it that signed numbers never overflow: other noise came out.
 @torch.library.custom_op("gqn_zoo::fold", mutates_args=())
 def _fold_as_it_is(key: Tensor, number: Tensor) -> Tensor:
-    return fold(key, number)
+    return fold(key, number).contiguous()
 
 
 @_fold_as_it_is.register_fake
@@ -129,7 +129,7 @@ def _(key: Tensor, number: Tensor) -> Tensor:
 
 @torch.library.custom_op("gqn_zoo::standard_normal", mutates_args=())
 def _normal_as_it_is(key: Tensor, shape: Sequence[int]) -> Tensor:
-    return _normal(key, shape)
+    return _normal(key, shape).contiguous()  # which it is not if an odd number is drawn
 
 
 @_normal_as_it_is.register_fake

@@ -121,6 +121,13 @@ def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> 
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            kept = optimizer.state.get(parameter, {})
+            for name, value in kept.items():
+                # Fused Adam walks through weights and moments side by side, so that they must lie alike in memory.
+                if value.shape == parameter.shape and value.stride() != parameter.stride():
+                    kept[name] = torch.empty_like(parameter).copy_(value)
 
 
 def load_weights(checkpoint: Checkpoint, model: nn.Module, *, file: str = "model.safetensors") -> None:

@@ -19,7 +19,7 @@ class TrainingOptions:
             so that a step costs the host a few launches (``reduce-overhead``), the choice of every kernel by trial too
             (``max-autotune``).
         recompute: computes activations again in the backward pass instead of keeping them: less memory, more time.
-        workers: processes that read scenes; 0 reads in the training process.
+        workers: processes that read scenes; 0 reads in the training process, ``auto`` goes by device and cores.
         residence: where scenes lie.
         log_interval: steps between figures.
         validation_interval: steps between validations.
@@ -32,7 +32,7 @@ class TrainingOptions:
     compile: bool = False
     compile_mode: CompileMode = "default"
     recompute: bool = False
-    workers: Workers = 0
+    workers: Workers = "auto"
     residence: Residence = "auto"
     log_interval: int = 50
     validation_interval: int = 1000

@@ -146,7 +146,7 @@ def train(
         except torch.OutOfMemoryError as error:
             raise OutOfMemoryError(
                 f"{variant.name}: a batch of {variant.training.batch_size} scenes does not fit into memory: use a smaller "
-                "-b, a larger --set training.gradient_accumulation, or --mixed-precision bf16 "
+                "-b, a larger --set training.gradient_accumulation, --recompute, or --mixed-precision bf16 "
                 f"({str(error).splitlines()[0]})"
             ) from None
         finally:
@@ -285,7 +285,7 @@ def load_trained(
     else:
         checkpoint.load_weights(found, model)
     return TrainedModel(
-        model=model.to(device).eval(),
+        model=model.lay_out(device).eval(),
         variant=variant,
         run=run,
         config=config,

@@ -26,7 +26,7 @@ class Verdict:
         """
         self.step, self.norm, self.scenes = step, norm, scenes
         self._terms = terms
-        self._fault = fault.to("cpu", non_blocking=True)  # into pinned memory, from a GPU
+        self._fault = fault.to("cpu", non_blocking=fault.is_cuda)  # into pinned memory then
         self._arrived = torch.cuda.Event() if fault.is_cuda else None
         if self._arrived is not None:
             self._arrived.record()

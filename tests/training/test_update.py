@@ -1,0 +1,182 @@
+"""Updates that are not made, on devices that are asked at once and on devices that answer later."""
+
+import copy
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from zoo.data.batches import LoadedBatch
+from zoo.errors import ConfigError, NonFiniteError
+from zoo.evaluation.throughput import random_batch
+from zoo.registry import build
+from zoo.training import checkpoint
+from zoo.training.options import TrainingOptions
+from zoo.training.update import Updates, make_optimizer, move_average
+
+
+@pytest.fixture
+def updates(variant, tmp_path):
+    """Returns a maker of updates of a small model."""
+
+    def make(*overrides, name="vae", lags=False, model=None, **options):
+        chosen = variant(name, *overrides)
+        return Updates(
+            model or build(chosen, seed=0),
+            recipe=chosen.training,
+            seed=0,
+            accelerator=Accelerator(cpu=True),
+            options=TrainingOptions(**options),
+            checkpoints=tmp_path / "checkpoints",
+            lags=lags,
+        )
+
+    return make
+
+
+def pieces(model, *, spoilt=(), count=8):
+    """Yields batches of noise; the cameras of some of them are nonsense."""
+    size = model.task.image_size
+    for index in range(count):
+        batch = random_batch(batch_size=4, num_views=3, image_size=size, seed=index)
+        if index in spoilt:
+            cameras = batch.cameras.clone()
+            cameras[2] = float("nan")
+            batch = batch._replace(cameras=cameras, scene=batch.scene + 10)
+        yield LoadedBatch(batch, 2)
+
+
+def state_of(made):
+    moments = [
+        value.clone()
+        for _, kept in sorted(made.optimizer.state_dict()["state"].items())
+        for _, value in sorted(kept.items())
+    ]
+    return [*(each.detach().clone() for each in made.model.parameters()), *moments]
+
+
+def equal(one, other):
+    return all(torch.equal(each, same) for each, same in zip(one, other, strict=True))
+
+
+def test_an_answer_at_once_or_one_update_later_makes_the_same_weights(updates):
+    found = []
+    for lags in (False, True):
+        made = updates("training.ema_decay=0.5", name="gqn-tower-shared", lags=lags)
+        coming = pieces(made.model)
+        figures = [made.make(step, coming) for step in range(5)]
+        made.settle()
+        found.append(([each() for each in figures], state_of(made), list(made.evaluated_model.parameters())))
+    (figures, state, average), (later_figures, later_state, later_average) = found
+    assert figures == later_figures
+    assert equal(state, later_state) and equal(average, later_average)
+    assert not equal(average, state[: len(average)])
+
+
+def test_a_fault_at_once_stops_before_the_next_update(updates):
+    made = updates("training.ema_decay=0.5", name="gqn-tower-shared")
+    coming = pieces(made.model, spoilt={2})
+    for step in range(2):
+        made.make(step, coming)
+    before, average = state_of(made), copy.deepcopy(list(made.evaluated_model.parameters()))
+    with pytest.raises(
+        NonFiniteError, match=r"step 2: .*the update was not made. Not finite: scenes \[12\]; .*checkpoints"
+    ):
+        made.make(2, coming)
+    assert equal(state_of(made), before) and equal(list(made.evaluated_model.parameters()), average)
+
+
+def test_a_fault_that_is_told_later_has_changed_nothing_by_then(updates):
+    made = updates("training.ema_decay=0.5", name="gqn-tower-shared", lags=True)
+    coming = pieces(made.model, spoilt={2})
+    for step in range(2):
+        made.make(step, coming)
+    made.settle()
+    before, average = state_of(made), copy.deepcopy(list(made.evaluated_model.parameters()))
+    made.make(2, coming)  # nobody has looked yet
+    assert equal(state_of(made), before)
+    with pytest.raises(NonFiniteError, match=r"step 2: .*Not finite: scenes \[12\]"):
+        made.make(3, coming)
+    assert equal(state_of(made), before) and equal(list(made.evaluated_model.parameters()), average)
+    made.settle()  # is told once
+
+
+def test_settling_tells_of_the_last_fault(updates):
+    made = updates(name="gqn-tower-shared", lags=True)
+    made.make(0, pieces(made.model, spoilt={0}))
+    with pytest.raises(NonFiniteError, match="step 0"):
+        made.settle()
+
+
+def test_weights_and_moments_lie_alike_after_they_were_read(updates, tmp_path):
+    """Fused Adam takes them for one and the same order of numbers."""
+    made = updates(name="gqn-tower-shared")
+    made.make(0, pieces(made.model))
+    saved = checkpoint.save(tmp_path, step=1, model=made.model, optimizer=made.optimizer, ema=None, state={})
+    other = updates(name="gqn-tower-shared")
+    other.model.to(memory_format=torch.channels_last)
+    checkpoint.load_weights(checkpoint.read(saved), other.model)
+    checkpoint.load_optimizer(checkpoint.read(saved), other.optimizer)
+    assert any(
+        each.stride() != mine.stride()
+        for each, mine in zip(other.model.parameters(), made.model.parameters(), strict=True)
+    )
+    for parameter in other.model.parameters():
+        for name in ("exp_avg", "exp_avg_sq"):
+            assert other.optimizer.state[parameter][name].stride() == parameter.stride()
+    assert equal(state_of(made), state_of(other))
+    for each in (made, other):
+        each.make(1, pieces(each.model))
+    for one, same in zip(state_of(made), state_of(other), strict=True):
+        torch.testing.assert_close(same, one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_fused_adam_is_adam(variant, decay):
+    recipe = variant("vae", f"training.optimizer.weight_decay={decay}").training
+    models = [build(variant("vae"), seed=0) for _ in range(2)]
+    fused = make_optimizer(models[0], recipe)
+    plain = type(fused)(
+        models[1].parameters(),
+        lr=recipe.learning_rate.start,
+        eps=recipe.optimizer.epsilon,
+        weight_decay=decay,
+        foreach=False,
+    )
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        for one, other in zip(*(model.parameters() for model in models), strict=True):
+            one.grad = torch.randn(one.shape, generator=generator)
+            other.grad = one.grad.clone()
+        fused.step(), plain.step()
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_an_average_starts_with_the_weights_and_counts_its_moves():
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    model = nn.Linear(3, 2)
+    ours = AveragedModel(model)
+    theirs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    for step in range(4):
+        with torch.no_grad():
+            model.weight.add_(step + 1.0)
+        move_average(ours, model, decay=0.9, first=step == 0)
+        theirs.update_parameters(model)
+        assert equal(list(ours.state_dict().values()), list(theirs.state_dict().values()))
+
+
+def test_recomputed_activations_give_the_same_update(updates):
+    kept, again = updates(name="gqn-tower-shared"), updates(name="gqn-tower-shared", recompute=True)
+    assert again.model.recompute_activations(True) >= 1
+    for made in (kept, again):
+        made.make(0, pieces(made.model))
+    for one, other in zip(state_of(kept), state_of(again), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-8)
+
+
+def test_a_model_without_steps_to_recompute_is_refused(updates):
+    with pytest.raises(ConfigError, match=r"--recompute: Vae with .* has no steps"):
+        updates(recompute=True)
