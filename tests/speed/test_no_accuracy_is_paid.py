@@ -78,5 +78,8 @@ def test_fast_and_plain_learn_alike(curves):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_bf16_ends_where_float32_does(curves):
-    assert abs(curves["bf16"][1][-1] - curves["fast"][1][-1]) < NATS
+def test_bf16_is_no_worse_in_the_end(curves):
+    """One side only: so small a network stays on a plateau until chance, and rounding is chance too, takes it off."""
+    (single, single_validation), (half, half_validation) = curves["fast"], curves["bf16"]
+    np.testing.assert_allclose(half[:5], single[:5], rtol=0.02)
+    assert half_validation[-1] < single_validation[-1] + NATS
