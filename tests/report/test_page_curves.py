@@ -151,6 +151,7 @@ def test_a_constant_and_a_single_point_can_be_drawn():
         line = Series(0, "a<b", places, *(ones[: len(places)],) * 3)
         svg = Chart.of([line], horizontal=Axis.whole("steps"), vertical="x < y").svg
         assert "nan" not in svg and "inf" not in svg and "a<b" not in svg and "a&lt;b" in svg
+        assert "x < y" not in svg and 'aria-label="x &lt; y against steps"' in svg
 
 
 def test_many_points_are_thinned_and_the_last_one_stays():

@@ -5,7 +5,7 @@ Scenes of use:
 * A paper's supplement: ``write_page(load_rows([Path("results")]), Path("supplement.html"))`` gives a file to upload, which
   referees open without a network; every number has its row, commit and command on the same page.
 * After a night of training: ``gqn-zoo report results -o page.html`` finds the runs and the sheets below ``results``, so
-  that tables, curves, costs and pictures stand together; failures are listed first, not left out.
+  that tables, curves, costs and pictures stand together; failures are told at the top and listed, not left out.
 * In continuous integration: the same rows give the same bytes, so that a page kept in git is compared like a table.
 """
 

@@ -11,6 +11,8 @@ import pandas as pd
 from zoo.report.tables import Table
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+# An arrow or a sign stands beside its word, not on a line of its own.
+_SIGNS = re.compile(r"\S+(?: [↑↓±])+$")
 # The best line has nothing in this column, and yet stands before those that are behind it.
 _BEHIND = "behind the best"
 
@@ -24,9 +26,10 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One column: its head, whether it holds numbers, and whether a larger one is the better."""
+    """One column: its head, whose end stays on one line, whether it holds numbers, and whether a larger one is better."""
 
     head: str
+    end: str
     is_number: bool
     higher_is_better: bool
 
@@ -64,9 +67,14 @@ def page_tables(tables: Sequence[Table]) -> list[PageTable]:
 
 
 def _columns(frame: pd.DataFrame, numbers: frozenset[str]) -> tuple[Column, ...]:
-    return tuple(
-        Column(head=str(name), is_number=name in numbers, higher_is_better="↑" in str(name)) for name in frame.columns
-    )
+    columns = []
+    for name in map(str, frame.columns):
+        signs = _SIGNS.search(name)
+        end = signs.group() if signs else ""
+        columns.append(
+            Column(name.removesuffix(end).rstrip(), end, is_number=name in numbers, higher_is_better="↑" in name)
+        )
+    return tuple(columns)
 
 
 def _lines(frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | None) -> tuple[tuple[Cell, ...], ...]:
