@@ -14,6 +14,7 @@ COMMANDS = [
     "evaluate",
     "bench",
     "compare",
+    "report",
     "data",
     "data make",
     "data show",
@@ -32,7 +33,18 @@ def test_every_command_explains_itself(gqn_zoo, command, option):
 
 def test_the_help_names_every_command(gqn_zoo):
     out = gqn_zoo("--help").out
-    for command in ("list", "describe", "check", "quickstart", "train", "evaluate", "bench", "compare", "data"):
+    for command in (
+        "list",
+        "describe",
+        "check",
+        "quickstart",
+        "train",
+        "evaluate",
+        "bench",
+        "compare",
+        "report",
+        "data",
+    ):
         assert f" {command} " in out
 
 

@@ -1,0 +1,53 @@
+"""``gqn-zoo report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="ROWS...",
+            help="Result rows, or folders with them (rows/ is looked for); runs and sheets below the folders are taken in.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page, NAME.html.")] = Path("page.html"),
+    runs: Annotated[
+        list[Path],
+        typer.Option(
+            "--runs", metavar="FOLDER", help="Also draw the curves of the runs below it; may be given several times."
+        ),
+    ] = [],  # noqa: B006  (typer copies it)
+    sheets: Annotated[
+        list[Path],
+        typer.Option("--sheet", metavar="PICTURE", help="Also show this picture; may be given several times."),
+    ] = [],  # noqa: B006  (typer copies it)
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", help="What the curves show. Default: the NELBO excess on validation scenes."),
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Head of the page.")] = None,
+) -> None:
+    """Write one HTML page that needs no network: tables, quality against cost, curves, predictions, variants, provenance.
+
+    The tables are those of gqn-zoo compare. The same rows give the same bytes.
+    """
+    from zoo.cli import screen
+    from zoo.report.page.build import TITLE, write_page
+    from zoo.report.page.pictures import find_sheets
+    from zoo.report.page.runs import find_runs
+    from zoo.results import load_rows
+
+    rows = load_rows(paths)
+    found = find_runs([*paths, *runs])
+    pictures = [*find_sheets(paths), *sheets]
+    write_page(rows, output, runs=found, sheets=pictures, metric=metric, title=title or TITLE)
+    screen.tell(
+        f"wrote {output} ({output.stat().st_size / 1024:.0f} KiB): {len(rows)} rows, {len(found)} runs, "
+        f"{len(pictures)} sheets"
+    )

@@ -1,0 +1,34 @@
+"use strict";
+// Without this script every table stands in its own order, best first.
+(() => {
+  const numberOf = (cell) => (cell.dataset.value === undefined ? null : Number(cell.dataset.value));
+  const compare = (first, second, column, numeric, sign) => {
+    const [a, b] = [first.cells[column], second.cells[column]];
+    if (!numeric) return sign * a.textContent.localeCompare(b.textContent, "en", { numeric: true });
+    const [x, y] = [numberOf(a), numberOf(b)];
+    if (x === null || y === null) return (x === null) - (y === null); // nothing measured: last, whichever way
+    return sign * (x - y);
+  };
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const heads = [...table.tHead.rows[0].cells];
+    heads.forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const before = head.getAttribute("aria-sort");
+        const descending = before ? before === "ascending" : head.dataset.first === "descending";
+        for (const other of heads) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+        const numeric = head.dataset.kind === "number";
+        const lines = [...table.tBodies[0].rows];
+        lines.sort((a, b) => compare(a, b, column, numeric, descending ? -1 : 1));
+        table.tBodies[0].append(...lines);
+      });
+    });
+  }
+  addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details")) folded.open = true;
+  });
+})();
