@@ -187,7 +187,7 @@ def _differences(
 ) -> tuple[list[Table], list[str]]:
     from zoo.cli import screen
     from zoo.files import write_text
-    from zoo.report.differences import tables_of_changes
+    from zoo.report.differences import csv_of_changes, tables_of_changes
     from zoo.report.markup import to_latex, to_markdown, to_terminal
     from zoo.report.matching import changes_between
     from zoo.report.thresholds import Threshold, broken
@@ -199,7 +199,11 @@ def _differences(
     console = screen.results()
     console.print(to_terminal(tables, width=console.width))
     if output is not None:
-        texts = {"differences.md": to_markdown(tables), "differences.tex": to_latex(tables)}
+        texts = {
+            "differences.csv": csv_of_changes(changes),
+            "differences.md": to_markdown(tables),
+            "differences.tex": to_latex(tables),
+        }
         for name, text in texts.items():
             write_text(output / name, text)
         screen.tell("wrote " + ", ".join(str(output / name) for name in texts))

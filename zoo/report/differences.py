@@ -14,7 +14,7 @@ from zoo.report.lines import Line
 from zoo.report.matching import Changes, Compared
 from zoo.report.pairs import PairDelta
 from zoo.report.statistics import MIN_SCENES, MIN_SEEDS
-from zoo.report.words import clean, number
+from zoo.report.words import clean, inert, number
 from zoo.results import ResultRow
 
 VERDICTS = ("better", "worse", "changed", "undecided")
@@ -63,6 +63,32 @@ def tables_of_changes(
         tables[-1], failures=_failures(changes.failures), notes=(*tables[-1].notes, _note(changes), *changes.remarks)
     )
     return tables
+
+
+def csv_of_changes(changes: Changes) -> str:
+    """Returns every difference as a line of CSV, unrounded but for the interval and p, which have seven digits."""
+    records = [
+        {
+            "base_variant": inert(pair.base.variant),
+            "new_variant": inert(pair.new.variant),
+            "key": inert(_title(pair.base)),
+            "quantity": delta.name,
+            "unit": inert(delta.unit),
+            "base": delta.base,
+            "new": delta.new,
+            "difference": delta.delta,
+            "low": f"{delta.difference.low:.7g}" if delta.difference else None,
+            "high": f"{delta.difference.high:.7g}" if delta.difference else None,
+            "p": f"{delta.difference.p:.7g}" if delta.difference else None,
+            "percent": delta.percent,
+            "verdict": delta.verdict,
+            "base_rows": " ".join(row.id for row in pair.base.rows),
+            "new_rows": " ".join(row.id for row in pair.new.rows),
+        }
+        for pair in changes.compared
+        for delta in pair.deltas
+    ]
+    return pd.DataFrame(records, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def _record(pair: Compared, delta: PairDelta) -> dict[str, str]:

@@ -30,19 +30,20 @@ def _test(group: Group) -> str:
     ranked = [len(line.rows) for line in group.lines[: len(group.differences) + 1]]
     fewest, most = min(ranked), max(ranked)
     seeds = f"{fewest} seed{'s' if fewest > 1 else ''} a line" if fewest == most else f"{fewest} to {most} seeds a line"
-    comparisons = f"{len(group.differences)} comparison{'s' if len(group.differences) > 1 else ''}"
     test = (
-        f"a paired bootstrap over scenes{' and seeds' if most > 1 else ''} ({seeds}, {RESAMPLES} resamples, 95%, Holm "
-        f"correction for {comparisons}, at least {MIN_SCENES} scenes)"
+        f"paired bootstrap over scenes{' and seeds' if most > 1 else ''} ({seeds}, {RESAMPLES} resamples, 95%, at least "
+        f"{MIN_SCENES} scenes)"
     )
+    count = len(group.differences)
+    corrected = f"a {test} with Holm correction for {count} comparison{'s' if count > 1 else ''}"
     if group.decided:
-        return f"Bold: the best line differs from every other by {test}."
+        return f"Bold: the best line differs from every other by {corrected}."
     if fewest < MIN_SEEDS:
         return (
             "No line is bold: of a line with one seed the test judges this trained model, not how training varies. "
-            f"Intervals by {test}."
+            f"Intervals: {test}, each for itself."
         )
-    return f"No line is bold: the best does not differ from every other by {test}."
+    return f"No line is bold: the best does not differ from every other by {corrected}."
 
 
 def _frontier() -> str:

@@ -13,7 +13,7 @@ from zoo.report.compare import Group, Line
 from zoo.report.grouping import sections_of
 from zoo.report.markup import to_latex, to_markdown, to_terminal, update_markdown_between_markers
 from zoo.report.pareto import latency_ms, training_flops
-from zoo.report.words import clean, commit_of, hardware_of
+from zoo.report.words import commit_of, hardware_of, inert
 from zoo.results import ComparabilityKey, ResultRow
 
 __all__ = [
@@ -27,9 +27,6 @@ __all__ = [
     "write_sections",
     "write_tables",
 ]
-
-# A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@")
 
 
 def tables_of(rows: Iterable[ResultRow], *, omit: Collection[str] = (), group_by: Sequence[str] = ()) -> list[Table]:
@@ -83,13 +80,8 @@ def csv_frame(groups: Iterable[Group]) -> pd.DataFrame:
         ]
         records += [{"table": number} | _about(group, Line((row,))) for row in group.failures]
     # Objects, so that whole numbers stay whole in a column where a failure has none.
-    inert = [{name: _inert(v) if isinstance(v, str) else v for name, v in record.items()} for record in records]
-    return pd.DataFrame(inert, dtype=object)
-
-
-def _inert(text: str) -> str:
-    text = clean(text)
-    return "'" + text if text.startswith(_FORMULA) else text
+    safe = [{name: inert(v) if isinstance(v, str) else v for name, v in record.items()} for record in records]
+    return pd.DataFrame(safe, dtype=object)
 
 
 def _about(group: Group, line: Line) -> dict[str, object]:

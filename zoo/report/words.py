@@ -7,6 +7,8 @@ import re
 
 from zoo.results import ResultRow
 
+# A spreadsheet takes a cell that begins with one of these for a formula.
+_FORMULA = ("=", "+", "-", "@")
 _HEADERS = {
     "nelbo": "NELBO",
     "kl": "KL",
@@ -24,6 +26,12 @@ _HEADERS = {
 def clean(text: str) -> str:
     """Returns a text on one line, without control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def inert(text: str) -> str:
+    """Returns a clean text that a spreadsheet does not take for a formula."""
+    text = clean(text)
+    return "'" + text if text.startswith(_FORMULA) else text
 
 
 def number(value: float, spread: float | None) -> tuple[str, str]:
