@@ -16,7 +16,7 @@ from zoo.config import Settings
 from zoo.contract import CoreShapes, Encoder, LatentCore, Representation, RepresentationShape, ViewShape, represent
 from zoo.episode import CoreOutput, Episode, Knobs, Views
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
-from zoo.nn.noise import fold, standard_normal
+from zoo.nn.noise import fold, sample_keys, standard_normal
 from zoo.tasks import Render
 
 
@@ -136,6 +136,6 @@ class LinearGaussian(LatentCore):
     def predict(self, context, query, key, *, encode, knobs, num_samples):
         nothing = torch.zeros(*query.shape[:2], *self.target_shape, dtype=torch.float64)
         beliefs = self.beliefs(encode(context).pooled, query, nothing, knobs.sigma)
-        keys = fold(fold(key, torch.arange(num_samples)[:, None])[:, :, None], torch.arange(query.shape[1]))
+        keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
         noise = standard_normal(keys, beliefs.prior.mean.shape[2:])
         return self.decode(beliefs.prior.sample(noise, temperature=knobs.temperature), beliefs.offset)

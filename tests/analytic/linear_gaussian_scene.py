@@ -17,7 +17,7 @@ from zoo.config import Settings
 from zoo.contract import CoreShapes, LatentCore
 from zoo.episode import CoreOutput, Episode, Knobs
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
-from zoo.nn.noise import fold, standard_normal
+from zoo.nn.noise import scene_sample_keys, standard_normal
 
 
 class Beliefs(NamedTuple):
@@ -96,5 +96,5 @@ class SceneLinearGaussian(LatentCore):
     def predict(self, context, query, key, *, encode, knobs, num_samples):
         pooled = encode(context).pooled
         prior = self.prior(pooled)
-        noise = standard_normal(fold(key, torch.arange(num_samples)[:, None]), prior.mean.shape[1:])
+        noise = standard_normal(scene_sample_keys(key, num_samples=num_samples).T, prior.mean.shape[1:])
         return self.decode(prior.sample(noise, temperature=knobs.temperature), pooled, query)

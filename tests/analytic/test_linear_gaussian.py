@@ -205,7 +205,7 @@ def test_importance_weighting_climbs_to_the_likelihood(wrong):
 @pytest.mark.parametrize("number", [1, 2, 5])
 def test_exactly_k_samples_are_weighed(wrong, number):
     batch, calls = scenes(4), []
-    handle = wrong.register_forward_pre_hook(lambda _, given: calls.append(given[0].key))
+    handle = wrong.core.register_forward_pre_hook(lambda _, given: calls.append(given[0].key))
     try:
         with torch.no_grad():
             found = importance_weighted_nelbo(wrong, batch, KNOBS, CONTEXT, samples=number)
