@@ -13,10 +13,10 @@ from zoo.results import ResultRow, load_rows, save_row
 COMMITTED = Path(__file__).resolve().parents[2] / "results"
 
 
-def altered(row, *, shift=0.0, seed=0, **key):
+def altered(row, *, shift=0.0, noise=0, **key):
     """Returns a row whose excess is larger by ``shift``, up to some noise."""
     scores = np.array(row.per_scene["nelbo_excess"]) + shift
-    scores += np.random.default_rng(seed).normal(0, 0.1, len(scores))
+    scores += np.random.default_rng(noise).normal(0, 0.1, len(scores))
     stated = row.metrics["nelbo_excess"].model_copy(update={"value": float(scores.mean())})
     return ResultRow(
         **{name: getattr(row, name) for name in type(row).model_fields}
@@ -25,7 +25,6 @@ def altered(row, *, shift=0.0, seed=0, **key):
             "key": row.key.model_copy(update=key),
             "metrics": row.metrics | {"nelbo_excess": stated},
             "per_scene": row.per_scene | {"nelbo_excess": scores.tolist()},
-            "provenance": row.provenance.model_copy(update={"seed": seed}),
         }
     )
 
@@ -46,7 +45,7 @@ def history(tmp_path_factory):
             file.unlink()
         for row in rows:
             for folder in (place / name, place / "results" / "rows"):
-                save_row(altered(row, shift=shift, seed=int(shift)), folder)
+                save_row(altered(row, shift=shift, noise=int(shift)), folder)
         (place / "results" / "notes.json").write_text("{}")
         git(place, "add", "results")
         git(place, "commit", "--quiet", "-m", name)
