@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.stats
 
 from zoo.report.statistics import bootstrap_difference, bootstrap_differences, holm
 
@@ -68,6 +69,14 @@ def test_variances_of_seeds_are_those_of_an_explicit_analysis():
     assert (found.seeds, found.n) == (3, 30)
     # Between 2 degrees of freedom, were the three seeds all that varies, and what the normal distribution would give.
     assert 1.96 < (found.high - found.low) / (2 * found.stderr) < 4.4
+
+
+@pytest.mark.parametrize("scenes", [20, 60])
+def test_intervals_of_normal_scores_are_as_wide_as_those_of_student(scenes):
+    a = np.random.default_rng(10).normal(0, 1, (400, 1, scenes))
+    found = bootstrap_differences(a, np.zeros_like(a))
+    width = np.mean([(one.high - one.low) / (2 * one.stderr) for one in found])
+    assert width == pytest.approx(scipy.stats.t.ppf(0.975, scenes - 1), rel=0.015)
 
 
 def test_pairs_tested_together_or_alone_give_the_same():
