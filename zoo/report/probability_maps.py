@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -94,7 +95,8 @@ def probability_maps(path: Path, rows: Sequence[MapRow], *, title: str | None = 
             handles=_legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=8
         ).get_texts()
         if title is not None:
-            texts.append(figure.suptitle(title, fontsize=10))
+            # One inch holds some 12 letters of this size; long titles go on in further lines, and are not cut.
+            texts.append(figure.suptitle(textwrap.fill(title, int(12 * figure.get_figwidth())), fontsize=10))
         for text in texts:
             text.set_parse_math(False)
         with writing_file(path) as temporary:
