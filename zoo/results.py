@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -83,11 +86,15 @@ def load_row(path: Path) -> ResultRow:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ResultError(f"{path}: larger than {MAX_FILE_BYTES} bytes, hence not a result row")
-        contents = json.loads(path.read_bytes(), object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+        contents = path.read_bytes()
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
-    except ResultError:
-        raise
+    return _parse(contents, path=str(path))
+
+
+def _parse(data: bytes, *, path: str) -> ResultRow:
+    try:
+        contents = json.loads(data, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ResultError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(contents, dict) or contents.get("kind") != KIND:
@@ -117,24 +124,41 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def load_rows(paths: Iterable[Path]) -> list[ResultRow]:
-    """Reads rows from files and folders, each row once, in the order of time and id.
+def load_rows(paths: Iterable[Path | str], *, revision: str | None = None) -> list[ResultRow]:
+    """Reads rows from files, folders and git revisions, each row once, in the order of time and id.
 
     In a folder every row below ``rows/`` is read, or below the folder itself where there is no ``rows/``; other JSON
     files in it are passed over.
 
+    Args:
+        paths: files and folders; what is neither, but looks like git's ``REVISION:PATH`` (``HEAD~1:results``), is read
+            from the repository around the working folder.
+        revision: reads all paths as they were in this revision.
+
     Raises:
-        ResultError: if no row is found, or if a file that is meant to be a row is damaged.
+        ResultError: if no row is found, if a file that is meant to be a row is damaged, or if there is no such revision
+            or path in it.
     """
-    paths = [Path(path) for path in paths]
+    names = [str(path) for path in paths]
     rows: dict[str, ResultRow] = {}
-    for path in paths:
-        for file in _row_files(path) if path.is_dir() else [path]:
-            row = load_row(file)
+    for path in names:
+        for row in _rows_at(path, revision=revision):
             rows[row.id] = row
     if not rows:
-        raise ResultError(f"no result rows in {', '.join(map(str, paths)) or 'an empty list of paths'}")
+        where = ", ".join(names) or "an empty list of paths"
+        raise ResultError(f"no result rows in {where}{f' at {revision}' if revision else ''}")
     return sorted(rows.values(), key=lambda row: (row.provenance.utc, row.id))
+
+
+def _rows_at(path: str, *, revision: str | None) -> list[ResultRow]:
+    if revision is not None:
+        # Git takes a path that begins with a dot from the working folder, any other from the root of the repository.
+        relative = os.path.relpath(path).replace(os.sep, "/")
+        return _rows_in_git(f"{revision}:{relative if relative.startswith('..') else './' + relative}", shown=path)
+    if not Path(path).exists() and re.fullmatch(r"[^:]+:.*", path):
+        return _rows_in_git(path, shown=path)
+    folder = Path(path)
+    return [load_row(file) for file in (_row_files(folder) if folder.is_dir() else [folder])]
 
 
 def _row_files(folder: Path) -> list[Path]:
@@ -146,3 +170,53 @@ def _row_files(folder: Path) -> list[Path]:
 def _mentions_kind(path: Path) -> bool:
     with path.open("rb") as file:
         return KIND.encode() in file.read(MAX_FILE_BYTES)
+
+
+def _rows_in_git(spec: str, *, shown: str) -> list[ResultRow]:
+    """Reads the rows of a file or folder ``REVISION:PATH``, all through one process of git."""
+    found = _git(
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        spec,
+        missing=f"{shown}: found neither on disk nor in git as {spec!r}",
+    )
+    name = found.decode().strip()
+    if _git("cat-file", "-t", name).strip() == b"blob":
+        return [_parse(_git("cat-file", "blob", name), path=spec)]
+    files = {}
+    for entry in _git("ls-tree", "--full-tree", "-r", "-z", name).split(b"\0")[:-1]:
+        about, _, path = entry.partition(b"\t")
+        if path.endswith(b".json"):
+            files[path.decode(errors="replace")] = about.split()[2]
+    if any(path.startswith("rows/") for path in files):
+        files = {path: blob for path, blob in files.items() if path.startswith("rows/")}
+    contents = _blobs(list(files.values()))
+    return [
+        _parse(data, path=f"{spec}/{path}")
+        for path, data in zip(files, contents, strict=True)
+        if _ROW_FILE.match(path.rpartition("/")[2]) or KIND.encode() in data
+    ]
+
+
+def _blobs(names: list[bytes]) -> list[bytes]:
+    text = _git("cat-file", "--batch", given=b"".join(name + b"\n" for name in names))
+    contents = []
+    start = 0
+    for _ in names:
+        end = text.index(b"\n", start)
+        size = int(text[start:end].split()[2])
+        contents.append(text[end + 1 : end + 1 + size])
+        start = end + size + 2
+    return contents
+
+
+def _git(*arguments: str, given: bytes | None = None, missing: str = "git could not read the result rows") -> bytes:
+    program = shutil.which("git")
+    if program is None:
+        raise ResultError(f"{missing}: there is no program 'git'")
+    done = subprocess.run([program, *arguments], input=given, capture_output=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise ResultError(missing)
+    return done.stdout

@@ -10,6 +10,15 @@ def noise(seed, size=40):
     return np.random.default_rng(seed).normal(0, 0.5, size)
 
 
+def trained(make_row, values, *, seeds=3, luck=0.05, **changes):
+    """Rows of several seeds around the same values by scene."""
+    shifts = np.random.default_rng(len(changes.get("variant", ""))).normal(0, luck, seeds)
+    return [
+        make_row(values + shift + noise(seed + 50, len(values)) / 9, seed=seed, **changes)
+        for seed, shift in enumerate(shifts)
+    ]
+
+
 def test_unequal_keys_are_never_ranked_together(make_row, make_key, scenes):
     changes = [
         {"sigma": 1.0},
@@ -79,19 +88,31 @@ def test_an_importance_weighted_bound_is_ranked_by_its_own_excess(make_row, make
 
 
 def test_a_clear_winner_is_decided_and_a_tie_is_not(make_row, scenes):
-    clear = [make_row(scenes + noise(1) - 1, variant="a"), make_row(scenes + noise(2), variant="b")]
-    (group,) = group_rows(clear)
+    first, second = (trained(make_row, scenes + noise(n) - s, variant=v) for n, s, v in [(1, 1, "a"), (2, 0, "b")])
+    (group,) = group_rows(first + second)
     assert group.decided and group.differences[0].high < 0
-    tie = make_row(scenes + noise(4) - 1, variant="c")
-    (group,) = group_rows([*clear, tie])
+    tie = trained(make_row, scenes + noise(4) - 1, variant="c")
+    (group,) = group_rows(first + second + tie)
     assert not group.decided
-    (group,) = group_rows(clear[:1])
+    (group,) = group_rows(first)
     assert not group.decided
+
+
+def test_one_seed_decides_nothing_however_clear(make_row, scenes):
+    clear = trained(make_row, scenes - 5, variant="a")
+    single = make_row(scenes + noise(1), variant="b")
+    (group,) = group_rows([*clear, single])
+    assert not group.decided and group.differences[0].high < -4
+    (group,) = group_rows([clear[0], *trained(make_row, scenes + noise(1), variant="b")])
+    assert not group.decided
+    (group,) = group_rows([*clear, *trained(make_row, scenes + noise(1), variant="b", seeds=2)])
+    assert group.decided
 
 
 def test_too_few_scenes_decide_nothing(make_row, scenes):
-    (group,) = group_rows([make_row(scenes[:10], variant="a"), make_row(scenes[:10] + 5, variant="b")])
-    assert not group.decided
+    few = [trained(make_row, scenes[:10] + shift, variant=variant) for variant, shift in (("a", 0), ("b", 5))]
+    (group,) = group_rows(few[0] + few[1])
+    assert not group.decided and group.differences[0].high < 0
     (group,) = group_rows([make_row(scenes[:1], variant="a"), make_row(scenes[:1] + 5, variant="b")])
     assert group.differences == (None,)
 
@@ -103,7 +124,11 @@ def test_false_winners_are_rare(make_row, variants, bounds):
     decided = 0
     for _ in range(trials):
         shared = generator.gamma(4.0, 3.0, 30)
-        rows = [make_row(shared + generator.normal(0, 1, 30), variant=f"v{i}") for i in range(variants)]
+        rows = [
+            make_row(own + generator.normal(0, 0.1) + generator.normal(0, 0.2, 30), variant=f"v{i}", seed=seed)
+            for i, own in enumerate(shared + generator.normal(0, 1, (variants, 30)))
+            for seed in range(3)
+        ]
         (group,) = group_rows(rows)
         decided += group.decided
     assert bounds[0] <= decided / trials <= bounds[1]
@@ -136,7 +161,7 @@ def test_seeds_that_disagree_decide_nothing(make_row, scenes):
     (group,) = group_rows(a + b)
     assert not group.decided and group.differences[0].stderr > 1
     (group,) = group_rows([a[0], b[0]])
-    assert group.decided
+    assert group.differences[0].high < 0 and group.differences[0].stderr < 0.3
 
 
 def test_scenes_are_matched_by_their_index(make_row, scenes):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import scipy.stats
 
-from zoo.report.statistics import bootstrap_difference, holm
+from zoo.report.statistics import bootstrap_difference, bootstrap_differences, holm
 
 
 def test_moments_are_the_textbook_ones_and_the_bootstrap_agrees():
@@ -50,17 +51,40 @@ def test_pairing_finds_what_unpaired_means_cannot():
     assert bootstrap_difference(a - b).z > 4
 
 
-def test_few_seeds_are_not_taken_for_many():
-    """Between-seed variation dominates; a resampling of three seeds would reject far more often than 5 %."""
+def test_variances_of_seeds_are_those_of_an_explicit_analysis():
     generator = np.random.default_rng(6)
-    rejected = 0
-    for _ in range(600):
-        effects = generator.normal(0, 1, (2, 3))
-        values = effects[..., None] + generator.normal(0, 0.3, (2, 3, 40))
-        means = values.mean(axis=-1)
-        found = bootstrap_difference((values[0] - values[1]).mean(axis=0), seed_means=list(means), resamples=1000)
-        rejected += found.p <= 0.05
-    assert rejected <= 0.07 * 600
+    a, b = generator.normal(0, 1, (3, 30)) + generator.normal(0, 2, (3, 1)), generator.normal(0, 1, (4, 30))
+    a += generator.normal(0, 1, 30)
+    over_scenes = np.var(a.mean(0) - b.mean(0), ddof=1) / 30
+    over_seeds = 0.0
+    for scores in (a, b):
+        m = len(scores)
+        fitted = scores.mean(0)[None] + scores.mean(1)[:, None] - scores.mean()
+        interaction = ((scores - fitted) ** 2).sum() / ((m - 1) * 29)
+        over_seeds += np.var(scores.mean(1), ddof=1) / m - interaction / (m * 30)
+    assert over_seeds > 0
+    (found,) = bootstrap_differences(a[None], b[None])
+    assert found.stderr == pytest.approx(np.sqrt(over_scenes + over_seeds), rel=1e-12)
+    assert found.mean == pytest.approx(a.mean() - b.mean(), rel=1e-12)
+    assert (found.seeds, found.n) == (3, 30)
+    # Between 2 degrees of freedom, were the three seeds all that varies, and what the normal distribution would give.
+    assert 1.96 < (found.high - found.low) / (2 * found.stderr) < 4.4
+
+
+@pytest.mark.parametrize("scenes", [20, 60])
+def test_intervals_of_normal_scores_are_as_wide_as_those_of_student(scenes):
+    a = np.random.default_rng(10).normal(0, 1, (400, 1, scenes))
+    found = bootstrap_differences(a, np.zeros_like(a))
+    width = np.mean([(one.high - one.low) / (2 * one.stderr) for one in found])
+    assert width == pytest.approx(scipy.stats.t.ppf(0.975, scenes - 1), rel=0.015)
+
+
+def test_pairs_tested_together_or_alone_give_the_same():
+    a, b = np.random.default_rng(7).normal(0, 1, (2, 5, 3, 40))
+    together = bootstrap_differences(a, b)
+    for index, found in enumerate(together):
+        (alone,) = bootstrap_differences(a[index : index + 1], b[index : index + 1])
+        assert alone.low == pytest.approx(found.low, rel=1e-9) and alone.p == found.p
 
 
 def test_the_same_data_give_the_same_answer():

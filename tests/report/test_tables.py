@@ -30,10 +30,10 @@ def rows(make_row, make_failure, make_key, scenes):
         return scenes + shift + generator.normal(0, 0.3, 40)
 
     return [
-        make_row(noisy(0), variant="best", speed=1234.0),
+        *(make_row(noisy(0), variant="best", speed=1234.0, seed=seed) for seed in range(3)),
         make_row(noisy(2), variant="seeds", seed=0),
         make_row(noisy(2), variant="seeds", seed=1),
-        make_row(noisy(4), variant=EVIL),
+        *(make_row(noisy(4), variant=EVIL, seed=seed) for seed in range(2)),
         make_row(noisy(0), variant="best", key=make_key(sigma=1.0)),
         make_failure(variant="broken", key=make_key(), error="no | memory\nleft"),
         make_failure(variant="early"),
@@ -61,7 +61,9 @@ def test_markdown_has_one_table_a_key_and_names_its_terms(rows):
     assert len(titles) == 3
     assert "sigma 0.7, ELBO; floor 6909.1 nats/target" in titles[0]
     assert "sigma 1, ELBO" in titles[1]
-    assert "Holm correction for 2 comparisons" in text and "standard error over scenes" in text
+    assert "paired bootstrap over scenes and seeds (2 to 3 seeds a line" in text
+    assert "Holm correction for 2 comparisons" in text and "standard deviation over n seeds" in text
+    assert "standard error over scenes" in text.split("sigma 1, ELBO")[1]
 
 
 def test_markdown_cells_cannot_break_the_table(rows):
@@ -78,8 +80,11 @@ def test_only_a_decided_winner_is_bold(rows):
     assert first.bold == "NELBO excess ↓ ±" and second.bold is None
     bold = re.findall(r"\| +\*\*([^|]*)\*\* \|", to_markdown([first]))
     assert bold == [first.frame["NELBO excess ↓ ±"].iloc[0]]
-    tied = tables_of([rows[0], rows[0].model_copy(update={"variant": "twin"})])[0]
-    assert tied.bold is None and any(note.startswith("No line is bold") for note in tied.notes)
+    tied = tables_of([*rows[:3], *(row.model_copy(update={"variant": "twin"}) for row in rows[:3])])[0]
+    assert tied.bold is None and any(note.startswith("No line is bold: the best does not") for note in tied.notes)
+    single = tables_of([*rows[:3], rows[3]])[0]
+    assert single.bold is None
+    assert any(note.startswith("No line is bold: of a line with one seed") for note in single.notes)
 
 
 def test_several_seeds_are_one_line_with_their_number(rows):
@@ -151,8 +156,13 @@ def test_csv_holds_every_figure_unrounded(rows, tmp_path):
     records = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     assert len(records) == 6
     best = records[0]
-    assert float(best["nelbo_excess"]) == rows[0].metrics["nelbo_excess"].value
-    assert float(best["nelbo_excess_spread"]) == rows[0].metrics["nelbo_excess"].stderr
+    values = [row.metrics["nelbo_excess"].value for row in rows[:3]]
+    assert float(best["nelbo_excess"]) == np.mean(values)
+    assert float(best["nelbo_excess_spread"]) == np.std(values, ddof=1)
+    single = next(record for record in records if record["num_seeds"] == "1" and record["status"] == "ok")
+    row = next(row for row in rows if row.id == single["rows"])
+    assert float(single["nelbo_excess"]) == row.metrics["nelbo_excess"].value
+    assert float(single["nelbo_excess_spread"]) == row.metrics["nelbo_excess"].stderr
     assert (best["rank"], best["bold"], best["parameters"], best["sigma"]) == ("1", "True", "15900000", "0.7")
     assert records[1]["seeds"] == "0 1" and float(records[1]["behind_best_low"]) > 0
     assert [record["status"] for record in records].count("oom") == 2

@@ -2,25 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from zoo.report.columns import Table
     from zoo.results import ResultRow
+
+REGRESSION = 1
 
 
 def run(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="ROWS...", help="Result rows, or folders with them (rows/ is looked for).")
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ROWS...",
+            help="Result rows, folders with them (rows/ is looked for), or either in a git revision, as HEAD~1:results.",
+        ),
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for comparison.csv, .md and .tex.")
+        Path | None, typer.Option("-o", "--output", help="Folder for comparison.csv, .md and .tex, or differences.*.")
     ] = None,
-    between: Annotated[
-        bool, typer.Option("--between", help="Two rows: print how the second differs from the first, with intervals.")
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            "--group-by",
+            metavar="FIELDS",
+            help="Tables apart for data, task, split, contexts, core, encoder, variant, ...; several with commas.",
+        ),
+    ] = None,
+    frontier: Annotated[
+        bool, typer.Option("--frontier", help="With -o: draw quality against each cost, a picture for every table.")
     ] = False,
+    between: Annotated[
+        bool,
+        typer.Option("--between", help="Two places: print how the second differs from the first, with intervals."),
+    ] = False,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            "--revision",
+            metavar="REV",
+            help="Read the rows as they were in this git revision; with --between and one place: against it as it is now.",
+        ),
+    ] = None,
+    fail: Annotated[
+        list[str],
+        typer.Option(
+            "--fail",
+            metavar="METRIC:AMOUNT",
+            help="Leave with code 1 if a metric or speed got worse by more, in its unit or in % "
+            "(nelbo_excess:0.5, train_scenes_per_second:-5%), and that is not undecided; may be given several times. "
+            "Means --between.",
+        ),
+    ] = [],  # noqa: B006  (typer copies it)
+    only_changed: Annotated[
+        bool, typer.Option("--only-changed", help="Leave out what is undecided. Means --between.")
+    ] = False,
+    split: Annotated[
+        bool, typer.Option("--split", help="Better, worse, changed and undecided in tables apart. Means --between.")
+    ] = False,
+    factor: Annotated[
+        float | None,
+        typer.Option(
+            "-f", "--factor", min=1.0, help="Changes by less than this factor are undecided. Means --between."
+        ),
+    ] = None,
     curves: Annotated[
         list[str],
         typer.Option(
@@ -36,61 +86,125 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Rank results that may be compared, each kind of measurement in a table of its own; write CSV, Markdown and LaTeX."""
+    """Rank results that may be compared, each kind of measurement in a table of its own; write CSV, Markdown and LaTeX.
+
+    With --between, the base against what is new, line by line. Leaves with 0; with 1 if a --fail says so; with 2 if
+    something is wrong with the rows or the request, or if they may not be compared: the message names what differs.
+    """
     from zoo.cli import screen
     from zoo.errors import ResultError
-    from zoo.report.markup import to_markdown, to_terminal, update_markdown_between_markers
-    from zoo.report.plots import learning_curves
-    from zoo.report.tables import tables_of, write_tables
+    from zoo.report.markup import to_markdown, update_markdown_between_markers
     from zoo.results import load_rows
 
-    rows = load_rows(paths)
     runs = {}
-    for curve in curves:
-        label, equals, folder = curve.partition("=")
-        if not equals or not label or not folder:
-            raise ResultError(f"--curve {curve}: expected LABEL=RUN")
-        runs[label] = Path(folder)
-    if runs and output is None:
-        raise ResultError("--curve: needs -o, the folder for the picture")
-    if between:
-        _print_differences(rows)
-        return
-    tables = tables_of(rows)
+    if between or fail or only_changed or split or factor is not None:
+        if group_by is not None or frontier or curves:
+            raise ResultError("--group-by, --frontier and --curve belong to the ranking, not to --between")
+        base, new = _two_sides(places, revision=revision)
+        tables, sentences = _differences(
+            base, new, fail=fail, only_changed=only_changed, split=split, factor=factor or 1.0, output=output
+        )
+    else:
+        sentences = []
+        rows = load_rows(places, revision=revision)
+        for curve in curves:
+            label, equals, folder = curve.partition("=")
+            if not equals or not label or not folder:
+                raise ResultError(f"--curve {curve}: expected LABEL=RUN")
+            runs[label] = Path(folder)
+        if output is None and (runs or frontier):
+            raise ResultError(f"{'--curve' if runs else '--frontier'}: needs -o, the folder for the picture")
+        tables = _ranking(rows, group_by=_fields(group_by), output=output, frontier=frontier, runs=runs, metric=metric)
+    if readme is not None:
+        update_markdown_between_markers(readme, "results", to_markdown(tables))
+    for sentence in sentences:
+        screen.tell(f"--fail: {sentence}")
+    if sentences:
+        raise typer.Exit(REGRESSION)
+
+
+def _fields(text: str | None) -> list[str]:
+    return [] if text is None else [name.strip() for name in text.split(",")]
+
+
+def _two_sides(places: Sequence[str], *, revision: str | None) -> tuple[list[ResultRow], list[ResultRow]]:
+    from zoo.errors import ResultError
+    from zoo.results import load_rows
+
+    if len(places) == 2:
+        base, new = (load_rows([place], revision=revision) for place in places)
+        return base, new
+    if len(places) > 2:
+        raise ResultError(f"--between: found {len(places)} places, expected two: the base and the new one")
+    if revision is not None:
+        return load_rows(places, revision=revision), load_rows(places)
+    rows = load_rows(places)
+    if len(rows) != 2:
+        raise ResultError(f"--between: found {len(rows)} rows, expected two: the base and the new one")
+    return rows[:1], rows[1:]
+
+
+def _ranking(
+    rows: list[ResultRow],
+    *,
+    group_by: list[str],
+    output: Path | None,
+    frontier: bool,
+    runs: dict[str, Path],
+    metric: str,
+) -> list[Table]:
+    from zoo.cli import screen
+    from zoo.report.columns import table_of
+    from zoo.report.frontier_plot import can_be_drawn, frontier_picture
+    from zoo.report.grouping import sections_of
+    from zoo.report.markup import to_terminal
+    from zoo.report.plots import learning_curves
+    from zoo.report.tables import write_sections
+
+    sections = sections_of(rows, group_by=group_by)
+    tables = [table_of(group, heading=heading) for heading, group in sections]
     console = screen.results()
     console.print(to_terminal(tables, width=console.width))
     if output is not None:
         pictures = [learning_curves(runs, output / "curves.png", metric=metric)] if runs else []
-        written = [*write_tables(rows, output), *pictures]
+        written = [*write_sections(sections, output), *pictures]
+        for place, ((_, group), table) in enumerate(zip(sections, tables, strict=True), start=1):
+            if frontier and can_be_drawn(group):
+                written.append(frontier_picture(group, output / f"frontier-{place}.png", title=table.title))
         screen.tell("wrote " + ", ".join(map(str, written)))
-    if readme is not None:
-        update_markdown_between_markers(readme, "results", to_markdown(tables))
+    return tables
 
 
-def _print_differences(rows: list[ResultRow]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+def _differences(
+    base: list[ResultRow],
+    new: list[ResultRow],
+    *,
+    fail: list[str],
+    only_changed: bool,
+    split: bool,
+    factor: float,
+    output: Path | None,
+) -> tuple[list[Table], list[str]]:
     from zoo.cli import screen
-    from zoo.errors import ResultError
-    from zoo.report.compare import compare_pair
+    from zoo.files import write_text
+    from zoo.report.differences import csv_of_changes, tables_of_changes
+    from zoo.report.markup import to_latex, to_markdown, to_terminal
+    from zoo.report.matching import changes_between
+    from zoo.report.thresholds import Threshold, broken
 
-    if len(rows) != 2:
-        raise ResultError(f"--between: found {len(rows)} rows, expected two: the base and the new one")
-    base, new = rows
-    table = Table("", base.variant, new.variant, "difference", "95 % interval", "%", "verdict", box=box.SIMPLE_HEAD)
-    for delta in compare_pair(base, new):
-        interval = f"[{delta.difference.low:.4g}, {delta.difference.high:.4g}]" if delta.difference else ""
-        percent = "" if delta.percent is None else f"{delta.percent:+.1f}"
-        cells = [
-            f"{delta.name} ({delta.unit})",
-            f"{delta.base:.5g}",
-            f"{delta.new:.5g}",
-            f"{delta.delta:+.4g}",
-            interval,
-            percent,
-            delta.verdict,
-        ]
-        table.add_row(*(Text(cell) for cell in cells))
-    screen.results().print(table)
+    thresholds = [Threshold.parse(text) for text in fail]
+    changes = changes_between(base, new)
+    tables = tables_of_changes(changes, only_changed=only_changed, split=split, factor=factor)
+    sentences = broken(thresholds, changes)
+    console = screen.results()
+    console.print(to_terminal(tables, width=console.width))
+    if output is not None:
+        texts = {
+            "differences.csv": csv_of_changes(changes),
+            "differences.md": to_markdown(tables),
+            "differences.tex": to_latex(tables),
+        }
+        for name, text in texts.items():
+            write_text(output / name, text)
+        screen.tell("wrote " + ", ".join(str(output / name) for name in texts))
+    return tables, sentences

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from zoo.report.lines import (
     Line,
-    difference_if_possible,
+    differences_if_possible,
     floor_of,
     lines_of,
     paired_difference,
@@ -15,7 +15,7 @@ from zoo.report.lines import (
     same_floor,
 )
 from zoo.report.pairs import PairDelta, compare_pair
-from zoo.report.statistics import MIN_SCENES, PairedDifference, holm
+from zoo.report.statistics import MIN_SEEDS, PairedDifference, holm
 from zoo.results import ComparabilityKey, ResultRow
 
 __all__ = [
@@ -42,7 +42,8 @@ class Group:
         metric: the metric by which the lines are ranked, lower is better; None if there is none.
         lines: the lines in the order of their rank, those without the metric last.
         differences: for every other ranked line, the difference best - other; None where no test is possible.
-        decided: whether the best line differs from every other ranked line (Holm, family-wise error 5 %).
+        decided: whether the best line differs from every other ranked line (Holm, family-wise error 5 %, and every
+            interval excludes zero), which is never said where a ranked line has one seed.
         failures: rows whose status is not ``ok``.
     """
 
@@ -89,8 +90,9 @@ def _group(rows: Sequence[ResultRow]) -> Group:
 
     lines.sort(key=rank)
     ranked = [line for line in lines if metric and line.estimate(metric)]
-    differences = tuple(difference_if_possible(ranked[0], other, metric) for other in ranked[1:]) if metric else ()
-    tests = [difference for difference in differences if difference is not None and difference.n >= MIN_SCENES]
+    pairs = [(ranked[0], other, metric) for other in ranked[1:]] if metric else []
+    differences = tuple(differences_if_possible(pairs))
+    tests = [found for found in differences if found is not None and found.excludes_zero and found.seeds >= MIN_SEEDS]
     decided = bool(differences) and len(tests) == len(differences) and all(holm([test.p for test in tests]))
     failures = sorted(
         (row for row in rows if row.status != "ok"), key=lambda row: (row.variant, row.provenance.utc, row.id)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from zoo.errors import ResultError, did_you_mean
-from zoo.report.statistics import PairedDifference, bootstrap_difference
+from zoo.report.statistics import PairedDifference, bootstrap_differences
 from zoo.results import ResultRow
 
 # Rows computed in float32 on different machines may disagree about one floor by this much, relatively.
@@ -109,30 +109,51 @@ def paired_difference(
     Raises:
         ResultError: if the keys or the scenes differ, if there are fewer than 2 scenes, or values by scene are missing.
     """
-    line_a, line_b = as_line(row_a), as_line(row_b)
+    values_a, values_b = _paired_scores(as_line(row_a), as_line(row_b), metric)
+    return bootstrap_differences(values_a[None], values_b[None])[0]
+
+
+def differences_if_possible(pairs: Sequence[tuple[Line, Line, str]]) -> list[PairedDifference | None]:
+    """Tests first - second for every (first, second, metric), None where values by scene are missing or do not fit.
+
+    All pairs with as many seeds and scenes are tested in one go, as what costs the time are the resamples.
+    """
+    found: list[PairedDifference | None] = [None] * len(pairs)
+    alike: dict[tuple[int, int, int], list[tuple[int, np.ndarray, np.ndarray]]] = {}
+    for index, (first, second, metric) in enumerate(pairs):
+        try:
+            values_a, values_b = _paired_scores(first, second, metric)
+        except ResultError:
+            continue  # without values by scene a line is ranked, but nothing is claimed about it
+        alike.setdefault((len(values_a), *values_b.shape), []).append((index, values_a, values_b))
+    for members in alike.values():
+        indices, all_a, all_b = zip(*members, strict=True)
+        for index, difference in zip(indices, bootstrap_differences(np.stack(all_a), np.stack(all_b)), strict=True):
+            found[index] = difference
+    return found
+
+
+def _paired_scores(line_a: Line, line_b: Line, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns [seeds of a, scenes] and [seeds of b, scenes] of a metric, the scenes in the same order."""
     require_comparable(line_a.first, line_b.first)
     values_a, values_b = line_a.by_scene(metric), line_b.by_scene(metric)
     if _scenes(line_a.first) != _scenes(line_b.first):
         raise ResultError(f"{line_a.variant!r} and {line_b.variant!r} are not comparable: scored on different scenes")
     if values_a.shape[1] < 2:
         raise ResultError(f"{metric}: a paired test needs at least 2 scenes, found {values_a.shape[1]}")
-    return bootstrap_difference(
-        values_a.mean(axis=0) - values_b.mean(axis=0),
-        seed_means=[values.mean(axis=1) for values in (values_a, values_b) if len(values) > 1],
-    )
-
-
-def difference_if_possible(first: Line, second: Line, metric: str) -> PairedDifference | None:
-    """Tests first - second, None where values by scene are missing or do not fit."""
-    try:
-        return paired_difference(first, second, metric)
-    except ResultError:
-        return None  # without values by scene a line is ranked, but nothing is claimed about it
+    return values_a, values_b
 
 
 def as_line(result: ResultRow | Line) -> Line:
     """Returns a row as a line of its own."""
     return Line((result,)) if isinstance(result, ResultRow) else result
+
+
+def machine_of(row: ResultRow) -> tuple[object, ...]:
+    """Returns what two rows must share before their speeds may be compared."""
+    hardware = row.provenance.hardware
+    gpus = tuple((gpu.name, gpu.memory_bytes) for gpu in hardware.gpus)
+    return hardware.cpu, hardware.threads, gpus, row.provenance.device
 
 
 def floor_of(row: ResultRow) -> float | None:

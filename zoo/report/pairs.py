@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo.errors import ResultError
-from zoo.report.lines import Line, as_line, difference_if_possible, require_comparable
-from zoo.report.statistics import MIN_SCENES, PairedDifference
+from zoo.report.lines import Line, as_line, differences_if_possible, machine_of, require_comparable
+from zoo.report.statistics import PairedDifference, holm
 from zoo.results import ResultRow
 
-Verdict = Literal["better", "worse", "undecided"]
+Verdict = Literal["better", "worse", "changed", "undecided"]
 
 # Of these zero is no natural origin: the floor makes 7000 against 6900 nats a tenth or ten times the excess.
 _NO_PERCENT = re.compile(r"nelbo|iwae_[0-9]+|log_likelihood|floor|psnr")
@@ -28,8 +29,12 @@ class PairDelta:
         new: value of the new result.
         delta: new - base.
         percent: the same relative to the base; None where zero is not a natural origin (NELBO, decibel).
-        difference: the paired test over scenes; None if there are no values by scene.
-        verdict: ``better`` or ``worse`` if the interval excludes 0, else ``undecided``.
+        difference: the paired test over scenes and seeds; None if there are no values by scene.
+        verdict: ``better`` or ``worse``, or ``changed`` where neither more nor less is better, if the interval excludes
+            0 (Holm-corrected, where many pairs are judged), for a speed if the spreads over repeats do not meet; else
+            ``undecided``.
+        higher_is_better: None if neither is.
+        tested: whether a test was possible, so that ``undecided`` says more than that nothing is known.
     """
 
     name: str
@@ -40,6 +45,8 @@ class PairDelta:
     percent: float | None
     difference: PairedDifference | None
     verdict: Verdict
+    higher_is_better: bool | None
+    tested: bool
 
 
 def compare_pair(base: ResultRow | Line, new: ResultRow | Line) -> list[PairDelta]:
@@ -50,50 +57,126 @@ def compare_pair(base: ResultRow | Line, new: ResultRow | Line) -> list[PairDelt
     Raises:
         ResultError: if one of them failed, or if the metrics are not comparable.
     """
-    line_base, line_new = as_line(base), as_line(new)
-    for row in (*line_base.rows, *line_new.rows):
-        if row.status != "ok":
-            raise ResultError(f"{row.variant!r} is not comparable: its status is {row.status!r} ({row.error})")
-    deltas = []
-    if line_base.first.metrics or line_new.first.metrics:
-        require_comparable(line_base.first, line_new.first)
-        names = sorted(line_base.first.metrics.keys() & line_new.first.metrics.keys())
-        deltas += [_metric_delta(line_base, line_new, name) for name in names]
-    if _machine(line_base.first) == _machine(line_new.first):
-        timings, others = line_base.first.performance, line_new.first.performance
-        for name in sorted(timings.keys() & others.keys()):
-            old, now = timings[name], others[name]
-            apart = now.p10 > old.p90 or now.p90 < old.p10
-            verdict = _verdict(now.median - old.median, higher_is_better=old.higher_is_better) if apart else "undecided"
-            deltas.append(_delta(name, old.unit, old.median, now.median, difference=None, verdict=verdict))
+    return compare_pairs([(as_line(base), as_line(new))])[0]
+
+
+def compare_pairs(pairs: Sequence[tuple[Line, Line]]) -> list[list[PairDelta]]:
+    """Does the same for many (base, new): of each metric, all verdicts together hold with 95 % (Holm's correction).
+
+    Raises:
+        ResultError: as :func:`compare_pair`.
+    """
+    for base, new in pairs:
+        _require_measured(base, new)
+    places = [
+        (index, name)
+        for index, (base, new) in enumerate(pairs)
+        for name in sorted(base.first.metrics.keys() & new.first.metrics.keys())
+        if base.estimate(name) and new.estimate(name)  # not every seed need have been measured in every way
+    ]
+    differences = differences_if_possible([(pairs[index][1], pairs[index][0], name) for index, name in places])
+    deltas: list[list[PairDelta]] = [[] for _ in pairs]
+    for (index, name), difference in zip(places, differences, strict=True):
+        deltas[index].append(_metric_delta(*pairs[index], name, difference=difference))
+    _correct(deltas)
+    for (base, new), own in zip(pairs, deltas, strict=True):
+        own += _timing_deltas(base, new)
     return deltas
 
 
-def _metric_delta(base: Line, new: Line, name: str) -> PairDelta:
+def _require_measured(base: Line, new: Line) -> None:
+    for row in (*base.rows, *new.rows):
+        if row.status != "ok":
+            raise ResultError(f"{row.variant!r} is not comparable: its status is {row.status!r} ({row.error})")
+    if base.first.metrics or new.first.metrics:
+        require_comparable(base.first, new.first)
+
+
+def _metric_delta(base: Line, new: Line, name: str, *, difference: PairedDifference | None) -> PairDelta:
     old, now = base.estimate(name), new.estimate(name)
-    if old is None or now is None:
-        raise ResultError(f"{name}: not every seed of {base.variant!r} and {new.variant!r} has it")
+    assert old is not None and now is not None
     metric = base.first.metrics[name]
-    difference = difference_if_possible(new, base, name)
-    decided = difference is not None and difference.n >= MIN_SCENES and not difference.low <= 0 <= difference.high
-    verdict = _verdict(now.value - old.value, higher_is_better=metric.higher_is_better) if decided else "undecided"
-    return _delta(name, metric.unit, old.value, now.value, difference=difference, verdict=verdict)
+    return _delta(
+        name,
+        metric.unit,
+        old.value,
+        now.value,
+        difference=difference,
+        decided=difference is not None and difference.excludes_zero,
+        higher_is_better=metric.higher_is_better,
+        tested=difference is not None and difference.tests,
+    )
+
+
+def _timing_deltas(base: Line, new: Line) -> list[PairDelta]:
+    if machine_of(base.first) != machine_of(new.first):
+        return []
+    deltas = []
+    timings, others = base.first.performance, new.first.performance
+    for name in sorted(timings.keys() & others.keys()):
+        old, now = timings[name], others[name]
+        deltas.append(
+            _delta(
+                name,
+                old.unit,
+                old.median,
+                now.median,
+                difference=None,
+                decided=now.p10 > old.p90 or now.p90 < old.p10,
+                higher_is_better=old.higher_is_better,
+                tested=True,
+            )
+        )
+    return deltas
+
+
+def _correct(deltas: list[list[PairDelta]]) -> None:
+    """Takes back, in place, verdicts on a metric that Holm's correction over the pairs does not allow."""
+    for name in {delta.name for own in deltas for delta in own}:
+        places = [
+            (own, index, delta.difference.p)
+            for own in deltas
+            for index, delta in enumerate(own)
+            if delta.name == name and delta.difference is not None and delta.difference.tests
+        ]
+        for (own, index, _), holds in zip(places, holm([p for _, _, p in places]), strict=True):
+            if not holds:
+                own[index] = replace(own[index], verdict="undecided")
 
 
 def _delta(
-    name: str, unit: str, base: float, new: float, *, difference: PairedDifference | None, verdict: Verdict
+    name: str,
+    unit: str,
+    base: float,
+    new: float,
+    *,
+    difference: PairedDifference | None,
+    decided: bool,
+    higher_is_better: bool | None,
+    tested: bool,
 ) -> PairDelta:
-    percent = 100 * (new - base) / base if base > 0 and not _NO_PERCENT.fullmatch(name) else None
-    return PairDelta(name, unit, base, new, new - base, percent, difference, verdict)
+    return PairDelta(
+        name=name,
+        unit=unit,
+        base=base,
+        new=new,
+        delta=new - base,
+        percent=100 * (new - base) / base if base > 0 and has_percent(name) else None,
+        difference=difference,
+        verdict=_verdict(new - base, higher_is_better=higher_is_better) if decided else "undecided",
+        higher_is_better=higher_is_better,
+        tested=tested,
+    )
+
+
+def has_percent(name: str) -> bool:
+    """Returns whether zero is a natural origin of a metric, so that a relative change of it means something."""
+    return not _NO_PERCENT.fullmatch(name)
 
 
 def _verdict(delta: float, *, higher_is_better: bool | None) -> Verdict:
-    if higher_is_better is None or delta == 0:
+    if delta == 0:
         return "undecided"
+    if higher_is_better is None:
+        return "changed"
     return "better" if (delta > 0) == higher_is_better else "worse"
-
-
-def _machine(row: ResultRow) -> tuple[object, ...]:
-    hardware = row.provenance.hardware
-    gpus = tuple((gpu.name, gpu.memory_bytes) for gpu in hardware.gpus)
-    return hardware.cpu, hardware.threads, gpus, row.provenance.device

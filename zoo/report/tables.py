@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from zoo.files import write_text
-from zoo.report.columns import Table, clean, commit_of, hardware_of, table_of
-from zoo.report.compare import Group, Line, group_rows
+from zoo.report.columns import Table, frontier_cells, table_of
+from zoo.report.compare import Group, Line
+from zoo.report.grouping import sections_of
 from zoo.report.markup import to_latex, to_markdown, to_terminal, update_markdown_between_markers
+from zoo.report.pareto import latency_ms, training_flops
+from zoo.report.words import commit_of, hardware_of, inert
 from zoo.results import ComparabilityKey, ResultRow
 
 __all__ = [
@@ -21,24 +24,39 @@ __all__ = [
     "to_markdown",
     "to_terminal",
     "update_markdown_between_markers",
+    "write_sections",
     "write_tables",
 ]
 
-# A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@")
+
+def tables_of(rows: Iterable[ResultRow], *, omit: Collection[str] = (), group_by: Sequence[str] = ()) -> list[Table]:
+    """Returns one table for every set of comparable rows, without the columns named in ``omit``.
+
+    Raises:
+        ResultError: if rows cannot be grouped by one of ``group_by``.
+    """
+    return [table_of(group, omit=omit, heading=heading) for heading, group in sections_of(rows, group_by=group_by)]
 
 
-def tables_of(rows: Iterable[ResultRow], *, omit: Collection[str] = ()) -> list[Table]:
-    """Returns one table for every set of comparable rows, without the columns named in ``omit``."""
-    return [table_of(group, omit=omit) for group in group_rows(rows)]
+def write_tables(rows: Iterable[ResultRow], folder: Path, *, group_by: Sequence[str] = ()) -> list[Path]:
+    """Writes ``comparison.csv``, ``comparison.md`` and ``comparison.tex``; the same rows always give the same bytes.
+
+    Raises:
+        ResultError: if rows cannot be grouped by one of ``group_by``.
+        DiskFullError: if a file cannot be written.
+    """
+    return write_sections(sections_of(rows, group_by=group_by), folder)
 
 
-def write_tables(rows: Iterable[ResultRow], folder: Path) -> list[Path]:
-    """Writes ``comparison.csv``, ``comparison.md`` and ``comparison.tex``; the same rows always give the same bytes."""
-    groups = group_rows(rows)
-    tables = [table_of(group) for group in groups]
+def write_sections(sections: Sequence[tuple[str, Group]], folder: Path) -> list[Path]:
+    """Does the same for groups, each with its heading, that were ranked before.
+
+    Raises:
+        DiskFullError: if a file cannot be written.
+    """
+    tables = [table_of(group, heading=heading) for heading, group in sections]
     texts = {
-        "comparison.csv": csv_frame(groups).to_csv(index=False, lineterminator="\n"),
+        "comparison.csv": csv_frame(group for _, group in sections).to_csv(index=False, lineterminator="\n"),
         "comparison.md": to_markdown(tables),
         "comparison.tex": to_latex(tables),
     }
@@ -48,23 +66,22 @@ def write_tables(rows: Iterable[ResultRow], folder: Path) -> list[Path]:
 
 
 def csv_frame(groups: Iterable[Group]) -> pd.DataFrame:
-    """Returns one record a line and a failure, with all figures unrounded.
+    """Returns one record a line and a failure, with all measured figures unrounded.
 
     ``<metric>_spread`` is the standard error over scenes where ``num_seeds`` is 1, else the standard deviation over
-    seeds; ``behind_best`` is the paired difference to the best line with its 95 % interval.
+    seeds; ``behind_best`` is the paired difference to the best line with its 95 % interval and p-value, to seven digits.
     """
     records: list[dict[str, object]] = []
     for number, group in enumerate(groups, start=1):
-        records += [{"table": number} | _line_record(group, line, place) for place, line in enumerate(group.lines)]
+        frontier = frontier_cells(group)
+        records += [
+            {"table": number} | _line_record(group, line, place) | {"frontier": frontier[place]}
+            for place, line in enumerate(group.lines)
+        ]
         records += [{"table": number} | _about(group, Line((row,))) for row in group.failures]
     # Objects, so that whole numbers stay whole in a column where a failure has none.
-    inert = [{name: _inert(v) if isinstance(v, str) else v for name, v in record.items()} for record in records]
-    return pd.DataFrame(inert, dtype=object)
-
-
-def _inert(text: str) -> str:
-    text = clean(text)
-    return "'" + text if text.startswith(_FORMULA) else text
+    safe = [{name: inert(v) if isinstance(v, str) else v for name, v in record.items()} for record in records]
+    return pd.DataFrame(safe, dtype=object)
 
 
 def _about(group: Group, line: Line) -> dict[str, object]:
@@ -92,9 +109,10 @@ def _line_record(group: Group, line: Line, position: int) -> dict[str, object]:
     record |= {"rank": position + 1 if ranked else None, "bold": group.decided and position == 0}
     if 1 <= position <= len(group.differences) and (difference := group.differences[position - 1]) is not None:
         record |= {
-            "behind_best": -difference.mean,
-            "behind_best_low": -difference.high,
-            "behind_best_high": -difference.low,
+            "behind_best": _short(-difference.mean),
+            "behind_best_low": _short(-difference.high),
+            "behind_best_high": _short(-difference.low),
+            "p": _short(difference.p),
         }
     for name in sorted({name for row in line.rows for name in row.metrics} - {"floor"}):
         if (estimate := line.estimate(name)) is not None:
@@ -103,4 +121,9 @@ def _line_record(group: Group, line: Line, position: int) -> dict[str, object]:
         record |= {name: timing.median, f"{name}_p10": timing.p10, f"{name}_p90": timing.p90}
     for part in (line.first.model, line.first.budget):
         record |= part.model_dump() if part is not None else {}
-    return record
+    return record | {"training_flops": training_flops(line.first), "prediction_ms": latency_ms(line.first)}
+
+
+def _short(value: float) -> float:
+    """Returns seven digits: the last ones of a sum of many numbers differ from machine to machine."""
+    return float(f"{value:.7g}")

@@ -1,0 +1,149 @@
+"""``gqn-zoo compare`` on files, folders and git revisions: what it prints, and the code that it leaves with."""
+
+import csv
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoo.results import ResultRow, load_rows, save_row
+
+COMMITTED = Path(__file__).resolve().parents[2] / "results"
+
+
+def altered(row, *, shift=0.0, noise=0, **key):
+    """Returns a row whose excess is larger by ``shift``, up to some noise."""
+    scores = np.array(row.per_scene["nelbo_excess"]) + shift
+    scores += np.random.default_rng(noise).normal(0, 0.1, len(scores))
+    stated = row.metrics["nelbo_excess"].model_copy(update={"value": float(scores.mean())})
+    return ResultRow(
+        **{name: getattr(row, name) for name in type(row).model_fields}
+        | {
+            "id": "",
+            "key": row.key.model_copy(update=key),
+            "metrics": row.metrics | {"nelbo_excess": stated},
+            "per_scene": row.per_scene | {"nelbo_excess": scores.tolist()},
+        }
+    )
+
+
+def git(folder, *words):
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    """A repository whose last commit made every result worse by 2 nats; ``old`` and ``new`` are the same in folders."""
+    place = tmp_path_factory.mktemp("history")
+    rows = load_rows([COMMITTED])
+    git(place, "init", "--quiet")
+    for name, shift in (("old", 0.0), ("new", 2.0)):
+        for file in (place / "results" / "rows").glob("*.json"):
+            file.unlink()
+        for row in rows:
+            for folder in (place / name, place / "results" / "rows"):
+                save_row(altered(row, shift=shift, noise=int(shift)), folder)
+        (place / "results" / "notes.json").write_text("{}")
+        git(place, "add", "results")
+        git(place, "commit", "--quiet", "-m", name)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def inside(history, monkeypatch):
+    monkeypatch.chdir(history)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "old new",
+        "HEAD~1:results HEAD:results",
+        "HEAD~1:results results",
+        "--between --revision HEAD~1 results",
+        "HEAD~1:./results new",
+        "old/ HEAD:results/rows",
+    ],
+)
+def test_the_same_comparison_on_folders_and_revisions(gqn_zoo, request_):
+    code, out, err = gqn_zoo(f"compare {request_} --fail nelbo_excess:1")
+    assert code == 1, err
+    told = [line for line in err.splitlines() if line.startswith("--fail: ")]
+    assert (
+        len(told) == 3
+        and re.search(r"nelbo_excess is worse by (1\.9|2\.0)", told[0])
+        and "more than 1 nats/target" in told[0]
+    )
+    assert out.count("nelbo_excess (nats/target)") == 6  # with the excess under a wrong context
+    assert gqn_zoo(f"compare {request_} --fail nelbo_excess:3").code == 0
+
+
+def test_rows_of_a_revision_are_ranked_and_the_same_row_counts_once(gqn_zoo, history, monkeypatch):
+    assert gqn_zoo("compare HEAD~1:results old").out == gqn_zoo("compare old").out
+    monkeypatch.chdir(history / "results")
+    assert gqn_zoo("compare rows --revision HEAD~1").out == gqn_zoo("compare ../old").out
+    assert gqn_zoo("compare . --revision HEAD~1").out == gqn_zoo("compare ../old").out
+
+
+def test_one_row_of_a_revision(gqn_zoo, history):
+    path = next((history / "results" / "rows").glob("*Z-vae*.json")).relative_to(history)
+    outcome = gqn_zoo(f"compare HEAD:{path}")
+    assert outcome.code == 0 and "vae@quickstart" in outcome.out and "gqn-tower" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("compare nothing:results", "nothing:results: found neither on disk nor in git"),
+        ("compare HEAD:nothing", "HEAD:nothing: found neither on disk nor in git"),
+        ("compare results --revision nothing", "results: found neither on disk nor in git as 'nothing:./results'"),
+        ("compare --revision=--help results", "found neither on disk nor in git"),
+        ("compare old new old --between", "found 3 places, expected two"),
+        ("compare old new --fail nelbo_excess", "expected METRIC:AMOUNT"),
+        ("compare old new --fail nelbo_exces:1", "did you mean 'nelbo_excess'"),
+        ("compare old --group-by cor", "rows cannot be grouped by 'cor'; did you mean 'core'"),
+        ("compare old new --between --group-by core", "--group-by, --frontier and --curve belong to the ranking"),
+        ("compare old --frontier", "--frontier: needs -o"),
+        ("compare old new --factor 0.5", "--factor"),
+    ],
+)
+def test_mistakes_leave_with_2(gqn_zoo, words, part):
+    code, out, err = gqn_zoo(words)
+    assert (code, out) == (2, "") and part in err and len(err.splitlines()) == 1
+
+
+def test_unlike_rows_are_refused_with_what_differs(gqn_zoo, history, tmp_path):
+    for row in load_rows([history / "new"]):
+        save_row(altered(row, num_context=2, bound="IWAE-8"), tmp_path)
+    code, out, err = gqn_zoo(f"compare old {tmp_path} --between")
+    assert (code, out) == (2, "")
+    assert "not comparable: num_context 4 against 2, bound ELBO against IWAE-8" in err
+
+
+def test_what_has_not_changed_is_left_out_and_files_are_written(gqn_zoo, tmp_path):
+    outcome = gqn_zoo(f"compare old new --only-changed --split -o {tmp_path}")
+    assert outcome.code == 0 and "worse: render" in outcome.out and "better" not in outcome.out.partition("Better,")[0]
+    assert "psnr" not in outcome.out
+    assert {path.name for path in tmp_path.iterdir()} == {"differences.csv", "differences.md", "differences.tex"}
+    with (tmp_path / "differences.csv").open() as file:
+        (record,) = (
+            r for r in csv.DictReader(file) if r["quantity"] == "nelbo_excess" and r["new_variant"][:3] == "vae"
+        )
+    assert float(record["low"]) < float(record["difference"]) < float(record["high"]) and record["verdict"] == "worse"
+    assert "Nothing has changed" in gqn_zoo("compare old new --only-changed --factor 2").out
+
+
+def test_sections_and_frontiers_are_written(gqn_zoo, tmp_path):
+    outcome = gqn_zoo(f"compare old new --group-by core -o {tmp_path} --frontier")
+    assert outcome.code == 0
+    assert [line.partition(":")[0] for line in outcome.out.splitlines() if line.startswith("core ")] == [
+        "core cvae",
+        "core gqn",
+        "core vae",
+    ]
+    assert (tmp_path / "frontier-1.png").stat().st_size > 5000
+    with (tmp_path / "comparison.csv").open() as file:
+        assert [record["table"] for record in csv.DictReader(file)] == ["1", "1", "2", "2", "3", "3"]

@@ -1,0 +1,75 @@
+"""Tables are functions of the rows: the same bytes whenever they are made, fast enough to be made in every check."""
+
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoo.report.grouping import FIELDS
+from zoo.report.tables import tables_of, write_tables
+from zoo.results import Metric, load_rows, save_row
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENES, VARIANTS, SEEDS = 400, 44, 3
+METRICS = ("nelbo_excess", "nelbo", "kl", "log_likelihood", "mse", "psnr", "ssim", "wrong_context_nelbo_excess")
+
+
+@pytest.fixture
+def grid(tmp_path, make_row, make_key):
+    """Rows of every variant on two sets with three seeds, as a suite leaves them."""
+    generator = np.random.default_rng(0)
+    for data in ("rooms", "mazes"):
+        scenes = generator.gamma(4.0, 3.0, SCENES)
+        key = make_key(num_scenes=SCENES, dataset=data)
+        for variant in range(VARIANTS):
+            for seed in range(SEEDS):
+                values = scenes + 0.3 * variant + generator.normal(0, 0.3) + generator.normal(0, 2, SCENES)
+                metric = Metric(value=float(values.mean()), n=SCENES, unit="nats/target", higher_is_better=False)
+                row = make_row(
+                    values,
+                    variant=f"v{variant:02d}",
+                    seed=seed,
+                    key=key,
+                    metrics=dict.fromkeys(METRICS, metric),
+                    per_scene={"scene": list(range(SCENES))} | dict.fromkeys(METRICS, values.tolist()),
+                )
+                save_row(row, tmp_path / "grid" / "rows")
+    return tmp_path / "grid"
+
+
+def test_the_grid_is_rebuilt_byte_for_byte_within_ten_seconds_of_one_core(grid, tmp_path):
+    start = time.process_time()
+    rows = load_rows([grid])
+    first = write_tables(rows, tmp_path / "first")
+    assert time.process_time() - start < 10
+    assert len(rows) == 2 * VARIANTS * SEEDS
+    random.Random(0).shuffle(rows)
+    for path, again in zip(first, write_tables(rows, tmp_path / "again"), strict=True):
+        assert path.read_bytes() == again.read_bytes()
+
+
+def test_the_committed_tables_are_those_of_the_committed_rows(tmp_path):
+    """If this fails: gqn-zoo compare results/ -o results/tables."""
+    for path in write_tables(load_rows([ROOT / "results"]), tmp_path):
+        assert path.read_bytes() == (ROOT / "results" / "tables" / path.name).read_bytes(), f"{path.name} is stale"
+
+
+def test_sections_hold_what_they_say(make_row, make_key, scenes):
+    rows = [
+        make_row(scenes + views, variant=f"{core}{views}", core=core, key=make_key(num_context=views))
+        for views in (10, 2)
+        for core in ("gqn", "cgqn")
+    ]
+    titles = [table.title.partition(": ")[0] for table in tables_of(rows, group_by=["contexts", "core"])]
+    assert titles == [f"contexts {views}, core {core}" for views in (2, 10) for core in ("cgqn", "gqn")]
+    assert [len(table.frame) for table in tables_of(rows, group_by=["core"])] == [1, 1, 1, 1]
+    assert [len(table.frame) for table in tables_of(rows)] == [2, 2]
+    for name in FIELDS:
+        assert sum(len(table.frame) for table in tables_of(rows, group_by=[name])) == 4
+
+
+def test_failures_before_an_evaluation_have_an_unknown_section(make_row, make_failure, scenes):
+    tables = tables_of([make_failure(), make_row(scenes)], group_by=["data"])
+    assert [table.title.partition(":")[0] for table in tables] == ["data rooms", "data unknown"]

@@ -1,0 +1,53 @@
+"""What has to be known to read a comparison table, in the sentences below it."""
+
+from __future__ import annotations
+
+from zoo.report.compare import Group
+from zoo.report.statistics import MIN_SCENES, MIN_SEEDS, RESAMPLES
+from zoo.report.words import metric_header
+
+
+def notes_of(group: Group) -> tuple[str, ...]:
+    """Returns the footnotes of a group's table: units, spreads, the test with its numbers of seeds, and the frontier."""
+    if group.metric is None or not group.lines:
+        return ()
+    bound = metric_header(group.metric).removesuffix(" ↓")
+    notes = [
+        "All bounds and KL are in nats per target; an excess is a bound minus the floor, the cost of a perfect "
+        f"prediction. Lines are ranked by {bound}, lower is better."
+    ]
+    seeds = {len(line.rows) for line in group.lines}
+    spreads = ["the standard error over scenes"] if 1 in seeds else []
+    if max(seeds) > 1:
+        spreads.append("the standard deviation over n seeds" + (" where n is given" if spreads else ""))
+    notes.append(f"± is {', or '.join(spreads)}.")
+    if group.differences:
+        notes += [_test(group), _frontier()]
+    return tuple(notes)
+
+
+def _test(group: Group) -> str:
+    ranked = [len(line.rows) for line in group.lines[: len(group.differences) + 1]]
+    fewest, most = min(ranked), max(ranked)
+    seeds = f"{fewest} seed{'s' if fewest > 1 else ''} a line" if fewest == most else f"{fewest} to {most} seeds a line"
+    test = (
+        f"paired bootstrap over scenes{' and seeds' if most > 1 else ''} ({seeds}, {RESAMPLES} resamples, 95%, at least "
+        f"{MIN_SCENES} scenes)"
+    )
+    count = len(group.differences)
+    corrected = f"a {test} with Holm correction for {count} comparison{'s' if count > 1 else ''}"
+    if group.decided:
+        return f"Bold: the best line differs from every other by {corrected}."
+    if fewest < MIN_SEEDS:
+        return (
+            "No line is bold: of a line with one seed the test judges this trained model, not how training varies. "
+            f"Intervals: {test}, each for itself."
+        )
+    return f"No line is bold: the best does not differ from every other by {corrected}."
+
+
+def _frontier() -> str:
+    return (
+        "On the frontier of a cost is a line than which no other is both better and cheaper, by their means; time, "
+        "latency and memory are compared on the same machine only."
+    )
