@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import zoo.suite
+import zoo.suites.jobs
 from zoo.data.store import StoreWriter
 from zoo.measuring import Protocol
 from zoo.registry import default_registry
 from zoo.results import load_row, load_rows
-from zoo.suite import Job, carry_out, carry_out_all, finished, run_folder
+from zoo.suites.jobs import Job, carry_out, carry_out_all, finished, run_folder
 from zoo.training.tracking import Tracker
 from zoo.training.trainer import TrainingOptions
 
@@ -185,8 +185,8 @@ def test_a_defect_of_one_variant_does_not_spoil_the_others(job, monkeypatch, tmp
             raise RuntimeError("shapes do not match")
         return carry_out(job)
 
-    monkeypatch.setattr(zoo.suite, "ProcessPoolExecutor", InThisProcess)
-    monkeypatch.setattr(zoo.suite, "carry_out", breaks_on_vae)
+    monkeypatch.setattr(zoo.suites.jobs, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(zoo.suites.jobs, "carry_out", breaks_on_vae)
     told = []
     paths = carry_out_all([job("vae"), job("cvae")], tell=told.append)
     first, second = (load_row(path) for path in paths)
@@ -198,8 +198,8 @@ def test_ctrl_c_ends_a_whole_suite(job, monkeypatch):
     def interrupted(job):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(zoo.suite, "ProcessPoolExecutor", InThisProcess)
-    monkeypatch.setattr(zoo.suite, "carry_out", interrupted)
+    monkeypatch.setattr(zoo.suites.jobs, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(zoo.suites.jobs, "carry_out", interrupted)
     with pytest.raises(KeyboardInterrupt):
         carry_out_all([job("vae"), job("cvae")], tell=lambda sentence: None)
 
