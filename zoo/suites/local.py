@@ -112,6 +112,11 @@ class LocalJob:
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return RuntimeError(f"the process of this variant ended by {name}")
 
+    def close(self) -> None:
+        """Closes the pipe by which the process knows that somebody waits for it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
     def interrupt(self) -> None:
         """Asks for an end with a checkpoint."""
         with contextlib.suppress(ProcessLookupError):
@@ -148,4 +153,5 @@ class LocalEngine:
 
     def gone(self, job: LocalJob) -> None:
         """Takes the slot of a job back."""
+        job.close()
         self._free.append(job.slot)

@@ -142,12 +142,12 @@ def plan_suite(
         cost = costs.cost(variant, budget=budget)
         steps = choice.steps or (steps_within(budget, variant, cost) if part.data else variant.training.steps)
         trained = with_steps(variant, steps)
-        names: Sequence[str | None] = part.data or [None]
-        for name in names:
+        places: Sequence[str | None] = part.data or [None]
+        for place in places:
             for seed in choice.seeds if choice.seeds is not None else suite.settings.seeds:
-                job = _job(suite, part, trained, data=name, seed=seed, output=output, choice=choice)
+                job = _job(suite, part, trained, data=place, seed=seed, output=output, choice=choice)
                 job = replace(job, options=_options(options, suite, steps=steps), cpu=cpu, command=command)
-                plan.append(Planned(job=job, data=name, cost=cost, measured_scenes=_scenes(suite, name, choice)))
+                plan.append(Planned(job=job, data=place, cost=cost, measured_scenes=_scenes(suite, place, choice)))
     _refuse_twins(plan, file=file)
     return plan
 
