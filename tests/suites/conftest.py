@@ -3,13 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import zoo.suites.local
-import zoo.suites.runner
 from zoo.data.store import StoreWriter
 from zoo.measuring import Protocol
 from zoo.registry import default_registry
 from zoo.suites.jobs import Job, run_folder
-from zoo.suites.worker import INTERRUPTED, carry_out_in
 from zoo.training.trainer import TrainingOptions
 
 
@@ -44,37 +41,6 @@ def job(scenes, tmp_path):
         return replace(made, **changes)
 
     return make
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Jobs run in this process instead of one of their own; returns what was started."""
-    started = []
-
-    class InThisProcess:
-        def __init__(self, folder, slot, *, again):
-            self.slot = slot
-            started.append(folder)
-            self.code = carry_out_in(str(folder), again=again)
-
-        def ended(self):
-            return True
-
-        def interrupted(self):
-            return self.code == INTERRUPTED
-
-        def failure(self):
-            return None
-
-        def close(self):
-            return None
-
-        def interrupt(self):
-            raise AssertionError("it is over already")
-
-    monkeypatch.setattr(zoo.suites.local, "LocalJob", InThisProcess)
-    monkeypatch.setattr(zoo.suites.runner, "POLL_SECONDS", 0.0)
-    return started
 
 
 class Silent:
