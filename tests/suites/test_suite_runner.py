@@ -214,6 +214,7 @@ checks: 10
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_runner_that_is_killed_at_any_moment_goes_on(scenes, tmp_path):
     """With kill -9, as soon as there is a job, a checkpoint, a row, three rows; then the same command to its end."""
     file = tmp_path / "tiny.yaml"
