@@ -32,7 +32,7 @@ def test_a_suite_of_ones_own_is_read(tmp_path):
     [
         ("title: mine", "titel: mine", "unknown key 'titel'; did you mean 'title'?"),
         ("image_size: 16", "imagesize: 16", "data.rooms.imagesize: unknown key 'imagesize'; did you mean 'image_size'"),
-        ("variants: [vae]", "variant: [vae]", "parts.0.variant"),
+        ("variants: [vae]", "variant: [vae]", "parts.0.variant: unknown key 'variant'; did you mean 'variants'?"),
         ("size: smoke", "size: 3", "parts.0.size: found 3 (int)"),
         ("data: [rooms]", "data: [room]", "there are no data 'room'; did you mean 'rooms'?"),
         ("train: 4, ", "", "expected numbers of scenes for train and test"),
