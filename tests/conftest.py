@@ -65,3 +65,38 @@ def array_scenes():
         )
 
     return make
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Jobs run in this process instead of one of their own; returns the folders of those started."""
+    import zoo.suites.local
+    import zoo.suites.runner
+    from zoo.suites.worker import INTERRUPTED, carry_out_in
+
+    started = []
+
+    class InThisProcess:
+        def __init__(self, folder, slot, *, again):
+            self.slot = slot
+            started.append(folder)
+            self.code = carry_out_in(str(folder), again=again)
+
+        def ended(self):
+            return True
+
+        def interrupted(self):
+            return self.code == INTERRUPTED
+
+        def failure(self):
+            return None
+
+        def close(self):
+            return None
+
+        def interrupt(self):
+            raise AssertionError("it is over already")
+
+    monkeypatch.setattr(zoo.suites.local, "LocalJob", InThisProcess)
+    monkeypatch.setattr(zoo.suites.runner, "POLL_SECONDS", 0.0)
+    return started

@@ -24,7 +24,7 @@ FLOORS = (
     ("training", "checking", "report"),
     ("measuring", "demonstration"),
     ("demonstrations",),
-    ("suite", "speed"),
+    ("suites", "speed"),
     ("side_by_side",),
     ("cli",),
     ("__main__",),

@@ -12,7 +12,7 @@ from zoo.errors import ConfigError, OutOfMemoryError
 from zoo.measuring import Protocol
 from zoo.registry import default_registry
 from zoo.side_by_side import train_side_by_side
-from zoo.suite import Job, run_folder, train_job
+from zoo.suites.jobs import Job, run_folder, train_job
 from zoo.training import checkpoint
 
 

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
 from zoo.errors import OutOfMemoryError
-from zoo.suite import Job, train_job
+from zoo.suites.jobs import Job, train_job
 from zoo.training.trainer import TrainingReport
 
 POLL_SECONDS = 0.2

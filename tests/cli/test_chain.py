@@ -88,25 +88,8 @@ def test_from_rendering_to_a_table(gqn_zoo, work, contents):
     assert outcome.code == 2 and "num_context 1 against 2" in outcome.err.replace("2 against 1", "1 against 2")
 
 
-def test_a_suite_measures_and_goes_on_where_it_was(gqn_zoo, work, scenes, monkeypatch):
+def test_a_suite_measures_and_goes_on_where_it_was(gqn_zoo, work, scenes, in_this_process):
     """In this process; that each variant has one of its own is tested with the suite."""
-    import zoo.suite
-
-    class InThisProcess:
-        def __init__(self, size, *, mp_context):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
-
-        def submit(self, function, job):
-            self.result = lambda: function(job)
-            return self
-
-    monkeypatch.setattr(zoo.suite, "ProcessPoolExecutor", InThisProcess)
     output = work / "bench"
     command = ("bench", "--models", "vae,cvae*", "--exclude", "*standard", "--size", "smoke", "--data", scenes)
     command = (*command, "-o", output, "--cpu", "--repeats", 1, "--seeds", "0,1", "--contexts", "1,2")

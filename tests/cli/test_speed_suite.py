@@ -24,7 +24,7 @@ def test_the_suite_writes_its_files_and_shows_them_again(gqn_zoo, tmp_path):
         ("--suite speed --from {place}/none.json", "none.json: cannot be read"),
         ("--quick", "--quick: belongs to --suite speed"),
         ("--limit-to scaling", "--limit-to: belongs to --suite speed"),
-        ("--suite sped", "'sped' is not one of"),
+        ("--suite sped", "there is no suite 'sped'; did you mean 'speed'?"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(gqn_zoo, tmp_path, options, sentence):

@@ -41,12 +41,14 @@ def test_the_wheel_holds_the_package_and_its_registry_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         assert archive.read("zoo/registry.yaml") == (ROOT / "registry.yaml").read_bytes()
+        suites = {f"zoo/suites/shipped/{path.name}": path for path in (ROOT / "benchmarks" / "suites").iterdir()}
+        assert all(archive.read(name) == path.read_bytes() for name, path in suites.items())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo").rglob("*.py")}
     assert modules <= names
     rest = {name for name in names - modules if ".dist-info/" not in name}
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo/report/page/templates").iterdir()}
     assert len(templates) == 3
-    assert rest == {"zoo/registry.yaml", *templates}
+    assert rest == {"zoo/registry.yaml", *templates, *suites}
 
 
 def test_the_installed_program_works_away_from_the_checkout(wheel, tmp_path):
@@ -68,6 +70,8 @@ def test_the_installed_program_works_away_from_the_checkout(wheel, tmp_path):
     assert Path(registry) == Path(libraries) / "zoo" / "registry.yaml"
     # An empty entry is the folder in which the program was started.
     assert not [entry for entry in path if entry and Path(entry).resolve() in (ROOT, ROOT / "zoo")]
+    suites = run(python, "-c", "from zoo.suites.settings import suite_names; print(*suite_names())", cwd=elsewhere)
+    assert suites.split() == sorted(path.stem for path in (ROOT / "benchmarks" / "suites").iterdir())
     program = environment / "bin" / "gqn-zoo"
     assert "gqn-tower" in run(program, "list", cwd=elsewhere)
     import zoo

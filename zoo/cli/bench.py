@@ -1,22 +1,30 @@
-"""``gqn-zoo bench``."""
+"""``gqn-zoo bench``: the options, and what belongs to none of our suites."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.options import Contexts, Cpu, Set, Size, numbers
+from zoo.cli.options import Contexts, Cpu, Set, numbers
+
+if TYPE_CHECKING:
+    from zoo.suites.jobs import Job
+    from zoo.training.trainer import TrainingOptions
 
 REPEATS = 10
+VARIANTS, SPEED = "variants", "speed"
 
 
 def run(
     models: Annotated[
-        str, typer.Option("--models", help="Patterns separated by commas, for example 'gqn-*,vae'.")
+        str,
+        typer.Option(
+            "--models", help="Patterns separated by commas, for example 'gqn-*,vae'; of a suite, the rest is left out."
+        ),
     ] = "*",
     exclude: Annotated[str | None, typer.Option("--exclude", help="Leave out what matches this pattern.")] = None,
     data: Annotated[
@@ -24,22 +32,26 @@ def run(
         typer.Option("--data", help="Folder of scenes to train and measure on; none: speeds alone, on noise."),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for rows, runs and tables.")] = Path("results"),
-    size: Size = "full",
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="full (the default), or another size of the variants: smoke, quickstart."),
+    ] = None,
     overrides: Set = [],  # noqa: B006  (typer copies it)
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates of every run.")] = None,
     seeds: Annotated[
-        str, typer.Option("--seeds", help="Seeds separated by commas; every variant is trained with each.")
-    ] = "0",
+        str | None,
+        typer.Option("--seeds", help="Seeds separated by commas, for every variant. Default: 0, or the suite's."),
+    ] = None,
     contexts: Contexts = None,
     importance_samples: Annotated[
-        int, typer.Option("-K", "--importance-samples", min=0, help="K of the importance-weighted bound.")
-    ] = 0,
+        int | None, typer.Option("-K", "--importance-samples", min=0, help="K of the importance-weighted bound.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Measure on the first so many test scenes.")
     ] = None,
     repeats: Annotated[
         int | None,
-        typer.Option("--repeats", min=1, help=f"Repetitions of the speed measurement ({REPEATS}; of the suite: 5)."),
+        typer.Option("--repeats", min=1, help=f"Repetitions of the speed measurement ({REPEATS}, or the suite's)."),
     ] = None,
     workers: Annotated[
         int | None,
@@ -47,11 +59,46 @@ def run(
     ] = None,
     compile_model: Annotated[bool, typer.Option("--compile", help="Compile the models with torch.compile.")] = False,
     cpu: Cpu = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be done, and what every job of a suite costs.")
+    ] = False,
     suite: Annotated[
-        Literal["variants", "speed"],
-        typer.Option("--suite", help="speed: how fast the networks are computed, into OUTPUT/speed."),
-    ] = "variants",
+        str,
+        typer.Option(
+            "--suite",
+            metavar="NAME|FILE",
+            help="smoke, cpu, paper, throughput, localisation, functions, or a file of your own (.yaml). "
+            "speed: how fast the networks are computed, into OUTPUT/speed.",
+        ),
+    ] = VARIANTS,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--no-resume", help="Go on with what is in OUTPUT; --no-resume refuses rows that are there."
+        ),
+    ] = True,
+    retry: Annotated[bool, typer.Option("--retry", help="Try jobs again that failed; else their rows stand.")] = False,
+    limit_jobs: Annotated[
+        int | None, typer.Option("--limit-jobs", min=1, help="Carry out so many jobs; the same command does the rest.")
+    ] = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option(
+            "--parallel",
+            min=1,
+            help="Jobs at a time, which share the cores out; timings disturb each other then. Default: one for each GPU, else 1.",
+        ),
+    ] = None,
+    gpus_per_job: Annotated[
+        int, typer.Option("--gpus-per-job", min=1, help="GPUs that train one job together, through accelerate.")
+    ] = 1,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", help="Submit the jobs, for example to slurm (needs the extra 'cluster').")
+    ] = None,
+    cluster_options: Annotated[
+        list[str],
+        typer.Option("--cluster-option", metavar="KEY=VALUE", help="For submitit, for example slurm_partition=gpu."),
+    ] = [],  # noqa: B006  (typer copies it)
     parts: Annotated[
         str | None,
         typer.Option("--limit-to", help="Parts of the speed suite separated by commas, for example scaling."),
@@ -63,39 +110,102 @@ def run(
 ) -> None:
     """Train and measure several variants, each in a process of its own; rows, failures included, go to OUTPUT/rows.
 
-    The same command goes on where it was interrupted: runs are resumed, and what has a row already is not measured again.
-    With --suite speed nothing is trained: the fast core runs against the plain loop of the textbook, and against the
-    machine; a full run takes about 10 minutes on two idle cores.
+    The same command goes on where it was interrupted or killed: runs are resumed, and what has a row already is not measured
+    again. A suite says in a file what is compared on which scenes; its scenes are made when they are needed. With
+    --suite speed nothing is trained: the fast core runs against the plain loop of the textbook, and against the
+    machine; a full run takes about 10 minutes on two idle cores. Exit code 1 if a job failed.
     """
-    if suite == "speed":
+    if suite == SPEED:
         _speed(output, parts=parts, quick=quick, repeats=repeats, record=record)
         return
-    _refuse({"--limit-to": parts, "--quick": quick, "--from": record})
-    from zoo.cli import screen
-    from zoo.data.opening import open_scenes
-    from zoo.errors import RegistryError, did_you_mean
-    from zoo.measuring import Protocol, label_of
-    from zoo.registry import default_registry, resolve
-    from zoo.report.markup import to_terminal
-    from zoo.report.tables import tables_of, write_tables
-    from zoo.results import load_rows
-    from zoo.suite import Job, carry_out_all, finished, run_folder
+    _refuse({"--limit-to": parts, "--quick": quick, "--from": record}, reason="belongs to --suite speed")
+    from zoo.cli.bench_suite import Manner, carry_out, dry_run_of, plan, prepare
     from zoo.training.trainer import TrainingOptions
+
+    options = TrainingOptions(compile=compile_model, workers="auto" if workers is None else workers)
+    manner = Manner(
+        resume=resume,
+        retry=retry,
+        limit=limit_jobs,
+        cpu=cpu,
+        parallel=parallel,
+        gpus_per_job=gpus_per_job,
+        cluster=cluster,
+        cluster_options=cluster_options,
+    )
+    if suite == VARIANTS:
+        jobs = _jobs(
+            models,
+            exclude=exclude,
+            data=data,
+            output=output,
+            size=size or "full",
+            overrides=overrides,
+            steps=steps,
+            seeds=seeds or "0",
+            contexts=contexts,
+            importance_samples=importance_samples or 0,
+            limit=limit,
+            repeats=repeats or REPEATS,
+            options=options,
+            cpu=cpu,
+        )
+        if dry_run:
+            _dry_run(jobs, retry=retry)
+            return
+        carry_out(jobs, output=output, manner=manner)
+        return
+    given = {"--data": data, "--size": size, "--set": overrides, "--contexts": contexts, "-K": importance_samples}
+    _refuse(given, reason=f"stands in the file of --suite {suite}")
+    from zoo.suites.plan import Choice
+
+    choice = Choice(
+        models=models.split(","),
+        exclude=exclude,
+        seeds=None if seeds is None else [seed or 0 for seed in numbers(seeds, option="--seeds")],
+        steps=steps,
+        scenes=limit,
+        repeats=repeats,
+    )
+    planned = plan(suite, output=output, choice=choice, options=options, manner=manner, keep=not dry_run)
+    if dry_run:
+        dry_run_of(planned, output=output, manner=manner)
+        return
+    settled = prepare(suite, planned, output=output)
+    estimated = {id(entry.job): entry.seconds for entry in settled}
+    carry_out([entry.job for entry in settled], output=output, manner=manner, seconds=estimated)
+
+
+def _jobs(
+    models: str,
+    *,
+    exclude: str | None,
+    data: Path | None,
+    output: Path,
+    size: str,
+    overrides: list[str],
+    steps: int | None,
+    seeds: str,
+    contexts: str | None,
+    importance_samples: int,
+    limit: int | None,
+    repeats: int,
+    options: TrainingOptions,
+    cpu: bool,
+) -> list[Job]:
+    """Returns a job for every variant and seed of the command line."""
+    from zoo.data.opening import open_scenes
+    from zoo.measuring import Protocol
+    from zoo.registry import default_registry, resolve
+    from zoo.suites.jobs import Job, run_folder
+    from zoo.suites.plan import names_of
 
     if data is not None:
         open_scenes(data, "train")
     registry = default_registry()
-    names: list[str] = []
-    for pattern in models.split(","):
-        found = registry.names(pattern.strip(), exclude=exclude)
-        if not found:
-            raise RegistryError(
-                f"no variant matches {pattern.strip()!r}{did_you_mean(pattern.strip(), registry.names())}"
-            )
-        names += [name for name in found if name not in names]
+    names = names_of(models.split(","), exclude=[exclude] if exclude else [], registry=registry)
     changes = [*overrides, *([f"training.steps={steps}"] if steps else [])]
-    protocol = Protocol(importance_samples=importance_samples, max_scenes=limit, repeats=repeats or REPEATS)
-    options = TrainingOptions(compile=compile_model, workers="auto" if workers is None else workers)
+    protocol = Protocol(importance_samples=importance_samples, max_scenes=limit, repeats=repeats)
     jobs = []
     for name in names:
         variant = registry.variant(name, size=size, overrides=changes)
@@ -117,30 +227,27 @@ def run(
                     command=["gqn-zoo", *sys.argv[1:]],
                 )
             )
-    waiting = [job for job in jobs if not finished(job)]
-    if dry_run:
-        for job in jobs:
-            state = "to do" if job in waiting else "done"
-            training = f"{job.variant.training.steps} steps, then measured" if data else "speeds alone"
-            typer.echo(f"{label_of(job.variant)}, seed {job.seed}: {training}: {state}")
-        return
-    if len(waiting) < len(jobs):
-        screen.tell(f"{len(jobs) - len(waiting)} of {len(jobs)} have their rows already")
-    carry_out_all(waiting, tell=screen.tell)
-    rows = load_rows([output])
-    results = screen.results()
-    results.print(to_terminal(tables_of(rows), width=results.width))
-    written = write_tables(rows, output / "tables")
-    screen.tell("wrote " + ", ".join(map(str, written)))
+    return jobs
 
 
-def _refuse(options: Mapping[str, object]) -> None:
-    """Raises ConfigError if an option was given that belongs to the speed suite."""
+def _dry_run(jobs: Sequence[Job], *, retry: bool) -> None:
+    from zoo.measuring import label_of
+    from zoo.suites.runner import standing_of
+
+    standing = standing_of(jobs, retry=retry)
+    for job in jobs:
+        state = "to do" if job in standing.waiting else "failed" if job in standing.failed else "done"
+        training = f"{job.variant.training.steps} steps, then measured" if job.data else "speeds alone"
+        typer.echo(f"{label_of(job.variant)}, seed {job.seed}: {training}: {state}")
+
+
+def _refuse(options: Mapping[str, object], *, reason: str) -> None:
+    """Raises ConfigError if an option was given that has no place here."""
     from zoo.errors import ConfigError
 
     for name, value in options.items():
-        if value:
-            raise ConfigError(f"{name}: belongs to --suite speed")
+        if value not in (None, False, []):
+            raise ConfigError(f"{name}: {reason}")
 
 
 def _speed(output: Path, *, parts: str | None, quick: bool, repeats: int | None, record: Path | None) -> None:

@@ -55,7 +55,7 @@ def run(
     from zoo.report.tables import tables_of, write_tables
     from zoo.results import load_rows
     from zoo.side_by_side import train_side_by_side
-    from zoo.suite import Job, carry_out_all, finished, run_folder
+    from zoo.suites.jobs import Job, carry_out_all, finished, run_folder
     from zoo.training.run import load_trained
     from zoo.training.trainer import TrainingOptions
 

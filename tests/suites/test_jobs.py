@@ -1,50 +1,14 @@
 import signal
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-import zoo.suite
-from zoo.data.store import StoreWriter
+import zoo.suites.jobs
 from zoo.measuring import Protocol
 from zoo.registry import default_registry
 from zoo.results import load_row, load_rows
-from zoo.suite import Job, carry_out, carry_out_all, finished, run_folder
+from zoo.suites.jobs import carry_out, carry_out_all, finished, run_folder
 from zoo.training.tracking import Tracker
-from zoo.training.trainer import TrainingOptions
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    generator = np.random.default_rng(0)
-    folder = tmp_path_factory.mktemp("scenes") / "store"
-    with StoreWriter(folder, name="noise", image_size=16, num_views=6, provenance={}) as writer:
-        for split, count in (("train", 6), ("test", 4)):
-            frames = generator.integers(0, 256, (count, 6, 16, 16, 3), dtype=np.uint8)
-            writer.add(split, frames, generator.normal(size=(count, 6, 5)).astype(np.float32))
-    return folder
-
-
-@pytest.fixture
-def job(scenes, tmp_path):
-    """Returns a maker of jobs that take a fraction of a second."""
-
-    def make(name="vae", *overrides, data=scenes, seed=0, **changes):
-        variant = default_registry().variant(name, size="smoke", overrides=overrides)
-        made = Job(
-            variant=variant,
-            data=data,
-            run=run_folder(tmp_path, variant, seed=seed),
-            rows=tmp_path / "rows",
-            seed=seed,
-            protocol=Protocol(repeats=0, prediction_samples=1),
-            options=TrainingOptions(log_interval=1),
-            cpu=True,
-            command=["gqn-zoo", "bench"],
-        )
-        return replace(made, **changes)
-
-    return make
 
 
 def test_a_job_trains_and_leaves_a_row_for_each_number_of_context_views(job, tmp_path):
@@ -185,8 +149,8 @@ def test_a_defect_of_one_variant_does_not_spoil_the_others(job, monkeypatch, tmp
             raise RuntimeError("shapes do not match")
         return carry_out(job)
 
-    monkeypatch.setattr(zoo.suite, "ProcessPoolExecutor", InThisProcess)
-    monkeypatch.setattr(zoo.suite, "carry_out", breaks_on_vae)
+    monkeypatch.setattr(zoo.suites.jobs, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(zoo.suites.jobs, "carry_out", breaks_on_vae)
     told = []
     paths = carry_out_all([job("vae"), job("cvae")], tell=told.append)
     first, second = (load_row(path) for path in paths)
@@ -198,8 +162,8 @@ def test_ctrl_c_ends_a_whole_suite(job, monkeypatch):
     def interrupted(job):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(zoo.suite, "ProcessPoolExecutor", InThisProcess)
-    monkeypatch.setattr(zoo.suite, "carry_out", interrupted)
+    monkeypatch.setattr(zoo.suites.jobs, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(zoo.suites.jobs, "carry_out", interrupted)
     with pytest.raises(KeyboardInterrupt):
         carry_out_all([job("vae"), job("cvae")], tell=lambda sentence: None)
 
