@@ -64,7 +64,7 @@ HIGHER = {
     "predictive_log_likelihood": True,
     "marginal_log_likelihood": True,
 }
-NEUTRAL = ("kl", "floor", "sample_variance")
+NEUTRAL = ("kl", "floor", "sample_variance", "wrong_context_nelbo_excess")
 
 
 @dataclass(frozen=True, kw_only=True)

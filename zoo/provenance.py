@@ -64,6 +64,7 @@ class Provenance(_Record):
     """Everything that is needed to make a result again, or to doubt it."""
 
     git: GitState | None
+    trained_git: GitState | None = None  # of the run whose weights were measured; None: not known, or nothing trained
     version: str | None
     config_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     seed: int

@@ -2,9 +2,17 @@
 
 Units: every figure in nats is per target, that is the joint quantity of all targets of a scene divided by their
 number, averaged over scenes. Names of metrics that the evaluation writes: ``nelbo``, ``floor`` (the least NELBO that
-the likelihood allows), ``nelbo_excess`` (their difference), ``kl``, ``log_likelihood``, ``iwae_<K>`` and
-``iwae_<K>_excess`` (the importance-weighted bound with its sign turned, nats), ``bits_per_dim`` (only of likelihoods
-of discrete values), ``wrong_context_nelbo_excess`` (with the context of another scene), ``mse``, ``psnr``, ``ssim``.
+the likelihood allows), ``nelbo_excess`` (their difference), ``kl``, ``log_likelihood``, ``distortion`` (``nelbo_excess - kl``, of a Gaussian of
+fixed sigma), ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap`` (the importance-weighted bound with its sign turned,
+and by how much the NELBO is above it), ``separate_nelbo_excess`` (every target scored by itself, with latents of its own;
+that of latents of a query is the NELBO itself), ``wrong_context_nelbo_excess`` (with the context of another scene).
+
+``bits_per_dim`` is the length of a code of the 8-bit values, for whatever likelihood there is one, with ``code_sigma``
+where a sigma was fitted for it. Predictions from the prior against the truth: ``mse``, ``mae_255``, ``rmse_255``,
+``psnr`` and ``ssim`` of the mean of all samples, the same with ``_one`` behind it of a single sample and with ``_best`` of
+the sample that comes closest, and ``sample_variance``. ``reconstruction_mse``, ``reconstruction_mae_255``,
+``reconstruction_rmse_255``, ``reconstruction_psnr`` and ``reconstruction_ssim``: the same of the posterior, which has
+seen the truth.
 """
 
 from __future__ import annotations
@@ -169,6 +177,11 @@ class ResultRow(_Record):
     def _scenes_as_integers(self, lists: dict[str, list[float]]) -> dict[str, list[float] | list[int]]:
         return {name: [int(v) for v in values] if name == "scene" else values for name, values in lists.items()}
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether there is neither a weight nor training behind the row: a mark that models have to pass."""
+        return self.status == "ok" and bool(self.metrics) and self.model is not None and self.model.parameters == 0
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.status == "ok":
@@ -198,5 +211,7 @@ class ResultRow(_Record):
 def digest_of(row: ResultRow) -> str:
     """Returns the id that the contents of a row ask for: 16 hexadecimal digits of SHA-256 over canonical JSON."""
     contents = row.model_dump(mode="json", exclude={"id"})
+    if contents["provenance"]["trained_git"] is None:
+        del contents["provenance"]["trained_git"]  # younger than the first rows, whose ids must stay
     canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
