@@ -11,7 +11,8 @@ from zoo import tasks
 from zoo.checking import CHECKS, QUICK, subject
 from zoo.errors import ConfigError, RegistryError
 from zoo.evaluation.throughput import random_batch
-from zoo.measuring import Protocol, evaluate
+from zoo.measuring import evaluate
+from zoo.protocol import Protocol
 from zoo.registry import available, build, default_registry, find_part, resolve
 from zoo.schedules import knobs_at
 from zoo.training.run import TrainedModel, run_config
@@ -150,7 +151,7 @@ def test_a_fitting_pair_is_trained_and_measured(encoder, core, array_scenes):
         step=2,
         seconds=0.0,
     )
-    protocol = Protocol(num_context=2, num_targets=2, repeats=0, prediction_samples=2, wrong_context=False)
+    protocol = Protocol(num_context=2, num_targets=2, repeats=0, prediction_samples=2, metrics=())
     row = evaluate(trained, source, protocol=protocol)
     assert row.status == "ok"
     assert row.metrics["nelbo"].n == 3

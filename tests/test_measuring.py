@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from zoo.errors import ConfigError, NonFiniteError, OutOfMemoryError, RegistryError
+from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import score_scenes
 from zoo.likelihoods.discretised_logistic import bits_per_dim
-from zoo.measuring import Protocol, evaluate, failed_row, label_of, plan_of, speed_row
+from zoo.measuring import evaluate, failed_row, label_of, speed_row
+from zoo.protocol import Protocol, plan_of
 from zoo.registry import build, default_registry
 from zoo.results import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, load_row, save_row
 from zoo.schedules import evaluation_knobs
@@ -45,7 +47,7 @@ def scenes(array_scenes):
 
 def test_a_row_holds_what_was_measured_and_survives_the_disk(trained, scenes, tmp_path):
     model = trained()
-    protocol = Protocol(importance_samples=3, prediction_samples=2, repeats=1, batch_size=2)
+    protocol = Protocol(importance_samples=(3,), prediction_samples=2, repeats=1, batch_size=2)
     row = evaluate(model, scenes, protocol=protocol, command=["gqn-zoo", "evaluate", "/home/me/run"])
     assert load_row(save_row(row, tmp_path / "rows")) == row
     assert (row.status, row.variant, row.encoder, row.core) == ("ok", "gqn-tower@smoke", "tower", "gqn")
@@ -64,7 +66,7 @@ def test_a_row_holds_what_was_measured_and_survives_the_disk(trained, scenes, tm
         knobs=evaluation_knobs(model.variant.training),
         batch_size=5,
         device="cpu",
-        importance_samples=3,
+        bounds=Bounds(importance_samples=(3,)),
     )
     for name in ("nelbo", "nelbo_excess", "kl", "log_likelihood", "iwae_3", "iwae_3_excess"):
         metric = row.metrics[name]
@@ -135,7 +137,7 @@ def test_a_likelihood_of_discrete_values_gives_bits_per_dimension_and_no_sigma(t
 
 def test_sigma_targets_and_scenes_are_those_of_the_protocol(trained, scenes):
     protocol = Protocol(
-        repeats=0, prediction_samples=1, sigma=0.3, num_targets=3, num_context=1, max_scenes=4, wrong_context=False
+        repeats=0, prediction_samples=1, sigma=0.3, num_targets=3, num_context=1, max_scenes=4, metrics=()
     )
     row = evaluate(trained(), scenes, protocol=protocol)
     assert (row.key.sigma, row.key.num_targets, row.key.num_context, row.key.num_scenes) == (0.3, 3, 1, 4)
@@ -180,7 +182,9 @@ def test_scenes_that_do_not_fit_are_refused(trained, array_scenes):
         ("num_targets", 0),
         ("max_scenes", 0),
         ("repeats", -1),
-        ("importance_samples", -1),
+        ("importance_samples", (0,)),
+        ("importance_samples", (5, 5)),
+        ("metrics", ("prediction",)),
         ("num_context", -1),
         ("seed", -1),
     ],

@@ -4,7 +4,8 @@ import pytest
 
 from zoo.data.make import make_dataset
 from zoo.data.store import SceneStore
-from zoo.measuring import Protocol, evaluate
+from zoo.measuring import evaluate
+from zoo.protocol import Protocol
 from zoo.registry import default_registry
 from zoo.training.run import load_trained, train
 from zoo.training.trainer import TrainingOptions

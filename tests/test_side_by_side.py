@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from zoo.data.make import make_dataset
 from zoo.errors import ConfigError, OutOfMemoryError
-from zoo.measuring import Protocol
+from zoo.protocol import Protocol
 from zoo.registry import default_registry
 from zoo.side_by_side import train_side_by_side
 from zoo.suites.jobs import Job, run_folder, train_job

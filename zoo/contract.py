@@ -132,6 +132,7 @@ class Likelihood(Part, nn.Module):
     bounded: bool = True  # True: no NELBO is below ``floor``; False: a density that may become ever sharper
     discrete: ClassVar[bool] = False  # True: probabilities of 8-bit values, for which bits/dim are honest
     uses_sigma: bool = False  # True: Knobs.sigma is a parameter, so a result must state it
+    has_mass: ClassVar[bool] = False  # True: ``log_mass`` is there, so that bits/dim can be told
 
     @abstractmethod
     def prediction_channels(self, target_channels: int) -> int:
@@ -144,6 +145,16 @@ class Likelihood(Part, nn.Module):
     @abstractmethod
     def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
         """Returns the least negative log-likelihood of one target, a 0-d tensor, nats; 0 if there is no least."""
+
+    def log_mass(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+        """Returns log P of the 8-bit values of pictures, [B, Q], nats: their code length with the sign turned.
+
+        Of a density it is the mass between half a step below a value and half a step above it, and beyond 0 and 255 to
+        infinity, so that the 256 probabilities sum to 1. Arguments as of ``log_prob``.
+        """
+        if self.discrete:
+            return self.log_prob(prediction, target, knobs)
+        raise NotImplementedError(f"{type(self).__name__} gives 8-bit values no probability")
 
     @abstractmethod
     def mean(self, prediction: Tensor) -> Tensor:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass
 from types import MappingProxyType
 
 import numpy as np
 import torch
 
-from zoo.contract import TargetKind
+from zoo.contract import Likelihood, TargetKind, Task
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.errors import ConfigError, NonFiniteError, OutOfMemoryError, ZooError
+from zoo.episode import Knobs
+from zoo.errors import NonFiniteError, OutOfMemoryError, ZooError
+from zoo.evaluation.bounds import ELBO_ALONE, Bounds
+from zoo.evaluation.coding import codes_pictures, knobs_for_code
 from zoo.evaluation.images import score_pictures
 from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.picture_errors import check_picture_size
 from zoo.evaluation.poses import score_poses
 from zoo.evaluation.throughput import Spread, Throughput, measure
 from zoo.evaluation.values import score_values
-from zoo.likelihoods.discretised_logistic import bits_per_dim
+from zoo.metrics import NATS, code_sigma_metric, metrics_of, unit_of
 from zoo.model import SceneModel
+from zoo.protocol import Protocol, calibration_plan, calibration_size, plan_of
 from zoo.provenance import collect
 from zoo.registry import Variant, build
 from zoo.results import (
@@ -36,97 +39,14 @@ from zoo.results import (
     Timing,
 )
 from zoo.schedules import evaluation_knobs
-from zoo.training.run import TrainedModel, check_data
+from zoo.training.run import TrainedModel
+from zoo.variant import resolve
 
 Progress = Callable[[str, int, int], None]
-NATS = "nats/target"
 SCORERS: Mapping[TargetKind, Callable[..., dict[str, np.ndarray]]] = MappingProxyType(
     {"images": score_pictures, "poses": score_poses, "values": score_values}
 )
-UNITS = {
-    "mse": "squared 0-to-1 range",
-    "psnr": "dB",
-    "ssim": "1",
-    "sample_variance": "squared 0-to-1 range",
-    "predictive_log_likelihood": NATS,
-    "marginal_log_likelihood": NATS,
-    "rmse": "units of the values",
-    "position_error": "scene units",
-    "angle_error": "degrees",
-    "pose_log_density": NATS,
-}
-HIGHER = {
-    "pose_log_density": True,
-    "psnr": True,
-    "ssim": True,
-    "mse": False,
-    "log_likelihood": True,
-    "predictive_log_likelihood": True,
-    "marginal_log_likelihood": True,
-}
-NEUTRAL = ("kl", "floor", "sample_variance", "wrong_context_nelbo_excess")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """What is measured, on which episodes.
-
-    Attributes:
-        num_context: context views of a scene; None takes the largest number seen in training.
-        num_targets: targets of a scene; None takes the number of training.
-        sigma: standard deviation of the annealed Gaussian; None takes the one at which training ends.
-        importance_samples: K of the importance-weighted bound; 0 leaves it out.
-        prediction_samples: samples whose mean is compared with the truth.
-        wrong_context: also scores every scene with the context of another one.
-        max_scenes: the first so many scenes of the split; None takes all.
-        batch_size: scenes at once.
-        repeats: repetitions of the speed measurement; 0 leaves it out.
-        seed: decides which views are context and targets.
-    """
-
-    num_context: int | None = None
-    num_targets: int | None = None
-    sigma: float | None = None
-    importance_samples: int = 0
-    prediction_samples: int = 8
-    wrong_context: bool = True
-    max_scenes: int | None = None
-    batch_size: int = 36
-    repeats: int = 10
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.sigma is not None and not (math.isfinite(self.sigma) and self.sigma > 0):
-            raise ConfigError(f"sigma: found {self.sigma}, expected a positive number")
-        for name in ("prediction_samples", "batch_size", "num_targets", "max_scenes"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name}: found {value}, expected at least 1")
-        for name in ("repeats", "importance_samples", "seed", "num_context"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ConfigError(f"{name}: found {value}, expected 0 or more")
-
-    def at(self, num_context: int | None, *, timed: bool) -> Protocol:
-        """Returns the same protocol for another number of context views, with or without the speed measurement."""
-        return replace(self, num_context=num_context, repeats=self.repeats if timed else 0)
-
-
-def plan_of(protocol: Protocol, variant: Variant, source: SceneSource) -> EvaluationPlan:
-    """Returns the episodes on which a variant is measured; what the protocol leaves open is as in training.
-
-    Raises:
-        ConfigError: if the scenes have too few views or pictures of another size.
-    """
-    check_data(source, variant, folder=Path(source.name))
-    recipe = variant.training
-    return EvaluationPlan(
-        source,
-        num_context=recipe.contexts.maximum if protocol.num_context is None else protocol.num_context,
-        num_targets=protocol.num_targets or recipe.targets,
-        seed=protocol.seed,
-        max_scenes=protocol.max_scenes,
-    )
+TYPICAL: Mapping[TargetKind, str] = MappingProxyType({"images": "mse", "poses": "position_error", "values": "rmse"})
 
 
 def evaluate(
@@ -134,6 +54,7 @@ def evaluate(
     source: SceneSource,
     *,
     protocol: Protocol,
+    calibration: SceneSource | None = None,
     device: torch.device | str = "cpu",
     command: Sequence[str] = (),
     progress: Progress | None = None,
@@ -141,6 +62,16 @@ def evaluate(
     """Measures a trained model on a whole split.
 
     Float32, beta 1, fixed sigma, seeded: the same row (but for speeds) whenever and wherever it is made again.
+
+    Args:
+        trained: the model.
+        source: the scenes that are reported on.
+        protocol: what is measured.
+        calibration: other scenes, on which the sigma of a code of 8-bit values is fitted; None leaves bits/dim out where
+            the likelihood has a sigma.
+        device: where the model is.
+        command: the command line, for the provenance.
+        progress: is told a stage, how many scenes are done and of how many.
 
     Raises:
         ConfigError: if the scenes have too few views or pictures of another size.
@@ -150,65 +81,18 @@ def evaluate(
     recipe = variant.training
     plan = plan_of(protocol, variant, source)
     knobs = evaluation_knobs(recipe, sigma=protocol.sigma, device=device)
-
-    def told(stage: str) -> Callable[[int, int], None] | None:
-        return (lambda done, total: progress(stage, done, total)) if progress else None
-
-    per_scene = score_scenes(
-        model,
-        source,
-        plan,
-        knobs=knobs,
-        batch_size=protocol.batch_size,
-        device=device,
-        importance_samples=protocol.importance_samples,
-        progress=told("bound"),
-    )
+    measured = _Measurement(model, source, plan, knobs=knobs, protocol=protocol, device=device, progress=progress)
+    code_knobs = measured.code_knobs(calibration)
+    per_scene = measured.scores(code_knobs)
     floor = per_scene.pop("floor")
-    if protocol.wrong_context and plan.num_context and plan.num_scenes > 1:
-        wrong = score_scenes(
-            model,
-            source,
-            plan,
-            knobs=knobs,
-            batch_size=protocol.batch_size,
-            device=device,
-            shift=1,
-            progress=told("wrong context"),
-        )
-        per_scene["wrong_context_nelbo_excess"] = wrong["nelbo_excess"]
-    score_predictions = SCORERS[model.task.target_kind]
-    per_scene |= score_predictions(
-        model,
-        source,
-        plan,
-        knobs=knobs,
-        batch_size=protocol.batch_size,
-        num_samples=protocol.prediction_samples,
-        device=device,
-        progress=told("predictions"),
-    )
     for name, values in per_scene.items():
         if not np.isfinite(values).all():
             scene = int(np.flatnonzero(~np.isfinite(values))[0])
             raise NonFiniteError(f"{variant.name}: {name} of scene {scene} is {values[scene]}; the model is not usable")
-    metrics = {
-        name: _metric(name, values, samples=protocol.prediction_samples)
-        for name, values in per_scene.items()
-        if name != "scene"
-    }
+    metrics = metrics_of(per_scene, samples=protocol.prediction_samples)
     metrics["floor"] = Metric(value=float(floor.mean()), stderr=0.0, n=len(floor), unit=NATS)
-    likelihood = model.likelihood
-    if likelihood.discrete:
-        dims = math.prod(model.task.target_shape)
-        nelbo = metrics["nelbo"]
-        metrics["bits_per_dim"] = Metric(
-            value=bits_per_dim(nelbo.value, dims),
-            stderr=bits_per_dim(nelbo.stderr or 0.0, dims),
-            n=nelbo.n,
-            unit="bits/dim",
-            higher_is_better=False,
-        )
+    if code_knobs is not None and model.likelihood.uses_sigma:
+        metrics["code_sigma"] = code_sigma_metric(float(code_knobs.sigma), num_scenes=calibration_size(calibration))
     throughput = None
     if protocol.repeats:
         throughput = measure(
@@ -219,19 +103,7 @@ def evaluate(
         variant=label_of(variant),
         encoder=variant.encoder.use,
         core=variant.core.use,
-        key=ComparabilityKey(
-            task=variant.task.use,
-            dataset=source.name,
-            revision=source.revision,
-            split=source.split,
-            image_size=source.image_size,
-            num_context=plan.num_context,
-            num_targets=plan.num_targets,
-            num_scenes=plan.num_scenes,
-            episodes=plan.digest(),
-            likelihood=variant.likelihood.use,
-            sigma=float(knobs.sigma) if likelihood.uses_sigma else None,
-        ),
+        key=key_of(variant, source, plan, sigma=float(knobs.sigma) if model.likelihood.uses_sigma else None),
         metrics=metrics,
         per_scene={name: values.tolist() for name, values in per_scene.items()},
         performance=_timings(throughput) if throughput else {},
@@ -243,17 +115,129 @@ def evaluate(
             seconds=trained.seconds,
         ),
         provenance=collect(
-            seed=trained.seed, command=command, config=dict(trained.config), device=torch.device(device).type
+            seed=trained.seed,
+            command=command,
+            config=dict(trained.config),
+            device=torch.device(device).type,
+            trained_git=trained.git,
         ),
     )
 
 
-def _metric(name: str, values: np.ndarray, *, samples: int) -> Metric:
-    stderr = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-    # How good the mean of several samples looks depends on how many they are.
-    unit = f"{UNITS[name]}, {samples} samples" if name in UNITS else NATS
-    higher = None if name in NEUTRAL else HIGHER.get(name, False)
-    return Metric(value=float(values.mean()), stderr=stderr, n=len(values), unit=unit, higher_is_better=higher)
+@dataclass(frozen=True)
+class _Measurement:
+    """One model on the episodes of one plan."""
+
+    model: SceneModel
+    source: SceneSource
+    plan: EvaluationPlan
+    _: KW_ONLY
+    knobs: Knobs
+    protocol: Protocol
+    device: torch.device | str
+    progress: Progress | None
+
+    def code_knobs(self, calibration: SceneSource | None) -> Knobs | None:
+        """Returns the knobs of a code of 8-bit values, None if there is no such code or it is not asked for."""
+        if "bits-per-dim" not in self.protocol.metrics or not codes_pictures(self.model):
+            return None
+        if not self.model.likelihood.uses_sigma:
+            return self.knobs
+        if calibration is None:
+            return None
+        return knobs_for_code(
+            self.model,
+            calibration,
+            calibration_plan(self.plan, calibration, seed=self.protocol.seed),
+            knobs=self.knobs,
+            batch_size=self.protocol.batch_size,
+            device=self.device,
+        )
+
+    def scores(self, code_knobs: Knobs | None) -> dict[str, np.ndarray]:
+        """Returns every figure by scene."""
+        metrics, pictures = self.protocol.metrics, self.model.task.target_kind == "images"
+        if pictures:
+            check_picture_size(self.source)
+        bounds = Bounds(
+            importance_samples=self.protocol.importance_samples,
+            separate="separate-targets" in metrics,
+            reconstruction=pictures and "reconstruction" in metrics,
+            code_knobs=code_knobs,
+        )
+        found = self._scored("bound", bounds=bounds)
+        if self.model.likelihood.uses_sigma:
+            found["distortion"] = found["nelbo_excess"] - found["kl"]
+        if "wrong-context" in metrics and self.plan.num_context and self.plan.num_scenes > 1:
+            wrong = self._scored("wrong context", bounds=ELBO_ALONE, shift=1)
+            found["wrong_context_nelbo_excess"] = wrong["nelbo_excess"]
+        if "predictions" in metrics:
+            found |= SCORERS[self.model.task.target_kind](
+                self.model,
+                self.source,
+                self.plan,
+                knobs=self.knobs,
+                batch_size=self.protocol.batch_size,
+                num_samples=self.protocol.prediction_samples,
+                device=self.device,
+                progress=self._told("predictions"),
+            )
+        return found
+
+    def _scored(self, stage: str, *, bounds: Bounds, shift: int = 0) -> dict[str, np.ndarray]:
+        return score_scenes(
+            self.model,
+            self.source,
+            self.plan,
+            knobs=self.knobs,
+            batch_size=self.protocol.batch_size,
+            device=self.device,
+            bounds=bounds,
+            shift=shift,
+            progress=self._told(stage),
+        )
+
+    def _told(self, stage: str) -> Callable[[int, int], None] | None:
+        progress = self.progress
+        return None if progress is None else lambda done, total: progress(stage, done, total)
+
+
+def expected_metrics(variant: Variant, plan: EvaluationPlan, *, protocol: Protocol) -> dict[str, str]:
+    """Returns, with its unit, one metric for everything that a protocol asks for and that a variant can be asked for.
+
+    A row that lacks one of them answers another protocol.
+    """
+    parts = resolve(variant)
+    task, likelihood = parts["task"].part, parts["likelihood"].part
+    assert issubclass(task, Task) and issubclass(likelihood, Likelihood)
+    pictures, asked = task.target_kind == "images", protocol.metrics
+    names = ["nelbo", *(f"iwae_{number}_gap" for number in protocol.importance_samples)]
+    found = {
+        "wrong_context_nelbo_excess": "wrong-context" in asked and plan.num_context > 0 and plan.num_scenes > 1,
+        "separate_nelbo_excess": "separate-targets" in asked and plan.num_targets > 1,
+        "reconstruction_mse": "reconstruction" in asked and pictures,
+        "bits_per_dim": "bits-per-dim" in asked and pictures and likelihood.has_mass,
+        TYPICAL[task.target_kind]: "predictions" in asked,
+    }
+    names += [name for name, expected in found.items() if expected]
+    return {name: unit_of(name, samples=protocol.prediction_samples) for name in names}
+
+
+def key_of(variant: Variant, source: SceneSource, plan: EvaluationPlan, *, sigma: float | None) -> ComparabilityKey:
+    """Returns with what a variant's row on a plan may be compared."""
+    return ComparabilityKey(
+        task=variant.task.use,
+        dataset=source.name,
+        revision=source.revision,
+        split=source.split,
+        image_size=source.image_size,
+        num_context=plan.num_context,
+        num_targets=plan.num_targets,
+        num_scenes=plan.num_scenes,
+        episodes=plan.digest(),
+        likelihood=variant.likelihood.use,
+        sigma=sigma,
+    )
 
 
 def speed_row(

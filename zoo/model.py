@@ -94,12 +94,22 @@ class SceneModel(nn.Module):
             knobs: as of ``forward``.
             encode: takes the encoder's place, for example ``encoding_once``.
         """
+        return self.score_and_reconstruct(episode, knobs, encode=encode)[0]
+
+    def score_and_reconstruct(
+        self, episode: Episode, knobs: Knobs, *, encode: Encode | None = None
+    ) -> tuple[ElboTerms, Tensor]:
+        """Does the same as ``score``, and returns what the posterior's latents predict as well.
+
+        Returns:
+            The terms, and the likelihood's parameters [B, Q, C', H, W] that were scored.
+        """
         output = self.core(episode, encode or self.encoder, knobs)
         num_targets = episode.target.shape[1]
         target_dims = math.prod(episode.target.shape[2:])
         log_likelihood = self.likelihood.log_prob(output.prediction, episode.target, knobs).sum(1)
         ones = torch.ones_like(log_likelihood)
-        return ElboTerms(
+        terms = ElboTerms(
             log_likelihood=log_likelihood,
             kl=output.kl.flatten(1).sum(1),
             log_ratio=output.log_ratio,
@@ -107,6 +117,7 @@ class SceneModel(nn.Module):
             target_dims=ones * target_dims,
             floor=ones * num_targets * self.likelihood.floor(target_dims, knobs),
         )
+        return terms, output.prediction
 
     def lay_out(self, device: torch.device | str) -> SceneModel:
         """Moves the model to a device, with weights in the memory format that is the fastest there."""
@@ -164,10 +175,12 @@ class SceneModel(nn.Module):
         """Predicts the queried views from the prior, ``num_samples`` times."""
         episode = self.episode(batch, num_context=num_context)
         parameters = self.answer(episode, knobs, num_samples=num_samples)
+        return Prediction(parameters=parameters, expected=self.shown(parameters), target=episode.target)
+
+    def shown(self, parameters: Tensor) -> Tensor:
+        """Returns what is shown for parameters [..., C', H, W] of the likelihood: [..., C, H, W], pictures in [0, 1]."""
         expected = self.likelihood.mean(parameters)
-        if self.task.target_kind == "images":
-            expected = expected.clamp(0.0, 1.0)
-        return Prediction(parameters=parameters, expected=expected, target=episode.target)
+        return expected.clamp(0.0, 1.0) if self.task.target_kind == "images" else expected
 
     @torch.no_grad()
     def answer(self, episode: Episode, knobs: Knobs, *, num_samples: int, at_once: int = NUMBERS_AT_ONCE) -> Tensor:

@@ -173,7 +173,14 @@ def _ram_bytes() -> int | None:
         return None
 
 
-def collect(*, seed: int, command: Sequence[str], config: Mapping[str, Any], device: str | None = None) -> Provenance:
+def collect(
+    *,
+    seed: int,
+    command: Sequence[str],
+    config: Mapping[str, Any],
+    device: str | None = None,
+    trained_git: GitState | None = None,
+) -> Provenance:
     """Describes this process; never raises because a tool or a piece of information is missing.
 
     Args:
@@ -181,6 +188,7 @@ def collect(*, seed: int, command: Sequence[str], config: Mapping[str, Any], dev
         command: the words of the command line, as in ``sys.argv``; absolute paths are cut to their last part.
         config: the resolved settings of the run as plain JSON values. Only their hash is kept, see :func:`hash_config`.
         device: the device on which the model ran, for example ``cpu`` or ``cuda``.
+        trained_git: the commit that trained what is measured here.
     """
     import torch
 
@@ -195,6 +203,7 @@ def collect(*, seed: int, command: Sequence[str], config: Mapping[str, Any], dev
     versions |= {"cuda": torch.version.cuda, "cudnn": None if cudnn is None else str(cudnn)}
     return Provenance(
         git=git_state(Path(__file__).resolve().parent),
+        trained_git=trained_git,
         version=package_version(),
         config_hash=hash_config(config),
         seed=seed,

@@ -45,6 +45,7 @@ __all__ = [
     "digest_of",
     "load_row",
     "load_rows",
+    "rows_in",
     "save_row",
 ]
 
@@ -63,8 +64,7 @@ def save_row(row: ResultRow, folder: Path) -> Path:
     if row.id != digest_of(row):
         raise ResultError(f"row {row.id} of {row.variant!r} was altered after it was made; rows are immutable")
     utc = row.provenance.utc.replace("-", "").replace(":", "")
-    variant = re.sub(r"[^A-Za-z0-9._-]+", "_", row.variant)[:80]
-    path = Path(folder) / f"{utc}-{variant}-{row.id}.json"
+    path = Path(folder) / f"{utc}-{_in_file_name(row.variant)}-{row.id}.json"
     # Whoever wins a race for this name writes the same bytes: the id in it is a digest of them.
     if path.exists():
         raise ResultError(f"{path}: exists already; rows are never overwritten")
@@ -73,6 +73,26 @@ def save_row(row: ResultRow, folder: Path) -> Path:
     text = re.sub(r"\[\n[-+0-9.eE,\s]+\n\s*\]", lambda match: "[" + " ".join(match.group()[1:-1].split()) + "]", text)
     write_text(path, text + "\n")
     return path
+
+
+def _in_file_name(variant: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", variant)[:80]
+
+
+def rows_in(folder: Path, *, variant: str | None = None) -> list[ResultRow]:
+    """Returns the rows of a folder, none if there are none yet.
+
+    Args:
+        folder: in which rows were saved.
+        variant: reads the files of this variant alone, which in a large folder is much faster.
+
+    Raises:
+        ResultError: if a row is damaged.
+    """
+    pattern = "*.json" if variant is None else f"*Z-{_in_file_name(variant)}-*.json"
+    files = sorted(folder.rglob(pattern)) if folder.is_dir() else []
+    rows = load_rows(files) if files else []
+    return [row for row in rows if variant in (None, row.variant)]
 
 
 def load_row(path: Path) -> ResultRow:

@@ -14,6 +14,7 @@ from torch.distributions import kl_divergence as torch_kl
 from zoo.checking import CHECKS, subject
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import Knobs
+from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import evaluation_batches, importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
@@ -175,7 +176,9 @@ def test_the_sampled_elbo_is_unbiased(wrong, sigma_points):
 def test_scored_scenes_carry_the_likelihood_per_target(exact, array_scenes):
     source = array_scenes(num_scenes=7, image_size=SIZE)
     plan = EvaluationPlan(source, num_context=CONTEXT, num_targets=TARGETS)
-    scores = score_scenes(exact, source, plan, knobs=KNOBS, batch_size=3, device="cpu", importance_samples=2)
+    scores = score_scenes(
+        exact, source, plan, knobs=KNOBS, batch_size=3, device="cpu", bounds=Bounds(importance_samples=(2,))
+    )
     (whole,) = evaluation_batches(source, plan, scenes=np.arange(7), batch_size=7, device="cpu")
     expected = -log_likelihood(exact, whole.batch).mean(1).numpy()
     np.testing.assert_allclose(scores["iwae_2"], expected, rtol=1e-12)

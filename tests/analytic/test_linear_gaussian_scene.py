@@ -13,6 +13,7 @@ from torch.distributions import kl_divergence as torch_kl
 from zoo.checking import CHECKS, subject
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import Knobs
+from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import evaluation_batches, importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
@@ -170,7 +171,9 @@ def test_the_joint_likelihood_is_not_the_sum_of_those_of_single_targets(exact):
 def test_scored_scenes_carry_the_joint_likelihood_divided_by_the_number_of_targets(exact, array_scenes, targets):
     source = array_scenes(num_scenes=5, image_size=SIZE)
     plan = EvaluationPlan(source, num_context=CONTEXT, num_targets=targets)
-    scores = score_scenes(exact, source, plan, knobs=KNOBS, batch_size=3, device="cpu", importance_samples=2)
+    scores = score_scenes(
+        exact, source, plan, knobs=KNOBS, batch_size=3, device="cpu", bounds=Bounds(importance_samples=(2,))
+    )
     (whole,) = evaluation_batches(source, plan, scenes=np.arange(5), batch_size=5, device="cpu")
     expected = -joint(exact, whole.batch)[-1].numpy() / targets
     np.testing.assert_allclose(scores["iwae_2"], expected, rtol=1e-11)

@@ -184,3 +184,26 @@ def test_pictures_below_the_window_of_ssim_are_refused(array_scenes):
 def test_bytes_are_rounded_not_cut():
     images = torch.tensor([0.0, 0.49 / 255, 0.51 / 255, 1.0]).view(1, 1, 4).expand(3, 1, 4)
     np.testing.assert_array_equal(to_bytes(images)[0, :, 0], [0, 0, 1, 255])
+
+
+def test_one_sample_the_mean_and_the_best_are_told_apart(gray):
+    """Errors +0.1, -0.1 and +0.02: the mean is 0.0067 off, one sample 0.1, the best 0.02."""
+    errors = (0.1, -0.1, 0.02)
+    scores = scored(lambda target, sample: target + errors[sample], gray, num_samples=3)
+    mean = sum(errors) / 3
+    for suffix, error in (("", mean), ("_one", 0.1), ("_best", 0.02)):
+        np.testing.assert_allclose(scores[f"mse{suffix}"], error**2, rtol=1e-3)
+        np.testing.assert_allclose(scores[f"mae_255{suffix}"], 255 * abs(error), rtol=1e-3)
+        np.testing.assert_allclose(scores[f"rmse_255{suffix}"], 255 * abs(error), rtol=1e-3)
+        np.testing.assert_allclose(scores[f"psnr{suffix}"], -20 * np.log10(abs(error)), rtol=1e-3)
+    assert (scores["ssim"] > scores["ssim_best"]).all() and (scores["ssim_best"] > scores["ssim_one"]).all()
+
+
+def test_the_best_sample_is_chosen_for_every_target_by_itself(gray):
+    def change(target, sample):
+        errors = torch.tensor([[0.2, 0.1], [0.1, 0.2]])[sample]  # of two targets
+        return target + errors[None, :, None, None, None]
+
+    scores = scored(change, gray)
+    np.testing.assert_allclose(scores["mse_best"], 0.01, rtol=1e-3)
+    np.testing.assert_allclose(scores["mse_one"], (0.04 + 0.01) / 2, rtol=1e-3)

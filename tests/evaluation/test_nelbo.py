@@ -11,8 +11,10 @@ from zoo.data.plan import EvaluationPlan
 from zoo.episode import CoreOutput, ElboTerms, SceneBatch, Views
 from zoo.errors import ConfigError
 from zoo.evaluation import nelbo
+from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import evaluation_batches, importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
+from zoo.nn.noise import fold
 from zoo.registry import build, default_registry
 from zoo.schedules import evaluation_knobs, knobs
 
@@ -41,6 +43,9 @@ class Recorder(nn.Module):
     def episode(self, batch, *, num_context):
         return Cut(batch, num_context, batch.key)
 
+    def score_and_reconstruct(self, episode, knobs, *, encode):
+        return self.score(episode, knobs, encode=encode), episode.batch.frames
+
     def score(self, episode, knobs, *, encode):
         batch, num_context = episode.batch._replace(key=episode.key), episode.num_context
         self.seen.append((batch, num_context))
@@ -64,7 +69,9 @@ def test_every_scene_counts_exactly_once(array_scenes, num_scenes, batch_size):
     source = array_scenes(num_scenes=num_scenes, image_size=4)
     plan = EvaluationPlan(source, num_context=2, num_targets=2)
     model = Recorder()
-    scores = score_scenes(model, source, plan, knobs=KNOBS, batch_size=batch_size, device="cpu", importance_samples=2)
+    scores = score_scenes(
+        model, source, plan, knobs=KNOBS, batch_size=batch_size, device="cpu", bounds=Bounds(importance_samples=(2,))
+    )
     assert scores["scene"].tolist() == list(range(num_scenes))
     frames = source.frames[np.arange(num_scenes)[:, None], plan.views]
     cameras = source.cameras[np.arange(num_scenes)[:, None], plan.views]
@@ -101,7 +108,9 @@ def test_numbers_do_not_depend_on_the_batch_size(array_scenes, name):
     plan = EvaluationPlan(source, num_context=2, num_targets=2)
     model, chosen = smoke(name)
     scores = [
-        score_scenes(model, source, plan, knobs=chosen, batch_size=size, device="cpu", importance_samples=2)
+        score_scenes(
+            model, source, plan, knobs=chosen, batch_size=size, device="cpu", bounds=Bounds(importance_samples=(2,))
+        )
         for size in (1, 2, 5)
     ]
     # Single precision leaves about 1e-7 of a few thousand nats.
@@ -133,7 +142,9 @@ def test_sigma_is_that_of_the_knobs_and_the_model_comes_back_in_its_mode(array_s
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     for training in (True, False):
         model = Recorder().train(training)
-        score_scenes(model, source, plan, knobs=KNOBS, batch_size=2, device="cpu", importance_samples=1)
+        score_scenes(
+            model, source, plan, knobs=KNOBS, batch_size=2, device="cpu", bounds=Bounds(importance_samples=(1,))
+        )
         assert model.modes == [False] * 4
         assert all(used is KNOBS for used in model.knobs)
         assert model.training is training
@@ -157,7 +168,9 @@ def test_scoring_twice_gives_the_same_and_another_noise_something_else(array_sce
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     model, chosen = smoke()
     one, other = (
-        score_scenes(model, source, plan, knobs=chosen, batch_size=2, device="cpu", importance_samples=number)
+        score_scenes(
+            model, source, plan, knobs=chosen, batch_size=2, device="cpu", bounds=Bounds(importance_samples=(number,))
+        )
         for number in (1, 2)
     )
     np.testing.assert_array_equal(one["nelbo"], other["nelbo"])
@@ -215,7 +228,9 @@ def test_a_negative_number_of_samples_is_refused(array_scenes):
     source = array_scenes(num_scenes=1, image_size=4)
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     with pytest.raises(ConfigError, match="found -1"):
-        score_scenes(Recorder(), source, plan, knobs=KNOBS, batch_size=1, device="cpu", importance_samples=-1)
+        score_scenes(
+            Recorder(), source, plan, knobs=KNOBS, batch_size=1, device="cpu", bounds=Bounds(importance_samples=(-1,))
+        )
 
 
 class TestImportanceWeighting:
@@ -272,7 +287,7 @@ def test_all_samples_of_a_bound_are_drawn_from_one_look_at_the_context(name, mon
     batch = random_batch(batch_size=2, num_views=4, image_size=variant.image_size, extras=model.task.extras)
     weights = []
     for sample in range(4):
-        terms = model(batch._replace(key=nelbo.fold(batch.key, sample)), KNOBS, 2)
+        terms = model(batch._replace(key=fold(batch.key, sample)), KNOBS, 2)
         weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
     expected = np.log(4) - torch.logsumexp(torch.stack(weights), dim=0)
     encoded, encode = [], model.encoder.forward

@@ -7,7 +7,8 @@ import torch
 
 from zoo.contract import Likelihood
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
-from zoo.measuring import Protocol, evaluate
+from zoo.measuring import evaluate
+from zoo.protocol import Protocol
 from zoo.registry import build, default_registry
 from zoo.training.run import TrainedModel
 
@@ -15,8 +16,11 @@ from zoo.training.run import TrainedModel
 class EveryByteAlike(AnnealedGaussian):
     """P(x) = 256^-D."""
 
-    discrete = True
+    discrete = has_mass = True
     uses_sigma = False
+
+    def log_mass(self, prediction, target, knobs):
+        return self.log_prob(prediction, target, knobs)
 
     def log_prob(self, prediction, target, knobs):
         return -torch.full(target.shape[:2], math.prod(target.shape[2:]) * math.log(256.0), dtype=torch.float64)
@@ -25,15 +29,17 @@ class EveryByteAlike(AnnealedGaussian):
         return torch.zeros(())
 
 
-def measured(array_scenes, tmp_path, name, *, targets, likelihood: type[Likelihood] | None = None):
+def measured(array_scenes, tmp_path, name, *, targets, likelihood: type[Likelihood] | None = None, calibration=True):
     variant = default_registry().variant(name, size="smoke")
     model = build(variant).eval()
     if likelihood is not None:
         model.likelihood = likelihood(likelihood.Config())
     config = {**variant.config(), "seed": 0}
     trained = TrainedModel(model=model, variant=variant, run=tmp_path, config=config, step=1, seconds=1.0)
-    protocol = Protocol(repeats=0, prediction_samples=1, num_context=1, num_targets=targets, wrong_context=False)
-    return evaluate(trained, array_scenes(num_scenes=4), protocol=protocol)
+    protocol = Protocol(repeats=0, prediction_samples=1, num_context=1, num_targets=targets, metrics=("bits-per-dim",))
+    scenes = array_scenes(num_scenes=4)
+    others = array_scenes(num_scenes=4, seed=1) if calibration else None
+    return evaluate(trained, scenes, protocol=protocol, calibration=others)
 
 
 @pytest.mark.parametrize("targets", [1, 3])
@@ -60,8 +66,18 @@ def test_the_bits_of_a_mixture_are_those_of_its_probabilities(array_scenes, tmp_
     assert 8.0 < row.metrics["bits_per_dim"].value < 12.0  # noise cannot be told in less than its 8 bits
 
 
-@pytest.mark.parametrize("name", ["gqn-learned-sigma", "gqn-pixel-sigma", "gqn-laplace"])
-def test_densities_give_no_bits(array_scenes, tmp_path, name):
-    row = measured(array_scenes, tmp_path, name, targets=1)
-    assert "bits_per_dim" not in row.metrics
-    assert row.key.sigma == (0.7 if name == "gqn-laplace" else None)
+@pytest.mark.parametrize("name", ["gqn-learned-sigma", "gqn-pixel-sigma", "gqn-laplace", "gqn-tower"])
+def test_densities_are_turned_into_masses(array_scenes, tmp_path, name):
+    row = measured(array_scenes, tmp_path, name, targets=2)
+    assert 8.0 < row.metrics["bits_per_dim"].value < 12.0
+    assert len(row.per_scene["bits_per_dim"]) == 4 and row.metrics["bits_per_dim"].unit == "bits/dim"
+    has_sigma = name in ("gqn-laplace", "gqn-tower")
+    assert row.key.sigma == (0.7 if has_sigma else None)
+    assert ("code_sigma" in row.metrics) is has_sigma
+    if has_sigma:
+        assert row.metrics["code_sigma"].n == 4 and row.metrics["code_sigma"].value != pytest.approx(0.7, rel=0.05)
+
+
+def test_no_sigma_is_fitted_without_other_scenes(array_scenes, tmp_path):
+    assert "bits_per_dim" not in measured(array_scenes, tmp_path, "gqn-tower", targets=1, calibration=False).metrics
+    assert "bits_per_dim" in measured(array_scenes, tmp_path, "gqn-pixel-sigma", targets=1, calibration=False).metrics

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.data.store import StoreWriter
-from zoo.measuring import Protocol
+from zoo.protocol import Protocol
 from zoo.registry import default_registry
 from zoo.suites.jobs import Job, run_folder
 from zoo.training.trainer import TrainingOptions

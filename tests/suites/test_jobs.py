@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 import zoo.suites.jobs
-from zoo.measuring import Protocol
+from zoo.protocol import Protocol
 from zoo.registry import default_registry
 from zoo.results import load_row, load_rows
 from zoo.suites.jobs import carry_out, carry_out_all, finished, run_folder
@@ -30,7 +30,7 @@ def test_a_job_trains_and_leaves_a_row_for_each_number_of_context_views(job, tmp
         {"contexts": (1, 2, 3)},
         {"seed": 1},
         {"split": "train"},
-        {"protocol": Protocol(repeats=0, importance_samples=2)},
+        {"protocol": Protocol(repeats=0, importance_samples=(2,))},
         {"protocol": Protocol(repeats=0, max_scenes=3)},
         {"protocol": Protocol(repeats=0, sigma=0.3)},
         {"protocol": Protocol(repeats=0, num_targets=2)},

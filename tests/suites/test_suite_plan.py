@@ -57,7 +57,7 @@ def test_a_plan_has_every_variant_on_its_scenes_with_every_seed(tmp_path):
     found = [(entry.job.variant.name, entry.data, entry.job.seed) for entry in plan]
     assert found == [(name, data, seed) for name, data in (("vae", "rooms"), ("slim", "captions"), ("np-1d", "curves")) for seed in (0, 1)]  # fmt: skip
     assert {entry.job.variant.training.steps for entry in plan} == {30}
-    assert {entry.job.protocol.importance_samples for entry in plan} == {5}
+    assert {entry.job.protocol.importance_samples for entry in plan} == {(5,)}
     assert plan[0].job.options.save_interval == 15 and plan[0].flops == 30 * 4 * 10**6
     assert all(entry.seconds > 0.3 for entry in plan)
 

@@ -12,7 +12,7 @@ import pytest
 
 import zoo.suites.local
 from zoo.errors import ConfigError
-from zoo.measuring import Protocol
+from zoo.protocol import Protocol
 from zoo.results import load_rows
 from zoo.suites.jobs import digest_of_job
 from zoo.suites.local import LocalEngine, LocalJob, Slot, slots_of_machine
@@ -36,7 +36,7 @@ def measured(folder):
 
 
 def test_a_job_survives_being_written_and_read(job, tmp_path):
-    mine = job("gqn-tower", "core.steps=1", contexts=[1, None], protocol=Protocol(importance_samples=3, sigma=0.5))
+    mine = job("gqn-tower", "core.steps=1", contexts=[1, None], protocol=Protocol(importance_samples=(3,), sigma=0.5))
     write_job(mine, tmp_path)
     assert read_job(tmp_path) == mine and digest_of_job(read_job(tmp_path)) == digest_of_job(mine)
     (tmp_path / "job.json").write_text('{"variant": 3}')

@@ -24,7 +24,7 @@ def written(tmp_path, text):
 def test_a_suite_of_ones_own_is_read(tmp_path):
     suite = load_suite(written(tmp_path, GOOD))
     assert suite.name == "mine" and suite.data["rooms"].train == 4 and suite.parts[0].variants == ["vae"]
-    assert suite.importance_samples == []
+    assert suite.importance_samples(suite.parts[0]) == ()
 
 
 @pytest.mark.parametrize(

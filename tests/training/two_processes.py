@@ -22,6 +22,7 @@ from zoo.data import loader
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import NonFiniteError
+from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import score_scenes
 from zoo.registry import build, default_registry
 from zoo.schedules import evaluation_knobs
@@ -98,7 +99,7 @@ def evaluate(accelerator):
             knobs=evaluation_knobs(variant().training),
             batch_size=batch_size,
             device=accelerator.device,
-            importance_samples=2,
+            bounds=Bounds(importance_samples=(2,)),
             accelerator=accelerator,
         )
         found[f"{num_scenes} by {batch_size}"] = {name: values.tolist() for name, values in scores.items()}

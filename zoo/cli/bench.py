@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.options import Contexts, Cpu, Set, numbers
+from zoo.cli.options import Contexts, Cpu, ImportanceSamples, Set, bound_samples, numbers
 
 if TYPE_CHECKING:
     from zoo.suites.jobs import Job
@@ -43,9 +43,7 @@ def run(
         typer.Option("--seeds", help="Seeds separated by commas, for every variant. Default: 0, or the suite's."),
     ] = None,
     contexts: Contexts = None,
-    importance_samples: Annotated[
-        int | None, typer.Option("-K", "--importance-samples", min=0, help="K of the importance-weighted bound.")
-    ] = None,
+    importance_samples: ImportanceSamples = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Measure on the first so many test scenes.")
     ] = None,
@@ -119,7 +117,7 @@ def run(
         _speed(output, parts=parts, quick=quick, repeats=repeats, record=record)
         return
     _refuse({"--limit-to": parts, "--quick": quick, "--from": record}, reason="belongs to --suite speed")
-    from zoo.cli.bench_suite import Manner, carry_out, dry_run_of, plan, prepare
+    from zoo.cli.bench_suite import Manner, carry_out, dry_run_of, plan, prepare, require_fresh
     from zoo.training.trainer import TrainingOptions
 
     options = TrainingOptions(compile=compile_model, workers="auto" if workers is None else workers)
@@ -144,7 +142,7 @@ def run(
             steps=steps,
             seeds=seeds or "0",
             contexts=contexts,
-            importance_samples=importance_samples or 0,
+            importance_samples=bound_samples(importance_samples),
             limit=limit,
             repeats=repeats or REPEATS,
             options=options,
@@ -153,6 +151,7 @@ def run(
         if dry_run:
             _dry_run(jobs, retry=retry)
             return
+        require_fresh(output, manner)
         carry_out(jobs, output=output, manner=manner)
         return
     given = {"--data": data, "--size": size, "--set": overrides, "--contexts": contexts, "-K": importance_samples}
@@ -171,6 +170,7 @@ def run(
     if dry_run:
         dry_run_of(planned, output=output, manner=manner)
         return
+    require_fresh(output, manner)
     settled = prepare(suite, planned, output=output)
     estimated = {id(entry.job): entry.seconds for entry in settled}
     carry_out([entry.job for entry in settled], output=output, manner=manner, seconds=estimated)
@@ -187,7 +187,7 @@ def _jobs(
     steps: int | None,
     seeds: str,
     contexts: str | None,
-    importance_samples: int,
+    importance_samples: tuple[int, ...],
     limit: int | None,
     repeats: int,
     options: TrainingOptions,
@@ -195,7 +195,7 @@ def _jobs(
 ) -> list[Job]:
     """Returns a job for every variant and seed of the command line."""
     from zoo.data.opening import open_scenes
-    from zoo.measuring import Protocol
+    from zoo.protocol import Protocol
     from zoo.registry import default_registry, resolve
     from zoo.suites.jobs import Job, run_folder
     from zoo.suites.plan import names_of

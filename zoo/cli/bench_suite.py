@@ -40,6 +40,19 @@ class Manner(NamedTuple):
     cluster_options: Sequence[str]
 
 
+def require_fresh(output: Path, manner: Manner) -> None:
+    """Refuses to go on with what is in the folder, if that is not wished.
+
+    Raises:
+        ConfigError: if there are rows.
+    """
+    from zoo.errors import ConfigError
+    from zoo.results import rows_in
+
+    if not manner.resume and rows_in(output / "rows"):
+        raise ConfigError(f"--no-resume: {output / 'rows'} holds rows already; give another folder with -o")
+
+
 def plan(
     suite: str, *, output: Path, choice: Choice, options: TrainingOptions, manner: Manner, keep: bool
 ) -> list[Planned]:
@@ -68,10 +81,11 @@ def plan(
 
 
 def prepare(suite: str, planned: Sequence[Planned], *, output: Path) -> list[Planned]:
-    """Makes the scenes that are not there yet, and gives every job its folder."""
+    """Makes the scenes that are not there yet, measures the references on them, and gives every job its folder."""
     from zoo.cli import screen
     from zoo.suites.data import folder_of, make_scenes
     from zoo.suites.plan import settle
+    from zoo.suites.references import leave_references
     from zoo.suites.settings import load_suite
     from zoo.training.lock import RunLock
 
@@ -83,7 +97,11 @@ def prepare(suite: str, planned: Sequence[Planned], *, output: Path) -> list[Pla
             if name in needed and scenes.recipe is not None and not folder.exists():
                 with screen.counting(f"making {name}", unit="scenes") as progress:
                     make_scenes(scenes, folder=folder, progress=progress)
-    return settle(planned, output=output)
+        settled = settle(planned, output=output)
+        if loaded.settings.references:
+            with screen.counting("references", unit="jobs") as progress:
+                leave_references([entry.job for entry in settled], rows=output / "rows", counting=progress)
+    return settled
 
 
 def dry_run_of(planned: Sequence[Planned], *, output: Path, manner: Manner) -> None:
@@ -157,16 +175,12 @@ def carry_out(jobs: Sequence[Job], *, output: Path, manner: Manner, seconds: Map
     """
     from zoo.cli import screen
     from zoo.cli.suite_screen import watching
-    from zoo.errors import ConfigError
     from zoo.report.markup import to_terminal
     from zoo.report.tables import tables_of, write_tables
     from zoo.results import load_rows
-    from zoo.suites.jobs import rows_in
     from zoo.suites.runner import run_jobs, standing_of
     from zoo.training.lock import RunLock
 
-    if not manner.resume and rows_in(output / "rows"):
-        raise ConfigError(f"--no-resume: {output / 'rows'} holds rows already; give another folder with -o")
     engine = _engine(output, manner)
     failures: list[Job] = []
     with RunLock(output):

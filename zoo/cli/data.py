@@ -1,4 +1,4 @@
-"""``gqn-zoo data make | show | inspect | convert``."""
+"""``gqn-zoo data make | show | inspect | convert | episodes``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 
 from zoo.cli.options import Json, Seed
 
-app = typer.Typer(help="Make, look at, inspect and convert scenes.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make, look at, inspect and convert scenes; write down a suite's episodes.", no_args_is_help=True
+)
 Folder = Annotated[Path, typer.Argument(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
 OnBadRecord = Annotated[
     Literal["raise", "skip"], typer.Option("--on-bad-record", help="Damaged TFRecords: stop, or skip and count them.")
@@ -179,3 +181,19 @@ def convert(
     )
     for bad in report.skipped:
         typer.echo(f"  skipped: {bad.reason}")
+
+
+@app.command("episodes")
+def episodes(
+    suite: Annotated[str, typer.Argument(help="A suite's name, or its file.")],
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the indices; in a checkout benchmarks/episodes is read.")
+    ],
+) -> None:
+    """Write down which views a suite's test scenes are scored on: an index for every number of scenes, views and seed."""
+    from zoo.registry import default_registry
+    from zoo.suites.episodes import write_episodes
+    from zoo.suites.settings import load_suite
+
+    for path in write_episodes(load_suite(suite), registry=default_registry(), folder=folder):
+        typer.echo(path)

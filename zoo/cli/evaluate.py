@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from zoo.cli.options import Contexts, Cpu, Data, numbers
+from zoo.cli.options import Contexts, Cpu, Data, ImportanceSamples, bound_samples, numbers
 
 if TYPE_CHECKING:
     from zoo.data.source import SceneSource
-    from zoo.measuring import Protocol
+    from zoo.protocol import Protocol
     from zoo.training.run import TrainedModel
 
 SHEET_SCENES = 8
@@ -35,13 +35,22 @@ def run(
     sigma: Annotated[
         float | None, typer.Option("--sigma", help="Of the annealed Gaussian; default: where training ends.")
     ] = None,
-    importance_samples: Annotated[
-        int, typer.Option("-K", "--importance-samples", min=0, help="K of the importance-weighted bound; 0: none.")
-    ] = 0,
+    importance_samples: ImportanceSamples = None,
     prediction_samples: Annotated[
-        int, typer.Option("--prediction-samples", min=1, help="Samples averaged for MSE, PSNR, SSIM.")
-    ] = 8,
-    wrong_context: Annotated[bool, typer.Option(help="Also score every scene with another scene's context.")] = True,
+        int, typer.Option("--prediction-samples", min=1, help="Samples of a prediction: their mean, one, the best.")
+    ] = 10,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            "--metrics",
+            help="What is measured beside the bounds, with commas: wrong-context, separate-targets, bits-per-dim, "
+            "reconstruction, predictions; all, or none.",
+        ),
+    ] = "all",
+    references: Annotated[
+        bool,
+        typer.Option("--references", help="Also measure the mean picture and a copy of the nearest context view."),
+    ] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only the first so many scenes; default: the whole split.")
     ] = None,
@@ -69,20 +78,22 @@ def run(
     from zoo.cli import screen
     from zoo.data.opening import open_scenes
     from zoo.errors import ConfigError
-    from zoo.measuring import Protocol, evaluate, plan_of
+    from zoo.measuring import evaluate
+    from zoo.protocol import Protocol, calibration_of, plan_of
+    from zoo.reference_rows import Scenes, reference_rows
     from zoo.report.markup import to_terminal
     from zoo.report.sheets import check_format
     from zoo.report.tables import tables_of
-    from zoo.results import save_row
+    from zoo.results import rows_in, save_row
     from zoo.training.run import device_of, load_trained
 
     device = device_of(cpu=cpu)
     protocol = Protocol(
         num_targets=targets,
         sigma=sigma,
-        importance_samples=importance_samples,
+        importance_samples=bound_samples(importance_samples),
         prediction_samples=prediction_samples,
-        wrong_context=wrong_context,
+        metrics=_metrics(metrics),
         max_scenes=limit,
         batch_size=batch_size,
         repeats=repeats,
@@ -91,6 +102,7 @@ def run(
     sizes = numbers(contexts, option="--contexts")
     trained = load_trained(path, device=device, which=which)
     source = open_scenes(data, split)
+    calibration = calibration_of(data)
     # A mistake in the last of several sizes, or in the picture's name, is told before the first is measured.
     for num_context in sizes:
         plan_of(protocol.at(num_context, timed=False), trained.variant, source)
@@ -108,12 +120,25 @@ def run(
                 trained,
                 source,
                 protocol=protocol.at(num_context, timed=index == 0),
+                calibration=calibration,
                 device=device,
                 command=["gqn-zoo", *sys.argv[1:]],
                 progress=progress,
             )
             rows.append(row)
             save_row(row, folder)
+    if references:
+        for num_context in sizes:
+            made = reference_rows(
+                trained.variant,
+                Scenes.of(data, split),
+                protocol=protocol.at(num_context, timed=False),
+                present=rows_in(folder),
+                command=["gqn-zoo", *sys.argv[1:]],
+            )
+            for row in made:
+                rows.append(row)
+                save_row(row, folder)
     if sheet is not None:
         draw_sheet(
             trained,
@@ -127,6 +152,14 @@ def run(
     console = screen.results()
     console.print(to_terminal(tables_of(rows), width=console.width))
     screen.tell(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
+
+
+def _metrics(text: str) -> tuple[str, ...]:
+    """Parses names with commas, ``all`` or ``none``; that the names are right is seen to by the protocol."""
+    from zoo.protocol import METRICS
+
+    named = {"all": tuple(METRICS), "none": ()}
+    return named[text] if text in named else tuple(name.strip() for name in text.split(","))
 
 
 def draw_sheet(
@@ -143,7 +176,8 @@ def draw_sheet(
     import numpy as np
 
     from zoo.evaluation.images import sheet_of
-    from zoo.measuring import label_of, plan_of
+    from zoo.measuring import label_of
+    from zoo.protocol import plan_of
     from zoo.report.sheets import prediction_sheet
     from zoo.schedules import evaluation_knobs
 

@@ -72,7 +72,8 @@ def run(
     from zoo.evaluation.candidates import way_to_localise
     from zoo.evaluation.climbing import Search
     from zoo.evaluation.localisation import localise
-    from zoo.measuring import Protocol, label_of, plan_of
+    from zoo.measuring import label_of
+    from zoo.protocol import Protocol, plan_of
     from zoo.report.plots import SUFFIXES
     from zoo.schedules import evaluation_knobs
     from zoo.training.run import device_of, load_trained

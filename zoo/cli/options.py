@@ -29,6 +29,22 @@ Contexts = Annotated[
         help="Numbers of context views to evaluate at, for example 1,3,5; default: the largest of training.",
     ),
 ]
+ImportanceSamples = Annotated[
+    str | None,
+    typer.Option(
+        "-K", "--importance-samples", metavar="K,K", help="K of the importance-weighted bounds, for example 10,100."
+    ),
+]
+
+
+def bound_samples(text: str | None) -> tuple[int, ...]:
+    """Parses ``10,100``; nothing given, or 0, is no bound.
+
+    Raises:
+        ConfigError: if a part is not a whole number of 0 or more.
+    """
+    found = [] if text is None else numbers(text, option="--importance-samples")
+    return tuple(sorted(number for number in found if number))
 
 
 def numbers(text: str | None, *, option: str) -> list[int | None]:

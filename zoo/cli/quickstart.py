@@ -47,7 +47,8 @@ def run(
     from zoo.cli.evaluate import draw_sheet
     from zoo.data.make import make_dataset
     from zoo.data.opening import open_scenes
-    from zoo.measuring import Protocol, label_of
+    from zoo.measuring import label_of
+    from zoo.protocol import Protocol
     from zoo.provenance import usable_cores
     from zoo.registry import default_registry
     from zoo.report.markup import to_terminal

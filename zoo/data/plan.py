@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zoo.data.episode_index import view_order
 from zoo.data.source import SceneSource
 from zoo.errors import ConfigError
 from zoo.recipe import TrainingRecipe
 
-ORDER_STREAM, VIEW_STREAM, EVALUATION_STREAM = 1, 2, 3
+ORDER_STREAM, VIEW_STREAM = 1, 2  # a third one draws evaluation's episodes
 
 
 class BatchPlan(NamedTuple):
@@ -98,7 +99,7 @@ def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 class EvaluationPlan:
-    """The episodes of a whole split, each scene once, the same for every model.
+    """The episodes of a whole split, each scene once, the same for every model (see :mod:`zoo.data.episode_index`).
 
     A scene's targets do not depend on the number of context views, and its context of N views is part of its context
     of N + 1 views, so that figures for several context sizes score the same pictures.
@@ -114,12 +115,9 @@ class EvaluationPlan:
         self.num_scenes = min(source.num_scenes, max_scenes or source.num_scenes)
         self.num_context = num_context
         self.num_targets = num_targets
-        order = (
-            np.random.default_rng([seed, EVALUATION_STREAM])
-            .random((source.num_scenes, source.num_views))
-            .argsort(axis=1)
-        )
-        order = order[: self.num_scenes]
+        order = view_order(
+            num_scenes=source.num_scenes, num_views=source.num_views, seed=seed, needed=num_context + num_targets
+        )[: self.num_scenes]
         self.views = np.concatenate([order[:, num_targets : num_targets + num_context], order[:, :num_targets]], axis=1)
 
     def __call__(self, scenes: np.ndarray) -> BatchPlan:

@@ -7,17 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from einops import rearrange
-from torchmetrics.functional.image import structural_similarity_index_measure
+from torch import Tensor
 
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import Knobs
-from zoo.errors import ConfigError
 from zoo.evaluation.nelbo import Progress, evaluation_batches
-from zoo.model import SceneModel
+from zoo.evaluation.picture_errors import check_picture_size, picture_errors
+from zoo.model import Prediction, SceneModel
 from zoo.tasks import images_from_frames
 
-SSIM_WINDOW = 11  # pixels, of the Gaussian window of Wang et al. 2004
+ONE, BEST = "_one", "_best"  # behind the name of an error: of a single sample, of the one that comes closest
 
 
 @torch.no_grad()
@@ -32,52 +32,49 @@ def score_pictures(
     device: torch.device | str,
     progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
-    """Compares the mean of ``num_samples`` predictions from the prior with the truth.
+    """Compares ``num_samples`` predictions from the prior with the truth, which the model never looks at.
 
-    Targets are never looked at by the model. The prediction is the average over samples of the expected picture,
-    clamped to [0, 1].
+    A prediction is the expected picture of one sample of the latents, clamped to [0, 1].
 
     Returns:
-        Arrays [num_scenes] float64, averaged over a scene's targets: ``mse`` (of values in [0, 1]), ``psnr`` (dB, of
-        each picture, then averaged), ``ssim`` (Wang et al. 2004, data range 1), and ``sample_variance`` (mean over
-        pixels of the variance between samples).
+        Arrays [num_scenes] float64, averaged over a scene's targets: the errors of
+        :func:`zoo.evaluation.picture_errors.picture_errors` of the mean of all samples (``mse``, ``mae_255``, ...), of
+        the first sample alone (``mse_one``, ...) and of the sample with the least squared error, chosen for each target
+        by its truth (``mse_best``, ...); and ``sample_variance``, the mean over pixels of the variance between samples.
 
     Raises:
         ConfigError: if the pictures are too small for the window of SSIM.
     """
-    if source.image_size <= SSIM_WINDOW // 2:
-        raise ConfigError(
-            f"{source.name}: pictures of {source.image_size} pixels: SSIM needs at least {SSIM_WINDOW // 2 + 1}"
-        )
+    check_picture_size(source)
     was_training = model.training
     model.eval()
-    found: dict[str, list[np.ndarray]] = {"mse": [], "psnr": [], "ssim": [], "sample_variance": []}
+    found: dict[str, list[np.ndarray]] = {}
     try:
         scenes = np.arange(plan.num_scenes)
         for done, (_, batch, num_context) in enumerate(
             evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
         ):
             prediction = model.predict(batch, knobs, num_context, num_samples=num_samples)
-            mean = prediction.expected.mean(0)
-            error = (mean - prediction.target).square().flatten(2).mean(-1)
-            ssim = structural_similarity_index_measure(
-                mean.flatten(0, 1), prediction.target.flatten(0, 1), data_range=1.0, reduction="none"
-            )
-            assert isinstance(ssim, torch.Tensor)
-            psnr = -10.0 * torch.log10(error.clamp(min=1e-10))
-            variance = prediction.expected.var(0, correction=0).flatten(2).mean(-1)
-            for name, values in (
-                ("mse", error),
-                ("psnr", psnr),
-                ("ssim", ssim.view_as(error)),
-                ("sample_variance", variance),
-            ):
-                found[name].append(values.double().mean(1).cpu().numpy())
+            for name, values in _errors(prediction).items():
+                found.setdefault(name, []).append(values.cpu().numpy())
             if progress:
                 progress(min(done * batch_size, plan.num_scenes), plan.num_scenes)
     finally:
         model.train(was_training)
     return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _errors(prediction: Prediction) -> dict[str, Tensor]:
+    expected, target = prediction.expected, prediction.target
+    errors = picture_errors(expected.mean(0), target)
+    errors |= {f"{name}{ONE}": values for name, values in picture_errors(expected[0], target).items()}
+    nearest = (expected - target).square().flatten(3).mean(-1).argmin(0)  # [B, Q]
+    scene, query = torch.meshgrid(*(torch.arange(size, device=target.device) for size in nearest.shape), indexing="ij")
+    errors |= {
+        f"{name}{BEST}": values for name, values in picture_errors(expected[nearest, scene, query], target).items()
+    }
+    errors["sample_variance"] = expected.var(0, correction=0).flatten(2).mean(-1).double().mean(1)
+    return errors
 
 
 class Sheet(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -11,14 +10,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from zoo.contract import Encode
 from zoo.data.loader import assemble, to_device
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import ElboTerms, Episode, Knobs, SceneBatch
-from zoo.errors import ConfigError
+from zoo.episode import Knobs, SceneBatch
+from zoo.evaluation.bounds import ELBO_ALONE, Bounds, importance_weighted, score_episode
 from zoo.model import SceneModel, encoding_once
-from zoo.nn.noise import fold
 
 Progress = Callable[[int, int], None]
 NOISE_SEED = 0x5EED  # evaluation draws the same noise for a scene, whatever the batch size and the number of processes
@@ -84,7 +81,7 @@ def score_scenes(
     knobs: Knobs,
     batch_size: int,
     device: torch.device | str,
-    importance_samples: int = 0,
+    bounds: Bounds = ELBO_ALONE,
     shift: int = 0,
     accelerator: Accelerator | None = None,
     progress: Progress | None = None,
@@ -98,54 +95,38 @@ def score_scenes(
         knobs: those of evaluation (``zoo.schedules.evaluation_knobs``).
         batch_size: scenes at once; changes the memory needed, not the numbers.
         device: where the model is.
-        importance_samples: K of the importance-weighted bound (Burda et al. 2016); 0 leaves it out.
+        bounds: what is scored beside the ELBO.
         shift: gives every scene the context of another one, see ``evaluation_batches``.
         accelerator: shares the scenes out among its processes and gathers the numbers.
         progress: is told how many scenes of how many are done.
 
     Returns:
-        Arrays [num_scenes] float64 in the order of the scenes: ``scene``, and in nats per target ``nelbo``,
-        ``nelbo_excess``, ``log_likelihood``, ``kl``, ``floor``, and ``iwae_<K>`` with ``iwae_<K>_excess``.
+        Arrays [num_scenes] float64 in the order of the scenes: ``scene``, and what
+        :func:`zoo.evaluation.bounds.score_episode` names.
     """
-    if importance_samples < 0:
-        raise ConfigError(f"importance samples: found {importance_samples}, expected 0 or more")
     rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     mine = np.arange(plan.num_scenes)[rank::world]
     was_training = model.training
     model.eval()
+    names = ["scene", *bounds.names(num_targets=plan.num_targets)]
     rows: list[Tensor] = []
     try:
         for scenes, batch, num_context in evaluation_batches(
             source, plan, scenes=mine, batch_size=batch_size, device=device, shift=shift
         ):
-            episode = model.episode(batch, num_context=num_context)
-            encode = encoding_once(model.encoder, episode)
-            terms = model.score(episode, knobs, encode=encode)
-            columns = [torch.from_numpy(scenes).to(device, torch.float64), *_per_target(terms)]
-            if importance_samples:
-                bound = _importance_weighted(model, episode, knobs, samples=importance_samples, encode=encode)
-                columns += [bound / terms.num_targets, (bound - terms.floor) / terms.num_targets]
-            rows.append(torch.stack([column.double() for column in columns], dim=1))
+            columns = score_episode(model, model.episode(batch, num_context=num_context), knobs, bounds=bounds)
+            columns["scene"] = torch.from_numpy(scenes).to(device)
+            rows.append(torch.stack([columns[name].double() for name in names], dim=1))
             if progress:
                 progress(min(len(rows) * batch_size * world, plan.num_scenes), plan.num_scenes)
     finally:
         model.train(was_training)
-    names = ["scene", "nelbo", "nelbo_excess", "log_likelihood", "kl", "floor"]
-    if importance_samples:
-        names += [f"iwae_{importance_samples}", f"iwae_{importance_samples}_excess"]
     local = torch.cat(rows) if rows else torch.zeros(0, len(names), dtype=torch.float64, device=device)
     table = _gathered(local, accelerator).cpu().numpy()
     table = table[np.argsort(table[:, 0], kind="stable")]
     # A scene counted twice or not at all would bias every mean without a trace.
     assert np.array_equal(table[:, 0], np.arange(plan.num_scenes)), "every scene must be scored exactly once"
     return {name: table[:, index] for index, name in enumerate(names)}
-
-
-def _per_target(terms: ElboTerms) -> list[Tensor]:
-    # In float32 a few thousand nats are rounded to half a millinat, and again with every sum and difference.
-    terms = ElboTerms(*(field.double() for field in terms))
-    values = [terms.nelbo(), terms.excess(), terms.log_likelihood, terms.kl, terms.floor]
-    return [value / terms.num_targets for value in values]
 
 
 def importance_weighted_nelbo(
@@ -158,15 +139,8 @@ def importance_weighted_nelbo(
     drawn one after the other: the memory needed does not grow with K.
     """
     episode = model.episode(batch, num_context=num_context)
-    return _importance_weighted(model, episode, knobs, samples=samples, encode=encoding_once(model.encoder, episode))
-
-
-def _importance_weighted(model: SceneModel, episode: Episode, knobs: Knobs, *, samples: int, encode: Encode) -> Tensor:
-    weights = []
-    for sample in range(samples):
-        terms = model.score(episode._replace(key=fold(episode.key, sample)), knobs, encode=encode)
-        weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
-    return math.log(samples) - torch.logsumexp(torch.stack(weights), dim=0)
+    encode = encoding_once(model.encoder, episode)
+    return importance_weighted(model, episode, knobs, numbers=(samples,), encode=encode)[samples]
 
 
 def _gathered(local: Tensor, accelerator: Accelerator | None) -> Tensor:

@@ -33,7 +33,7 @@ class DiscretisedLogistic(Likelihood):
         initial_log_scale: float = Field(default=-2.0, description="added to the predicted log-scale")
 
     target_kinds = frozenset({"images"})
-    discrete = True
+    discrete = has_mass = True
 
     def __init__(self, config: Config) -> None:
         super().__init__()

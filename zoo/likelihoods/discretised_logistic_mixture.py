@@ -54,7 +54,7 @@ class DiscretisedLogisticMixture(Likelihood):
         initial_log_scale: float = Field(default=-2.0, description="added to the predicted log-scales")
 
     target_kinds = frozenset({"images"})
-    discrete = True
+    discrete = has_mass = True
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.config import Settings
 from zoo.contract import Likelihood
 from zoo.episode import Knobs
+from zoo.nn.eight_bit import laplace_log_mass
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.scale import LearnedScale, LocationAndScale
 
@@ -21,7 +22,7 @@ class Laplace(Likelihood):
 
     The best mu is a median where a Gaussian's is a mean: edges that may lie here or there stay sharp instead of grey. s
     is the sigma of the schedule (then the NELBO cannot fall below D log(sqrt(2) s)), or is learned as in
-    ``learned_gaussian``: there is no floor then, and for 8-bit pictures no code length and no bits/dim, as said there.
+    ``learned_gaussian``: there is no floor then. ``log_mass`` is the code length of 8-bit pictures, as said there.
     Predictions are locations, then s where it is predicted.
     """
 
@@ -38,6 +39,7 @@ class Laplace(Likelihood):
         )
 
     target_kinds = frozenset({"images", "values"})
+    has_mass = True
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -66,6 +68,10 @@ class Laplace(Likelihood):
         if self.scale is not None:
             return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
         return target_dims * (0.5 * math.log(2.0) + torch.log(knobs.sigma))
+
+    def log_mass(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+        location, scale = self._location_and_scale(prediction, knobs)
+        return laplace_log_mass(target, location=location, scale=scale / math.sqrt(2.0)).flatten(2).sum(-1)
 
     def mean(self, prediction: Tensor) -> Tensor:
         return at_least_float32(prediction) if self.scale is None else self.scale(prediction).location

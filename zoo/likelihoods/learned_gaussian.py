@@ -11,6 +11,7 @@ from torch import Tensor
 from zoo.config import Settings
 from zoo.contract import Likelihood
 from zoo.episode import Knobs
+from zoo.nn.eight_bit import gaussian_log_mass
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.scale import LearnedScale, ScaleKind
 
@@ -24,10 +25,9 @@ class LearnedGaussian(Likelihood):
     0.724). Predictions are means, then s where it is predicted.
 
     The density grows without bound as s falls, so there is no floor to compare with: ``floor`` is 0 and an excess may be
-    negative. It is no code length of 8-bit pictures either: a pixel that is always 255 has any density one likes.
-    Uniform noise of one 256th on every pixel would make it a bound (Theis et al. 2016, "A note on the evaluation of
-    generative models", section 3.1); without it there are no bits/dim, and ``discretised_logistic_mixture`` or
-    ``discretised_logistic`` are the likelihoods to take for them.
+    negative. It is no code length of 8-bit pictures either: a pixel that is always 255 has any density one likes (Theis
+    et al. 2016, "A note on the evaluation of generative models", section 3.1); ``log_mass``, the mass in the bins of the
+    256 values, is.
     """
 
     class Config(Settings):
@@ -43,6 +43,7 @@ class LearnedGaussian(Likelihood):
 
     target_kinds = frozenset({"images", "values"})
     bounded = False
+    has_mass = True
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -60,6 +61,10 @@ class LearnedGaussian(Likelihood):
 
     def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
         return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
+
+    def log_mass(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+        mean, scale = self.scale(prediction)
+        return gaussian_log_mass(target, mean=mean, scale=scale).flatten(2).sum(-1)
 
     def mean(self, prediction: Tensor) -> Tensor:
         return self.scale(prediction).location

@@ -15,10 +15,11 @@ from pathlib import Path
 from zoo.data.opening import open_scenes
 from zoo.data.source import SceneSource, Split
 from zoo.errors import ZooError
-from zoo.measuring import Protocol, evaluate, failed_row, label_of, plan_of, speed_row
+from zoo.measuring import evaluate, expected_metrics, failed_row, label_of, speed_row
+from zoo.protocol import Protocol, calibration_of, plan_of
 from zoo.provenance import hash_config
 from zoo.registry import Variant
-from zoo.results import ResultRow, load_rows, save_row
+from zoo.results import ResultRow, rows_in, save_row
 from zoo.training.run import Start, device_of, load_trained, run_config, train
 from zoo.training.trainer import Progress, TrainingOptions, TrainingReport
 
@@ -93,7 +94,7 @@ def _rows(job: Job, *, watch: Watch | None) -> Iterator[ResultRow]:
     source = open_scenes(job.data, job.split)
     for num_context in job.contexts:
         plan_of(job.protocol.at(num_context, timed=False), job.variant, source)
-    missing = missing_contexts(job, rows_in(job.rows))
+    missing = missing_contexts(job, rows_of(job))
     if not missing:
         return
     steps = job.variant.training.steps
@@ -108,6 +109,7 @@ def _rows(job: Job, *, watch: Watch | None) -> Iterator[ResultRow]:
             source,
             # Speeds are measured once, with the first number of context views.
             protocol=job.protocol.at(number, timed=number == job.contexts[0]),
+            calibration=calibration_of(job.data),
             device=job.device,
             command=job.command,
             progress=None if watch is None else lambda stage, done, total: watch("measuring", done, total),
@@ -155,13 +157,13 @@ def run_folder(folder: Path, variant: Variant, *, seed: int) -> Path:
     return folder / "runs" / name / f"{variant.size}-seed-{seed}"
 
 
-def rows_in(folder: Path) -> list[ResultRow]:
-    """Returns the rows of a folder, none if there are none yet.
+def rows_of(job: Job) -> list[ResultRow]:
+    """Returns the rows of a job's variant in the job's folder, those of other jobs among them.
 
     Raises:
         ResultError: if a row is damaged.
     """
-    return load_rows([folder]) if folder.is_dir() and any(folder.rglob("*.json")) else []
+    return rows_in(job.rows, variant=label_of(job.variant))
 
 
 def finished(job: Job, rows: Sequence[ResultRow] | None = None) -> bool:
@@ -172,7 +174,7 @@ def finished(job: Job, rows: Sequence[ResultRow] | None = None) -> bool:
         rows: where to look; None reads the job's folder.
     """
     try:
-        rows = rows_in(job.rows) if rows is None else rows
+        rows = rows_of(job) if rows is None else rows
         if job.data is None:
             device = job.device
             return any(row.key is None and row.provenance.device == device for row in _of_configuration(job, rows))
@@ -217,7 +219,8 @@ def _answers(row: ResultRow, protocol: Protocol, variant: Variant, source: Scene
     sigma = variant.training.sigma.end if protocol.sigma is None else protocol.sigma
     if found.sigma is not None and not math.isclose(found.sigma, sigma, rel_tol=1e-5):
         return False
-    return not protocol.importance_samples or f"iwae_{protocol.importance_samples}" in row.metrics
+    wanted = expected_metrics(variant, plan, protocol=protocol)
+    return all(name in row.metrics and row.metrics[name].unit == unit for name, unit in wanted.items())
 
 
 def configuration_of(job: Job) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ConfigError, RegistryError, ZooError, did_you_mean
-from zoo.measuring import Protocol, label_of
+from zoo.measuring import label_of
+from zoo.protocol import Protocol
 from zoo.registry import FULL, Registry, Variant, resolve
 from zoo.suites.cost import Cost, steps_within, with_steps
 from zoo.suites.cost_book import CostBook
@@ -74,7 +75,11 @@ class Planned:
         if self.data is None:
             return START_SECONDS + timings
         # Samples of a prediction share the context's pass, and have no posterior.
-        passes = 1 + protocol.wrong_context + protocol.importance_samples + 0.5 * protocol.prediction_samples
+        passes = 1.0 + max(protocol.importance_samples, default=0) + ("wrong-context" in protocol.metrics)
+        if "predictions" in protocol.metrics:
+            passes += 0.5 * protocol.prediction_samples
+        if "separate-targets" in protocol.metrics and (protocol.num_targets or recipe.targets) > 1:
+            passes += 1
         measuring = forward * passes * self.measured_scenes * len(self.job.contexts)
         return START_SECONDS + recipe.steps * self.cost.seconds + measuring + timings
 
@@ -130,7 +135,7 @@ def plan_suite(
     chosen = [
         (index, part, variant)
         for index, part in enumerate(suite.parts)
-        for variant in _variants(part, registry=registry, wanted=wanted, place=f"{file}: parts.{index}")
+        for variant in variants_of(part, registry=registry, place=f"{file}: parts.{index}", wanted=wanted)
     ]
     if not chosen:
         raise ConfigError(f"{file}: parts: no variant of the suite is left; see --models and --exclude")
@@ -152,11 +157,24 @@ def plan_suite(
     return plan
 
 
-def _variants(part: Part, *, registry: Registry, wanted: set[str], place: str) -> Iterator[Variant]:
+def variants_of(
+    part: Part, *, registry: Registry, place: str, wanted: Container[str] | None = None
+) -> Iterator[Variant]:
+    """Gives the variants of a part at their size, with the part's settings laid over them.
+
+    Args:
+        part: of a suite.
+        registry: of the variants.
+        place: of the part, for messages.
+        wanted: the only names that are given; None gives all.
+
+    Raises:
+        ZooError: naming the place, if a name or a setting does not exist.
+    """
     try:
         names = names_of(part.variants, exclude=part.exclude, registry=registry)
         for name in names:
-            if name in wanted:
+            if wanted is None or name in wanted:
                 variant = registry.variant(name, size=part.size, overrides=list(_as_overrides(part.set)))
                 resolve(variant)
                 yield variant
@@ -187,9 +205,9 @@ def _job(
         protocol=Protocol(
             num_targets=part.targets,
             sigma=settings.sigma,
-            importance_samples=max(suite.importance_samples, default=0),
+            importance_samples=suite.importance_samples(part),
             prediction_samples=settings.prediction_samples,
-            wrong_context=settings.wrong_context,
+            metrics=tuple(settings.metrics),
             max_scenes=choice.scenes or settings.scenes,
             repeats=(settings.repeats if choice.repeats is None else choice.repeats) or (0 if data else 1),
             seed=settings.episodes_seed,

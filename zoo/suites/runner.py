@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from zoo.results import ResultRow, save_row
-from zoo.suites.jobs import Job, digest_of_job, failed, failure_of, finished, rows_in
+from zoo.results import ResultRow, rows_in, save_row
+from zoo.suites.jobs import Job, digest_of_job, failed, failure_of, finished, rows_of
 from zoo.suites.worker import PROGRESS, State, read_state, write_job
 
 JOBS = "jobs"
@@ -176,7 +176,7 @@ def _leave_row(job: Job, process: Running) -> str | None:
     if process.interrupted():
         return None
     died_of = process.failure()
-    rows = rows_in(job.rows)
+    rows = rows_of(job)
     if died_of is None:
         if finished(job, rows):
             return None

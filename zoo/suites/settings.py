@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from zoo.config import Settings, SettingsType, load_yaml, parse
 from zoo.errors import ConfigError, did_you_mean
+from zoo.protocol import METRICS
 
 SUFFIX = ".yaml"
 _BOUND = r"^(ELBO|IWAE-[1-9][0-9]{0,4})$"
@@ -56,6 +57,13 @@ class Budget(Settings):
         return self
 
 
+def _checked_bounds(bounds: list[str]) -> list[str]:
+    known = all(re.fullmatch(_BOUND, bound) for bound in bounds)
+    if not known or "ELBO" not in bounds or len(set(bounds)) < len(bounds):
+        raise ValueError("ELBO, and different further bounds such as IWAE-10")
+    return bounds
+
+
 class Part(Settings):
     """Some variants on some scenes; a suite is made of such parts."""
 
@@ -66,7 +74,13 @@ class Part(Settings):
     set: dict[str, Any] = Field(default={}, description="settings laid over every one of the variants")
     contexts: list[int] = Field(default=[], description="numbers of context views; none: the largest of training")
     targets: int | None = Field(default=None, ge=1, description="targets of a measured episode; null: as in training")
+    bounds: list[str] | None = Field(default=None, min_length=1, description="null: the suite's")
     budget: Budget | None = Field(default=None, description="null: the suite's")
+
+    @field_validator("bounds")
+    @classmethod
+    def _known_bounds(cls, bounds: list[str] | None) -> list[str] | None:
+        return None if bounds is None else _checked_bounds(bounds)
 
     @field_validator("contexts")
     @classmethod
@@ -87,8 +101,9 @@ class SuiteFile(Settings):
     budget: Budget | None = Field(default=None, description="null: as the variants are registered")
     bounds: list[str] = Field(default=["ELBO"], min_length=1, description="ELBO, and IWAE-K for some K")
     sigma: float | None = Field(default=None, gt=0, description="of the Gaussian; null: the one at training's end")
-    prediction_samples: int = Field(default=8, ge=1, description="samples whose mean is compared with the truth")
-    wrong_context: bool = Field(default=True, description="scores every scene with another's context too")
+    prediction_samples: int = Field(default=10, ge=1, description="samples of a prediction: their mean, one, the best")
+    metrics: list[str] = Field(default=list(METRICS), description="beside the bounds: " + ", ".join(METRICS))
+    references: bool = Field(default=True, description="measures the mean picture and the nearest context view as well")
     scenes: int | None = Field(default=None, ge=1, description="the first so many test scenes; null: all")
     episodes_seed: int = Field(default=0, ge=0, description="decides which views are context and targets")
     repeats: int = Field(default=10, ge=0, description="of the timings of training and prediction; 0 leaves them out")
@@ -105,9 +120,15 @@ class SuiteFile(Settings):
     @field_validator("bounds")
     @classmethod
     def _known_bounds(cls, bounds: list[str]) -> list[str]:
-        if not all(re.fullmatch(_BOUND, bound) for bound in bounds) or "ELBO" not in bounds:
-            raise ValueError("ELBO, and further bounds such as IWAE-10")
-        return bounds
+        return _checked_bounds(bounds)
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, metrics: list[str]) -> list[str]:
+        for metric in metrics:
+            if metric not in METRICS:
+                raise ValueError(f"names of metrics; there is no {metric!r}{did_you_mean(metric, METRICS)}")
+        return metrics
 
 
 class Suite(NamedTuple):
@@ -119,10 +140,10 @@ class Suite(NamedTuple):
     data: dict[str, SceneSet]
     parts: list[Part]
 
-    @property
-    def importance_samples(self) -> list[int]:
-        """The K of every importance-weighted bound, ascending."""
-        return sorted(int(bound.removeprefix("IWAE-")) for bound in self.settings.bounds if bound != "ELBO")
+    def importance_samples(self, part: Part) -> tuple[int, ...]:
+        """Returns the K of every importance-weighted bound of a part, ascending."""
+        bounds = part.bounds or self.settings.bounds
+        return tuple(sorted(int(bound.removeprefix("IWAE-")) for bound in bounds if bound != "ELBO"))
 
 
 def suites_folder() -> Path:

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.files import write_text
 from zoo.results import save_row
-from zoo.suites.jobs import Job, carry_out, failed, failure_of, missing_contexts, rows_in, train_job
+from zoo.suites.jobs import Job, carry_out, failed, failure_of, missing_contexts, rows_of, train_job
 from zoo.training.lock import RunLock
 
 JOB, PROGRESS = "job.json", "progress.json"
@@ -122,7 +122,7 @@ def carry_out_in(folder: str, *, again: bool = False) -> int:
         return _take_part(place)
     with only_process_of(place):
         job = read_job(place)
-        if not again and failed(job, rows_in(job.rows)):
+        if not again and failed(job, rows_of(job)):
             return 0  # by the process that this one waited for
         try:
             carry_out(job, watch=Telling(place))
@@ -138,7 +138,7 @@ def _take_part(place: Path) -> int:
     """Trains along with the first process of a job over several GPUs; that one measures and tells of failures."""
     job = read_job(place)
     try:
-        if job.data is not None and missing_contexts(job, rows_in(job.rows)):
+        if job.data is not None and missing_contexts(job, rows_of(job)):
             train_job(job)
     except (ZooError, MemoryError):
         pass  # all processes raise the same; were this one to leave with an error, the launcher would end the first

@@ -19,6 +19,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from zoo.config import load_yaml
@@ -29,7 +30,7 @@ from zoo.data.tfrecord import OnBadRecord
 from zoo.errors import CheckpointError, ConfigError, OutOfMemoryError
 from zoo.files import write_json, write_text
 from zoo.model import SceneModel
-from zoo.provenance import collect
+from zoo.provenance import GitState, Provenance, collect
 from zoo.registry import Variant, build, resolve, variant_from_config
 from zoo.training import checkpoint
 from zoo.training.lock import RunLock
@@ -242,6 +243,7 @@ class TrainedModel:
     config: Mapping[str, Any]
     step: int
     seconds: float
+    git: GitState | None = None  # of the code that began the run
 
     @property
     def seed(self) -> int:
@@ -291,4 +293,13 @@ def load_trained(
         config=config,
         step=int(found.state["step"]),
         seconds=float(found.state["seconds"]),
+        git=_git_of(run),
     )
+
+
+def _git_of(run: Path) -> GitState | None:
+    """Returns the commit that began a run; None if the run does not tell, or lost the file that does."""
+    try:
+        return Provenance.model_validate_json((run / ENVIRONMENT).read_bytes()).git
+    except (OSError, ValidationError):
+        return None

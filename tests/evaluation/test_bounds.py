@@ -1,0 +1,104 @@
+"""Several importance-weighted bounds at once, separate targets beside joint ones, and reconstructions."""
+
+import numpy as np
+import pytest
+import torch
+
+from zoo.data.plan import EvaluationPlan
+from zoo.episode import Views
+from zoo.errors import ConfigError
+from zoo.evaluation.bounds import Bounds, ElboScores
+from zoo.evaluation.nelbo import evaluation_batches, score_scenes
+from zoo.evaluation.picture_errors import PICTURE_ERRORS, picture_errors
+from zoo.registry import build, default_registry
+from zoo.schedules import evaluation_knobs
+
+
+def scored(name, source, *, bounds, num_targets=3, num_context=2):
+    variant = default_registry().variant(name, size="smoke")
+    model, chosen = build(variant, seed=0), evaluation_knobs(variant.training)
+    plan = EvaluationPlan(source, num_context=num_context, num_targets=num_targets)
+    return score_scenes(model, source, plan, knobs=chosen, batch_size=4, device="cpu", bounds=bounds), model, plan
+
+
+def test_a_bound_is_the_same_alone_and_beside_a_larger_one(array_scenes):
+    source = array_scenes(num_scenes=3)
+    together, _, _ = scored("gqn-tower", source, bounds=Bounds(importance_samples=(2, 7)))
+    for number in (2, 7):
+        alone, _, _ = scored("gqn-tower", source, bounds=Bounds(importance_samples=(number,)))
+        np.testing.assert_allclose(together[f"iwae_{number}"], alone[f"iwae_{number}"], rtol=1e-9)
+        np.testing.assert_allclose(
+            together[f"iwae_{number}_gap"], together["nelbo"] - together[f"iwae_{number}"], atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("name", ["gqn-tower", "cvae", "deterministic"])
+def test_without_latents_of_the_scene_the_joint_bound_is_the_sum(array_scenes, name):
+    scores, model, plan = scored(name, array_scenes(num_scenes=4), bounds=Bounds(separate=True))
+    assert model.core.latents != "scene"
+    np.testing.assert_array_equal(scores["separate_nelbo_excess"], scores["nelbo_excess"])
+
+
+@pytest.mark.parametrize("name", ["cgqn", "np-rooms"])
+def test_of_latents_of_the_scene_every_target_pays_for_its_own(array_scenes, name):
+    source = array_scenes(num_scenes=4)
+    scores, model, plan = scored(name, source, bounds=Bounds(separate=True))
+    assert model.core.latents == "scene"
+    ((_, batch, number),) = evaluation_batches(source, plan, scenes=np.arange(4), batch_size=4, device="cpu")
+    knobs = evaluation_knobs(default_registry().variant(name, size="smoke").training)
+    total = torch.zeros(4, dtype=torch.float64)
+    with torch.no_grad():
+        model.eval()
+        for target in range(3):
+            chosen = [*range(number), number + target]
+            alone = batch._replace(frames=batch.frames[:, chosen], cameras=batch.cameras[:, chosen])
+            total += model(alone, knobs, number).excess().double()
+    # Another draw of the latents: the noise is a small part of a few hundred nats.
+    np.testing.assert_allclose(scores["separate_nelbo_excess"], total.numpy() / 3, rtol=0.05)
+    assert (scores["separate_nelbo_excess"] != scores["nelbo_excess"]).all()
+
+
+def test_one_target_has_nothing_separate(array_scenes):
+    scores, _, _ = scored("cgqn", array_scenes(), bounds=Bounds(separate=True), num_targets=1)
+    assert set(scores) == {"scene", *ElboScores._fields}
+
+
+def test_reconstructions_are_those_of_the_scored_posterior(array_scenes):
+    source = array_scenes(num_scenes=4)
+    scores, model, plan = scored("gqn-tower", source, bounds=Bounds(reconstruction=True))
+    ((_, batch, number),) = evaluation_batches(source, plan, scenes=np.arange(4), batch_size=4, device="cpu")
+    knobs = evaluation_knobs(default_registry().variant("gqn-tower", size="smoke").training)
+    with torch.no_grad():
+        episode = model.eval().episode(batch, num_context=number)
+        terms, parameters = model.score_and_reconstruct(episode, knobs)
+    expected = picture_errors(model.shown(parameters), episode.target)
+    for name in PICTURE_ERRORS:
+        np.testing.assert_allclose(scores[f"reconstruction_{name}"], expected[name].numpy(), rtol=1e-5)
+    # The pictures before they are clamped are what the likelihood scored.
+    distortion = (model.likelihood.mean(parameters) - episode.target).square().sum((1, 2, 3, 4)) / 2 / 0.49
+    floor = scores["floor"] * 3
+    np.testing.assert_allclose(-terms.log_likelihood.numpy() - floor, distortion.numpy(), rtol=1e-3)
+
+
+def test_evidence_is_cut_along_with_its_target(array_scenes):
+    """Were the posterior of one target shown all of them, the bound would be too good."""
+    seen = []
+    source = array_scenes(num_scenes=2)
+    variant = default_registry().variant("cgqn", size="smoke")
+    model = build(variant)
+    original = model.core.forward
+
+    def forward(episode, encode, knobs):
+        seen.append((episode.query.shape[1], episode.target.shape[1], Views(*episode.evidence).mask.shape[1]))
+        return original(episode, encode, knobs)
+
+    model.core.forward = forward
+    plan = EvaluationPlan(source, num_context=1, num_targets=3)
+    knobs = evaluation_knobs(variant.training)
+    score_scenes(model, source, plan, knobs=knobs, batch_size=2, device="cpu", bounds=Bounds(separate=True))
+    assert seen == [(3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1)]
+
+
+def test_bounds_of_no_samples_are_refused():
+    with pytest.raises(ConfigError, match="found 0, expected 1 or more"):
+        Bounds(importance_samples=(10, 0))

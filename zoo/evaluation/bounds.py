@@ -1,0 +1,146 @@
+"""Bounds on the log-likelihood of a scene's targets: the ELBO, importance-weighted ones, and what follows from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.contract import Encode
+from zoo.episode import ElboTerms, Episode, Knobs, Views
+from zoo.errors import ConfigError
+from zoo.evaluation.picture_errors import PICTURE_ERRORS, picture_errors
+from zoo.model import SceneModel, encoding_once
+from zoo.nn.noise import fold
+
+
+class ElboScores(NamedTuple):
+    """What every evaluation has, nats per target; every field is [B] float64."""
+
+    nelbo: Tensor
+    nelbo_excess: Tensor
+    log_likelihood: Tensor
+    kl: Tensor
+    floor: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What is scored beside the ELBO.
+
+    Attributes:
+        importance_samples: the K of every importance-weighted bound (Burda et al. 2016).
+        separate: scores the targets of a scene one by one as well; only where there are several.
+        reconstruction: compares the pictures that the posterior makes with the truth.
+        code_knobs: the knobs, with a sigma fitted to the model, at which a code of 8-bit values is measured.
+    """
+
+    importance_samples: tuple[int, ...] = ()
+    separate: bool = False
+    reconstruction: bool = False
+    code_knobs: Knobs | None = None
+
+    def __post_init__(self) -> None:
+        for number in self.importance_samples:
+            if number < 1:
+                raise ConfigError(f"importance samples: found {number}, expected 1 or more")
+
+    def names(self, *, num_targets: int) -> list[str]:
+        """Returns the names of all scores, for scenes of so many targets."""
+        # Stated beforehand: a process without a scene of its own must gather as many columns as the others.
+        names = list(ElboScores._fields)
+        for number in self.importance_samples:
+            names += [f"iwae_{number}", f"iwae_{number}_excess", f"iwae_{number}_gap"]
+        if self.separate and num_targets > 1:
+            names.append("separate_nelbo_excess")
+        if self.reconstruction:
+            names += [f"reconstruction_{name}" for name in PICTURE_ERRORS]
+        if self.code_knobs is not None:
+            names.append("bits_per_dim")
+        return names
+
+
+ELBO_ALONE = Bounds()
+
+
+def score_episode(
+    model: SceneModel, episode: Episode, knobs: Knobs, *, bounds: Bounds = ELBO_ALONE
+) -> dict[str, Tensor]:
+    """Scores episodes of B scenes.
+
+    Returns:
+        [B] float64 each, nats per target where nothing else is said: the fields of :class:`ElboScores`; for every K
+        ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap``, by how much the NELBO is above it (the samples of a
+        smaller K are among those of a larger one); ``separate_nelbo_excess``, the mean of the targets' own NELBO above
+        the floor, each with latents of its own; ``reconstruction_<error>`` by the names of
+        :data:`zoo.evaluation.picture_errors.PICTURE_ERRORS`; ``bits_per_dim``.
+    """
+    encode = encoding_once(model.encoder, episode)
+    terms, parameters = model.score_and_reconstruct(episode, knobs, encode=encode)
+    scores = _per_target(terms)
+    columns = scores._asdict()
+    if bounds.importance_samples:
+        found = importance_weighted(model, episode, knobs, numbers=bounds.importance_samples, encode=encode)
+        for number, bound in found.items():
+            value = bound / terms.num_targets
+            columns |= {
+                f"iwae_{number}": value,
+                f"iwae_{number}_excess": value - scores.floor,
+                f"iwae_{number}_gap": scores.nelbo - value,
+            }
+    if bounds.separate and episode.target.shape[1] > 1:
+        # Of latents of the query the sum over the targets is the joint bound itself.
+        columns["separate_nelbo_excess"] = (
+            _separate_excess(model, episode, knobs, encode=encode)
+            if model.core.latents == "scene"
+            else scores.nelbo_excess
+        )
+    if bounds.reconstruction:
+        errors = picture_errors(model.shown(parameters), episode.target)
+        columns |= {f"reconstruction_{name}": values for name, values in errors.items()}
+    if bounds.code_knobs is not None:
+        mass = model.likelihood.log_mass(parameters, episode.target, bounds.code_knobs).double().sum(1)
+        length = (terms.kl.double() - mass) / terms.num_targets
+        columns["bits_per_dim"] = length / (terms.target_dims.double() * math.log(2.0))
+    return columns
+
+
+def _per_target(terms: ElboTerms) -> ElboScores:
+    # In float32 a few thousand nats are rounded to half a millinat, and again with every sum and difference.
+    terms = ElboTerms(*(field.double() for field in terms))
+    values = (terms.nelbo(), terms.excess(), terms.log_likelihood, terms.kl, terms.floor)
+    return ElboScores(*(value / terms.num_targets for value in values))
+
+
+def _separate_excess(model: SceneModel, episode: Episode, knobs: Knobs, *, encode: Encode) -> Tensor:
+    """Returns the mean over a scene's targets of each one's own NELBO above its floor, [B] float64, nats."""
+    num_targets = episode.target.shape[1]
+    found = []
+    for index in range(num_targets):
+        chosen = slice(index, index + 1)
+        alone = episode._replace(
+            query=episode.query[:, chosen],
+            target=episode.target[:, chosen],
+            evidence=Views(*(field[:, chosen] for field in episode.evidence)),
+            key=fold(episode.key, index),
+        )
+        found.append(_per_target(model.score(alone, knobs, encode=encode)).nelbo_excess)
+    return torch.stack(found).mean(0)
+
+
+def importance_weighted(
+    model: SceneModel, episode: Episode, knobs: Knobs, *, numbers: tuple[int, ...], encode: Encode
+) -> dict[int, Tensor]:
+    """Returns, for every number K, -log (1/K sum_k p(x, z_k) / q(z_k)), [B] float64, nats for all targets of a scene.
+
+    The samples of a smaller number are the first of those of a larger one, drawn one after the other.
+    """
+    weights = []
+    for sample in range(max(numbers)):
+        terms = model.score(episode._replace(key=fold(episode.key, sample)), knobs, encode=encode)
+        weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
+    stacked = torch.stack(weights)
+    return {number: math.log(number) - torch.logsumexp(stacked[:number], dim=0) for number in numbers}

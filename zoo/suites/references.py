@@ -1,0 +1,54 @@
+"""The references of a suite: one row each for every set of episodes on which its variants are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from zoo.protocol import plan_of
+from zoo.reference_rows import Scenes, reference_rows
+from zoo.results import rows_in, save_row
+from zoo.suites.jobs import Job
+
+
+def leave_references(
+    jobs: Sequence[Job], *, rows: Path, counting: Callable[[int, int], None] | None = None
+) -> list[Path]:
+    """Measures the mean picture and the nearest context view wherever a job's variant has to pass them.
+
+    What has its row already is left alone.
+
+    Args:
+        jobs: of a suite whose scenes are there.
+        rows: folder of the rows.
+        counting: is told how many jobs were looked at, and of how many.
+
+    Returns:
+        The files of the rows written.
+
+    Raises:
+        ZooError: if scenes are damaged or do not fit, or a row is damaged.
+    """
+    present = [row for row in rows_in(rows) if row.is_reference]
+    opened: dict[Path, Scenes] = {}
+    seen = set()
+    written: list[Path] = []
+    for number, job in enumerate(jobs, start=1):
+        if job.data is None:
+            continue
+        scenes = opened.setdefault(job.data, Scenes.of(job.data, job.split))
+        for num_context in job.contexts:
+            protocol = job.protocol.at(num_context, timed=False)
+            plan = plan_of(protocol, job.variant, scenes.reported)
+            recipe = job.variant.training
+            sigma = recipe.sigma.end if protocol.sigma is None else protocol.sigma
+            place = (job.data, job.variant.task, job.variant.likelihood.use, plan.digest(), plan.num_context, sigma)
+            if place in seen:
+                continue
+            seen.add(place)
+            for row in reference_rows(job.variant, scenes, protocol=protocol, present=present, command=job.command):
+                present.append(row)
+                written.append(save_row(row, rows))
+        if counting:
+            counting(number, len(jobs))
+    return written
