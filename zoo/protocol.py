@@ -67,14 +67,15 @@ class Protocol:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ConfigError(f"{name}: found {value}, expected 0 or more")
-        for number in self.importance_samples:
-            if number < 1:
-                raise ConfigError(f"importance_samples: found {number}, expected at least 1")
-        if len(set(self.importance_samples)) < len(self.importance_samples):
-            raise ConfigError(f"importance_samples: found {list(self.importance_samples)}, expected different numbers")
+        numbers = self.importance_samples
+        if any(number < 1 for number in numbers) or len(set(numbers)) < len(numbers):
+            raise ConfigError(f"importance_samples: found {numbers}, expected different numbers of at least 1")
         for metric in self.metrics:
             if metric not in METRICS:
-                raise ConfigError(f"metrics: there is no {metric!r}{did_you_mean(metric, METRICS)}")
+                raise ConfigError(
+                    f"metrics: found {self.metrics}, expected names out of {', '.join(METRICS)}: there is no "
+                    f"{metric!r}{did_you_mean(metric, METRICS)}"
+                )
 
     def at(self, num_context: int | None, *, timed: bool) -> Protocol:
         """Returns the same protocol for another number of context views, with or without the speed measurement."""

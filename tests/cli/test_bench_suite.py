@@ -16,6 +16,7 @@ parts:
 seeds: [0, 1]
 budget: {{{budget}}}
 prediction_samples: 1
+metrics: [predictions]
 repeats: 0
 """
 
@@ -30,6 +31,10 @@ def suite(tmp_path, scenes):
     return write
 
 
+def models_in(folder):
+    return [row for row in load_rows([folder]) if not row.is_reference]
+
+
 def bench(gqn_zoo, suite, output, *more):
     return gqn_zoo("bench", "--suite", suite, "-o", output, "--cpu", *more)
 
@@ -40,11 +45,14 @@ def test_a_suite_from_its_scenes_to_the_tables(gqn_zoo, suite, tmp_path, in_this
     assert plan.code == 0 and "6 of 6 jobs to do" in plan.out and "Nothing was written" in plan.out
     assert not output.exists()
     first = bench(gqn_zoo, file, output, "--limit-jobs", 2)
-    assert first.code == 0 and len(load_rows([output])) == 4
+    assert first.code == 0 and len(models_in(output)) == 4
+    references = [row for row in load_rows([output]) if row.is_reference]
+    assert len(references) == 6, "two of them, on two numbers of views of the one and on one of the other scenes"
     assert "4 of 6 jobs to do" in bench(gqn_zoo, file, output, "--dry-run").out
     rest = bench(gqn_zoo, file, output)
     assert rest.code == 0 and "2 of 6 have their rows already" in rest.err and "[4 of 4]" in rest.err
-    rows = load_rows([output])
+    rows = models_in(output)
+    assert len(load_rows([output])) == 10 + len(references)
     assert len(rows) == 10 and {row.status for row in rows} == {"ok"} and {row.budget.steps for row in rows} == {3}
     assert {row.key.dataset for row in rows} == {"rooms_ring_camera", "noise"}
     assert (output / "tables" / "comparison.csv").is_file() and len(in_this_process) == 6
@@ -59,12 +67,12 @@ def test_a_suite_from_its_scenes_to_the_tables(gqn_zoo, suite, tmp_path, in_this
 def test_failures_are_told_and_tried_again_when_asked_for(gqn_zoo, suite, tmp_path, in_this_process):
     file, output = suite(more="contexts: [9]"), tmp_path / "out"
     assert bench(gqn_zoo, file, output, "--models", "vae", "--seeds", 0).code == 1
-    assert sorted(row.status for row in load_rows([output])) == ["error", "ok", "ok"]
+    assert sorted(row.status for row in models_in(output)) == ["error", "ok", "ok"]
     again = bench(gqn_zoo, file, output, "--models", "vae", "--seeds", 0)
     assert again.code == 0 and "1 of 2 failed before and are left alone; --retry" in again.err
     assert "1 failed" in bench(gqn_zoo, file, output, "--models", "vae", "--seeds", 0, "--dry-run").out
     retried = bench(gqn_zoo, file, output, "--models", "vae", "--seeds", 0, "--retry")
-    assert retried.code == 1 and "1 of 1 jobs failed" in retried.err and len(load_rows([output])) == 4
+    assert retried.code == 1 and "1 of 1 jobs failed" in retried.err and len(models_in(output)) == 4
 
 
 def test_at_equal_compute_every_variant_gets_its_own_number_of_updates(gqn_zoo, suite, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 
 import pytest
 
@@ -53,12 +54,20 @@ def test_from_rendering_to_a_table(gqn_zoo, work, contents):
 
     picture = work / "predictions.png"
     outcome = succeeded(
-        gqn_zoo("evaluate", run, "--data", data, "--cpu", "--contexts", "1,2", "-K", 2, "--sheet", picture, *QUICK)
+        gqn_zoo(
+            *("evaluate", run, "--data", data, "--cpu", "--contexts", "1,2", "-K", "2,3", "--references"),
+            *("--metrics", "wrong-context,predictions", "--sheet", picture, *QUICK),
+        )
     )
     assert picture.read_bytes().startswith(b"\x89PNG") and "gqn-tower@smoke" in outcome.out
-    rows = load_rows([run / "results"])
+    found = load_rows([run / "results"])
+    references = Counter((row.variant, row.key.num_context) for row in found if row.is_reference)
+    assert references == {(name, number): 1 for name in ("mean-image", "nearest-view") for number in (1, 2)}
+    rows = [row for row in found if not row.is_reference]
     assert [row.key.num_context for row in rows] in ([1, 2], [2, 1]) and {row.status for row in rows} == {"ok"}
-    assert all("iwae_2" in row.metrics for row in rows)
+    assert all({"iwae_2", "iwae_3_gap", "mse_best", "wrong_context_nelbo_excess"} <= set(row.metrics) for row in rows)
+    assert not any("bits_per_dim" in row.metrics or "reconstruction_mse" in row.metrics for row in rows)
+    assert all(row.provenance.trained_git == row.provenance.git for row in rows)
     assert str(work) not in rows[0].provenance.command
 
     bench = ("bench", "--models", "vae,cvae", "--size", "smoke", "--data", data, "-o", work / "suite", "--cpu")
@@ -79,11 +88,13 @@ def test_from_rendering_to_a_table(gqn_zoo, work, contents):
         path.name for path in tables.iterdir()
     }
     readme = work / "README.md"
-    readme.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
+    readme.write_text("before\n<!-- results:begin -->\nSTALE\n<!-- results:end -->\nafter\n")
     succeeded(gqn_zoo("compare", run / "results", "--readme", readme))
     text = readme.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "gqn-tower@smoke" in text
-    two = [str(path) for path in sorted((run / "results" / "rows").glob("*.json"))]
+    assert (
+        text.startswith("before\n") and text.endswith("after\n") and "STALE" not in text and "gqn-tower@smoke" in text
+    )
+    two = [str(path) for path in sorted((run / "results" / "rows").glob("*gqn-tower*.json"))]
     outcome = gqn_zoo("compare", *two, "--between")
     assert outcome.code == 2 and "num_context 1 against 2" in outcome.err.replace("2 against 1", "1 against 2")
 

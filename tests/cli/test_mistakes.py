@@ -138,6 +138,11 @@ MISTAKES = [
     ("train vae --size smoke --cpu --data {scenes} -o {place}/file", "/file"),
     ("train vae --size smoke --cpu --data {scenes} -o {place}/file/run", "/file/run"),
     # measuring
+    (EVALUATE + "--metrics predictoins", "there is no 'predictoins'; did you mean 'predictions'"),
+    (EVALUATE + "-K 5,x", "--importance-samples: found '5,x', expected whole numbers"),
+    (EVALUATE + "-K 5,5", "importance_samples: found (5, 5), expected different numbers"),
+    ("evaluate {place}/run --cpu --repeats 0 --references --data {place}/only-test", "has no split 'train'"),
+    ("data episodes smok -o {place}/new", "there is no suite 'smok'; did you mean 'smoke'"),
     ("evaluate {place}/none --data {scenes}", "/none: there is no such folder"),
     ("evaluate {place}/empty --data {scenes}", "/empty: holds no intact checkpoint"),
     ("evaluate {place}/file --data {scenes}", "/file"),

@@ -30,11 +30,12 @@ def test_a_job_trains_and_leaves_a_row_for_each_number_of_context_views(job, tmp
         {"contexts": (1, 2, 3)},
         {"seed": 1},
         {"split": "train"},
-        {"protocol": Protocol(repeats=0, importance_samples=(2,))},
-        {"protocol": Protocol(repeats=0, max_scenes=3)},
-        {"protocol": Protocol(repeats=0, sigma=0.3)},
-        {"protocol": Protocol(repeats=0, num_targets=2)},
-        {"protocol": Protocol(repeats=0, seed=1)},
+        {"protocol": Protocol(repeats=0, prediction_samples=1, importance_samples=(2,))},
+        {"protocol": Protocol(repeats=0, prediction_samples=2)},
+        {"protocol": Protocol(repeats=0, prediction_samples=1, max_scenes=3)},
+        {"protocol": Protocol(repeats=0, prediction_samples=1, sigma=0.3)},
+        {"protocol": Protocol(repeats=0, prediction_samples=1, num_targets=2)},
+        {"protocol": Protocol(repeats=0, prediction_samples=1, seed=1)},
         {"data": None},
     ],
     ids=str,
@@ -44,6 +45,15 @@ def test_a_row_answers_only_what_it_measured(job, change):
     carry_out(mine)
     assert finished(mine)
     assert not finished(replace(mine, **change))
+
+
+def test_a_row_without_what_is_asked_for_is_measured_again(job):
+    mine = job("vae", protocol=Protocol(repeats=0, metrics=("wrong-context",)))
+    carry_out(mine)
+    assert finished(mine) and finished(replace(mine, protocol=Protocol(repeats=0, metrics=())))
+    for metric in ("bits-per-dim", "reconstruction", "predictions"):
+        assert not finished(replace(mine, protocol=Protocol(repeats=0, metrics=(metric,)))), metric
+    assert finished(replace(mine, protocol=Protocol(repeats=0, metrics=("separate-targets",)))), "there is one target"
 
 
 def test_rows_of_another_configuration_do_not_count(job):

@@ -103,6 +103,7 @@ def run(
     trained = load_trained(path, device=device, which=which)
     source = open_scenes(data, split)
     calibration = calibration_of(data)
+    scenes = Scenes.of(data, split) if references else None
     # A mistake in the last of several sizes, or in the picture's name, is told before the first is measured.
     for num_context in sizes:
         plan_of(protocol.at(num_context, timed=False), trained.variant, source)
@@ -127,11 +128,11 @@ def run(
             )
             rows.append(row)
             save_row(row, folder)
-    if references:
+    if scenes is not None:
         for num_context in sizes:
             made = reference_rows(
                 trained.variant,
-                Scenes.of(data, split),
+                scenes,
                 protocol=protocol.at(num_context, timed=False),
                 present=rows_in(folder),
                 command=["gqn-zoo", *sys.argv[1:]],

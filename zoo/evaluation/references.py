@@ -127,7 +127,8 @@ def score_reference(
             kl=torch.zeros_like(floor),
             floor=floor,
         )
-        columns = {"scene": torch.from_numpy(scenes), **scores._asdict(), **picture_errors(prediction, target)}
+        columns = {"scene": torch.from_numpy(scenes), **scores._asdict(), "distortion": scores.nelbo_excess}
+        columns |= picture_errors(prediction, target)
         if code_knobs is not None:
             mass = likelihood.log_mass(prediction, target, code_knobs).mean(1)
             columns["bits_per_dim"] = -mass / (dims * math.log(2.0))

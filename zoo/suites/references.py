@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from zoo.errors import ConfigError
 from zoo.protocol import plan_of
 from zoo.reference_rows import Scenes, reference_rows
 from zoo.results import rows_in, save_row
@@ -27,7 +28,7 @@ def leave_references(
         The files of the rows written.
 
     Raises:
-        ZooError: if scenes are damaged or do not fit, or a row is damaged.
+        ZooError: if scenes or a row are damaged.
     """
     present = [row for row in rows_in(rows) if row.is_reference]
     opened: dict[Path, Scenes] = {}
@@ -39,10 +40,20 @@ def leave_references(
         scenes = opened.setdefault(job.data, Scenes.of(job.data, job.split))
         for num_context in job.contexts:
             protocol = job.protocol.at(num_context, timed=False)
-            plan = plan_of(protocol, job.variant, scenes.reported)
+            try:
+                plan = plan_of(protocol, job.variant, scenes.reported)
+            except ConfigError:
+                continue  # the job fails by it, and its row will say so
             recipe = job.variant.training
             sigma = recipe.sigma.end if protocol.sigma is None else protocol.sigma
-            place = (job.data, job.variant.task, job.variant.likelihood.use, plan.digest(), plan.num_context, sigma)
+            place = (
+                job.data,
+                job.variant.task.model_dump_json(),
+                job.variant.likelihood.use,
+                plan.digest(),
+                plan.num_context,
+                sigma,
+            )
             if place in seen:
                 continue
             seen.add(place)
