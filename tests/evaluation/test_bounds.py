@@ -34,7 +34,7 @@ def test_a_bound_is_the_same_alone_and_beside_a_larger_one(array_scenes):
 
 @pytest.mark.parametrize("name", ["gqn-tower", "cvae", "deterministic"])
 def test_without_latents_of_the_scene_the_joint_bound_is_the_sum(array_scenes, name):
-    scores, model, plan = scored(name, array_scenes(num_scenes=4), bounds=Bounds(separate=True))
+    scores, model, _ = scored(name, array_scenes(num_scenes=4), bounds=Bounds(separate=True))
     assert model.core.latents != "scene"
     np.testing.assert_array_equal(scores["separate_nelbo_excess"], scores["nelbo_excess"])
 
