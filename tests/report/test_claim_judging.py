@@ -170,7 +170,7 @@ def test_a_reference_has_no_seeds_and_needs_none(trained, make_row, scenes):
     assert verdict(PASSES, [*trained("a", seeds=1), mark]).reason == "one seed"
     again = reference(make_row, scenes + 3, provenance=mark.provenance.model_copy(update={"command": "later"}))
     assert verdict(PASSES, [*trained("a"), mark, again]).holding == 1
-    with pytest.raises(ResultError, match=r"'mean-image' was measured several times"):
+    with pytest.raises(ResultError, match=r"'mean-image' was trained or measured several times"):
         verdict(PASSES, [*trained("a"), mark, reference(make_row, scenes + 4)])
     with pytest.raises(ResultError, match=r"no reference row of 'nearest-view'.*known are mean-image"):
         verdict(PASSES | {"references": ["nearest-view"]}, [*trained("a"), mark])
@@ -226,7 +226,7 @@ def test_rows_that_may_not_be_compared_are_never_merely_unknown(trained, make_ro
     assert verdict(BELOW | {"sigma": 0.7}, mixed, allow_missing=True).verdict == "unknown"
     with pytest.raises(ResultError, match="a is both in 'lower' and in 'higher'"):
         verdict(BELOW | {"higher": ["*"]}, trained("a") + trained("b"), allow_missing=True)
-    with pytest.raises(ResultError, match="'a' was measured several times on the same scenes"):
+    with pytest.raises(ResultError, match="'a' was trained or measured several times on the same scenes"):
         verdict(BELOW, trained("a") + trained("a", 1) + trained("b"), allow_missing=True)
     with pytest.raises(ResultError, match="floor"):
         verdict(BELOW, trained("a") + trained("b", row={"floor": 6000.0}), allow_missing=True)
@@ -248,6 +248,21 @@ def test_variants_are_found_with_and_without_their_size(trained):
     assert len(verdict(BELOW | {"lower": ["gqn*"], "higher": ["vae"]}, rows).comparisons) == 2
     assert len(verdict(BELOW | {"lower": ["gqn"], "higher": ["vae"]}, rows).comparisons) == 1
     assert len(verdict(BELOW | {"lower": ["*@quickstart"], "higher": ["vae"]}, rows).comparisons) == 2
+
+
+def test_checkpoints_that_were_best_at_other_steps_are_seeds_of_one_line(trained):
+    def at(rows, steps):
+        return [
+            row.model_copy(update={"budget": row.budget.model_copy(update={"steps": step})})
+            for row, step in zip(rows, steps, strict=True)
+        ]
+
+    few, many = trained("a", 1, views=1), trained("a")
+    judged = verdict(HELPS, at(few, [778, 686, 778]) + at(many, [778, 686, 778]))
+    assert (judged.verdict, judged.decisive.difference.seeds) == ("holds", SEEDS)
+    with pytest.raises(ResultError, match="the same trainings were not measured"):
+        verdict(HELPS, at(few, [778, 686, 778]) + at(many, [778, 778, 686]))
+    assert verdict(BELOW, at(many, [778, 686, 778]) + trained("b", 3)).decisive.difference.seeds == SEEDS
 
 
 def test_rows_of_another_revision_or_split_are_other_rows(trained):

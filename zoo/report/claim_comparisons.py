@@ -110,7 +110,7 @@ def _context_sizes(statement: ContextHelps, shelf: Shelf) -> Iterator[Comparison
     for line in more:
         partners = [other for other in fewer if _training(other) == _training(line)]
         partners = [other for other in partners if same_floor(floor_of(line.first), floor_of(other.first))]
-        if len(partners) != 1 or _seeds(partners[0]) != _seeds(line):
+        if len(partners) != 1 or _checkpoints(partners[0]) != _checkpoints(line):
             raise MissingRowsError(
                 f"of {line.variant!r} the same trainings were not measured with both {statement.fewer} and {statement.more} "
                 "context views"
@@ -124,11 +124,12 @@ def _training(line: Line) -> tuple[str, *tuple[object, ...]]:
     key = line.first.key
     assert key is not None
     others = tuple(value for name, value in key.model_dump().items() if name not in _CONTEXT)
-    return line.variant, line.first.provenance.config_hash, line.first.budget and line.first.budget.scenes_seen, others
+    return line.variant, line.first.provenance.config_hash, *others
 
 
-def _seeds(line: Line) -> list[int]:
-    return [row.provenance.seed for row in line.rows]
+def _checkpoints(line: Line) -> list[tuple[int, int | None]]:
+    """Returns seed and step of every row: two metrics or context sizes are of the same weights where these agree."""
+    return [(row.provenance.seed, row.budget.steps if row.budget else None) for row in line.rows]
 
 
 def _require_one_key(lines: Sequence[Line], *, but: Collection[str] = ()) -> None:
@@ -150,9 +151,14 @@ def _require_no_repeats(lines: Sequence[Line]) -> None:
         other = seen.setdefault((line.variant, line.first.key), line)
         if other is not line:
             raise ResultError(
-                f"{line.variant!r} was measured several times on the same scenes, by the rows {other.first.id} and "
-                f"{line.first.id}: expected one training and one measurement a seed"
+                f"{line.variant!r} was trained or measured several times on the same scenes, by the rows {_called(other)} and "
+                f"{_called(line)}: expected one training and one measurement a seed"
             )
+
+
+def _called(line: Line) -> str:
+    steps = f", {line.first.budget.steps} steps" if line.first.budget else ""
+    return f"{line.first.id} (settings {line.first.provenance.config_hash}, seed {line.first.provenance.seed}{steps})"
 
 
 def _better(lines: Sequence[Line], metric: str) -> int:
