@@ -289,19 +289,19 @@ def test_a_difference_that_would_do_alone_does_not_among_many(trained):
     rows = trained("a") + trained("b", 0.2)
     alone = verdict(BELOW, rows)
     assert alone.verdict == "holds" and 0.005 < alone.decisive.p <= ALPHA
-    others = [row for place in range(24) for row in trained(f"c{place}", 0.0)]
+    others = [row for place in range(10) for row in trained(f"c{place}", 0.0)]
     among = judge(claims(BELOW, SAME | {"variants": ["c*"]}), rows + others)
-    assert among.tested == 1 + 24 * 23 // 2
+    assert among.tested == 1 + 10 * 9 // 2
     assert among.claims[0].verdict == "undecided"
     assert among.claims[0].decisive.difference.high < 0 and among.claims[0].reason == ""
 
 
 def test_among_equals_false_findings_are_rare(make_row, make_key):
-    """100 folders of six equal variants, 15 comparisons each: with 5 % at most a single one may be found different."""
+    """60 folders of six equal variants, 15 comparisons each: with 5 % at most a single one may be found different."""
     generator = np.random.default_rng(5)
     key = make_key(num_scenes=24)
     found = 0
-    trials = 100
+    trials = 60
     for _ in range(trials):
         shared = generator.gamma(4.0, 3.0, 24)
         rows = [
@@ -313,7 +313,7 @@ def test_among_equals_false_findings_are_rare(make_row, make_key):
         ]
         judgement = judge(claims(SAME | {"variants": ["v*"]}), rows)
         found += judgement.claims[0].verdict == "does not hold"
-    assert found / trials <= 0.09
+    assert found / trials <= 0.1
 
 
 def test_adjusted_p_values_say_what_holm_rejects():
