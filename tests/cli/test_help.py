@@ -14,6 +14,7 @@ COMMANDS = [
     "evaluate",
     "bench",
     "compare",
+    "conclude",
     "report",
     "data",
     "data make",
@@ -42,6 +43,7 @@ def test_the_help_names_every_command(gqn_zoo):
         "evaluate",
         "bench",
         "compare",
+        "conclude",
         "report",
         "data",
     ):

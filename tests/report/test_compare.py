@@ -154,6 +154,18 @@ def test_other_configurations_and_repeats_have_lines_of_their_own(make_row, scen
     assert sorted(len(line.rows) for line in lines_of(rows)) == [1, 1, 2]
 
 
+def test_the_step_that_was_best_may_differ_by_seed(make_row, scenes):
+    def at(steps, seed):
+        row = make_row(scenes + seed, seed=seed)
+        return row.model_copy(update={"budget": row.budget.model_copy(update={"steps": steps})})
+
+    (line,) = lines_of([at(778, 0), at(686, 1), at(778, 2)])
+    assert [row.provenance.seed for row in line.rows] == [0, 1, 2]
+    # One seed measured at two steps: the steps were chosen, and are not mixed.
+    lines = lines_of([at(100, 0), at(200, 0), at(200, 1), at(100, 1)])
+    assert sorted([row.budget.steps for row in line.rows] for line in lines) == [[100, 100], [200, 200]]
+
+
 def test_seeds_that_disagree_decide_nothing(make_row, scenes):
     """On these scenes the difference is certain; over trainings it is not."""
     a = [make_row(scenes + shift + noise(seed), variant="a", seed=seed) for seed, shift in enumerate([0.0, 3.0, 6.0])]

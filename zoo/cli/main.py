@@ -9,7 +9,20 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from zoo.cli import bench, check, compare, data, demonstrate, describe, evaluate, localise, quickstart, report, train
+from zoo.cli import (
+    bench,
+    check,
+    compare,
+    conclude,
+    data,
+    demonstrate,
+    describe,
+    evaluate,
+    localise,
+    quickstart,
+    report,
+    train,
+)
 from zoo.cli import list as list_command
 from zoo.errors import ZooError
 
@@ -60,6 +73,7 @@ app.command("evaluate")(evaluate.run)
 app.command("localise")(localise.run)
 app.command("bench")(bench.run)
 app.command("compare")(compare.run)
+app.command("conclude")(conclude.run)
 app.command("report")(report.run)
 app.command("demonstrate")(demonstrate.run)
 

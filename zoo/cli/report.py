@@ -32,6 +32,9 @@ def run(
         typer.Option("--metric", help="What the curves show. Default: the NELBO excess on validation scenes."),
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Head of the page.")] = None,
+    claims: Annotated[
+        bool, typer.Option("--claims/--no-claims", help="Judge the claims.yaml of the first folder that has one.")
+    ] = True,
 ) -> None:
     """Write one HTML page that needs no network: tables, quality against cost, curves, predictions, variants, provenance.
 
@@ -39,6 +42,7 @@ def run(
     """
     from zoo.cli import screen
     from zoo.report.page.build import TITLE, write_page
+    from zoo.report.page.claims import claims_table, find_claims
     from zoo.report.page.pictures import find_sheets
     from zoo.report.page.runs import find_runs
     from zoo.results import load_rows
@@ -46,7 +50,16 @@ def run(
     rows = load_rows(paths)
     found = find_runs([*paths, *runs])
     pictures = [*find_sheets(paths), *sheets]
-    write_page(rows, output, runs=found, sheets=pictures, metric=metric, title=title or TITLE)
+    stated = find_claims(paths) if claims else None
+    write_page(
+        rows,
+        output,
+        runs=found,
+        sheets=pictures,
+        metric=metric,
+        title=title or TITLE,
+        claims=claims_table(stated, rows) if stated is not None else None,
+    )
     screen.tell(
         f"wrote {output} ({output.stat().st_size / 1024:.0f} KiB): {len(rows)} rows, {len(found)} runs, "
         f"{len(pictures)} sheets"

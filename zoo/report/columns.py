@@ -95,7 +95,7 @@ def _columns(group: Group) -> list[tuple[str, _Cell, bool]]:
         ("encoder", lambda line: line.first.encoder, False),
         ("core", lambda line: line.first.core, False),
         ("params (M)", lambda line: f"{line.first.model.parameters / 1e6:.2f}" if line.first.model else "", True),
-        ("steps", lambda line: str(line.first.budget.steps) if line.first.budget else "", True),
+        ("steps", lambda line: _distinct(str(row.budget.steps) for row in line.rows if row.budget), True),
     ]
     if group.metric is not None:
         columns.append((_ranking_header(group), lambda line: _with_spread(line, group.metric or ""), True))

@@ -66,22 +66,35 @@ class Line:
 
 
 def lines_of(rows: Iterable[ResultRow]) -> list[Line]:
-    """Joins the rows of one variant, configuration and budget that differ by their seed.
+    """Joins the rows of one variant and configuration that differ by their seed.
 
-    A measurement that was repeated with the same seed gets a line of its own: no repeat is dropped, none is preferred.
+    The configuration says how long is trained; the step of the checkpoint that was best on validation scenes, and was
+    hence measured, may be another with every seed. Where one seed was measured at several steps, each number of steps
+    has lines of its own. A measurement that was repeated with the same seed gets a line of its own: no repeat is dropped,
+    none is preferred.
     """
-    families: dict[tuple[object, ...], list[list[ResultRow]]] = {}
+    families: dict[tuple[object, ...], list[ResultRow]] = {}
     for row in sorted(rows, key=lambda row: (row.provenance.seed, row.provenance.utc, row.id)):
+        identity = (row.variant, row.encoder, row.core, row.provenance.config_hash, row.key, bool(row.metrics))
+        families.setdefault(identity, []).append(row)
+    return [Line(tuple(members)) for family in families.values() for members in _rounds(family)]
+
+
+def _rounds(family: Sequence[ResultRow]) -> list[list[ResultRow]]:
+    """Splits rows so that every seed stands once in each part; with several steps of one seed, by steps first."""
+    if len({row.provenance.seed for row in family}) == len(family):
+        return [list(family)]
+    rounds: dict[object, list[list[ResultRow]]] = {}
+    for row in family:
         budget = row.budget and (row.budget.steps, row.budget.batch_size, row.budget.scenes_seen)
-        identity = (row.variant, row.encoder, row.core, row.provenance.config_hash, budget, row.key, bool(row.metrics))
-        rounds = families.setdefault(identity, [])
-        for members in rounds:
+        alike = rounds.setdefault(budget, [])
+        for members in alike:
             if members[-1].provenance.seed != row.provenance.seed:
                 members.append(row)
                 break
         else:
-            rounds.append([row])
-    return [Line(tuple(members)) for rounds in families.values() for members in rounds]
+            alike.append([row])
+    return [members for alike in rounds.values() for members in alike]
 
 
 def require_comparable(row_a: ResultRow, row_b: ResultRow) -> None:

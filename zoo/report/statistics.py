@@ -198,3 +198,13 @@ def holm(p_values: Sequence[float], *, alpha: float = ALPHA) -> list[bool]:
             break
         rejected[index] = True
     return rejected
+
+
+def holm_adjusted(p_values: Sequence[float]) -> list[float]:
+    """Returns the p-values after Holm's correction: at most ``alpha`` where :func:`holm` rejects at ``alpha``."""
+    adjusted = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
+        adjusted[index] = largest
+    return adjusted

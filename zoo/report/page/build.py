@@ -22,11 +22,12 @@ from markupsafe import Markup
 
 from zoo.errors import ResultError
 from zoo.files import write_text
-from zoo.report.columns import clean
+from zoo.report.columns import Table, clean
 from zoo.report.compare import group_rows
 from zoo.report.page.cards import cards_of
 from zoo.report.page.cells import page_tables
 from zoo.report.page.charts import style_of
+from zoo.report.page.claims import on_page
 from zoo.report.page.costs import cost_figures
 from zoo.report.page.curves import curve_figures
 from zoo.report.page.origins import failures_of, origins_of, reservations
@@ -53,6 +54,7 @@ def write_page(
     sheets: Sequence[Path] = (),
     metric: str | None = None,
     title: str = TITLE,
+    claims: Table | None = None,
 ) -> Path:
     """Writes the page of :func:`page_of` and returns its path.
 
@@ -63,7 +65,7 @@ def write_page(
     target = Path(target)
     if target.suffix.lower() not in (".html", ".htm"):
         raise ResultError(f"{target}: expected a name that ends with .html")
-    write_text(target, page_of(rows, runs=runs, sheets=sheets, metric=metric, title=title))
+    write_text(target, page_of(rows, runs=runs, sheets=sheets, metric=metric, title=title, claims=claims))
     return target
 
 
@@ -74,6 +76,7 @@ def page_of(
     sheets: Sequence[Path] = (),
     metric: str | None = None,
     title: str = TITLE,
+    claims: Table | None = None,
 ) -> str:
     """Returns the page as HTML; rows in another order, or a later day, give the same bytes.
 
@@ -83,6 +86,7 @@ def page_of(
         sheets: pictures of predictions.
         metric: of the curves, a name in ``metrics.jsonl``; None takes the excess on validation scenes.
         title: head of the page.
+        claims: what is concluded, with verdicts (``zoo.report.page.claims.claims_table``).
 
     Raises:
         ResultError: if there are no rows, or if a log or a picture is damaged.
@@ -112,6 +116,7 @@ def page_of(
         tables=page_tables(tables_of(rows)),
         csv=_data_address(csv_frame(groups).to_csv(index=False, lineterminator="\n")),
         reservations=reservations(rows),
+        claims=on_page(claims) if claims is not None else None,
         curves=curve_figures(runs, rows, styles=styles, metric=metric),
         costs=cost_figures(groups, styles=styles),
         pictures=[embed(sheet) for sheet in sheets],
