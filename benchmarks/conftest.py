@@ -43,12 +43,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("subject", all_cases(), ids=lambda case: case.id, indirect=True)
 
 
-def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """Tells the machine as result rows do, without its name and without what changes from minute to minute."""
-    machine_info.pop("node", None)
-    for name in [name for name in machine_info.get("cpu", {}) if name.startswith("hz_")]:
-        del machine_info["cpu"][name]
-    machine_info["hardware"] = _provenance(config).hardware.model_dump(mode="json")
+def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any]:
+    """Tells of the machine what decides whether two speeds may be compared; the file's provenance tells the rest."""
+    hardware = _provenance(config).hardware
+    return {**hardware.model_dump(mode="json", include={"cpu", "threads", "gpus"}), "device": DEVICE.type}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_benchmark_compare_machine_info(machine_info: dict[str, Any], compared_benchmark: dict[str, Any]) -> None:
+    """Refuses speeds of another machine, as ``gqn-zoo compare`` does."""
+    theirs = compared_benchmark["machine_info"]
+    if not machine_info.keys() <= theirs.keys():
+        raise pytest.UsageError(
+            "what was saved does not tell its machine as these benchmarks do, so it is not comparable"
+        )
+    unlike = [f"{name} {theirs[name]} against {ours}" for name, ours in machine_info.items() if theirs[name] != ours]
+    if unlike:
+        raise pytest.UsageError(f"what was saved is of another machine and not comparable: {', '.join(unlike)}")
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
