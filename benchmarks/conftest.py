@@ -109,7 +109,7 @@ def timed(benchmark: Any, subject: Subject) -> Callable[..., None]:
             unit="images" if kind == "predict" else "scenes",
             units=units,
             flops=flops,
-            peak_memory_bytes=torch.cuda.max_memory_allocated(DEVICE) if DEVICE.type == "cuda" else None,
+            peak_memory_bytes=_peak_memory(subject),
             warmup_rounds=WARMUP,
             p10_seconds=float(low),
             p90_seconds=float(high),
@@ -118,3 +118,10 @@ def timed(benchmark: Any, subject: Subject) -> Callable[..., None]:
         benchmark.extra_info[f"{facts.unit}_per_second"] = units / stats.median
 
     return run
+
+
+def _peak_memory(subject: Subject) -> int | None:
+    # Other benchmarks have left their traces in this process, and processes of their own keep theirs to themselves.
+    if DEVICE.type != "cuda" or subject.case.processes is not None:
+        return None
+    return torch.cuda.max_memory_allocated(DEVICE)

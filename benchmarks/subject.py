@@ -50,13 +50,20 @@ class Case(NamedTuple):
     @property
     def label(self) -> str:
         """How tables of results call the case."""
-        name = label_of(self.variant)
-        return f"{name} ({self.varied})" if self.varied else name
+        variant = self.variant
+        batch = variant.training.batch_size
+        smaller = self.batch_size is None and batch != self._registered.training.batch_size
+        told = ", ".join(filter(None, [self.varied, f"batch {batch}" if smaller else ""]))
+        return f"{label_of(variant)} ({told})" if told else label_of(variant)
+
+    @property
+    def _registered(self) -> Variant:
+        return default_registry().variant(self.name, size=self.size)
 
     @property
     def variant(self) -> Variant:
         """The variant, whose recipe has the case's batch and precision."""
-        variant = default_registry().variant(self.name, size=self.size)
+        variant = self._registered
         recipe = variant.training
         changes = {
             "batch_size": self.batch_size or standard_batch(recipe, size=self.size),

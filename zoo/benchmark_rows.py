@@ -73,7 +73,7 @@ class BenchmarkFacts(_Record):
         config_hash: of the variant with its conditions.
         parameters: trained numbers.
         flops: multiplications and additions of one round; None: not counted.
-        peak_memory_bytes: of the device in a round; None on a CPU, where other benchmarks have left their traces.
+        peak_memory_bytes: of the GPU in a round; None if it is not known, as on a CPU or of several processes.
         warmup_rounds: that were not counted.
         p10_seconds: the tenth percentile of the rounds.
         p90_seconds: the ninetieth.
