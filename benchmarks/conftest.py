@@ -1,113 +1,127 @@
 """What all benchmarks share: every registered variant at every size, on pictures of noise.
 
-    pytest benchmarks --benchmark-only -k smoke            seconds, every variant
+    pytest benchmarks --benchmark-only -k smoke            minutes, every variant
     pytest benchmarks --benchmark-only -k full             the sizes of the papers; on a GPU
+    pytest benchmarks --benchmark-only -k "by and smoke"   by batch, precision, compilation and number of processes
     pytest benchmarks --benchmark-only -k speed            the fast core against the plain loop, at the smallest size
     pytest benchmarks --benchmark-only -k "speed and full" the same at the size of the paper; minutes on a CPU
-    pytest benchmarks --benchmark-only --benchmark-autosave; later --benchmark-compare
+    pytest benchmarks --benchmark-only --benchmark-autosave; later --benchmark-compare, or gqn-zoo compare on the files
 
-Rows are grouped by what is timed and at which size; ``extra_info`` carries variant, parameters, FLOPs and unit, so that
-a saved JSON can be read without this code.
+The actions, their warm-up and the number of their repetitions are those of ``gqn-zoo bench``. Rows are grouped by what
+is timed and at which size; ``extra_info`` carries the facts of :class:`zoo.benchmark_rows.BenchmarkFacts` (variant,
+conditions, parameters, FLOPs, units, percentiles), and the file the provenance, so that a saved JSON can be read without
+this code.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from zoo.episode import Knobs, SceneBatch
-from zoo.evaluation.throughput import random_batch, synchronise
-from zoo.model import SceneModel
-from zoo.recipe import TrainingRecipe
-from zoo.registry import build, default_registry
-from zoo.schedules import evaluation_knobs
+from benchmarks.subject import DEVICE, SEED, SIZES, Subject, all_cases, subject_of
+from zoo.benchmark_rows import Action, BenchmarkFacts
+from zoo.evaluation.throughput import REPEATS, WARMUP, synchronise
+from zoo.provenance import Provenance, collect
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-SIZES = ("smoke", "full")
-CPU_BATCH = 2  # scenes a step of a full-size model on a CPU, where 36 would take minutes
-
-
-class Subject(NamedTuple):
-    """A model with a batch of its recipe's size."""
-
-    model: SceneModel
-    recipe: TrainingRecipe
-    batch: SceneBatch
-    knobs: Knobs
-    num_context: int
-    size: str
-    name: str
-
-    def loss(self) -> torch.Tensor:
-        """Returns the training loss."""
-        terms = self.model(self.batch, self.knobs, self.num_context)
-        return (terms.nelbo() / terms.num_targets).mean()
+_PROVENANCE = pytest.StashKey[Provenance]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Walks the registry for every benchmark that asks for a ``subject``; a ``speed_size`` is full only if -k asks."""
+    """Walks the registry for every benchmark that asks for a ``subject`` and does not say which; a ``speed_size`` is
+    full only if -k asks.
+    """
     if "speed_size" in metafunc.fixturenames:
         asked = "full" in metafunc.config.getoption("keyword")
         metafunc.parametrize("speed_size", SIZES if asked else SIZES[:1])
-    if "subject" in metafunc.fixturenames:
-        cases = [(name, size) for size in SIZES for name in default_registry().names()]
-        metafunc.parametrize("subject", cases, ids=[f"{size}-{name}" for name, size in cases], indirect=True)
+    chosen = [marker.args[0] for marker in metafunc.definition.iter_markers("parametrize")]
+    if "subject" in metafunc.fixturenames and "subject" not in chosen:
+        metafunc.parametrize("subject", all_cases(), ids=lambda case: case.id, indirect=True)
+
+
+def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any]:
+    """Tells of the machine what decides whether two speeds may be compared; the file's provenance tells the rest."""
+    hardware = _provenance(config).hardware
+    return {**hardware.model_dump(mode="json", include={"cpu", "threads", "gpus"}), "device": DEVICE.type}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_benchmark_compare_machine_info(machine_info: dict[str, Any], compared_benchmark: dict[str, Any]) -> None:
+    """Refuses speeds of another machine, as ``gqn-zoo compare`` does."""
+    theirs = compared_benchmark["machine_info"]
+    if not machine_info.keys() <= theirs.keys():
+        raise pytest.UsageError(
+            "what was saved does not tell its machine as these benchmarks do, so it is not comparable"
+        )
+    unlike = [f"{name} {theirs[name]} against {ours}" for name, ours in machine_info.items() if theirs[name] != ours]
+    if unlike:
+        raise pytest.UsageError(f"what was saved is of another machine and not comparable: {', '.join(unlike)}")
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Notes code, command, libraries and machine."""
+    output_json["provenance"] = _provenance(config).model_dump(mode="json")
+
+
+def _provenance(config: pytest.Config) -> Provenance:
+    if _PROVENANCE not in config.stash:
+        # Seed and settings are each benchmark's own.
+        config.stash[_PROVENANCE] = collect(seed=SEED, command=sys.argv, config={}, device=DEVICE.type)
+    return config.stash[_PROVENANCE]
 
 
 @pytest.fixture
 def subject(request: pytest.FixtureRequest) -> Subject:
-    """Builds the variant of one case."""
-    name, size = request.param
-    variant = default_registry().variant(name, size=size)
-    recipe = variant.training
-    batch_size = CPU_BATCH if DEVICE.type == "cpu" and size == "full" else recipe.batch_size
-    num_context = recipe.contexts.maximum
-    model = build(variant).to(DEVICE)
-    return Subject(
-        model=model,
-        recipe=recipe,
-        batch=random_batch(
-            batch_size=batch_size,
-            num_views=num_context + recipe.targets,
-            image_size=variant.image_size,
-            extras=model.task.extras,
-            device=DEVICE,
-        ),
-        knobs=evaluation_knobs(recipe, device=DEVICE),
-        num_context=num_context,
-        size=size,
-        name=name,
-    )
+    """Builds the model of one case."""
+    return subject_of(request.param)
 
 
 @pytest.fixture
 def timed(benchmark: Any, subject: Subject) -> Callable[..., None]:
-    """Times an action on the subject and notes what it was."""
+    """Times an action on the subject and notes what it was.
 
-    def run(action: Callable[[], object], *, group: str, unit: str, units: int) -> None:
-        benchmark.group = f"{group} ({subject.size})"
-        with FlopCounterMode(display=False) as counter:
-            action()
+    Its arguments: the ``action``, which on a GPU need not be awaited; its ``kind``; the ``group`` in the table, to which
+    the size is added; the ``units`` of work in one round; its ``flops``, None if they are not known.
+    """
+
+    def run(action: Callable[[], object], *, kind: Action, group: str, units: int, flops: int | None) -> None:
+        benchmark.group = f"{group} ({subject.case.size})"
 
         def waited() -> None:
             action()
             synchronise(DEVICE)
 
-        benchmark.extra_info.update(
-            variant=subject.name,
-            size=subject.size,
-            device=DEVICE.type,
-            parameters=subject.model.num_parameters,
-            flops=counter.get_total_flops(),
-            batch_size=len(subject.batch.scene),
-            num_context=subject.num_context,
-            unit=unit,
+        if DEVICE.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(DEVICE)
+        synchronise(DEVICE)
+        benchmark.pedantic(waited, warmup_rounds=WARMUP, rounds=REPEATS)
+        if benchmark.disabled:
+            return
+        stats = benchmark.stats.stats
+        low, high = np.quantile(stats.data, [0.1, 0.9])
+        facts = BenchmarkFacts(
+            **subject.facts(),
+            action=kind,
+            unit="images" if kind == "predict" else "scenes",
+            units=units,
+            flops=flops,
+            peak_memory_bytes=_peak_memory(subject),
+            warmup_rounds=WARMUP,
+            p10_seconds=float(low),
+            p90_seconds=float(high),
         )
-        benchmark.pedantic(waited, warmup_rounds=1, rounds=5)
-        benchmark.extra_info[f"{unit}_per_second"] = units / benchmark.stats.stats.median
+        benchmark.extra_info.update(facts.model_dump(mode="json"))
+        benchmark.extra_info[f"{facts.unit}_per_second"] = units / stats.median
 
     return run
+
+
+def _peak_memory(subject: Subject) -> int | None:
+    # Other benchmarks have left their traces in this process, and processes of their own keep theirs to themselves.
+    if DEVICE.type != "cuda" or subject.case.processes is not None:
+        return None
+    return torch.cuda.max_memory_allocated(DEVICE)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.conftest import DEVICE
+from benchmarks.subject import DEVICE
 from zoo.data.loader import TrainingLoader
 from zoo.data.render.recipes import RECIPES
 from zoo.evaluation.throughput import synchronise

@@ -6,44 +6,34 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.conftest import Subject
+from benchmarks.subject import DEVICE, Subject
 from zoo.evaluation.nelbo import importance_weighted_nelbo
+from zoo.evaluation.throughput import flops_of, prediction_action, training_action
+from zoo.schedules import evaluation_knobs
 
 IMPORTANCE_SAMPLES = 2
 
 
 def test_training_step(subject: Subject, timed: Callable[..., None]) -> None:
     """Forward, backward and Adam."""
-    optimizer = torch.optim.Adam(subject.model.parameters(), lr=1e-6)
-
-    def step() -> None:
-        subject.loss().backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    timed(step, group="training step", unit="scenes", units=len(subject.batch.scene))
+    step = training_action(subject.model, recipe=subject.recipe, batch=subject.batch)
+    timed(step, kind="train", group="training step", units=subject.num_scenes, flops=flops_of(step))
 
 
 def test_prediction(subject: Subject, timed: Callable[..., None]) -> None:
     """One sample from the prior for every query."""
-    model = subject.model.eval()
-    timed(
-        lambda: model.predict(subject.batch, subject.knobs, subject.num_context),
-        group="prediction",
-        unit="images",
-        units=len(subject.batch.scene) * subject.recipe.targets,
-    )
+    predict = prediction_action(subject.model, recipe=subject.recipe, batch=subject.batch)
+    timed(predict, kind="predict", group="prediction", units=subject.num_images, flops=flops_of(predict))
 
 
 def test_evaluation(subject: Subject, timed: Callable[..., None]) -> None:
     """The ELBO and an importance-weighted bound of two samples."""
-    model = subject.model.eval()
+    model, num_context = subject.model.eval(), subject.recipe.contexts.maximum
+    knobs = evaluation_knobs(subject.recipe, device=DEVICE)
 
     def score() -> None:
         with torch.no_grad():
-            model(subject.batch, subject.knobs, subject.num_context)
-            importance_weighted_nelbo(
-                model, subject.batch, subject.knobs, subject.num_context, samples=IMPORTANCE_SAMPLES
-            )
+            model(subject.batch, knobs, num_context)
+            importance_weighted_nelbo(model, subject.batch, knobs, num_context, samples=IMPORTANCE_SAMPLES)
 
-    timed(score, group="evaluation", unit="scenes", units=len(subject.batch.scene))
+    timed(score, kind="evaluate", group="evaluation", units=subject.num_scenes, flops=flops_of(score))

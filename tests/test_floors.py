@@ -14,6 +14,7 @@ ZOO = ROOT / "zoo"
 FLOORS = (
     ("errors", "episode", "nn", "provenance", "data.source"),
     ("config", "files", "result_row"),
+    ("benchmark_rows",),
     ("recipe", "results", "contract"),
     ("data", "schedules"),
     ("likelihoods",),

@@ -1,4 +1,7 @@
-"""Result rows on disk: one immutable JSON file a measurement, written once and checked whenever it is read."""
+"""Result rows on disk: one immutable JSON file a measurement, written once and checked whenever it is read.
+
+What pytest-benchmark saved of ``pytest benchmarks`` is read as rows too; see :mod:`zoo.benchmark_rows`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from zoo.benchmark_rows import BENCHMARK_KIND, is_benchmark_file, rows_of_benchmarks
 from zoo.errors import ResultError
 from zoo.files import TEMPORARY_PREFIX, write_text
 from zoo.result_row import (
@@ -103,20 +107,34 @@ def load_row(path: Path) -> ResultRow:
             or was altered.
     """
     path = Path(path)
+    return _row_of(_parse(_read(path), path=str(path)), path=str(path))
+
+
+def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ResultError(f"{path}: larger than {MAX_FILE_BYTES} bytes, hence not a result row")
-        contents = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
-    return _parse(contents, path=str(path))
 
 
-def _parse(data: bytes, *, path: str) -> ResultRow:
+def _parse(data: bytes, *, path: str) -> object:
     try:
-        contents = json.loads(data, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+        return json.loads(data, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ResultError(f"{path}: not valid JSON: {error}") from error
+
+
+def _rows_of(data: bytes, *, path: str) -> list[ResultRow]:
+    """Returns the row of a result file, or the rows of a file that pytest-benchmark saved."""
+    contents = _parse(data, path=path)
+    if isinstance(contents, dict) and is_benchmark_file(contents):
+        return rows_of_benchmarks(contents, path=path)
+    return [_row_of(contents, path=path)]
+
+
+def _row_of(contents: object, *, path: str) -> ResultRow:
     if not isinstance(contents, dict) or contents.get("kind") != KIND:
         raise ResultError(f"{path}: kind: expected {KIND!r}, so this is not a result row")
     if contents.get("schema_version") != SCHEMA_VERSION:
@@ -148,7 +166,7 @@ def load_rows(paths: Iterable[Path | str], *, revision: str | None = None) -> li
     """Reads rows from files, folders and git revisions, each row once, in the order of time and id.
 
     In a folder every row below ``rows/`` is read, or below the folder itself where there is no ``rows/``; other JSON
-    files in it are passed over.
+    files in it are passed over. Rows are result files and what pytest-benchmark saved of ``pytest benchmarks``.
 
     Args:
         paths: files and folders; what is neither, but looks like git's ``REVISION:PATH`` (``HEAD~1:results``), is read
@@ -178,18 +196,23 @@ def _rows_at(path: str, *, revision: str | None) -> list[ResultRow]:
     if not Path(path).exists() and re.fullmatch(r"[^:]+:.*", path):
         return _rows_in_git(path, shown=path)
     folder = Path(path)
-    return [load_row(file) for file in (_row_files(folder) if folder.is_dir() else [folder])]
+    files = _row_files(folder) if folder.is_dir() else [folder]
+    return [row for file in files for row in _rows_of(_read(file), path=str(file))]
 
 
 def _row_files(folder: Path) -> list[Path]:
     root = folder / "rows" if (folder / "rows").is_dir() else folder
     files = (path for path in root.rglob("*.json") if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX))
-    return sorted(path for path in files if _ROW_FILE.match(path.name) or _mentions_kind(path))
+    return sorted(path for path in files if _ROW_FILE.match(path.name) or _mentions_kind(_start_of(path)))
 
 
-def _mentions_kind(path: Path) -> bool:
+def _start_of(path: Path) -> bytes:
     with path.open("rb") as file:
-        return KIND.encode() in file.read(MAX_FILE_BYTES)
+        return file.read(MAX_FILE_BYTES)
+
+
+def _mentions_kind(data: bytes) -> bool:
+    return any(kind.encode() in data for kind in (KIND, BENCHMARK_KIND))
 
 
 def _rows_in_git(spec: str, *, shown: str) -> list[ResultRow]:
@@ -204,7 +227,7 @@ def _rows_in_git(spec: str, *, shown: str) -> list[ResultRow]:
     )
     name = found.decode().strip()
     if _git("cat-file", "-t", name).strip() == b"blob":
-        return [_parse(_git("cat-file", "blob", name), path=spec)]
+        return _rows_of(_git("cat-file", "blob", name), path=spec)
     files = {}
     for entry in _git("ls-tree", "--full-tree", "-r", "-z", name).split(b"\0")[:-1]:
         about, _, path = entry.partition(b"\t")
@@ -214,9 +237,10 @@ def _rows_in_git(spec: str, *, shown: str) -> list[ResultRow]:
         files = {path: blob for path, blob in files.items() if path.startswith("rows/")}
     contents = _blobs(list(files.values()))
     return [
-        _parse(data, path=f"{spec}/{path}")
+        row
         for path, data in zip(files, contents, strict=True)
-        if _ROW_FILE.match(path.rpartition("/")[2]) or KIND.encode() in data
+        if _ROW_FILE.match(path.rpartition("/")[2]) or _mentions_kind(data)
+        for row in _rows_of(data, path=f"{spec}/{path}")
     ]
 
 

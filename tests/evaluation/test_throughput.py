@@ -5,7 +5,15 @@ import copy
 import pytest
 import torch
 
-from zoo.evaluation.throughput import measure, random_batch
+from zoo.evaluation.throughput import (
+    Spread,
+    flops_of,
+    measure,
+    noise_for,
+    prediction_action,
+    random_batch,
+    training_action,
+)
 from zoo.registry import build, default_registry
 
 VARIANT = default_registry().variant("gqn-tower", size="smoke")
@@ -55,3 +63,52 @@ def test_random_scenes_follow_from_their_seed_and_leave_torch_alone():
     assert one.frames.shape == (2, 3, 4, 4, 3)
     assert one.frames.dtype == torch.uint8
     assert one.frames.float().mean().item() == pytest.approx(127.5, abs=30)
+
+
+def test_a_speed_says_what_its_seconds_say():
+    seconds = Spread(median=0.5, p10=0.25, p90=2.0, n=7, warmup=3)
+    assert seconds.per_second(4) == Spread(median=8.0, p10=2.0, p90=16.0, n=7, warmup=3)
+
+
+class Overheard(torch.nn.Module):
+    """A model that notes what it is called with, and in which precision."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        self.calls = []
+
+    def _note(self, batch, num_context):
+        precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+        self.calls.append((precision, len(batch.scene), num_context, self.training))
+
+    def forward(self, batch, knobs, num_context):
+        self._note(batch, num_context)
+        return self.model(batch, knobs, num_context)
+
+    def predict(self, batch, knobs, num_context):
+        self._note(batch, num_context)
+        return self.model.predict(batch, knobs, num_context)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("no", torch.float32), ("bf16", torch.bfloat16)])
+def test_actions_follow_the_recipe(precision, dtype):
+    recipe = VARIANT.training.model_copy(update={"batch_size": 3, "mixed_precision": precision})
+    model = build(VARIANT)
+    batch = noise_for(model, recipe=recipe, image_size=16)
+    assert batch.frames.shape == (3, recipe.contexts.maximum + recipe.targets, 16, 16, 3)
+    overheard = Overheard(model).eval()
+    training_action(overheard, recipe=recipe, batch=batch)()
+    prediction_action(overheard, recipe=recipe, batch=batch)()
+    contexts = recipe.contexts.maximum
+    assert overheard.calls == [(dtype, 3, contexts, True), (dtype, 3, contexts, False)]
+
+
+def test_arithmetic_of_an_action_is_counted_in_one_go():
+    calls = []
+
+    def action():
+        calls.append(torch.ones(2, 3) @ torch.ones(3, 5))
+
+    assert flops_of(action) == 2 * 2 * 3 * 5
+    assert len(calls) == 1

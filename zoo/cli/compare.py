@@ -20,7 +20,8 @@ def run(
         list[str],
         typer.Argument(
             metavar="ROWS...",
-            help="Result rows, folders with them (rows/ is looked for), or either in a git revision, as HEAD~1:results.",
+            help="Result rows, what pytest-benchmark saved, folders with them (rows/ is looked for), or any of these in a git "
+            "revision, as HEAD~1:results.",
         ),
     ],
     output: Annotated[

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.data.camera import CAMERA_WIDTH
@@ -19,6 +20,9 @@ from zoo.episode import SceneBatch
 from zoo.model import SceneModel
 from zoo.recipe import TrainingRecipe
 from zoo.schedules import knobs_at
+
+WARMUP = 3  # repetitions that are not counted
+REPEATS = 10
 
 
 class Spread(NamedTuple):
@@ -29,6 +33,13 @@ class Spread(NamedTuple):
     p90: float
     n: int
     warmup: int
+
+    def per_second(self, units: int) -> Spread:
+        """Returns the speed that these seconds stand for, if one repetition gets so many units done.
+
+        The slowest tenth of the seconds is the lowest tenth of the speeds; the medians say the same thing.
+        """
+        return self._replace(median=units / self.median, p10=units / self.p90, p90=units / self.p10)
 
 
 class Throughput(NamedTuple):
@@ -90,6 +101,85 @@ def random_batch(
     )
 
 
+def noise_for(
+    model: SceneModel, *, recipe: TrainingRecipe, image_size: int, device: torch.device | str = "cpu"
+) -> SceneBatch:
+    """Makes one batch of noise as a recipe asks for it: its batch size, its largest context and its targets.
+
+    Args:
+        model: for what its task reads beside pictures and cameras.
+        recipe: B, N and Q.
+        image_size: height and width, pixels.
+        device: where the batch goes.
+    """
+    return random_batch(
+        batch_size=recipe.batch_size,
+        num_views=recipe.contexts.maximum + recipe.targets,
+        image_size=image_size,
+        extras=model.task.extras,
+        device=device,
+    )
+
+
+def training_action(model: nn.Module, *, recipe: TrainingRecipe, batch: SceneBatch) -> Callable[[], None]:
+    """Returns one training step: forward in the recipe's precision, backward, fused Adam; weights stay what they are.
+
+    The model is set to training. On a GPU a step is handed out, not awaited.
+
+    Args:
+        model: a ``SceneModel``, or what accelerate wrapped around one.
+        recipe: for its precision and its largest context; the knobs are those at its last step.
+        batch: B scenes of at least one view more than the context has.
+    """
+    device = batch.frames.device
+    knobs = knobs_at(recipe, recipe.steps, device=device)
+    # A learning rate of zero costs what any other costs, and what was measured is still the trained model.
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0, fused=True)
+    model.train()
+
+    def step() -> None:
+        with _precision_of(recipe, device):
+            terms = model(batch, knobs, recipe.contexts.maximum)
+        (terms.nelbo() / terms.num_targets).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def prediction_action(model: SceneModel, *, recipe: TrainingRecipe, batch: SceneBatch) -> Callable[[], None]:
+    """Returns one prediction, a single sample from the prior for every query, in the recipe's precision.
+
+    The model is set to evaluation. On a GPU a prediction is handed out, not awaited.
+
+    Args:
+        model: that predicts.
+        recipe: for its precision and its largest context; the knobs are those at its last step.
+        batch: B scenes of at least one view more than the context has.
+    """
+    device = batch.frames.device
+    knobs = knobs_at(recipe, recipe.steps, device=device)
+    model.eval()
+
+    def predict() -> None:
+        with _precision_of(recipe, device):
+            model.predict(batch, knobs, recipe.contexts.maximum)
+
+    return predict
+
+
+def _precision_of(recipe: TrainingRecipe, device: torch.device) -> torch.autocast:
+    precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.mixed_precision)
+    return torch.autocast(device.type, dtype=precision, enabled=precision is not None)
+
+
+def flops_of(action: Callable[[], object]) -> int:
+    """Carries an action out once and returns its multiplications and additions in convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        action()
+    return counter.get_total_flops()
+
+
 def measure(
     model: SceneModel,
     *,
@@ -97,8 +187,8 @@ def measure(
     image_size: int,
     device: torch.device | str = "cpu",
     batch_size: int | None = None,
-    warmup: int = 3,
-    repeats: int = 10,
+    warmup: int = WARMUP,
+    repeats: int = REPEATS,
 ) -> Throughput:
     """Times training steps (forward, backward, Adam) and predictions of one sample, at the recipe's largest context.
 
@@ -107,57 +197,30 @@ def measure(
     """
     device = torch.device(device)
     size = batch_size or recipe.batch_size
-    num_context = recipe.contexts.maximum
-    batch = random_batch(
-        batch_size=size,
-        num_views=num_context + recipe.targets,
-        image_size=image_size,
-        extras=model.task.extras,
-        device=device,
-    )
-    knobs = knobs_at(recipe, recipe.steps, device=device)
-    # A learning rate of zero costs what any other costs, and what was measured is still the trained model.
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.0, fused=True)
+    recipe = recipe.model_copy(update={"batch_size": size})
+    batch = noise_for(model, recipe=recipe, image_size=image_size, device=device)
     was_training = model.training
-    model.train()
-    precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.mixed_precision)
-
-    def forward() -> torch.Tensor:
-        with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-            terms = model(batch, knobs, num_context)
-        return (terms.nelbo() / terms.num_targets).mean()
-
-    def train_step() -> None:
-        forward().backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    def predict() -> None:
-        with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-            model.predict(batch, knobs, num_context)
-
-    with FlopCounterMode(display=False) as training_flops:
-        forward().backward()
-    model.zero_grad(set_to_none=True)
-    with FlopCounterMode(display=False) as prediction_flops:
-        predict()
+    train_step = training_action(model, recipe=recipe, batch=batch)
+    training_flops = flops_of(train_step)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     training = _timed(train_step, device=device, warmup=warmup, repeats=repeats)
     peak = _peak_memory(device)
-    model.eval()
+    predict = prediction_action(model, recipe=recipe, batch=batch)
+    prediction_flops = flops_of(predict)
     predicting = _timed(predict, device=device, warmup=warmup, repeats=repeats)
     model.train(was_training)
+    train_seconds, predict_seconds = _spread(training, warmup), _spread(predicting, warmup)
     return Throughput(
-        train=_spread(size / training, warmup),
-        predict=_spread(size * recipe.targets / predicting, warmup),
-        train_step_seconds=_spread(training, warmup),
-        predict_step_seconds=_spread(predicting, warmup),
-        flops_per_training_scene=training_flops.get_total_flops() // size,
-        flops_per_prediction=prediction_flops.get_total_flops() // (size * recipe.targets),
+        train=train_seconds.per_second(size),
+        predict=predict_seconds.per_second(size * recipe.targets),
+        train_step_seconds=train_seconds,
+        predict_step_seconds=predict_seconds,
+        flops_per_training_scene=training_flops // size,
+        flops_per_prediction=prediction_flops // (size * recipe.targets),
         peak_memory_bytes=peak,
         batch_size=size,
-        num_context=num_context,
+        num_context=recipe.contexts.maximum,
     )
 
 

@@ -40,16 +40,29 @@ _REGISTERED_AS: Mapping[Size, str] = {"full": "quickstart", "quick": "smoke"}
 
 
 class Group(NamedTuple):
-    """Processes that train one model together, each with a line to this one."""
+    """Processes that work on one model together, each with a line to this one."""
 
     processes: Sequence[BaseProcess]
     lines: Sequence[Connection]
 
-    def turn(self) -> float:
-        """Lets the group train for one turn; returns the seconds that its slowest process took."""
-        for line in self.lines:
-            line.send(STEPS_A_TURN)
+    def wait(self) -> float:
+        """Waits until all have answered; returns the seconds that the slowest process took."""
         return max(_answer(line) for line in self.lines)
+
+    def turn(self, *, steps: int = STEPS_A_TURN) -> float:
+        """Lets the group take so many steps; returns the seconds that its slowest process took."""
+        for line in self.lines:
+            line.send(steps)
+        return self.wait()
+
+    def end(self) -> None:
+        """Ends all processes at once: nothing of their work is wanted any more."""
+        for process in self.processes:
+            # A polite end would write checkpoints first.
+            process.kill()
+            process.join()
+        for line in self.lines:
+            line.close()
 
 
 def processes(*, size: Size, repeats: int, tell: Callable[[str], None]) -> Findings:
@@ -117,24 +130,28 @@ def _groups(
     started: dict[int, Group] = {}
     try:
         for number in numbers:
-            started[number] = _start(
-                variant, data=data, run=runs / str(number), steps=steps, number=number, cores=cores
-            )
+            threads = threads_of(number, cores=cores)
+            settings = {"variant": variant, "data": data, "run": runs / str(number), "steps": steps}
+            started[number] = start_group(_train, number=number, threads=threads, settings=settings)
         for group in started.values():
-            for line in group.lines:
-                _answer(line)
+            group.wait()
         yield started
     finally:
         for group in started.values():
-            for process in group.processes:
-                # Nothing of a run is wanted any more; a polite end would write checkpoints first.
-                process.kill()
-                process.join()
-            for line in group.lines:
-                line.close()
+            group.end()
 
 
-def _start(variant: Variant, *, data: Path, run: Path, steps: int, number: int, cores: int) -> Group:
+def start_group(target: Callable[..., None], *, number: int, threads: int, settings: Mapping[str, Any]) -> Group:
+    """Starts processes that find one another as those of torchrun do, on this machine.
+
+    Args:
+        target: what each of them carries out, given its line to this process and its environment, by name ``threads``
+            and the settings. It sends seconds: once when it is ready and once after every turn, whose number of steps
+            it receives.
+        number: of processes. One alone belongs to no group of torch's.
+        threads: of each.
+        settings: for the target.
+    """
     context = get_context("spawn")
     port = _free_port()
     lines, made = [], []
@@ -147,12 +164,12 @@ def _start(variant: Variant, *, data: Path, run: Path, steps: int, number: int, 
             "LOCAL_WORLD_SIZE": str(number),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
-            "OMP_NUM_THREADS": str(threads_of(number, cores=cores)),
+            "OMP_NUM_THREADS": str(threads),
         }
         process = context.Process(
-            target=_train,
-            args=(theirs, environment if number > 1 else {}, variant),
-            kwargs={"threads": threads_of(number, cores=cores), "data": data, "run": run, "steps": steps},
+            target=target,
+            args=(theirs, environment if number > 1 else {}),
+            kwargs={"threads": threads, **settings},
             daemon=True,
         )
         process.start()
@@ -180,9 +197,9 @@ def _answer(line: Connection) -> float:
 def _train(
     line: Connection,
     environment: Mapping[str, str],
-    variant: Variant,
     *,
     threads: int,
+    variant: Variant,
     data: Path,
     run: Path,
     steps: int,
