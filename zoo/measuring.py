@@ -39,7 +39,7 @@ from zoo.results import (
     Timing,
 )
 from zoo.schedules import evaluation_knobs
-from zoo.training.run import TrainedModel
+from zoo.training.run import Spent, TrainedModel
 from zoo.variant import resolve
 
 Progress = Callable[[str, int, int], None]
@@ -93,6 +93,7 @@ def evaluate(
     metrics["floor"] = Metric(value=float(floor.mean()), stderr=0.0, n=len(floor), unit=NATS)
     if code_knobs is not None and model.likelihood.uses_sigma:
         metrics["code_sigma"] = code_sigma_metric(float(code_knobs.sigma), num_scenes=calibration_size(calibration))
+    spent = trained.spent or Spent(trained.step, trained.seconds)
     throughput = None
     if protocol.repeats:
         throughput = measure(
@@ -109,10 +110,10 @@ def evaluate(
         performance=_timings(throughput) if throughput else {},
         model=_facts(model, throughput),
         budget=Budget(
-            steps=trained.step,
+            steps=spent.steps,
             batch_size=recipe.batch_size,
-            scenes_seen=trained.step * recipe.batch_size,
-            seconds=trained.seconds,
+            scenes_seen=spent.steps * recipe.batch_size,
+            seconds=spent.seconds,
         ),
         provenance=collect(
             seed=trained.seed,

@@ -121,7 +121,7 @@ class ModelFacts(_Record):
 
 
 class Budget(_Record):
-    """How much training the model has seen."""
+    """How much training it took: of a whole run, also where its best checkpoint is not its last one."""
 
     steps: _Count
     batch_size: _Count

@@ -92,6 +92,7 @@ def test_loading_gives_the_averaged_weights_of_the_best_checkpoint_ready_for_eva
     best = json.loads((run / "checkpoints" / "best.json").read_text())["step"]
     loaded = load_trained(run)
     assert (loaded.step, loaded.seed, loaded.run) == (best, 3, run) and not loaded.model.training
+    assert loaded.git == Provenance.model_validate_json((run / "environment.json").read_bytes()).git
     assert loaded.variant.config() == variant("gqn-tower", "training.ema_decay=0.5").config()
     folder = run / "checkpoints" / f"step-{best:09d}"
     averaged, plain = load_file(folder / "ema.safetensors"), load_file(folder / "model.safetensors")
@@ -104,6 +105,17 @@ def test_loading_gives_the_averaged_weights_of_the_best_checkpoint_ready_for_eva
         assert torch.equal(value, plain[name])
     assert torch.equal(weights(zoo.load_model(run)), weights(loaded.model))
     assert type(zoo.load_model(run)) is SceneModel
+
+
+def test_a_run_has_cost_all_of_its_steps_and_a_named_checkpoint_those_before_it(copy):
+    marked = json.loads((copy / "checkpoints" / "best.json").read_text())
+    (copy / "checkpoints" / "best.json").write_text(json.dumps({**marked, "step": 1}))
+    last = load_trained(copy, which="last")
+    best = load_trained(copy)
+    assert best.step == 1 < last.step and best.seconds < last.seconds
+    assert best.spent == last.spent == (last.step, last.seconds)
+    named = load_trained(copy / "checkpoints" / "step-000000001")
+    assert named.spent == (1, best.seconds)
 
 
 @pytest.mark.parametrize("step", [1, 3])

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from accelerate import Accelerator
@@ -233,6 +233,13 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
+class Spent(NamedTuple):
+    """What training has cost."""
+
+    steps: int
+    seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
     """A model with the weights of a checkpoint, and what is known about how it came to be."""
@@ -244,6 +251,7 @@ class TrainedModel:
     step: int
     seconds: float
     git: GitState | None = None  # of the code that began the run
+    spent: Spent | None = None  # on the whole run, of which this may not be the last checkpoint; None: no more than this
 
     @property
     def seed(self) -> int:
@@ -294,7 +302,14 @@ def load_trained(
         step=int(found.state["step"]),
         seconds=float(found.state["seconds"]),
         git=_git_of(run),
+        spent=_spent(path, found),
     )
+
+
+def _spent(path: Path, found: checkpoint.Checkpoint) -> Spent:
+    """Returns what was spent until the checkpoint could be chosen: the whole run, unless the checkpoint was named."""
+    last = found if found.path == path else checkpoint.find(path, which="last")
+    return Spent(steps=int(last.state["step"]), seconds=float(last.state["seconds"]))
 
 
 def _git_of(run: Path) -> GitState | None:
