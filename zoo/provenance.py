@@ -67,6 +67,7 @@ class Provenance(_Record):
     trained_git: GitState | None = None  # of the run whose weights were measured; None: not known, or nothing trained
     version: str | None
     config_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    job: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None  # of a suite: which of its jobs left the row
     seed: int
     command: str
     versions: dict[str, str | None]

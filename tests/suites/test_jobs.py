@@ -7,7 +7,7 @@ import zoo.suites.jobs
 from zoo.protocol import Protocol
 from zoo.registry import default_registry
 from zoo.results import load_row, load_rows
-from zoo.suites.jobs import carry_out, carry_out_all, finished, run_folder
+from zoo.suites.jobs import carry_out, carry_out_all, digest_of_job, finished, run_folder
 from zoo.training.tracking import Tracker
 
 
@@ -15,6 +15,7 @@ def test_a_job_trains_and_leaves_a_row_for_each_number_of_context_views(job, tmp
     mine = job("cvae", contexts=(1, 2), protocol=Protocol(repeats=1, prediction_samples=1))
     assert not finished(mine)
     rows = [load_row(path) for path in carry_out(mine)]
+    assert {row.provenance.job for row in rows} == {digest_of_job(mine)}
     assert [row.status for row in rows] == ["ok", "ok"] and [row.key.num_context for row in rows] == [1, 2]
     assert [bool(row.performance) for row in rows] == [True, False]
     assert {row.key.split for row in rows} == {"test"} and {row.budget.steps for row in rows} == {4}

@@ -78,7 +78,7 @@ def carry_out(job: Job, *, watch: Watch | None = None) -> list[Path]:
     written: list[Path] = []
     try:
         for row in _rows(job, watch=watch):
-            written.append(save_row(row, job.rows))  # noqa: PERF401  (what was saved before a failure is told too)
+            written.append(save_row(_signed(row, job=digest_of_job(job)), job.rows))  # noqa: PERF401  (what was saved before a failure is told too)
     except (ZooError, MemoryError) as error:
         written.append(save_row(failure_of(job, error), job.rows))
     return written
@@ -262,10 +262,15 @@ def digest_of_job(job: Job) -> str:
 def failure_of(job: Job, error: BaseException) -> ResultRow:
     """Makes the row of a job that failed; its configuration is the job's digest, by which the job is known again."""
     row = failed_row(job.variant, error, seed=job.seed, command=job.command, device=job.device)
+    digest = digest_of_job(job)
+    return _signed(row, job=digest, config_hash=digest)
+
+
+def _signed(row: ResultRow, *, job: str, config_hash: str | None = None) -> ResultRow:
+    """Returns a row that names its job in its provenance, and with another digest of its configuration if there is one."""
     values = row.model_dump()
-    return ResultRow.model_validate(
-        {**values, "id": "", "provenance": {**values["provenance"], "config_hash": digest_of_job(job)}}
-    )
+    changed = {"job": job, "config_hash": config_hash or row.provenance.config_hash}
+    return ResultRow.model_validate({**values, "id": "", "provenance": {**values["provenance"], **changed}})
 
 
 def failed(job: Job, rows: Sequence[ResultRow]) -> bool:
