@@ -216,9 +216,7 @@ def _rounded(values: list[float]) -> list[float]:
         kept = (np.round(numbers * power) / power == numbers) & (shift >= 0) & (shift <= 22)
     if kept.all():
         return values
-    return [
-        value if keep else float(f"{value:.{_DIGITS}g}") for value, keep in zip(values, kept.tolist(), strict=True)
-    ]
+    return [value if keep else float(f"{value:.{_DIGITS}g}") for value, keep in zip(values, kept.tolist(), strict=True)]
 
 
 def digest_of(row: ResultRow) -> str:
