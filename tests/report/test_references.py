@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from rich.console import Console
 
 from zoo.report.compare import group_rows
-from zoo.report.label_places import Drawn, Label, place_labels
+from zoo.report.label_places import Drawn, Label, Level, place_labels
 from zoo.report.marks import marks_of, words_of_far
 from zoo.report.page.build import page_of
 from zoo.report.tables import csv_of, tables_of, to_latex, to_markdown, to_terminal
@@ -154,13 +154,15 @@ def test_names_in_a_picture_do_not_cover_one_another():
     axes.plot([x for x, _, _ in points], [y for _, y, _ in points], "o")
     axes.set(xlim=(-1, 1), ylim=(-1, 1))
     labels = [Label(f"variant-{place:02d}", x, y) for place, (x, y, _) in enumerate(points)]
-    place_labels(figure, [Drawn(axes, labels, points, radius=4.0, lines=[], levels=[])], fontsize=7)
+    place_labels(
+        figure, [Drawn(axes, labels, points, radius=4.0, lines=[], levels=[Level("mean-image", 0.0)])], fontsize=7
+    )
     renderer = figure.canvas.get_renderer()
     for text in axes.texts:
         text.update_positions(renderer)
     # The extent of an annotation holds the line to its point; the words alone are what may not overlap.
     boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]
-    assert len(boxes) == 12
+    assert len(boxes) == 13
     frame = axes.get_window_extent()
     for place, box in enumerate(boxes):
         assert frame.contains(*box.min) and frame.contains(*box.max)

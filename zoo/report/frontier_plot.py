@@ -16,7 +16,7 @@ from zoo.errors import ResultError
 from zoo.files import writing_file
 from zoo.report.columns import hardware_of
 from zoo.report.compare import Group
-from zoo.report.label_places import Drawn, Label, place_labels
+from zoo.report.label_places import Drawn, Label, Level, place_labels
 from zoo.report.lines import machine_of
 from zoo.report.marks import axis_words, marks_of, words_of_far
 from zoo.report.pareto import COSTS, Cost, on_frontier
@@ -131,17 +131,6 @@ def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[
     for mark in marks_of(group):
         if mark.near:
             axes.axhline(mark.value, color="#888888", linewidth=0.8, linestyle=(0, (1.5, 2.0)), zorder=0.5)
-            axes.text(
-                0.995,
-                mark.value,
-                clean(mark.name),
-                transform=axes.get_yaxis_transform(),
-                ha="right",
-                va="bottom",
-                fontsize=_NAME_SIZE,
-                style="italic",
-                color="#666666",
-            ).set_parse_math(False)
     if max(prices) > _WIDE_RANGE * min(prices):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if max(prices) < 100 * min(prices) else (1.0,)))
@@ -154,7 +143,7 @@ def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[
     axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
-    levels = [mark.value for mark in marks_of(group) if mark.near]
+    levels = [Level(clean(mark.name), mark.value) for mark in marks_of(group) if mark.near]
     return Drawn(axes, labels, points, radius=_MARKER / 2 + 1.0, lines=lines, levels=levels)
 
 

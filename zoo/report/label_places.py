@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 _GAP = 5.0  # points between a point and its name
@@ -27,6 +28,13 @@ class Label(NamedTuple):
     y: float
 
 
+class Level(NamedTuple):
+    """A line from side to side of its axes, with its name."""
+
+    text: str
+    y: float
+
+
 class Drawn(NamedTuple):
     """The names of one panel, and what they must not cover, in the data of the axes."""
 
@@ -35,7 +43,7 @@ class Drawn(NamedTuple):
     points: Sequence[tuple[float, float, float]]  # x, y and the half length of its bar
     radius: float  # of a point, in points
     lines: Sequence[tuple[float, float, float, float]]  # from x, y to x, y, upright or level
-    levels: Sequence[float]  # of lines from side to side
+    levels: Sequence[Level]
 
 
 def place_labels(figure: Figure, panels: Sequence[Drawn], *, fontsize: float) -> None:
@@ -52,9 +60,10 @@ def place_labels(figure: Figure, panels: Sequence[Drawn], *, fontsize: float) ->
         inside = panel.axes.get_window_extent(renderer)
         taken = [_box_of(panel.axes, point, radius=panel.radius * scale) for point in panel.points]
         left, right = panel.axes.get_xlim()
-        for x0, y0, x1, y1 in [*panel.lines, *((left, level, right, level) for level in panel.levels)]:
+        for x0, y0, x1, y1 in [*panel.lines, *((left, level.y, right, level.y) for level in panel.levels)]:
             taken.append(Bbox(panel.axes.transData.transform([(x0, y0), (x1, y1)])).padded(1.0))
-        taken += [text.get_window_extent(renderer) for text in panel.axes.texts]
+        for level in panel.levels:
+            taken.append(_name_level(panel.axes, level, taken, renderer=renderer, fontsize=fontsize))
         for label in sorted(panel.labels, key=lambda label: (label.x, label.y, label.text)):
             name = panel.axes.annotate(label.text, (label.x, label.y), fontsize=fontsize, annotation_clip=False)
             name.set_parse_math(False)
@@ -88,6 +97,37 @@ def place_labels(figure: Figure, panels: Sequence[Drawn], *, fontsize: float) ->
                 arrowprops=leader if distance > _LEADER * scale else None,
                 in_layout=False,
             ).set_parse_math(False)
+
+
+def _name_level(axes: Axes, level: Level, taken: Sequence[Bbox], *, renderer: RendererAgg, fontsize: float) -> Bbox:
+    """Writes the name of a line at one of its ends, above or below it, where it covers least; returns its box."""
+    best: tuple[float, Text, Bbox] | None = None
+    for side, place in (("right", 0.995), ("left", 0.005)):
+        for upright, gap in (("bottom", 1.5), ("top", -1.5)):
+            name = axes.annotate(
+                level.text,
+                (place, level.y),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(0.0, gap),
+                textcoords="offset points",
+                ha=side,
+                va=upright,
+                fontsize=fontsize,
+                style="italic",
+                color="#666666",
+                in_layout=False,
+            )
+            name.set_parse_math(False)
+            box = name.get_window_extent(renderer)
+            cost = sum(_shared(box, other) for other in taken)
+            if best is None or cost < best[0]:
+                if best is not None:
+                    best[1].remove()
+                best = cost, name, box
+            else:
+                name.remove()
+    assert best is not None
+    return best[2]
 
 
 def _places(width: float, height: float, *, scale: float) -> Iterator[tuple[float, float]]:
