@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 import zoo
 from zoo.errors import ResultError
 from zoo.provenance import Hardware, Provenance
+from zoo.result_row import _rounded
 from zoo.results import (
     Budget,
     ComparabilityKey,
@@ -299,3 +301,11 @@ for seed in range(10):
     assert [writer.wait() for writer in writers] == [0] * 8
     assert sorted(row.provenance.seed for row in load_rows([folder])) == list(range(80))
     assert len(list(folder.iterdir())) == 80
+
+
+def test_numbers_by_scene_have_seven_digits_and_reading_does_not_change_them():
+    generator = np.random.default_rng(0)
+    values = (generator.normal(size=2000) * 10.0 ** generator.integers(-26, 26, 2000)).tolist()
+    values += [0.0, 0.1 + 0.2, 9999999.5, 123456.75, 1e22, 1e23, 5e-324, 1e300]
+    expected = [float(f"{value:.7g}") for value in values]
+    assert _rounded(values) == expected and _rounded(expected) == expected

@@ -55,6 +55,7 @@ def evaluate(
     *,
     protocol: Protocol,
     calibration: SceneSource | None = None,
+    speeds_of: ResultRow | None = None,
     device: torch.device | str = "cpu",
     command: Sequence[str] = (),
     progress: Progress | None = None,
@@ -69,6 +70,7 @@ def evaluate(
         protocol: what is measured.
         calibration: other scenes, on which the sigma of a code of 8-bit values is fitted; None leaves bits/dim out where
             the likelihood has a sigma.
+        speeds_of: a row of the same model on the same machine, whose speeds are taken over instead of being measured.
         device: where the model is.
         command: the command line, for the provenance.
         progress: is told a stage, how many scenes are done and of how many.
@@ -95,10 +97,14 @@ def evaluate(
         metrics["code_sigma"] = code_sigma_metric(float(code_knobs.sigma), num_scenes=calibration_size(calibration))
     spent = trained.spent or Spent(trained.step, trained.seconds)
     throughput = None
-    if protocol.repeats:
+    if protocol.repeats and speeds_of is None:
         throughput = measure(
             model, recipe=recipe, image_size=variant.image_size, device=device, repeats=protocol.repeats
         )
+    performance = _timings(throughput) if throughput else {}
+    facts = _facts(model, throughput)
+    if speeds_of is not None and speeds_of.model is not None:
+        performance, facts = speeds_of.performance, speeds_of.model
     return ResultRow(
         status="ok",
         variant=label_of(variant),
@@ -107,8 +113,8 @@ def evaluate(
         key=key_of(variant, source, plan, sigma=float(knobs.sigma) if model.likelihood.uses_sigma else None),
         metrics=metrics,
         per_scene={name: values.tolist() for name, values in per_scene.items()},
-        performance=_timings(throughput) if throughput else {},
-        model=_facts(model, throughput),
+        performance=performance,
+        model=facts,
         budget=Budget(
             steps=spent.steps,
             batch_size=recipe.batch_size,

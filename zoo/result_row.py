@@ -22,6 +22,7 @@ import json
 import math
 from typing import Annotated, Final, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from zoo.provenance import Provenance
@@ -168,10 +169,7 @@ class ResultRow(_Record):
         for name, values in lists.items():
             if len(values) != len(lists["scene"]):
                 raise ValueError(f"{name!r} has {len(values)} numbers for {len(lists['scene'])} scenes")
-        return {
-            name: values if name == "scene" else [float(f"{value:.{_DIGITS}g}") for value in values]
-            for name, values in lists.items()
-        }
+        return {name: values if name == "scene" else _rounded(values) for name, values in lists.items()}
 
     @field_serializer("per_scene")
     def _scenes_as_integers(self, lists: dict[str, list[float]]) -> dict[str, list[float] | list[int]]:
@@ -198,7 +196,7 @@ class ResultRow(_Record):
         for name in self.metrics.keys() & self.per_scene.keys():
             values, stated = self.per_scene[name], self.metrics[name].value
             mean = math.fsum(values) / len(values) if values else math.nan
-            scale = max(abs(stated), math.fsum(abs(value) for value in values) / max(len(values), 1))
+            scale = max(abs(stated), math.fsum(map(abs, values)) / max(len(values), 1))
             if not abs(mean - stated) <= 1e-4 * scale + 1e-12:
                 raise ValueError(f"{name}: the value {stated:g} is not the mean {mean:g} of its {len(values)} scenes")
         digest = digest_of(self)
@@ -206,6 +204,19 @@ class ResultRow(_Record):
             raise ValueError(f"id {self.id} does not match the contents, whose digest is {digest}")
         object.__setattr__(self, "id", digest)
         return self
+
+
+def _rounded(values: list[float]) -> list[float]:
+    """Returns the values with seven significant digits; those that have no more, as all have in a file, cost little."""
+    numbers = np.array(values, dtype=float)
+    with np.errstate(all="ignore"):
+        shift = _DIGITS - 1 - np.floor(np.log10(np.abs(numbers)))
+        # A whole number below 2^53 over a power of ten up to 10^22 is rounded once, as a decimal is when it is read.
+        power = 10.0 ** np.clip(shift, 0, 22)
+        kept = (np.round(numbers * power) / power == numbers) & (shift >= 0) & (shift <= 22)
+    if kept.all():
+        return values
+    return [value if keep else float(f"{value:.{_DIGITS}g}") for value, keep in zip(values, kept.tolist(), strict=True)]
 
 
 def digest_of(row: ResultRow) -> str:

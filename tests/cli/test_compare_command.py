@@ -10,7 +10,7 @@ import pytest
 
 from zoo.results import ResultRow, load_rows, save_row
 
-COMMITTED = Path(__file__).resolve().parents[2] / "results"
+COMMITTED = Path(__file__).resolve().parents[2] / "results" / "quickstart"
 
 
 def altered(row, *, shift=0.0, noise=0, **key):
@@ -108,6 +108,10 @@ def test_one_row_of_a_revision(gqn_zoo, history):
         ("compare old new --between --group-by core", "--group-by, --frontier and --curve belong to the ranking"),
         ("compare old --frontier", "--frontier: needs -o"),
         ("compare old new --factor 0.5", "--factor"),
+        ("compare old --columns psnr,ssm", "--columns ssm: no row has this metric; did you mean 'ssim'"),
+        ("compare old --sort nelbo_exces", "--sort nelbo_exces: no row has this metric; did you mean 'nelbo_excess'"),
+        ("compare old --sort floor", "neither more nor less of it is better"),
+        ("compare old new --between --sort psnr", "--sort belongs to the ranking, not to --between"),
     ],
 )
 def test_mistakes_leave_with_2(gqn_zoo, words, part):
@@ -147,3 +151,17 @@ def test_sections_and_frontiers_are_written(gqn_zoo, tmp_path):
     assert (tmp_path / "frontier-1.png").stat().st_size > 5000
     with (tmp_path / "comparison.csv").open() as file:
         assert [record["table"] for record in csv.DictReader(file)] == ["1", "1", "2", "2", "3", "3"]
+
+
+def test_columns_order_and_format_are_chosen(gqn_zoo, tmp_path):
+    outcome = gqn_zoo(f"compare old --columns ssim,kl --sort psnr --format markdown -o {tmp_path}")
+    assert outcome.code == 0 and outcome.out == (tmp_path / "comparison.md").read_text()
+    lines = [line for line in outcome.out.splitlines() if line.startswith("|")]
+    heads = [head.strip() for head in lines[0].strip("|").split("|")]
+    assert heads == ["variant", "PSNR (dB) ↑ ±", "behind the best \\[95%]", "SSIM ↑", "KL"]
+    values = [float(line.split("|")[2].split()[0]) for line in lines[2:]]
+    assert values == sorted(values, reverse=True) and len(values) == 3
+    assert gqn_zoo("compare old --format latex").out.count("\\toprule") == 1
+    records = list(csv.DictReader(gqn_zoo("compare old --format csv --sort psnr").out.splitlines()))
+    assert [record["rank"] for record in records] == ["1", "2", "3"] and records[0]["ranked_by"] == "psnr"
+    assert gqn_zoo("compare old new --between --format csv").out.startswith("base_variant,new_variant,key,quantity")

@@ -5,6 +5,7 @@ from zoo.errors import ResultError
 from zoo.report.differences import tables_of_changes
 from zoo.report.matching import changes_between
 from zoo.report.thresholds import Threshold, broken
+from zoo.results import Metric
 
 
 def noisy(scenes, seed, shift=0.0):
@@ -164,3 +165,33 @@ def test_speeds_of_different_machines_are_refused_with_both(make_row, scenes):
     changes = changes_between([make_row(scenes)], [make_row(scenes, cpu="Xeon")])
     with pytest.raises(ResultError, match=r"measured on EPYC, 2 threads \(cpu\) against Xeon, 2 threads \(cpu\)"):
         broken([Threshold.parse("train_scenes_per_second:5%")], changes)
+
+
+def test_of_another_likelihood_the_code_alone_is_compared(make_row, make_key, scenes):
+    def row(name, bits, seed, **key):
+        made = make_row(noisy(scenes, seed), variant=name, key=make_key(**key))
+        values = (bits + scenes / 100 + np.random.default_rng(seed).normal(0, 0.01, 40)).tolist()
+        metric = Metric(value=sum(values) / 40, n=40, unit="bits/dim", higher_is_better=False)
+        return make_row(
+            noisy(scenes, seed),
+            variant=name,
+            key=make_key(**key),
+            metrics=made.metrics | {"bits_per_dim": metric},
+            per_scene=made.per_scene | {"bits_per_dim": values},
+        )
+
+    base = [row("a", 3.0, 0), row("b", 3.0, 1)]
+    new = [row("a", 3.2, 2, likelihood="discretised_logistic", sigma=None), row("b", 3.0, 3)]
+    changes = changes_between(base, new)
+    found = {pair.new.variant: {delta.name for delta in pair.deltas} for pair in changes.compared}
+    speeds = {"train_scenes_per_second", "predict_images_per_second"}
+    assert found["a"] == {"bits_per_dim"} | speeds and {"nelbo_excess", "bits_per_dim"} <= found["b"]
+    assert verdicts(changes, "bits_per_dim") == {"a": "worse", "b": "undecided"}
+    assert "Of a only the code of 8-bit values was compared: likelihood annealed_gaussian" in changes.remarks[0]
+    titles = [table.title for table in tables_of_changes(changes)]
+    assert sum("8-bit values" in title for title in titles) == 1 and len(titles) == 2
+    (sentence,) = broken([Threshold.parse("bits_per_dim:0.01")], changes)
+    assert sentence.startswith("a: bits_per_dim is worse by 0.")
+    assert not broken([Threshold.parse("bits_per_dim:0.5")], changes)
+    with pytest.raises(ResultError, match="not comparable: num_context 3 against 4"):
+        changes_between(base[:1], [row("a", 3.0, 4, num_context=4)])

@@ -9,33 +9,38 @@ import pytest
 
 from zoo.report.grouping import FIELDS
 from zoo.report.tables import tables_of, write_tables
-from zoo.results import Metric, load_rows, save_row
+from zoo.results import Metric, ModelFacts, load_rows, save_row
 
 ROOT = Path(__file__).resolve().parents[2]
-SCENES, VARIANTS, SEEDS = 400, 44, 3
-METRICS = ("nelbo_excess", "nelbo", "kl", "log_likelihood", "mse", "psnr", "ssim", "wrong_context_nelbo_excess")
+SCENES, VARIANTS, SEEDS, CONTEXTS = 400, 51, 3, (0, 1, 4)
+BOUNDS = ("nelbo_excess", "nelbo", "kl", "log_likelihood", "distortion", "bits_per_dim", "separate_nelbo_excess")
+WEIGHTED = [f"iwae_{samples}{part}" for samples in (10, 100) for part in ("", "_excess", "_gap")]
+MEASURES = ("mse", "mae_255", "rmse_255", "psnr", "ssim")
+PICTURES = [name for m in MEASURES for name in (m, f"{m}_one", f"{m}_best", f"reconstruction_{m}")]
+METRICS = (*BOUNDS, *WEIGHTED, *PICTURES, "sample_variance", "wrong_context_nelbo_excess")
 
 
 @pytest.fixture
 def grid(tmp_path, make_row, make_key):
-    """Rows of every variant on two sets with three seeds, as a suite leaves them."""
+    """Rows of every variant at three numbers of context views with three seeds, and references, as a suite leaves them."""
     generator = np.random.default_rng(0)
-    for data in ("rooms", "mazes"):
+    for views in CONTEXTS:
         scenes = generator.gamma(4.0, 3.0, SCENES)
-        key = make_key(num_scenes=SCENES, dataset=data)
-        for variant in range(VARIANTS):
-            for seed in range(SEEDS):
-                values = scenes + 0.3 * variant + generator.normal(0, 0.3) + generator.normal(0, 2, SCENES)
-                metric = Metric(value=float(values.mean()), n=SCENES, unit="nats/target", higher_is_better=False)
-                row = make_row(
-                    values,
-                    variant=f"v{variant:02d}",
-                    seed=seed,
-                    key=key,
-                    metrics=dict.fromkeys(METRICS, metric),
-                    per_scene={"scene": list(range(SCENES))} | dict.fromkeys(METRICS, values.tolist()),
-                )
-                save_row(row, tmp_path / "grid" / "rows")
+        key = make_key(num_scenes=SCENES, num_context=views)
+        jobs = [(f"v{variant:02d}", 0.3 * variant, seed) for variant in range(VARIANTS) for seed in range(SEEDS)]
+        for name, shift, seed in [*jobs, ("mean-image", 20.0, 0), ("nearest-view", 14.0, 0)]:
+            values = scenes + shift + generator.normal(0, 0.3) + generator.normal(0, 2, SCENES)
+            metric = Metric(value=float(values.mean()), n=SCENES, unit="nats/target", higher_is_better=False)
+            row = make_row(
+                values,
+                variant=name,
+                seed=seed,
+                key=key,
+                metrics=dict.fromkeys(METRICS, metric),
+                per_scene={"scene": list(range(SCENES))} | dict.fromkeys(METRICS, values.tolist()),
+                model=ModelFacts(parameters=0 if "-" in name else 10**6),
+            )
+            save_row(row, tmp_path / "grid" / "rows")
     return tmp_path / "grid"
 
 
@@ -44,16 +49,17 @@ def test_the_grid_is_rebuilt_byte_for_byte_within_ten_seconds_of_one_core(grid, 
     rows = load_rows([grid])
     first = write_tables(rows, tmp_path / "first")
     assert time.process_time() - start < 10
-    assert len(rows) == 2 * VARIANTS * SEEDS
+    assert len(rows) == len(CONTEXTS) * (VARIANTS * SEEDS + 2)
     random.Random(0).shuffle(rows)
     for path, again in zip(first, write_tables(rows, tmp_path / "again"), strict=True):
         assert path.read_bytes() == again.read_bytes()
 
 
-def test_the_committed_tables_are_those_of_the_committed_rows(tmp_path):
-    """If this fails: gqn-zoo compare results/ -o results/tables."""
-    for path in write_tables(load_rows([ROOT / "results"]), tmp_path):
-        assert path.read_bytes() == (ROOT / "results" / "tables" / path.name).read_bytes(), f"{path.name} is stale"
+@pytest.mark.parametrize(("folder", "group_by"), [("results", ["data"]), ("results/quickstart", [])])
+def test_the_committed_tables_are_those_of_the_committed_rows(tmp_path, folder, group_by):
+    """If this fails: gqn-zoo compare FOLDER -o FOLDER/tables, for results with --group-by data."""
+    for path in write_tables(load_rows([ROOT / folder]), tmp_path, group_by=group_by):
+        assert path.read_bytes() == (ROOT / folder / "tables" / path.name).read_bytes(), f"{path.name} is stale"
 
 
 def test_sections_hold_what_they_say(make_row, make_key, scenes):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoo.cli.compare_screen import Format, differences, ranking
+
 if TYPE_CHECKING:
-    from zoo.report.columns import Table
     from zoo.results import ResultRow
 
 REGRESSION = 1
@@ -35,6 +36,27 @@ def run(
             help="Tables apart for data, task, split, contexts, core, encoder, variant, ...; several with commas.",
         ),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="NAMES",
+            help="The columns after the ranking: metrics, or parameters, steps, training_flops, commit, ...; several with "
+            "commas. CSV always has all.",
+        ),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            "--sort",
+            metavar="METRIC",
+            help="Rank by this metric where a table has it; differences and bold go with it. Default: the excess of the "
+            "bound, bits/dim among codes.",
+        ),
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="Of what is printed: terminal, markdown, latex or csv.")
+    ] = "terminal",
     frontier: Annotated[
         bool, typer.Option("--frontier", help="With -o: draw quality against each cost, a picture for every table.")
     ] = False,
@@ -99,11 +121,14 @@ def run(
 
     runs = {}
     if between or fail or only_changed or split or factor is not None:
+        for option, given in (("--columns", columns is not None), ("--sort", sort is not None)):
+            if given:
+                raise ResultError(f"{option} belongs to the ranking, not to --between")
         if group_by is not None or frontier or curves:
             raise ResultError("--group-by, --frontier and --curve belong to the ranking, not to --between")
         base, new = _two_sides(places, revision=revision)
-        tables, sentences = _differences(
-            base, new, fail=fail, only_changed=only_changed, split=split, factor=factor or 1.0, output=output
+        tables, sentences = differences(
+            base, new, fail=fail, only_changed=only_changed, split=split, factor=factor or 1.0, output=output, form=form
         )
     else:
         sentences = []
@@ -115,7 +140,17 @@ def run(
             runs[label] = Path(folder)
         if output is None and (runs or frontier):
             raise ResultError(f"{'--curve' if runs else '--frontier'}: needs -o, the folder for the picture")
-        tables = _ranking(rows, group_by=_fields(group_by), output=output, frontier=frontier, runs=runs, metric=metric)
+        tables = ranking(
+            rows,
+            group_by=_names(group_by),
+            columns=None if columns is None else _names(columns),
+            sort=sort,
+            form=form,
+            output=output,
+            frontier=frontier,
+            runs=runs,
+            metric=metric,
+        )
     if readme is not None:
         update_markdown_between_markers(readme, "results", to_markdown(tables))
     for sentence in sentences:
@@ -124,7 +159,7 @@ def run(
         raise typer.Exit(REGRESSION)
 
 
-def _fields(text: str | None) -> list[str]:
+def _names(text: str | None) -> list[str]:
     return [] if text is None else [name.strip() for name in text.split(",")]
 
 
@@ -143,69 +178,3 @@ def _two_sides(places: Sequence[str], *, revision: str | None) -> tuple[list[Res
     if len(rows) != 2:
         raise ResultError(f"--between: found {len(rows)} rows, expected two: the base and the new one")
     return rows[:1], rows[1:]
-
-
-def _ranking(
-    rows: list[ResultRow],
-    *,
-    group_by: list[str],
-    output: Path | None,
-    frontier: bool,
-    runs: dict[str, Path],
-    metric: str,
-) -> list[Table]:
-    from zoo.cli import screen
-    from zoo.report.columns import table_of
-    from zoo.report.frontier_plot import can_be_drawn, frontier_picture
-    from zoo.report.grouping import sections_of
-    from zoo.report.markup import to_terminal
-    from zoo.report.plots import learning_curves
-    from zoo.report.tables import write_sections
-
-    sections = sections_of(rows, group_by=group_by)
-    tables = [table_of(group, heading=heading) for heading, group in sections]
-    console = screen.results()
-    console.print(to_terminal(tables, width=console.width))
-    if output is not None:
-        pictures = [learning_curves(runs, output / "curves.png", metric=metric)] if runs else []
-        written = [*write_sections(sections, output), *pictures]
-        for place, ((_, group), table) in enumerate(zip(sections, tables, strict=True), start=1):
-            if frontier and can_be_drawn(group):
-                written.append(frontier_picture(group, output / f"frontier-{place}.png", title=table.title))
-        screen.tell("wrote " + ", ".join(map(str, written)))
-    return tables
-
-
-def _differences(
-    base: list[ResultRow],
-    new: list[ResultRow],
-    *,
-    fail: list[str],
-    only_changed: bool,
-    split: bool,
-    factor: float,
-    output: Path | None,
-) -> tuple[list[Table], list[str]]:
-    from zoo.cli import screen
-    from zoo.files import write_text
-    from zoo.report.differences import csv_of_changes, tables_of_changes
-    from zoo.report.markup import to_latex, to_markdown, to_terminal
-    from zoo.report.matching import changes_between
-    from zoo.report.thresholds import Threshold, broken
-
-    thresholds = [Threshold.parse(text) for text in fail]
-    changes = changes_between(base, new)
-    tables = tables_of_changes(changes, only_changed=only_changed, split=split, factor=factor)
-    sentences = broken(thresholds, changes)
-    console = screen.results()
-    console.print(to_terminal(tables, width=console.width))
-    if output is not None:
-        texts = {
-            "differences.csv": csv_of_changes(changes),
-            "differences.md": to_markdown(tables),
-            "differences.tex": to_latex(tables),
-        }
-        for name, text in texts.items():
-            write_text(output / name, text)
-        screen.tell("wrote " + ", ".join(str(output / name) for name in texts))
-    return tables, sentences

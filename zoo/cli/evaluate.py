@@ -14,6 +14,7 @@ from zoo.cli.options import Contexts, Cpu, Data, ImportanceSamples, bound_sample
 if TYPE_CHECKING:
     from zoo.data.source import SceneSource
     from zoo.protocol import Protocol
+    from zoo.results import ResultRow
     from zoo.training.run import TrainedModel
 
 SHEET_SCENES = 8
@@ -114,7 +115,7 @@ def run(
             )
         check_format(sheet)
     folder = results or trained.run / "results" / "rows"
-    rows = []
+    rows: list[ResultRow] = []
     with screen.staging(trained.variant.name) as progress:
         for index, num_context in enumerate(sizes):
             row = evaluate(
@@ -122,6 +123,7 @@ def run(
                 source,
                 protocol=protocol.at(num_context, timed=index == 0),
                 calibration=calibration,
+                speeds_of=rows[0] if rows else None,
                 device=device,
                 command=["gqn-zoo", *sys.argv[1:]],
                 progress=progress,

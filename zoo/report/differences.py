@@ -10,7 +10,6 @@ import pandas as pd
 
 from zoo.errors import ResultError
 from zoo.report.columns import Table
-from zoo.report.lines import Line
 from zoo.report.matching import Changes, Compared
 from zoo.report.pairs import PairDelta
 from zoo.report.statistics import MIN_SCENES, MIN_SEEDS
@@ -38,7 +37,7 @@ def tables_of_changes(
         ResultError: if nothing that both sides have can be compared.
     """
     tables = []
-    for title, members in groupby(changes.compared, key=lambda pair: _title(pair.base)):
+    for title, members in groupby(changes.compared, key=_title):
         records = [(pair, _dampened(delta, factor)) for pair in members for delta in pair.deltas]
         for verdict in VERDICTS if split else (None,):
             chosen = [
@@ -71,7 +70,7 @@ def csv_of_changes(changes: Changes) -> str:
         {
             "base_variant": inert(pair.base.variant),
             "new_variant": inert(pair.new.variant),
-            "key": inert(_title(pair.base)),
+            "key": inert(_title(pair)),
             "quantity": delta.name,
             "unit": inert(delta.unit),
             "base": delta.base,
@@ -116,8 +115,8 @@ def _dampened(delta: PairDelta, factor: float) -> PairDelta:
     return delta if max(ratio, 1 / ratio) >= factor else replace(delta, verdict="undecided")
 
 
-def _title(line: Line) -> str:
-    return "Without an evaluation" if line.first.key is None else clean(line.first.key.label())
+def _title(pair: Compared) -> str:
+    return "Without an evaluation" if pair.key is None else clean(pair.key.label())
 
 
 def _failures(rows: Sequence[ResultRow]) -> pd.DataFrame:

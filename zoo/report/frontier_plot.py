@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from zoo.errors import ResultError
 from zoo.files import writing_file
-from zoo.report.columns import hardware_of, metric_header
+from zoo.report.columns import hardware_of
 from zoo.report.compare import Group
+from zoo.report.label_places import Drawn, Label, Level, place_labels
 from zoo.report.lines import machine_of
+from zoo.report.marks import axis_words, marks_of, words_of_far
 from zoo.report.pareto import COSTS, Cost, on_frontier
 from zoo.report.plots import SUFFIXES
 from zoo.report.words import clean
@@ -26,6 +29,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _COLUMNS = 3
 _WIDE_RANGE = 3.0  # largest over smallest cost from which the axis is logarithmic
 _LETTERS = 28  # of a name beside a point
+_NAME_SIZE = 7
+_MARKER = 5.0  # points
 
 
 def can_be_drawn(group: Group) -> bool:
@@ -34,10 +39,10 @@ def can_be_drawn(group: Group) -> bool:
 
 
 def frontier_picture(group: Group, target: Path, *, title: str) -> Path:
-    """Draws a group's ranking metric, lower is better, against every cost that two of its lines have.
+    """Draws a group's ranking metric against every cost that two of its lines have.
 
     Bars are the spreads of the tables. Lines on the frontier are full and named, the others hollow. Where a cost
-    depends on the machine, every machine has a colour and a frontier of its own.
+    depends on the machine, every machine has a colour and a frontier of its own. References are thin horizontal lines.
 
     Args:
         group: comparable lines.
@@ -59,14 +64,17 @@ def frontier_picture(group: Group, target: Path, *, title: str) -> Path:
         figure = Figure(figsize=(4.4 * min(_COLUMNS, len(costs)), 3.6 * rows + 0.7), layout="constrained")
         panels = figure.subplots(rows, min(_COLUMNS, len(costs)), squeeze=False, sharey=True).ravel()
         machines = list(dict.fromkeys(machine_of(line.first) for line in group.lines))
-        for axes, cost in zip(panels, costs, strict=False):
+        drawn = [
             _panel(axes, group, metric=group.metric, cost=cost, machines=machines)
+            for axes, cost in zip(panels, costs, strict=False)
+        ]
         for axes in panels[len(costs) :]:
             axes.remove()
         for axes in panels[: len(costs) : _COLUMNS]:
-            axes.set_ylabel(metric_header(group.metric).removesuffix(" ↓") + " (nats/target)")
+            axes.set_ylabel(axis_words(group))
         _legend(figure, group, machines)
         figure.suptitle(clean(title), fontsize=9, wrap=True).set_parse_math(False)
+        place_labels(figure, drawn, fontsize=_NAME_SIZE)
         with writing_file(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=150, metadata=_METADATA[target.suffix])
     return target
@@ -79,11 +87,14 @@ def _costs(group: Group) -> list[Cost]:
     return [cost for cost in COSTS if sum(cost.of(line) is not None for line in ranked) > 1]
 
 
-def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[tuple[object, ...]]) -> None:
-    best = on_frontier(group.lines, metric=metric, cost=cost)
+def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[tuple[object, ...]]) -> Drawn:
+    """Draws everything but the names of the lines on the frontier, which it returns with what they must not cover."""
+    best = on_frontier(group.lines, metric=metric, cost=cost, higher_is_better=group.higher_is_better)
     frontiers: dict[int, list[tuple[float, float]]] = {}
     prices = [price for line in group.lines if (price := cost.of(line)) is not None and line.estimate(metric)]
-    dearest = max(price for line, first in zip(group.lines, best, strict=True) if first and (price := cost.of(line)))
+    labels: list[Label] = []
+    points: list[tuple[float, float, float]] = []
+    lines: list[tuple[float, float, float, float]] = []
     for line, first in sorted(zip(group.lines, best, strict=True), key=lambda item: cost.of(item[0]) or 0.0):
         estimate, price = line.estimate(metric), cost.of(line)
         if first is None or estimate is None or price is None:
@@ -95,26 +106,20 @@ def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[
             [estimate.value],
             yerr=None if estimate.spread is None else [estimate.spread],
             fmt=_MARKERS[machine % len(_MARKERS)],
-            markersize=5,
+            markersize=_MARKER,
             color=colour,
             markerfacecolor=colour if first else "white",
             elinewidth=0.8,
             alpha=1.0 if first else 0.55,
         )
+        points.append((price, estimate.value, estimate.spread or 0.0))
         if first:
             frontiers.setdefault(machine if cost.of_machine else -1, []).append((price, estimate.value))
-            # The dearest of them stands at the right edge, where there is no room for its name.
-            name = axes.annotate(
-                clean(line.variant)[:_LETTERS],
-                (price, estimate.value),
-                xytext=(-5, -10) if price == dearest else (4, 5),
-                ha="right" if price == dearest else "left",
-                textcoords="offset points",
-                fontsize=7,
-            )
-            name.set_parse_math(False)
-    for machine, points in frontiers.items():
-        across, up = zip(*sorted(points), strict=True)
+            labels.append(Label(clean(line.variant)[:_LETTERS], price, estimate.value))
+    for machine, steps in frontiers.items():
+        across, up = zip(*sorted(steps), strict=True)
+        for (x0, y0), (x1, y1) in pairwise(sorted(steps)):
+            lines += [(x0, y0, x1, y0), (x1, y0, x1, y1)]
         axes.step(
             across,
             up,
@@ -123,6 +128,9 @@ def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[
             linewidth=1.0,
             zorder=1,
         )
+    for mark in marks_of(group):
+        if mark.near:
+            axes.axhline(mark.value, color="#888888", linewidth=0.8, linestyle=(0, (1.5, 2.0)), zorder=0.5)
     if max(prices) > _WIDE_RANGE * min(prices):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if max(prices) < 100 * min(prices) else (1.0,)))
@@ -135,6 +143,8 @@ def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[
     axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
+    levels = [Level(clean(mark.name), mark.value) for mark in marks_of(group) if mark.near]
+    return Drawn(axes, labels, points, radius=_MARKER / 2 + 1.0, lines=lines, levels=levels)
 
 
 def _legend(figure: Figure, group: Group, machines: list[tuple[object, ...]]) -> None:
@@ -145,6 +155,8 @@ def _legend(figure: Figure, group: Group, machines: list[tuple[object, ...]]) ->
         handles.append(Line2D([], [], linestyle="", label=clean(hardware_of(row)), **style))
     hollow: dict[str, Any] = {"marker": "o", "color": "#666666", "markerfacecolor": "white", "linestyle": ""}
     handles.append(Line2D([], [], label="another line is better and cheaper", **hollow))
+    if far := words_of_far(group):
+        handles.append(Line2D([], [], linestyle="", label=clean(far)))
     for text in figure.legend(
         handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8
     ).get_texts():

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from zoo.errors import ResultError, did_you_mean
+from zoo.report.choice import require_metric
 from zoo.report.compare import Group, group_rows
+from zoo.report.failures import without_superseded
 from zoo.report.words import clean, commit_of, hardware_of
 from zoo.results import ResultRow
 
@@ -36,7 +38,9 @@ FIELDS: Mapping[str, Callable[[ResultRow], object]] = MappingProxyType(
 )
 
 
-def sections_of(rows: Iterable[ResultRow], *, group_by: Sequence[str] = ()) -> list[tuple[str, Group]]:
+def sections_of(
+    rows: Iterable[ResultRow], *, group_by: Sequence[str] = (), sort: str | None = None
+) -> list[tuple[str, Group]]:
     """Returns (heading, group of comparable rows) for every table, sections of equal ``group_by`` together.
 
     Only rows of one section are ranked with one another. Without ``group_by`` all headings are empty.
@@ -44,10 +48,14 @@ def sections_of(rows: Iterable[ResultRow], *, group_by: Sequence[str] = ()) -> l
     Args:
         rows: in any order.
         group_by: names of :data:`FIELDS`, the outermost first.
+        sort: the metric to rank by, where a table has it; None: the excess of the bound.
 
     Raises:
-        ResultError: if there is no such field.
+        ResultError: if there is no such field, no such metric, or no better direction of it.
     """
+    rows = without_superseded(rows)
+    if sort is not None:
+        require_metric(rows, sort)
     for name in group_by:
         if name not in FIELDS:
             raise ResultError(f"rows cannot be grouped by {name!r}{did_you_mean(name, FIELDS)}")
@@ -62,5 +70,5 @@ def sections_of(rows: Iterable[ResultRow], *, group_by: Sequence[str] = ()) -> l
     found = []
     for place, members in sorted(sections.items(), key=lambda item: item[0]):
         words = (f"{name} {text or 'unknown'}" for name, (_, _, text) in zip(group_by, place, strict=True))
-        found += [(clean(", ".join(words)), group) for group in group_rows(members)]
+        found += [(clean(", ".join(words)), group) for group in group_rows(members, sort=sort)]
     return found

@@ -9,8 +9,11 @@ import numpy as np
 
 from zoo.errors import ResultError, did_you_mean
 from zoo.report.statistics import PairedDifference, bootstrap_differences
-from zoo.results import ResultRow
+from zoo.results import ComparabilityKey, ResultRow
 
+# The one metric that may be compared over likelihoods and sigmas: whatever the model, it codes the same 8-bit values.
+CODE_METRIC = "bits_per_dim"
+_CODED = "8-bit values"
 # Rows computed in float32 on different machines may disagree about one floor by this much, relatively.
 _SAME_FLOOR = 1e-4
 
@@ -97,8 +100,13 @@ def _rounds(family: Sequence[ResultRow]) -> list[list[ResultRow]]:
     return [members for alike in rounds.values() for members in alike]
 
 
-def require_comparable(row_a: ResultRow, row_b: ResultRow) -> None:
-    """Checks that two rows may be compared.
+def key_of_codes(key: ComparabilityKey) -> ComparabilityKey:
+    """Returns what codes of 8-bit values must share: the key without likelihood and sigma."""
+    return key.model_copy(update={"likelihood": _CODED, "sigma": None})
+
+
+def require_comparable(row_a: ResultRow, row_b: ResultRow, *, metric: str | None = None) -> None:
+    """Checks that two rows may be compared, in every respect or in one metric.
 
     Raises:
         ResultError: naming every entry of the key that differs.
@@ -106,12 +114,23 @@ def require_comparable(row_a: ResultRow, row_b: ResultRow) -> None:
     names = f"{row_a.variant!r} and {row_b.variant!r}"
     if row_a.key is None or row_b.key is None:
         raise ResultError(f"{names} are not comparable: one of them has no evaluation")
-    differences = row_a.key.differences(row_b.key)
-    floors = floor_of(row_a), floor_of(row_b)
-    if not differences and not same_floor(*floors):
-        differences = [f"floor {floors[0]} against {floors[1]}"]
+    if metric == CODE_METRIC:
+        differences = key_of_codes(row_a.key).differences(key_of_codes(row_b.key))
+    else:
+        differences = row_a.key.differences(row_b.key)
+        floors = floor_of(row_a), floor_of(row_b)
+        if not differences and not same_floor(*floors):
+            differences = [f"floor {floors[0]} against {floors[1]}"]
     if differences:
         raise ResultError(f"{names} are not comparable: {', '.join(differences)}")
+
+
+def comparable_as_codes_alone(row_a: ResultRow, row_b: ResultRow) -> bool:
+    """Returns whether two rows differ in likelihood or sigma, so that of all metrics only their codes are comparable."""
+    if CODE_METRIC not in row_a.metrics or CODE_METRIC not in row_b.metrics or row_a.key is None or row_b.key is None:
+        return False
+    alike = row_a.key == row_b.key and same_floor(floor_of(row_a), floor_of(row_b))
+    return not alike and key_of_codes(row_a.key) == key_of_codes(row_b.key)
 
 
 def paired_difference(
@@ -148,7 +167,7 @@ def differences_if_possible(pairs: Sequence[tuple[Line, Line, str]]) -> list[Pai
 
 def _paired_scores(line_a: Line, line_b: Line, metric: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns [seeds of a, scenes] and [seeds of b, scenes] of a metric, the scenes in the same order."""
-    require_comparable(line_a.first, line_b.first)
+    require_comparable(line_a.first, line_b.first, metric=metric)
     values_a, values_b = line_a.by_scene(metric), line_b.by_scene(metric)
     if _scenes(line_a.first) != _scenes(line_b.first):
         raise ResultError(f"{line_a.variant!r} and {line_b.variant!r} are not comparable: scored on different scenes")

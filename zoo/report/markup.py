@@ -53,7 +53,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
     for table in tables:
         parts.append(f"**{escape_markdown(table.title)}**")
         if len(table.frame):
-            parts.append(_markdown_frame(table.frame, table.numbers, bold=table.bold))
+            parts.append(_markdown_frame(table.frame, table.numbers, bold=table.bold, references=table.references))
         if len(table.failures):
             parts += [_FAILED, _markdown_frame(table.failures, frozenset({"seed"}), bold=None)]
         if table.notes:
@@ -61,8 +61,9 @@ def to_markdown(tables: Sequence[Table]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_frame(frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | None) -> str:
+def _markdown_frame(frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | None, references: int = 0) -> str:
     cells = frame.map(escape_markdown)
+    cells.iloc[len(cells) - references :] = cells.iloc[len(cells) - references :].map(lambda cell: cell and f"*{cell}*")
     if bold is not None:
         cells.loc[0, bold] = f"**{cells[bold].iloc[0]}**"
     text = cells.to_markdown(
@@ -84,7 +85,7 @@ def to_latex(tables: Sequence[Table]) -> str:
 def _latex_table(table: Table) -> str:
     parts = []
     if len(table.frame):
-        parts.append(_latex_frame(table.frame, table.numbers, bold=table.bold))
+        parts.append(_latex_frame(table.frame, table.numbers, bold=table.bold, references=table.references))
     if len(table.failures):
         parts.append(escape_latex(_FAILED) + "\\par\n" + _latex_frame(table.failures, frozenset({"seed"}), bold=None))
     if table.notes:
@@ -93,14 +94,20 @@ def _latex_table(table: Table) -> str:
     return f"\\begin{{table}}\n\\centering\n\\caption{{{escape_latex(table.title)}}}\n{body}\\end{{table}}\n"
 
 
-def _latex_frame(frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | None) -> str:
+def _latex_frame(frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | None, references: int = 0) -> str:
     cells = frame.map(escape_latex)
+    models = len(cells) - references
+    cells.iloc[models:] = cells.iloc[models:].map(lambda cell: cell and f"\\textit{{{cell}}}")
     if bold is not None:
         cells.loc[0, bold] = f"\\textbf{{{cells[bold].iloc[0]}}}"
     cells.columns = pd.Index([escape_latex(name) for name in frame.columns])
     tabular = cells.style.hide(axis="index").to_latex(
         hrules=True, column_format="".join("r" if name in numbers else "l" for name in frame.columns)
     )
+    if references and models:
+        head, rule, body = tabular.partition("\\midrule\n")
+        lines = body.split("\n")
+        tabular = head + rule + "\n".join([*lines[:models], "\\midrule", *lines[models:]])
     # Twenty columns are wider than a page; narrow tables are not blown up.
     fitted = tabular.rstrip("\n").replace(
         "\\begin{tabular}",
@@ -142,8 +149,12 @@ def _rich_frame(frame: pd.DataFrame, table: Table) -> RichTable:
         width = min(_WIDEST_CELL, max([cell_len(cell) for cell in frame[name]] + [len(word) for word in head.split()]))
         side: Literal["left", "right"] = "right" if name in table.numbers else "left"
         shown.add_column(Text(head), justify=side, min_width=width, max_width=width, overflow="ellipsis")
+    models = len(frame) - table.references
     for position, row in enumerate(frame.itertuples(index=False)):
-        styles = ["bold" if position == 0 and name == table.bold else "" for name in frame.columns]
+        if position == models:
+            shown.add_section()
+        usual = "italic" if position >= models else ""
+        styles = ["bold" if position == 0 and name == table.bold else usual for name in frame.columns]
         cells = (Text(cell, style=style, no_wrap=True) for cell, style in zip(row, styles, strict=True))
         shown.add_row(*cells)
     return shown

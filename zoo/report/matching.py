@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from zoo.errors import ResultError
-from zoo.report.lines import Line, floor_of, lines_of, require_comparable, same_floor
+from zoo.report.lines import (
+    CODE_METRIC,
+    Line,
+    comparable_as_codes_alone,
+    floor_of,
+    key_of_codes,
+    lines_of,
+    require_comparable,
+    same_floor,
+)
 from zoo.report.pairs import PairDelta, compare_pairs
 from zoo.report.words import clean
-from zoo.results import ResultRow
+from zoo.results import ComparabilityKey, ResultRow
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,17 @@ class Compared:
     base: Line
     new: Line
     deltas: tuple[PairDelta, ...]
+
+    @property
+    def codes_alone(self) -> bool:
+        """Whether likelihood or sigma differ, so that the lengths of codes are compared and nothing else."""
+        return comparable_as_codes_alone(self.base.first, self.new.first)
+
+    @property
+    def key(self) -> ComparabilityKey | None:
+        """What both sides share; None for mere speeds."""
+        key = self.base.first.key
+        return key_of_codes(key) if key is not None and self.codes_alone else key
 
 
 @dataclass(frozen=True)
@@ -41,7 +61,8 @@ def changes_between(base: Iterable[ResultRow], new: Iterable[ResultRow]) -> Chan
     """Compares every line of the base with the line of the new rows that has its variant, key and configuration.
 
     Where that leaves one line of a variant and key on either side, they belong together too: the configuration is what
-    was changed. A single line on both sides is compared whatever its variant.
+    was changed. Where a variant has one line without a partner on either side, and they differ in likelihood or sigma
+    alone, their codes of 8-bit values are compared. A single line on both sides is compared whatever its variant.
 
     Raises:
         ResultError: if no line has a partner; where a variant is on both sides with unlike keys, naming every entry of
@@ -80,7 +101,30 @@ def _partners(ours: Sequence[Line], theirs: Sequence[Line]) -> list[tuple[Line, 
                 right.remove(same[0])
         if len(left) == len(right) == 1:
             pairs.append((left[0], right[0]))
-    return [pair for pair in pairs if same_floor(floor_of(pair[0].first), floor_of(pair[1].first))]
+    pairs = [pair for pair in pairs if same_floor(floor_of(pair[0].first), floor_of(pair[1].first))]
+    return pairs + _partners_in_code(
+        _without(ours, [old for old, _ in pairs]), _without(theirs, [now for _, now in pairs])
+    )
+
+
+def _partners_in_code(ours: Sequence[Line], theirs: Sequence[Line]) -> list[tuple[Line, Line]]:
+    """Gives the lines of one variant, one on either side, of which the lengths of codes may be compared."""
+    sides: list[dict[tuple[str, str], list[Line]]] = [{}, {}]
+    for side, lines in zip(sides, (ours, theirs), strict=True):
+        for line in lines:
+            if line.first.key is not None and CODE_METRIC in line.first.metrics:
+                place = key_of_codes(line.first.key).model_dump_json(), line.variant
+                side.setdefault(place, []).append(line)
+    left, right = sides
+    return [
+        (left[place][0], right[place][0])
+        for place in sorted(left.keys() & right.keys())
+        if len(left[place]) == len(right[place]) == 1
+    ]
+
+
+def _without(lines: Sequence[Line], taken: Sequence[Line]) -> list[Line]:
+    return [line for line in lines if all(line is not other for other in taken)]
 
 
 def _refuse(ours: Sequence[Line], theirs: Sequence[Line]) -> NoReturn:
@@ -115,8 +159,12 @@ def _unlike(ours: Sequence[Line], theirs: Sequence[Line]) -> Iterator[tuple[Line
 
 def _remarks(ours: Sequence[Line], theirs: Sequence[Line], pairs: Sequence[tuple[Line, Line]]) -> Iterator[str]:
     """Gives a sentence for what has no partner, with the smallest difference to what it might have been."""
-    left = [line for line in ours if all(line is not old for old, _ in pairs)]
-    right = [line for line in theirs if all(line is not now for _, now in pairs)]
+    for old, now in pairs:
+        if old.first.key and now.first.key and comparable_as_codes_alone(old.first, now.first):
+            names = " and ".join(dict.fromkeys((old.variant, now.variant)))
+            found = old.first.key.differences(now.first.key) or ["another floor"]
+            yield clean(f"Of {names} only the code of 8-bit values was compared: {', '.join(found)}.")
+    left, right = _without(ours, [old for old, _ in pairs]), _without(theirs, [now for _, now in pairs])
     told = set()
     for line, other, found in sorted(_unlike(left, right), key=lambda item: len(item[2])):
         if id(line) not in told and id(other) not in told:

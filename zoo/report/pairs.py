@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo.errors import ResultError
-from zoo.report.lines import Line, as_line, differences_if_possible, machine_of, require_comparable
+from zoo.report.lines import (
+    CODE_METRIC,
+    Line,
+    as_line,
+    comparable_as_codes_alone,
+    differences_if_possible,
+    machine_of,
+    require_comparable,
+)
 from zoo.report.statistics import PairedDifference, holm
 from zoo.results import ResultRow
 
@@ -52,7 +60,8 @@ class PairDelta:
 def compare_pair(base: ResultRow | Line, new: ResultRow | Line) -> list[PairDelta]:
     """Returns, for all that both results have, how ``new`` differs from ``base``: metrics first, then speeds.
 
-    Speeds are left out unless both were measured on the same hardware.
+    Speeds are left out unless both were measured on the same hardware; where likelihood or sigma differ, every metric is
+    but the length of the code of 8-bit values.
 
     Raises:
         ResultError: if one of them failed, or if the metrics are not comparable.
@@ -71,7 +80,7 @@ def compare_pairs(pairs: Sequence[tuple[Line, Line]]) -> list[list[PairDelta]]:
     places = [
         (index, name)
         for index, (base, new) in enumerate(pairs)
-        for name in sorted(base.first.metrics.keys() & new.first.metrics.keys())
+        for name in _comparable_metrics(base.first, new.first)
         if base.estimate(name) and new.estimate(name)  # not every seed need have been measured in every way
     ]
     differences = differences_if_possible([(pairs[index][1], pairs[index][0], name) for index, name in places])
@@ -84,12 +93,19 @@ def compare_pairs(pairs: Sequence[tuple[Line, Line]]) -> list[list[PairDelta]]:
     return deltas
 
 
+def _comparable_metrics(base: ResultRow, new: ResultRow) -> list[str]:
+    if comparable_as_codes_alone(base, new):
+        return [CODE_METRIC]
+    return sorted(base.metrics.keys() & new.metrics.keys())
+
+
 def _require_measured(base: Line, new: Line) -> None:
     for row in (*base.rows, *new.rows):
         if row.status != "ok":
             raise ResultError(f"{row.variant!r} is not comparable: its status is {row.status!r} ({row.error})")
     if base.first.metrics or new.first.metrics:
-        require_comparable(base.first, new.first)
+        codes = comparable_as_codes_alone(base.first, new.first)
+        require_comparable(base.first, new.first, metric=CODE_METRIC if codes else None)
 
 
 def _metric_delta(base: Line, new: Line, name: str, *, difference: PairedDifference | None) -> PairDelta:

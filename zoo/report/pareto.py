@@ -33,13 +33,13 @@ class Cost:
 
 
 def training_seconds(row: ResultRow) -> float | None:
-    """Returns how long the training of a row's model took, seconds."""
-    return row.budget.seconds if row.budget else None
+    """Returns how long the training of a row's model took, seconds; None if it was not trained."""
+    return row.budget.seconds if row.budget and row.budget.steps else None
 
 
 def training_flops(row: ResultRow) -> float | None:
-    """Returns the floating-point operations of the training of a row's model."""
-    if row.model is None or row.model.flops_per_training_scene is None or row.budget is None:
+    """Returns the floating-point operations of the training of a row's model; None if it was not trained."""
+    if row.model is None or row.model.flops_per_training_scene is None or row.budget is None or not row.budget.steps:
         return None
     return float(row.model.flops_per_training_scene) * row.budget.scenes_seen
 
@@ -72,7 +72,7 @@ COSTS = (
 )
 
 
-def on_frontier(lines: Sequence[Line], *, metric: str, cost: Cost) -> list[bool | None]:
+def on_frontier(lines: Sequence[Line], *, metric: str, cost: Cost, higher_is_better: bool = False) -> list[bool | None]:
     """Returns, for each line, whether no other line is at least as good and as cheap, and better in one of them.
 
     Point estimates are compared. A line without the metric or the cost gets None. Where the cost depends on the
@@ -80,20 +80,26 @@ def on_frontier(lines: Sequence[Line], *, metric: str, cost: Cost) -> list[bool 
 
     Args:
         lines: comparable lines.
-        metric: lower is better.
+        metric: the quality.
         cost: what the metric is set against.
+        higher_is_better: of the metric; of a cost less is better.
     """
     points: list[tuple[float, float, object] | None] = []
     for line in lines:
         estimate, price = line.estimate(metric), cost.of(line)
         machine = machine_of(line.first) if cost.of_machine else None
-        points.append(None if estimate is None or price is None else (estimate.value, price, machine))
+        if estimate is None or price is None:
+            points.append(None)
+        else:
+            points.append((-estimate.value if higher_is_better else estimate.value, price, machine))
     return [None if point is None else not any(_beats(other, point) for other in points if other) for point in points]
 
 
-def frontiers(lines: Sequence[Line], *, metric: str) -> list[tuple[str, ...] | None]:
+def frontiers(lines: Sequence[Line], *, metric: str, higher_is_better: bool = False) -> list[tuple[str, ...] | None]:
     """Returns, for each line, the names of the costs on whose frontier it is; None if no cost of it is known."""
-    by_cost = {cost.name: on_frontier(lines, metric=metric, cost=cost) for cost in COSTS}
+    by_cost = {
+        cost.name: on_frontier(lines, metric=metric, cost=cost, higher_is_better=higher_is_better) for cost in COSTS
+    }
     found: list[tuple[str, ...] | None] = []
     for index in range(len(lines)):
         known = {name: places[index] for name, places in by_cost.items() if places[index] is not None}

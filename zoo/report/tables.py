@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from zoo.files import write_text
-from zoo.report.columns import Table, frontier_cells, table_of
+from zoo.report.cells import frontier_cells
+from zoo.report.choice import metrics_of
+from zoo.report.columns import Table, table_of
 from zoo.report.compare import Group, Line
 from zoo.report.grouping import sections_of
 from zoo.report.markup import to_latex, to_markdown, to_terminal, update_markdown_between_markers
@@ -19,6 +21,7 @@ from zoo.results import ComparabilityKey, ResultRow
 __all__ = [
     "Table",
     "csv_frame",
+    "csv_of",
     "tables_of",
     "to_latex",
     "to_markdown",
@@ -48,15 +51,17 @@ def write_tables(rows: Iterable[ResultRow], folder: Path, *, group_by: Sequence[
     return write_sections(sections_of(rows, group_by=group_by), folder)
 
 
-def write_sections(sections: Sequence[tuple[str, Group]], folder: Path) -> list[Path]:
-    """Does the same for groups, each with its heading, that were ranked before.
+def write_sections(
+    sections: Sequence[tuple[str, Group]], folder: Path, *, columns: Sequence[str] | None = None
+) -> list[Path]:
+    """Does the same for groups, each with its heading, that were ranked before, with all or the named columns.
 
     Raises:
         DiskFullError: if a file cannot be written.
     """
-    tables = [table_of(group, heading=heading) for heading, group in sections]
+    tables = [table_of(group, heading=heading, columns=columns) for heading, group in sections]
     texts = {
-        "comparison.csv": csv_frame(group for _, group in sections).to_csv(index=False, lineterminator="\n"),
+        "comparison.csv": csv_of(group for _, group in sections),
         "comparison.md": to_markdown(tables),
         "comparison.tex": to_latex(tables),
     }
@@ -65,11 +70,17 @@ def write_sections(sections: Sequence[tuple[str, Group]], folder: Path) -> list[
     return [Path(folder) / name for name in texts]
 
 
-def csv_frame(groups: Iterable[Group]) -> pd.DataFrame:
-    """Returns one record a line and a failure, with all measured figures unrounded.
+def csv_of(groups: Iterable[Group]) -> str:
+    """Returns the records of :func:`csv_frame` as text."""
+    return csv_frame(groups).to_csv(index=False, lineterminator="\n")
 
+
+def csv_frame(groups: Iterable[Group]) -> pd.DataFrame:
+    """Returns one record a line, a reference and a failure, with all measured figures unrounded.
+
+    ``ranked_by`` is the metric of ``rank``, ``behind_best`` and ``bold``; a ``reference`` has no rank.
     ``<metric>_spread`` is the standard error over scenes where ``num_seeds`` is 1, else the standard deviation over
-    seeds; ``behind_best`` is the paired difference to the best line with its 95 % interval and p-value, to seven digits.
+    seeds; ``behind_best`` is by how much the best line is better, with its 95 % interval and p-value, to seven digits.
     """
     records: list[dict[str, object]] = []
     for number, group in enumerate(groups, start=1):
@@ -78,6 +89,7 @@ def csv_frame(groups: Iterable[Group]) -> pd.DataFrame:
             {"table": number} | _line_record(group, line, place) | {"frontier": frontier[place]}
             for place, line in enumerate(group.lines)
         ]
+        records += [{"table": number} | _line_record(group, line, None) for line in group.references]
         records += [{"table": number} | _about(group, Line((row,))) for row in group.failures]
     # Objects, so that whole numbers stay whole in a column where a failure has none.
     safe = [{name: inert(v) if isinstance(v, str) else v for name, v in record.items()} for record in records]
@@ -103,18 +115,27 @@ def _about(group: Group, line: Line) -> dict[str, object]:
     }
 
 
-def _line_record(group: Group, line: Line, position: int) -> dict[str, object]:
+def _line_record(group: Group, line: Line, position: int | None) -> dict[str, object]:
+    """Returns the record of the line at a position, or, without one, of a reference."""
+    shown = metrics_of(group)
     record = _about(group, line)
-    ranked = group.metric is not None and line.estimate(group.metric) is not None
-    record |= {"rank": position + 1 if ranked else None, "bold": group.decided and position == 0}
-    if 1 <= position <= len(group.differences) and (difference := group.differences[position - 1]) is not None:
+    ranked = position is not None and group.metric is not None and line.estimate(group.metric) is not None
+    record |= {
+        "reference": position is None,
+        "ranked_by": group.metric,
+        "rank": position + 1 if ranked and position is not None else None,
+        "bold": group.decided and position == 0,
+    }
+    if position and position <= len(group.differences) and (difference := group.differences[position - 1]) is not None:
+        low, high = difference.interval
+        sign = 1 if group.higher_is_better else -1
         record |= {
-            "behind_best": _short(-difference.mean),
-            "behind_best_low": _short(-difference.high),
-            "behind_best_high": _short(-difference.low),
+            "behind_best": _short(sign * difference.mean),
+            "behind_best_low": _short(min(sign * low, sign * high)),
+            "behind_best_high": _short(max(sign * low, sign * high)),
             "p": _short(difference.p),
         }
-    for name in sorted({name for row in line.rows for name in row.metrics} - {"floor"}):
+    for name in sorted({name for row in line.rows for name in row.metrics} & shown):
         if (estimate := line.estimate(name)) is not None:
             record |= {name: estimate.value, f"{name}_spread": estimate.spread}
     for name, timing in sorted(line.first.performance.items()):

@@ -12,13 +12,19 @@ _FORMULA = ("=", "+", "-", "@")
 _HEADERS = {
     "nelbo": "NELBO",
     "kl": "KL",
+    "distortion": "distortion",
+    "separate_nelbo_excess": "separate NELBO excess ↓",
     "bits_per_dim": "bits/dim ↓",
+    "code_sigma": "code sigma",
     "mse": "MSE ↓",
+    "mae_255": "MAE (0-255) ↓",
+    "rmse_255": "RMSE (0-255) ↓",
     "psnr": "PSNR (dB) ↑",
     "ssim": "SSIM ↑",
     "predictive_log_likelihood": "joint log-likelihood ↑",
     "marginal_log_likelihood": "marginal log-likelihood ↑",
     "rmse": "RMSE ↓",
+    "sample_variance": "variance of samples",
     "wrong_context_nelbo_excess": "wrong-context excess",
 }
 
@@ -68,6 +74,16 @@ def metric_header(metric: str) -> str:
     """Returns the words for a metric in the head of a table."""
     if match := re.fullmatch(r"(nelbo|iwae_(\d+))_excess", metric):
         return f"{'NELBO' if match[2] is None else f'IWAE-{match[2]}'} excess ↓"
-    if match := re.fullmatch(r"iwae_(\d+)", metric):
-        return f"IWAE-{match[1]}"
+    if match := re.fullmatch(r"iwae_(\d+)(_gap)?", metric):
+        return f"IWAE-{match[1]}{' gap' if match[2] else ''}"
+    if match := re.fullmatch(r"(?P<measure>mse|mae_255|rmse_255|psnr|ssim)_(?P<of>one|best)", metric):
+        return picture_header(match["measure"], of=match["of"])
+    if match := re.fullmatch(r"reconstruction_(?P<measure>mse|mae_255|rmse_255|psnr|ssim)", metric):
+        return picture_header(match["measure"], of="reconstruction")
     return _HEADERS.get(metric, metric)
+
+
+def picture_header(measure: str, *, of: str) -> str:
+    """Returns the words for a picture measure of ``one`` sample, the ``mean``, the ``best`` or the ``reconstruction``."""
+    words, _, arrow = _HEADERS[measure].rpartition(" ")
+    return f"{words} of {of} {arrow}"

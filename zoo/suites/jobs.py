@@ -17,7 +17,7 @@ from zoo.data.source import SceneSource, Split
 from zoo.errors import ZooError
 from zoo.measuring import evaluate, expected_metrics, failed_row, label_of, speed_row
 from zoo.protocol import Protocol, calibration_of, plan_of
-from zoo.provenance import hash_config
+from zoo.provenance import collect, hash_config
 from zoo.registry import Variant
 from zoo.results import ResultRow, rows_in, save_row
 from zoo.training.run import Start, device_of, load_trained, run_config, train
@@ -103,17 +103,32 @@ def _rows(job: Job, *, watch: Watch | None) -> Iterator[ResultRow]:
         # A checkpoint is there; the same command goes on from it. A row of a half-trained model would mislead.
         raise KeyboardInterrupt
     trained = load_trained(job.run, device=job.device)
+    calibration = calibration_of(job.data)
+    # Speeds do not depend on the number of context views that is scored: they are measured once.
+    timed = _timed_row(job)
     for number in missing:
-        yield evaluate(
+        row = evaluate(
             trained,
             source,
-            # Speeds are measured once, with the first number of context views.
-            protocol=job.protocol.at(number, timed=number == job.contexts[0]),
-            calibration=calibration_of(job.data),
+            protocol=job.protocol.at(number, timed=timed is None),
+            calibration=calibration,
+            speeds_of=timed,
             device=job.device,
             command=job.command,
             progress=None if watch is None else lambda stage, done, total: watch("measuring", done, total),
         )
+        timed = timed or (row if row.performance else None)
+        yield row
+
+
+def _timed_row(job: Job) -> ResultRow | None:
+    """Returns a row of the job's configuration whose speeds were measured on this machine, None if there is none."""
+    here = collect(seed=job.seed, command=(), config={}, device=job.device)
+    for row in _of_configuration(job, rows_of(job)):
+        there = row.provenance
+        if row.performance and (there.hardware, there.device, there.git) == (here.hardware, here.device, here.git):
+            return row
+    return None
 
 
 def train_job(job: Job, *, progress: Progress | None = None) -> TrainingReport:

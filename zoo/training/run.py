@@ -251,7 +251,9 @@ class TrainedModel:
     step: int
     seconds: float
     git: GitState | None = None  # of the code that began the run
-    spent: Spent | None = None  # on the whole run, of which this may not be the last checkpoint; None: no more than this
+    spent: Spent | None = (
+        None  # on the whole run, of which this may not be the last checkpoint; None: no more than this
+    )
 
     @property
     def seed(self) -> int:

@@ -22,8 +22,10 @@ from markupsafe import Markup
 
 from zoo.errors import ResultError
 from zoo.files import write_text
-from zoo.report.columns import Table, clean
+from zoo.report.choice import all_but_pictures
+from zoo.report.columns import Table, clean, picture_table_of, table_of
 from zoo.report.compare import group_rows
+from zoo.report.failures import without_superseded
 from zoo.report.page.cards import cards_of
 from zoo.report.page.cells import page_tables
 from zoo.report.page.charts import style_of
@@ -33,7 +35,7 @@ from zoo.report.page.curves import curve_figures
 from zoo.report.page.origins import failures_of, origins_of, reservations
 from zoo.report.page.pictures import embed
 from zoo.report.page.runs import Run
-from zoo.report.tables import csv_frame, tables_of
+from zoo.report.tables import csv_of
 from zoo.results import ResultRow
 
 TITLE = "GQN zoo: comparison"
@@ -95,8 +97,11 @@ def page_of(
         raise ResultError("a page needs at least one result row")
     rows = sorted(rows, key=lambda row: (row.provenance.utc, row.id))
     environments, origins = origins_of(rows)
-    groups = group_rows(rows)
-    names = {row.variant for row in rows} | {run.label for run in runs}
+    standing = without_superseded(rows)
+    groups = group_rows(standing)
+    models = [row for row in rows if not row.is_reference]
+    pictures = [picture_table_of(group) for group in groups]
+    names = {row.variant for row in models} | {run.label for run in runs}
     styles = {name: style for style, name in enumerate(sorted(names))}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("zoo.report.page", "templates"),
@@ -111,17 +116,18 @@ def page_of(
         style=_inset(environment, "style.css"),
         script=_inset(environment, "sorting.js"),
         days=sorted({row.provenance.utc[:10] for row in rows}),
-        variants=len({row.variant for row in rows}),
+        variants=len({row.variant for row in models}),
         rows=rows,
-        tables=page_tables(tables_of(rows)),
-        csv=_data_address(csv_frame(groups).to_csv(index=False, lineterminator="\n")),
-        reservations=reservations(rows),
+        tables=page_tables([table_of(group, metrics=all_but_pictures(group)) for group in groups]),
+        of_pictures=[None if table is None else page_tables([table])[0] for table in pictures],
+        csv=_data_address(csv_of(groups)),
+        reservations=reservations(standing),
         claims=on_page(claims) if claims is not None else None,
         curves=curve_figures(runs, rows, styles=styles, metric=metric),
         costs=cost_figures(groups, styles=styles),
         pictures=[embed(sheet) for sheet in sheets],
-        cards=cards_of(rows, runs),
-        failures=failures_of(rows),
+        cards=cards_of(models, runs),
+        failures=failures_of(standing),
         environments=environments,
         origins=origins,
         style_of=style_of,

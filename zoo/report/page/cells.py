@@ -35,7 +35,7 @@ class Column(NamedTuple):
 
 
 class PageTable(NamedTuple):
-    """A comparison table for the page."""
+    """A comparison table for the page; the last ``references`` of its lines have no place in the ranking."""
 
     identity: str
     title: str
@@ -44,6 +44,7 @@ class PageTable(NamedTuple):
     failures: tuple[tuple[Cell, ...], ...]
     failure_columns: tuple[Column, ...]
     notes: tuple[str, ...]
+    references: int
 
 
 def page_tables(tables: Sequence[Table]) -> list[PageTable]:
@@ -57,10 +58,11 @@ def page_tables(tables: Sequence[Table]) -> list[PageTable]:
             identity=f"table-{number}",
             title=table.title,
             columns=_columns(table.frame, table.numbers),
-            lines=_lines(table.frame, table.numbers, bold=table.bold),
+            lines=_lines(table.frame, table.numbers, bold=table.bold, ranked=len(table.frame) > table.references),
             failures=_lines(table.failures, frozenset({"seed"}), bold=None),
             failure_columns=_columns(table.failures, frozenset({"seed"})),
             notes=table.notes,
+            references=table.references,
         )
         for number, table in enumerate(tables, start=1)
     ]
@@ -77,13 +79,15 @@ def _columns(frame: pd.DataFrame, numbers: frozenset[str]) -> tuple[Column, ...]
     return tuple(columns)
 
 
-def _lines(frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | None) -> tuple[tuple[Cell, ...], ...]:
+def _lines(
+    frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | None, ranked: bool = False
+) -> tuple[tuple[Cell, ...], ...]:
     lines = []
     for place, record in enumerate(frame.itertuples(index=False)):
         cells = []
         for name, text in zip(frame.columns, record, strict=True):
             value = _value(text) if name in numbers else None
-            if place == 0 and text == "" and str(name).startswith(_BEHIND):
+            if place == 0 and ranked and text == "" and str(name).startswith(_BEHIND):
                 value = "0"
             cells.append(Cell(text=text, value=value, strong=place == 0 and name == bold))
         lines.append(tuple(cells))

@@ -174,6 +174,16 @@ def frame(across: Scale, upright: Scale, *, horizontal: str, vertical: str) -> s
     return "".join(parts)
 
 
+def level(name: str, value: float, across: Scale, upright: Scale) -> str:
+    """Returns a thin line at one value, with its name at the right end."""
+    y = _HEIGHT - _BOTTOM - float(upright.at(np.array([value]))[0])
+    right = _LEFT + across.length
+    return (
+        f'<path class="mark" d="M{_LEFT} {y:.1f}H{right:.1f}"/>'
+        f'<text class="mark-name end" x="{right - 3:.1f}" y="{y - 4:.1f}">{escape(clean(name))}</text>'
+    )
+
+
 def style_of(number: int) -> str:
     """Returns the classes of a line's colour and dashes."""
     return f"s{number % COLOURS} d{number // COLOURS % DASHES}"

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import escape
 
-from zoo.report.columns import clean, hardware_of, metric_header
+from zoo.report.columns import clean, hardware_of
 from zoo.report.compare import Group, Line
-from zoo.report.page.charts import WIDE_RANGE, Axis, Chart, Scale, drawing, frame, path_of, pixels, style_of
+from zoo.report.marks import Mark, axis_words, marks_of, words_of_far
+from zoo.report.page.charts import WIDE_RANGE, Axis, Chart, Scale, drawing, frame, level, path_of, pixels, style_of
 from zoo.results import PREDICT_THROUGHPUT, ResultRow
 
 _AIR = 1.25  # by which a logarithmic axis goes on behind the last disc
@@ -60,6 +61,7 @@ def cost_figures(groups: Sequence[Group], *, styles: Mapping[str, int]) -> list[
     for number, group in enumerate(groups, start=1):
         if group.metric is None or len(group.lines) < 2:
             continue
+        marks = [mark for mark in marks_of(group) if mark.near]
         machines = {hardware_of(row) for line in group.lines for row in line.rows}
         charts, notes = [], []
         for cost in _COSTS:
@@ -69,7 +71,7 @@ def cost_figures(groups: Sequence[Group], *, styles: Mapping[str, int]) -> list[
             if cost.of_a_machine and len(machines) > 1:
                 notes.append(f"{cost.axis.words} is not drawn: the lines were measured on {len(machines)} machines.")
             else:
-                charts.append(_chart(points, cost.axis, vertical=_words(group), styles=styles))
+                charts.append(_chart(points, cost.axis, vertical=axis_words(group), styles=styles, marks=marks))
         if charts:
             places = tuple(
                 (place, styles[line.variant], line.variant) for place, line in enumerate(group.lines, start=1)
@@ -78,6 +80,10 @@ def cost_figures(groups: Sequence[Group], *, styles: Mapping[str, int]) -> list[
                 f"Numbers are places in table {number}; bars are its ±. The line joins what no other line beats in both "
                 "cost and quality. Lower left is better."
             )
+            if marks:
+                about += " Dotted: references, for which nothing was trained."
+            if far := words_of_far(group):
+                notes.append(clean(far))
             figures.append(
                 CostFigure(
                     number, clean(group.key.label()) if group.key else "", tuple(charts), places, (about, *notes)
@@ -114,10 +120,6 @@ _COSTS = (
 )
 
 
-def _words(group: Group) -> str:
-    return f"{metric_header(group.metric or '').removesuffix(' ↓')} (nats/target)"
-
-
 def _points(group: Group, cost: _Cost) -> Iterable[_Point]:
     for place, line in enumerate(group.lines, start=1):
         estimate, spent = line.estimate(group.metric or ""), _mean_cost(line, cost)
@@ -130,16 +132,24 @@ def _mean_cost(line: Line, cost: _Cost) -> float | None:
     return sum(costs) / len(costs) if costs else None
 
 
-def _chart(points: Sequence[_Point], axis: Axis, *, vertical: str, styles: Mapping[str, int]) -> Chart:
+def _chart(
+    points: Sequence[_Point], axis: Axis, *, vertical: str, styles: Mapping[str, int], marks: Sequence[Mark]
+) -> Chart:
     costs = np.array([point.cost for point in points])
     factor, words = axis.scale(float(costs.max()))
     costs = costs / factor
     values, spreads = np.array([p.value for p in points]), np.array([p.spread for p in points])
     far = bool(costs.max() > WIDE_RANGE * costs.min())
     across = Scale.of([costs / _AIR, costs * _AIR] if far else [costs], logarithmic=far, length=364)
-    tall = bool((values - spreads).min() > 0 and values.max() > WIDE_RANGE * values.min())
-    upright = Scale.of([values - spreads, values + spreads], logarithmic=tall, length=232)
-    parts = [frame(across, upright, horizontal=words, vertical=vertical), _front(costs, values, across, upright)]
+    tall = bool(
+        min((values - spreads).min(), *(mark.value for mark in marks), np.inf) > 0
+        and values.max() > WIDE_RANGE * values.min()
+    )
+    levels = [np.array([mark.value]) for mark in marks]
+    upright = Scale.of([values - spreads, values + spreads, *levels], logarithmic=tall, length=232)
+    parts = [frame(across, upright, horizontal=words, vertical=vertical)]
+    parts += [level(mark.name, mark.value, across, upright) for mark in marks]
+    parts.append(_front(costs, values, across, upright))
     lows, highs = pixels(costs, values - spreads, across, upright), pixels(costs, values + spreads, across, upright)
     for index, (x, y) in enumerate(pixels(costs, values, across, upright)):
         point, style = points[index], style_of(styles[points[index].label])

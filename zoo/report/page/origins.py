@@ -101,7 +101,7 @@ def reservations(rows: Sequence[ResultRow]) -> list[str]:
         found.append(
             f"{_of(count, len(rows), 'row')} {_is(count)} of code that was changed after its commit (marked +)."
         )
-    lines = lines_of(row for row in rows if row.status == "ok" and row.metrics)
+    lines = lines_of(row for row in rows if row.status == "ok" and row.metrics and not row.is_reference)
     if count := sum(len(line.rows) == 1 for line in lines):
         found.append(
             f"{_of(count, len(lines), 'line')} {_has(count)} one seed: its spread is over scenes, and says nothing about "

@@ -22,9 +22,10 @@
         for (const other of heads) other.removeAttribute("aria-sort");
         head.setAttribute("aria-sort", descending ? "descending" : "ascending");
         const numeric = head.dataset.kind === "number";
-        const lines = [...table.tBodies[0].rows];
+        const lines = [...table.tBodies[0].rows].filter((line) => !line.classList.contains("reference"));
+        const references = [...table.tBodies[0].rows].filter((line) => line.classList.contains("reference"));
         lines.sort((a, b) => compare(a, b, column, numeric, descending ? -1 : 1));
-        table.tBodies[0].append(...lines);
+        table.tBodies[0].append(...lines, ...references); // below the ranking, whichever way
       });
     });
   }

@@ -1,0 +1,101 @@
+"""What ``gqn-zoo compare`` prints and writes: the ranking, or how new rows differ from a base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from zoo.report.columns import Table
+    from zoo.results import ResultRow
+
+Format = Literal["terminal", "markdown", "latex", "csv"]
+
+
+def ranking(
+    rows: list[ResultRow],
+    *,
+    group_by: list[str],
+    columns: list[str] | None,
+    sort: str | None,
+    form: Format,
+    output: Path | None,
+    frontier: bool,
+    runs: dict[str, Path],
+    metric: str,
+) -> list[Table]:
+    """Prints ranked tables and returns them; with a folder, writes them, frontiers and learning curves there."""
+    from zoo.cli import screen
+    from zoo.report.cells import OTHERS
+    from zoo.report.choice import require_columns
+    from zoo.report.columns import table_of
+    from zoo.report.frontier_plot import can_be_drawn, frontier_picture
+    from zoo.report.grouping import sections_of
+    from zoo.report.plots import learning_curves
+    from zoo.report.tables import csv_of, write_sections
+
+    if columns is not None:
+        require_columns(rows, columns, others=OTHERS)
+    sections = sections_of(rows, group_by=group_by, sort=sort)
+    tables = [table_of(group, heading=heading, columns=columns) for heading, group in sections]
+    _print(tables, form=form, csv=lambda: csv_of(group for _, group in sections))
+    if output is not None:
+        pictures = [learning_curves(runs, output / "curves.png", metric=metric)] if runs else []
+        written = [*write_sections(sections, output, columns=columns), *pictures]
+        for place, ((_, group), table) in enumerate(zip(sections, tables, strict=True), start=1):
+            if frontier and can_be_drawn(group):
+                written.append(frontier_picture(group, output / f"frontier-{place}.png", title=table.title))
+        screen.tell("wrote " + ", ".join(map(str, written)))
+    return tables
+
+
+def differences(
+    base: list[ResultRow],
+    new: list[ResultRow],
+    *,
+    fail: list[str],
+    only_changed: bool,
+    split: bool,
+    factor: float,
+    output: Path | None,
+    form: Format,
+) -> tuple[list[Table], list[str]]:
+    """Prints and writes what changed; returns the tables, and a sentence for every threshold that is broken."""
+    from zoo.cli import screen
+    from zoo.files import write_text
+    from zoo.report.differences import csv_of_changes, tables_of_changes
+    from zoo.report.markup import to_latex, to_markdown
+    from zoo.report.matching import changes_between
+    from zoo.report.thresholds import Threshold, broken
+
+    thresholds = [Threshold.parse(text) for text in fail]
+    changes = changes_between(base, new)
+    tables = tables_of_changes(changes, only_changed=only_changed, split=split, factor=factor)
+    sentences = broken(thresholds, changes)
+    _print(tables, form=form, csv=lambda: csv_of_changes(changes))
+    if output is not None:
+        texts = {
+            "differences.csv": csv_of_changes(changes),
+            "differences.md": to_markdown(tables),
+            "differences.tex": to_latex(tables),
+        }
+        for name, text in texts.items():
+            write_text(output / name, text)
+        screen.tell("wrote " + ", ".join(str(output / name) for name in texts))
+    return tables, sentences
+
+
+def _print(tables: Sequence[Table], *, form: Format, csv: Callable[[], str]) -> None:
+    """Prints tables on standard output, for people or as they would be written to a file."""
+    from zoo.cli import screen
+    from zoo.report.markup import to_latex, to_markdown, to_terminal
+
+    if form == "terminal":
+        console = screen.results()
+        console.print(to_terminal(tables, width=console.width))
+    else:
+        text = {"markdown": lambda: to_markdown(tables), "latex": lambda: to_latex(tables), "csv": csv}[form]()
+        typer.echo(text, nl=False)
