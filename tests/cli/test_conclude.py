@@ -45,7 +45,7 @@ def made(tmp_path_factory):
     """A folder of results: three trainings of each of two variants, of which one is better by 3 nats, and claims."""
     folder = tmp_path_factory.mktemp("results")
     generator = np.random.default_rng(0)
-    template = load_rows([COMMITTED / "rows"])[0]
+    template = load_rows([COMMITTED / "quickstart" / "rows"])[0]
     scenes = generator.gamma(4.0, 3.0, 100)
     key = template.key.model_copy(update={"dataset": "rooms", "image_size": 32, "num_context": 4, "num_scenes": 100})
     for variant, shift in (("gqn-tower@quickstart", 0.0), ("vae@quickstart", 3.0)):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-ROWS = Path(__file__).resolve().parents[2] / "results"
+ROWS = Path(__file__).resolve().parents[2] / "results" / "quickstart"
 
 
 def test_the_repository_s_rows_become_a_page(gqn_zoo, tmp_path):
