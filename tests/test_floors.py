@@ -25,7 +25,7 @@ FLOORS = (
     ("training", "checking", "report"),
     ("protocol", "metrics"),
     ("measuring", "demonstration"),
-    ("reference_rows",),
+    ("reference_rows", "prediction_sheets"),
     ("demonstrations",),
     ("suites", "speed"),
     ("side_by_side",),

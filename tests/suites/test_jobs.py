@@ -58,6 +58,15 @@ def test_a_row_without_what_is_asked_for_is_measured_again(job):
     assert finished(replace(mine, protocol=Protocol(repeats=0, metrics=("separate-targets",)))), "there is one target"
 
 
+def test_a_sheet_is_left_beside_the_run_if_asked_for(job):
+    mine = job("vae", sheet=True)
+    carry_out(mine)
+    assert (mine.run / "sheet-vae-noise.png").read_bytes().startswith(b"\x89PNG")
+    other = job("vae", seed=1)
+    carry_out(other)
+    assert not list(other.run.glob("sheet*"))
+
+
 def test_rows_of_another_configuration_do_not_count(job):
     carry_out(job("vae"))
     assert finished(job("vae"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,13 +11,7 @@ import typer
 from zoo.cli.options import Contexts, Cpu, Data, ImportanceSamples, bound_samples, numbers
 
 if TYPE_CHECKING:
-    from zoo.data.source import SceneSource
-    from zoo.protocol import Protocol
     from zoo.results import ResultRow
-    from zoo.training.run import TrainedModel
-
-SHEET_SCENES = 8
-SHEET_SAMPLES = 4
 
 
 def run(
@@ -80,6 +73,7 @@ def run(
     from zoo.data.opening import open_scenes
     from zoo.errors import ConfigError
     from zoo.measuring import evaluate
+    from zoo.prediction_sheets import draw_sheet
     from zoo.protocol import Protocol, calibration_of, plan_of
     from zoo.reference_rows import Scenes, reference_rows
     from zoo.report.markup import to_terminal
@@ -163,43 +157,3 @@ def _metrics(text: str) -> tuple[str, ...]:
 
     named = {"all": tuple(METRICS), "none": ()}
     return named[text] if text in named else tuple(name.strip() for name in text.split(","))
-
-
-def draw_sheet(
-    trained: TrainedModel,
-    source: SceneSource,
-    *,
-    target: Path,
-    num_context: int | None,
-    protocol: Protocol,
-    device: str,
-    pixel_noise: bool = False,
-) -> None:
-    """Draws predictions from the prior for the first scenes of a split: context, truth, mean, samples."""
-    import numpy as np
-
-    from zoo.evaluation.images import sheet_of
-    from zoo.measuring import label_of
-    from zoo.protocol import plan_of
-    from zoo.report.sheets import prediction_sheet
-    from zoo.schedules import evaluation_knobs
-
-    # A sheet shows the same episodes as the row, of its usual number of scenes even where fewer were measured.
-    plan = plan_of(replace(protocol, num_context=num_context, max_scenes=None), trained.variant, source)
-    scenes = np.arange(min(SHEET_SCENES, source.num_scenes))
-    pictures = sheet_of(
-        trained.model,
-        source,
-        plan,
-        scenes=scenes,
-        knobs=evaluation_knobs(trained.variant.training, sigma=protocol.sigma, device=device),
-        num_samples=SHEET_SAMPLES,
-        device=device,
-        pixel_noise=pixel_noise,
-    )
-    prediction_sheet(
-        target,
-        **pictures._asdict(),
-        title=f"{label_of(trained.variant)}, step {trained.step}: predictions from the prior on {source.name}, {source.split}",
-        row_labels=[str(scene) for scene in scenes],
-    )

@@ -44,10 +44,10 @@ def run(
     GQN makes use of its context, each by more than five standard errors. Exit code 1 if one of these does not come out.
     """
     from zoo.cli import screen
-    from zoo.cli.evaluate import draw_sheet
     from zoo.data.make import make_dataset
     from zoo.data.opening import open_scenes
     from zoo.measuring import label_of
+    from zoo.prediction_sheets import draw_sheet
     from zoo.protocol import Protocol
     from zoo.provenance import usable_cores
     from zoo.registry import default_registry

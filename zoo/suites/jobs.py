@@ -16,6 +16,7 @@ from zoo.data.opening import open_scenes
 from zoo.data.source import SceneSource, Split
 from zoo.errors import ZooError
 from zoo.measuring import evaluate, expected_metrics, failed_row, label_of, speed_row
+from zoo.prediction_sheets import draw_sheet
 from zoo.protocol import Protocol, calibration_of, plan_of
 from zoo.provenance import collect, hash_config
 from zoo.registry import Variant
@@ -42,6 +43,7 @@ class Job:
         protocol: the measurement.
         options: how training is carried out.
         cpu: leaves GPUs alone.
+        sheet: leaves a sheet of predictions in the folder of the run, where pictures are predicted.
         command: the command line, for the provenance.
     """
 
@@ -55,6 +57,7 @@ class Job:
     protocol: Protocol = field(default_factory=Protocol)
     options: TrainingOptions = field(default_factory=TrainingOptions)
     cpu: bool = False
+    sheet: bool = False
     command: Sequence[str] = ()
 
     @property
@@ -119,6 +122,15 @@ def _rows(job: Job, *, watch: Watch | None) -> Iterator[ResultRow]:
         )
         timed = timed or (row if row.performance else None)
         yield row
+    if job.sheet and trained.model.task.target_kind == "images":
+        draw_sheet(
+            trained,
+            source,
+            target=job.run / f"sheet-{job.variant.name.replace('/', '-')}-{source.name}.png",
+            num_context=job.contexts[-1],
+            protocol=job.protocol,
+            device=job.device,
+        )
 
 
 def _timed_row(job: Job) -> ResultRow | None:

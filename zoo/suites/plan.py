@@ -149,9 +149,11 @@ def plan_suite(
         trained = with_steps(variant, steps)
         places: Sequence[str | None] = part.data or [None]
         for place in places:
-            for seed in choice.seeds if choice.seeds is not None else suite.settings.seeds:
+            seeds = choice.seeds if choice.seeds is not None else suite.settings.seeds
+            for seed in seeds:
                 job = _job(suite, part, trained, data=place, seed=seed, output=output, choice=choice)
-                job = replace(job, options=_options(options, suite, steps=steps), cpu=cpu, command=command)
+                settings = _options(options, suite, steps=steps)
+                job = replace(job, options=settings, cpu=cpu, sheet=seed == seeds[0], command=command)
                 plan.append(Planned(job=job, data=place, cost=cost, measured_scenes=_scenes(suite, place, choice)))
     _refuse_twins(plan, file=file)
     return plan
