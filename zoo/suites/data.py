@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from zoo.data.built_in import BuiltIn
 from zoo.data.make import check_request, make_dataset
 from zoo.data.source import Split
 from zoo.errors import DataError
@@ -37,16 +38,26 @@ def check_scenes(scenes: SceneSet, *, file: str, path: str) -> None:
     if scenes.recipe is None:
         return
     try:
-        check_request(
-            scenes.recipe,
-            num_scenes=counts_of(scenes),
-            image_size=scenes.image_size,
-            num_views=scenes.views,
-            seed=scenes.seed,
-            device="cpu",
-        )
+        recipe_of(scenes)
     except DataError as error:
         raise DataError(f"{file}: {path}: {error}") from None
+
+
+def recipe_of(scenes: SceneSet) -> BuiltIn:
+    """Returns the recipe of scenes that can be made.
+
+    Raises:
+        DataError: if they cannot be made so.
+    """
+    assert scenes.recipe is not None
+    return check_request(
+        scenes.recipe,
+        num_scenes=counts_of(scenes),
+        image_size=scenes.image_size,
+        num_views=scenes.views,
+        seed=scenes.seed,
+        device="cpu",
+    )
 
 
 def make_scenes(scenes: SceneSet, *, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo.data.episode_index import write_index
-from zoo.data.make import check_request
 from zoo.registry import Registry
-from zoo.suites.data import counts_of
+from zoo.suites.data import recipe_of
 from zoo.suites.plan import variants_of
 from zoo.suites.settings import Suite
 
@@ -36,17 +35,9 @@ def episodes_of(suite: Suite, *, registry: Registry) -> Iterator[NeededEpisodes]
             for name in part.data:
                 scenes = suite.data[name]
                 if scenes.recipe is not None:
-                    recipe_of_scenes = check_request(
-                        scenes.recipe,
-                        num_scenes=counts_of(scenes),
-                        image_size=scenes.image_size,
-                        num_views=scenes.views,
-                        seed=scenes.seed,
-                        device="cpu",
-                    )
                     yield NeededEpisodes(
                         num_scenes=scenes.test,
-                        num_views=scenes.views or recipe_of_scenes.num_views,
+                        num_views=scenes.views or recipe_of(scenes).num_views,
                         seed=suite.settings.episodes_seed,
                         needed=(part.targets or recipe.targets) + largest,
                     )
