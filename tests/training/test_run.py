@@ -17,7 +17,7 @@ from zoo.provenance import Provenance, hash_config
 from zoo.registry import build
 from zoo.training import checkpoint
 from zoo.training.lock import RunLock
-from zoo.training.run import load_trained, make_accelerator, open_training_data, run_config, to_yaml, train
+from zoo.training.run import Start, load_trained, make_accelerator, open_training_data, run_config, to_yaml, train
 from zoo.training.trainer import TrainingOptions
 
 
@@ -116,6 +116,15 @@ def test_a_run_has_cost_all_of_its_steps_and_a_named_checkpoint_those_before_it(
     assert best.spent == last.spent == (last.step, last.seconds)
     named = load_trained(copy / "checkpoints" / "step-000000001")
     assert named.spent == (1, best.seconds)
+
+
+def test_a_finished_run_that_is_started_again_still_names_the_code_that_trained_it(copy, scenes, variant):
+    before = (copy / "environment.json").read_bytes()
+    started_again = {"data": scenes, "run": copy, "seed": 3, "start": Start(resume="auto"), "cpu": True}
+    started_again["options"] = TrainingOptions()
+    report = train(variant("gqn-tower", "training.ema_decay=0.5"), command=["later"], **started_again)
+    assert report.step == load_trained(copy, which="last").step
+    assert (copy / "environment.json").read_bytes() == before and b"later" not in before
 
 
 @pytest.mark.parametrize("step", [1, 3])

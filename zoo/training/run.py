@@ -139,8 +139,9 @@ def train(
                         f"{path}: a later checkpoint than the one from which the run goes on, set aside under this name"
                     )
             write_text(run / CONFIG, to_yaml(config))
-            provenance = collect(seed=seed, command=command, config=config, device=accelerator.device.type)
-            write_json(run / ENVIRONMENT, provenance.model_dump(mode="json"))
+            if found is None or trainer.step < variant.training.steps:  # else this code has trained nothing
+                provenance = collect(seed=seed, command=command, config=config, device=accelerator.device.type)
+                write_json(run / ENVIRONMENT, provenance.model_dump(mode="json"))
         accelerator.init_trackers("tensorboard")
         try:
             return trainer.fit(progress=progress)
@@ -250,7 +251,7 @@ class TrainedModel:
     config: Mapping[str, Any]
     step: int
     seconds: float
-    git: GitState | None = None  # of the code that began the run
+    git: GitState | None = None  # of the code that trained, the last one if there were several
     spent: Spent | None = (
         None  # on the whole run, of which this may not be the last checkpoint; None: no more than this
     )
@@ -315,7 +316,7 @@ def _spent(path: Path, found: checkpoint.Checkpoint) -> Spent:
 
 
 def _git_of(run: Path) -> GitState | None:
-    """Returns the commit that began a run; None if the run does not tell, or lost the file that does."""
+    """Returns the commit that trained a run, or its last part; None if the run does not tell, or lost the file that does."""
     try:
         return Provenance.model_validate_json((run / ENVIRONMENT).read_bytes()).git
     except (OSError, ValidationError):
