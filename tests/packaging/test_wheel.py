@@ -41,14 +41,19 @@ def test_the_wheel_holds_the_package_and_its_registry_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         assert archive.read("zoo/registry.yaml") == (ROOT / "registry.yaml").read_bytes()
-        suites = {f"zoo/suites/shipped/{path.name}": path for path in (ROOT / "benchmarks" / "suites").iterdir()}
-        assert all(archive.read(name) == path.read_bytes() for name, path in suites.items())
+        places = {"suites": "zoo/suites/shipped", "episodes": "zoo/data/episodes"}
+        shipped = {
+            f"{place}/{path.name}": path
+            for folder, place in places.items()
+            for path in (ROOT / "benchmarks" / folder).iterdir()
+        }
+        assert all(archive.read(name) == path.read_bytes() for name, path in shipped.items())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo").rglob("*.py")}
     assert modules <= names
     rest = {name for name in names - modules if ".dist-info/" not in name}
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo/report/page/templates").iterdir()}
     assert len(templates) == 3
-    assert rest == {"zoo/registry.yaml", *templates, *suites}
+    assert rest == {"zoo/registry.yaml", *templates, *shipped}
 
 
 def test_the_installed_program_works_away_from_the_checkout(wheel, tmp_path):

@@ -195,9 +195,9 @@ def test_the_model_is_trained_in_training_mode_also_after_a_validation(trainer_o
     modes = []
 
     class Watching(SceneModel):
-        def score(self, *arguments, **named):
+        def score_and_reconstruct(self, *arguments, **named):
             modes.append((self.training, torch.is_grad_enabled()))
-            return super().score(*arguments, **named)
+            return super().score_and_reconstruct(*arguments, **named)
 
     made = build(_variant("vae"), seed=0)
     made.__class__ = Watching
