@@ -1,6 +1,9 @@
 """Measurements of speed: what they count, and that they leave the model as it was."""
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from zoo.evaluation.throughput import (
 )
 from zoo.registry import build, default_registry
 
+ROOT = Path(__file__).resolve().parents[2]
 VARIANT = default_registry().variant("gqn-tower", size="smoke")
 
 
@@ -112,3 +116,24 @@ def test_arithmetic_of_an_action_is_counted_in_one_go():
 
     assert flops_of(action) == 2 * 2 * 3 * 5
     assert len(calls) == 1
+
+
+def test_peak_memory_is_that_of_the_steps_and_not_of_what_was_before():
+    """A process starts with the mark of the one that started it, and has built other things since."""
+    program = (
+        "import torch\n"
+        "from zoo.evaluation.throughput import measure\n"
+        "from zoo.evaluation.process_memory import peak, resident\n"
+        "from zoo.registry import build, default_registry\n"
+        "block = torch.ones(600 * 2**20, dtype=torch.uint8); del block\n"
+        "variant = default_registry().variant('vae', size='smoke')\n"
+        "before = peak()\n"
+        "found = measure(build(variant), recipe=variant.training, image_size=16, warmup=0, repeats=1)\n"
+        "print(before, found.peak_memory_bytes)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before, found = map(int, done.stdout.split())
+    if Path("/proc/self/clear_refs").exists():
+        assert found < before - 300 * 2**20
+    assert found > 50 * 2**20

@@ -1,50 +1,15 @@
-"""The highest mark of memory is found, forgotten and found again."""
+"""The memory of a step is told in its parts, which add up."""
 
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
 
 import pytest
 import torch
 
+from zoo.evaluation.process_memory import resident
 from zoo.speed import peak_memory
 from zoo.speed.peak_memory import Memory
 
 BLOCK = 64 * 2**20
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="the system keeps no mark to set back"
-)
-
-
-def marks():
-    """The mark before a block is taken, with it, after it and set back, and what is resident without it."""
-    peak_memory.forget_peak()
-    before = peak_memory.peak()
-    block = torch.ones(BLOCK, dtype=torch.uint8)
-    taken = peak_memory.peak()
-    del block
-    after, resident = peak_memory.peak(), peak_memory.resident()
-    peak_memory.forget_peak()
-    return before, taken, after, resident, peak_memory.peak()
-
-
-@needs_proc
-def test_the_mark_rises_stays_and_can_be_set_back():
-    # In a process of its own: one that has run many tests has memory to spare, and need not take any.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        before, taken, after, resident, again = pool.submit(marks).result()
-    most = 3 * BLOCK // 4  # the system's count lags behind by some pages
-    assert taken > before + most
-    assert after > before + most > resident
-    assert again < before + most
-
-
-def test_a_system_without_proc_has_the_mark_of_getrusage(monkeypatch):
-    monkeypatch.setattr(peak_memory, "_STATUS", Path("/nowhere/status"))
-    monkeypatch.setattr(peak_memory, "_FORGET", Path("/nowhere/clear_refs"))
-    peak_memory.forget_peak()
-    assert peak_memory.peak() == peak_memory.resident() > 10 * 2**20
 
 
 @pytest.mark.parametrize("side", ["fast", "plain"])
@@ -72,5 +37,5 @@ def test_every_way_is_measured_in_a_process_of_its_own():
     found = peak_memory.peak_memory(size="quick", repeats=1, tell=lambda sentence: None)
     peaks = {number.quantity: number.median for number in found.measured}
     for side in ("fast", "plain"):
-        assert 0 < peaks[f"peak resident memory, {side}"] < peak_memory.resident()
+        assert 0 < peaks[f"peak resident memory, {side}"] < resident()
     del block

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -17,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.source import ExtraShape
 from zoo.episode import SceneBatch
+from zoo.evaluation.process_memory import forget_peak, give_back, peak
 from zoo.model import SceneModel
 from zoo.recipe import TrainingRecipe
 from zoo.schedules import knobs_at
@@ -202,10 +201,9 @@ def measure(
     was_training = model.training
     train_step = training_action(model, recipe=recipe, batch=batch)
     training_flops = flops_of(train_step)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    _forget_peak(device)
     training = _timed(train_step, device=device, warmup=warmup, repeats=repeats)
-    peak = _peak_memory(device)
+    peak_memory = _peak_memory(device)
     predict = prediction_action(model, recipe=recipe, batch=batch)
     prediction_flops = flops_of(predict)
     predicting = _timed(predict, device=device, warmup=warmup, repeats=repeats)
@@ -218,7 +216,7 @@ def measure(
         predict_step_seconds=predict_seconds,
         flops_per_training_scene=training_flops // size,
         flops_per_prediction=prediction_flops // (size * recipe.targets),
-        peak_memory_bytes=peak,
+        peak_memory_bytes=peak_memory,
         batch_size=size,
         num_context=recipe.contexts.maximum,
     )
@@ -247,9 +245,17 @@ def _spread(values: np.ndarray, warmup: int) -> Spread:
     return Spread(median=float(middle), p10=float(low), p90=float(high), n=len(values), warmup=warmup)
 
 
+def _forget_peak(device: torch.device) -> None:
+    """Sets the marks of memory back: a process starts with that of the one that started it, and has done other things."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        give_back()
+        forget_peak()
+
+
 def _peak_memory(device: torch.device) -> int:
     """Returns the peak of a GPU's allocations, or of the whole process's resident memory on a CPU, bytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak()

@@ -7,19 +7,14 @@ mark of /proc/self/status belongs to the program itself, and can be set back aft
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
-import resource
-import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from zoo.evaluation.process_memory import forget_peak, give_back, peak, resident
 from zoo.speed.record import Findings, Measured, Size, measured
 from zoo.speed.work import NETWORKS, SIDES, Side, TrainingStep, make_pair, make_task, network
 
@@ -28,8 +23,6 @@ ACTION = "training, 1 query"
 SCENES = 2
 MIB = 2**20
 PEAK, STEP = "peak resident memory", "memory of the step itself"
-_STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_FORGET_PEAK = "5"  # what /proc/self/clear_refs is told to set the highest mark back
 
 
 class Memory(NamedTuple):
@@ -113,50 +106,18 @@ def _of_a_step(name: str, size: Size, side: Side, threads: int) -> Memory:
     del pair
     task = make_task(model, variant, scenes=SCENES)
     step = TrainingStep(task)
-    _give_back()
+    give_back()
     before = resident()
     saved = step.count().saved_bytes
-    _give_back()
+    give_back()
     forget_peak()
     loss = task.loss()
     after_forward = peak()
     del loss
-    _give_back()
+    give_back()
     forget_peak()
     step()
     weights = sum(parameter.nbytes for parameter in model.parameters())
     return Memory(
         before=before, weights=weights, moments=2 * weights, saved=saved, after_forward=after_forward, peak=peak()
     )
-
-
-def _give_back() -> None:
-    """Returns freed memory to the system, so that the next mark does not count it."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # of the GNU C library alone
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def resident() -> int:
-    """Returns the resident memory of this process, bytes; its highest mark where the system does not tell more."""
-    return _status("VmRSS")
-
-
-def peak() -> int:
-    """Returns the highest mark of this process's resident memory since it was set back, bytes."""
-    return _status("VmHWM")
-
-
-def forget_peak() -> None:
-    """Sets the highest mark back to what is resident now, where the system can."""
-    with contextlib.suppress(OSError):
-        _FORGET.write_text(_FORGET_PEAK, encoding="ascii")
-
-
-def _status(field: str) -> int:
-    with contextlib.suppress(OSError):
-        for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith(f"{field}:"):
-                return int(line.split()[1]) * 1024
-    mark = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return mark if sys.platform == "darwin" else mark * 1024
