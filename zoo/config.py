@@ -61,7 +61,10 @@ def parse(
 
 
 def _explain(settings_class: type[pydantic.BaseModel], error: pydantic.ValidationError, *, file: str, path: str) -> str:
-    detail = error.errors(include_url=False)[0]
+    found_wrong = error.errors(include_url=False)
+    # A misspelt key is told as such, and not as the lack of the one that was meant.
+    unknown = [each for each in found_wrong if each["type"] == "extra_forbidden"]
+    detail = (unknown or found_wrong)[0]
     keys = [str(part) for part in detail["loc"]]
     where = ".".join(([path] if path else []) + keys) or "top level"
     if detail["type"] == "extra_forbidden":

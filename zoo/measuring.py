@@ -22,7 +22,7 @@ from zoo.evaluation.picture_errors import check_picture_size
 from zoo.evaluation.poses import score_poses
 from zoo.evaluation.throughput import Spread, Throughput, measure
 from zoo.evaluation.values import score_values
-from zoo.metrics import NATS, code_sigma_metric, metrics_of, unit_of
+from zoo.metrics import code_sigma_metric, floor_metric, metrics_of, unit_of
 from zoo.model import SceneModel
 from zoo.protocol import Protocol, calibration_plan, calibration_size, plan_of
 from zoo.provenance import collect
@@ -32,7 +32,6 @@ from zoo.results import (
     TRAIN_THROUGHPUT,
     Budget,
     ComparabilityKey,
-    Metric,
     ModelFacts,
     ResultRow,
     Status,
@@ -92,7 +91,7 @@ def evaluate(
             scene = int(np.flatnonzero(~np.isfinite(values))[0])
             raise NonFiniteError(f"{variant.name}: {name} of scene {scene} is {values[scene]}; the model is not usable")
     metrics = metrics_of(per_scene, samples=protocol.prediction_samples)
-    metrics["floor"] = Metric(value=float(floor.mean()), stderr=0.0, n=len(floor), unit=NATS)
+    metrics["floor"] = floor_metric(floor)
     if code_knobs is not None and model.likelihood.uses_sigma:
         metrics["code_sigma"] = code_sigma_metric(float(code_knobs.sigma), num_scenes=calibration_size(calibration))
     spent = trained.spent or Spent(trained.step, trained.seconds)

@@ -45,6 +45,11 @@ def metrics_of(per_scene: Mapping[str, np.ndarray], *, samples: int) -> dict[str
     return {name: _metric(name, values, samples=samples) for name, values in per_scene.items() if name != "scene"}
 
 
+def floor_metric(values: np.ndarray) -> Metric:
+    """Returns the floor, which is the same for every scene, as a metric that is neither good nor bad."""
+    return Metric(value=float(values.mean()), stderr=0.0, n=len(values), unit=NATS)
+
+
 def code_sigma_metric(sigma: float, *, num_scenes: int) -> Metric:
     """Returns the sigma of a code, fitted on so many scenes, as a metric that is neither good nor bad."""
     return Metric(value=sigma, n=num_scenes, unit="0-to-1 range")

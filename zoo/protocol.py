@@ -81,6 +81,10 @@ class Protocol:
         """Returns the same protocol for another number of context views, with or without the speed measurement."""
         return replace(self, num_context=num_context, repeats=self.repeats if timed else 0)
 
+    def sigma_for(self, variant: Variant) -> float:
+        """Returns the standard deviation at which a variant's annealed Gaussian is measured."""
+        return variant.training.sigma.end if self.sigma is None else self.sigma
+
 
 def plan_of(protocol: Protocol, variant: Variant, source: SceneSource) -> EvaluationPlan:
     """Returns the episodes on which a variant is measured; what the protocol leaves open is as in training.

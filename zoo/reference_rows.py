@@ -11,11 +11,11 @@ from zoo.data.opening import open_scenes
 from zoo.data.source import SceneSource, Split
 from zoo.evaluation.references import MEAN_IMAGE, NEAREST_VIEW, guess_of, score_reference
 from zoo.measuring import key_of
-from zoo.metrics import NATS, code_sigma_metric, metrics_of
+from zoo.metrics import code_sigma_metric, floor_metric, metrics_of
 from zoo.protocol import Protocol, calibration_of, calibration_plan, calibration_size, plan_of
 from zoo.provenance import collect
 from zoo.registry import Variant
-from zoo.results import Budget, Metric, ModelFacts, ResultRow
+from zoo.results import Budget, ModelFacts, ResultRow
 from zoo.schedules import evaluation_knobs
 from zoo.tasks import MAP
 from zoo.variant import resolve
@@ -84,7 +84,7 @@ def reference_rows(
         per_scene = dict(scores.per_scene)
         floor = per_scene.pop("floor")
         metrics = metrics_of(per_scene, samples=1)
-        metrics["floor"] = Metric(value=float(floor.mean()), stderr=0.0, n=len(floor), unit=NATS)
+        metrics["floor"] = floor_metric(floor)
         if scores.code_sigma is not None:
             metrics["code_sigma"] = code_sigma_metric(
                 scores.code_sigma, num_scenes=calibration_size(scenes.calibration)

@@ -21,6 +21,7 @@ COMMANDS = [
     "data show",
     "data inspect",
     "data convert",
+    "data episodes",
 ]
 
 

@@ -13,6 +13,7 @@ from zoo.contract import Encode
 from zoo.episode import ElboTerms, Episode, Knobs, Views
 from zoo.errors import ConfigError
 from zoo.evaluation.picture_errors import PICTURE_ERRORS, picture_errors
+from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.model import SceneModel, encoding_once
 from zoo.nn.noise import fold
 
@@ -104,7 +105,7 @@ def score_episode(
     if bounds.code_knobs is not None:
         mass = model.likelihood.log_mass(parameters, episode.target, bounds.code_knobs).double().sum(1)
         length = (terms.kl.double() - mass) / terms.num_targets
-        columns["bits_per_dim"] = length / (terms.target_dims.double() * math.log(2.0))
+        columns["bits_per_dim"] = bits_per_dim(length, terms.target_dims.double())
     return columns
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from zoo.evaluation.coding import best_sigma
 from zoo.evaluation.nelbo import SceneBatches, evaluation_batches
 from zoo.evaluation.picture_errors import check_picture_size, picture_errors
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
+from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.tasks import images_from_frames
 
 MEAN_IMAGE, NEAREST_VIEW = "mean-image", "nearest-view"
@@ -131,7 +131,7 @@ def score_reference(
         columns |= picture_errors(prediction, target)
         if code_knobs is not None:
             mass = likelihood.log_mass(prediction, target, code_knobs).mean(1)
-            columns["bits_per_dim"] = -mass / (dims * math.log(2.0))
+            columns["bits_per_dim"] = bits_per_dim(-mass, dims)
         for name, values in columns.items():
             found.setdefault(name, []).append(values.numpy())
     return ReferenceScores(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 from pydantic import Field
@@ -13,6 +14,8 @@ from zoo.contract import Likelihood
 from zoo.episode import Knobs
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.logistic import log_mass, quantile
+
+Number = TypeVar("Number", float, Tensor)
 
 
 class DiscretisedLogistic(Likelihood):
@@ -62,6 +65,6 @@ class DiscretisedLogistic(Likelihood):
         return quantile(torch.special.ndtr(noise), location=mean, log_scale=log_scale)
 
 
-def bits_per_dim(nelbo: float, target_dims: int) -> float:
+def bits_per_dim(nelbo: Number, target_dims: Number | int) -> Number:
     """Converts nats per target into bits per dimension; honest only for a likelihood of discrete values."""
     return nelbo / (target_dims * math.log(2.0))

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from zoo.config import Settings, SettingsType, load_yaml, parse
+from zoo.config import Settings, load_yaml, parse
 from zoo.errors import ConfigError, did_you_mean
 
 CLAIMS_FILE = "claims.yaml"
@@ -159,8 +159,8 @@ def load_claims(path: Path) -> Claims:
         ConfigError: naming file, key, what was found and what was expected.
     """
     file = str(path)
-    settings = _checked(_File, load_yaml(path), file=file)
-    data = {name: _checked(DataChoice, value, file=file, path=f"data.{name}") for name, value in settings.data.items()}
+    settings = parse(_File, load_yaml(path), file=file)
+    data = {name: parse(DataChoice, value, file=file, path=f"data.{name}") for name, value in settings.data.items()}
     statements: list[Statement] = []
     for index, values in enumerate(settings.claims):
         where = f"claims.{index}"
@@ -169,7 +169,7 @@ def load_claims(path: Path) -> Claims:
         kind = values["kind"]
         if not isinstance(kind, str) or kind not in KINDS:
             raise ConfigError(f"{file}: {where}.kind: there is no kind {kind!r}{did_you_mean(str(kind), KINDS)}")
-        statement = _checked(KINDS[kind], values, file=file, path=where)
+        statement = parse(KINDS[kind], values, file=file, path=where)
         if statement.data not in data:
             raise ConfigError(
                 f"{file}: {where}.data: there are no data {statement.data!r}{did_you_mean(statement.data, data)}"
@@ -178,12 +178,3 @@ def load_claims(path: Path) -> Claims:
             raise ConfigError(f"{file}: {where}.text: {statement.text!r} stands twice, expected claims that differ")
         statements.append(statement)
     return Claims(file=file, title=settings.title, data=data, statements=tuple(statements))
-
-
-def _checked(settings_class: type[SettingsType], values: dict[str, Any], *, file: str, path: str = "") -> SettingsType:
-    """Parses; a misspelt key is told as such, and not as the lack of the one that was meant."""
-    for key in values:
-        if key not in settings_class.model_fields:
-            place = f"{path}.{key}" if path else key
-            raise ConfigError(f"{file}: {place}: unknown key {key!r}{did_you_mean(key, settings_class.model_fields)}")
-    return parse(settings_class, values, file=file, path=path)

@@ -192,12 +192,7 @@ def holm(p_values: Sequence[float], *, alpha: float = ALPHA) -> list[bool]:
 
     Holm (1979): the k-th smallest of m p-values is compared with alpha / (m - k + 1), until the first that fails.
     """
-    rejected = [False] * len(p_values)
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
-        if p_values[index] > alpha / (len(p_values) - rank):
-            break
-        rejected[index] = True
-    return rejected
+    return [p <= alpha for p in holm_adjusted(p_values)]
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:

@@ -243,8 +243,7 @@ def _answers(row: ResultRow, protocol: Protocol, variant: Variant, source: Scene
         plan.digest(),
     ):
         return False
-    sigma = variant.training.sigma.end if protocol.sigma is None else protocol.sigma
-    if found.sigma is not None and not math.isclose(found.sigma, sigma, rel_tol=1e-5):
+    if found.sigma is not None and not math.isclose(found.sigma, protocol.sigma_for(variant), rel_tol=1e-5):
         return False
     wanted = expected_metrics(variant, plan, protocol=protocol)
     return all(name in row.metrics and row.metrics[name].unit == unit for name, unit in wanted.items())

@@ -44,8 +44,7 @@ def leave_references(
                 plan = plan_of(protocol, job.variant, scenes.reported)
             except ConfigError:
                 continue  # the job fails by it, and its row will say so
-            recipe = job.variant.training
-            sigma = recipe.sigma.end if protocol.sigma is None else protocol.sigma
+            sigma = protocol.sigma_for(job.variant)
             place = (
                 job.data,
                 job.variant.task.model_dump_json(),

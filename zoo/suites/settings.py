@@ -6,13 +6,12 @@ Every key is checked as strictly as those of the registry. Our own suites lie in
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from zoo.config import Settings, SettingsType, load_yaml, parse
+from zoo.config import Settings, load_yaml, parse
 from zoo.errors import ConfigError, did_you_mean
 from zoo.protocol import METRICS
 
@@ -184,22 +183,11 @@ def load_suite(name: str) -> Suite:
     """
     path = find_suite(name)
     file = str(path)
-    settings = _checked(SuiteFile, load_yaml(path), file=file)
-    data = {key: _checked(SceneSet, value, file=file, path=f"data.{key}") for key, value in settings.data.items()}
-    parts = [_checked(Part, value, file=file, path=f"parts.{index}") for index, value in enumerate(settings.parts)]
+    settings = parse(SuiteFile, load_yaml(path), file=file)
+    data = {key: parse(SceneSet, value, file=file, path=f"data.{key}") for key, value in settings.data.items()}
+    parts = [parse(Part, value, file=file, path=f"parts.{index}") for index, value in enumerate(settings.parts)]
     for index, part in enumerate(parts):
         for key in part.data:
             if key not in data:
                 raise ConfigError(f"{file}: parts.{index}.data: there are no data {key!r}{did_you_mean(key, data)}")
     return Suite(name=path.stem, path=path, settings=settings, data=data, parts=parts)
-
-
-def _checked(
-    settings_class: type[SettingsType], values: Mapping[str, Any], *, file: str, path: str = ""
-) -> SettingsType:
-    """Parses; a misspelt key is told as such, and not as the lack of the one that was meant."""
-    for key in values:
-        if key not in settings_class.model_fields:
-            place = f"{path}.{key}" if path else key
-            raise ConfigError(f"{file}: {place}: unknown key {key!r}{did_you_mean(key, settings_class.model_fields)}")
-    return parse(settings_class, values, file=file, path=path)
