@@ -1,4 +1,4 @@
-"""What all benchmarks share: every registered variant at every size, on pictures of noise.
+"""What all benchmarks share: every registered variant at every size, on images of noise.
 
     pytest benchmarks --benchmark-only -k smoke            minutes, every variant
     pytest benchmarks --benchmark-only -k full             the sizes of the papers; on a GPU
@@ -8,7 +8,7 @@
     pytest benchmarks --benchmark-only --benchmark-autosave; later --benchmark-compare, or gqn-zoo compare on the files
 
 The actions, their warm-up and the number of their repetitions are those of ``gqn-zoo bench``. Rows are grouped by what
-is timed and at which size; ``extra_info`` carries the facts of :class:`zoo.benchmark_rows.BenchmarkFacts` (variant,
+is timed and at which size; ``extra_info`` carries the facts of :class:`zoo.results.pytest_benchmark.BenchmarkFacts` (variant,
 conditions, parameters, FLOPs, units, percentiles), and the file the provenance, so that a saved JSON can be read without
 this code.
 """
@@ -24,9 +24,9 @@ import pytest
 import torch
 
 from benchmarks.subject import DEVICE, SEED, SIZES, Subject, all_cases, subject_of
-from zoo.benchmark_rows import Action, BenchmarkFacts
 from zoo.evaluation.throughput import REPEATS, WARMUP, synchronise
 from zoo.provenance import Provenance, collect
+from zoo.results.pytest_benchmark import Action, BenchmarkFacts
 
 _PROVENANCE = pytest.StashKey[Provenance]()
 

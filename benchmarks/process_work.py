@@ -11,9 +11,9 @@ import torch
 from accelerate import Accelerator
 
 from benchmarks.subject import DEVICE, SEED
-from zoo.benchmark_rows import Action
 from zoo.evaluation.throughput import noise_for, prediction_action, synchronise, training_action
-from zoo.registry import Variant, build
+from zoo.registry.registry import Variant, build
+from zoo.results.pytest_benchmark import Action
 
 
 def work(line: Connection, environment: Mapping[str, str], *, threads: int, variant: Variant, kind: Action) -> None:
@@ -33,7 +33,7 @@ def work(line: Connection, environment: Mapping[str, str], *, threads: int, vari
     torch.set_num_threads(threads)
     share = variant.training.batch_size // accelerator.num_processes
     recipe = variant.training.model_copy(update={"batch_size": share})
-    model = build(variant, seed=SEED).lay_out(accelerator.device)
+    model = build(variant, seed=SEED).to_device(accelerator.device)
     batch = noise_for(model, recipe=recipe, image_size=variant.image_size, device=accelerator.device)
     if kind == "train":
         action = training_action(accelerator.prepare(model), recipe=recipe, batch=batch)

@@ -7,13 +7,13 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from zoo.bench.measurement import label_of
+from zoo.config.recipe import TrainingRecipe
 from zoo.episode import SceneBatch
 from zoo.evaluation.throughput import noise_for
-from zoo.measuring import label_of
-from zoo.model import SceneModel
+from zoo.model.scene_model import SceneModel
 from zoo.provenance import hash_config
-from zoo.recipe import TrainingRecipe
-from zoo.registry import Variant, build, default_registry
+from zoo.registry.registry import Variant, build, default_registry
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIZES = ("smoke", "full")
@@ -101,7 +101,7 @@ class Subject(NamedTuple):
         return self.num_scenes * self.recipe.targets
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a saved benchmark says of its subject, as :class:`zoo.benchmark_rows.BenchmarkFacts` has it."""
+        """Returns what a saved benchmark says of its subject, as :class:`zoo.results.pytest_benchmark.BenchmarkFacts` has it."""
         case, variant = self.case, self.variant
         config = variant.config()
         # Without them it is the configuration that `gqn-zoo bench` notes for the same model, batch and precision.
@@ -128,7 +128,7 @@ class Subject(NamedTuple):
 def subject_of(case: Case) -> Subject:
     """Builds the model of a case on the device and makes its batch."""
     variant = case.variant
-    model = build(variant, seed=SEED).lay_out(DEVICE)
+    model = build(variant, seed=SEED).to_device(DEVICE)
     batch = noise_for(model, recipe=variant.training, image_size=variant.image_size, device=DEVICE)
     return Subject(case=case, variant=variant, model=model, batch=batch)
 

@@ -14,10 +14,10 @@ import torch
 from benchmarks.process_work import work
 from benchmarks.subject import DEVICE, SIZES, Case, Subject, standard_batch
 from zoo.evaluation.throughput import flops_of, prediction_action, training_action
-from zoo.registry import default_registry
+from zoo.registry.registry import default_registry
 from zoo.speed.processes import start_group, threads_of
 
-# Latents of every query, of the scene, and of a picture alone; the last is the quickest to compile.
+# Latents of every query, of the scene, and of a image alone; the last is the quickest to compile.
 STAND_INS = ("gqn-tower", "cgqn", "vae")
 COMPILED = ("vae",)
 BATCHES = (1, 4, 16)

@@ -58,7 +58,7 @@ def test_loading_speed(benchmark: Any, loaders: dict[str, TrainingLoader], way: 
     benchmark.extra_info["views_per_second"] = speeds[len(speeds) // 2]
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.has_pictures])
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.has_images])
 @pytest.mark.parametrize("size", CASES)
 def test_rendering(benchmark: Any, name: str, size: str) -> None:
     """Eight scenes in one process."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.subject import DEVICE, Subject
+from zoo.config.schedules import evaluation_schedule_values
 from zoo.evaluation.nelbo import importance_weighted_nelbo
 from zoo.evaluation.throughput import flops_of, prediction_action, training_action
-from zoo.schedules import evaluation_knobs
 
 IMPORTANCE_SAMPLES = 2
 
@@ -29,11 +29,11 @@ def test_prediction(subject: Subject, timed: Callable[..., None]) -> None:
 def test_evaluation(subject: Subject, timed: Callable[..., None]) -> None:
     """The ELBO and an importance-weighted bound of two samples."""
     model, num_context = subject.model.eval(), subject.recipe.contexts.maximum
-    knobs = evaluation_knobs(subject.recipe, device=DEVICE)
+    schedule = evaluation_schedule_values(subject.recipe, device=DEVICE)
 
     def score() -> None:
         with torch.no_grad():
-            model(subject.batch, knobs, num_context)
-            importance_weighted_nelbo(model, subject.batch, knobs, num_context, samples=IMPORTANCE_SAMPLES)
+            model(subject.batch, schedule, num_context)
+            importance_weighted_nelbo(model, subject.batch, schedule, num_context, samples=IMPORTANCE_SAMPLES)
 
     timed(score, kind="evaluate", group="evaluation", units=subject.num_scenes, flops=flops_of(score))

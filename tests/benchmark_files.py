@@ -5,8 +5,8 @@ import json
 import numpy as np
 from pytest_benchmark.stats import Stats
 
-from zoo.benchmark_rows import BenchmarkFacts
 from zoo.provenance import GitState, Hardware, Provenance
+from zoo.results.pytest_benchmark import BenchmarkFacts
 
 SPREAD = np.linspace(0.99, 1.01, 10)  # ten rounds whose median is 1
 MEDIANS = {"train": 0.02, "predict": 0.005}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from result_row_factory import excess_of_scenes, make_failure, make_key, make_row  # noqa: F401 - fixtures
 
 from zoo.data.source import ExtraShape
 
@@ -54,7 +55,7 @@ class ArrayScenes:
 
 @pytest.fixture(scope="session")
 def array_scenes():
-    """Returns a maker of scenes of random pictures: ``array_scenes(num_scenes=5, image_size=16)``."""
+    """Returns a maker of scenes of random images: ``array_scenes(num_scenes=5, image_size=16)``."""
 
     def make(*, num_scenes=5, num_views=6, image_size=16, seed=0, split="test"):
         generator = np.random.default_rng(seed)
@@ -70,9 +71,9 @@ def array_scenes():
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Jobs run in this process instead of one of their own; returns the folders of those started."""
-    import zoo.suites.local
-    import zoo.suites.runner
-    from zoo.suites.worker import INTERRUPTED, carry_out_in
+    import zoo.bench.suite.local
+    import zoo.bench.suite.runner
+    from zoo.bench.suite.worker import INTERRUPTED, carry_out_in
 
     started = []
 
@@ -97,6 +98,6 @@ def in_this_process(monkeypatch):
         def interrupt(self):
             raise AssertionError("it is over already")
 
-    monkeypatch.setattr(zoo.suites.local, "LocalJob", InThisProcess)
-    monkeypatch.setattr(zoo.suites.runner, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(zoo.bench.suite.local, "LocalJob", InThisProcess)
+    monkeypatch.setattr(zoo.bench.suite.runner, "POLL_SECONDS", 0.0)
     return started

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from zoo.analysis.base import names
 from zoo.data.render.recipes import RECIPES
-from zoo.demonstration import names
-from zoo.registry import available, default_registry
+from zoo.registry.registry import available, default_registry
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,10 +27,10 @@ def test_everything_is_named(kind, known):
     assert sorted(set(known) - CODE) == [], kind
 
 
-def test_pictures_are_there():
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert len(pictures) >= 5
-    assert [name for name in pictures if not (ROOT / name).is_file()] == []
+def test_images_are_there():
+    images = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    assert len(images) >= 5
+    assert [name for name in images if not (ROOT / name).is_file()] == []
 
 
 def test_linked_files_are_there():

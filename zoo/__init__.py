@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from zoo.model import SceneModel
+    from zoo.model.scene_model import SceneModel
 
 __all__ = ["create_model", "describe", "list_variants", "load_model"]
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 def list_variants(pattern: str = "*", *, exclude: str | None = None) -> list[str]:
     """Returns the names of the registered variants that match a shell pattern, for example ``gqn-*``."""
-    from zoo.registry import default_registry
+    from zoo.registry.registry import default_registry
 
     return default_registry().names(pattern, exclude=exclude)
 
@@ -34,7 +34,7 @@ def describe(name: str, *, size: str = "full") -> dict[str, Any]:
     Raises:
         zoo.errors.RegistryError: if there is no such variant or size.
     """
-    from zoo.registry import default_registry
+    from zoo.registry.registry import default_registry
 
     return default_registry().variant(name, size=size).config()
 
@@ -51,7 +51,7 @@ def create_model(name: str, *, size: str = "full", overrides: tuple[str, ...] = 
     Raises:
         zoo.errors.RegistryError, zoo.errors.ConfigError: if something is not known or not valid.
     """
-    from zoo.registry import build, default_registry
+    from zoo.registry.registry import build, default_registry
 
     return build(default_registry().variant(name, size=size, overrides=overrides), seed=seed)
 

@@ -1,4 +1,4 @@
-"""What flows through the house: scenes, episodes, knobs and the terms of the ELBO.
+"""What flows through the house: scenes, episodes, schedule values and the terms of the ELBO.
 
 Shape legend, used in every file:
 
@@ -26,9 +26,9 @@ from torch import Tensor
 
 
 class SceneBatch(NamedTuple):
-    """Pictures of B scenes as they lie on disk, with the cameras that took them."""
+    """Images of B scenes as they lie on disk, with the cameras that took them."""
 
-    frames: Tensor  # [B, V, H, W, 3] uint8; H = W = 0 for data without pictures
+    frames: Tensor  # [B, V, H, W, 3] uint8; H = W = 0 for data without images
     cameras: Tensor  # [B, V, 5] float32: x, y, z, yaw, pitch (see zoo.data.camera)
     scene: Tensor  # [B] int64: which scene of the split
     key: Tensor  # [B] int64: the seed of every random number drawn for this scene (see zoo.nn.noise)
@@ -43,8 +43,8 @@ class SceneBatch(NamedTuple):
 class Views(NamedTuple):
     """A set of observations of every scene. N may be 0; widths may be 0; a field is never None."""
 
-    what: Tensor  # [B, N, ...]: a picture (float, 0 to 1), the UTF-8 bytes of a caption, a value
-    where: Tensor  # [B, N, P]: pose or input
+    values: Tensor  # [B, N, ...]: a image (float, 0 to 1), the UTF-8 bytes of a caption, a value
+    poses: Tensor  # [B, N, P]: pose or input
     mask: Tensor  # [B, N] bool: False is padding
 
 
@@ -52,13 +52,13 @@ class Episode(NamedTuple):
     """One conditional modelling problem a scene: predict the targets at the queries from the context."""
 
     context: Views
-    query: Tensor  # [B, Q, ...]: what a target is conditioned on: a pose [P], an input [P], a picture [C, H, W]
+    query: Tensor  # [B, Q, ...]: what a target is conditioned on: a pose [P], an input [P], a image [C, H, W]
     target: Tensor  # [B, Q, C, H, W]: what is scored; H = W = 1 for poses and values
-    evidence: Views  # the targets as views, for q(z | context, targets)
+    target_views: Views  # the targets as views, for q(z | context, targets)
     key: Tensor  # [B] int64: the seed of the latent noise of every scene
 
 
-class Knobs(NamedTuple):
+class ScheduleValues(NamedTuple):
     """The values that schedules turn, as 0-d tensors, so that annealing does not recompile a graph."""
 
     beta: Tensor  # weight of the KL in the loss; 1 at evaluation

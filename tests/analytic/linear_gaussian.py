@@ -12,15 +12,23 @@ from typing import NamedTuple
 import torch
 from pydantic import Field
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encoder, LatentCore, Representation, RepresentationShape, ViewShape, represent
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import (
+    CoreShapes,
+    Encoder,
+    LatentCore,
+    Representation,
+    RepresentationShape,
+    ViewShape,
+    represent,
+)
+from zoo.model.tasks import Render
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, sample_keys, standard_normal
-from zoo.tasks import Render
 
 
-class ExactPictures(Render):
+class ExactImages(Render):
     """Rendering in float64, so that rounding hides nothing."""
 
     class Config(Render.Config):
@@ -30,10 +38,10 @@ class ExactPictures(Render):
         episode = super().__call__(batch._replace(cameras=batch.cameras.double()), num_context=num_context)
 
         def exact(views):
-            return views._replace(what=views.what.double(), where=views.where.double())
+            return views._replace(values=views.values.double(), poses=views.poses.double())
 
         return episode._replace(
-            context=exact(episode.context), evidence=exact(episode.evidence), target=episode.target.double()
+            context=exact(episode.context), target_views=exact(episode.target_views), target=episode.target.double()
         )
 
 
@@ -45,8 +53,8 @@ class LinearEncoder(Encoder):
 
         channels: int = 3
 
-    reads = "images"
-    offers = frozenset({"pooled"})
+    context_kind = "images"
+    features = frozenset({"pooled"})
 
     def __init__(self, config, *, view: ViewShape):
         super().__init__(config, view=view)
@@ -83,7 +91,7 @@ class LinearGaussian(LatentCore):
         shift: float = Field(default=0.0, description="of the mean, in scales of the exact posterior")
         stretch: float = Field(default=0.0, description="added to the log-scale of the exact posterior")
 
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes):
@@ -122,8 +130,8 @@ class LinearGaussian(LatentCore):
     def decode(self, z, offset):
         return (z @ self.A.T + offset).unflatten(-1, self.target_shape)
 
-    def forward(self, episode: Episode, encode, knobs: Knobs) -> CoreOutput:
-        beliefs = self.beliefs(encode(episode.context).pooled, episode.query, episode.target, knobs.sigma)
+    def forward(self, episode: Episode, encode, schedule: ScheduleValues) -> CoreOutput:
+        beliefs = self.beliefs(encode(episode.context).pooled, episode.query, episode.target, schedule.sigma)
         q = beliefs.approximate
         keys = fold(episode.key[:, None], torch.arange(q.mean.shape[1]))
         z = q.sample(standard_normal(keys, q.mean.shape[2:]))
@@ -133,9 +141,9 @@ class LinearGaussian(LatentCore):
             log_ratio=(q.log_prob(z) - beliefs.prior.log_prob(z)).sum(dim=(1, 2)),
         )
 
-    def predict(self, context, query, key, *, encode, knobs, num_samples):
+    def predict(self, context, query, key, *, encode, schedule, num_samples):
         nothing = torch.zeros(*query.shape[:2], *self.target_shape, dtype=torch.float64)
-        beliefs = self.beliefs(encode(context).pooled, query, nothing, knobs.sigma)
+        beliefs = self.beliefs(encode(context).pooled, query, nothing, schedule.sigma)
         keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
         noise = standard_normal(keys, beliefs.prior.mean.shape[2:])
-        return self.decode(beliefs.prior.sample(noise, temperature=knobs.temperature), beliefs.offset)
+        return self.decode(beliefs.prior.sample(noise, temperature=schedule.temperature), beliefs.offset)

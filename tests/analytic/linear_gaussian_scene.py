@@ -2,7 +2,7 @@
 
     z ~ N(E r, 1)        x_q = A_q z + B v_q + F r + b + sigma * noise,   A_q = U diag(G v_q),   q = 1..K
 
-All pictures of a scene share z, so that jointly they are Gaussian with covariance blocks A_i A_j^T, plus sigma^2 where
+All images of a scene share z, so that jointly they are Gaussian with covariance blocks A_i A_j^T, plus sigma^2 where
 i = j. The columns of U are orthonormal, which makes the posterior of z a diagonal Gaussian like those of the zoo:
 S = 1 / (1 + sum_q (G v_q)^2 / sigma^2), m = E r + S sum_q A_q^T (x_q - mu_q) / sigma^2.
 """
@@ -13,9 +13,9 @@ from typing import NamedTuple
 import torch
 from pydantic import Field
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues
+from zoo.model.interfaces import CoreShapes, LatentCore
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import scene_sample_keys, standard_normal
 
@@ -38,7 +38,7 @@ class SceneLinearGaussian(LatentCore):
         shift: float = Field(default=0.0, description="of the mean, in scales of the exact posterior")
         stretch: float = Field(default=0.0, description="added to the log-scale of the exact posterior")
 
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     latents = "scene"
 
     def __init__(self, config: Config, *, shapes: CoreShapes):
@@ -78,13 +78,13 @@ class SceneLinearGaussian(LatentCore):
         return Beliefs(prior=prior, exact=exact, approximate=approximate)
 
     def decode(self, z, pooled, query):
-        """Pictures [..., B, Q, C, H, W] of latents [..., B, Z]."""
+        """Images [..., B, Q, C, H, W] of latents [..., B, Z]."""
         means = (z[..., None, :] * self.lengths(query)) @ self.U.T + self.offset(pooled, query)
         return means.unflatten(-1, self.target_shape)
 
-    def forward(self, episode: Episode, encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode, schedule: ScheduleValues) -> CoreOutput:
         pooled = encode(episode.context).pooled
-        beliefs = self.beliefs(pooled, episode.query, episode.target, knobs.sigma)
+        beliefs = self.beliefs(pooled, episode.query, episode.target, schedule.sigma)
         q = beliefs.approximate
         z = q.sample(standard_normal(episode.key, q.mean.shape[1:]))
         return CoreOutput(
@@ -93,8 +93,8 @@ class SceneLinearGaussian(LatentCore):
             log_ratio=(q.log_prob(z) - beliefs.prior.log_prob(z)).sum(1),
         )
 
-    def predict(self, context, query, key, *, encode, knobs, num_samples):
+    def predict(self, context, query, key, *, encode, schedule, num_samples):
         pooled = encode(context).pooled
         prior = self.prior(pooled)
         noise = standard_normal(scene_sample_keys(key, num_samples=num_samples).T, prior.mean.shape[1:])
-        return self.decode(prior.sample(noise, temperature=knobs.temperature), pooled, query)
+        return self.decode(prior.sample(noise, temperature=schedule.temperature), pooled, query)

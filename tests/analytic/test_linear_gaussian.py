@@ -11,18 +11,18 @@ from scipy import stats
 from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as torch_kl
 
-from zoo.checking import CHECKS, subject
+from zoo.checks import CHECKS, subject
 from zoo.data.plan import EvaluationPlan
-from zoo.episode import Knobs
+from zoo.episode import ScheduleValues
 from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import evaluation_batches, importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
-from zoo.registry import Registry, RegistryFile, build
+from zoo.registry.registry import Registry, RegistryFile, build
 
 SIGMA, SIZE, CONTEXT, TARGETS = 0.4, 4, 2, 2
 DIMS = 3 * SIZE * SIZE
-KNOBS = Knobs(*(torch.tensor(value, dtype=torch.float64) for value in (1.0, SIGMA, 1.0)))
+SCHEDULE = ScheduleValues(*(torch.tensor(value, dtype=torch.float64) for value in (1.0, SIGMA, 1.0)))
 
 REGISTRY = """
 version: 1
@@ -31,7 +31,7 @@ variants:
     title: A linear Gaussian model with its exact posterior
     paper: none
     status: extension
-    task: {use: "linear_gaussian:ExactPictures"}
+    task: {use: "linear_gaussian:ExactImages"}
     encoder: {use: "linear_gaussian:LinearEncoder", channels: 3}
     core: {use: "linear_gaussian:LinearGaussian", z_channels: 2}
     likelihood: {use: annealed_gaussian}
@@ -75,7 +75,7 @@ def log_likelihood(model, batch):
     """log p(x | v, r) = log N(x; A (C v + E r) + B v + F r + b, A A^T + sigma^2), [B, Q], from first principles."""
     core, episode = model.core, model.task(batch, num_context=CONTEXT)
     covariance = core.A @ core.A.T + SIGMA**2 * torch.eye(DIMS, dtype=torch.float64)
-    views = torch.cat([episode.context.what.flatten(2), episode.context.where], dim=2)
+    views = torch.cat([episode.context.values.flatten(2), episode.context.poses], dim=2)
     r = (views @ model.encoder.weight.T).sum(1)[:, None].expand(-1, TARGETS, -1)
     v = episode.query
     mean = (v @ core.C.T + r @ core.E.T) @ core.A.T + v @ core.B.T + r @ core.F.T + core.b
@@ -87,7 +87,7 @@ def gap(model, batch):
     """KL(q || true posterior), [B], summed over the targets."""
     episode = model.task(batch, num_context=CONTEXT)
     pooled = model.encoder(episode.context).pooled
-    beliefs = model.core.beliefs(pooled, episode.query, episode.target, KNOBS.sigma)
+    beliefs = model.core.beliefs(pooled, episode.query, episode.target, SCHEDULE.sigma)
     q, p = (Normal(part.mean, part.log_scale.exp()) for part in (beliefs.approximate, beliefs.exact))
     return torch_kl(q, p).sum(dim=(1, 2))
 
@@ -122,7 +122,7 @@ def test_a_third_partys_parts_keep_the_contract(registry, name, check):
 def test_the_closed_form_agrees_with_scipy(exact):
     batch = scenes(2)
     core, episode = exact.core, exact.task(batch, num_context=CONTEXT)
-    beliefs = core.beliefs(exact.encoder(episode.context).pooled, episode.query, episode.target, KNOBS.sigma)
+    beliefs = core.beliefs(exact.encoder(episode.context).pooled, episode.query, episode.target, SCHEDULE.sigma)
     mean = (beliefs.prior.mean @ core.A.T + beliefs.offset).detach().numpy()
     covariance = (core.A @ core.A.T).detach().numpy() + SIGMA**2 * np.eye(DIMS)
     expected = [
@@ -141,21 +141,21 @@ def test_with_the_exact_posterior_every_importance_weight_is_the_likelihood(exac
     expected = log_likelihood(exact, batch).sum(1)
     for sample in range(3):
         with torch.no_grad():
-            terms = exact(batch._replace(key=fold(batch.key, sample)), KNOBS, CONTEXT)
+            terms = exact(batch._replace(key=fold(batch.key, sample)), SCHEDULE, CONTEXT)
         torch.testing.assert_close(terms.log_likelihood - terms.log_ratio, expected, rtol=0, atol=1e-10)
 
 
 def test_the_elbo_with_the_exact_posterior_is_the_likelihood(exact, sigma_points):
     batch = scenes(16)
     with torch.no_grad():
-        nelbo = sigma_points(lambda: exact(batch, KNOBS, CONTEXT).nelbo())
+        nelbo = sigma_points(lambda: exact(batch, SCHEDULE, CONTEXT).nelbo())
     torch.testing.assert_close(-nelbo, log_likelihood(exact, batch).sum(1), rtol=0, atol=1e-10)
 
 
 def test_the_gap_of_a_wrong_posterior_is_its_kl_from_the_exact_one(wrong, sigma_points):
     batch = scenes(16)
     with torch.no_grad():
-        nelbo = sigma_points(lambda: wrong(batch, KNOBS, CONTEXT).nelbo())
+        nelbo = sigma_points(lambda: wrong(batch, SCHEDULE, CONTEXT).nelbo())
     found = nelbo + log_likelihood(wrong, batch).sum(1)
     assert (found > 0.1).all()
     torch.testing.assert_close(found, gap(wrong, batch), rtol=0, atol=1e-10)
@@ -164,9 +164,9 @@ def test_the_gap_of_a_wrong_posterior_is_its_kl_from_the_exact_one(wrong, sigma_
 def test_the_sampled_elbo_is_unbiased(wrong, sigma_points):
     batch = scenes(1)
     with torch.no_grad():
-        expected = sigma_points(lambda: wrong(batch, KNOBS, CONTEXT).nelbo()).item()
+        expected = sigma_points(lambda: wrong(batch, SCHEDULE, CONTEXT).nelbo()).item()
         repeated = batch.apply(lambda field: field.expand(20_000, *field.shape[1:]))
-        drawn = wrong(repeated._replace(key=torch.arange(20_000)), KNOBS, CONTEXT)
+        drawn = wrong(repeated._replace(key=torch.arange(20_000)), SCHEDULE, CONTEXT)
     for sampled in (drawn.nelbo(), drawn.log_ratio - drawn.log_likelihood):
         error = (sampled.std() / len(sampled) ** 0.5).item()
         assert error > 1e-4
@@ -177,7 +177,7 @@ def test_scored_scenes_carry_the_likelihood_per_target(exact, array_scenes):
     source = array_scenes(num_scenes=7, image_size=SIZE)
     plan = EvaluationPlan(source, num_context=CONTEXT, num_targets=TARGETS)
     scores = score_scenes(
-        exact, source, plan, knobs=KNOBS, batch_size=3, device="cpu", bounds=Bounds(importance_samples=(2,))
+        exact, source, plan, schedule=SCHEDULE, batch_size=3, device="cpu", bounds=Bounds(importance_samples=(2,))
     )
     (whole,) = evaluation_batches(source, plan, scenes=np.arange(7), batch_size=7, device="cpu")
     expected = -log_likelihood(exact, whole.batch).mean(1).numpy()
@@ -193,7 +193,7 @@ def test_importance_weighting_climbs_to_the_likelihood(wrong):
     truth = log_likelihood(wrong, batch).sum(1)
     numbers = (1, 2, 4, 16, 64)
     with torch.no_grad():
-        bounds = [-importance_weighted_nelbo(wrong, batch, KNOBS, CONTEXT, samples=number) for number in numbers]
+        bounds = [-importance_weighted_nelbo(wrong, batch, SCHEDULE, CONTEXT, samples=number) for number in numbers]
     for lower, higher in itertools.pairwise([*bounds, truth]):
         difference = higher - lower
         assert difference.mean() > -4 * difference.std() / len(difference) ** 0.5
@@ -211,13 +211,13 @@ def test_exactly_k_samples_are_weighed(wrong, number):
     handle = wrong.core.register_forward_pre_hook(lambda _, given: calls.append(given[0].key))
     try:
         with torch.no_grad():
-            found = importance_weighted_nelbo(wrong, batch, KNOBS, CONTEXT, samples=number)
+            found = importance_weighted_nelbo(wrong, batch, SCHEDULE, CONTEXT, samples=number)
     finally:
         handle.remove()
     assert len(calls) == number
     assert len(torch.unique(torch.cat(calls))) == 4 * number
     with torch.no_grad():
-        terms = [wrong(batch._replace(key=key), KNOBS, CONTEXT) for key in calls]
+        terms = [wrong(batch._replace(key=key), SCHEDULE, CONTEXT) for key in calls]
     weights = torch.stack([term.log_likelihood - term.log_ratio for term in terms]).numpy()
     largest = weights.max(0)
     expected = -(largest + np.log(np.exp(weights - largest).mean(0)))
@@ -228,10 +228,10 @@ def test_exactly_k_samples_are_weighed(wrong, number):
 def test_large_weights_do_not_overflow(wrong, shift, monkeypatch):
     batch = scenes(4)
     with torch.no_grad():
-        before = importance_weighted_nelbo(wrong, batch, KNOBS, CONTEXT, samples=4)
+        before = importance_weighted_nelbo(wrong, batch, SCHEDULE, CONTEXT, samples=4)
         original = type(wrong.likelihood).log_prob
         monkeypatch.setattr(type(wrong.likelihood), "log_prob", lambda *given: original(*given) + shift / TARGETS)
-        after = importance_weighted_nelbo(wrong, batch, KNOBS, CONTEXT, samples=4)
+        after = importance_weighted_nelbo(wrong, batch, SCHEDULE, CONTEXT, samples=4)
     torch.testing.assert_close(after - before, torch.full((4,), -shift, dtype=torch.float64), rtol=0, atol=1e-9)
 
 
@@ -241,7 +241,7 @@ def test_the_sign_is_right_for_densities_above_and_below_one(exact, sigma):
     batch = scenes(8)
     with torch.no_grad():
         found = importance_weighted_nelbo(
-            exact, batch, KNOBS._replace(sigma=torch.tensor(sigma, dtype=torch.float64)), CONTEXT, samples=2
+            exact, batch, SCHEDULE._replace(sigma=torch.tensor(sigma, dtype=torch.float64)), CONTEXT, samples=2
         )
         core, episode = exact.core, exact.task(batch, num_context=CONTEXT)
         beliefs = core.beliefs(exact.encoder(episode.context).pooled, episode.query, episode.target, sigma)
@@ -253,10 +253,12 @@ def test_the_sign_is_right_for_densities_above_and_below_one(exact, sigma):
 
 def test_predictions_have_the_mean_and_variance_of_the_prior(model):
     batch = scenes(1)
-    drawn = model.predict(batch, KNOBS, CONTEXT, num_samples=5000).parameters.flatten(3)
+    drawn = model.predict(batch, SCHEDULE, CONTEXT, num_samples=5000).parameters.flatten(3)
     episode = model.task(batch, num_context=CONTEXT)
     with torch.no_grad():
-        beliefs = model.core.beliefs(model.encoder(episode.context).pooled, episode.query, episode.target, KNOBS.sigma)
+        beliefs = model.core.beliefs(
+            model.encoder(episode.context).pooled, episode.query, episode.target, SCHEDULE.sigma
+        )
         mean = beliefs.prior.mean @ model.core.A.T + beliefs.offset
         scale = model.core.A.square().sum(1).sqrt()
     assert ((drawn.mean(0) - mean).abs() / (scale / 5000**0.5)).max() < 5

@@ -10,18 +10,18 @@ import torch
 from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as torch_kl
 
-from zoo.checking import CHECKS, subject
+from zoo.checks import CHECKS, subject
 from zoo.data.plan import EvaluationPlan
-from zoo.episode import Knobs
+from zoo.episode import ScheduleValues
 from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import evaluation_batches, importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
-from zoo.registry import Registry, RegistryFile, build
+from zoo.registry.registry import Registry, RegistryFile, build
 
 SIGMA, SIZE, CONTEXT = 0.4, 4, 2
 DIMS = 3 * SIZE * SIZE
-KNOBS = Knobs(*(torch.tensor(value, dtype=torch.float64) for value in (1.0, SIGMA, 1.0)))
+SCHEDULE = ScheduleValues(*(torch.tensor(value, dtype=torch.float64) for value in (1.0, SIGMA, 1.0)))
 NUMBERS = (1, 2, 4)
 
 REGISTRY = """
@@ -31,7 +31,7 @@ variants:
     title: A linear Gaussian model with one z a scene and its exact posterior
     paper: none
     status: extension
-    task: {use: "linear_gaussian:ExactPictures"}
+    task: {use: "linear_gaussian:ExactImages"}
     encoder: {use: "linear_gaussian:LinearEncoder", channels: 3}
     core: {use: "linear_gaussian_scene:SceneLinearGaussian", z_channels: 2}
     likelihood: {use: annealed_gaussian}
@@ -69,7 +69,7 @@ def scenes(count, *, targets, seed=0):
 def joint(model, batch):
     """The joint distribution of the K targets of every scene, written as one Gaussian of K * D numbers, and its value."""
     core, episode = model.core, model.task(batch, num_context=CONTEXT)
-    views = torch.cat([episode.context.what.flatten(2), episode.context.where], dim=2)
+    views = torch.cat([episode.context.values.flatten(2), episode.context.poses], dim=2)
     r = (views @ model.encoder.weight.T).sum(1)
     loadings = torch.einsum("dz,bqz->bqdz", core.U, episode.query @ core.G.T).flatten(1, 2)
     offset = episode.query @ core.B.T + (r @ core.F.T)[:, None] + core.b
@@ -84,7 +84,7 @@ def gap(model, batch):
     """KL(q || true posterior), [B]."""
     episode = model.task(batch, num_context=CONTEXT)
     pooled = model.encoder(episode.context).pooled
-    beliefs = model.core.beliefs(pooled, episode.query, episode.target, KNOBS.sigma)
+    beliefs = model.core.beliefs(pooled, episode.query, episode.target, SCHEDULE.sigma)
     q, p = (Normal(part.mean, part.log_scale.exp()) for part in (beliefs.approximate, beliefs.exact))
     return torch_kl(q, p).sum(1)
 
@@ -123,7 +123,7 @@ def test_every_importance_weight_of_the_exact_posterior_is_the_joint_likelihood(
     expected = joint(exact, batch)[-1]
     for sample in range(3):
         with torch.no_grad():
-            terms = exact(batch._replace(key=fold(batch.key, sample)), KNOBS, CONTEXT)
+            terms = exact(batch._replace(key=fold(batch.key, sample)), SCHEDULE, CONTEXT)
         torch.testing.assert_close(terms.log_likelihood - terms.log_ratio, expected, rtol=0, atol=1e-9)
 
 
@@ -131,7 +131,7 @@ def test_every_importance_weight_of_the_exact_posterior_is_the_joint_likelihood(
 def test_the_elbo_with_the_exact_posterior_is_the_joint_likelihood(exact, sigma_points, targets):
     batch = scenes(8, targets=targets)
     with torch.no_grad():
-        nelbo = sigma_points(lambda: exact(batch, KNOBS, CONTEXT).nelbo())
+        nelbo = sigma_points(lambda: exact(batch, SCHEDULE, CONTEXT).nelbo())
     torch.testing.assert_close(-nelbo, joint(exact, batch)[-1], rtol=0, atol=1e-9)
 
 
@@ -139,14 +139,14 @@ def test_the_elbo_with_the_exact_posterior_is_the_joint_likelihood(exact, sigma_
 def test_the_gap_of_a_wrong_posterior_is_one_kl_a_scene(wrong, sigma_points, targets):
     batch = scenes(8, targets=targets)
     with torch.no_grad():
-        nelbo = sigma_points(lambda: wrong(batch, KNOBS, CONTEXT).nelbo())
+        nelbo = sigma_points(lambda: wrong(batch, SCHEDULE, CONTEXT).nelbo())
     found = nelbo + joint(wrong, batch)[-1]
     assert (found > 0.1).all()
     torch.testing.assert_close(found, gap(wrong, batch), rtol=0, atol=1e-9)
 
 
 def test_the_joint_likelihood_is_not_the_sum_of_those_of_single_targets(exact):
-    """What a model with latents of its own for every query would score; pictures of one scene tell of each other."""
+    """What a model with latents of its own for every query would score; images of one scene tell of each other."""
     batch = scenes(12, targets=2)
     mean, covariance, together = joint(exact, batch)
     apart = sum(
@@ -154,7 +154,7 @@ def test_the_joint_likelihood_is_not_the_sum_of_those_of_single_targets(exact):
         for order in ([0, 1, 2], [0, 1, 3])
     )
     assert ((together - apart).abs() > 1e-3).all()
-    # Under the model's own pictures the difference is their mutual information, which is positive.
+    # Under the model's own images the difference is their mutual information, which is positive.
     blocks = (covariance[:, :DIMS, :DIMS], covariance[:, DIMS:, DIMS:])
     information = 0.5 * (sum(torch.logdet(block) for block in blocks) - torch.logdet(covariance))
     assert (information > 1e-3).all()
@@ -172,7 +172,7 @@ def test_scored_scenes_carry_the_joint_likelihood_divided_by_the_number_of_targe
     source = array_scenes(num_scenes=5, image_size=SIZE)
     plan = EvaluationPlan(source, num_context=CONTEXT, num_targets=targets)
     scores = score_scenes(
-        exact, source, plan, knobs=KNOBS, batch_size=3, device="cpu", bounds=Bounds(importance_samples=(2,))
+        exact, source, plan, schedule=SCHEDULE, batch_size=3, device="cpu", bounds=Bounds(importance_samples=(2,))
     )
     (whole,) = evaluation_batches(source, plan, scenes=np.arange(5), batch_size=5, device="cpu")
     expected = -joint(exact, whole.batch)[-1].numpy() / targets
@@ -181,7 +181,7 @@ def test_scored_scenes_carry_the_joint_likelihood_divided_by_the_number_of_targe
     np.testing.assert_allclose(scores["floor"], floor, rtol=1e-12)
     np.testing.assert_allclose(scores["iwae_2_excess"], expected - floor, rtol=1e-9)
     with torch.no_grad():
-        terms = exact(whole.batch, KNOBS, CONTEXT)
+        terms = exact(whole.batch, SCHEDULE, CONTEXT)
     np.testing.assert_allclose(scores["kl"], terms.kl.numpy() / targets, rtol=1e-11)
     np.testing.assert_allclose(scores["nelbo"], terms.nelbo().numpy() / targets, rtol=1e-11)
 
@@ -191,8 +191,8 @@ def test_scores_do_not_depend_on_the_order_of_the_targets(wrong):
     order = [0, 1, 4, 2, 3]
     turned = batch._replace(frames=batch.frames[:, order], cameras=batch.cameras[:, order])
     with torch.no_grad():
-        before, after = (wrong(each, KNOBS, CONTEXT) for each in (batch, turned))
-        bounds = [importance_weighted_nelbo(wrong, each, KNOBS, CONTEXT, samples=3) for each in (batch, turned)]
+        before, after = (wrong(each, SCHEDULE, CONTEXT) for each in (batch, turned))
+        bounds = [importance_weighted_nelbo(wrong, each, SCHEDULE, CONTEXT, samples=3) for each in (batch, turned)]
     for one, other in [*zip(before, after, strict=True), bounds]:
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
 
@@ -203,7 +203,7 @@ def test_importance_weighting_climbs_to_the_joint_likelihood(wrong):
     truth = joint(wrong, batch)[-1]
     with torch.no_grad():
         bounds = [
-            -importance_weighted_nelbo(wrong, batch, KNOBS, CONTEXT, samples=count) for count in (1, 2, 4, 16, 64)
+            -importance_weighted_nelbo(wrong, batch, SCHEDULE, CONTEXT, samples=count) for count in (1, 2, 4, 16, 64)
         ]
     for lower, higher in itertools.pairwise([*bounds, truth]):
         difference = higher - lower
@@ -215,10 +215,10 @@ def test_importance_weighting_climbs_to_the_joint_likelihood(wrong):
     assert gaps[-1] < 0.15 * gaps[0]
 
 
-def test_pictures_of_one_sample_have_the_covariance_of_the_scene(exact):
+def test_images_of_one_sample_have_the_covariance_of_the_scene(exact):
     """Cov(x_i, x_j) = A_i A_j^T over samples of z, which a latent of its own for every query would make zero."""
     batch, count = scenes(1, targets=2), 20_000
-    drawn = exact.predict(batch, KNOBS, CONTEXT, num_samples=count).parameters[:, 0].flatten(2)
+    drawn = exact.predict(batch, SCHEDULE, CONTEXT, num_samples=count).parameters[:, 0].flatten(2)
     centred = drawn - drawn.mean(0)
     found = torch.einsum("sd,se->de", centred[:, 0], centred[:, 1]) / (count - 1)
     expected = joint(exact, batch)[1][0, :DIMS, DIMS:]

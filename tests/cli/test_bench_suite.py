@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.results import load_rows
+from zoo.results.store import load_rows
 
 SUITE = """\
 version: 1

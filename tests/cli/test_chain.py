@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from zoo.data.opening import inspect_scenes
-from zoo.results import load_rows
+from zoo.results.store import load_rows
 
 QUICK = ("--repeats", 1, "--prediction-samples", 1)
 
@@ -52,14 +52,14 @@ def test_from_rendering_to_a_table(gqn_zoo, work, contents):
     assert f"Next: gqn-zoo evaluate {run} --data {data}" in " ".join(outcome.err.split())
     assert "gqn-tower: step 2 of 4" in outcome.err and outcome.out == ""
 
-    picture = work / "predictions.png"
+    image = work / "predictions.png"
     outcome = succeeded(
         gqn_zoo(
             *("evaluate", run, "--data", data, "--cpu", "--contexts", "1,2", "-K", "2,3", "--references"),
-            *("--metrics", "wrong-context,predictions", "--sheet", picture, *QUICK),
+            *("--metrics", "wrong-context,predictions", "--sheet", image, *QUICK),
         )
     )
-    assert picture.read_bytes().startswith(b"\x89PNG") and "gqn-tower@smoke" in outcome.out
+    assert image.read_bytes().startswith(b"\x89PNG") and "gqn-tower@smoke" in outcome.out
     found = load_rows([run / "results"])
     references = Counter((row.variant, row.key.num_context) for row in found if row.is_reference)
     assert references == {(name, number): 1 for name in ("mean-image", "nearest-view") for number in (1, 2)}

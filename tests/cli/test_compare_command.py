@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.results import ResultRow, load_rows, save_row
+from zoo.results.store import ResultRow, load_rows, save_row
 
 COMMITTED = Path(__file__).resolve().parents[2] / "results" / "quickstart"
 

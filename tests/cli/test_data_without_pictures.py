@@ -1,10 +1,10 @@
-"""Data without pictures through all commands, at sizes of seconds."""
+"""Data without images through all commands, at sizes of seconds."""
 
 import json
 
 import pytest
 
-from zoo.results import load_rows
+from zoo.results.store import load_rows
 
 
 def succeeded(outcome):

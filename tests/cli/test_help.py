@@ -3,7 +3,7 @@ import json
 import pytest
 
 import zoo
-from zoo.registry import default_registry
+from zoo.registry.registry import default_registry
 
 COMMANDS = [
     "list",
@@ -90,7 +90,7 @@ def test_a_variant_is_described_with_every_setting(gqn_zoo):
 
 
 def test_a_variant_is_checked(gqn_zoo):
-    from zoo.checking import CHECKS
+    from zoo.checks import CHECKS
 
     code, out, err = gqn_zoo("check vae")
     assert (code, err) == (0, "")
@@ -100,13 +100,13 @@ def test_a_variant_is_checked(gqn_zoo):
 def test_a_variant_that_breaks_the_contract_is_told_with_code_1(gqn_zoo, monkeypatch):
     from types import MappingProxyType
 
-    import zoo.checking
+    import zoo.checks
 
     def broken(trial):
-        raise zoo.checking.CheckFailedError("scene 0 changes with scene 1")
+        raise zoo.checks.CheckFailedError("scene 0 changes with scene 1")
 
-    checks = {"shapes": zoo.checking.check_shapes, "scene independence": broken}
-    monkeypatch.setattr(zoo.checking, "CHECKS", MappingProxyType(checks))
+    checks = {"shapes": zoo.checks.check_shapes, "scene independence": broken}
+    monkeypatch.setattr(zoo.checks, "CHECKS", MappingProxyType(checks))
     code, out, err = gqn_zoo("check vae")
     assert code == 1 and err == "gqn-zoo: 1 check(s) failed\n"
     assert out.splitlines() == ["vae: shapes: ok", "vae: scene independence: FAILED: scene 0 changes with scene 1"]

@@ -21,10 +21,10 @@ def trained(gqn_zoo, runs, scenes, name):
 
 
 @pytest.mark.parametrize(("name", "way"), [("reversed-gqn", "direct"), ("gqn-tower", "inversion")])
-def test_both_kinds_give_the_same_numbers_and_a_picture(gqn_zoo, runs, scenes, tmp_path, name, way):
-    run, picture = trained(gqn_zoo, runs, scenes, name), tmp_path / "map.png"
+def test_both_kinds_give_the_same_numbers_and_a_image(gqn_zoo, runs, scenes, tmp_path, name, way):
+    run, image = trained(gqn_zoo, runs, scenes, name), tmp_path / "map.png"
     outcome = gqn_zoo(
-        "localise", run, "--data", scenes, "--contexts", "0,2", "--scenes", 3, *GRID, "-o", picture, "--json"
+        "localise", run, "--data", scenes, "--contexts", "0,2", "--scenes", 3, *GRID, "-o", image, "--json"
     )
     assert outcome.code == 0, outcome.err
     facts = json.loads(outcome.out)
@@ -33,11 +33,11 @@ def test_both_kinds_give_the_same_numbers_and_a_picture(gqn_zoo, runs, scenes, t
     for part in facts["contexts"]:
         assert [scene["scene"] for scene in part["scenes"]] == [0, 1, 2]
         assert all(scene["position_error"] >= 0 and scene["angle_error"] <= 180 for scene in part["scenes"])
-    # The same pictures are sought whatever the context.
+    # The same images are sought whatever the context.
     assert [scene["truth"] for scene in facts["contexts"][0]["scenes"]] == [
         scene["truth"] for scene in facts["contexts"][1]["scenes"]
     ]
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert image.read_bytes().startswith(b"\x89PNG")
     table = gqn_zoo("localise", run, "--data", scenes, "--contexts", "2", "--scenes", 2, *GRID, "--prior", "uniform")
     assert table.code == 0 and "prior alone" in table.out and way in table.out
 

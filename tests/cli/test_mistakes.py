@@ -103,9 +103,9 @@ MISTAKES = [
     ("train vae --size smoke --cpu --data {place}/truncated -o {place}/new", "the file is damaged or incomplete"),
     ("train vae --size smoke --cpu --data {place}/odd-meta -o {place}/new", "meta.json: schema_version"),
     ("train vae --size smoke --cpu --data {place}/only-test -o {place}/new", "has no split 'train'"),
-    ("train vae --size smoke --cpu --data {place}/large -o {place}/new", "has pictures of 20 pixels"),
-    ("train vae --cpu --data {scenes} -o {place}/new", "has pictures of 16 pixels, but 'vae' at size 'full' takes 64"),
-    (TRAIN + "--dry-run --set image_size=32", "has pictures of 16 pixels"),
+    ("train vae --size smoke --cpu --data {place}/large -o {place}/new", "has images of 20 pixels"),
+    ("train vae --cpu --data {scenes} -o {place}/new", "has images of 16 pixels, but 'vae' at size 'full' takes 64"),
+    (TRAIN + "--dry-run --set image_size=32", "has images of 16 pixels"),
     ("data inspect {place}/none", "/none: there is no such folder"),
     ("data inspect {place}/truncated", "the file is damaged or incomplete"),
     ("data inspect {place}/empty", "/empty: holds no scenes"),
@@ -148,7 +148,7 @@ MISTAKES = [
     ("evaluate {place}/file --data {scenes}", "/file"),
     ("evaluate {place}/damaged-run --data {scenes}", "is damaged"),
     ("evaluate {place}/run --cpu --data {place}/none", "/none: there is no such folder"),
-    ("evaluate {place}/run --cpu --data {place}/large", "has pictures of 20 pixels"),
+    ("evaluate {place}/run --cpu --data {place}/large", "has images of 20 pixels"),
     ("evaluate {place}/run --cpu --data {place}/only-test --split validation", "has no split 'validation'"),
     (EVALUATE + "--contexts 6", "6 context views and 1 target(s) need 7 views"),
     (EVALUATE + "--contexts 1,6", "6 context views and 1 target(s) need 7 views"),
@@ -223,22 +223,22 @@ def test_a_damaged_record_that_is_met_while_training_is_one_line(gqn_zoo, place,
 
 
 def test_an_error_of_the_operating_system_is_one_line_too(gqn_zoo, monkeypatch):
-    import zoo.registry
+    import zoo.registry.registry
 
     def broken(*arguments, **named):
         raise PermissionError(13, "Permission denied", "/some/file")
 
-    monkeypatch.setattr(zoo.registry.Registry, "names", broken)
+    monkeypatch.setattr(zoo.registry.registry.Registry, "names", broken)
     assert gqn_zoo("list", "*") == (2, "", "gqn-zoo: /some/file: Permission denied\n")
 
 
 def test_a_defect_of_the_program_is_not_hidden(monkeypatch):
-    import zoo.registry
+    import zoo.registry.registry
     from zoo.cli.main import main
 
     def broken(*arguments, **named):
         raise AssertionError("a defect")
 
-    monkeypatch.setattr(zoo.registry.Registry, "names", broken)
+    monkeypatch.setattr(zoo.registry.registry.Registry, "names", broken)
     with pytest.raises(AssertionError, match="a defect"):
         main(["list"])

@@ -5,7 +5,7 @@ import pytest
 from zoo.cli.main import main
 from zoo.cli.quickstart import VARIANTS, judge
 from zoo.errors import ResultError
-from zoo.results import load_rows
+from zoo.results.store import load_rows
 
 NAMES = [f"{name}@quickstart" for name in VARIANTS]
 

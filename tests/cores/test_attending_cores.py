@@ -5,18 +5,18 @@ import inspect
 import pytest
 import torch
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.gqn_attention import GqnAttention
 from zoo.cores.gqn_epipolar import GqnEpipolar
 from zoo.cores.transformer import Transformer
 from zoo.data.camera import look_at, pose_vector
 from zoo.episode import Episode, Views
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.gaussian import DiagonalGaussian
 from zoo.nn.noise import fold
-from zoo.schedules import knobs
 
 SIZE, SIDE, CHANNELS, SCENES, QUERIES, NUMBER, STEPS = 8, 3, 5, 2, 2, 4, 3
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 RECURRENT = {
     "steps": STEPS,
     "z_channels": 2,
@@ -82,16 +82,16 @@ def poses(number, *, seed=0):
 
 
 def context(number=NUMBER, *, seed=0):
-    """Views whose pictures are their own representation, [SCENES, number, C, h, w]."""
+    """Views whose images are their own representation, [SCENES, number, C, h, w]."""
     return Views(
-        what=random(SCENES, number, CHANNELS, SIDE, SIDE, seed=seed),
-        where=poses(number, seed=seed + 10),
+        values=random(SCENES, number, CHANNELS, SIDE, SIDE, seed=seed),
+        poses=poses(number, seed=seed + 10),
         mask=torch.ones(SCENES, number, dtype=torch.bool),
     )
 
 
 def encode(views):
-    return Representation(pooled=views.what[:, :0].sum(1), per_view=views.what, mask=views.mask)
+    return Representation(pooled=views.values[:, :0].sum(1), per_view=views.values, mask=views.mask)
 
 
 QUERY, TARGET = poses(QUERIES, seed=30), random(SCENES, QUERIES, 3, SIZE, SIZE, seed=40)
@@ -99,11 +99,11 @@ KEYS = fold(torch.arange(SCENES)[:, None], torch.arange(QUERIES)).flatten()
 
 
 def episode(views, *, target=TARGET):
-    return Episode(context=views, query=QUERY, target=target, evidence=views, key=torch.arange(SCENES))
+    return Episode(context=views, query=QUERY, target=target, target_views=views, key=torch.arange(SCENES))
 
 
 def rollout(core, views, *, source="posterior", target=TARGET, query=QUERY):
-    given = {"poses": views.where} if "poses" in inspect.signature(core.rollout).parameters else {}
+    given = {"poses": views.poses} if "poses" in inspect.signature(core.rollout).parameters else {}
     target = None if target is None else target.flatten(0, 1)
     return core.rollout(
         scene=encode(views),
@@ -111,7 +111,7 @@ def rollout(core, views, *, source="posterior", target=TARGET, query=QUERY):
         keys=KEYS,
         target=target,
         source=source,
-        knobs=KNOBS,
+        schedule=SCHEDULE,
         **given,
     )
 
@@ -171,9 +171,9 @@ class TestPaths:
 
     def test_predictions_are_rollouts_of_the_prior_for_every_sample_and_query(self, core):
         views, key = context(), torch.arange(SCENES)
-        found = core.predict(views, QUERY, key, encode=encode, knobs=KNOBS, num_samples=3)
+        found = core.predict(views, QUERY, key, encode=encode, schedule=SCHEDULE, num_samples=3)
         assert found.shape == (3, SCENES, QUERIES, 3, SIZE, SIZE)
-        given = {"poses": views.where} if "poses" in inspect.signature(core.rollout).parameters else {}
+        given = {"poses": views.poses} if "poses" in inspect.signature(core.rollout).parameters else {}
         for sample in range(3):
             keys = fold(fold(key, sample)[:, None], torch.arange(QUERIES)).flatten()
             expected = core.rollout(
@@ -182,7 +182,7 @@ class TestPaths:
                 keys=keys,
                 target=None,
                 source="prior",
-                knobs=KNOBS,
+                schedule=SCHEDULE,
                 **given,
             )
             close(found[sample], expected.prediction.unflatten(0, (SCENES, QUERIES)))
@@ -196,10 +196,10 @@ class TestPaths:
             context=views,
             query=one.query[:1].expand(count, -1, -1),
             target=one.target[:1].expand(count, -1, -1, -1, -1),
-            evidence=views,
+            target_views=views,
             key=fold(torch.arange(count), 7),
         )
-        output = core(cut, encode, KNOBS)
+        output = core(cut, encode, SCHEDULE)
         assert output.kl.shape == (count, QUERIES, STEPS)
         assert (output.kl > 0).all()
         difference = output.log_ratio - output.kl.flatten(1).sum(1)
@@ -211,8 +211,8 @@ class TestViews:
         views, expected = context(), rollout(core, context())
         for value in (0.0, 1.0, 1e3):
             blank = Views(
-                what=torch.full((SCENES, 2, CHANNELS, SIDE, SIDE), value, dtype=torch.float64),
-                where=torch.full((SCENES, 2, 7), value, dtype=torch.float64),
+                values=torch.full((SCENES, 2, CHANNELS, SIDE, SIDE), value, dtype=torch.float64),
+                poses=torch.full((SCENES, 2, 7), value, dtype=torch.float64),
                 mask=torch.zeros(SCENES, 2, dtype=torch.bool),
             )
             for parts in ((views, blank), (blank, views)):
@@ -230,7 +230,7 @@ class TestViews:
 
     @pytest.mark.parametrize("number", [0, 1])
     def test_every_parameter_is_in_the_graph_and_no_gradient_is_lost(self, core, number):
-        output = core(episode(context(number)), encode, KNOBS)
+        output = core(episode(context(number)), encode, SCHEDULE)
         (output.prediction.square().sum() + output.kl.sum()).backward()
         for name, parameter in core.named_parameters():
             assert parameter.grad is not None, name
@@ -238,9 +238,9 @@ class TestViews:
 
     def test_gradients_are_numbers_where_everything_is_padding(self, core):
         views = context()._replace(mask=torch.zeros(SCENES, NUMBER, dtype=torch.bool))
-        views.what.requires_grad_()
-        core(episode(views), encode, KNOBS).prediction.square().sum().backward()
-        assert (views.what.grad == 0).all()
+        views.values.requires_grad_()
+        core(episode(views), encode, SCHEDULE).prediction.square().sum().backward()
+        assert (views.values.grad == 0).all()
 
     def test_scenes_do_not_see_each_other(self, core):
         views, before = context(), rollout(core, context())
@@ -263,14 +263,14 @@ class TestViews:
         views = context()
         before = rollout(core, views, source="prior", target=None).prediction
         after = rollout(
-            core, views._replace(where=views.where[:, [2, 0, 3, 1]]), source="prior", target=None
+            core, views._replace(poses=views.poses[:, [2, 0, 3, 1]]), source="prior", target=None
         ).prediction
         assert ((before - after).abs().flatten(1).amax(1) > 1e-7).all()
 
     def test_every_view_can_be_found(self, core):
         views = context()
-        views.what.requires_grad_()
-        (gradient,) = torch.autograd.grad(rollout(core, views).prediction.square().sum(), views.what)
+        views.values.requires_grad_()
+        (gradient,) = torch.autograd.grad(rollout(core, views).prediction.square().sum(), views.values)
         assert (gradient.flatten(2).abs().amax(2) > 0).all()
 
     def test_queries_ask_for_themselves(self, core):
@@ -286,10 +286,10 @@ def test_gradients_equal_finite_differences(core):
     views = context(2)
 
     def run(what, query, target):
-        cut = episode(views._replace(what=what), target=target)._replace(query=query)
-        return tuple(core(cut, encode, KNOBS))
+        cut = episode(views._replace(values=what), target=target)._replace(query=query)
+        return tuple(core(cut, encode, SCHEDULE))
 
-    given = tuple(tensor.clone().requires_grad_() for tensor in (views.what, QUERY, TARGET))
+    given = tuple(tensor.clone().requires_grad_() for tensor in (views.values, QUERY, TARGET))
     assert torch.autograd.gradcheck(run, given, fast_mode=True, atol=1e-4)
 
 
@@ -297,11 +297,11 @@ def test_half_precision_gives_numbers_and_nats_in_float32(core):
     views, core = Views(*(field.float() if field.is_floating_point() else field for field in context())), core.float()
     cut = episode(views, target=TARGET.float())._replace(query=QUERY.float())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = core(cut, encode, KNOBS)
+        output = core(cut, encode, SCHEDULE)
         output.prediction.float().square().mean().backward()
     assert output.kl.dtype == output.log_ratio.dtype == torch.float32
     assert all(torch.isfinite(field).all() for field in output)
-    exact = core(cut, encode, KNOBS)
+    exact = core(cut, encode, SCHEDULE)
     assert (output.prediction - exact.prediction).abs().max() < 0.1
 
 

@@ -6,17 +6,17 @@ import pytest
 import textbook_cgqn
 import torch
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.cgqn import Cgqn
 from zoo.episode import Episode, Views
 from zoo.evaluation.throughput import random_batch
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
-from zoo.registry import build, default_registry
-from zoo.schedules import knobs
+from zoo.registry.registry import build, default_registry
 
 SIZE, POSES, CHANNELS, Z, STEPS, SCENES, TARGETS = 16, 7, 5, 2, 3, 2, 3
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 SETTINGS = {
     "steps": STEPS,
     "z_channels": Z,
@@ -57,21 +57,23 @@ def random(*shape, seed):
 def problem(*, scenes=SCENES, targets=TARGETS, side=MAP):
     """An episode whose views are maps of features, and an encoder that adds them up."""
     context = Views(
-        what=random(scenes, 2, CHANNELS, side, side, seed=0),
-        where=random(scenes, 2, POSES, seed=1),
+        values=random(scenes, 2, CHANNELS, side, side, seed=0),
+        poses=random(scenes, 2, POSES, seed=1),
         mask=torch.ones(scenes, 2) > 0,
     )
     evidence = Views(
-        what=random(scenes, targets, CHANNELS, side, side, seed=2),
-        where=random(scenes, targets, POSES, seed=3),
+        values=random(scenes, targets, CHANNELS, side, side, seed=2),
+        poses=random(scenes, targets, POSES, seed=3),
         mask=torch.ones(scenes, targets) > 0,
     )
     target = torch.sigmoid(random(scenes, targets, 3, SIZE, SIZE, seed=4))
-    return Episode(context=context, query=evidence.where, target=target, evidence=evidence, key=torch.arange(scenes))
+    return Episode(
+        context=context, query=evidence.poses, target=target, target_views=evidence, key=torch.arange(scenes)
+    )
 
 
 def encode(views):
-    return Representation(pooled=views.what.sum(1), per_view=views.what, mask=views.mask)
+    return Representation(pooled=views.values.sum(1), per_view=views.values, mask=views.mask)
 
 
 def chosen(given, order):
@@ -79,7 +81,7 @@ def chosen(given, order):
     return given._replace(
         query=given.query[:, order],
         target=given.target[:, order],
-        evidence=Views(*(field[:, order] for field in given.evidence)),
+        target_views=Views(*(field[:, order] for field in given.target_views)),
     )
 
 
@@ -97,9 +99,9 @@ def rolled(core, given, *, source="posterior", with_evidence=True):
         encode(given.context).pooled,
         given.query,
         given.key,
-        evidence=encode(given.evidence).pooled if with_evidence else None,
+        evidence=encode(given.target_views).pooled if with_evidence else None,
         source=source,
-        knobs=KNOBS,
+        schedule=SCHEDULE,
     )
 
 
@@ -107,9 +109,9 @@ class TestTextbook:
     @pytest.mark.parametrize("side", [1, MAP, 2 * MAP])
     def test_the_core_and_its_gradients_equal_the_equations(self, side):
         core, given = made(side=side), problem(side=side)
-        for views in (given.context, given.evidence):
-            views.what.requires_grad_()
-        output = core(given, encode, KNOBS)
+        for views in (given.context, given.target_views):
+            views.values.requires_grad_()
+        output = core(given, encode, SCHEDULE)
         weights = random(*output.prediction.shape, seed=9)
         loss = (weights * output.prediction).sum() + 0.7 * output.kl.sum() + 0.3 * output.log_ratio.sum()
 
@@ -120,7 +122,7 @@ class TestTextbook:
 
         expected_loss = 0.0
         for scene in range(SCENES):
-            r, r_prime = (at_map_size(views.what[scene].sum(0)) for views in (given.context, given.evidence))
+            r, r_prime = (at_map_size(views.values[scene].sum(0)) for views in (given.context, given.target_views))
             noise = torch.stack(
                 [standard_normal(fold(given.key[scene], step), (Z, STATE, STATE)).double() for step in range(STEPS)]
             )
@@ -132,13 +134,13 @@ class TestTextbook:
                 prediction = textbook_cgqn.rendered(core, found, given.query[scene, place])
                 close(output.prediction[scene, place], prediction)
                 expected_loss = expected_loss + (weights[scene, place] * prediction).sum()
-        asked = [given.context.what, given.evidence.what, *core.parameters()]
+        asked = [given.context.values, given.target_views.values, *core.parameters()]
         for one, other in zip(torch.autograd.grad(loss, asked), torch.autograd.grad(expected_loss, asked), strict=True):
             close(one, other)
 
     def test_predictions_are_the_textbooks_with_latents_of_the_prior(self):
         core, given = made(), problem()
-        drawn = core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=2)
+        drawn = core.predict(given.context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=2)
         assert drawn.shape == (2, SCENES, TARGETS, 3, SIZE, SIZE)
         for sample, scene in itertools.product(range(2), range(SCENES)):
             alone = given._replace(key=fold(given.key, sample))
@@ -171,20 +173,20 @@ class TestPrior:
 
     def test_prior_and_posterior_do_not_see_the_queries(self):
         core, given = made(), problem()
-        before = core(given, encode, KNOBS)
-        after = core(given._replace(query=given.query + 1.0), encode, KNOBS)
+        before = core(given, encode, SCHEDULE)
+        after = core(given._replace(query=given.query + 1.0), encode, SCHEDULE)
         assert torch.equal(before.kl, after.kl)
         assert torch.equal(before.log_ratio, after.log_ratio)
         assert ((before.prediction - after.prediction).flatten(2).abs().amax(-1) > 1e-9).all()
 
     def test_the_prior_sees_the_context_and_the_latents_before_and_no_target(self):
         core, given = made(), problem()
-        given.context.what.requires_grad_()
-        given.evidence.what.requires_grad_()
+        given.context.values.requires_grad_()
+        given.target_views.values.requires_grad_()
         latents = [random(SCENES, Z, STATE, STATE, seed=20 + step).requires_grad_() for step in range(STEPS)]
         priors = each(rolled(core, given, source=latents).priors)
         for step, prior in enumerate(priors):
-            asked = [given.context.what, given.evidence.what, *latents]
+            asked = [given.context.values, given.target_views.values, *latents]
             context, evidence, *groups = torch.autograd.grad(
                 prior.mean.sum() + prior.log_scale.sum(), asked, retain_graph=True, allow_unused=True
             )
@@ -202,7 +204,7 @@ class TestPrior:
             given.key,
             evidence=None,
             source="prior",
-            knobs=knobs(sigma=0.7, temperature=0.0),
+            schedule=schedule_values(sigma=0.7, temperature=0.0),
         )
         for z, prior in zip(cold.latents, each(cold.priors), strict=True):
             assert torch.equal(z, prior.mean)
@@ -211,22 +213,27 @@ class TestPrior:
 class TestPosterior:
     def test_it_sees_every_target_and_the_context(self):
         core, given = made(), problem()
-        given.context.what.requires_grad_()
-        given.evidence.what.requires_grad_()
+        given.context.values.requires_grad_()
+        given.target_views.values.requires_grad_()
         posteriors = each(rolled(core, given).posteriors)
         for posterior in posteriors:
             for gradient in torch.autograd.grad(
-                posterior.mean.square().sum(), [given.context.what, given.evidence.what], retain_graph=True
+                posterior.mean.square().sum(), [given.context.values, given.target_views.values], retain_graph=True
             ):
                 assert (gradient.flatten(2).abs().amax(-1) > 0).all()
 
     def test_the_mean_of_log_q_minus_log_p_is_the_kl(self):
         core, given = made(), problem(scenes=1)
         count = 3000
-        pooled, evidence = encode(given.context).pooled, encode(given.evidence).pooled
+        pooled, evidence = encode(given.context).pooled, encode(given.target_views).pooled
         with torch.no_grad():
             rollout = core.rollout(
-                pooled, given.query[:, :1], torch.arange(count), evidence=evidence, source="posterior", knobs=KNOBS
+                pooled,
+                given.query[:, :1],
+                torch.arange(count),
+                evidence=evidence,
+                source="posterior",
+                schedule=SCHEDULE,
             )
         terms = list(zip(each(rollout.posteriors), each(rollout.priors), rollout.latents, strict=True))
         analytic = sum(kl_divergence(q, p).flatten(1).sum(1) for q, p, _ in terms)
@@ -244,13 +251,13 @@ class TestScene:
         core, given = made(), problem()
         latents = rolled(core, given).latents
         before = rolled(core, given, source=latents)
-        context = given.context._replace(what=given.context.what + 1.0, where=given.context.where - 1.0)
-        evidence = given.evidence._replace(what=given.evidence.what + 1.0)
-        after = rolled(core, given._replace(context=context, evidence=evidence), source=latents)
+        context = given.context._replace(values=given.context.values + 1.0, poses=given.context.poses - 1.0)
+        evidence = given.target_views._replace(values=given.target_views.values + 1.0)
+        after = rolled(core, given._replace(context=context, target_views=evidence), source=latents)
         assert torch.equal(before.prediction, after.prediction)
         assert not torch.equal(each(before.priors)[0].mean, each(after.priors)[0].mean)
 
-    def test_every_group_of_latents_reaches_every_picture(self):
+    def test_every_group_of_latents_reaches_every_image(self):
         core, given = made(), problem()
         latents = [z.detach().requires_grad_() for z in rolled(core, given).latents]
         prediction = rolled(core, given, source=latents).prediction.unflatten(0, (SCENES, TARGETS))
@@ -263,7 +270,7 @@ class TestScene:
     def test_a_query_asked_twice_is_answered_twice_the_same(self):
         core, given = made(), problem()
         twice = given.query[:, [0, 1, 0, 0]]
-        drawn = core.predict(given.context, twice, given.key, encode=encode, knobs=KNOBS, num_samples=3)
+        drawn = core.predict(given.context, twice, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)
         assert torch.equal(drawn[:, :, 0], drawn[:, :, 2])
         assert torch.equal(drawn[:, :, 0], drawn[:, :, 3])
         assert ((drawn[:, :, 0] - drawn[:, :, 1]).flatten(2).abs().amax(-1) > 1e-9).all()
@@ -272,7 +279,9 @@ class TestScene:
         core, given = made(), problem()
         same = Views(*(field[:1].expand(SCENES, *field.shape[1:]) for field in given.context))
         query = given.query[:1].expand(SCENES, -1, -1)
-        drawn = core.predict(same, query, given.key, encode=encode, knobs=KNOBS, num_samples=3)[:, :, 0].flatten(0, 1)
+        drawn = core.predict(same, query, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)[:, :, 0].flatten(
+            0, 1
+        )
         for one, other in itertools.combinations(drawn, 2):
             assert (one - other).abs().max() > 1e-6
 
@@ -280,7 +289,7 @@ class TestScene:
     def test_what_is_answered_does_not_depend_on_what_else_is_asked(self, order):
         core, given = made(), problem()
         everything, some = (
-            core.predict(given.context, query, given.key, encode=encode, knobs=KNOBS, num_samples=2)
+            core.predict(given.context, query, given.key, encode=encode, schedule=SCHEDULE, num_samples=2)
             for query in (given.query, given.query[:, order])
         )
         close(some, everything[:, :, order])
@@ -288,19 +297,19 @@ class TestScene:
     @pytest.mark.parametrize("order", [[1, 0, 2], [2, 0, 1]])
     def test_targets_may_come_in_any_order(self, order):
         core, given = made(), problem()
-        before, after = (core(episode, encode, KNOBS) for episode in (given, chosen(given, order)))
+        before, after = (core(episode, encode, SCHEDULE) for episode in (given, chosen(given, order)))
         close(after.kl, before.kl)
         close(after.log_ratio, before.log_ratio)
         close(after.prediction, before.prediction[:, order])
 
     @pytest.mark.parametrize("number", [1, 2, 5])
-    def test_the_kl_is_paid_once_however_many_pictures_are_asked_for(self, number):
+    def test_the_kl_is_paid_once_however_many_images_are_asked_for(self, number):
         core, given = made(), problem()
-        expected = core(given, encode, KNOBS)
+        expected = core(given, encode, SCHEDULE)
         more = given._replace(
             query=random(SCENES, number, POSES, seed=11), target=given.target[:, :1].expand(-1, number, -1, -1, -1)
         )
-        found = core(more, encode, KNOBS)
+        found = core(more, encode, SCHEDULE)
         assert found.prediction.shape == (SCENES, number, 3, SIZE, SIZE)
         assert found.kl.shape == (SCENES, STEPS)
         assert torch.equal(found.kl, expected.kl)
@@ -322,17 +331,17 @@ class TestScene:
         watch("prior", core.prior.cell)
         watch("posterior", core.posterior.cell)
         watch("pose", core.renderer.cell)
-        core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=3)
+        core.predict(given.context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)
         assert seen == {"prior": [SCENES], "pose": [SCENES * TARGETS]}
         seen.clear()
-        core(given, encode, KNOBS)
+        core(given, encode, SCHEDULE)
         assert seen == {"prior": [SCENES], "posterior": [SCENES], "pose": [SCENES * TARGETS]}
 
 
 def test_one_step_is_a_variational_autoencoder_of_the_scene():
     """q(z | r, r'), p(z | r), one decoder: the ELBO of one group of latents."""
     core, given = made(steps=1), problem()
-    output, rollout = core(given, encode, KNOBS), rolled(core, given)
+    output, rollout = core(given, encode, SCHEDULE), rolled(core, given)
     (posterior,), (prior,), (z,) = each(rollout.posteriors), each(rollout.priors), rollout.latents
     noise = standard_normal(fold(given.key, 0), (Z, STATE, STATE)).double()
     close(z, posterior.mean + posterior.log_scale.exp() * noise)
@@ -350,17 +359,21 @@ def test_gradients_equal_finite_differences():
 
     def run(context, evidence, query):
         changed = given._replace(
-            context=given.context._replace(what=context), evidence=given.evidence._replace(what=evidence), query=query
+            context=given.context._replace(values=context),
+            target_views=given.target_views._replace(values=evidence),
+            query=query,
         )
-        return tuple(core(changed, encode, KNOBS))
+        return tuple(core(changed, encode, SCHEDULE))
 
-    asked = tuple(tensor.clone().requires_grad_() for tensor in (given.context.what, given.evidence.what, given.query))
+    asked = tuple(
+        tensor.clone().requires_grad_() for tensor in (given.context.values, given.target_views.values, given.query)
+    )
     assert torch.autograd.gradcheck(run, asked, fast_mode=True)
 
 
 @pytest.mark.parametrize(("channels", "grey"), [(3, 0.5), (6, 0.0)])
-def test_it_begins_with_narrow_latents_and_a_grey_picture(channels, grey):
-    """Of parameters that are no picture, such as those of a logistic, none is moved."""
+def test_it_begins_with_narrow_latents_and_a_grey_image(channels, grey):
+    """Of parameters that are no image, such as those of a logistic, none is moved."""
     torch.manual_seed(0)
     core = Cgqn(Cgqn.Config(**SETTINGS), shapes=shapes()._replace(prediction_channels=channels)).double()
     rollout = rolled(core, problem())
@@ -371,7 +384,7 @@ def test_it_begins_with_narrow_latents_and_a_grey_picture(channels, grey):
 
 
 class TestJointObjective:
-    """A model trained on one query at a time never meets the objective that makes its pictures agree."""
+    """A model trained on one query at a time never meets the objective that makes its images agree."""
 
     def test_it_is_not_the_sum_of_the_objectives_of_single_targets(self):
         model = build(default_registry().variant("cgqn", size="smoke"), seed=0).double()
@@ -380,15 +393,17 @@ class TestJointObjective:
         exact = episode._replace(
             query=episode.query.double(),
             target=episode.target.double(),
-            context=episode.context._replace(what=episode.context.what.double(), where=episode.context.where.double()),
-            evidence=episode.evidence._replace(
-                what=episode.evidence.what.double(), where=episode.evidence.where.double()
+            context=episode.context._replace(
+                values=episode.context.values.double(), poses=episode.context.poses.double()
+            ),
+            target_views=episode.target_views._replace(
+                values=episode.target_views.values.double(), poses=episode.target_views.poses.double()
             ),
         )
 
         def gradient(*episodes):
             model.zero_grad(set_to_none=True)
-            sum(model.score(each, KNOBS).nelbo().sum() for each in episodes).backward()
+            sum(model.score(each, SCHEDULE).nelbo().sum() for each in episodes).backward()
             nets = (model.core.prior, model.core.posterior)
             return torch.cat([parameter.grad.flatten() for net in nets for parameter in net.parameters()])
 

@@ -3,26 +3,26 @@
 import pytest
 import torch
 
-from zoo.contract import CoreShapes, RepresentationShape, ViewShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.conditional_neural_process import ConditionalNeuralProcess
 from zoo.encoders.pairs import Pairs
 from zoo.episode import Episode, Views
-from zoo.schedules import knobs
+from zoo.model.interfaces import CoreShapes, RepresentationShape, ViewShape
 
 SCENES, CONTEXT, QUERIES, CHANNELS = 2, 4, 3, 6
-KNOBS = knobs(sigma=1.0)
+SCHEDULE = schedule_values(sigma=1.0)
 
 
 def points(number, *, seed):
     generator = torch.Generator().manual_seed(seed)
     what = torch.randn(SCENES, number, 1, 1, 1, dtype=torch.float64, generator=generator)
     where = torch.randn(SCENES, number, 1, dtype=torch.float64, generator=generator)
-    return Views(what=what, where=where, mask=torch.ones(SCENES, number, dtype=torch.bool))
+    return Views(values=what, poses=where, mask=torch.ones(SCENES, number, dtype=torch.bool))
 
 
 def problem(*, context=CONTEXT, queries=QUERIES):
     evidence = points(queries, seed=1)
-    return Episode(points(context, seed=0), evidence.where, evidence.what, evidence, torch.arange(SCENES))
+    return Episode(points(context, seed=0), evidence.poses, evidence.values, evidence, torch.arange(SCENES))
 
 
 @pytest.fixture(params=["mean", "attention"])
@@ -41,10 +41,10 @@ def close(one, other):
 def test_there_is_no_latent_and_nothing_to_pay(pair):
     core, encode = pair
     given = problem()
-    output = core(given, encode, KNOBS)
+    output = core(given, encode, SCHEDULE)
     assert output.kl.shape == (SCENES, 1) and (output.kl == 0).all()
     assert output.log_ratio.shape == (SCENES,) and (output.log_ratio == 0).all()
-    found = core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=3)
+    found = core.predict(given.context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)
     assert found.shape == (3, SCENES, QUERIES, 2, 1, 1)
     for sample in found:
         close(sample, output.prediction)
@@ -53,25 +53,27 @@ def test_there_is_no_latent_and_nothing_to_pay(pair):
 def test_the_targets_are_never_looked_at(pair):
     core, encode = pair
     given = problem()
-    other = given._replace(target=given.target + 1.0, evidence=given.evidence._replace(what=given.target + 1.0))
-    assert torch.equal(core(other, encode, KNOBS).prediction, core(given, encode, KNOBS).prediction)
+    other = given._replace(
+        target=given.target + 1.0, target_views=given.target_views._replace(values=given.target + 1.0)
+    )
+    assert torch.equal(core(other, encode, SCHEDULE).prediction, core(given, encode, SCHEDULE).prediction)
 
 
 def test_each_target_is_predicted_as_if_it_were_alone(pair):
     core, encode = pair
     given = problem()
-    whole = core(given, encode, KNOBS).prediction
-    alone = core.predict(given.context, given.query[:, 1:2], given.key, encode=encode, knobs=KNOBS, num_samples=1)
+    whole = core(given, encode, SCHEDULE).prediction
+    alone = core.predict(given.context, given.query[:, 1:2], given.key, encode=encode, schedule=SCHEDULE, num_samples=1)
     close(alone[0], whole[:, 1:2])
 
 
 def test_the_context_is_a_set_of_pairs(pair):
     core, encode = pair
     given = problem()
-    before = core(given, encode, KNOBS).prediction
+    before = core(given, encode, SCHEDULE).prediction
     order = [2, 0, 3, 1]
     permuted = given._replace(context=Views(*(field[:, order] for field in given.context)))
-    close(core(permuted, encode, KNOBS).prediction, before)
-    swapped = given._replace(context=given.context._replace(what=given.context.what[:, order]))
-    assert (core(swapped, encode, KNOBS).prediction - before).abs().max() > 1e-6
-    assert torch.isfinite(core(problem(context=0), encode, KNOBS).prediction).all()
+    close(core(permuted, encode, SCHEDULE).prediction, before)
+    swapped = given._replace(context=given.context._replace(values=given.context.values[:, order]))
+    assert (core(swapped, encode, SCHEDULE).prediction - before).abs().max() > 1e-6
+    assert torch.isfinite(core(problem(context=0), encode, SCHEDULE).prediction).all()

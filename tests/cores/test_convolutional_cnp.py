@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from zoo.contract import CoreShapes, RepresentationShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.convolutional_cnp import ConvolutionalCnp
 from zoo.cores.convolutional_np import ConvolutionalNp
 from zoo.cores.neural_process import together
 from zoo.episode import Episode, Views
+from zoo.model.interfaces import CoreShapes, RepresentationShape
 from zoo.nn.noise import fold
-from zoo.schedules import knobs
 
 SCENES, CONTEXT, QUERIES = 2, 4, 3
-KNOBS = knobs(sigma=1.0)
+SCHEDULE = schedule_values(sigma=1.0)
 SMALL = {"reach": 2.0, "points_per_unit": 4.0, "channels": 6, "layers": 2, "kernel_size": 3}
 CASES = [(part, width) for part in (ConvolutionalCnp, ConvolutionalNp) for width in (1, 2)]
 
@@ -21,12 +21,12 @@ def points(number, width, *, seed):
     generator = torch.Generator().manual_seed(seed)
     what = torch.randn(SCENES, number, 1, 1, 1, dtype=torch.float64, generator=generator)
     where = 2.0 * torch.rand(SCENES, number, width, dtype=torch.float64, generator=generator) - 1.0
-    return Views(what=what, where=where, mask=torch.ones(SCENES, number, dtype=torch.bool))
+    return Views(values=what, poses=where, mask=torch.ones(SCENES, number, dtype=torch.bool))
 
 
 def problem(width=1, *, context=CONTEXT, queries=QUERIES):
     evidence = points(queries, width, seed=1)
-    return Episode(points(context, width, seed=0), evidence.where, evidence.what, evidence, torch.arange(SCENES))
+    return Episode(points(context, width, seed=0), evidence.poses, evidence.values, evidence, torch.arange(SCENES))
 
 
 def made(part, width=1, **changes):
@@ -37,7 +37,7 @@ def made(part, width=1, **changes):
 
 
 def predicted(core, given, *, samples=2):
-    return core.predict(given.context, given.query, given.key, encode=None, knobs=KNOBS, num_samples=samples)
+    return core.predict(given.context, given.query, given.key, encode=None, schedule=SCHEDULE, num_samples=samples)
 
 
 def close(one, other, tolerance=1e-10):
@@ -50,7 +50,7 @@ class TestBoth:
         core, given = made(part, width), problem(width)
         shift = torch.tensor([7.37, -3.1])[:width].double()
         moved = given._replace(
-            context=given.context._replace(where=given.context.where + shift), query=given.query + shift
+            context=given.context._replace(poses=given.context.poses + shift), query=given.query + shift
         )
         before = predicted(core, given)
         close(predicted(core, moved), before)
@@ -61,14 +61,14 @@ class TestBoth:
 
     def test_context_and_targets_are_sets(self, part, width):
         core, given = made(part, width), problem(width)
-        before = core(given, None, KNOBS)
+        before = core(given, None, SCHEDULE)
         context = Views(*(field[:, [2, 0, 3, 1]] for field in given.context))
-        for one, other in zip(core(given._replace(context=context), None, KNOBS), before, strict=True):
+        for one, other in zip(core(given._replace(context=context), None, SCHEDULE), before, strict=True):
             close(one, other)
         order = [1, 2, 0]
-        evidence = Views(*(field[:, order] for field in given.evidence))
-        permuted = given._replace(query=evidence.where, target=evidence.what, evidence=evidence)
-        after = core(permuted, None, KNOBS)
+        evidence = Views(*(field[:, order] for field in given.target_views))
+        permuted = given._replace(query=evidence.poses, target=evidence.values, target_views=evidence)
+        after = core(permuted, None, SCHEDULE)
         close(after.prediction, before.prediction[:, order])
         close(after.kl, before.kl)
 
@@ -82,15 +82,15 @@ class TestBoth:
         more = points(2, width, seed=9)
         padded = given._replace(context=together(given.context, more._replace(mask=~more.mask)))
         close(predicted(core, padded), predicted(core, given))
-        assert torch.isfinite(core(problem(width, context=0), None, KNOBS).prediction).all()
+        assert torch.isfinite(core(problem(width, context=0), None, SCHEDULE).prediction).all()
 
     def test_what_was_observed_matters_where_it_was_observed(self, part, width):
         """One residual convolution of three cells sees a quarter of a unit far: beyond, a value has no effect."""
         core, given = made(part, width, layers=1, reach=6.0), problem(width)
-        given = given._replace(query=given.context.where[:, :1] + torch.tensor([[[0.05]], [[30.0]]]))
-        other = given.context.what.clone()
+        given = given._replace(query=given.context.poses[:, :1] + torch.tensor([[[0.05]], [[30.0]]]))
+        other = given.context.values.clone()
         other[:, 0] += 1.0
-        changed = given._replace(context=given.context._replace(what=other))
+        changed = given._replace(context=given.context._replace(values=other))
         difference = (predicted(core, changed) - predicted(core, given)).abs().flatten(2).amax((0, 2))
         assert difference[0] > 1e-4
         assert difference[1] < 1e-9
@@ -98,7 +98,7 @@ class TestBoth:
 
 def test_without_latents_there_is_nothing_to_pay():
     core, given = made(ConvolutionalCnp), problem()
-    output = core(given, None, KNOBS)
+    output = core(given, None, SCHEDULE)
     assert (output.kl == 0).all() and output.kl.shape == (SCENES, 1) and (output.log_ratio == 0).all()
     for sample in predicted(core, given):
         close(sample, output.prediction)
@@ -107,24 +107,24 @@ def test_without_latents_there_is_nothing_to_pay():
 class TestLatentFunction:
     def test_the_kl_is_paid_once_a_scene(self):
         core = made(ConvolutionalNp)
-        shapes = {tuple(core(problem(queries=queries), None, KNOBS).kl.shape) for queries in (1, 5)}
+        shapes = {tuple(core(problem(queries=queries), None, SCHEDULE).kl.shape) for queries in (1, 5)}
         assert shapes == {(SCENES, 2, 17, 1)}
 
     def test_prior_and_posterior_are_one_network_on_one_grid(self):
         core, given = made(ConvolutionalNp), problem()
-        none = Views(*(field[:, :0] for field in given.evidence))
-        empty = given._replace(query=none.where, target=none.what, evidence=none)
-        assert core(empty, None, KNOBS).kl.abs().max() < 1e-12
-        assert core(given, None, KNOBS).kl.sum() > 1e-4
+        none = Views(*(field[:, :0] for field in given.target_views))
+        empty = given._replace(query=none.poses, target=none.values, target_views=none)
+        assert core(empty, None, SCHEDULE).kl.abs().max() < 1e-12
+        assert core(given, None, SCHEDULE).kl.sum() > 1e-4
 
     def test_the_posterior_is_given_context_and_targets_on_the_grid_of_the_context(self):
         core, given = made(ConvolutionalNp), problem()
-        grid = core.grid(given.context.where, given.context.mask)
+        grid = core.grid(given.context.poses, given.context.mask)
         prior = core.distribution(given.context, grid)
-        posterior = core.distribution(together(given.context, given.evidence), grid)
+        posterior = core.distribution(together(given.context, given.target_views), grid)
         scale, other = posterior.log_scale.exp(), prior.log_scale.exp()
         by_hand = torch.log(other / scale) + (scale**2 + (posterior.mean - prior.mean) ** 2) / (2 * other**2) - 0.5
-        close(core(given, None, KNOBS).kl, by_hand)
+        close(core(given, None, SCHEDULE).kl, by_hand)
 
     def test_samples_differ_and_each_is_one_function(self):
         core, given = made(ConvolutionalNp), problem()
@@ -140,7 +140,7 @@ class TestLatentFunction:
                 given.query,
                 given.key,
                 encode=None,
-                knobs=knobs(sigma=1.0, temperature=0.0),
+                schedule=schedule_values(sigma=1.0, temperature=0.0),
                 num_samples=1,
             )
             for given in (given, given._replace(target=given.target + 1.0))
@@ -150,7 +150,7 @@ class TestLatentFunction:
     def test_mean_of_log_q_minus_log_p_is_the_kl(self):
         core, given = made(ConvolutionalNp, points_per_unit=2.0), problem()
         with torch.no_grad():
-            outputs = [core(given._replace(key=fold(given.key, sample)), None, KNOBS) for sample in range(500)]
+            outputs = [core(given._replace(key=fold(given.key, sample)), None, SCHEDULE) for sample in range(500)]
         difference = torch.stack([output.log_ratio - output.kl.flatten(1).sum(1) for output in outputs])
         assert (difference.mean(0).abs() < 4 * difference.std(0) / 500**0.5).all()
         assert (difference.std(0) > 1e-3).all()

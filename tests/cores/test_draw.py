@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.draw import Draw
 from zoo.episode import Episode, Views
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
-from zoo.schedules import knobs
 
 SIZE, STATE, POSES, Z, STEPS, HIDDEN = 8, 4, 7, 2, 3, 4
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 SETTINGS = {
     "steps": STEPS,
     "z_channels": Z,
@@ -66,16 +66,16 @@ def inputs(*, scenes=2, queries=2, scene=5, poses=POSES, seed=0):
 def episode(pooled, query, target, *, queries):
     """An episode with an encoder that returns ``pooled`` whatever it sees."""
     scenes = len(pooled)
-    nothing = Views(what=pooled[:, None], where=pooled.new_zeros(scenes, 1, POSES), mask=torch.ones(scenes, 1) > 0)
+    nothing = Views(values=pooled[:, None], poses=pooled.new_zeros(scenes, 1, POSES), mask=torch.ones(scenes, 1) > 0)
 
     def encode(views):
-        return Representation(pooled=views.what[:, 0], per_view=views.what, mask=views.mask)
+        return Representation(pooled=views.values[:, 0], per_view=views.values, mask=views.mask)
 
     cut = Episode(
         context=nothing,
         query=query.unflatten(0, (scenes, queries)),
         target=target.unflatten(0, (scenes, queries)),
-        evidence=nothing,
+        target_views=nothing,
         key=torch.arange(scenes),
     )
     return cut, encode
@@ -148,9 +148,9 @@ def test_it_equals_the_textbook_loop(kind, prediction):
     core = made(kind, prediction=prediction)
     pooled, query, target, keys = inputs()
     cut, encode = episode(pooled, query, target, queries=2)
-    output = core(cut, encode, KNOBS)
+    output = core(cut, encode, SCHEDULE)
     assert output.kl.shape == (2, 2, STEPS)
-    rollout = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+    rollout = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
     expected = textbook(core, pooled, query, target, keys, queries=2)
     close(output.prediction.flatten(0, 1), expected["canvases"][-1])
     for one, other in zip(rollout.canvases, expected["canvases"], strict=True):
@@ -175,7 +175,7 @@ class TestPaths:
             step.write.register_forward_hook(lambda _, __, patch: written.append(patch))
         if core.write_window is not None:
             core.write_window.register_forward_hook(lambda _, __, window: windows.append(window))
-        canvases = core.rollout(pooled, query, keys, target=None, source="prior", knobs=KNOBS).canvases
+        canvases = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases
         writes = [window.write(patch) for window, patch in zip(windows, written, strict=True)] if windows else written
         assert len(canvases) == len(writes) == STEPS
         for index, canvas in enumerate(canvases):
@@ -184,8 +184,8 @@ class TestPaths:
     def test_the_prior_of_training_is_the_prior_of_generation(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs()
-        trained = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
-        again = core.rollout(pooled, query, keys, target=None, source=trained.latents, knobs=KNOBS)
+        trained = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        again = core.rollout(pooled, query, keys, target=None, source=trained.latents, schedule=SCHEDULE)
         assert again.posteriors is None
         for one, other in zip(again.canvases, trained.canvases, strict=True):
             assert torch.equal(one, other)
@@ -196,8 +196,8 @@ class TestPaths:
     def test_what_is_generated_is_scored_under_the_priors_it_was_drawn_from(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs()
-        drawn = core.rollout(pooled, query, keys, target=None, source="prior", knobs=KNOBS)
-        scored = core.rollout(pooled, query, keys, target=target, source=drawn.latents, knobs=KNOBS)
+        drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE)
+        scored = core.rollout(pooled, query, keys, target=target, source=drawn.latents, schedule=SCHEDULE)
         for index, (one, other, z) in enumerate(
             zip(each(drawn.priors), each(scored.priors), drawn.latents, strict=True)
         ):
@@ -211,7 +211,7 @@ class TestPaths:
         pooled, query, target, keys = inputs()
         target.requires_grad_()
         latents = fixed_latents(len(query), core)
-        rollout = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        rollout = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         for posterior in each(rollout.posteriors):
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
             assert (gradient.flatten(1).abs().amax(1) > 0).all()
@@ -220,7 +220,7 @@ class TestPaths:
         core = made(kind)
         pooled, query, _, keys = inputs()
         latents = [z.requires_grad_() for z in fixed_latents(len(query), core)]
-        rollout = core.rollout(pooled, query, keys, target=None, source=latents, knobs=KNOBS)
+        rollout = core.rollout(pooled, query, keys, target=None, source=latents, schedule=SCHEDULE)
         for index, prior in enumerate(each(rollout.priors)):
             for parameters in prior:
                 gradients = [None] * STEPS
@@ -236,11 +236,11 @@ class TestPaths:
         core = made(kind)
         pooled, query, target, keys = inputs()
         latents = fixed_latents(len(query), core)
-        before = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        before = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         with torch.no_grad():
             for step in core.steps:
                 step.write.weight.zero_()
-        after = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        after = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         for index in range(STEPS):
             assert torch.equal(each(before.priors)[index].mean, each(after.priors)[index].mean)
             changed = (each(before.posteriors)[index].mean - each(after.posteriors)[index].mean).abs().max().item()
@@ -251,8 +251,8 @@ class TestPaths:
         pooled, query, target, keys = inputs()
         target.requires_grad_()
         latents = [z.requires_grad_() for z in fixed_latents(len(query), core)]
-        before = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
-        after = core.rollout(pooled, query, keys, target=-5 * target + 1, source=latents, knobs=KNOBS)
+        before = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        after = core.rollout(pooled, query, keys, target=-5 * target + 1, source=latents, schedule=SCHEDULE)
         total = sum(canvas.sum() for canvas in before.canvases)
         for one, other in zip(before.canvases, after.canvases, strict=True):
             assert torch.equal(one, other)
@@ -272,20 +272,25 @@ class TestPaths:
         core = made(kind)
         pooled, query, _, keys = inputs()
         latents = fixed_latents(len(query), core)
-        before = core.rollout(pooled, query, keys, target=None, source=latents, knobs=KNOBS)
+        before = core.rollout(pooled, query, keys, target=None, source=latents, schedule=SCHEDULE)
         for changed in ((pooled + 1, query), (pooled, query + 1)):
-            after = core.rollout(*changed, keys, target=None, source=latents, knobs=KNOBS)
+            after = core.rollout(*changed, keys, target=None, source=latents, schedule=SCHEDULE)
             for one, other in zip(before.canvases, after.canvases, strict=True):
                 assert (one - other).abs().flatten(1).amax(1).min() > 1e-7
 
     def test_queries_side_by_side_equal_queries_one_by_one(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs(queries=3)
-        together = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        together = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
         for index in range(len(query)):
             scene, one = index // 3, slice(index, index + 1)
             alone = core.rollout(
-                pooled[scene : scene + 1], query[one], keys[one], target=target[one], source="posterior", knobs=KNOBS
+                pooled[scene : scene + 1],
+                query[one],
+                keys[one],
+                target=target[one],
+                source="posterior",
+                schedule=SCHEDULE,
             )
             close(alone.canvases[-1], together.canvases[-1][one], 1e-12)
             for step in range(STEPS):
@@ -299,33 +304,33 @@ class TestPaths:
         core = made(kind)
         pooled, query, target, _ = inputs(queries=2)
         cut, encode = episode(pooled, query, target, queries=2)
-        found = core.predict(cut.context, cut.query, cut.key, encode=encode, knobs=KNOBS, num_samples=3)
+        found = core.predict(cut.context, cut.query, cut.key, encode=encode, schedule=SCHEDULE, num_samples=3)
         assert found.shape == (3, 2, 2, 3, SIZE, SIZE)
         for sample in range(3):
             keys = fold(fold(cut.key, sample)[:, None], torch.arange(2)).flatten()
-            expected = core.rollout(pooled, query, keys, target=None, source="prior", knobs=KNOBS).canvases[-1]
+            expected = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases[-1]
             close(found[sample], expected.unflatten(0, (2, 2)), 1e-12)
 
     def test_temperature_zero_takes_the_means_and_training_ignores_it(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs()
-        cold = knobs(sigma=0.7, temperature=0.0)
-        drawn = core.rollout(pooled, query, keys, target=None, source="prior", knobs=cold)
+        cold = schedule_values(sigma=0.7, temperature=0.0)
+        drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=cold)
         for z, prior in zip(drawn.latents, each(drawn.priors), strict=True):
             assert torch.equal(z, prior.mean)
-        warm = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
-        frozen = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=cold)
+        warm = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        frozen = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=cold)
         assert torch.equal(warm.canvases[-1], frozen.canvases[-1])
 
     @pytest.mark.parametrize("poses", [0, POSES])
-    def test_without_a_scene_and_without_poses_it_is_a_model_of_single_pictures(self, kind, poses):
+    def test_without_a_scene_and_without_poses_it_is_a_model_of_single_images(self, kind, poses):
         core = made(kind, scene=0, poses=poses)
         pooled, query, target, _ = inputs(scene=0, poses=poses)
         cut, encode = episode(pooled, query, target, queries=2)
-        output = core(cut, encode, KNOBS)
+        output = core(cut, encode, SCHEDULE)
         gradients = torch.autograd.grad(output.prediction.square().sum() + output.kl.sum(), list(core.parameters()))
         assert all(gradient.abs().max() > 0 for gradient in gradients)
-        found = core.predict(cut.context, cut.query, cut.key, encode=encode, knobs=KNOBS, num_samples=2)
+        found = core.predict(cut.context, cut.query, cut.key, encode=encode, schedule=SCHEDULE, num_samples=2)
         assert found.shape == (2, 2, 2, 3, SIZE, SIZE)
         # What is drawn is decided by the noise alone.
         assert (found[0, 0, 0] - found[0, 0, 1]).abs().max() > 1e-3
@@ -335,8 +340,8 @@ class TestPaths:
         core = made(kind, steps=1)
         pooled, query, target, _ = inputs(queries=1)
         cut, encode = episode(pooled, query, target, queries=1)
-        output = core(cut, encode, KNOBS)
-        rollout = core.rollout(pooled, query, fold(cut.key, 0), target=target, source="posterior", knobs=KNOBS)
+        output = core(cut, encode, SCHEDULE)
+        rollout = core.rollout(pooled, query, fold(cut.key, 0), target=target, source="posterior", schedule=SCHEDULE)
         (posterior,), (prior,), (z,) = each(rollout.posteriors), each(rollout.priors), rollout.latents
         bias = torch.zeros(2 * Z, dtype=torch.float64) if core.eta_pi is None else core.eta_pi.bias
         bias = bias.view(1, 2 * Z, 1, 1).expand(2, -1, *core.state_size)
@@ -344,7 +349,7 @@ class TestPaths:
         close(prior.log_scale, bias[:, Z:])
         assert output.kl.shape == (2, 1, 1)
         close(output.kl.flatten(), kl_divergence(posterior, prior).flatten(1).sum(1))
-        decoded = core.rollout(pooled, query, fold(cut.key, 0), target=None, source=[z], knobs=KNOBS)
+        decoded = core.rollout(pooled, query, fold(cut.key, 0), target=None, source=[z], schedule=SCHEDULE)
         close(output.prediction[:, 0], decoded.canvases[-1])
 
     def test_gradients_equal_finite_differences(self, kind):
@@ -354,7 +359,7 @@ class TestPaths:
 
         def run(pooled, query, target):
             cut, encode = episode(pooled, query, target, queries=2)
-            return tuple(core(cut, encode, KNOBS))
+            return tuple(core(cut, encode, SCHEDULE))
 
         assert torch.autograd.gradcheck(run, tuple(given), fast_mode=True)
 
@@ -363,7 +368,7 @@ def test_standard_priors_are_standard_and_have_no_weights():
     core = made({"prior": "standard"})
     assert core.eta_pi is None
     pooled, query, target, keys = inputs()
-    for prior in each(core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS).priors):
+    for prior in each(core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE).priors):
         assert not prior.mean.any()
         assert not prior.log_scale.any()
 
@@ -377,7 +382,7 @@ def test_the_summed_kl_is_the_mean_of_log_q_minus_log_p_over_all_steps():
         cut, encode = episode(
             pooled.expand(count, -1, -1, -1), query.expand(count, -1), target.expand(count, -1, -1, -1), queries=1
         )
-        output = core(cut._replace(key=fold(torch.arange(count), 7)), encode, KNOBS)
+        output = core(cut._replace(key=fold(torch.arange(count), 7)), encode, SCHEDULE)
     analytic = output.kl.flatten(1).sum(1)
     difference = output.log_ratio - analytic
     assert analytic.mean() > 0.1
@@ -398,7 +403,7 @@ def test_the_scene_is_convolved_once_for_all_steps_and_queries():
         return constant(**given)
 
     cell.constant = watched
-    core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+    core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
     assert seen == [len(pooled)]
 
 
@@ -409,7 +414,7 @@ def test_windows_move_with_the_state_and_cover_part_of_the_canvas():
         pooled, query, _, keys = inputs()
         windows = []
         core.write_window.register_forward_hook(lambda _, __, window: windows.append(window))
-        canvas = core.rollout(pooled, query, keys, target=None, source="prior", knobs=KNOBS).canvases[0]
+        canvas = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases[0]
     assert (windows[0].rows - windows[-1].rows).abs().max() > 1e-4
     # To the left and below: the other corner is as it was.
     assert canvas[:, :, 4:, :4].abs().mean() > 1e3 * canvas[:, :, :2, 6:].abs().max()
@@ -418,7 +423,7 @@ def test_windows_move_with_the_state_and_cover_part_of_the_canvas():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"canvas_scale": 3}, "pictures of 8x8 pixels: canvas_scale 3 does not divide"),
+        ({"canvas_scale": 3}, "images of 8x8 pixels: canvas_scale 3 does not divide"),
         ({"kernel_size": 4}, "must be odd"),
         ({"attention": "filterbank", "glimpse_size": 5}, "glimpses of 5x5 pixels: canvas_scale 2 does not divide"),
         ({"attention": "filterbank", "glimpse_size": 10}, "smaller than glimpse_size 10"),

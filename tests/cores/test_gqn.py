@@ -4,16 +4,16 @@ import pytest
 import torch
 from textbook_gqn import TextbookGqn, copy, correspondence
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.gqn import Gqn
 from zoo.episode import Episode, Views
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
 from zoo.nn.winograd import convolve_once
-from zoo.schedules import knobs
 
 SIZE, STATE, POSES, Z, STEPS = 8, 4, 7, 2, 3
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 SETTINGS = {
     "steps": STEPS,
     "z_channels": Z,
@@ -56,16 +56,16 @@ def inputs(*, scenes=2, queries=2, side=STATE, seed=0):
 def episode(pooled, query, target, *, queries):
     """An episode with an encoder that returns ``pooled`` whatever it sees."""
     scenes = len(pooled)
-    nothing = Views(what=pooled[:, None], where=pooled.new_zeros(scenes, 1, POSES), mask=torch.ones(scenes, 1) > 0)
+    nothing = Views(values=pooled[:, None], poses=pooled.new_zeros(scenes, 1, POSES), mask=torch.ones(scenes, 1) > 0)
 
     def encode(views):
-        return Representation(pooled=views.what[:, 0], per_view=views.what, mask=views.mask)
+        return Representation(pooled=views.values[:, 0], per_view=views.values, mask=views.mask)
 
     cut = Episode(
         context=nothing,
         query=query.unflatten(0, (scenes, queries)),
         target=target.unflatten(0, (scenes, queries)),
-        evidence=nothing,
+        target_views=nothing,
         key=torch.arange(scenes),
     )
     return cut, encode
@@ -87,8 +87,8 @@ def test_it_equals_the_textbook_loop(shared, queries, side, direction):
     for tensor in (pooled, query, target):
         tensor.requires_grad_()
     cut, encode = episode(pooled, query, target, queries=queries)
-    output = core(cut, encode, KNOBS)
-    rollout = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+    output = core(cut, encode, SCHEDULE)
+    rollout = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
     weights = random(*output.prediction.shape, seed=9)
     loss = (weights * output.prediction).sum() + 0.7 * output.kl.sum() + 0.3 * output.log_ratio.sum()
     found = torch.autograd.grad(loss, [pooled, query, target, *core.parameters()])
@@ -140,8 +140,8 @@ class TestPaths:
     def test_the_prior_of_training_is_the_prior_of_generation(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
-        trained = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
-        again = core.rollout(pooled, query, keys, target=None, source=trained.latents, knobs=KNOBS)
+        trained = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        again = core.rollout(pooled, query, keys, target=None, source=trained.latents, schedule=SCHEDULE)
         assert again.posteriors is None
         assert torch.equal(again.prediction, trained.prediction)
         for one, other in zip(each(again.priors), each(trained.priors), strict=True):
@@ -151,8 +151,8 @@ class TestPaths:
     def test_what_is_generated_is_scored_under_the_priors_it_was_drawn_from(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
-        drawn = core.rollout(pooled, query, keys, target=None, source="prior", knobs=KNOBS)
-        scored = core.rollout(pooled, query, keys, target=target, source=drawn.latents, knobs=KNOBS)
+        drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE)
+        scored = core.rollout(pooled, query, keys, target=target, source=drawn.latents, schedule=SCHEDULE)
         for index, (one, other, z) in enumerate(
             zip(each(drawn.priors), each(scored.priors), drawn.latents, strict=True)
         ):
@@ -165,9 +165,9 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
         target.requires_grad_()
-        rollout = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        rollout = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
         latents = [z.detach() for z in rollout.latents]
-        rollout = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        rollout = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         for posterior in each(rollout.posteriors):
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
             assert (gradient.flatten(1).abs().amax(1) > 0).all()
@@ -176,7 +176,7 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, _, keys = inputs()
         latents = [random(len(query), Z, STATE, STATE, seed=step).requires_grad_() for step in range(STEPS)]
-        rollout = core.rollout(pooled, query, keys, target=None, source=latents, knobs=KNOBS)
+        rollout = core.rollout(pooled, query, keys, target=None, source=latents, schedule=SCHEDULE)
         for index, prior in enumerate(each(rollout.priors)):
             for parameters in prior:
                 gradients = torch.autograd.grad(parameters.sum(), latents, retain_graph=True, allow_unused=True)
@@ -189,11 +189,11 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
         latents = [random(len(query), Z, STATE, STATE, seed=step) for step in range(STEPS)]
-        before = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        before = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         with torch.no_grad():
             for step in core.recurrence.steps:
                 step.delta.weight.zero_()
-        after = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
+        after = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         for index in range(STEPS):
             assert torch.equal(before.priors.mean[index], after.priors.mean[index])
             changed = (before.posteriors.mean[index] - after.posteriors.mean[index]).abs().max().item()
@@ -203,10 +203,10 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
         target.requires_grad_()
-        latents = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS).latents
+        latents = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE).latents
         latents = [z.detach().requires_grad_() for z in latents]
-        before = core.rollout(pooled, query, keys, target=target, source=latents, knobs=KNOBS)
-        after = core.rollout(pooled, query, keys, target=-5 * target + 1, source=latents, knobs=KNOBS)
+        before = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        after = core.rollout(pooled, query, keys, target=-5 * target + 1, source=latents, schedule=SCHEDULE)
         assert torch.equal(before.prediction, after.prediction)
         total = before.prediction.sum()
         for one, other in zip(each(before.priors), each(after.priors), strict=True):
@@ -224,11 +224,16 @@ class TestPaths:
     def test_queries_side_by_side_equal_queries_one_by_one(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs(queries=3)
-        together = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        together = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
         for index in range(len(query)):
             scene, one = index // 3, slice(index, index + 1)
             alone = core.rollout(
-                pooled[scene : scene + 1], query[one], keys[one], target=target[one], source="posterior", knobs=KNOBS
+                pooled[scene : scene + 1],
+                query[one],
+                keys[one],
+                target=target[one],
+                source="posterior",
+                schedule=SCHEDULE,
             )
             close(alone.prediction, together.prediction[one], 1e-12)
             for step in range(STEPS):
@@ -242,22 +247,22 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, target, _ = inputs(queries=2)
         cut, encode = episode(pooled, query, target, queries=2)
-        found = core.predict(cut.context, cut.query, cut.key, encode=encode, knobs=KNOBS, num_samples=3)
+        found = core.predict(cut.context, cut.query, cut.key, encode=encode, schedule=SCHEDULE, num_samples=3)
         assert found.shape == (3, 2, 2, 3, SIZE, SIZE)
         for sample in range(3):
             keys = fold(fold(cut.key, sample)[:, None], torch.arange(2)).flatten()
-            expected = core.rollout(pooled, query, keys, target=None, source="prior", knobs=KNOBS).prediction
+            expected = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).prediction
             close(found[sample], expected.unflatten(0, (2, 2)), 1e-12)
 
     def test_temperature_zero_takes_the_means_and_training_ignores_it(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
-        cold = knobs(sigma=0.7, temperature=0.0)
-        drawn = core.rollout(pooled, query, keys, target=None, source="prior", knobs=cold)
+        cold = schedule_values(sigma=0.7, temperature=0.0)
+        drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=cold)
         for z, prior in zip(drawn.latents, each(drawn.priors), strict=True):
             close(z, prior.mean, 1e-12)
-        warm = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
-        frozen = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=cold)
+        warm = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        frozen = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=cold)
         assert torch.equal(warm.prediction, frozen.prediction)
 
     def test_the_summed_kl_is_the_mean_of_log_q_minus_log_p_over_all_steps(self, shared):
@@ -273,7 +278,7 @@ class TestPaths:
                 fold(torch.arange(count), 7),
                 target=target.expand(count, -1, -1, -1),
                 source="posterior",
-                knobs=KNOBS,
+                schedule=SCHEDULE,
             )
         terms = list(zip(each(rollout.posteriors), each(rollout.priors), rollout.latents, strict=True))
         analytic = sum(kl_divergence(q, p).flatten(1).sum(1) for q, p, _ in terms)
@@ -288,7 +293,7 @@ class TestPaths:
     def test_the_number_of_latent_channels_is_as_asked(self, shared):
         core = made(shared=shared, z_channels=5)
         pooled, query, target, keys = inputs()
-        rollout = core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        rollout = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
         assert len(rollout.latents) == STEPS
         assert all(z.shape == (4, 5, STATE, STATE) for z in rollout.latents)
         assert all(prior.mean.shape == (4, 5, STATE, STATE) for prior in each(rollout.priors))
@@ -307,7 +312,7 @@ class TestPaths:
             return convolve_once(given, weight)
 
         monkeypatch.setattr("zoo.nn.convlstm.convolve_once", spied)
-        core.rollout(pooled, query, keys, target=target, source="posterior", knobs=KNOBS)
+        core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
         assert sorted(seen) == sorted((weight, len(pooled)) for weight in of_scene)
 
 
@@ -317,8 +322,8 @@ def test_one_step_is_a_variational_autoencoder(shared):
     core = made(shared=shared, steps=1)
     pooled, query, target, _ = inputs(queries=1)
     cut, encode = episode(pooled, query, target, queries=1)
-    output = core(cut, encode, KNOBS)
-    rollout = core.rollout(pooled, query, fold(cut.key, 0), target=target, source="posterior", knobs=KNOBS)
+    output = core(cut, encode, SCHEDULE)
+    rollout = core.rollout(pooled, query, fold(cut.key, 0), target=target, source="posterior", schedule=SCHEDULE)
     (posterior,), (prior,), (z,) = each(rollout.posteriors), each(rollout.priors), rollout.latents
     bias = core.recurrence.eta_pi.bias.view(1, 2 * Z, 1, 1).expand(2, -1, STATE, STATE)
     close(prior.mean, bias[:, :Z])
@@ -329,7 +334,7 @@ def test_one_step_is_a_variational_autoencoder(shared):
     )
     assert output.kl.shape == (2, 1, 1)
     close(output.kl.flatten(), expected.flatten(1).sum(1))
-    decoded = core.rollout(pooled, query, fold(cut.key, 0), target=None, source=[z], knobs=KNOBS)
+    decoded = core.rollout(pooled, query, fold(cut.key, 0), target=None, source=[z], schedule=SCHEDULE)
     close(output.prediction[:, 0], decoded.prediction)
 
 
@@ -341,7 +346,7 @@ def test_gradients_equal_finite_differences(shared):
 
     def run(pooled, query, target):
         cut, encode = episode(pooled, query, target, queries=2)
-        return tuple(core(cut, encode, KNOBS))
+        return tuple(core(cut, encode, SCHEDULE))
 
     assert torch.autograd.gradcheck(run, tuple(given), fast_mode=True)
 

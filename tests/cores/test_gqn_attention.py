@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
 from zoo.cores.gqn_attention import GqnAttention
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.geometry import ray_features
 
 SCENES, QUERIES, VIEWS, CHANNELS, HEIGHT, WIDTH, HIDDEN, STATE = 2, 2, 3, 5, 2, 3, 4, 4
@@ -54,7 +54,7 @@ def places_of(core, pose, *, height, width):
 
 def looked_up(core, scene, poses, asked, *, index):
     """What one key [heads, D] finds in the dictionary of scene ``index``, one patch at a time."""
-    patches = [core.with_nothing.nothing]
+    patches = [core.null_token.nothing]
     for view in range(VIEWS):
         if not scene.mask[index, view]:
             continue

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
 from zoo.cores.gqn_epipolar import GqnEpipolar
 from zoo.data.camera import look_at, pose_vector, project, rays
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 
 SCENES, QUERIES, VIEWS, CHANNELS, MAP, STATE, HIDDEN = 2, 2, 3, 4, 8, 4, 4
 SETTINGS = {
@@ -89,7 +89,7 @@ def test_a_position_finds_what_lies_on_its_lines_and_nothing_else(views):
                 assert mine[away < 0.9].all(), "part of the line is not looked at"
                 reached, on_line = reached + mine.sum().item(), on_line + 1
     assert on_line >= 12
-    assert reached < 0.6 * on_line * MAP**2  # lines, not pictures
+    assert reached < 0.6 * on_line * MAP**2  # lines, not images
 
 
 def test_features_are_sampled_bilinearly():
@@ -104,7 +104,7 @@ def test_features_are_sampled_bilinearly():
         core.from_reach.weight.zero_()
         core.from_features.weight[0, 0] = core.from_features.weight[1, 1] = 1.0
     lines = core.lines(scene(per_view), pose_vector(CONTEXT), pose_vector(QUERY).flatten(0, 1))
-    what = lines.what.unflatten(0, (SCENES, QUERIES)).unflatten(2, (STATE, STATE))
+    what = lines.values.unflatten(0, (SCENES, QUERIES)).unflatten(2, (STATE, STATE))
     found_rays = rays(QUERY, image_size=STATE)
     checked = 0
     for home in range(SCENES):
@@ -161,5 +161,5 @@ def test_the_distance_along_the_ray_is_told():
         core.from_features.weight.zero_()
         core.from_features.bias.zero_()
     lines = core.lines(scene(), pose_vector(CONTEXT), query)
-    spread = lines.what.std(dim=3)[lines.mask[..., 0]]
+    spread = lines.values.std(dim=3)[lines.mask[..., 0]]
     assert (spread.amax(-1) > 1e-6).double().mean() > 0.9

@@ -7,16 +7,16 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape, ViewShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.neural_process import NeuralProcess, encoded, together
 from zoo.encoders.pairs import Pairs
 from zoo.episode import Episode, Views
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape, ViewShape
 from zoo.nn.gaussian import DiagonalGaussian
 from zoo.nn.noise import fold, standard_normal
-from zoo.schedules import knobs
 
 SCENES, CONTEXT, QUERIES, CHANNELS, Z = 2, 4, 3, 6, 3
-KNOBS = knobs(sigma=1.0)
+SCHEDULE = schedule_values(sigma=1.0)
 KINDS = {
     "np": {"path": "latent"},
     "np both": {"path": "both"},
@@ -31,7 +31,7 @@ def random(*shape, seed):
 def points(number, *, seed):
     mask = torch.ones(SCENES, number, dtype=torch.bool)
     return Views(
-        what=random(SCENES, number, 1, 1, 1, seed=seed), where=random(SCENES, number, 1, seed=seed + 1), mask=mask
+        values=random(SCENES, number, 1, 1, 1, seed=seed), poses=random(SCENES, number, 1, seed=seed + 1), mask=mask
     )
 
 
@@ -39,17 +39,17 @@ def problem(*, context=CONTEXT, queries=QUERIES):
     evidence = points(queries, seed=10)
     key = torch.arange(SCENES)
     return Episode(
-        context=points(context, seed=0), query=evidence.where, target=evidence.what, evidence=evidence, key=key
+        context=points(context, seed=0), query=evidence.poses, target=evidence.values, target_views=evidence, key=key
     )
 
 
-def made(kind, *, pictures=False):
+def made(kind, *, images=False):
     torch.manual_seed(0)
     shapes = CoreShapes(
         representation=RepresentationShape(channels=CHANNELS, height=1, width=1),
         query=(1,),
-        target=(3, 8, 8) if pictures else (1, 1, 1),
-        prediction_channels=3 if pictures else 2,
+        target=(3, 8, 8) if images else (1, 1, 1),
+        prediction_channels=3 if images else 2,
         pose_width=1,
     )
     config = NeuralProcess.Config(z_channels=Z, hidden_channels=16, decoder_layers=2, heads=2, **KINDS[kind])
@@ -76,13 +76,13 @@ class TestEveryPath:
     def test_the_kl_is_paid_once_a_scene(self, kind, encode):
         core = made(kind)
         for queries in (1, 5):
-            output = core(problem(queries=queries), encode, KNOBS)
+            output = core(problem(queries=queries), encode, SCHEDULE)
             assert output.kl.shape == (SCENES, Z)
             assert output.prediction.shape == (SCENES, queries, 2, 1, 1)
 
     def test_prior_and_posterior_are_one_network(self, kind, encode):
         core, given = made(kind), problem()
-        nothing = chosen(given.evidence, [])
+        nothing = chosen(given.target_views, [])
         for one, other in zip(
             core.distribution(encoded(together(given.context, nothing), encode)),
             core.distribution(encoded(given.context, encode)),
@@ -90,27 +90,27 @@ class TestEveryPath:
         ):
             close(one, other)
         # Seen again, the context tells a mean nothing: there is no KL to pay.
-        again = given._replace(query=given.context.where, target=given.context.what, evidence=given.context)
-        assert core(again, encode, KNOBS).kl.abs().max() < 1e-12
-        assert core(given, encode, KNOBS).kl.sum() > 1e-6
+        again = given._replace(query=given.context.poses, target=given.context.values, target_views=given.context)
+        assert core(again, encode, SCHEDULE).kl.abs().max() < 1e-12
+        assert core(given, encode, SCHEDULE).kl.sum() > 1e-6
 
     def test_the_posterior_is_given_context_and_targets(self, kind, encode):
         core, given = made(kind), problem()
-        kl = core(given, encode, KNOBS).kl
-        posterior = core.distribution(encoded(together(given.context, given.evidence), encode))
+        kl = core(given, encode, SCHEDULE).kl
+        posterior = core.distribution(encoded(together(given.context, given.target_views), encode))
         prior = core.distribution(encoded(given.context, encode))
         scale, other = posterior.log_scale.exp(), prior.log_scale.exp()
         by_hand = torch.log(other / scale) + (scale**2 + (posterior.mean - prior.mean) ** 2) / (2 * other**2) - 0.5
         close(kl, by_hand)
-        moved = given._replace(context=given.context._replace(what=given.context.what + 1.0))
-        assert (core(moved, encode, KNOBS).kl - kl).abs().max() > 1e-6
+        moved = given._replace(context=given.context._replace(values=given.context.values + 1.0))
+        assert (core(moved, encode, SCHEDULE).kl - kl).abs().max() > 1e-6
 
     def test_targets_are_exchangeable(self, kind, encode):
         core, given, order = made(kind), problem(), [2, 0, 1]
         permuted = given._replace(
-            query=given.query[:, order], target=given.target[:, order], evidence=chosen(given.evidence, order)
+            query=given.query[:, order], target=given.target[:, order], target_views=chosen(given.target_views, order)
         )
-        before, after = core(given, encode, KNOBS), core(permuted, encode, KNOBS)
+        before, after = core(given, encode, SCHEDULE), core(permuted, encode, SCHEDULE)
         close(after.prediction, before.prediction[:, order])
         close(after.kl, before.kl)
         close(after.log_ratio, before.log_ratio)
@@ -118,17 +118,19 @@ class TestEveryPath:
     def test_the_context_is_a_set(self, kind, encode):
         core, given = made(kind), problem()
         permuted = given._replace(context=chosen(given.context, [3, 1, 0, 2]))
-        for one, other in zip(core(given, encode, KNOBS), core(permuted, encode, KNOBS), strict=True):
+        for one, other in zip(core(given, encode, SCHEDULE), core(permuted, encode, SCHEDULE), strict=True):
             close(one, other)
-        swapped = given._replace(context=given.context._replace(where=given.context.where.flip(1)))
-        assert (core(swapped, encode, KNOBS).prediction - core(given, encode, KNOBS).prediction).abs().max() > 1e-6
+        swapped = given._replace(context=given.context._replace(poses=given.context.poses.flip(1)))
+        assert (
+            core(swapped, encode, SCHEDULE).prediction - core(given, encode, SCHEDULE).prediction
+        ).abs().max() > 1e-6
 
     def test_a_latent_is_shared_by_all_queries_and_each_depends_on_no_other(self, kind, encode):
         """Kolmogorov's marginalisation: for one z targets are independent, so that leaving one out changes no other."""
         core, given = made(kind), problem()
 
         def predict(query):
-            return core.predict(given.context, query, given.key, encode=encode, knobs=KNOBS, num_samples=4)
+            return core.predict(given.context, query, given.key, encode=encode, schedule=SCHEDULE, num_samples=4)
 
         together_, alone = predict(given.query), predict(given.query[:, 1:2])
         close(together_[:, :, 1:2], alone)
@@ -138,14 +140,19 @@ class TestEveryPath:
 
     def test_predictions_are_drawn_from_the_prior(self, kind, encode):
         core, given = made(kind), problem()
-        found = core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=3)
+        found = core.predict(given.context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)
         prior = core.distribution(encoded(given.context, encode))
         for sample in range(3):
             noise = standard_normal(fold(given.key, sample), (Z,)).double()
             z = prior.mean + prior.log_scale.exp() * noise
             close(found[sample], core._decode(z[None], encoded(given.context, encode), given.query)[0])
         cold = core.predict(
-            given.context, given.query, given.key, encode=encode, knobs=knobs(sigma=1.0, temperature=0.0), num_samples=2
+            given.context,
+            given.query,
+            given.key,
+            encode=encode,
+            schedule=schedule_values(sigma=1.0, temperature=0.0),
+            num_samples=2,
         )
         assert torch.equal(cold[0], cold[1])
 
@@ -158,21 +165,21 @@ class TestEveryPath:
                 return DiagonalGaussian(zeros, zeros)
 
         target = given.target.clone().requires_grad_()
-        seen = given._replace(target=target, evidence=given.evidence._replace(what=target))
-        (gradient,) = torch.autograd.grad(core(seen, encode, KNOBS).prediction.sum(), target)
+        seen = given._replace(target=target, target_views=given.target_views._replace(values=target))
+        (gradient,) = torch.autograd.grad(core(seen, encode, SCHEDULE).prediction.sum(), target)
         assert gradient.abs().max() > 1e-9
         core.latent = Fixed()
-        prediction = core(seen, encode, KNOBS).prediction
+        prediction = core(seen, encode, SCHEDULE).prediction
         (gradient,) = torch.autograd.grad(prediction.sum(), target, allow_unused=True)
         assert gradient is None or not gradient.any()
 
     def test_no_context_has_a_defined_value_and_padding_none_at_all(self, kind, encode):
         core, given = made(kind), problem()
-        empty = core(problem(context=0), encode, KNOBS)
+        empty = core(problem(context=0), encode, SCHEDULE)
         assert torch.isfinite(empty.prediction).all() and torch.isfinite(empty.kl).all()
         more = points(2, seed=30)
         padded = given._replace(context=together(given.context, more._replace(mask=~more.mask)))
-        for one, other in zip(core(given, encode, KNOBS), core(padded, encode, KNOBS), strict=True):
+        for one, other in zip(core(given, encode, SCHEDULE), core(padded, encode, SCHEDULE), strict=True):
             close(one, other)
 
     def test_mean_of_log_q_minus_log_p_is_the_kl(self, kind, encode):
@@ -187,33 +194,33 @@ class TestEveryPath:
             )
         )._replace(key=torch.arange(count))
         with torch.no_grad():
-            output = core(many, encode, KNOBS)
+            output = core(many, encode, SCHEDULE)
         difference = output.log_ratio - output.kl.sum(1)
         assert difference.std() > 1e-3
         assert difference.mean().abs() < 4 * difference.std() / count**0.5
 
-    def test_pictures_are_written_and_maps_averaged_over_space(self, kind):
-        core = made(kind, pictures=True)
+    def test_images_are_written_and_maps_averaged_over_space(self, kind):
+        core = made(kind, images=True)
         context = Views(
-            what=random(SCENES, CONTEXT, CHANNELS, 2, 2, seed=0),
-            where=random(SCENES, CONTEXT, 1, seed=1),
+            values=random(SCENES, CONTEXT, CHANNELS, 2, 2, seed=0),
+            poses=random(SCENES, CONTEXT, 1, seed=1),
             mask=torch.ones(SCENES, CONTEXT) > 0,
         )
 
         def maps(views):
-            return Representation(pooled=views.what.sum(1), per_view=views.what, mask=views.mask)
+            return Representation(pooled=views.values.sum(1), per_view=views.values, mask=views.mask)
 
         query = random(SCENES, QUERIES, 1, seed=2)
-        found = core.predict(context, query, torch.arange(SCENES), encode=maps, knobs=KNOBS, num_samples=2)
+        found = core.predict(context, query, torch.arange(SCENES), encode=maps, schedule=SCHEDULE, num_samples=2)
         assert found.shape == (2, SCENES, QUERIES, 3, 8, 8)
-        flat = context._replace(what=context.what.mean((-2, -1), keepdim=True))
-        close(core.predict(flat, query, torch.arange(SCENES), encode=maps, knobs=KNOBS, num_samples=2), found)
+        flat = context._replace(values=context.values.mean((-2, -1), keepdim=True))
+        close(core.predict(flat, query, torch.arange(SCENES), encode=maps, schedule=SCHEDULE, num_samples=2), found)
 
 
 def test_paths_tell_the_decoder_what_they_are_named_after(encode):
     """With the latent held fixed, a change of the context shows through the deterministic path and through no other."""
     given = problem()
-    other = given.context._replace(what=given.context.what + 1.0)
+    other = given.context._replace(values=given.context.values + 1.0)
     z = random(1, SCENES, Z, seed=4)
     for kind, shows in (("np", False), ("np both", True), ("anp", True)):
         core = made(kind)
@@ -258,7 +265,7 @@ def exact_line():
     core.decoder = Line()
 
     def encode(views):
-        x, y = views.where, views.what.flatten(2)
+        x, y = views.poses, views.values.flatten(2)
         features = torch.cat([x * y, x * x], dim=-1)[..., None, None]
         return Representation(pooled=features.sum(1), per_view=features, mask=views.mask)
 
@@ -267,9 +274,9 @@ def exact_line():
 
 def exact_log_likelihood(given):
     """log p(targets | context) of each scene, from the joint Gaussian of all values (no latent in sight)."""
-    x = torch.cat([given.context.where, given.query], dim=1)[..., 0]
-    y = torch.cat([given.context.what, given.target], dim=1).flatten(1)
-    n = given.context.where.shape[1]
+    x = torch.cat([given.context.poses, given.query], dim=1)[..., 0]
+    y = torch.cat([given.context.values, given.target], dim=1).flatten(1)
+    n = given.context.poses.shape[1]
 
     def joint(x, y):
         covariance = x[:, :, None] * x[:, None] + NOISE**2 * torch.eye(x.shape[1], dtype=x.dtype)
@@ -289,14 +296,14 @@ def test_with_exact_distributions_every_sample_of_the_objective_is_the_predictiv
     given = problem(context=context, queries=4)
     exact = exact_log_likelihood(given)
     for sample in range(3):
-        output = core(given._replace(key=fold(given.key, sample)), encode, KNOBS)
+        output = core(given._replace(key=fold(given.key, sample)), encode, SCHEDULE)
         close(gaussian(output.prediction, given.target).sum(1) - output.log_ratio, exact, tolerance=1e-10)
 
 
 def test_with_exact_distributions_samples_of_the_prior_give_the_predictive_log_likelihood():
     core, encode = exact_line()
     given, samples = problem(context=3, queries=2), 20_000
-    found = core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=samples)
+    found = core.predict(given.context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=samples)
     weights = torch.stack([gaussian(sample, given.target).sum(1) for sample in found])
     estimate = torch.logsumexp(weights, 0) - math.log(samples)
     likelihood = weights.exp()

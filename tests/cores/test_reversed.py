@@ -4,17 +4,17 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.reversed import Reversed
 from zoo.cores.reversed_attention import ReversedAttention
 from zoo.cores.reversed_latent import ReversedLatent
 from zoo.episode import Episode, Views
-from zoo.nn.attentive_match import AttentiveMatch
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.noise import query_keys, standard_normal
-from zoo.schedules import knobs
+from zoo.nn.pose_cross_attention import PoseCrossAttention
 
 SIZE, CHANNELS, OUT, VIEWS, QUERIES, SCENES = 16, 6, 7, 3, 2, 2
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 SHAPES = CoreShapes(
     representation=RepresentationShape(CHANNELS, 4, 4), query=(3, SIZE, SIZE), target=(5, 1, 1), prediction_channels=OUT
 )
@@ -33,17 +33,17 @@ def random(*shape, seed=0):
 
 def episode(views=VIEWS):
     context = Views(
-        what=random(SCENES, views, 3, SIZE, SIZE),
-        where=random(SCENES, views, 7, seed=1),
+        values=random(SCENES, views, 3, SIZE, SIZE),
+        poses=random(SCENES, views, 7, seed=1),
         mask=torch.ones(SCENES, views) > 0,
     )
-    pictures, cameras = random(SCENES, QUERIES, 3, SIZE, SIZE, seed=2), random(SCENES, QUERIES, 5, 1, 1, seed=3)
-    evidence = Views(what=pictures, where=random(SCENES, QUERIES, 7, seed=4), mask=torch.ones(SCENES, QUERIES) > 0)
-    return Episode(context=context, query=pictures, target=cameras, evidence=evidence, key=torch.arange(SCENES))
+    images, cameras = random(SCENES, QUERIES, 3, SIZE, SIZE, seed=2), random(SCENES, QUERIES, 5, 1, 1, seed=3)
+    evidence = Views(values=images, poses=random(SCENES, QUERIES, 7, seed=4), mask=torch.ones(SCENES, QUERIES) > 0)
+    return Episode(context=context, query=images, target=cameras, target_views=evidence, key=torch.arange(SCENES))
 
 
 def encode(views):
-    maps = views.what.mean((-1, -2))[..., None, None] * random(CHANNELS // 3 * 3, 4, 4, seed=5).view(-1, 3, 4, 4)[0]
+    maps = views.values.mean((-1, -2))[..., None, None] * random(CHANNELS // 3 * 3, 4, 4, seed=5).view(-1, 3, 4, 4)[0]
     per_view = torch.cat([maps, maps.flip(2)], dim=2)
     return Representation(pooled=per_view.sum(1), per_view=per_view, mask=views.mask)
 
@@ -53,10 +53,10 @@ def encode(views):
 def test_every_query_gets_a_prediction_whatever_the_context(kind, views):
     torch.manual_seed(0)
     core, given = CORES[kind]().double(), episode(views)
-    output = core(given, encode, KNOBS)
+    output = core(given, encode, SCHEDULE)
     assert output.prediction.shape == (SCENES, QUERIES, OUT, 1, 1)
     assert output.log_ratio.shape == (SCENES,) and output.kl.shape[0] == SCENES
-    drawn = core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=3)
+    drawn = core.predict(given.context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)
     assert drawn.shape == (3, SCENES, QUERIES, OUT, 1, 1) and torch.isfinite(drawn).all()
     if core.latents == "none":
         assert torch.equal(drawn[0], output.prediction) and torch.equal(drawn[1], drawn[2])
@@ -66,12 +66,14 @@ def test_every_query_gets_a_prediction_whatever_the_context(kind, views):
 
 
 @pytest.mark.parametrize("kind", CORES)
-def test_pictures_and_context_matter_and_queries_do_not_see_each_other(kind):
+def test_images_and_context_matter_and_queries_do_not_see_each_other(kind):
     torch.manual_seed(0)
     core, given = CORES[kind]().double(), episode()
 
     def predicted(changed):
-        return core.predict(changed.context, changed.query, changed.key, encode=encode, knobs=KNOBS, num_samples=1)[0]
+        return core.predict(
+            changed.context, changed.query, changed.key, encode=encode, schedule=SCHEDULE, num_samples=1
+        )[0]
 
     before = predicted(given)
     other_query = given.query.clone()
@@ -79,7 +81,7 @@ def test_pictures_and_context_matter_and_queries_do_not_see_each_other(kind):
     after = predicted(given._replace(query=other_query))
     torch.testing.assert_close(after[:, 0], before[:, 0], rtol=1e-10, atol=1e-12)
     assert (after[:, 1] != before[:, 1]).all()
-    moved = given.context._replace(what=given.context.what + 1.0)
+    moved = given.context._replace(values=given.context.values + 1.0)
     assert (predicted(given._replace(context=moved)) != before).all()
 
 
@@ -88,10 +90,10 @@ def test_attention_reads_views_by_their_poses_and_leaves_padding_alone():
     core, given = CORES["attention"]().double(), episode()
 
     def predicted(context):
-        return core.predict(context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=1)
+        return core.predict(context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=1)
 
     before = predicted(given.context)
-    turned = given.context._replace(where=given.context.where.flip(1))
+    turned = given.context._replace(poses=given.context.poses.flip(1))
     assert (predicted(turned) != before).all()
     padded = given.context._replace(mask=torch.tensor([[True, True, False]]).expand(SCENES, -1))
     fewer = Views(*(field[:, :2] for field in given.context))
@@ -100,8 +102,8 @@ def test_attention_reads_views_by_their_poses_and_leaves_padding_alone():
 
 def test_one_look_is_the_attention_that_is_written_down():
     torch.manual_seed(0)
-    match = AttentiveMatch(
-        picture_channels=3,
+    match = PoseCrossAttention(
+        image_channels=3,
         image_size=SIZE,
         scene_channels=2,
         pose_width=7,
@@ -112,7 +114,7 @@ def test_one_look_is_the_attention_that_is_written_down():
         patches=2,
     ).double()
     maps, own, where = random(1, 2, 2, 4, 4), random(1, 1, 2, 4, 4, seed=6), random(1, 2, 7, seed=1)
-    picture = random(1, 1, 3, SIZE, SIZE, seed=2)
+    image = random(1, 1, 3, SIZE, SIZE, seed=2)
 
     def patches_of(map_of_view, pose):
         found = []
@@ -132,11 +134,11 @@ def test_one_look_is_the_attention_that_is_written_down():
         cosines = torch.cosine_similarity(looks, match.likeness(patch)[None], dim=1)
         resembled = torch.softmax(match.log_sharpness.exp() * cosines, dim=0) @ values
         matched.append(match.resembling(torch.cat([token, resembled])))
-    seen = torch.nn.functional.silu(match.picture(picture[0])[0] + torch.stack(matched).mean(0))
+    seen = torch.nn.functional.silu(match.image(image[0])[0] + torch.stack(matched).mean(0))
     state = seen.tanh()
     weights = torch.softmax(match.keys(tokens) @ match.question(state) / 6**0.5, dim=0)
     expected = match.cell(torch.cat([weights @ values, seen])[None], state[None])[0]
-    found = match(picture, own, maps, where=where, mask=torch.ones(1, 2) > 0)
+    found = match(image, own, maps, where=where, mask=torch.ones(1, 2) > 0)
     torch.testing.assert_close(found[0, 0], torch.cat([expected, seen]), rtol=1e-10, atol=1e-12)
 
 
@@ -148,14 +150,14 @@ def test_a_width_that_heads_do_not_share_is_refused():
 def test_the_bound_of_the_latent_core_is_that_of_its_distributions():
     torch.manual_seed(0)
     core, given = CORES["latent"]().double(), episode()
-    output = core(given, encode, KNOBS)
+    output = core(given, encode, SCHEDULE)
     joined = core.match(given.query, encode(given.context).pooled)
 
     def normal(parameters):
         mean, log_scale = parameters.chunk(2, dim=-1)
         return Normal(mean, log_scale.exp())
 
-    posterior = normal(core.eta_q(torch.cat([joined, given.evidence.where], dim=-1)))
+    posterior = normal(core.eta_q(torch.cat([joined, given.target_views.poses], dim=-1)))
     prior = normal(core.eta_pi(joined))
     noise = standard_normal(query_keys(given.key, num_queries=QUERIES), (4,)).double()
     z = posterior.mean + posterior.stddev * noise

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from zoo.checking import subject
-from zoo.registry import default_registry
+from zoo.checks import subject
+from zoo.registry.registry import default_registry
 
 # One variant of every core and of every encoder.
 VARIANTS = {}
@@ -25,18 +25,22 @@ def test_the_context_is_encoded_once(use):
     scenes, number = context.mask.shape
     queries = episode.query.shape[1]
 
-    def pictures():
-        """How many pictures of the context were encoded, wherever they stand in the encoder's input."""
-        kept = [given.what[given.mask].flatten(1) for given in views if given.what.shape[2:] == context.what.shape[2:]]
-        seen = torch.cat(kept) if kept else context.what.new_zeros(0, 1)
-        return [int((seen == one).all(-1).sum()) for one in context.what.flatten(0, 1).flatten(1)] if len(seen) else []
+    def images():
+        """How many images of the context were encoded, wherever they stand in the encoder's input."""
+        kept = [
+            given.values[given.mask].flatten(1) for given in views if given.values.shape[2:] == context.values.shape[2:]
+        ]
+        seen = torch.cat(kept) if kept else context.values.new_zeros(0, 1)
+        return (
+            [int((seen == one).all(-1).sum()) for one in context.values.flatten(0, 1).flatten(1)] if len(seen) else []
+        )
 
-    model.core(episode, model.encoder, on_trial.knobs)
-    assert set(pictures()) <= {1}, "training"
+    model.core(episode, model.encoder, on_trial.schedule)
+    assert set(images()) <= {1}, "training"
     assert len(views) <= 2
     views.clear()
-    on_trial.answer(episode, num_samples=3)
-    assert set(pictures()) <= {1}, "prediction"
+    on_trial.predict_parameters(episode, num_samples=3)
+    assert set(images()) <= {1}, "prediction"
     assert sum(given.mask.shape[0] == scenes and given.mask.shape[1] == number for given in views) <= 1
     assert queries > 1
 
@@ -46,10 +50,10 @@ def test_queries_in_one_call_equal_queries_in_calls_of_their_own(use):
     """Without latents of their own, or at temperature 0, a query's answer does not depend on what else is asked."""
     on_trial = subject(VARIANTS[use])
     episode = on_trial.episode()
-    knobs = on_trial.knobs._replace(temperature=torch.zeros_like(on_trial.knobs.temperature))
-    together = on_trial.answer(episode, knobs=knobs, num_samples=2)
+    schedule = on_trial.schedule._replace(temperature=torch.zeros_like(on_trial.schedule.temperature))
+    together = on_trial.predict_parameters(episode, schedule=schedule, num_samples=2)
     for index in range(episode.query.shape[1]):
         one = slice(index, index + 1)
         alone = episode._replace(query=episode.query[:, one], target=episode.target[:, one])
-        found = on_trial.answer(alone, knobs=knobs, num_samples=2)
+        found = on_trial.predict_parameters(alone, schedule=schedule, num_samples=2)
         torch.testing.assert_close(found, together[:, :, one], rtol=1e-9, atol=1e-10)

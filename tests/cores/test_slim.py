@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.slim import Slim
 from zoo.episode import Episode, Views
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence, standard_like
 from zoo.nn.noise import fold, standard_normal
-from zoo.schedules import knobs
 
 SIZE, STATE, POSES, SCENE, Z, STEPS, HIDDEN = 8, 4, 7, 5, 2, 3, 4
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 SETTINGS = {
     "steps": STEPS,
     "z_channels": Z,
@@ -52,16 +52,16 @@ def inputs(*, scenes=2, queries=2, seed=0):
 def episode(pooled, query, target, *, queries):
     """An episode with an encoder that returns ``pooled`` whatever it reads."""
     scenes = len(pooled)
-    said = Views(what=pooled[:, None], where=pooled.new_zeros(scenes, 1, POSES), mask=torch.ones(scenes, 1) > 0)
+    said = Views(values=pooled[:, None], poses=pooled.new_zeros(scenes, 1, POSES), mask=torch.ones(scenes, 1) > 0)
 
     def encode(views):
-        return Representation(pooled=views.what[:, 0], per_view=views.what, mask=views.mask)
+        return Representation(pooled=views.values[:, 0], per_view=views.values, mask=views.mask)
 
     cut = Episode(
         context=said,
         query=query.unflatten(0, (scenes, queries)),
         target=target.unflatten(0, (scenes, queries)),
-        evidence=said._replace(what=torch.full_like(said.what, torch.nan)),
+        target_views=said._replace(values=torch.full_like(said.values, torch.nan)),
         key=torch.arange(scenes),
     )
     return cut, encode
@@ -120,7 +120,7 @@ def test_it_equals_the_textbook_loop(shared, prediction):
     core = made(shared=shared, prediction=prediction)
     pooled, query, target, keys = inputs()
     cut, encode = episode(pooled, query, target, queries=2)
-    output = core(cut, encode, KNOBS)
+    output = core(cut, encode, SCHEDULE)
     canvas, kl, log_ratio = textbook(core, pooled, query, target, keys, queries=2)
     assert output.kl.shape == (2, 2, STEPS)
     close(output.prediction.flatten(0, 1), canvas)
@@ -140,10 +140,10 @@ def test_the_posterior_has_not_heard_what_was_said(shared):
     pooled, query, target, _ = inputs()
     pooled.requires_grad_()
     cut, encode = episode(pooled, query, target, queries=2)
-    output = core(cut, encode, KNOBS)
+    output = core(cut, encode, SCHEDULE)
     for cost in (output.kl.sum(), output.log_ratio.sum()):
         assert torch.autograd.grad(cost, pooled, retain_graph=True, allow_unused=True) == (None,)
-    other = core(episode(-3 * pooled + 1, query, target, queries=2)[0], encode, KNOBS)
+    other = core(episode(-3 * pooled + 1, query, target, queries=2)[0], encode, SCHEDULE)
     assert torch.equal(output.kl, other.kl)
     assert torch.equal(output.log_ratio, other.log_ratio)
     assert (output.prediction - other.prediction).abs().flatten(2).amax(2).min() > 1e-6
@@ -159,15 +159,15 @@ def test_the_prior_is_standard_normal(shared):
     expected = torch.stack(
         [kl_divergence(q, standard_like(q)).flatten(1).sum(1) for q in each(inferred.posteriors)], dim=1
     )
-    close(core(cut, encode, KNOBS).kl.flatten(0, 1), expected)
-    found = core.predict(cut.context, cut.query, cut.key, encode=encode, knobs=KNOBS, num_samples=3)
+    close(core(cut, encode, SCHEDULE).kl.flatten(0, 1), expected)
+    found = core.predict(cut.context, cut.query, cut.key, encode=encode, schedule=SCHEDULE, num_samples=3)
     assert found.shape == (3, 2, 2, 3, SIZE, SIZE)
     for sample in range(3):
         keys = fold(fold(cut.key, sample)[:, None], torch.arange(2)).flatten()
         latents = [standard_normal(fold(keys, index), (Z, STATE, STATE)) for index in range(STEPS)]
         close(found[sample].flatten(0, 1), core.generate(pooled, query, latents), 1e-12)
-    cold = knobs(sigma=0.7, temperature=0.0)
-    found = core.predict(cut.context, cut.query, cut.key, encode=encode, knobs=cold, num_samples=1)[0]
+    cold = schedule_values(sigma=0.7, temperature=0.0)
+    found = core.predict(cut.context, cut.query, cut.key, encode=encode, schedule=cold, num_samples=1)[0]
     nothing = [torch.zeros(4, Z, STATE, STATE)] * STEPS
     close(found.flatten(0, 1), core.generate(pooled, query, nothing), 1e-12)
 
@@ -178,7 +178,7 @@ def test_training_and_prediction_generate_alike(shared):
     pooled, query, target, keys = inputs()
     cut, encode = episode(pooled, query, target, queries=2)
     latents = core.infer(target, query, keys).latents
-    assert torch.equal(core(cut, encode, KNOBS).prediction.flatten(0, 1), core.generate(pooled, query, latents))
+    assert torch.equal(core(cut, encode, SCHEDULE).prediction.flatten(0, 1), core.generate(pooled, query, latents))
 
 
 @both
@@ -250,9 +250,9 @@ def test_one_step_and_a_whole_map_as_representation(shared):
     core = made(shared=shared, steps=1)
     pooled, query, target, _ = inputs()
     cut, encode = episode(pooled.expand(-1, -1, STATE, STATE), query, target, queries=2)
-    spread = core(cut, encode, KNOBS)
+    spread = core(cut, encode, SCHEDULE)
     assert spread.kl.shape == (2, 2, 1)
-    close(spread.prediction, core(episode(pooled, query, target, queries=2)[0], encode, KNOBS).prediction)
+    close(spread.prediction, core(episode(pooled, query, target, queries=2)[0], encode, SCHEDULE).prediction)
 
 
 @both
@@ -263,7 +263,7 @@ def test_gradients_equal_finite_differences(shared):
 
     def run(pooled, query, target):
         cut, encode = episode(pooled, query, target, queries=2)
-        return tuple(core(cut, encode, KNOBS))
+        return tuple(core(cut, encode, SCHEDULE))
 
     assert torch.autograd.gradcheck(run, tuple(given), fast_mode=True)
 

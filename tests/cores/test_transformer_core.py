@@ -1,10 +1,10 @@
-"""The transformer's picture: a token, its latents, its rays and its patch of pixels lie at the same place."""
+"""The transformer's image: a token, its latents, its rays and its patch of pixels lie at the same place."""
 
 import torch
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.transformer import Transformer
-from zoo.schedules import knobs
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 
 SIZE, PATCH, STEPS, Z = 8, 4, 2, 2
 TOKENS = (SIZE // PATCH) ** 2
@@ -37,7 +37,7 @@ def rollout(core, *, source="posterior", target=None):
         pooled=random(1, 0, 2, 2), per_view=random(1, 3, 5, 2, 2), mask=torch.ones(1, 3, dtype=torch.bool)
     )
     return core.rollout(
-        scene, random(1, 7, seed=1), torch.arange(1), target=target, source=source, knobs=knobs(sigma=0.7)
+        scene, random(1, 7, seed=1), torch.arange(1), target=target, source=source, schedule=schedule_values(sigma=0.7)
     )
 
 

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from zoo.contract import CoreShapes, Representation, RepresentationShape
+from zoo.config.schedules import schedule_values
 from zoo.cores.cvae import Cvae
 from zoo.cores.vae import Vae
 from zoo.episode import Episode, Views
+from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.noise import fold, standard_normal
-from zoo.schedules import knobs
 
 SIZE, POSES, Z, SCENES, QUERIES = 8, 7, 3, 2, 2
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 SHAPES = CoreShapes(
     representation=RepresentationShape(channels=5, height=2, width=2),
     query=(POSES,),
@@ -39,18 +39,20 @@ def random(*shape, seed):
 def problem(*, scenes=SCENES, queries=QUERIES):
     """An episode and an encoder that returns what the context holds."""
     context = Views(
-        what=random(scenes, 1, 5, 2, 2, seed=0), where=random(scenes, 1, POSES, seed=1), mask=torch.ones(scenes, 1) > 0
+        values=random(scenes, 1, 5, 2, 2, seed=0),
+        poses=random(scenes, 1, POSES, seed=1),
+        mask=torch.ones(scenes, 1) > 0,
     )
     query, target = (
         random(scenes, queries, POSES, seed=2),
         torch.sigmoid(random(scenes, queries, 3, SIZE, SIZE, seed=3)),
     )
-    evidence = Views(what=target, where=query, mask=torch.ones(scenes, queries) > 0)
-    return Episode(context=context, query=query, target=target, evidence=evidence, key=torch.arange(scenes))
+    evidence = Views(values=target, poses=query, mask=torch.ones(scenes, queries) > 0)
+    return Episode(context=context, query=query, target=target, target_views=evidence, key=torch.arange(scenes))
 
 
 def encode(views):
-    return Representation(pooled=views.what[:, 0], per_view=views.what, mask=views.mask)
+    return Representation(pooled=views.values[:, 0], per_view=views.values, mask=views.mask)
 
 
 def noise(key, queries=QUERIES):
@@ -64,13 +66,13 @@ def normal(parameters):
 
 def by_hand(core, kind, given):
     """Posterior, prior and decoder of every query [B, Q], in the words of the papers."""
-    pictures = given.target.flatten(0, 1)
+    images = given.target.flatten(0, 1)
     if kind == "vae":
-        posterior = normal(core.reader(pictures).unflatten(0, given.target.shape[:2]))
+        posterior = normal(core.reader(images).unflatten(0, given.target.shape[:2]))
         return posterior, Normal(torch.zeros_like(posterior.mean), 1.0), lambda z: core.writer(z.flatten(0, 1))
-    r = given.context.what[:, 0].mean(dim=(2, 3))
+    r = given.context.values[:, 0].mean(dim=(2, 3))
     y = core.condition(torch.cat([r[:, None].expand(-1, given.query.shape[1], -1), given.query], dim=-1))
-    seen = core.reader(pictures).unflatten(0, given.target.shape[:2])
+    seen = core.reader(images).unflatten(0, given.target.shape[:2])
     posterior = normal(core.posterior(torch.cat([seen, y], dim=-1)))
     prior = normal(core.prior(y)) if kind == "conditional" else Normal(torch.zeros_like(posterior.mean), 1.0)
     return posterior, prior, lambda z: core.writer(torch.cat([z, y], dim=-1).flatten(0, 1))
@@ -85,7 +87,7 @@ class TestEveryCore:
     def test_equals_the_equations_of_its_paper(self, kind):
         core, given = made(kind), problem()
         posterior, prior, decode = by_hand(core, kind, given)
-        output = core(given, encode, KNOBS)
+        output = core(given, encode, SCHEDULE)
         z = posterior.mean + posterior.stddev * noise(given.key)
         close(output.prediction, decode(z).unflatten(0, (SCENES, QUERIES)))
         close(output.kl, kl_divergence(posterior, prior).expand_as(output.kl))
@@ -94,7 +96,7 @@ class TestEveryCore:
     def test_generates_from_the_prior_that_it_is_trained_with(self, kind):
         core, given = made(kind), problem()
         _, prior, decode = by_hand(core, kind, given)
-        found = core.predict(given.context, given.query, given.key, encode=encode, knobs=KNOBS, num_samples=3)
+        found = core.predict(given.context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)
         for sample in range(3):
             z = prior.mean + prior.stddev * noise(fold(given.key, sample))
             close(found[sample], decode(z).unflatten(0, (SCENES, QUERIES)))
@@ -102,8 +104,8 @@ class TestEveryCore:
     def test_temperature_zero_takes_the_mean_of_the_prior(self, kind):
         core, given = made(kind), problem()
         _, prior, decode = by_hand(core, kind, given)
-        cold = knobs(sigma=0.7, temperature=0.0)
-        found = core.predict(given.context, given.query, given.key, encode=encode, knobs=cold, num_samples=2)
+        cold = schedule_values(sigma=0.7, temperature=0.0)
+        found = core.predict(given.context, given.query, given.key, encode=encode, schedule=cold, num_samples=2)
         for sample in range(2):
             close(found[sample], decode(prior.mean).unflatten(0, (SCENES, QUERIES)))
 
@@ -119,7 +121,7 @@ class TestEveryCore:
             )
         )._replace(key=torch.arange(count))
         with torch.no_grad():
-            output = core(many, encode, KNOBS)
+            output = core(many, encode, SCHEDULE)
         difference = output.log_ratio - output.kl.flatten(1).sum(1)
         assert difference.mean().abs() < 4 * difference.std() / count**0.5
         assert difference.std() > 1e-3
@@ -128,7 +130,7 @@ class TestEveryCore:
         core, given = made(kind), problem()
         target = given.target.clone().requires_grad_()
         posterior, prior, _ = by_hand(core, kind, given._replace(target=target))
-        output = core(given._replace(target=target), encode, KNOBS)
+        output = core(given._replace(target=target), encode, SCHEDULE)
         (gradient,) = torch.autograd.grad(output.kl.sum(), target)
         assert (gradient.flatten(2).abs().amax(-1) > 0).all()
         assert not prior.mean.requires_grad or torch.autograd.grad(prior.mean.sum(), target, allow_unused=True) == (
@@ -138,9 +140,9 @@ class TestEveryCore:
 
     def test_queries_side_by_side_equal_queries_one_by_one(self, kind):
         core, given = made(kind), problem()
-        together = core(given, encode, KNOBS)
+        together = core(given, encode, SCHEDULE)
         first = given._replace(query=given.query[:, :1], target=given.target[:, :1])
-        alone = core(first, encode, KNOBS)
+        alone = core(first, encode, SCHEDULE)
         close(alone.prediction, together.prediction[:, :1])
         close(alone.kl, together.kl[:, :1])
 
@@ -148,10 +150,10 @@ class TestEveryCore:
 @pytest.mark.parametrize(("kind", "looks"), [("vae", False), ("standard", True), ("conditional", True)])
 def test_who_looks_at_context_and_pose(kind, looks):
     core, given = made(kind), problem()
-    before = core(given, encode, KNOBS)
-    other_pose = core(given._replace(query=given.query + 1.0), encode, KNOBS)
-    context = given.context._replace(what=given.context.what + 1.0)
-    other_context = core(given._replace(context=context), encode, KNOBS)
+    before = core(given, encode, SCHEDULE)
+    other_pose = core(given._replace(query=given.query + 1.0), encode, SCHEDULE)
+    context = given.context._replace(values=given.context.values + 1.0)
+    other_context = core(given._replace(context=context), encode, SCHEDULE)
     for after in (other_pose, other_context):
         changed = (after.prediction - before.prediction).flatten(2).abs().amax(-1)
         assert (changed > 1e-9).all() if looks else (changed == 0).all()
@@ -167,5 +169,5 @@ def test_the_two_priors_differ_in_nothing_but_the_prior():
         core.prior.bias.zero_()
     same = made("standard")
     same.load_state_dict({name: value for name, value in core.state_dict().items() if not name.startswith("prior")})
-    for one, other in zip(core(problem(), encode, KNOBS), same(problem(), encode, KNOBS), strict=True):
+    for one, other in zip(core(problem(), encode, SCHEDULE), same(problem(), encode, SCHEDULE), strict=True):
         close(one, other)

@@ -128,8 +128,8 @@ def red_share(position, view):
     """Where the red of a small red sphere lies: left, right, upper and lower share of it."""
     ball = SceneObject("sphere", position, (0.4, 0.4, 0.4), 0.0, (1.0, 0.0, 0.0))
     frames = render(stack_scenes([Scene((ball,), light=(-4.0, 0.0, 6.0))]), cameras=view[None, None], image_size=32)
-    picture = frames[0, 0].int()
-    red = (picture[..., 0] > 2 * picture[..., 1]).double()
+    image = frames[0, 0].int()
+    red = (image[..., 0] > 2 * image[..., 1]).double()
     assert red.sum() > 4
     halves = (red[:, :16].sum(), red[:, 16:].sum(), red[:16].sum(), red[16:].sum())
     return tuple((half / red.sum()).item() for half in halves)
@@ -158,8 +158,8 @@ def test_an_object_appears_where_project_says():
     view = camera(-0.5, 0.4, 0.3, yaw=0.15, pitch=-0.2)
     ball = SceneObject("sphere", tuple(position.tolist()), (0.08,) * 3, 0.0, (1.0, 0.0, 0.0))
     frames = render(stack_scenes([Scene((ball,), light=(-4.0, 0.0, 6.0))]), cameras=view[None, None], image_size=64)
-    picture = frames[0, 0].double()
-    red = (picture[..., 0] - picture[..., 1]).clamp_min(20) - 20
+    image = frames[0, 0].double()
+    red = (image[..., 0] - image[..., 1]).clamp_min(20) - 20
     centres = torch.arange(64, dtype=torch.float64) + 0.5
     column, row = (red.sum(0) * centres).sum() / red.sum(), (red.sum(1) * centres).sum() / red.sum()
     expected = project(position, cameras=view, image_size=64).coordinates

@@ -1,4 +1,4 @@
-"""Pictures as functions of the position of a pixel."""
+"""Images as functions of the position of a pixel."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def test_pixels_lie_row_by_row_from_the_upper_left():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_pixels_of_a_picture_are_its_points(name):
+def test_all_pixels_of_a_image_are_its_points(name):
     side, channels = SIDES[name]
     points = made(name)
     assert points.frames.shape == (3, side * side, 0, 0, 3)
@@ -41,7 +41,7 @@ def test_all_pixels_of_a_picture_are_its_points(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_picture_is_a_function_of_seed_split_and_index(name):
+def test_a_image_is_a_function_of_seed_split_and_index(name):
     first, alone = made(name), made(name, [2])
     np.testing.assert_array_equal(first.extras["values"][2], alone.extras["values"][0])
     for other in (made(name, seed=1), made(name, split="test")):
@@ -63,7 +63,7 @@ def test_fewer_points_are_pixels_chosen_at_random(name):
 
 
 def test_more_points_than_pixels_are_refused():
-    with pytest.raises(DataError, match="completion_digits: num_views: 65 points wanted, a picture has 64 pixels"):
+    with pytest.raises(DataError, match="completion_digits: num_views: 65 points wanted, a image has 64 pixels"):
         made("completion_digits", views=65)
 
 

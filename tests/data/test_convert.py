@@ -8,8 +8,8 @@ import pytest
 
 from zoo.data.convert import convert
 from zoo.data.deepmind_writer import DeepMindWriter
+from zoo.data.images import encode_jpeg, resize_images
 from zoo.data.opening import open_splits
-from zoo.data.pictures import encode_jpeg, resize_pictures
 from zoo.data.store import StoreWriter
 from zoo.data.store_writer import _ArrayFile
 from zoo.data.tf_example import serialise_example
@@ -20,7 +20,7 @@ SIZE, VIEWS = 8, 3
 
 
 def make_scenes(count, *, seed=0):
-    """Flat pictures survive JPEG within a rounding error; cameras tell the scenes apart."""
+    """Flat images survive JPEG within a rounding error; cameras tell the scenes apart."""
     rng = np.random.default_rng(seed)
     gray = rng.integers(0, 256, (count, VIEWS, 1, 1, 1), dtype=np.uint8)
     cameras = rng.normal(size=(count, VIEWS, 5)).astype(np.float32)
@@ -97,13 +97,13 @@ def test_a_published_set_gets_a_validation_split_and_a_proper_name(tmp_path):
 
 
 @pytest.mark.parametrize(("size", "resampling"), [(4, "area"), (5, "lanczos"), (16, "lanczos"), (8, "none")])
-def test_pictures_change_their_size(tmp_path, size, resampling):
+def test_images_change_their_size(tmp_path, size, resampling):
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (3, VIEWS, SIZE, SIZE, 3), dtype=np.uint8)
     store = write_store(tmp_path / "a", {"test": (frames, make_scenes(3)[1])})
     report = convert(store, tmp_path / "b", to="store", image_size=size)
     assert report.image_size == size
-    np.testing.assert_array_equal(contents(tmp_path / "b")["test"][0], resize_pictures(frames, image_size=size))
+    np.testing.assert_array_equal(contents(tmp_path / "b")["test"][0], resize_images(frames, image_size=size))
     provenance = json.loads((tmp_path / "b" / "meta.json").read_text())["provenance"]
     assert provenance["image_size"] == {"source": SIZE, "resampling": resampling}
 

@@ -19,9 +19,9 @@ from zoo.errors import DataError, DiskFullError
 SIZE, VIEWS = 8, 3
 
 
-def png(picture):
+def png(image):
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
+    Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
@@ -32,7 +32,7 @@ def make_scenes(count, *, seed=0, views=VIEWS, size=SIZE):
 
 
 def record(frames, cameras):
-    return serialise_example({"frames": [png(picture) for picture in frames], "cameras": cameras})
+    return serialise_example({"frames": [png(image) for image in frames], "cameras": cameras})
 
 
 def write_records(path, records):
@@ -143,16 +143,16 @@ def damaged_records():
     frames, cameras = frames[0], cameras[0]
     bad = cameras.copy()
     bad[1, 2] = np.inf
-    pictures = [png(picture) for picture in frames]
+    images = [png(image) for image in frames]
     other_size, _ = make_scenes(1, size=SIZE + 2)
     return {
         "has no frames": serialise_example({"frames": [], "cameras": cameras[:0]}),
         "15 camera numbers for 2 frames": record(frames[:2], cameras),
-        "14 camera numbers for 3 frames": serialise_example({"frames": pictures, "cameras": cameras.ravel()[:14]}),
+        "14 camera numbers for 3 frames": serialise_example({"frames": images, "cameras": cameras.ravel()[:14]}),
         "a camera number is not finite": record(frames, bad),
-        "frame 0: cannot be decoded": serialise_example({"frames": [b"?", *pictures[1:]], "cameras": cameras}),
-        "frame 0: the picture is 8 x 6": record(frames[:, :6], cameras),
-        "no feature 'cameras'": serialise_example({"frames": pictures}),
+        "frame 0: cannot be decoded": serialise_example({"frames": [b"?", *images[1:]], "cameras": cameras}),
+        "frame 0: the image is 8 x 6": record(frames[:, :6], cameras),
+        "no feature 'cameras'": serialise_example({"frames": images}),
         "feature 'frames' holds float_list": serialise_example({"frames": cameras, "cameras": cameras}),
         "is not a tf.train.Example": b"\xff\xff\xff",
         UNUSUAL[0]: record(frames[:2], cameras[:2]),
@@ -187,7 +187,7 @@ def test_a_damaged_record_is_named_when_read_or_left_out_when_opened(tmp_path, m
     assert skipped.record == number
 
 
-def test_a_flipped_bit_of_a_picture_is_left_out_and_indices_do_not_shift(folder):
+def test_a_flipped_bit_of_a_image_is_left_out_and_indices_do_not_shift(folder):
     frames, _ = make_scenes(10)
     path = folder / "test" / "2-of-3.tfrecord"
     index = index_records(path)

@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pytest
 
+from zoo.bench.suite.episodes import episodes_of
+from zoo.bench.suite.settings import load_suite, suite_names
 from zoo.data import episode_index
 from zoo.data.episode_index import drawn_order, index_folder, index_name, read_index, view_order, write_index
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import DataError
-from zoo.registry import default_registry
-from zoo.suites.episodes import episodes_of
-from zoo.suites.settings import load_suite, suite_names
+from zoo.registry.registry import default_registry
 
 SIZES = {"num_scenes": 5, "num_views": 6, "seed": 3}
 

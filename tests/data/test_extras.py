@@ -1,4 +1,4 @@
-"""What a store holds beside pictures and cameras: captions, maps, the points of functions."""
+"""What a store holds beside images and cameras: captions, maps, the points of functions."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_the_revision_depends_on_every_extra(tmp_path):
         assert after != before, name
 
 
-def test_data_without_pictures(tmp_path):
+def test_data_without_images(tmp_path):
     frames, cameras, extras = scenes(size=0)
     source = SceneStore(write(tmp_path / "s", (frames, cameras, extras), size=0), "train")
     assert source.image_size == 0
@@ -152,5 +152,5 @@ def test_maps_are_not_resized_behind_the_models_back(tmp_path):
     frames, cameras, _ = scenes()
     shapes = {"map": ExtraShape("uint8", (SIZE, SIZE, 3), per_view=False)}
     folder = write(tmp_path / "s", (frames, cameras, {"map": frames[:, 0]}), shapes=shapes)
-    with pytest.raises(DataError, match=r"image_size: the pictures of .* cannot be resized"):
+    with pytest.raises(DataError, match=r"image_size: the images of .* cannot be resized"):
         convert(folder, tmp_path / "t", to="store", image_size=4)

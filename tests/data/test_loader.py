@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.config.recipe import Contexts, TrainingRecipe
 from zoo.data.loader import Share, TrainingLoader, assemble, fits_on, read_all, to_device
 from zoo.data.plan import TrainingPlan
 from zoo.data.source import ExtraShape
 from zoo.data.store import SceneStore, StoreWriter
 from zoo.errors import ConfigError, DataError
-from zoo.recipe import Contexts, TrainingRecipe
 
 NUM_SCENES, NUM_VIEWS, SIZE = 10, 6, 8
 RECIPE = TrainingRecipe(steps=9, batch_size=4, contexts=Contexts(minimum=0, maximum=3), targets=2)
@@ -74,7 +74,7 @@ def same(ones, others):
     return True
 
 
-def test_a_batch_holds_the_pictures_cameras_and_keys_of_its_plan(source):
+def test_a_batch_holds_the_images_cameras_and_keys_of_its_plan(source):
     plan = TrainingPlan(source, recipe=RECIPE, seed=7)
     for step, (batch, num_context) in enumerate(pieces(loader_of(source))):
         planned = plan(step)

@@ -82,7 +82,7 @@ def test_records_are_described_and_compared_with_the_publication(tmp_path):
     assert facts["splits"]["test"]["cameras"] == ranges(SCENES["test"][1])
     assert "train: 3 of 3600 files are here" in facts["warnings"]
     assert "test: 1 of 400 files are here" in facts["warnings"]
-    assert "test: pictures have 6 pixels, published were 64" in facts["warnings"]
+    assert "test: images have 6 pixels, published were 64" in facts["warnings"]
     assert "test: scenes have 2 views, published were 11" in facts["warnings"]
     (folder / "train" / "2-of-3.tfrecord").unlink()
     renamed = folder.rename(tmp_path / "mine")

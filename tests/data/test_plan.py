@@ -4,9 +4,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from zoo.config.recipe import Contexts, TrainingRecipe
 from zoo.data.plan import EvaluationPlan, TrainingPlan, check_views
 from zoo.errors import ConfigError
-from zoo.recipe import Contexts, TrainingRecipe
 
 
 @dataclass

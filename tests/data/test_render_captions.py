@@ -67,7 +67,7 @@ def test_phrases_are_many_and_mean_one_thing():
     assert len(SHAPE_OF_NOUN) == sum(map(len, NOUNS.values()))
 
 
-def test_facts_are_true_in_the_picture():
+def test_facts_are_true_in_the_image():
     """Left and right against projected columns, in front and behind against depths, near and far against distances."""
     counted = dict.fromkeys(PHRASES, 0)
     for drawn, camera in VIEWS:

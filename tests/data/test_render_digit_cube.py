@@ -11,7 +11,7 @@ from sklearn.svm import SVC
 from zoo.data.camera import project
 from zoo.data.render import digit_cube, digits
 from zoo.data.render.digit_cube import HALF_WIDTH, NUM_FACES, NUM_SIDES, canonical, visible_face
-from zoo.data.render.digits import SPAN, digits_of, face_picture, handwritten_digits, split_of_digit
+from zoo.data.render.digits import SPAN, digits_of, face_image, handwritten_digits, split_of_digit
 from zoo.data.render.faces import FACE_SIZE
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.rooms import ROOM_WIDTH, WALL_HEIGHT
@@ -46,7 +46,7 @@ def test_a_scene_shows_digits_of_its_split_and_tells_their_labels(split):
             numbers = drawn.scene.digits
             assert {split_of_digit(number) for number in numbers} == {split}
             (cube,) = drawn.scene.objects
-            assert cube.faces == tuple(face_picture(number) for number in numbers)
+            assert cube.faces == tuple(face_image(number) for number in numbers)
             assert drawn.extras["digits"].tolist() == [labels[number] for number in numbers]
             assert drawn.extras["cube_turn"] == np.float32(cube.turn)
             assert drawn.name == canonical(drawn.scene.room, tuple(drawn.extras["digits"].tolist()))
@@ -59,7 +59,7 @@ def test_what_a_seed_shows_has_not_changed():
         1,
         [(700, 1439, 331, 61, 548), (1443, 1161, 307, 1432, 1777), (387, 979, 676, 1584, 955)],
     )
-    faces = b"".join(face_picture(index) for index in range(100))
+    faces = b"".join(face_image(index) for index in range(100))
     assert hashlib.sha256(faces).hexdigest()[:16] == "b2c4086713b937fb"
 
 
@@ -175,13 +175,13 @@ def test_digits_can_be_read_off_the_cube(reader, image_size, least):
 
 def test_a_face_is_the_digit_enlarged():
     for index in (0, 5, 100):
-        face = np.frombuffer(face_picture(index), np.uint8).reshape(FACE_SIZE, FACE_SIZE)
+        face = np.frombuffer(face_image(index), np.uint8).reshape(FACE_SIZE, FACE_SIZE)
         margin = math.floor((1 - SPAN) / 2 * FACE_SIZE)
         inner = torch.from_numpy(face[margin:-margin, margin:-margin].astype(float))
         small = torch.nn.functional.adaptive_avg_pool2d(inner[None], 8)[0].numpy()
         assert np.corrcoef(small.ravel(), handwritten_digits().pixels[index].ravel())[0, 1] > 0.9
         assert face.max() > 200 and face[0].max() == 0
-    assert face_picture(0) != face_picture(1) and NUM_FACES == 5
+    assert face_image(0) != face_image(1) and NUM_FACES == 5
 
 
 def test_without_scikit_learn_one_sentence_says_so(monkeypatch):

@@ -16,15 +16,15 @@ HALF = 0.7
 BLANK = bytes(FACE_SIZE**2)
 
 
-def picture(fill):
-    """Makes a picture from a function of row and column, each 0 to 1 from the top left."""
+def image(fill):
+    """Makes a image from a function of row and column, each 0 to 1 from the top left."""
     places = (np.arange(FACE_SIZE) + 0.5) / FACE_SIZE
     rows, columns = np.meshgrid(places, places, indexing="ij")
     return (fill(rows, columns) * 255).astype(np.uint8).tobytes()
 
 
 # White but for one corner, the upper left.
-CORNER = picture(lambda row, column: (row < 0.5) & (column < 0.5))
+CORNER = image(lambda row, column: (row < 0.5) & (column < 0.5))
 
 
 def cube(faces, turn=0.0, shape="box"):
@@ -58,7 +58,7 @@ GEOMETRY = {
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("turn", [0.0, 0.6, -2.5])
-def test_a_picture_is_upright_on_its_own_side_only(side, turn):
+def test_a_image_is_upright_on_its_own_side_only(side, turn):
     position, outwards, right, up = (np.array(vector, float) for vector in GEOMETRY[side])
     cosine, sine = math.cos(turn), math.sin(turn)
     spin = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
@@ -74,7 +74,7 @@ def test_a_picture_is_upright_on_its_own_side_only(side, turn):
 
 
 def test_ink_and_paper_mix_by_the_grey_level():
-    ramp = picture(lambda row, column: column)
+    ramp = image(lambda row, column: column)
     thing = replace(cube((ramp,)), colour=(0.8, 0.4, 0.2), ink=(0.2, 0.6, 0.1))
     lamp = (1.0, 0.5, 4.0)
     plain = {name: replace(thing, faces=(), colour=getattr(thing, name)) for name in ("colour", "ink")}
@@ -92,9 +92,9 @@ def test_ink_and_paper_mix_by_the_grey_level():
         torch.testing.assert_close(frames["mixed"][row, column], expected[row, column], atol=3.0, rtol=0.0)
 
 
-def test_distant_pictures_are_averaged_not_sampled():
+def test_distant_images_are_averaged_not_sampled():
     """Fine stripes, seen from so far that a pixel holds many of them, are an even grey."""
-    stripes = picture(lambda row, column: np.floor(column * FACE_SIZE) % 2)
+    stripes = image(lambda row, column: np.floor(column * FACE_SIZE) % 2)
     near, _ = shot(Scene((cube((stripes,)),), (3.0, 0.0, 2.0)), (3.0, 0.0, HALF), image_size=256, samples_per_side=1)
     far, _ = shot(Scene((cube((stripes,)),), (3.0, 0.0, 2.0)), (30.0, 0.0, HALF), image_size=256, samples_per_side=1)
     assert near[128, 100:150].std() > 20
@@ -102,7 +102,7 @@ def test_distant_pictures_are_averaged_not_sampled():
 
 
 def test_levels_are_means_of_the_finer_ones():
-    texels = face_texels(picture(lambda row, column: row * column)).astype(float)
+    texels = face_texels(image(lambda row, column: row * column)).astype(float)
     assert texels.shape == (FACE_TEXELS,)
     fine = texels[: FACE_SIZE**2].reshape(FACE_SIZE // 2, 2, FACE_SIZE // 2, 2).mean((1, 3))
     coarse = texels[FACE_SIZE**2 :][: (FACE_SIZE // 2) ** 2].reshape(fine.shape)
@@ -110,18 +110,18 @@ def test_levels_are_means_of_the_finer_ones():
     assert (face_texels(bytes([255]) * FACE_SIZE**2) == 255).all()
 
 
-def test_objects_without_pictures_look_the_same_beside_one_with_pictures():
+def test_objects_without_images_look_the_same_beside_one_with_images():
     plain = Scene(
         (cube(()), SceneObject("cone", (1.6, 0.3, 0.4), (0.4,) * 3, 0.3, (0.9, 0.2, 0.2))), (1.0, 2.0, 4.0), ROOM
     )
-    pictured = replace(plain, objects=(cube((CORNER,) * 5), *plain.objects[1:]))
+    imaged = replace(plain, objects=(cube((CORNER,) * 5), *plain.objects[1:]))
     cameras = torch.tensor([[[3.0, 0.3, 1.0, 3.1, -0.2], [-3.0, 0.0, 1.4, 0.1, -0.2]]])
     alone = {
         name: render(stack_scenes([scene]), cameras=cameras, image_size=32)
-        for name, scene in {"plain": plain, "pictured": pictured}.items()
+        for name, scene in {"plain": plain, "imaged": imaged}.items()
     }
-    both = render(stack_scenes([plain, pictured]), cameras=cameras.expand(2, -1, -1), image_size=32)
-    assert torch.equal(both[:1], alone["plain"]) and torch.equal(both[1:], alone["pictured"])
+    both = render(stack_scenes([plain, imaged]), cameras=cameras.expand(2, -1, -1), image_size=32)
+    assert torch.equal(both[:1], alone["plain"]) and torch.equal(both[1:], alone["imaged"])
     assert not torch.equal(*alone.values())
     assert stack_scenes([plain]).texels.shape == (1, 2, 0)
 
@@ -134,6 +134,6 @@ def test_objects_without_pictures_look_the_same_beside_one_with_pictures():
         (cube((BLANK, b"abc")), "a face has 3 bytes, expected 4096"),
     ],
 )
-def test_pictures_that_fit_nowhere_are_refused(item, message):
+def test_images_that_fit_nowhere_are_refused(item, message):
     with pytest.raises(DataError, match=message):
         stack_scenes([Scene((item,), (0.0, 0.0, 4.0))])

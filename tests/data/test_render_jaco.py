@@ -8,9 +8,9 @@ import torch
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
 from zoo.data.camera import project
 from zoo.data.render import jaco, jaco_arm
-from zoo.data.render.chance import stable_hash
 from zoo.data.render.jaco_arm import CURVED, distance_to_bones, forward_kinematics
 from zoo.data.render.recipes import RECIPES
+from zoo.data.render.rng import stable_hash
 from zoo.data.render.rotations import matrix_of
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
 from zoo.data.source import SPLITS

@@ -7,12 +7,13 @@ import torch
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
 from zoo.data.camera import camera_axes, project
-from zoo.data.render import maze_layout, maze_light, maze_paints
-from zoo.data.render.chance import stable_hash
+from zoo.data.render import maze_layout, maze_light
+from zoo.data.render import maze_textures as maze_paints
 from zoo.data.render.maze_caster import render_mazes, stack_mazes
 from zoo.data.render.maze_layout import CORRIDOR, HALF_WIDTH, SIZE, SOLID, canonical, distance_to_walls, draw_maze
 from zoo.data.render.maze_march import FAR, march
 from zoo.data.render.mazes import EYE_HEIGHT, LARGEST_PITCH, MAP_CAMERA, MARGIN, MAZES
+from zoo.data.render.rng import stable_hash
 from zoo.data.render.textures import FLOOR_TEXTURES, TILE_SIZE, WALL_TEXTURES, paint
 from zoo.data.render.vectors import Vector
 from zoo.data.source import SPLITS
@@ -102,7 +103,7 @@ def test_a_scene_is_a_function_of_seed_split_and_index():
     assert MAZES.num_views == 300
 
 
-def test_pictures_do_not_depend_on_how_rays_are_cut_into_chunks(mazes, monkeypatch):
+def test_images_do_not_depend_on_how_rays_are_cut_into_chunks(mazes, monkeypatch):
     cameras = torch.from_numpy(np.stack([FEW.draw(seed=0, split="train", index=k).cameras for k in range(3)]))
     tensors = stack_mazes([FEW.draw(seed=0, split="train", index=k).scene for k in range(3)])
     whole = render_mazes(tensors, cameras=cameras, image_size=20)
@@ -185,7 +186,7 @@ def test_the_map_agrees_with_the_grid():
     lit = maze_light.AMBIENT + maze_light.SKYLIGHT + maze_light.SUNLIGHT * math.sin(maze_light.SUN_HEIGHT)
     top = maze_paints._coping(np.array(0.5), np.array(0.5)) * 255.0 * lit
     rows, columns = (part.ravel() for part in np.indices((SIZE, SIZE))[:, 1:-1, 1:-1])
-    for maze, picture, camera in zip(
+    for maze, image, camera in zip(
         rendering.scenes, rendering.extras["map"], rendering.extras["map_camera"], strict=True
     ):
         free = maze.free[rows, columns]
@@ -193,7 +194,7 @@ def test_the_map_agrees_with_the_grid():
         centres = np.stack([columns - HALF_WIDTH + 0.5, rows - HALF_WIDTH + 0.5, heights], axis=-1)
         seen = project(torch.from_numpy(centres), cameras=torch.from_numpy(camera).double(), image_size=size)
         i, j = seen.coordinates.long().numpy().T
-        gap = np.abs(picture[j, i] - top).max(-1)
+        gap = np.abs(image[j, i] - top).max(-1)
         assert (gap[free] > 20.0).all() and (gap[~free] < 2.0).all()
 
 
@@ -267,8 +268,8 @@ def test_a_look_up_gives_the_texel_of_the_right_level():
     atlas = maze_paints.paint_atlas(torch.device("cpu"))
     number = maze_paints.paint_index(maze_layout.Paint("cerise", 0))
     levels = paint(WALL_TEXTURES["cerise"])
-    for level, picture in enumerate(levels):
-        side = picture.shape[0]
+    for level, image in enumerate(levels):
+        side = image.shape[0]
         for row, column in ((0, 0), (1, side - 1), (side - 1, side // 2)):
             packed = maze_paints.look_up(
                 atlas,
@@ -278,4 +279,4 @@ def test_a_look_up_gives_the_texel_of_the_right_level():
                 footprint=torch.tensor([2.0**level / TILE_SIZE * 0.99]),
             ).item()
             colour = [packed & 255, packed >> 8 & 255, packed >> 16]
-            assert colour == np.round(picture[row, column] * 255.0).astype(int).tolist()
+            assert colour == np.round(image[row, column] * 255.0).astype(int).tolist()

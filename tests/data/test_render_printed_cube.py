@@ -19,7 +19,7 @@ def drawn(count, split="train"):
     return [RECIPE.draw(seed=0, split=split, index=index) for index in range(count)]
 
 
-def test_there_is_one_picture_for_each_digit():
+def test_there_is_one_image_for_each_digit():
     chosen = printed_digits()
     labels, pixels = handwritten_digits().labels, handwritten_digits().pixels
     assert labels[list(chosen)].tolist() == list(range(NUM_LABELS))
@@ -76,10 +76,10 @@ def test_a_digit_looks_the_same_on_every_cube():
     fixed = dataclasses.replace(
         RECIPE, num_views=1, draw_cameras=lambda rng, *, scene, num_views: camera.numpy(), draw_scene=RECIPE.draw_scene
     )
-    pictures = [
+    images = [
         fixed.render(seed=0, scene_indices=[items.index(item)], split="train", image_size=32).frames[0, 0]
         for item in (one, other)
     ]
-    # The middle of the picture is the side in front; at its rims begin the neighbours.
-    assert torch.equal(pictures[0][6:26, 6:26], pictures[1][6:26, 6:26])
-    assert pictures[0][6:26, 6:26].float().std() > 30
+    # The middle of the image is the side in front; at its rims begin the neighbours.
+    assert torch.equal(images[0][6:26, 6:26], images[1][6:26, 6:26])
+    assert images[0][6:26, 6:26].float().std() > 30

@@ -40,7 +40,7 @@ def cameras_at(*positions, target=(0.0, 0.0, 0.3)):
 VIEWS = cameras_at((3.0, 0.0, 1.3), (0.0, -3.0, 1.3), (-2.0, 2.2, 0.9))
 
 
-def picture(scene, view, **options):
+def image(scene, view, **options):
     options.setdefault("image_size", 48)
     return render(stack_scenes([scene]), cameras=view[None, None], **options)[0, 0]
 
@@ -64,13 +64,13 @@ def test_bytes_depend_neither_on_the_batch_nor_on_chunks_nor_on_threads(monkeypa
 
 @pytest.mark.parametrize(("image_size", "samples_per_side"), [(1, 1), (4, 1), (5, 3)])
 def test_any_size_and_number_of_samples_can_be_rendered(image_size, samples_per_side):
-    frame = picture(room_of_all_shapes(2), VIEWS[0], image_size=image_size, samples_per_side=samples_per_side)
+    frame = image(room_of_all_shapes(2), VIEWS[0], image_size=image_size, samples_per_side=samples_per_side)
     assert frame.shape == (image_size, image_size, 3)
-    whole = picture(room_of_all_shapes(2), VIEWS[0], image_size=60).double().mean((0, 1))
+    whole = image(room_of_all_shapes(2), VIEWS[0], image_size=60).double().mean((0, 1))
     assert image_size == 1 or (frame.double().mean((0, 1)) - whole).abs().max() < 25
 
 
-def test_pictures_of_one_batch_are_all_different():
+def test_images_of_one_batch_are_all_different():
     scenes = [room_of_all_shapes(count) for count in (1, 2, 3)]
     frames = render(stack_scenes(scenes), cameras=VIEWS[None].expand(3, -1, -1), image_size=24)
     assert len({frame.numpy().tobytes() for frame in frames.flatten(0, 1)}) == 9
@@ -79,9 +79,9 @@ def test_pictures_of_one_batch_are_all_different():
 @pytest.mark.parametrize("room", [ROOM, None])
 def test_a_pixel_is_the_mean_of_its_samples(room):
     scene = room_of_all_shapes(5, room)
-    fine = picture(scene, VIEWS[0], image_size=96, samples_per_side=1, field_of_view=50.0).double()
+    fine = image(scene, VIEWS[0], image_size=96, samples_per_side=1, field_of_view=50.0).double()
     # Textures choose their level by the distance between samples, which is the same in both.
-    coarse = picture(scene, VIEWS[0], image_size=48, samples_per_side=2, field_of_view=50.0).double()
+    coarse = image(scene, VIEWS[0], image_size=48, samples_per_side=2, field_of_view=50.0).double()
     mean = fine.view(48, 2, 48, 2, 3).mean(dim=(1, 3))
     assert (coarse - mean).abs().max() <= 1.0
 
@@ -91,7 +91,7 @@ def test_an_object_covers_the_pixels_of_its_corners_and_no_others(shape):
     """The silhouette must be the projection of points of the surface, turned and scaled."""
     solid = SceneObject(shape, (0.3, -0.2, 0.5), (0.5, 0.3, 0.4), 0.8, (1.0, 0.0, 0.0))
     view = cameras_at((2.6, 1.0, 1.6))[0]
-    red = picture(Scene((solid,), (1.0, 3.0, 4.0)), view, image_size=64, samples_per_side=1).int()
+    red = image(Scene((solid,), (1.0, 3.0, 4.0)), view, image_size=64, samples_per_side=1).int()
     covered = red[..., 0] > 3 * red[..., 2]
     grid = torch.linspace(-2.0, 2.0, 81, dtype=torch.float64)
     local = torch.stack(torch.meshgrid(grid, grid, grid, indexing="ij"), -1).reshape(-1, 3)
@@ -115,13 +115,13 @@ def test_the_nearer_object_hides_the_farther():
     )
     view = cameras_at((3.0, 0.0, 0.4), target=(0.0, 0.0, 0.4))[0]
     for objects in ((near, far), (far, near)):
-        middle = picture(Scene(objects, (2.0, 1.0, 3.0), ROOM), view)[24, 24]
+        middle = image(Scene(objects, (2.0, 1.0, 3.0), ROOM), view)[24, 24]
         assert middle[0] > 100 and middle[2] < 10
 
 
 def test_walls_floor_and_sky_are_where_they_belong():
     view = cameras_at((3.0, 0.0, 1.3), target=(0.0, 0.0, 0.9))[0]
-    frame = picture(Scene((item(centre=(0.0, 3.0, 0.4)),), (0.0, 0.0, 4.0), ROOM), view, image_size=64)
+    frame = image(Scene((item(centre=(0.0, 3.0, 0.4)),), (0.0, 0.0, 4.0), ROOM), view, image_size=64)
     for height, distance, colour in ((1.4, 6.5, "red"), (1.6, 6.5, "sky"), (0.1, 6.5, "red"), (0.0, 5.0, "white")):
         point = torch.tensor([3.0 - distance, 0.0, height], dtype=torch.float64)
         column, row = project(point, cameras=view, image_size=64).coordinates.tolist()
@@ -140,7 +140,7 @@ def test_walls_floor_and_sky_are_where_they_belong():
 def test_each_wall_ends_at_its_height(yaw, wall):
     view = torch.tensor([0.0, 0.0, 1.3, yaw, 0.0], dtype=torch.float64)
     scene = Scene((item(centre=(0.0, 0.0, -5.0)),), (0.5, 0.5, 4.0), ROOM)
-    frame = picture(scene, view, image_size=64, samples_per_side=1).int()
+    frame = image(scene, view, image_size=64, samples_per_side=1).int()
     upper, lower = (
         project(torch.tensor([*wall, z], dtype=torch.float64), cameras=view, image_size=64).coordinates[1].item()
         for z in (1.5, 0.0)
@@ -157,7 +157,7 @@ def test_each_wall_ends_at_its_height(yaw, wall):
 def test_every_texture_is_used(wall, floor):
     scene = room_of_all_shapes(1, replace(ROOM, wall=wall, floor=floor))
     other = room_of_all_shapes(1, replace(ROOM, wall="red", floor="white floor"))
-    same = torch.equal(picture(scene, VIEWS[1]), picture(other, VIEWS[1]))
+    same = torch.equal(image(scene, VIEWS[1]), image(other, VIEWS[1]))
     assert same == ((wall, floor) == ("red", "white floor"))
 
 
@@ -170,8 +170,8 @@ def test_the_shadow_of_a_ball_is_a_disc_of_the_right_radius():
     view = cameras_at((2.8, 0.0, 1.2), target=(0.0, 0.0, 0.0))[0]
     height, lamp, radius = 1.4, 3.0, 0.3
     slope = math.tan(math.asin(radius / (lamp - height)))
-    frame = picture(shadow_test_scene(height), view, image_size=192).double().mean(-1)
-    bare = picture(shadow_test_scene(-5.0), view, image_size=192).double().mean(-1)
+    frame = image(shadow_test_scene(height), view, image_size=192).double().mean(-1)
+    bare = image(shadow_test_scene(-5.0), view, image_size=192).double().mean(-1)
     for factor, dark in ((0.5, True), (0.88, True), (1.15, False), (1.5, False)):
         for angle in np.linspace(0.0, 2 * math.pi, 12):
             reach = factor * lamp * slope
@@ -192,7 +192,7 @@ def test_an_object_casts_a_shadow_on_another():
         project(torch.tensor([0.0, 0.0, 0.6]).double(), cameras=view, image_size=48).coordinates.long().tolist()
     )
     shaded, lit = (
-        picture(Scene((lower, other), (0.0, 0.0, 4.0)), view)[row, column, 0].item() for other in (upper, beside)
+        image(Scene((lower, other), (0.0, 0.0, 4.0)), view)[row, column, 0].item() for other in (upper, beside)
     )
     assert shaded < 0.75 * lit
 
@@ -201,7 +201,7 @@ def test_lit_faces_have_no_shadow_specks():
     """Blocks that touch: a face that the lamp reaches is lit all over, although its neighbours end in its plane."""
     blocks = tuple(item("box", (0.4 * k - 0.8, 0.0, 0.0), 0.2, colour=(1.0, 1.0, 1.0)) for k in range(5))
     view = cameras_at((0.0, 0.0, 3.0), target=(0.001, 0.0, 0.0))[0]
-    frame = picture(Scene(blocks, (1.0, 0.7, 3.0)), view, image_size=128, samples_per_side=1).int()
+    frame = image(Scene(blocks, (1.0, 0.7, 3.0)), view, image_size=128, samples_per_side=1).int()
     top = frame[..., 0][frame[..., 0] > 190]
     assert top.numel() > 1500
     column, row = project(torch.zeros(3).double(), cameras=view, image_size=128).coordinates.long().tolist()
@@ -215,8 +215,8 @@ def test_a_side_that_faces_the_lamp_is_brighter():
     ball = item(centre=(0.0, 0.0, 0.0), size=1.0, colour=(1.0, 1.0, 1.0))
     view = cameras_at((4.0, 0.0, 0.0), target=(0.0, 0.0, 0.0))[0]
     # The camera looks along -x, so that -y is on its left.
-    from_left = picture(Scene((ball,), (2.0, -5.0, 0.0)), view).int()[24, :, 0]
-    from_right = picture(Scene((ball,), (2.0, 5.0, 0.0)), view).int()[24, :, 0]
+    from_left = image(Scene((ball,), (2.0, -5.0, 0.0)), view).int()[24, :, 0]
+    from_right = image(Scene((ball,), (2.0, 5.0, 0.0)), view).int()[24, :, 0]
     assert from_left[16] > from_left[31] + 30
     torch.testing.assert_close(from_left, from_right.flip(0), atol=1, rtol=0)
 
@@ -225,7 +225,7 @@ def test_brightness_follows_the_normal_of_a_stretched_and_turned_object():
     scale, turn, lamp = torch.tensor([0.8, 0.4, 0.6]).double(), 0.7, torch.tensor([2.0, 1.5, 2.5]).double()
     egg = SceneObject("sphere", (0.2, -0.1, 0.1), tuple(scale.tolist()), turn, (0.6, 0.6, 0.6))
     view = cameras_at((3.0, 0.8, 1.4), target=(0.2, -0.1, 0.1))[0]
-    frame = picture(Scene((egg,), tuple(lamp.tolist())), view, image_size=256)
+    frame = image(Scene((egg,), tuple(lamp.tolist())), view, image_size=256)
     cosine, sine = math.cos(turn), math.sin(turn)
     rotation = torch.tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
     seen = 0

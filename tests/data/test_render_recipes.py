@@ -10,13 +10,13 @@ import torch
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
 from zoo.data.camera import project
 from zoo.data.render import recipes, rooms, shepard_metzler
-from zoo.data.render.chance import choose, scene_generator, stable_hash, uniform
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.recipes import RECIPES
+from zoo.data.render.rng import choose, scene_generator, stable_hash, uniform
 from zoo.data.source import SPLITS
 
 # Functions and pixels have tests of their own: test_functions.py and test_completion.py.
-NAMES = [name for name, recipe in RECIPES.items() if recipe.has_pictures]
+NAMES = [name for name, recipe in RECIPES.items() if recipe.has_images]
 BLOCKS = [name for name in NAMES if name.startswith("shepard")]
 
 
@@ -68,11 +68,11 @@ def test_a_scene_is_a_function_of_seed_split_and_index(name):
         for index in range(3):
             assert not torch.equal(first.frames[index], other.frames[index])
             assert not torch.equal(first.cameras[index], other.cameras[index])
-    pictures = [frame.numpy().tobytes() for frame in first.frames.flatten(0, 1)]
-    assert len(set(pictures)) == len(pictures)
+    images = [frame.numpy().tobytes() for frame in first.frames.flatten(0, 1)]
+    assert len(set(images)) == len(images)
 
 
-# The names of the first 20 training scenes, and what their first picture looks like. If these change, the same seed no
+# The names of the first 20 training scenes, and what their first image looks like. If these change, the same seed no
 # longer gives the same scenes: raise the version of the recipe.
 GOLDEN = {
     "rooms_ring_camera": (1, "888175fe981f7af4", (180.91, 165.04, 160.21)),
@@ -177,7 +177,7 @@ def test_blocks_take_all_seven_colours_and_fill_the_grid():
 
 
 @pytest.mark.parametrize("num_parts", [5, 7])
-def test_the_longest_object_fits_into_the_picture(num_parts):
+def test_the_longest_object_fits_into_the_image(num_parts):
     scene = shepard_metzler.build(tuple(((k, 0, 0), 0) for k in range(num_parts)))
     half = shepard_metzler.LONGEST / num_parts / 2
     corners = torch.tensor(

@@ -65,14 +65,14 @@ def test_the_frame_of_a_tilted_object_undoes_scale_turn_and_tilt():
 def test_a_tilt_about_the_vertical_is_a_turn(shape):
     camera = torch.tensor([[[3.0, 0.5, 1.5, math.pi, -0.4]]])
 
-    def picture(**options):
+    def image(**options):
         item = SceneObject(shape, (0.0, 0.0, 0.2), (0.5, 0.7, 0.9), colour=(0.8, 0.3, 0.2), **options)
         return render(stack_scenes([Scene((item,), (2.0, 2.0, 4.0))]), cameras=camera, image_size=32)[0, 0].int()
 
-    turned, tilted = picture(turn=0.7), picture(turn=0.2, tilt=quaternion((0, 0, 1), 0.5))
+    turned, tilted = image(turn=0.7), image(turn=0.2, tilt=quaternion((0, 0, 1), 0.5))
     gap = (turned - tilted).abs().amax(-1)
     assert (gap > 2).float().mean() < 0.01
-    assert (turned - picture(turn=0.2)).abs().max() > 20 or shape in ("sphere", "cylinder", "cone", "capsule")
+    assert (turned - image(turn=0.2)).abs().max() > 20 or shape in ("sphere", "cylinder", "cone", "capsule")
 
 
 def test_a_lying_rod_is_a_standing_rod_seen_by_a_camera_on_its_side():

@@ -7,8 +7,9 @@ import torch
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
 from zoo.data.camera import project
-from zoo.data.render import terrain, terrain_caster, terrain_land, terrain_things
-from zoo.data.render.chance import stable_hash
+from zoo.data.render import terrain, terrain_caster, terrain_land
+from zoo.data.render import terrain_objects as terrain_things
+from zoo.data.render.rng import stable_hash
 from zoo.data.render.terrain import TERRAIN, draw_map
 from zoo.data.render.terrain_caster import FARTHEST, NUM_DEPTHS, depths, render_lands
 from zoo.data.render.terrain_grid import look_up, stack_lands
@@ -69,7 +70,7 @@ def test_a_scene_is_a_function_of_seed_split_and_index():
     assert TERRAIN.num_views == 100
 
 
-def test_pictures_do_not_depend_on_how_rays_are_cut_into_chunks(monkeypatch):
+def test_images_do_not_depend_on_how_rays_are_cut_into_chunks(monkeypatch):
     drawn = [FEW.draw(seed=0, split="train", index=k) for k in range(2)]
     tensors = stack_lands([item.land for item in drawn], origins=[item.scene.origin for item in drawn])
     cameras = torch.from_numpy(np.stack([item.cameras for item in drawn]))
@@ -297,11 +298,11 @@ def test_the_map_shows_the_square_of_the_scene_with_the_north_at_the_top():
     x, y = np.meshgrid(PLACES - origin[0], PLACES - origin[1])
     colour[0], colour[1] = x > 0, y > 0
     colour[2] = np.hypot(x - 0.5, y - 0.25) < 0.1
-    picture = draw_map(stack_lands([flat_land(colour)], origins=[origin]), image_size=64)[0].int()
-    assert picture[:31, 33:, :2].min() > 200 and picture[33:, :31, :2].max() < 50
-    assert picture[33:, 33:, 0].min() > 200 and picture[33:, 33:, 1].max() < 50
-    assert picture[:31, :31, 0].max() < 50 and picture[:31, :31, 1].min() > 200
-    rows, columns = (picture[..., 2] > 128).nonzero().double().mean(0) + 0.5
+    image = draw_map(stack_lands([flat_land(colour)], origins=[origin]), image_size=64)[0].int()
+    assert image[:31, 33:, :2].min() > 200 and image[33:, :31, :2].max() < 50
+    assert image[33:, 33:, 0].min() > 200 and image[33:, 33:, 1].max() < 50
+    assert image[:31, :31, 0].max() < 50 and image[:31, :31, 1].min() > 200
+    rows, columns = (image[..., 2] > 128).nonzero().double().mean(0) + 0.5
     assert columns.item() / 32 - 1 == pytest.approx(0.5 / EXTENT, abs=0.02)
     assert 1 - rows.item() / 32 == pytest.approx(0.25 / EXTENT, abs=0.02)
 

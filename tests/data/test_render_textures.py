@@ -69,9 +69,9 @@ def test_no_two_walls_share_a_pattern(levels):
 
 
 def test_every_level_is_the_mean_of_the_finer_one(levels):
-    for pictures in levels.values():
-        assert len(pictures) == NUM_LEVELS
-        for fine, coarse in itertools.pairwise(pictures):
+    for images in levels.values():
+        assert len(images) == NUM_LEVELS
+        for fine, coarse in itertools.pairwise(images):
             side = coarse.shape[0]
             mean = fine.reshape(side, 2, side, 2, 3).mean(axis=(1, 3))
             np.testing.assert_allclose(coarse, mean, atol=1.1 / 255)

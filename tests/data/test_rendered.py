@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.config.recipe import Contexts, TrainingRecipe
+from zoo.data.device_cache import MadeOnDevice
 from zoo.data.loader import TrainingLoader, read_all
 from zoo.data.make import make_dataset
 from zoo.data.plan import TrainingPlan
 from zoo.data.rendered import RenderedScenes
-from zoo.data.resident import MadeOnDevice
 from zoo.data.store import SceneStore
 from zoo.errors import DataError
-from zoo.recipe import Contexts, TrainingRecipe
 
 SIZES = {"image_size": 8, "num_views": 4, "seed": 3}
 RECIPE = TrainingRecipe(steps=4, batch_size=3, contexts=Contexts(minimum=1, maximum=2), targets=1)

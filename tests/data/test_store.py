@@ -111,7 +111,7 @@ def test_a_used_store_is_pickled_to_another_process(store):
     source = SceneStore(store, "train")
     unused = len(pickle.dumps(source))
     expected = source.read(np.array([9]), np.array([[1]]))[0]
-    assert len(pickle.dumps(source)) == unused, "the pictures must not travel"
+    assert len(pickle.dumps(source)) == unused, "the images must not travel"
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     worker = context.Process(target=_read_in_worker, args=(source, queue))

@@ -2,20 +2,20 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.config.recipe import Contexts, TrainingRecipe
 from zoo.data import worker_batches as module
 from zoo.data.batches import assemble
 from zoo.data.plan import Share, TrainingPlan
-from zoo.data.slots import SlotLayout
+from zoo.data.shared_buffers import SlotLayout
 from zoo.data.source import ExtraShape
 from zoo.data.worker_batches import number_of_workers, worker_batches
 from zoo.errors import ConfigError, DataError
-from zoo.recipe import Contexts, TrainingRecipe
 
 RECIPE = TrainingRecipe(steps=9, batch_size=4, contexts=Contexts(minimum=0, maximum=3), targets=2)
 
 
 class Numbered:
-    """Scenes whose numbers are their pictures."""
+    """Scenes whose numbers are their images."""
 
     name, split, revision = "numbered", "train", "0"
     num_scenes, num_views, image_size = 50, 6, 2

@@ -7,11 +7,11 @@ import re
 import pytest
 import torch
 
-from zoo.contract import ViewShape
 from zoo.encoders.captions import Captions
 from zoo.encoders.sentence import Sentence
 from zoo.episode import Views
 from zoo.errors import ConfigError
+from zoo.model.interfaces import ViewShape
 
 POSES, SCENES, NUMBER, LENGTH, CHANNELS = 7, 2, 3, 48, 12
 VIEW = ViewShape(channels=0, height=0, width=0, pose_width=POSES)
@@ -88,10 +88,10 @@ def encoded(texts, length=LENGTH):
 def views(*, number=NUMBER, seed=0, said=SAID):
     generator = torch.Generator().manual_seed(seed)
     return Views(
-        what=encoded([said[index % len(said)] for index in range(SCENES * number)]).view(SCENES, number, LENGTH)
+        values=encoded([said[index % len(said)] for index in range(SCENES * number)]).view(SCENES, number, LENGTH)
         if number
         else torch.zeros(SCENES, 0, LENGTH, dtype=torch.uint8),
-        where=torch.randn(SCENES, number, POSES, dtype=torch.float64, generator=generator),
+        poses=torch.randn(SCENES, number, POSES, dtype=torch.float64, generator=generator),
         mask=torch.ones(SCENES, number, dtype=torch.bool),
     )
 
@@ -109,8 +109,8 @@ def test_shapes_are_as_declared(encoder):
     assert tuple(encoder.shape) == (CHANNELS, 1, 1)
     assert found.pooled.shape == (SCENES, CHANNELS, 1, 1)
     assert found.per_view.shape == (SCENES, NUMBER, CHANNELS, 1, 1)
-    assert encoder.offers == {"pooled", "per_view"}
-    assert encoder.reads == "captions"
+    assert encoder.features == {"pooled", "per_view"}
+    assert encoder.context_kind == "captions"
 
 
 def test_every_caption_is_encoded_by_itself_and_summed_in_any_order(encoder):
@@ -132,8 +132,8 @@ def test_padded_views_change_nothing(encoder):
 
 def test_the_length_of_the_padding_changes_nothing(encoder):
     given = views()
-    longer = torch.cat([given.what, torch.zeros(SCENES, NUMBER, 30, dtype=torch.uint8)], dim=-1)
-    close(encoder(given._replace(what=longer)).pooled, encoder(given).pooled)
+    longer = torch.cat([given.values, torch.zeros(SCENES, NUMBER, 30, dtype=torch.uint8)], dim=-1)
+    close(encoder(given._replace(values=longer)).pooled, encoder(given).pooled)
 
 
 def test_no_captions_give_zeros_and_empty_captions_do_not(encoder):
@@ -149,10 +149,10 @@ def test_captions_and_poses_count_and_belong_together(encoder):
     given = views()
     before = encoder(given).pooled
     for changed in (
-        given._replace(where=given.where[:, [1, 0, 2]]),
-        given._replace(what=given.what[:, [1, 0, 2]]),
-        given._replace(where=given.where + 0.5),
-        given._replace(what=encoded(["the cone is a sphere"])[None].expand(SCENES, NUMBER, -1)),
+        given._replace(poses=given.poses[:, [1, 0, 2]]),
+        given._replace(values=given.values[:, [1, 0, 2]]),
+        given._replace(poses=given.poses + 0.5),
+        given._replace(values=encoded(["the cone is a sphere"])[None].expand(SCENES, NUMBER, -1)),
     ):
         assert (encoder(changed).pooled - before).abs().amax(dim=(1, 2, 3)).min() > 1e-6
 
@@ -161,7 +161,7 @@ def test_any_bytes_are_a_caption(encoder):
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(0, 256, (SCENES, NUMBER, LENGTH), dtype=torch.uint8, generator=generator)
     noise[0, 0] = 255
-    assert torch.isfinite(encoder(views()._replace(what=noise)).pooled).all()
+    assert torch.isfinite(encoder(views()._replace(values=noise)).pooled).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -221,14 +221,14 @@ class TestSentence:
         config = Sentence.Config(path=str(tmp_path), channels=4)
         one, other = (Sentence(config, view=VIEW) for _ in range(2))
         other.load_state_dict(one.state_dict())
-        given = views()._replace(where=views().where.float())
+        given = views()._replace(poses=views().poses.float())
         torch.testing.assert_close(one(given).pooled, other(given).pooled)
 
     def test_weights_in_half_precision_are_used_in_single(self, tmp_path):
         write_model(tmp_path, dtype=torch.bfloat16)
         encoder = Sentence(Sentence.Config(path=str(tmp_path), channels=4), view=VIEW)
         assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
-        given = views()._replace(where=views().where.float())
+        given = views()._replace(poses=views().poses.float())
         assert torch.isfinite(encoder(given).pooled).all()
 
     def test_a_folder_that_is_not_there_is_refused(self, tmp_path):

@@ -1,14 +1,14 @@
-"""What every encoder of pictures keeps, whatever its network."""
+"""What every encoder of images keeps, whatever its network."""
 
 import functools
 
 import pytest
 import torch
 
-from zoo.contract import Encoder, ViewShape
 from zoo.encoders.timm_backbone import TimmBackbone
 from zoo.episode import Views
-from zoo.registry import available, find_part
+from zoo.model.interfaces import Encoder, ViewShape
+from zoo.registry.registry import available, find_component
 
 SIZE, POSES, SCENES, NUMBER = 16, 7, 2, 3
 VIEW = ViewShape(channels=3, height=SIZE, width=SIZE, pose_width=POSES)
@@ -21,7 +21,7 @@ TIMM = {
 NAMES = [
     name
     for name in available("encoder")
-    if name != "timm_backbone" and find_part("encoder", name, file="tests").reads == "images"
+    if name != "timm_backbone" and find_component("encoder", name, file="tests").context_kind == "images"
 ] + list(TIMM)
 # Its views attend to each other: tests/encoders/test_transformer_encoder.py states its own law of pooling.
 TOGETHER = ("transformer",)
@@ -34,7 +34,7 @@ def made(name):
     if name in TIMM:
         encoder = TimmBackbone(TimmBackbone.Config(model=name, channels=16, **TIMM[name]), view=VIEW)
     else:
-        part = find_part("encoder", name, file="tests")
+        part = find_component("encoder", name, file="tests")
         assert issubclass(part, Encoder)
         encoder = part(part.Config(channels=16), view=VIEW)
     return encoder.double().eval()
@@ -43,8 +43,8 @@ def made(name):
 def views(*, number=NUMBER, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return Views(
-        what=torch.rand(SCENES, number, 3, SIZE, SIZE, dtype=torch.float64, generator=generator),
-        where=torch.randn(SCENES, number, POSES, dtype=torch.float64, generator=generator),
+        values=torch.rand(SCENES, number, 3, SIZE, SIZE, dtype=torch.float64, generator=generator),
+        poses=torch.randn(SCENES, number, POSES, dtype=torch.float64, generator=generator),
         mask=torch.ones(SCENES, number, dtype=torch.bool),
     )
 
@@ -69,15 +69,15 @@ def test_shapes_are_as_declared(encoder):
     assert found.pooled.shape == (SCENES, *shape)
     assert found.per_view.shape == (SCENES, NUMBER, *shape)
     assert torch.equal(found.mask, views().mask)
-    assert encoder.offers == {"pooled", "per_view"}
+    assert encoder.features == {"pooled", "per_view"}
 
 
 @pytest.mark.parametrize("padding", [0.0, 1.0, 1e6])
 def test_padding_changes_nothing(encoder, padding):
     given = views()
     blank = Views(
-        what=torch.full((SCENES, 2, 3, SIZE, SIZE), padding, dtype=torch.float64),
-        where=torch.full((SCENES, 2, POSES), padding, dtype=torch.float64),
+        values=torch.full((SCENES, 2, 3, SIZE, SIZE), padding, dtype=torch.float64),
+        poses=torch.full((SCENES, 2, POSES), padding, dtype=torch.float64),
         mask=torch.zeros(SCENES, 2, dtype=torch.bool),
     )
     expected = encoder(given).pooled
@@ -126,24 +126,24 @@ def test_all_orders_of_the_views_are_one(encoder):
         close(encoder(Views(*(field[:, order] for field in given))).pooled, expected)
 
 
-def test_poses_belong_to_their_pictures(encoder):
+def test_poses_belong_to_their_images(encoder):
     given = views()
-    swapped = given._replace(where=given.where[:, [1, 0, 2]])
+    swapped = given._replace(poses=given.poses[:, [1, 0, 2]])
     change = (encoder(swapped).pooled - encoder(given).pooled).abs().amax(dim=(1, 2, 3))
     assert (change > 1e-6).all()
 
 
-def test_every_number_of_a_pose_and_every_channel_of_a_picture_counts(encoder):
+def test_every_number_of_a_pose_and_every_channel_of_a_image_counts(encoder):
     given = views()
     before = encoder(given).pooled
     for index in range(POSES):
-        where = given.where.clone()
+        where = given.poses.clone()
         where[:, 0, index] += 1.0
-        assert (encoder(given._replace(where=where)).pooled - before).abs().amax(dim=(1, 2, 3)).min() > 1e-8
+        assert (encoder(given._replace(poses=where)).pooled - before).abs().amax(dim=(1, 2, 3)).min() > 1e-8
     for channel in range(3):
-        what = given.what.clone()
+        what = given.values.clone()
         what[:, 0, channel] += 0.5
-        assert (encoder(given._replace(what=what)).pooled - before).abs().amax(dim=(1, 2, 3)).min() > 1e-8
+        assert (encoder(given._replace(values=what)).pooled - before).abs().amax(dim=(1, 2, 3)).min() > 1e-8
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -173,7 +173,7 @@ def test_training_mode_computes_the_same(name):
 
 @pytest.mark.parametrize("name", ["pyramid", "tower", "pool"])
 def test_gradients_equal_finite_differences(name):
-    part = find_part("encoder", name, file="tests")
+    part = find_component("encoder", name, file="tests")
     torch.manual_seed(0)
     small = part(part.Config(channels=8), view=ViewShape(channels=1, height=8, width=8, pose_width=2)).double()
     generator = torch.Generator().manual_seed(1)

@@ -2,9 +2,9 @@
 
 import torch
 
-from zoo.contract import ViewShape
 from zoo.encoders.pairs import Pairs
 from zoo.episode import Views
+from zoo.model.interfaces import ViewShape
 
 SCENES, POINTS = 2, 4
 VIEW = ViewShape(channels=3, height=1, width=1, pose_width=2)
@@ -21,7 +21,7 @@ def made():
 
 def views(number=POINTS):
     mask = torch.ones(SCENES, number, dtype=torch.bool)
-    return Views(what=random(SCENES, number, 3, 1, 1, seed=0), where=random(SCENES, number, 2, seed=1), mask=mask)
+    return Views(values=random(SCENES, number, 3, 1, 1, seed=0), poses=random(SCENES, number, 2, seed=1), mask=mask)
 
 
 def close(one, other):
@@ -32,9 +32,9 @@ def test_a_point_is_encoded_by_its_value_and_its_input():
     encoder, given = made(), views()
     found = encoder(given)
     assert tuple(encoder.shape) == (8, 1, 1) and found.per_view.shape == (SCENES, POINTS, 8, 1, 1)
-    joined = torch.cat([given.what[1, 2].flatten(), given.where[1, 2]])
+    joined = torch.cat([given.values[1, 2].flatten(), given.poses[1, 2]])
     close(found.per_view[1, 2].flatten(), encoder.network(joined))
-    for changed in (given._replace(what=given.what + 1.0), given._replace(where=given.where + 1.0)):
+    for changed in (given._replace(values=given.values + 1.0), given._replace(poses=given.poses + 1.0)):
         assert (encoder(changed).per_view - found.per_view).abs().amax((2, 3, 4)).min() > 1e-6
 
 
@@ -53,6 +53,6 @@ def test_one_layer_is_linear():
     torch.manual_seed(0)
     encoder = Pairs(Pairs.Config(channels=8, layers=1), view=VIEW).double()
     given = views()
-    double = given._replace(what=2.0 * given.what, where=2.0 * given.where)
+    double = given._replace(values=2.0 * given.values, poses=2.0 * given.poses)
     bias = encoder.network[0].bias[:, None, None]
     close(encoder(double).per_view - bias, 2.0 * (encoder(given).per_view - bias))

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from zoo.contract import ViewShape
 from zoo.encoders.none import NoEncoder
 from zoo.encoders.pool import Pool
 from zoo.encoders.pyramid import Pyramid
 from zoo.encoders.tower import Tower
 from zoo.episode import Views
+from zoo.model.interfaces import ViewShape
 
 PAPER = ViewShape(channels=3, height=64, width=64, pose_width=7)
 
@@ -16,8 +16,8 @@ PAPER = ViewShape(channels=3, height=64, width=64, pose_width=7)
 def views(size, number=2):
     generator = torch.Generator().manual_seed(0)
     return Views(
-        what=torch.rand(1, number, 3, size, size, generator=generator),
-        where=torch.randn(1, number, 7, generator=generator),
+        values=torch.rand(1, number, 3, size, size, generator=generator),
+        poses=torch.randn(1, number, 7, generator=generator),
         mask=torch.ones(1, number, dtype=torch.bool),
     )
 
@@ -40,18 +40,18 @@ def test_the_pool_is_the_mean_of_the_tower():
 
 
 def test_the_pyramid_sees_the_pose_at_every_pixel():
-    """Its first layer is a convolution of the picture beside the spread pose."""
+    """Its first layer is a convolution of the image beside the spread pose."""
     encoder = Pyramid(Pyramid.Config(channels=16), view=PAPER._replace(height=16, width=16))
     first = encoder.network[0]
     assert (first.in_channels, first.kernel_size, first.stride) == (10, (2, 2), (2, 2))
     given = views(16, number=1)
-    maps = torch.cat([given.what[0], given.where[0, :, :, None, None].expand(1, 7, 16, 16)], dim=1)
+    maps = torch.cat([given.values[0], given.poses[0, :, :, None, None].expand(1, 7, 16, 16)], dim=1)
     with torch.no_grad():
         torch.testing.assert_close(encoder(given).pooled, encoder.network(maps))
 
 
 @pytest.mark.parametrize("part", [Tower, Pool, Pyramid])
-def test_pictures_that_cannot_be_halved_are_refused(part):
+def test_images_that_cannot_be_halved_are_refused(part):
     with pytest.raises(ValueError, match="18x18"):
         part(part.Config(), view=PAPER._replace(height=18, width=18))
 

@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from zoo.contract import ViewShape
 from zoo.encoders.timm_backbone import TimmBackbone, _normalise_by_groups
 from zoo.episode import Views
 from zoo.errors import ConfigError
+from zoo.model.interfaces import ViewShape
 
 VIEW = ViewShape(channels=3, height=16, width=16, pose_width=7)
 
@@ -23,8 +23,8 @@ def made(model, *, stage=1, input_size=32, **settings):
 def views(*, scenes=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return Views(
-        what=torch.rand(scenes, 2, 3, 16, 16, generator=generator),
-        where=torch.randn(scenes, 2, 7, generator=generator),
+        values=torch.rand(scenes, 2, 3, 16, 16, generator=generator),
+        poses=torch.randn(scenes, 2, 7, generator=generator),
         mask=torch.ones(scenes, 2, dtype=torch.bool),
     )
 
@@ -91,11 +91,11 @@ def test_the_pose_joins_where_it_is_asked_to(pose):
     assert encoder.backbone.conv1.in_channels == (3 if pose == "features" else 10)
     given = views()
     with torch.no_grad():
-        turned = given._replace(where=given.where.roll(1, dims=1))
+        turned = given._replace(poses=given.poses.roll(1, dims=1))
         assert (encoder(turned).pooled - encoder(given).pooled).abs().max() > 1e-6
 
 
-def test_pictures_keep_their_size_unless_told():
+def test_images_keep_their_size_unless_told():
     assert made("resnet18", stage=0, input_size=None).shape[1:] == (8, 8)
     assert made("resnet18", stage=0, input_size=64).shape[1:] == (32, 32)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from zoo.contract import ViewShape
 from zoo.encoders.transformer import Transformer
 from zoo.episode import Views
+from zoo.model.interfaces import ViewShape
 
 SIZE, SCENES, NUMBER = 8, 2, 3
 
@@ -20,8 +20,8 @@ def made(**settings):
 def views(number=NUMBER, *, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return Views(
-        what=torch.rand(SCENES, number, 3, SIZE, SIZE, dtype=torch.float64, generator=generator),
-        where=torch.randn(SCENES, number, 7, dtype=torch.float64, generator=generator),
+        values=torch.rand(SCENES, number, 3, SIZE, SIZE, dtype=torch.float64, generator=generator),
+        poses=torch.randn(SCENES, number, 7, dtype=torch.float64, generator=generator),
         mask=torch.ones(SCENES, number, dtype=torch.bool),
     )
 
@@ -49,9 +49,9 @@ def test_views_change_places_together_with_their_tokens():
 def test_a_views_tokens_know_the_other_views_of_the_scene_and_of_no_other_scene():
     encoder, given = made(), views()
     before = encoder(given).per_view
-    changed = given.what.clone()
+    changed = given.values.clone()
     changed[1, 2] = 1.0 - changed[1, 2]
-    after = encoder(given._replace(what=changed)).per_view
+    after = encoder(given._replace(values=changed)).per_view
     assert torch.equal(before[0], after[0])
     assert ((before[1] - after[1]).abs().amax(1) > 1e-7).all()
 
@@ -59,25 +59,25 @@ def test_a_views_tokens_know_the_other_views_of_the_scene_and_of_no_other_scene(
 def test_padding_is_seen_by_no_view():
     encoder, given = made(), views()
     blank = Views(
-        what=torch.full((SCENES, 1, 3, SIZE, SIZE), 1e3, dtype=torch.float64),
-        where=torch.zeros(SCENES, 1, 7, dtype=torch.float64),
+        values=torch.full((SCENES, 1, 3, SIZE, SIZE), 1e3, dtype=torch.float64),
+        poses=torch.zeros(SCENES, 1, 7, dtype=torch.float64),
         mask=torch.zeros(SCENES, 1, dtype=torch.bool),
     )
     padded = encoder(Views(*(torch.cat(fields, dim=1) for fields in zip(blank, given, strict=True))))
     close(padded.per_view[:, 1:], encoder(given).per_view)
 
 
-def test_poses_belong_to_their_pictures():
+def test_poses_belong_to_their_images():
     encoder, given = made(), views()
-    swapped = encoder(given._replace(where=given.where[:, [1, 0, 2]]))
+    swapped = encoder(given._replace(poses=given.poses[:, [1, 0, 2]]))
     assert ((swapped.per_view - encoder(given).per_view).abs().amax(2) > 1e-7).all()
 
 
 def test_gradients_equal_finite_differences():
     encoder, given = made(blocks=1), views(2)
     assert torch.autograd.gradcheck(
-        lambda what, where: encoder(given._replace(what=what, where=where))[:2],
-        (given.what.requires_grad_(), given.where.requires_grad_()),
+        lambda what, where: encoder(given._replace(values=what, poses=where))[:2],
+        (given.values.requires_grad_(), given.poses.requires_grad_()),
         fast_mode=True,
         atol=1e-4,
     )

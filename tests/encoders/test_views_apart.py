@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.evaluation.throughput import random_batch
-from zoo.registry import build, default_registry, find_part
+from zoo.registry.registry import build, default_registry, find_component
 
 REGISTRY = default_registry()
 
@@ -14,7 +14,7 @@ def variants():
     found = {}
     for name in REGISTRY.names():
         variant = REGISTRY.variant(name, size="smoke")
-        if find_part("encoder", variant.encoder.use, file="tests").views_apart:
+        if find_component("encoder", variant.encoder.use, file="tests").views_apart:
             found.setdefault(variant.encoder.use, name)
     return found
 
@@ -31,5 +31,5 @@ def test_a_view_is_seen_alike_beside_others(encoder):
         alone = model.encoder(type(context)(*(field[:, view : view + 1] for field in context)))
         torch.testing.assert_close(together.per_view[:, view], alone.per_view[:, 0], rtol=1e-4, atol=1e-5)
         pooled = pooled + alone.pooled
-    if "pooled" in model.encoder.offers:
+    if "pooled" in model.encoder.features:
         torch.testing.assert_close(together.pooled, pooled, rtol=1e-4, atol=1e-5)

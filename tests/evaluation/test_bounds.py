@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import Views
 from zoo.errors import ConfigError
 from zoo.evaluation.bounds import Bounds, ElboScores
+from zoo.evaluation.image_metrics import IMAGE_ERRORS, image_errors
 from zoo.evaluation.nelbo import evaluation_batches, score_scenes
-from zoo.evaluation.picture_errors import PICTURE_ERRORS, picture_errors
-from zoo.registry import build, default_registry
-from zoo.schedules import evaluation_knobs
+from zoo.registry.registry import build, default_registry
 
 
 def scored(name, source, *, bounds, num_targets=3, num_context=2):
     variant = default_registry().variant(name, size="smoke")
-    model, chosen = build(variant, seed=0), evaluation_knobs(variant.training)
+    model, chosen = build(variant, seed=0), evaluation_schedule_values(variant.training)
     plan = EvaluationPlan(source, num_context=num_context, num_targets=num_targets)
-    return score_scenes(model, source, plan, knobs=chosen, batch_size=4, device="cpu", bounds=bounds), model, plan
+    return score_scenes(model, source, plan, schedule=chosen, batch_size=4, device="cpu", bounds=bounds), model, plan
 
 
 def test_a_bound_is_the_same_alone_and_beside_a_larger_one(array_scenes):
@@ -45,14 +45,14 @@ def test_of_latents_of_the_scene_every_target_pays_for_its_own(array_scenes, nam
     scores, model, plan = scored(name, source, bounds=Bounds(separate=True))
     assert model.core.latents == "scene"
     ((_, batch, number),) = evaluation_batches(source, plan, scenes=np.arange(4), batch_size=4, device="cpu")
-    knobs = evaluation_knobs(default_registry().variant(name, size="smoke").training)
+    schedule = evaluation_schedule_values(default_registry().variant(name, size="smoke").training)
     total = torch.zeros(4, dtype=torch.float64)
     with torch.no_grad():
         model.eval()
         for target in range(3):
             chosen = [*range(number), number + target]
             alone = batch._replace(frames=batch.frames[:, chosen], cameras=batch.cameras[:, chosen])
-            total += model(alone, knobs, number).excess().double()
+            total += model(alone, schedule, number).excess().double()
     # Another draw of the latents: the noise is a small part of a few hundred nats.
     np.testing.assert_allclose(scores["separate_nelbo_excess"], total.numpy() / 3, rtol=0.05)
     assert (scores["separate_nelbo_excess"] != scores["nelbo_excess"]).all()
@@ -67,14 +67,14 @@ def test_reconstructions_are_those_of_the_scored_posterior(array_scenes):
     source = array_scenes(num_scenes=4)
     scores, model, plan = scored("gqn-tower", source, bounds=Bounds(reconstruction=True))
     ((_, batch, number),) = evaluation_batches(source, plan, scenes=np.arange(4), batch_size=4, device="cpu")
-    knobs = evaluation_knobs(default_registry().variant("gqn-tower", size="smoke").training)
+    schedule = evaluation_schedule_values(default_registry().variant("gqn-tower", size="smoke").training)
     with torch.no_grad():
         episode = model.eval().episode(batch, num_context=number)
-        terms, parameters = model.score_and_reconstruct(episode, knobs)
-    expected = picture_errors(model.shown(parameters), episode.target)
-    for name in PICTURE_ERRORS:
+        terms, parameters = model.score_and_reconstruct(episode, schedule)
+    expected = image_errors(model.expected_image(parameters), episode.target)
+    for name in IMAGE_ERRORS:
         np.testing.assert_allclose(scores[f"reconstruction_{name}"], expected[name].numpy(), rtol=1e-5)
-    # The pictures before they are clamped are what the likelihood scored.
+    # The images before they are clamped are what the likelihood scored.
     distortion = (model.likelihood.mean(parameters) - episode.target).square().sum((1, 2, 3, 4)) / 2 / 0.49
     floor = scores["floor"] * 3
     np.testing.assert_allclose(-terms.log_likelihood.numpy() - floor, distortion.numpy(), rtol=1e-3)
@@ -88,14 +88,14 @@ def test_evidence_is_cut_along_with_its_target(array_scenes):
     model = build(variant)
     original = model.core.forward
 
-    def forward(episode, encode, knobs):
-        seen.append((episode.query.shape[1], episode.target.shape[1], Views(*episode.evidence).mask.shape[1]))
-        return original(episode, encode, knobs)
+    def forward(episode, encode, schedule):
+        seen.append((episode.query.shape[1], episode.target.shape[1], Views(*episode.target_views).mask.shape[1]))
+        return original(episode, encode, schedule)
 
     model.core.forward = forward
     plan = EvaluationPlan(source, num_context=1, num_targets=3)
-    knobs = evaluation_knobs(variant.training)
-    score_scenes(model, source, plan, knobs=knobs, batch_size=2, device="cpu", bounds=Bounds(separate=True))
+    schedule = evaluation_schedule_values(variant.training)
+    score_scenes(model, source, plan, schedule=schedule, batch_size=2, device="cpu", bounds=Bounds(separate=True))
     assert seen == [(3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1)]
 
 

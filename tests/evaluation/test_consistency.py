@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.config.schedules import schedule_values
 from zoo.data.camera import camera_axes
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
 from zoo.evaluation.consistency import asked, disagreement, turned
 from zoo.evaluation.nelbo import evaluation_batches
 from zoo.evaluation.throughput import random_batch
-from zoo.model import Prediction
-from zoo.registry import build, default_registry
-from zoo.schedules import knobs
+from zoo.model.scene_model import Prediction
+from zoo.registry.registry import build, default_registry
 
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 TURNS = (0.0, 0.3)
 
 
 def named(name):
-    """A model whose latents show in its pictures."""
+    """A model whose latents show in its images."""
     model = build(default_registry().variant(name, size="smoke"), seed=0)
     eta_g = (model.core.renderer if name == "cgqn" else model.core.recurrence).eta_g
     with torch.no_grad():
@@ -29,14 +29,21 @@ def named(name):
             parameter.mul_(2.0)
         for net in (model.core.prior, model.core.posterior) if name == "cgqn" else ():
             net.eta.bias.zero_()  # latents of scale 1
-        eta_g.bias.fill_(0.5)  # pictures in the middle of the range, where nothing is cut off
+        eta_g.bias.fill_(0.5)  # images in the middle of the range, where nothing is cut off
     return model
 
 
 def compared(model, source, *, num_samples=4, batch_size=3, turns=TURNS):
     plan = EvaluationPlan(source, num_context=2, num_targets=1)
     return disagreement(
-        model, source, plan, knobs=KNOBS, batch_size=batch_size, num_samples=num_samples, device="cpu", turns=turns
+        model,
+        source,
+        plan,
+        schedule=SCHEDULE,
+        batch_size=batch_size,
+        num_samples=num_samples,
+        device="cpu",
+        turns=turns,
     )
 
 
@@ -68,7 +75,7 @@ class TestCameras:
             torch.testing.assert_close(found[:, place], turned(cameras[:, 0], turn))
 
 
-def test_questions_keep_the_context_and_show_no_picture():
+def test_questions_keep_the_context_and_show_no_image():
     batch = random_batch(batch_size=2, num_views=5, image_size=16)
     cameras = torch.randn(2, 4, 5)
     found = asked(batch, num_context=3, cameras=cameras)
@@ -104,11 +111,11 @@ class TestDisagreement:
         (whole,) = evaluation_batches(source, plan, scenes=np.arange(3), batch_size=3, device="cpu")
         cameras = turned(whole.batch.cameras[:, 2:3], torch.tensor([0.0, *TURNS]))
         questions = asked(whole.batch, num_context=2, cameras=cameras)
-        pictures = model.predict(questions, KNOBS, 2, num_samples=3).expected.double().flatten(3)
+        images = model.predict(questions, SCHEDULE, 2, num_samples=3).expected.double().flatten(3)
         for scene in range(3):
             for place in range(2):
                 pairs = {
-                    (s, t): 0.5 * (pictures[s, scene, 0] - pictures[t, scene, 1 + place]).square().mean().item()
+                    (s, t): 0.5 * (images[s, scene, 0] - images[t, scene, 1 + place]).square().mean().item()
                     for s in range(3)
                     for t in range(3)
                 }
@@ -125,7 +132,7 @@ class TestDisagreement:
         np.testing.assert_allclose(one.within, other.within, rtol=1e-4, atol=1e-9)
         np.testing.assert_allclose(one.between, other.between, rtol=1e-4, atol=1e-9)
 
-    def test_the_pictures_at_the_queries_are_never_looked_at(self, array_scenes, monkeypatch):
+    def test_the_images_at_the_queries_are_never_looked_at(self, array_scenes, monkeypatch):
         source, model = array_scenes(num_scenes=3), named("cgqn")
         before = compared(model, source)
         plan = EvaluationPlan(source, num_context=2, num_targets=1)
@@ -140,7 +147,7 @@ class TestDisagreement:
             named("cgqn"),
             source,
             plan,
-            knobs=KNOBS,
+            schedule=SCHEDULE,
             batch_size=3,
             num_samples=2,
             device="cpu",
@@ -160,10 +167,10 @@ class TestDisagreement:
 
 
 def test_a_model_that_knows_its_mind_by_half_is_in_between(array_scenes, monkeypatch):
-    """Pictures made of a draw of the scene and a draw of the query, each of variance 1e-2: share 1/2."""
+    """Images made of a draw of the scene and a draw of the query, each of variance 1e-2: share 1/2."""
     model, generator = named("cgqn"), torch.Generator().manual_seed(0)
 
-    def predict(batch, knobs, num_context, *, num_samples):
+    def predict(batch, schedule, num_context, *, num_samples):
         shape = (num_samples, len(batch.key), batch.cameras.shape[1] - num_context, 3, 4, 4)
         own = 0.1 * torch.randn(shape, generator=generator)
         shared = 0.1 * torch.randn((*shape[:2], 1, *shape[3:]), generator=generator)

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.config.schedules import schedule_values
 from zoo.data.render.digit_cube import EXTRA_SHAPES, HALF_WIDTH, NUM_SIDES, draw_spread_cameras, visible_face
 from zoo.errors import ConfigError
 from zoo.evaluation.digit_agreement import digit_agreement, hidden_sides, predicted_sides
 from zoo.evaluation.digit_reader import FRONTAL, DigitReader, frontal_sides, reading_accuracy, train_reader
-from zoo.registry import build, default_registry
-from zoo.schedules import knobs
+from zoo.registry.registry import build, default_registry
 
 SIZE, VIEWS = 16, 12
 
 
 @dataclass
 class Cubes:
-    """Cubes in memory: a picture is a stripe whose place is the digit on the side that the camera faces."""
+    """Cubes in memory: a image is a stripe whose place is the digit on the side that the camera faces."""
 
     num_scenes: int
     seed: int = 0
@@ -139,11 +139,11 @@ class TestReader:
 
 
 def stripes(digits):
-    """Pictures [..., 3, H, W] that bear digits [...]."""
-    pictures = torch.full((*digits.shape, 3, SIZE, SIZE), 40 / 255)
+    """Images [..., 3, H, W] that bear digits [...]."""
+    images = torch.full((*digits.shape, 3, SIZE, SIZE), 40 / 255)
     for place in np.ndindex(digits.shape):
-        pictures[place][..., 3 + digits[place]] = 220 / 255
-    return pictures
+        images[place][..., 3 + digits[place]] = 220 / 255
+    return images
 
 
 class TestAgreement:
@@ -185,7 +185,7 @@ class TestPredictions:
         source = Cubes(5)
         questions = hidden_sides(source, num_queries=3, spread=0.0)
         found = predicted_sides(
-            model, source, questions, knobs=knobs(sigma=0.7), num_samples=2, batch_size=2, device="cpu"
+            model, source, questions, schedule=schedule_values(sigma=0.7), num_samples=2, batch_size=2, device="cpu"
         )
         assert model.training
         assert found.expected.shape == (2, 5, 3, 3, SIZE, SIZE)
@@ -193,13 +193,13 @@ class TestPredictions:
         assert not torch.equal(found.expected[0], found.expected[1])
         np.testing.assert_array_equal(found.context, source.frames[questions.scenes[:, None], questions.views])
 
-    def test_pictures_of_the_hidden_side_are_never_looked_at(self):
+    def test_images_of_the_hidden_side_are_never_looked_at(self):
         model, source = build(default_registry().variant("gqn-jump", size="smoke"), seed=0), Cubes(4)
         questions = hidden_sides(source, num_queries=2)
 
         def predicted():
             return predicted_sides(
-                model, source, questions, knobs=knobs(sigma=0.7), num_samples=2, batch_size=4, device="cpu"
+                model, source, questions, schedule=schedule_values(sigma=0.7), num_samples=2, batch_size=4, device="cpu"
             ).expected
 
         before = predicted()

@@ -1,4 +1,4 @@
-"""Localisation on models whose pictures are known functions of the camera, and on the parts it is made of."""
+"""Localisation on models whose images are known functions of the camera, and on the parts it is made of."""
 
 import math
 
@@ -6,37 +6,37 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.config import Settings
-from zoo.contract import LatentCore
+from zoo.config.schedules import evaluation_schedule_values, schedule_values
+from zoo.config.settings import Settings
 from zoo.data.camera import pose_vector
 from zoo.data.plan import EvaluationPlan
 from zoo.encoders.none import NoEncoder
 from zoo.episode import CoreOutput, SceneBatch
 from zoo.errors import ConfigError
 from zoo.evaluation.candidates import by_asking, by_inversion, way_to_localise
-from zoo.evaluation.climbing import Search
 from zoo.evaluation.localisation import localise, locate
 from zoo.evaluation.nelbo import importance_weighted_nelbo
 from zoo.evaluation.pose_grid import PosePrior, grid_over
+from zoo.evaluation.refine_poses import Search
 from zoo.evaluation.throughput import random_batch
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
-from zoo.model import SceneModel
-from zoo.registry import build, default_registry
-from zoo.schedules import evaluation_knobs, knobs
-from zoo.tasks import Render
+from zoo.model.interfaces import LatentCore
+from zoo.model.scene_model import SceneModel
+from zoo.model.tasks import Render
+from zoo.registry.registry import build, default_registry
 
 SIZE = 8
 
 
 class Painter(LatentCore):
-    """x = sigmoid(W v): every picture shows from where it was taken, unless ``mirrored``, when yaw and -yaw look alike."""
+    """x = sigmoid(W v): every image shows from where it was taken, unless ``mirrored``, when yaw and -yaw look alike."""
 
     class Config(Settings):
         """Whether left and right can be told apart."""
 
         mirrored: bool = False
 
-    needs = frozenset()
+    required_features = frozenset()
     latents = "none"
 
     def __init__(self, config, *, shapes):
@@ -50,11 +50,11 @@ class Painter(LatentCore):
     def paint(self, poses):
         return torch.sigmoid(poses.to(self.weight) @ self.weight.T).unflatten(-1, (3, SIZE, SIZE))
 
-    def forward(self, episode, encode, knobs):
+    def forward(self, episode, encode, schedule):
         nothing = torch.zeros(len(episode.query))
         return CoreOutput(prediction=self.paint(episode.query), kl=nothing[:, None], log_ratio=nothing)
 
-    def predict(self, context, query, key, *, encode, knobs, num_samples):
+    def predict(self, context, query, key, *, encode, schedule, num_samples):
         return self.paint(query).expand(num_samples, *query.shape[:2], 3, SIZE, SIZE)
 
 
@@ -94,7 +94,7 @@ def located(model, camera, *, prior=None, sigma=0.05, **search):
         batch,
         num_context=1,
         scene=0,
-        knobs=knobs(sigma=sigma),
+        schedule=schedule_values(sigma=sigma),
         prior=prior or prior_over(),
         search=Search(**search),
     )
@@ -150,7 +150,7 @@ def test_cells_that_the_prior_leaves_out_are_never_rendered(monkeypatch):
     camera = prior.grid.cameras(torch.zeros(5))[-5].float()
     batch = photographed(model, torch.stack([camera, camera])[None])
     monkeypatch.setattr(model.core, "paint", lambda poses: (rendered.append(len(poses)), original(poses))[1])
-    settings = {"num_context": 1, "scene": 0, "knobs": knobs(sigma=0.05), "prior": prior}
+    settings = {"num_context": 1, "scene": 0, "schedule values": schedule_values(sigma=0.05), "prior": prior}
     found = locate(model, batch, search=Search(starts=0, batch_size=50), **settings)
     assert 0 < sum(rendered) <= len(prior.on_grid) // 2 and max(rendered) <= 50
     assert np.isneginf(found.log_mass.flatten()[: len(prior.on_grid) // 2]).all()
@@ -158,11 +158,11 @@ def test_cells_that_the_prior_leaves_out_are_never_rendered(monkeypatch):
 
 def smoke(name):
     variant = default_registry().variant(name, size="smoke")
-    return build(variant, seed=0).eval(), evaluation_knobs(variant.training), variant.image_size
+    return build(variant, seed=0).eval(), evaluation_schedule_values(variant.training), variant.image_size
 
 
 def at(batch, cameras):
-    """The same scene with its one target picture seen from each of several cameras [G, 5]."""
+    """The same scene with its one target image seen from each of several cameras [G, 5]."""
     context, count = batch.frames.shape[1] - 1, len(cameras)
     return batch._replace(
         frames=torch.cat([batch.frames[:, :context], batch.frames[:, context:].expand(-1, count, -1, -1, -1)], dim=1),
@@ -173,11 +173,11 @@ def at(batch, cameras):
 @pytest.mark.parametrize("name", ["gqn-tower", "cgqn", "cvae", "vae", "deterministic", "gqn-attention"])
 @pytest.mark.parametrize("num_context", [0, 2])
 @torch.no_grad()
-def test_a_score_is_the_bound_that_the_picture_has_at_that_camera(name, num_context):
+def test_a_score_is_the_bound_that_the_image_has_at_that_camera(name, num_context):
     model, chosen, size = smoke(name)
     batch = random_batch(batch_size=1, num_views=num_context + 1, image_size=size)
     candidates = cameras_somewhere(4)
-    score = by_inversion(model, model.task(batch, num_context=num_context), knobs=chosen, samples=0)
+    score = by_inversion(model, model.task(batch, num_context=num_context), schedule=chosen, samples=0)
     each = torch.cat([-model(at(batch, one[None]), chosen, num_context).nelbo() for one in candidates]).double()
     if model.core.latents == "query":
         # Queries of one scene have noise of their own, so that only the first is the same as when asked alone.
@@ -194,7 +194,7 @@ def test_an_importance_weighted_score_is_that_bound_at_that_camera(name):
     model, chosen, size = smoke(name)
     batch = random_batch(batch_size=1, num_views=3, image_size=size)
     candidates = cameras_somewhere(4)
-    score = by_inversion(model, model.task(batch, num_context=2), knobs=chosen, samples=3)
+    score = by_inversion(model, model.task(batch, num_context=2), schedule=chosen, samples=3)
     each = [importance_weighted_nelbo(model, at(batch, one[None]), chosen, 2, samples=3) for one in candidates]
     torch.testing.assert_close(score(candidates), -torch.cat(each), rtol=1e-5, atol=1e-3)
 
@@ -204,9 +204,9 @@ def test_the_context_is_encoded_once_for_all_candidates(monkeypatch):
     model, chosen, size = smoke("gqn-tower")
     calls = []
     forward = model.encoder.forward
-    monkeypatch.setattr(model.encoder, "forward", lambda views: (calls.append(views.what.shape), forward(views))[1])
+    monkeypatch.setattr(model.encoder, "forward", lambda views: (calls.append(views.values.shape), forward(views))[1])
     batch = random_batch(batch_size=1, num_views=4, image_size=size)
-    score = by_inversion(model, model.task(batch, num_context=3), knobs=chosen, samples=2)
+    score = by_inversion(model, model.task(batch, num_context=3), schedule=chosen, samples=2)
     score(cameras_somewhere(5))
     score(cameras_somewhere(5))
     assert [shape[:2] for shape in calls] == [(1, 3)]
@@ -219,7 +219,7 @@ def test_more_importance_samples_raise_the_bound_on_average():
             parameter.mul_(1.5)
         batch = random_batch(batch_size=1, num_views=3, image_size=size)
         episode = model.task(batch, num_context=2)
-        one, many = (by_inversion(model, episode, knobs=chosen, samples=k)(cameras_somewhere(30)) for k in (1, 12))
+        one, many = (by_inversion(model, episode, schedule=chosen, samples=k)(cameras_somewhere(30)) for k in (1, 12))
     assert (many - one).mean() > 0
 
 
@@ -230,13 +230,13 @@ def test_a_reversed_model_is_asked_at_the_same_grid(array_scenes, name):
     plan = EvaluationPlan(source, num_context=2, num_targets=1)
     prior = prior_over(places=5, turns=6)
     found = list(
-        localise(model.train(), source, plan, knobs=chosen, prior=prior, search=Search(samples=3), device="cpu")
+        localise(model.train(), source, plan, schedule=chosen, prior=prior, search=Search(samples=3), device="cpu")
     )
     assert model.training and [one.scene for one in found] == [0, 1]
     for scene, one in enumerate(found):
         views = plan.views[scene]
         assert one.log_mass.shape == (5, 5, 6) and np.exp(one.log_mass).sum() == pytest.approx(1.0, abs=1e-9)
-        np.testing.assert_array_equal(one.picture, source.frames[scene, views[2]])
+        np.testing.assert_array_equal(one.image, source.frames[scene, views[2]])
         np.testing.assert_allclose(one.context, source.cameras[scene, views[:2]], rtol=1e-6)
         np.testing.assert_allclose(one.truth, source.cameras[scene, views[2]], rtol=1e-6)
         assert one.likeliest_yaw.shape == (5, 5) and "off" in one.told
@@ -247,7 +247,7 @@ def test_asking_gives_the_density_of_the_likelihood():
     model, chosen, size = smoke("reversed-gqn")
     batch = random_batch(batch_size=1, num_views=3, image_size=size)
     episode = model.task(batch, num_context=2)
-    score = by_asking(model, episode, knobs=chosen, samples=5)
+    score = by_asking(model, episode, schedule=chosen, samples=5)
     truth = batch.cameras[0, 2:]
     torch.testing.assert_close(score(truth), -model(batch, chosen, 2).nelbo().double(), rtol=1e-5, atol=1e-5)
 

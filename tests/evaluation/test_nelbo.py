@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.config.schedules import evaluation_schedule_values, schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import CoreOutput, ElboTerms, SceneBatch, Views
 from zoo.errors import ConfigError
@@ -15,10 +16,9 @@ from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import evaluation_batches, importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
-from zoo.registry import build, default_registry
-from zoo.schedules import evaluation_knobs, knobs
+from zoo.registry.registry import build, default_registry
 
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 COLUMNS = {"scene", "nelbo", "nelbo_excess", "log_likelihood", "kl", "floor"}
 
 
@@ -33,23 +33,23 @@ class Cut(NamedTuple):
 
 
 class Recorder(nn.Module):
-    """Scores a scene by a number that only its own pictures decide, and remembers what it was shown."""
+    """Scores a scene by a number that only its own images decide, and remembers what it was shown."""
 
     def __init__(self):
         super().__init__()
-        self.seen, self.knobs, self.modes = [], [], []
+        self.seen, self.schedule, self.modes = [], [], []
         self.encoder = nn.Identity()
 
     def episode(self, batch, *, num_context):
         return Cut(batch, num_context, batch.key)
 
-    def score_and_reconstruct(self, episode, knobs, *, encode):
-        return self.score(episode, knobs, encode=encode), episode.batch.frames
+    def score_and_reconstruct(self, episode, schedule, *, encode):
+        return self.score(episode, schedule, encode=encode), episode.batch.frames
 
-    def score(self, episode, knobs, *, encode):
+    def score(self, episode, schedule, *, encode):
         batch, num_context = episode.batch._replace(key=episode.key), episode.num_context
         self.seen.append((batch, num_context))
-        self.knobs.append(knobs)
+        self.schedule.append(schedule)
         self.modes.append(self.training)
         likelihood = -batch.frames[:, num_context:].double().flatten(1).mean(1)
         ones = torch.ones_like(likelihood)
@@ -60,7 +60,7 @@ class Recorder(nn.Module):
 
 def smoke(name="gqn-tower"):
     variant = default_registry().variant(name, size="smoke")
-    return build(variant, seed=0), evaluation_knobs(variant.training)
+    return build(variant, seed=0), evaluation_schedule_values(variant.training)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4])
@@ -70,7 +70,13 @@ def test_every_scene_counts_exactly_once(array_scenes, num_scenes, batch_size):
     plan = EvaluationPlan(source, num_context=2, num_targets=2)
     model = Recorder()
     scores = score_scenes(
-        model, source, plan, knobs=KNOBS, batch_size=batch_size, device="cpu", bounds=Bounds(importance_samples=(2,))
+        model,
+        source,
+        plan,
+        schedule=SCHEDULE,
+        batch_size=batch_size,
+        device="cpu",
+        bounds=Bounds(importance_samples=(2,)),
     )
     assert scores["scene"].tolist() == list(range(num_scenes))
     frames = source.frames[np.arange(num_scenes)[:, None], plan.views]
@@ -99,7 +105,7 @@ def test_a_scene_scored_twice_or_not_at_all_is_noticed(array_scenes, monkeypatch
 
     monkeypatch.setattr(nelbo, "evaluation_batches", twice)
     with pytest.raises(AssertionError, match="exactly once"):
-        score_scenes(Recorder(), source, plan, knobs=KNOBS, batch_size=3, device="cpu")
+        score_scenes(Recorder(), source, plan, schedule=SCHEDULE, batch_size=3, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["gqn-tower", "cvae", "vae", "gqn-tower-8bit"])
@@ -109,7 +115,7 @@ def test_numbers_do_not_depend_on_the_batch_size(array_scenes, name):
     model, chosen = smoke(name)
     scores = [
         score_scenes(
-            model, source, plan, knobs=chosen, batch_size=size, device="cpu", bounds=Bounds(importance_samples=(2,))
+            model, source, plan, schedule=chosen, batch_size=size, device="cpu", bounds=Bounds(importance_samples=(2,))
         )
         for size in (1, 2, 5)
     ]
@@ -127,7 +133,7 @@ def test_numbers_of_a_scene_do_not_depend_on_how_many_follow(array_scenes):
             model,
             source,
             EvaluationPlan(source, num_context=2, num_targets=1, max_scenes=number),
-            knobs=chosen,
+            schedule=chosen,
             batch_size=5,
             device="cpu",
         )
@@ -143,10 +149,10 @@ def test_sigma_is_that_of_the_knobs_and_the_model_comes_back_in_its_mode(array_s
     for training in (True, False):
         model = Recorder().train(training)
         score_scenes(
-            model, source, plan, knobs=KNOBS, batch_size=2, device="cpu", bounds=Bounds(importance_samples=(1,))
+            model, source, plan, schedule=SCHEDULE, batch_size=2, device="cpu", bounds=Bounds(importance_samples=(1,))
         )
         assert model.modes == [False] * 4
-        assert all(used is KNOBS for used in model.knobs)
+        assert all(used is SCHEDULE for used in model.schedule)
         assert model.training is training
 
 
@@ -155,7 +161,7 @@ def test_excess_is_the_nelbo_above_the_floor_of_sigma(array_scenes):
     plan = EvaluationPlan(source, num_context=1, num_targets=2)
     model, _ = smoke()
     for sigma in (0.7, 0.2):
-        scores = score_scenes(model, source, plan, knobs=knobs(sigma=sigma), batch_size=2, device="cpu")
+        scores = score_scenes(model, source, plan, schedule=schedule_values(sigma=sigma), batch_size=2, device="cpu")
         floor = 768 * (0.5 * np.log(2 * np.pi) + np.log(sigma))
         np.testing.assert_allclose(scores["floor"], floor, rtol=1e-6)
         np.testing.assert_allclose(scores["nelbo_excess"], scores["nelbo"] - scores["floor"], rtol=1e-12)
@@ -169,7 +175,13 @@ def test_scoring_twice_gives_the_same_and_another_noise_something_else(array_sce
     model, chosen = smoke()
     one, other = (
         score_scenes(
-            model, source, plan, knobs=chosen, batch_size=2, device="cpu", bounds=Bounds(importance_samples=(number,))
+            model,
+            source,
+            plan,
+            schedule=chosen,
+            batch_size=2,
+            device="cpu",
+            bounds=Bounds(importance_samples=(number,)),
         )
         for number in (1, 2)
     )
@@ -202,7 +214,7 @@ def test_a_model_without_context_does_not_mind_a_wrong_one(array_scenes):
     for name, minds in (("vae", False), ("gqn-tower", True)):
         model, chosen = smoke(name)
         own, shifted = (
-            score_scenes(model, source, plan, knobs=chosen, batch_size=4, device="cpu", shift=shift)["nelbo"]
+            score_scenes(model, source, plan, schedule=chosen, batch_size=4, device="cpu", shift=shift)["nelbo"]
             for shift in (0, 1)
         )
         assert np.array_equal(own, shifted) is not minds
@@ -216,7 +228,7 @@ def test_progress_ends_at_the_whole(array_scenes):
         Recorder(),
         source,
         plan,
-        knobs=KNOBS,
+        schedule=SCHEDULE,
         batch_size=2,
         device="cpu",
         progress=lambda done, total: told.append((done, total)),
@@ -229,7 +241,13 @@ def test_a_negative_number_of_samples_is_refused(array_scenes):
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     with pytest.raises(ConfigError, match="found -1"):
         score_scenes(
-            Recorder(), source, plan, knobs=KNOBS, batch_size=1, device="cpu", bounds=Bounds(importance_samples=(-1,))
+            Recorder(),
+            source,
+            plan,
+            schedule=SCHEDULE,
+            batch_size=1,
+            device="cpu",
+            bounds=Bounds(importance_samples=(-1,)),
         )
 
 
@@ -271,7 +289,7 @@ def test_kl_of_any_shape_is_summed_within_its_scene(monkeypatch, array_scenes):
     model, chosen = smoke()
     kl = torch.rand(3, 2, 4, 5)
 
-    def forward(episode, encode, knobs):
+    def forward(episode, encode, schedule):
         return CoreOutput(prediction=episode.target, kl=kl, log_ratio=torch.zeros(3))
 
     monkeypatch.setattr(model.core, "forward", forward)
@@ -287,11 +305,11 @@ def test_all_samples_of_a_bound_are_drawn_from_one_look_at_the_context(name, mon
     batch = random_batch(batch_size=2, num_views=4, image_size=variant.image_size, extras=model.task.extras)
     weights = []
     for sample in range(4):
-        terms = model(batch._replace(key=fold(batch.key, sample)), KNOBS, 2)
+        terms = model(batch._replace(key=fold(batch.key, sample)), SCHEDULE, 2)
         weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
     expected = np.log(4) - torch.logsumexp(torch.stack(weights), dim=0)
     encoded, encode = [], model.encoder.forward
     monkeypatch.setattr(model.encoder, "forward", lambda views: encoded.append(views) or encode(views))
-    torch.testing.assert_close(importance_weighted_nelbo(model, batch, KNOBS, 2, samples=4), expected)
-    known = [views for views in encoded if torch.equal(views.where, model.episode(batch, num_context=2).context.where)]
+    torch.testing.assert_close(importance_weighted_nelbo(model, batch, SCHEDULE, 2, samples=4), expected)
+    known = [views for views in encoded if torch.equal(views.poses, model.episode(batch, num_context=2).context.poses)]
     assert len(known) == 1

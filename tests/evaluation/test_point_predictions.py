@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.config.schedules import schedule_values
 from zoo.evaluation.point_predictions import predict_at
 from zoo.likelihoods.learned_gaussian import LearnedGaussian
-from zoo.model import Prediction
-from zoo.registry import build, default_registry
-from zoo.schedules import knobs
+from zoo.model.scene_model import Prediction
+from zoo.registry.registry import build, default_registry
 
-KNOBS = knobs(sigma=1.0)
+SCHEDULE = schedule_values(sigma=1.0)
 
 
 class Known(nn.Module):
@@ -21,7 +21,7 @@ class Known(nn.Module):
         super().__init__()
         self.likelihood = LearnedGaussian(LearnedGaussian.Config(scale="global", initial_scale=0.5))
 
-    def predict(self, batch, knobs, num_context, *, num_samples):
+    def predict(self, batch, schedule, num_context, *, num_samples):
         queries = batch.extras["inputs"][:, num_context:, :1, None, None]
         assert (batch.extras["values"][:, num_context:] == 0).all()
         parameters = torch.stack([queries + sample for sample in range(num_samples)])
@@ -30,7 +30,7 @@ class Known(nn.Module):
 
 def test_the_deviation_is_that_of_samples_and_noise():
     inputs, queries = np.zeros((2, 3, 1)), np.random.default_rng(0).normal(size=(2, 5, 1))
-    found = predict_at(Known(), inputs, inputs, queries=queries, knobs=KNOBS, num_samples=3)
+    found = predict_at(Known(), inputs, inputs, queries=queries, schedule=SCHEDULE, num_samples=3)
     assert found.samples.shape == (3, 2, 5)
     np.testing.assert_allclose(found.mean, queries[..., 0] + 1.0, rtol=1e-6)
     np.testing.assert_allclose(found.scale, np.sqrt(2.0 / 3.0 + 0.25), rtol=1e-6)
@@ -41,9 +41,9 @@ def test_a_model_is_asked_with_the_context_that_was_given(name):
     model = build(default_registry().variant(name, size="smoke")).eval()
     rng, width = np.random.default_rng(0), model.task.config.input_width
     inputs, values, queries = rng.normal(size=(2, 4, width)), rng.normal(size=(2, 4, 1)), rng.normal(size=(2, 3, width))
-    found = predict_at(model, inputs, values, queries=queries, knobs=KNOBS, num_samples=4)
+    found = predict_at(model, inputs, values, queries=queries, schedule=SCHEDULE, num_samples=4)
     assert found.mean.shape == found.scale.shape == (2, 3) and (found.scale > 0).all()
-    other = predict_at(model, inputs, values + 1.0, queries=queries, knobs=KNOBS, num_samples=4)
+    other = predict_at(model, inputs, values + 1.0, queries=queries, schedule=SCHEDULE, num_samples=4)
     assert np.abs(other.mean - found.mean).max() > 1e-6
-    alone = predict_at(model, inputs, values, queries=queries[:, :1], knobs=KNOBS, num_samples=4)
+    alone = predict_at(model, inputs, values, queries=queries[:, :1], schedule=SCHEDULE, num_samples=4)
     np.testing.assert_allclose(alone.mean, found.mean[:, :1], rtol=1e-4, atol=1e-6)

@@ -81,7 +81,7 @@ def test_the_best_guess_is_the_mean_and_angles_go_round():
     np.testing.assert_allclose(guess, [2.0, 1.0, 0.5, -math.pi + 0.1, 0.2], atol=1e-6)
 
 
-def test_cameras_are_read_without_their_pictures():
+def test_cameras_are_read_without_their_images():
     class Scenes:
         name, num_scenes = "scenes", 3000
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
 from zoo.evaluation.nelbo import score_scenes
 from zoo.evaluation.poses import mixed_density, point_estimate, pose_density, pose_errors, score_poses
 from zoo.likelihoods.pose_mixture import PoseMixture
-from zoo.registry import build, default_registry
-from zoo.schedules import evaluation_knobs
+from zoo.registry.registry import build, default_registry
 
 
 def smoke(name):
     variant = default_registry().variant(name, size="smoke")
-    return build(variant, seed=0), evaluation_knobs(variant.training)
+    return build(variant, seed=0), evaluation_schedule_values(variant.training)
 
 
 def test_errors_by_hand():
@@ -61,9 +61,9 @@ def test_samples_are_mixed_and_the_estimate_is_one_of_them_not_their_average():
 def test_scores_of_every_scene_whatever_the_batch(array_scenes, name):
     source = array_scenes(num_scenes=5)
     plan = EvaluationPlan(source, num_context=2, num_targets=2)
-    model, knobs = smoke(name)
+    model, schedule = smoke(name)
     model.train()
-    settings = {"knobs": knobs, "num_samples": 4, "device": "cpu"}
+    settings = {"schedule values": schedule, "num_samples": 4, "device": "cpu"}
     told = []
     one, other = (
         score_poses(model, source, plan, batch_size=size, progress=lambda *step: told.append(step), **settings)
@@ -74,7 +74,7 @@ def test_scores_of_every_scene_whatever_the_batch(array_scenes, name):
     for column, values in one.items():
         assert values.shape == (5,) and np.isfinite(values).all()
         np.testing.assert_allclose(other[column], values, rtol=1e-4, err_msg=column)
-    bound = -score_scenes(model, source, plan, knobs=knobs, batch_size=5, device="cpu")["nelbo"]
+    bound = -score_scenes(model, source, plan, schedule=schedule, batch_size=5, device="cpu")["nelbo"]
     if model.core.latents == "none":
         np.testing.assert_allclose(one["pose_log_density"], bound, rtol=1e-5)
 
@@ -82,15 +82,15 @@ def test_scores_of_every_scene_whatever_the_batch(array_scenes, name):
 def test_errors_are_those_of_what_the_model_says(array_scenes, monkeypatch):
     source = array_scenes(num_scenes=4)
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
-    model, knobs = smoke("reversed-gqn-latent")
+    model, schedule = smoke("reversed-gqn-latent")
     monkeypatch.setattr(model.likelihood, "mean", lambda parameters: torch.zeros(*parameters.shape[:3], 5, 1, 1))
-    found = score_poses(model, source, plan, knobs=knobs, batch_size=4, num_samples=2, device="cpu")
+    found = score_poses(model, source, plan, schedule=schedule, batch_size=4, num_samples=2, device="cpu")
     truth = source.cameras[np.arange(4), plan.views[:, 1]]
     np.testing.assert_allclose(found["position_error"], np.linalg.norm(truth[:, :3], axis=1), rtol=1e-5)
     cosine = np.cos(truth[:, 3]) * np.cos(truth[:, 4])
     np.testing.assert_allclose(found["angle_error"], np.degrees(np.arccos(cosine)), rtol=1e-4)
 
 
-def test_a_likelihood_of_pictures_is_no_density_of_cameras():
+def test_a_likelihood_of_images_is_no_density_of_cameras():
     with pytest.raises(ConfigError, match="cannot be asked how probable a camera is"):
         pose_density(smoke("vae")[0])

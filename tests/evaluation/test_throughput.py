@@ -17,7 +17,7 @@ from zoo.evaluation.throughput import (
     random_batch,
     training_action,
 )
-from zoo.registry import build, default_registry
+from zoo.registry.registry import build, default_registry
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIANT = default_registry().variant("gqn-tower", size="smoke")
@@ -86,13 +86,13 @@ class Overheard(torch.nn.Module):
         precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         self.calls.append((precision, len(batch.scene), num_context, self.training))
 
-    def forward(self, batch, knobs, num_context):
+    def forward(self, batch, schedule, num_context):
         self._note(batch, num_context)
-        return self.model(batch, knobs, num_context)
+        return self.model(batch, schedule, num_context)
 
-    def predict(self, batch, knobs, num_context):
+    def predict(self, batch, schedule, num_context):
         self._note(batch, num_context)
-        return self.model.predict(batch, knobs, num_context)
+        return self.model.predict(batch, schedule, num_context)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("no", torch.float32), ("bf16", torch.bfloat16)])
@@ -124,7 +124,7 @@ def test_peak_memory_is_that_of_the_steps_and_not_of_what_was_before():
         "import torch\n"
         "from zoo.evaluation.throughput import measure\n"
         "from zoo.evaluation.process_memory import peak, resident\n"
-        "from zoo.registry import build, default_registry\n"
+        "from zoo.registry.registry import build, default_registry\n"
         "block = torch.ones(600 * 2**20, dtype=torch.uint8); del block\n"
         "variant = default_registry().variant('vae', size='smoke')\n"
         "before = peak()\n"

@@ -9,6 +9,7 @@ import torch
 from scipy.stats import multivariate_normal, norm
 from torch import nn
 
+from zoo.config.schedules import schedule_values
 from zoo.data.make import make_dataset
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
@@ -16,11 +17,10 @@ from zoo.errors import DataError
 from zoo.evaluation.gaussian_process import exact_predictions, score_exactly
 from zoo.evaluation.values import NAMES, score_values
 from zoo.likelihoods.learned_gaussian import LearnedGaussian
-from zoo.model import Prediction
+from zoo.model.scene_model import Prediction
 from zoo.nn.noise import standard_normal
-from zoo.schedules import knobs
 
-KNOBS = knobs(sigma=1.0)
+SCHEDULE = schedule_values(sigma=1.0)
 SHARED, OWN = 0.8, 0.5  # standard deviations of what all targets of a scene share and of each target's own
 
 
@@ -31,7 +31,7 @@ class Mixture(nn.Module):
         super().__init__()
         self.likelihood = LearnedGaussian(LearnedGaussian.Config(scale="global", initial_scale=OWN))
 
-    def predict(self, batch, knobs, num_context, *, num_samples):
+    def predict(self, batch, schedule, num_context, *, num_samples):
         assert not self.training
         target = batch.extras["values"][:, num_context:, :, None, None]
         z = torch.stack([SHARED * standard_normal(batch.key + 1000 * s, (1,)) for s in range(num_samples)])
@@ -48,7 +48,7 @@ def source(array_scenes):
 def scored(source, *, num_samples=1500, batch_size=5, num_targets=3):
     plan = EvaluationPlan(source, num_context=2, num_targets=num_targets)
     scores = score_values(
-        Mixture(), source, plan, knobs=KNOBS, batch_size=batch_size, num_samples=num_samples, device="cpu"
+        Mixture(), source, plan, schedule=SCHEDULE, batch_size=batch_size, num_samples=num_samples, device="cpu"
     )
     targets = source.arrays["values"][np.arange(5)[:, None], plan.views[:, 2:], 0].astype(np.float64)
     return scores, targets
@@ -87,7 +87,7 @@ def test_the_batch_size_changes_nothing_and_the_mode_of_the_model_is_left_as_it_
         model,
         source,
         plan,
-        knobs=KNOBS,
+        schedule=SCHEDULE,
         batch_size=2,
         num_samples=1,
         device="cpu",

@@ -2,11 +2,11 @@
 
 import torch
 
-from zoo.checking import subject
+from zoo.checks import subject
+from zoo.config.schedules import schedule_values_at, value_at
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import scene_keys
-from zoo.registry import default_registry
-from zoo.schedules import knobs_at, value_at
+from zoo.registry.registry import default_registry
 
 STEPS, SEED, NUM_CONTEXT, NUM_TARGETS = 5, 11, 2, 2
 
@@ -39,10 +39,10 @@ def losses_of(name, *, build=subject):
         )
         batch = batch.apply(lambda field: field.double() if field.is_floating_point() else field)
         batch = batch._replace(key=scene_keys(seed=SEED, step=step, places=torch.arange(recipe.batch_size)))
-        knobs = knobs_at(recipe, step)
-        knobs = type(knobs)(*(knob.double() for knob in knobs))
-        terms = model(batch, knobs, NUM_CONTEXT)
-        loss = (terms.nelbo(knobs.beta) / terms.num_targets).mean()
+        schedule = schedule_values_at(recipe, step)
+        schedule = type(schedule)(*(knob.double() for knob in schedule))
+        terms = model(batch, schedule, NUM_CONTEXT)
+        loss = (terms.nelbo(schedule.beta) / terms.num_targets).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if recipe.gradient_clip:

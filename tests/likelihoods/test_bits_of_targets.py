@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from zoo.contract import Likelihood
+from zoo.bench.measurement import evaluate
+from zoo.bench.protocol import Protocol
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
-from zoo.measuring import evaluate
-from zoo.protocol import Protocol
-from zoo.registry import build, default_registry
+from zoo.model.interfaces import Likelihood
+from zoo.registry.registry import build, default_registry
 from zoo.training.run import TrainedModel
 
 
@@ -19,13 +19,13 @@ class EveryByteAlike(AnnealedGaussian):
     discrete = has_mass = True
     uses_sigma = False
 
-    def log_mass(self, prediction, target, knobs):
-        return self.log_prob(prediction, target, knobs)
+    def log_mass(self, prediction, target, schedule):
+        return self.log_prob(prediction, target, schedule)
 
-    def log_prob(self, prediction, target, knobs):
+    def log_prob(self, prediction, target, schedule):
         return -torch.full(target.shape[:2], math.prod(target.shape[2:]) * math.log(256.0), dtype=torch.float64)
 
-    def floor(self, target_dims, knobs):
+    def floor(self, target_dims, schedule):
         return torch.zeros(())
 
 
@@ -50,7 +50,7 @@ def test_a_model_that_knows_nothing_costs_eight_bits(array_scenes, tmp_path, tar
 
 
 def test_the_bits_of_latents_are_counted(array_scenes, tmp_path):
-    """The code of a picture is that of its latents and that of its pixels given them."""
+    """The code of a image is that of its latents and that of its pixels given them."""
     row = measured(array_scenes, tmp_path, "gqn-tower", targets=2, likelihood=EveryByteAlike)
     latents = row.metrics["kl"].value / 768 / math.log(2.0)
     assert latents > 0

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
+from zoo.config.schedules import schedule_values
 from zoo.likelihoods.discretised_logistic import DiscretisedLogistic, bits_per_dim
-from zoo.schedules import knobs
 
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 VALUES = np.arange(256) / 255.0
 
 
@@ -22,7 +22,7 @@ def log_probabilities(mean, log_scale, dtype=torch.float64):
     """Log-probabilities of all 256 values, for a location and the log-scale that the likelihood ends up with."""
     target = torch.tensor(VALUES, dtype=dtype).view(256, 1, 1, 1, 1)
     prediction = torch.tensor([mean, log_scale + 2.0], dtype=dtype).view(1, 1, 2, 1, 1).expand(256, 1, 2, 1, 1)
-    return likelihood().log_prob(prediction, target, KNOBS)[:, 0]
+    return likelihood().log_prob(prediction, target, SCHEDULE)[:, 0]
 
 
 def by_scipy(mean, log_scale):
@@ -59,7 +59,7 @@ def test_probabilities_equal_those_of_scipy(mean, log_scale):
 def test_value_and_gradient_are_finite_wherever_a_network_may_stray(mean, log_scale, dtype):
     prediction = torch.tensor([mean, log_scale], dtype=dtype).view(1, 1, 2, 1, 1).requires_grad_()
     for target in (0.0, 0.5, 1.0):
-        value = likelihood().log_prob(prediction, torch.full((1, 1, 1, 1, 1), target, dtype=dtype), KNOBS)
+        value = likelihood().log_prob(prediction, torch.full((1, 1, 1, 1, 1), target, dtype=dtype), SCHEDULE)
         (gradient,) = torch.autograd.grad(value.sum(), prediction)
         assert torch.isfinite(value).all()
         assert value <= 0
@@ -70,7 +70,7 @@ def test_channels_are_means_then_log_scales_and_all_are_summed():
     generator = torch.Generator().manual_seed(0)
     prediction = torch.randn(2, 3, 6, 4, 4, dtype=torch.float64, generator=generator) * 0.5
     numbers = torch.randint(0, 256, (2, 3, 3, 4, 4), generator=generator)
-    found = likelihood().log_prob(prediction, numbers.double() / 255.0, KNOBS)
+    found = likelihood().log_prob(prediction, numbers.double() / 255.0, SCHEDULE)
     expected = np.zeros((2, 3))
     for index in np.ndindex(2, 3, 3, 4, 4):
         scene, query, channel, *pixel = index
@@ -100,7 +100,7 @@ def test_log_scale_is_bounded_below_and_shifted():
 
     def cost(log_scale):
         prediction = torch.tensor([0.5, log_scale], dtype=torch.float64).view(1, 1, 2, 1, 1)
-        return wide.log_prob(prediction, target, KNOBS).item()
+        return wide.log_prob(prediction, target, SCHEDULE).item()
 
     assert cost(-1.5) == cost(-100.0)
     assert cost(-1.4) < cost(-1.5)
@@ -111,14 +111,14 @@ def test_gradient_equals_finite_differences():
     prediction = (torch.randn(1, 2, 6, 2, 2, dtype=torch.float64, generator=generator) * 0.5).requires_grad_()
     target = torch.randint(0, 256, (1, 2, 3, 2, 2), generator=generator).double() / 255.0
     target[0, 0, 0, 0, 0], target[0, 0, 1, 0, 0] = 0.0, 1.0
-    assert torch.autograd.gradcheck(lambda given: likelihood().log_prob(given, target, KNOBS), (prediction,))
+    assert torch.autograd.gradcheck(lambda given: likelihood().log_prob(given, target, SCHEDULE), (prediction,))
 
 
 @pytest.mark.parametrize(("mean", "log_scale"), [(0.5, -4.5), (0.02, -3.5), (0.98, -3.0)])
 def test_frequencies_of_samples_are_the_probabilities(mean, log_scale):
     noise = torch.randn(100_000, 1, 1, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     prediction = torch.tensor([mean, log_scale + 2.0], dtype=torch.float64).view(1, 2, 1, 1).expand(100_000, 1, 2, 1, 1)
-    drawn = likelihood().sample(prediction, noise, KNOBS)
+    drawn = likelihood().sample(prediction, noise, SCHEDULE)
     numbers = (drawn * 255.0).round().long().flatten().numpy()
     np.testing.assert_allclose(numbers / 255.0, drawn.flatten().numpy(), atol=1e-7)
     observed, expected = np.bincount(numbers, minlength=256), by_scipy(mean, log_scale) * len(numbers)
@@ -132,9 +132,9 @@ def test_sums_are_float32_under_autocast():
     generator = torch.Generator().manual_seed(3)
     prediction = torch.randn(1, 1, 6, 32, 32, generator=generator).bfloat16()
     target = torch.randint(0, 256, (1, 1, 3, 32, 32), generator=generator).float() / 255.0
-    exact = likelihood().log_prob(prediction.double(), target.double(), KNOBS)
+    exact = likelihood().log_prob(prediction.double(), target.double(), SCHEDULE)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = likelihood().log_prob(prediction, target, KNOBS)
+        found = likelihood().log_prob(prediction, target, SCHEDULE)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), exact.numpy(), rtol=1e-5)
 
@@ -143,4 +143,4 @@ def test_what_it_declares():
     assert likelihood().prediction_channels(3) == 6
     assert DiscretisedLogistic.discrete
     assert not DiscretisedLogistic.uses_sigma
-    assert likelihood().floor(12288, KNOBS).item() == 0.0
+    assert likelihood().floor(12288, SCHEDULE).item() == 0.0

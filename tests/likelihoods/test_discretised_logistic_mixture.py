@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
+from zoo.config.schedules import schedule_values
 from zoo.likelihoods.discretised_logistic import DiscretisedLogistic
 from zoo.likelihoods.discretised_logistic_mixture import DiscretisedLogisticMixture
-from zoo.schedules import knobs
 
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 VALUES = np.arange(256) / 255.0
 KINDS = ["independent", "linear"]
 
@@ -34,7 +34,7 @@ def probabilities(found, prediction, *, channels):
     """P of all 256^C values of one pixel, [256] or [256, 256]."""
     grid = torch.tensor(VALUES)
     values = torch.cartesian_prod(*[grid] * channels).view(-1, 1, channels, 1, 1)
-    found = found.log_prob(prediction.expand(len(values), -1, -1, -1, -1), values, KNOBS)
+    found = found.log_prob(prediction.expand(len(values), -1, -1, -1, -1), values, SCHEDULE)
     return found.exp().view([256] * channels).numpy()
 
 
@@ -89,7 +89,7 @@ def test_probabilities_equal_the_formula(kind, channels):
     for scene, query, row, column in np.ndindex(2, 2, 2, 2):
         place = (scene, query, slice(None), row, column)
         expected[scene, query] += math.log(by_hand(found, prediction[place].numpy(), target[place].numpy()))
-    np.testing.assert_allclose(found.log_prob(prediction, target, KNOBS).numpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(found.log_prob(prediction, target, SCHEDULE).numpy(), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,7 +100,7 @@ def test_probabilities_of_the_256_values_sum_to_one(kind, spread, dtype):
     target = torch.tensor(VALUES, dtype=dtype).view(256, 1, 1, 1, 1)
     for seed in range(5):
         prediction = random(1, 1, found.prediction_channels(1), 1, 1, seed=seed, dtype=dtype) * spread
-        total = found.log_prob(prediction.expand(256, -1, -1, 1, 1), target, KNOBS).exp().sum().item()
+        total = found.log_prob(prediction.expand(256, -1, -1, 1, 1), target, SCHEDULE).exp().sum().item()
         assert total == pytest.approx(1.0, abs=1e-9 if dtype == torch.float64 else 3e-5)
 
 
@@ -118,7 +118,7 @@ def test_one_component_is_the_discretised_logistic():
     target = pixels(2, 2, 3, 4, 4)
     same = torch.cat([prediction[:, :, 3:6] + 0.5, prediction[:, :, 6:]], dim=2)
     torch.testing.assert_close(
-        found.log_prob(prediction, target, KNOBS), single.log_prob(same, target, KNOBS), rtol=1e-12, atol=0
+        found.log_prob(prediction, target, SCHEDULE), single.log_prob(same, target, SCHEDULE), rtol=1e-12, atol=0
     )
 
 
@@ -128,15 +128,15 @@ def test_channels_know_of_those_before_them_only_if_asked_to():
     prediction = torch.zeros(1, 1, linear.prediction_channels(3), 1, 1, dtype=torch.float64)
     prediction[:, :, 4:7] = -3.0
     grey = torch.full((1, 1, 3, 1, 1), 200 / 255, dtype=torch.float64)
-    apart = linear.log_prob(prediction, grey, KNOBS)
+    apart = linear.log_prob(prediction, grey, SCHEDULE)
     prediction[:, :, 7] = 5.0  # green on red
     prediction[:, :, 9] = 5.0  # blue on green
-    assert linear.log_prob(prediction, grey, KNOBS) > apart + 10
+    assert linear.log_prob(prediction, grey, SCHEDULE) > apart + 10
     coloured = grey.clone()
     coloured[:, :, 2] = 0.1
     prediction[:, :, 7:] = 0.0
     prediction[:, :, 8] = 5.0  # blue on red: changing blue leaves the cost of red and green alone
-    cost = linear.log_prob(prediction, coloured, KNOBS).item()
+    cost = linear.log_prob(prediction, coloured, SCHEDULE).item()
     first_two = sum(
         math.log(by_hand(likelihood("linear", components=1), np.array([0.0, 0.0, -3.0]), np.array([200 / 255])))
         for _ in range(2)
@@ -155,7 +155,7 @@ def test_two_modes_cost_less_than_one():
         optimizer = torch.optim.Adam([prediction], lr=0.05)
         for _ in range(200):
             optimizer.zero_grad()
-            cost = -found.log_prob(prediction.expand(2, -1, -1, 1, 1), dark_or_light, KNOBS).mean()
+            cost = -found.log_prob(prediction.expand(2, -1, -1, 1, 1), dark_or_light, SCHEDULE).mean()
             cost.backward()
             optimizer.step()
         return cost.item()
@@ -170,7 +170,7 @@ def test_gradient_equals_finite_differences(kind):
     prediction = (random(1, 2, found.prediction_channels(3), 2, 2, seed=1) * 0.5).requires_grad_()
     target = pixels(1, 2, 3, 2, 2)
     target[0, 0, :, 0, 0], target[0, 0, :, 1, 0] = 0.0, 1.0
-    assert torch.autograd.gradcheck(lambda given: found.log_prob(given, target, KNOBS), (prediction,))
+    assert torch.autograd.gradcheck(lambda given: found.log_prob(given, target, SCHEDULE), (prediction,))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -182,7 +182,7 @@ def test_value_and_gradient_are_finite_wherever_a_network_may_stray(kind, dtype,
         prediction = torch.zeros(3, 1, found.prediction_channels(3), 1, 1, dtype=dtype)
         prediction[:, :, place] = size
         target = torch.tensor([0.0, 100 / 255, 1.0], dtype=dtype).view(3, 1, 1, 1, 1).expand(3, 1, 3, 1, 1)
-        value = found.log_prob(prediction.requires_grad_(), target, KNOBS)
+        value = found.log_prob(prediction.requires_grad_(), target, SCHEDULE)
         (gradient,) = torch.autograd.grad(value.sum(), prediction)
         assert torch.isfinite(value).all()
         assert (value <= 1e-6).all()
@@ -195,7 +195,7 @@ def test_the_mean_is_the_expected_value(kind):
     found = likelihood(kind)
     prediction = random(50, 1, found.prediction_channels(1), 1, 1, seed=2)
     target = torch.tensor(VALUES).view(1, 256, 1, 1, 1).expand(50, -1, -1, -1, -1)
-    mass = found.log_prob(prediction.expand(-1, 256, -1, -1, -1), target, KNOBS).exp()
+    mass = found.log_prob(prediction.expand(-1, 256, -1, -1, -1), target, SCHEDULE).exp()
     expected = (mass * torch.tensor(VALUES)).sum(1)
     torch.testing.assert_close(found.mean(prediction).flatten(), expected, rtol=0, atol=1e-3)
 
@@ -204,7 +204,7 @@ def sampled(kind, channels, seed, count=100_000):
     found = likelihood(kind)
     prediction = random(1, 1, found.prediction_channels(channels), 1, 1, seed=seed) * 0.5
     noise = random(count, 1, channels, 1, 1, seed=seed + 100)
-    drawn = found.sample(prediction.expand(count, -1, -1, -1, -1), noise, KNOBS)
+    drawn = found.sample(prediction.expand(count, -1, -1, -1, -1), noise, SCHEDULE)
     numbers = (drawn * 255.0).round().long()
     torch.testing.assert_close(numbers / 255.0, drawn, rtol=0, atol=1e-7, check_dtype=False)
     return numbers[:, 0, :, 0, 0].numpy(), probabilities(found, prediction, channels=channels) * count
@@ -232,7 +232,7 @@ def test_blue_follows_red_and_green():
     prediction = torch.zeros(1, 1, 10, 1, 1, dtype=torch.float64)
     prediction[:, :, 6] = -9.0  # log-scale of blue: less than a step
     prediction[:, :, 8], prediction[:, :, 9] = 0.3, -0.5  # blue on red and on green
-    drawn = found.sample(prediction.expand(500, -1, -1, 1, 1), random(500, 1, 3, 1, 1), KNOBS)[:, 0, :, 0, 0]
+    drawn = found.sample(prediction.expand(500, -1, -1, 1, 1), random(500, 1, 3, 1, 1), SCHEDULE)[:, 0, :, 0, 0]
     red, green, blue = (drawn - 0.5).T
     expected = (math.tanh(0.3) * red + math.tanh(-0.5) * green).clamp(-0.5, 0.5)
     assert expected.std() > 0.05
@@ -244,9 +244,9 @@ def test_sums_are_float32_under_autocast(kind):
     found = likelihood(kind)
     prediction = random(1, 1, found.prediction_channels(3), 32, 32, dtype=torch.float32).bfloat16()
     target = pixels(1, 1, 3, 32, 32).float()
-    exact = found.log_prob(prediction.double(), target.double(), KNOBS)
+    exact = found.log_prob(prediction.double(), target.double(), SCHEDULE)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = found.log_prob(prediction, target, KNOBS)
+        value = found.log_prob(prediction, target, SCHEDULE)
     assert value.dtype == torch.float32
     np.testing.assert_allclose(value.numpy(), exact.numpy(), rtol=1e-5)
 
@@ -258,4 +258,4 @@ def test_what_it_declares():
     assert DiscretisedLogisticMixture.discrete
     assert DiscretisedLogisticMixture.bounded
     assert not DiscretisedLogisticMixture.uses_sigma
-    assert likelihood().floor(12288, KNOBS).item() == 0.0
+    assert likelihood().floor(12288, SCHEDULE).item() == 0.0

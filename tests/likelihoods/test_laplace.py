@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
+from zoo.config.schedules import schedule_values
 from zoo.likelihoods.laplace import Laplace
-from zoo.schedules import knobs
 
 KINDS = ["sigma", "global", "per_element"]
 
@@ -21,7 +21,7 @@ def likelihood(scale, *, rho=0.0, **settings):
 
 
 def exact_knobs(sigma):
-    return knobs(sigma=sigma)._replace(sigma=torch.tensor(sigma, dtype=torch.float64))
+    return schedule_values(sigma=sigma)._replace(sigma=torch.tensor(sigma, dtype=torch.float64))
 
 
 def random(*shape, seed=0):
@@ -38,7 +38,7 @@ def deviations(found, prediction, channels, sigma):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [(2, 3, 3, 4, 4), (2, 5, 2, 1, 1)], ids=["pictures", "values"])
+@pytest.mark.parametrize("shape", [(2, 3, 3, 4, 4), (2, 5, 2, 1, 1)], ids=["images", "values"])
 @pytest.mark.parametrize("sigma", [0.02, 0.7, 2.0])
 def test_log_density_equals_that_of_scipy_at_that_standard_deviation(kind, shape, sigma):
     found = likelihood(kind, rho=-0.8)
@@ -110,7 +110,7 @@ def test_samples_are_laplace_distributed(kind):
 
 def test_samples_far_out_are_finite():
     noise = torch.tensor([-6.8, -1e-30, 0.0, 6.8]).view(4, 1, 1, 1)
-    drawn = Laplace(Laplace.Config()).sample(torch.zeros(4, 1, 1, 1), noise, knobs(sigma=1.0)).flatten()
+    drawn = Laplace(Laplace.Config()).sample(torch.zeros(4, 1, 1, 1), noise, schedule_values(sigma=1.0)).flatten()
     expected = stats.laplace(0, 0.5**0.5).ppf(stats.norm.cdf(noise.flatten().double().numpy()))
     np.testing.assert_allclose(drawn.numpy(), expected, rtol=1e-4, atol=1e-6)
 
@@ -121,7 +121,7 @@ def test_samples_far_out_are_finite():
 def test_value_and_gradient_are_finite_wherever_a_network_may_stray(location, rho, dtype):
     prediction = torch.tensor([location, rho], dtype=dtype).view(1, 1, 2, 1, 1).requires_grad_()
     found = likelihood("per_element").to(dtype)
-    value = found.log_prob(prediction, torch.full((1, 1, 1, 1, 1), 0.5, dtype=dtype), knobs(sigma=0.7))
+    value = found.log_prob(prediction, torch.full((1, 1, 1, 1, 1), 0.5, dtype=dtype), schedule_values(sigma=0.7))
     (gradient,) = torch.autograd.grad(value.sum(), prediction)
     assert torch.isfinite(value).all()
     assert torch.isfinite(gradient).all()
@@ -135,7 +135,7 @@ def test_sums_are_float32_under_autocast(kind):
     with torch.no_grad():
         exact = found.double().log_prob(prediction.double(), target.double(), exact_knobs(0.7))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            value = found.float().log_prob(prediction, target, knobs(sigma=0.7))
+            value = found.float().log_prob(prediction, target, schedule_values(sigma=0.7))
     assert value.dtype == torch.float32
     np.testing.assert_allclose(value.numpy(), exact.numpy(), rtol=1e-5)
 
@@ -148,7 +148,7 @@ def test_what_it_declares_depends_on_the_scale(kind):
     assert found.prediction_channels(3) == (6 if kind == "per_element" else 3)
     assert len(list(found.parameters())) == (1 if kind == "global" else 0)
     if kind != "sigma":
-        assert found.floor(192, knobs(sigma=0.7)).item() == 0.0
+        assert found.floor(192, schedule_values(sigma=0.7)).item() == 0.0
 
 
 def test_an_initial_scale_below_the_least_is_refused():

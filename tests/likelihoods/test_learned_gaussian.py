@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
+from zoo.config.schedules import schedule_values
 from zoo.likelihoods.learned_gaussian import LearnedGaussian
-from zoo.schedules import knobs
 
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 KINDS = ["global", "per_element"]
 
 
@@ -42,7 +42,7 @@ def scales(found, prediction, shape):
 
 
 @pytest.mark.parametrize("scale", KINDS)
-@pytest.mark.parametrize("shape", [(2, 3, 3, 4, 4), (2, 5, 1, 1, 1)], ids=["pictures", "values"])
+@pytest.mark.parametrize("shape", [(2, 3, 3, 4, 4), (2, 5, 1, 1, 1)], ids=["images", "values"])
 def test_log_density_equals_that_of_scipy(scale, shape):
     found = with_rho(likelihood(scale), -1.3)
     prediction = predictions(scale, *shape)
@@ -50,7 +50,7 @@ def test_log_density_equals_that_of_scipy(scale, shape):
     means = prediction[:, :, : shape[2]].numpy()
     expected = stats.norm.logpdf(target.numpy(), means, scales(found, prediction, shape)).reshape(*shape[:2], -1)
     with torch.no_grad():
-        value = found.log_prob(prediction, target, KNOBS)
+        value = found.log_prob(prediction, target, SCHEDULE)
     np.testing.assert_allclose(value.numpy(), expected.sum(-1), rtol=1e-12)
 
 
@@ -85,7 +85,7 @@ def test_the_best_global_scale_is_the_root_of_the_mean_squared_error():
 
     def cost():
         optimizer.zero_grad()
-        loss = -found.log_prob(prediction, target, KNOBS).mean() / 192
+        loss = -found.log_prob(prediction, target, SCHEDULE).mean() / 192
         loss.backward()
         return loss
 
@@ -100,7 +100,7 @@ def test_gradient_equals_finite_differences(scale):
     prediction = predictions(scale, 1, 2, 3, 2, 2, seed=3).requires_grad_()
     target = torch.rand(1, 2, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     inputs = (prediction, *found.parameters())
-    assert torch.autograd.gradcheck(lambda given, *_: found.log_prob(given, target, KNOBS), inputs)
+    assert torch.autograd.gradcheck(lambda given, *_: found.log_prob(given, target, SCHEDULE), inputs)
 
 
 @pytest.mark.parametrize("scale", KINDS)
@@ -109,7 +109,7 @@ def test_samples_have_mean_and_scale(scale):
     prediction = predictions(scale, 1, 1, 3, 4, 4)
     noise = torch.randn(20_000, 1, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        drawn = found.sample(prediction.expand(20_000, 1, -1, 4, 4), noise, KNOBS)
+        drawn = found.sample(prediction.expand(20_000, 1, -1, 4, 4), noise, SCHEDULE)
         mean, deviation = found.mean(prediction), found.scale(prediction).scale
     assert mean.shape == (1, 1, 3, 4, 4)
     assert ((drawn.mean(0) - mean).abs() / deviation).max() < 5 / 20_000**0.5
@@ -121,7 +121,7 @@ def test_samples_have_mean_and_scale(scale):
 @pytest.mark.parametrize("mean", [-1e4, 0.5, 1e4])
 def test_value_and_gradient_are_finite_wherever_a_network_may_stray(mean, rho, dtype):
     prediction = torch.tensor([mean, rho], dtype=dtype).view(1, 1, 2, 1, 1).requires_grad_()
-    value = likelihood("per_element").log_prob(prediction, torch.zeros(1, 1, 1, 1, 1, dtype=dtype), KNOBS)
+    value = likelihood("per_element").log_prob(prediction, torch.zeros(1, 1, 1, 1, 1, dtype=dtype), SCHEDULE)
     (gradient,) = torch.autograd.grad(value.sum(), prediction)
     assert torch.isfinite(value).all()
     assert torch.isfinite(gradient).all()
@@ -133,9 +133,9 @@ def test_sums_are_float32_under_autocast(scale):
     prediction = predictions(scale, 1, 1, 3, 64, 64).bfloat16()
     found = likelihood(scale)
     with torch.no_grad():
-        exact = found.log_prob(prediction.double(), target.double(), KNOBS)
+        exact = found.log_prob(prediction.double(), target.double(), SCHEDULE)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            value = found.log_prob(prediction, target, KNOBS)
+            value = found.log_prob(prediction, target, SCHEDULE)
     assert value.dtype == torch.float32
     np.testing.assert_allclose(value.numpy(), exact.numpy(), rtol=1e-5)
 
@@ -144,7 +144,7 @@ def test_a_density_may_fall_below_its_floor_and_says_so():
     assert not LearnedGaussian.bounded
     found = with_rho(likelihood("global", minimum_scale=0.004, initial_scale=0.01), 0.0)
     target = torch.zeros(1, 1, 3, 4, 4, dtype=torch.float64)
-    assert -found.log_prob(target, target, KNOBS).item() < found.floor(48, KNOBS).item() == 0.0
+    assert -found.log_prob(target, target, SCHEDULE).item() < found.floor(48, SCHEDULE).item() == 0.0
 
 
 def test_what_it_declares():

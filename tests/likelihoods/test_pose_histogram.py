@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
+from zoo.config.schedules import schedule_values
 from zoo.likelihoods.pose_histogram import PoseHistogram
 from zoo.nn.noise import standard_normal
-from zoo.schedules import knobs
 
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 SMALL = {"x": [-2.0, 2.0], "y": [0.0, 3.0], "position_bins": 6, "yaw_bins": 8, "z_bins": 3, "pitch_bins": 4}
 
 
@@ -38,7 +38,9 @@ def test_density_is_the_mass_of_the_bin_over_its_volume():
     # x is in the first of six columns and y in the last of six rows: the map is laid out with x first.
     expected = xy[0 * 6 + 5].log() + z[2].log() + yaw[7].log() + pitch[0].log()
     expected = expected - math.log((4 / 6) * (3 / 6) * (2 / 3) * (2 * math.pi / 8) * (math.pi / 4))
-    assert likelihood.log_prob(given, camera[None, None, :, None, None], KNOBS).item() == pytest.approx(expected.item())
+    assert likelihood.log_prob(given, camera[None, None, :, None, None], SCHEDULE).item() == pytest.approx(
+        expected.item()
+    )
 
 
 def test_density_integrates_to_one_over_the_extent():
@@ -59,7 +61,7 @@ def test_outside_counts_into_the_bin_at_the_edge_and_a_turn_changes_nothing():
     inside, outside = torch.zeros(2, 1, 1, 5, 1, 1, dtype=torch.float64)
     inside[0, 0, :4, 0, 0] = torch.tensor([1.99, 0.01, 0.0, 3.0])
     outside[0, 0, :4, 0, 0] = torch.tensor([40.0, -7.0, 0.0, 3.0 - 2 * math.pi])
-    assert torch.equal(likelihood.log_prob(given, inside, KNOBS), likelihood.log_prob(given, outside, KNOBS))
+    assert torch.equal(likelihood.log_prob(given, inside, SCHEDULE), likelihood.log_prob(given, outside, SCHEDULE))
 
 
 def test_no_density_is_above_that_of_the_floor():
@@ -70,9 +72,9 @@ def test_no_density_is_above_that_of_the_floor():
     joint = 3 * 6 + 2
     for index in (joint, 36 + 1, 36 + 3 + 4, 36 + 3 + 8 + 2):
         sure[0, 0, index] = 80.0
-    floor = likelihood.floor(5, KNOBS)
-    assert -likelihood.log_prob(sure, target, KNOBS).item() == pytest.approx(floor.item(), abs=1e-5)
-    assert (-likelihood.log_prob(prediction(likelihood), target.double(), KNOBS) > floor).all()
+    floor = likelihood.floor(5, SCHEDULE)
+    assert -likelihood.log_prob(sure, target, SCHEDULE).item() == pytest.approx(floor.item(), abs=1e-5)
+    assert (-likelihood.log_prob(prediction(likelihood), target.double(), SCHEDULE) > floor).all()
     torch.testing.assert_close(likelihood.mean(sure).flatten()[:2], torch.tensor([1 / 3, 1.25]))
 
 
@@ -80,7 +82,7 @@ def test_the_gradient_is_that_of_the_cross_entropy():
     likelihood = histogram(coordinates=["yaw"])
     given = prediction(likelihood).requires_grad_()
     target = torch.zeros(1, 1, 5, 1, 1)
-    (-likelihood.log_prob(given, target, KNOBS)).sum().backward()
+    (-likelihood.log_prob(given, target, SCHEDULE)).sum().backward()
     expected = given.detach().flatten().softmax(0)
     expected[4] -= 1
     torch.testing.assert_close(given.grad.flatten(), expected)
@@ -89,7 +91,7 @@ def test_the_gradient_is_that_of_the_cross_entropy():
 def test_samples_fall_into_bins_as_often_as_they_should_and_evenly_within():
     likelihood = histogram(coordinates=["x", "y", "yaw"])
     given = prediction(likelihood).expand(6000, 1, -1, 1, 1)
-    drawn = likelihood.sample(given, standard_normal(torch.arange(6000), (1, 5, 1, 1)), KNOBS).flatten(1)
+    drawn = likelihood.sample(given, standard_normal(torch.arange(6000), (1, 5, 1, 1)), SCHEDULE).flatten(1)
     assert (drawn[:, [2, 4]] == 0).all()
     xy, yaw = (part.softmax(0).numpy() for part in given[0].flatten().split([36, 8]))
     column = ((drawn[:, 0] + 2) / (4 / 6)).floor().long()

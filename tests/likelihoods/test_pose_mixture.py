@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy import stats
 
+from zoo.config.schedules import schedule_values
 from zoo.data.camera import CAMERA_FIELDS
 from zoo.likelihoods.pose_mixture import PoseMixture
 from zoo.nn.noise import standard_normal
-from zoo.schedules import knobs
 
-KNOBS = knobs(sigma=0.7)
+SCHEDULE = schedule_values(sigma=0.7)
 
 
 def mixture(**settings):
@@ -54,7 +54,7 @@ def test_density_is_the_one_written_down(coordinates):
     likelihood = mixture(components=3, coordinates=coordinates, position_scale=2.0)
     given = prediction(likelihood, batch=(2, 4))
     cameras = torch.randn(2, 4, 5, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    found = likelihood.log_prob(given, cameras, KNOBS)
+    found = likelihood.log_prob(given, cameras, SCHEDULE)
     assert found.shape == (2, 4)
     for scene in range(2):
         for query in range(4):
@@ -77,12 +77,12 @@ def test_a_turn_more_and_coordinates_that_are_not_scored_change_nothing():
     likelihood = mixture()
     given = prediction(likelihood, batch=(1, 3))
     target = torch.randn(1, 3, 5, 1, 1, dtype=torch.float64)
-    before = likelihood.log_prob(given, target, KNOBS)
+    before = likelihood.log_prob(given, target, SCHEDULE)
     turned, lifted = target.clone(), target.clone()
     turned[..., 3, 0, 0] += 2 * math.pi
     lifted[..., 2, 0, 0], lifted[..., 4, 0, 0] = 5.0, 1.0
-    torch.testing.assert_close(likelihood.log_prob(given, turned, KNOBS), before)
-    assert torch.equal(likelihood.log_prob(given, lifted, KNOBS), before)
+    torch.testing.assert_close(likelihood.log_prob(given, turned, SCHEDULE), before)
+    assert torch.equal(likelihood.log_prob(given, lifted, SCHEDULE), before)
 
 
 def test_densities_at_many_cameras_are_those_at_each():
@@ -90,7 +90,7 @@ def test_densities_at_many_cameras_are_those_at_each():
     given = prediction(likelihood, batch=(2, 3))
     cameras = torch.randn(2, 3, 6, 5, dtype=torch.float64)
     grid = likelihood.log_density(given, cameras)
-    each = [likelihood.log_prob(given, cameras[:, :, index, :, None, None], KNOBS) for index in range(6)]
+    each = [likelihood.log_prob(given, cameras[:, :, index, :, None, None], SCHEDULE) for index in range(6)]
     torch.testing.assert_close(grid, torch.stack(each, dim=-1))
 
 
@@ -98,10 +98,10 @@ def test_gradients_are_right_and_finite_where_nothing_is_predicted_and_far_away(
     likelihood = mixture(components=2)
     target = torch.randn(1, 1, 5, 1, 1, dtype=torch.float64)
     given = prediction(likelihood).requires_grad_()
-    assert torch.autograd.gradcheck(lambda numbers: likelihood.log_prob(numbers, target, KNOBS), given)
+    assert torch.autograd.gradcheck(lambda numbers: likelihood.log_prob(numbers, target, SCHEDULE), given)
     for numbers in (torch.zeros(1, 1, given.shape[2], 1, 1), torch.full((1, 1, given.shape[2], 1, 1), 300.0)):
         leaf = numbers.requires_grad_()
-        value = likelihood.log_prob(leaf, target.float() + 50.0, KNOBS)
+        value = likelihood.log_prob(leaf, target.float() + 50.0, SCHEDULE)
         value.sum().backward()
         assert torch.isfinite(value).all() and torch.isfinite(leaf.grad).all()
 
@@ -109,15 +109,15 @@ def test_gradients_are_right_and_finite_where_nothing_is_predicted_and_far_away(
 def test_sums_are_float32_under_half_precision():
     likelihood = mixture()
     half = prediction(likelihood).bfloat16()
-    assert likelihood.log_prob(half, torch.zeros(1, 1, 5, 1, 1, dtype=torch.bfloat16), KNOBS).dtype == torch.float32
+    assert likelihood.log_prob(half, torch.zeros(1, 1, 5, 1, 1, dtype=torch.bfloat16), SCHEDULE).dtype == torch.float32
 
 
 def test_samples_follow_the_density():
     likelihood = mixture(components=3, position_scale=2.0)
     given = prediction(likelihood, seed=5).expand(2000, 1, -1, 1, 1)
     noise = standard_normal(torch.arange(2000), (1, 5, 1, 1))
-    drawn = likelihood.sample(given, noise, KNOBS).flatten(1)
-    assert torch.equal(drawn, likelihood.sample(given, noise, KNOBS).flatten(1))
+    drawn = likelihood.sample(given, noise, SCHEDULE).flatten(1)
+    assert torch.equal(drawn, likelihood.sample(given, noise, SCHEDULE).flatten(1))
     assert (drawn[:, [2, 4]] == 0).all() and (drawn[:, 3].abs() <= math.pi).all()
     found = likelihood.components(given[0, 0])
     weights, means = found.log_weights.exp().numpy(), found.positions.mean[:, 0].numpy()
@@ -128,7 +128,7 @@ def test_samples_follow_the_density():
 
     assert stats.kstest(drawn[:, 0].numpy(), cumulative).pvalue > 1e-3
     # The average log-density of samples is minus the entropy, which another set of samples has to agree with.
-    other = likelihood.sample(given, standard_normal(torch.arange(2000) + 10**6, (1, 5, 1, 1)), KNOBS).flatten(1)
+    other = likelihood.sample(given, standard_normal(torch.arange(2000) + 10**6, (1, 5, 1, 1)), SCHEDULE).flatten(1)
     one, two = (likelihood.log_density(given[0, 0], cameras) for cameras in (drawn, other))
     assert abs(one.mean() - two.mean()) < 5 * ((one.var() + two.var()) / 2000) ** 0.5
     # Place and direction of one component belong together: shuffling the directions must cost something.

@@ -8,9 +8,9 @@ import torch
 from zoo.nn.attention import (
     CrossAttentionBlock,
     MultiHeadAttention,
+    NullToken,
     SelfAttentionBlock,
     Tokens,
-    WithNothing,
     attend,
     placed,
     positions,
@@ -41,7 +41,7 @@ def block(kind, seed=0):
 
 def through(module, queries, given):
     """Runs either block; the self-attending one has no queries but its tokens."""
-    return module(given).what if isinstance(module, SelfAttentionBlock) else module(queries, given)
+    return module(given).values if isinstance(module, SelfAttentionBlock) else module(queries, given)
 
 
 class TestAttend:
@@ -98,9 +98,9 @@ class TestBlocks:
 
     def test_scenes_do_not_see_each_other(self, kind):
         module, queries, given = block(kind), random(SCENES, QUERIES, WIDTH, seed=5), tokens()
-        other = given.what.clone()
+        other = given.values.clone()
         other[1] += 3.0
-        before, after = through(module, queries, given), through(module, queries, given._replace(what=other))
+        before, after = through(module, queries, given), through(module, queries, given._replace(values=other))
         assert torch.equal(before[0], after[0])
         assert not torch.equal(before[1], after[1])
 
@@ -108,9 +108,9 @@ class TestBlocks:
         module, queries, given = block(kind), random(SCENES, QUERIES, WIDTH, seed=5), tokens()
         before = through(module, queries, given)
         for index in range(NUMBER):
-            other = given.what.clone()
+            other = given.values.clone()
             other[:, index] += random(WIDTH, seed=7)  # a constant alone would be taken out by the norm
-            after = through(module, queries, given._replace(what=other))
+            after = through(module, queries, given._replace(values=other))
             assert (before - after).abs().amax(-1).min() > 1e-6
 
     @pytest.mark.parametrize("number", [0, 1])
@@ -124,7 +124,7 @@ def test_the_order_of_tokens_is_the_order_of_what_self_attention_returns():
     module, given = block("self"), tokens()
     order = [3, 0, 4, 1, 2]
     shuffled = Tokens(*(field[:, order] for field in given))
-    close(module(shuffled).what, module(given).what[:, order])
+    close(module(shuffled).values, module(given).values[:, order])
 
 
 def test_the_order_of_tokens_does_not_matter_to_queries():
@@ -143,7 +143,7 @@ def test_heads_equal_those_of_torch():
         theirs.out_proj.load_state_dict(ours.out.state_dict())
     given, queries = tokens(), random(SCENES, QUERIES, WIDTH, seed=5)
     given = given._replace(mask=torch.tensor([[True, True, True, False, False], [True, False, True, True, True]]))
-    expected, _ = theirs(queries, given.what, given.what, key_padding_mask=~given.mask, need_weights=False)
+    expected, _ = theirs(queries, given.values, given.values, key_padding_mask=~given.mask, need_weights=False)
     close(ours(queries, given), expected)
 
 
@@ -154,14 +154,14 @@ def test_heads_that_do_not_divide_the_channels_are_refused():
 
 def test_nothing_is_one_more_token_of_every_scene():
     torch.manual_seed(0)
-    module = WithNothing(WIDTH).double()
+    module = NullToken(WIDTH).double()
     found = module(tokens(number=0))
-    assert found.what.shape == (SCENES, 1, WIDTH)
+    assert found.values.shape == (SCENES, 1, WIDTH)
     assert found.mask.tolist() == [[True]] * SCENES
     padded = module(tokens()._replace(mask=torch.zeros(SCENES, NUMBER, dtype=torch.bool)))
     assert padded.mask.sum().item() == SCENES
-    assert torch.equal(padded.what[:, 0], found.what[:, 0])
-    assert torch.equal(padded.what[:, 1:], tokens().what)
+    assert torch.equal(padded.values[:, 0], found.values[:, 0])
+    assert torch.equal(padded.values[:, 1:], tokens().values)
 
 
 def test_positions_are_the_middles_of_cells_x_rightwards_and_y_downwards():
@@ -174,11 +174,11 @@ def test_tokens_keep_the_mask_of_their_view_and_the_place_and_pose_of_their_cell
     per_view, poses = random(2, 3, 4, 2, 5), random(2, 3, 7, seed=1)
     mask = torch.tensor([[True, False, True], [False, True, True]])
     found = view_tokens(placed(per_view, poses), mask)
-    assert found.what.shape == (2, 3 * 2 * 5, 4 + 7 + 2)
+    assert found.values.shape == (2, 3 * 2 * 5, 4 + 7 + 2)
     place = positions(2, 5, like=per_view)
     for scene in range(2):
         for index in range(3 * 2 * 5):
             view, row, column = index // 10, index // 5 % 2, index % 5
             expected = torch.cat([per_view[scene, view, :, row, column], poses[scene, view], place[:, row, column]])
-            assert torch.equal(found.what[scene, index], expected)
+            assert torch.equal(found.values[scene, index], expected)
             assert found.mask[scene, index] == mask[scene, view]

@@ -33,7 +33,7 @@ def test_steps_with_weights_of_their_own(reads):
             close(canvas.read(), readers[index](painted))
         canvas.write(state)
         painted = painted + deltas[index](state)
-    close(canvas.picture(), eta_g(painted))
+    close(canvas.image(), eta_g(painted))
 
 
 def test_steps_that_share_their_weights():
@@ -45,7 +45,7 @@ def test_steps_that_share_their_weights():
             close(canvas.read(), readers[0](painted))
         canvas.write(state)
         painted = painted + deltas[0](state)
-    close(canvas.picture(), eta_g(painted))
+    close(canvas.image(), eta_g(painted))
 
 
 def test_gradients_reach_every_weight():
@@ -55,7 +55,7 @@ def test_gradients_reach_every_weight():
     for index, state in enumerate(states):
         total = total + (canvas.read().square().sum() if index else 0.0)
         canvas.write(state)
-    (total + canvas.picture().square().sum()).backward()
+    (total + canvas.image().square().sum()).backward()
     for layer in [*deltas, *readers[1:], eta_g]:
         assert all(parameter.grad.abs().max() > 0 for parameter in layer.parameters())
 

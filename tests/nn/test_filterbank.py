@@ -1,4 +1,4 @@
-"""Windows on pictures: equal to the formulas of DRAW in loops, whole at full coverage, smooth in their parameters."""
+"""Windows on images: equal to the formulas of DRAW in loops, whole at full coverage, smooth in their parameters."""
 
 import math
 
@@ -13,7 +13,7 @@ def parameters(count, seed=0, scale=0.5):
     return scale * torch.randn(count, NUM_PARAMETERS, dtype=torch.float64, generator=generator)
 
 
-def pictures(*shape, seed=1):
+def images(*shape, seed=1):
     return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
@@ -38,8 +38,8 @@ def textbook(given, *, number, height, width):
 def test_it_equals_the_formulas_of_the_paper(number, height, width):
     given = parameters(4)
     found = window(given, number=number, height=height, width=width)
-    image = pictures(4, 3, height, width)
-    patch = pictures(4, 2, number, number)
+    image = images(4, 3, height, width)
+    patch = images(4, 2, number, number)
     for index in range(4):
         rows, columns = textbook(given[index], number=number, height=height, width=width)
         gamma = math.exp(given[index, 4])
@@ -57,7 +57,7 @@ def test_rows_sum_to_one_wherever_the_window_lies():
             torch.testing.assert_close(bank.sum(-1), torch.ones_like(bank[..., 0]))
 
 
-def test_zeros_ask_for_the_whole_picture():
+def test_zeros_ask_for_the_whole_image():
     found = window(torch.zeros(1, NUM_PARAMETERS, dtype=torch.float64), number=4, height=10, width=10)
     middles = (found.rows[0] * torch.arange(1.0, 11.0, dtype=torch.float64)).sum(-1)
     # Filters at 1, 4, 7 and 10; those at the border are cut off there.
@@ -69,7 +69,7 @@ def test_zeros_ask_for_the_whole_picture():
 def test_a_sharp_grid_of_all_pixels_changes_nothing():
     given = torch.zeros(2, NUM_PARAMETERS, dtype=torch.float64)
     given[:, 2] = -8.0
-    image = pictures(2, 3, 9, 9)
+    image = images(2, 3, 9, 9)
     found = window(given, number=9, height=9, width=9)
     torch.testing.assert_close(found.read(image), image)
     torch.testing.assert_close(found.write(image), image)
@@ -90,15 +90,15 @@ def test_directions_are_right_and_down():
 def test_what_is_written_is_where_it_is_read():
     given = torch.tensor([[0.3, -0.4, -6.0, -1.2, 0.7]], dtype=torch.float64)
     place = window(given, number=4, height=20, width=20)
-    patch = pictures(1, 2, 4, 4)
+    patch = images(1, 2, 4, 4)
     # The filters are narrow and apart, so that reading undoes writing but for the share of neighbouring pixels.
     assert torch.corrcoef(torch.stack([place.read(place.write(patch)).flatten(), patch.flatten()]))[0, 1] > 0.99
 
 
 def test_gradients_equal_finite_differences():
     given = parameters(2).requires_grad_()
-    image = pictures(2, 2, 6, 5).requires_grad_()
-    patch = pictures(2, 2, 3, 3).requires_grad_()
+    image = images(2, 2, 6, 5).requires_grad_()
+    patch = images(2, 2, 3, 3).requires_grad_()
 
     def run(given, image, patch):
         place = window(given, number=3, height=6, width=5)

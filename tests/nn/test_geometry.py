@@ -154,7 +154,7 @@ class TestSpecialCases:
     def test_a_camera_behind_and_looking_along_sees_the_query_camera_and_beyond(self):
         found = samples_of(looking(), looking(x=-2.0))
         assert found.visible.all()
-        # Lines run from the query camera itself, in the middle of the picture, outwards to infinity.
+        # Lines run from the query camera itself, in the middle of the image, outwards to infinity.
         first = found.places[..., 0, :].norm(dim=-1)
         assert (first < found.places[..., -1, :].norm(dim=-1)).all()
 
@@ -172,7 +172,7 @@ class TestSpecialCases:
         torch.testing.assert_close(rows, rows[:, :1].expand_as(rows), rtol=0, atol=1e-12)
         assert found.visible.any()
 
-    def test_rays_parallel_to_the_plane_of_the_picture_are_followed(self):
+    def test_rays_parallel_to_the_plane_of_the_image_are_followed(self):
         found = samples_of(looking(x=2.0, y=-5.0, yaw=math.pi / 2), looking(), side=1)
         assert found.visible.all()
         assert found.places[0, 0, 0, 0, 0, :, 0].diff().max() < 0  # +y is to the left
@@ -208,5 +208,5 @@ def test_ray_features_are_origin_and_direction_and_their_waves():
             torch.testing.assert_close(found[:, 30 + 4 * number + octave], phase.cos())
 
 
-def test_half_a_picture_at_90_degrees_is_as_wide_as_it_is_far():
+def test_half_a_image_at_90_degrees_is_as_wide_as_it_is_far():
     assert half_width(90.0) == pytest.approx(1.0)

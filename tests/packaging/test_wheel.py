@@ -67,15 +67,15 @@ def test_the_installed_program_works_away_from_the_checkout(wheel, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     script = (
-        "import sys, zoo, zoo.registry\n"
-        "print(zoo.__file__)\nprint(zoo.registry.registry_path())\nprint(*sys.path, sep='\\n')\n"
+        "import sys, zoo, zoo.registry.registry\n"
+        "print(zoo.__file__)\nprint(zoo.registry.registry.registry_path())\nprint(*sys.path, sep='\\n')\n"
     )
     package, registry, *path = run(python, "-c", script, cwd=elsewhere).splitlines()
     assert Path(package) == Path(libraries) / "zoo" / "__init__.py"
     assert Path(registry) == Path(libraries) / "zoo" / "registry.yaml"
     # An empty entry is the folder in which the program was started.
     assert not [entry for entry in path if entry and Path(entry).resolve() in (ROOT, ROOT / "zoo")]
-    suites = run(python, "-c", "from zoo.suites.settings import suite_names; print(*suite_names())", cwd=elsewhere)
+    suites = run(python, "-c", "from zoo.bench.suite.settings import suite_names; print(*suite_names())", cwd=elsewhere)
     assert suites.split() == sorted(path.stem for path in (ROOT / "benchmarks" / "suites").iterdir())
     program = environment / "bin" / "gqn-zoo"
     assert "gqn-tower" in run(program, "list", cwd=elsewhere)

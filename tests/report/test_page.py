@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo.comparison.groups import group_rows
+from zoo.comparison.tables import csv_frame, tables_of
 from zoo.errors import ResultError
-from zoo.report.compare import group_rows
-from zoo.report.page.build import page_of, write_page
-from zoo.report.tables import csv_frame, tables_of
-from zoo.results import ResultRow
+from zoo.report.page import page_of, write_page
+from zoo.results.store import ResultRow
 
 HOSTILE = "gqn-<script>alert(1)</script>\"' onload=x {{ 7*7 }} </title> &lt;\u202ereversed\x07"
 VOID = {"meta", "br", "img"}
@@ -57,16 +57,16 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def rows(make_row, make_failure, make_key, scenes):
+def rows(make_row, make_failure, make_key, excess_of_scenes):
     def noise(seed):
-        return np.random.default_rng(seed).normal(0, 0.5, len(scenes))
+        return np.random.default_rng(seed).normal(0, 0.5, len(excess_of_scenes))
 
     made = [
-        make_row(scenes + 3 * place + seed / 10 + noise(10 * place + seed), variant=name, seed=seed)
+        make_row(excess_of_scenes + 3 * place + seed / 10 + noise(10 * place + seed), variant=name, seed=seed)
         for place, name in enumerate(["gqn-tower", "cvae", "vae"])
         for seed in range(3)
     ]
-    made.append(make_row(scenes, variant="gqn-pool", key=make_key(sigma=1.0)))
+    made.append(make_row(excess_of_scenes, variant="gqn-pool", key=make_key(sigma=1.0)))
     made.append(make_failure(variant="draw", key=make_key(), error="no memory left: 3 GiB " + 300 * "x"))
     return made
 
@@ -102,12 +102,15 @@ def test_numbers_are_sorted_by_what_they_say(rows):
     assert "data-kind" not in heads["variant"] and heads["NELBO"]["data-kind"] == "number"
 
 
-def test_only_an_established_difference_is_bold(rows, make_row, scenes):
+def test_only_an_established_difference_is_bold(rows, make_row, excess_of_scenes):
     assert page_of(rows).count("<strong>") == 1
     assert (
-        page_of([make_row(scenes, variant="a"), make_row(scenes + 1e-3 * (-1) ** np.arange(40), variant="b")]).count(
-            "<strong>"
-        )
+        page_of(
+            [
+                make_row(excess_of_scenes, variant="a"),
+                make_row(excess_of_scenes + 1e-3 * (-1) ** np.arange(40), variant="b"),
+            ]
+        ).count("<strong>")
         == 0
     )
 
@@ -145,12 +148,17 @@ def test_the_policy_admits_the_page_s_own_style_and_script_alone(rows):
         assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
-def test_hostile_names_stay_texts(make_row, make_failure, make_key, scenes, tmp_path):
+def test_hostile_names_stay_texts(make_row, make_failure, make_key, excess_of_scenes, tmp_path):
     failure = make_failure(variant=HOSTILE, error=HOSTILE, key=make_key())
-    other = make_row(scenes + 1, key=make_key(dataset=HOSTILE))
+    other = make_row(excess_of_scenes + 1, key=make_key(dataset=HOSTILE))
     provenance = other.provenance.model_copy(update={"command": HOSTILE, "device": HOSTILE})
-    plain = Reader(page_of([make_row(scenes), make_row(scenes + 5, variant="b"), failure.model_copy(), other]))
-    evil = [make_row(scenes, variant=HOSTILE, encoder=HOSTILE, core=HOSTILE), make_row(scenes + 5, variant="b")]
+    plain = Reader(
+        page_of([make_row(excess_of_scenes), make_row(excess_of_scenes + 5, variant="b"), failure.model_copy(), other])
+    )
+    evil = [
+        make_row(excess_of_scenes, variant=HOSTILE, encoder=HOSTILE, core=HOSTILE),
+        make_row(excess_of_scenes + 5, variant="b"),
+    ]
     fields = {name: getattr(other, name) for name in ResultRow.model_fields if name != "id"}
     page = page_of([*evil, failure, ResultRow(**fields | {"provenance": provenance})], title=HOSTILE + "\ud800")
     reader = Reader(page)
@@ -170,7 +178,7 @@ def test_the_same_rows_give_the_same_bytes(rows, tmp_path):
     assert write_page(rows[:-1], tmp_path / "c.html").read_bytes() != once
 
 
-def test_failures_are_listed_with_their_whole_error(rows, make_row, scenes):
+def test_failures_are_listed_with_their_whole_error(rows, make_row, excess_of_scenes):
     reader = Reader(page_of(rows))
     assert sum("no memory left: 3 GiB " + 300 * "x" in text for text in reader.texts) == 1
     assert "1 of 11 rows is a failure: it is listed, not ranked." in reader.texts
@@ -206,13 +214,13 @@ def test_there_is_no_page_of_nothing():
         page_of([])
 
 
-def test_pictures_are_whole_pictures(rows, tmp_path):
+def test_images_are_whole_images(rows, tmp_path):
     Image.new("RGB", (30, 20)).save(tmp_path / "whole.png")
     contents = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "torn.png").write_bytes(contents[: len(contents) // 2])
     (tmp_path / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
     for name in ("torn.png", "drawing.svg"):
-        with pytest.raises(ResultError, match=f"{name}: is not a whole picture"):
+        with pytest.raises(ResultError, match=f"{name}: is not a whole image"):
             page_of(rows, sheets=[tmp_path / name])
     with pytest.raises(ResultError, match=r"none\.png: cannot be read"):
         page_of(rows, sheets=[tmp_path / "none.png"])

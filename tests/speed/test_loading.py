@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 
 from zoo.data.deepmind import DeepMindScenes
-from zoo.data.pictures import encode_jpeg
+from zoo.data.images import encode_jpeg
 from zoo.data.store import SceneStore
 from zoo.speed import loading
-from zoo.speed.loading import LoadingSpeed, loaders_of, measure_loading, take_turns, views_per_second, write_all_formats
+from zoo.speed.loading import (
+    LoadingSpeed,
+    loaders_of,
+    measure_loading,
+    time_interleaved,
+    views_per_second,
+    write_all_formats,
+)
 from zoo.speed.whole_scenes import EveryViewRead, FileAScene
 
 
@@ -47,8 +54,8 @@ def test_the_loop_of_public_code_decodes_every_view_and_ours_the_wanted_ones(fol
     from zoo.data import deepmind
 
     decoded = []
-    real = deepmind.decode_picture
-    monkeypatch.setattr(deepmind, "decode_picture", lambda data, **options: decoded.append(1) or real(data, **options))
+    real = deepmind.decode_image
+    monkeypatch.setattr(deepmind, "decode_image", lambda data, **options: decoded.append(1) or real(data, **options))
     scenes, views = np.array([1, 4]), np.array([[3, 8], [0, 2]])
     found = sources(folder)
     decoded.clear()
@@ -59,15 +66,15 @@ def test_the_loop_of_public_code_decodes_every_view_and_ours_the_wanted_ones(fol
     assert len(decoded) == 2 * 15
 
 
-def test_pictures_are_as_large_as_jpeg_as_rendered_ones():
+def test_images_are_as_large_as_jpeg_as_rendered_ones():
     from zoo.data.render.recipes import RECIPES
 
     rendered = RECIPES["rooms_ring_camera"].render(seed=0, scene_indices=range(2), split="train", image_size=64)
     clouds, cameras = loading.smooth_scenes(2, image_size=64)
     assert clouds.shape == (2, 15, 64, 64, 3) and clouds.dtype == np.uint8 and cameras.shape == (2, 15, 5)
     sizes = [
-        np.mean([len(encode_jpeg(picture, quality=95)) for picture in pictures.reshape(-1, 64, 64, 3)])
-        for pictures in (rendered.frames.numpy(), clouds)
+        np.mean([len(encode_jpeg(image, quality=95)) for image in images.reshape(-1, 64, 64, 3)])
+        for images in (rendered.frames.numpy(), clouds)
     ]
     assert 0.5 < sizes[1] / sizes[0] < 1.5
 
@@ -106,7 +113,7 @@ def test_loaders_take_turns_and_every_turn_goes_on_where_it_was(folder, monkeypa
         return float(len(asked))
 
     monkeypatch.setattr(loading, "views_per_second", fake)
-    speeds = take_turns({"a": Loader("a"), "b": Loader("b")}, turns=2, seconds=1.0)
+    speeds = time_interleaved({"a": Loader("a"), "b": Loader("b")}, turns=2, seconds=1.0)
     assert [item for item, _ in asked] == ["a0", "a1", "b0", "b1", "a2", "a3", "b2", "b3", "a4", "a5", "b4", "b5"]
     assert [seconds for _, seconds in asked[:2]] == [0.25, 1.0], "run in first, timed then"
     assert speeds[0] == LoadingSpeed(

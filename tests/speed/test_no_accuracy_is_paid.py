@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data.make import make_dataset
-from zoo.registry import build, default_registry
+from zoo.registry.registry import build, default_registry
 from zoo.speed.plain_loop import plain_model
 from zoo.training.run import train
 from zoo.training.trainer import TrainingOptions

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
+from zoo.config.schedules import schedule_values_at
 from zoo.evaluation.throughput import random_batch
 from zoo.nn import winograd
-from zoo.registry import build, default_registry
-from zoo.schedules import knobs_at
+from zoo.registry.registry import build, default_registry
 from zoo.speed.plain_loop import PlainGqn, pairs_of, plain_model, to_fast, to_plain
 
 NUM_CONTEXT = 3
@@ -36,12 +36,12 @@ def models(*, shared, seed=0, changes=(), dtype=torch.float32):
 
 def drawn(variant, *, queries, scenes=2, seed=0):
     batch = random_batch(batch_size=scenes, num_views=NUM_CONTEXT + queries, image_size=variant.image_size, seed=seed)
-    return batch, knobs_at(variant.training, 0)
+    return batch, schedule_values_at(variant.training, 0)
 
 
-def loss_of(model, batch, knobs):
+def loss_of(model, batch, schedule):
     model.zero_grad(set_to_none=True)
-    terms = model(batch, knobs, NUM_CONTEXT)
+    terms = model(batch, schedule, NUM_CONTEXT)
     loss = (terms.nelbo() / terms.num_targets).mean()
     loss.backward()
     return terms
@@ -58,14 +58,14 @@ def apart(one, other):
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "unshared"])
 def test_reference_elbo_predictions_and_every_gradient_in_float32(shared, queries, changes):
     variant, fast, plain = models(shared=shared, changes=changes)
-    batch, knobs = drawn(variant, queries=queries)
-    for ours, theirs in zip(loss_of(fast, batch, knobs), loss_of(plain, batch, knobs), strict=True):
+    batch, schedule = drawn(variant, queries=queries)
+    for ours, theirs in zip(loss_of(fast, batch, schedule), loss_of(plain, batch, schedule), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     for ours, theirs in pairs_of(fast.core, plain.core, gradients=True):
         assert apart(ours, theirs) < 1e-5
     for ours, theirs in zip(fast.encoder.parameters(), plain.encoder.parameters(), strict=True):
         assert apart(ours.grad, theirs.grad) < 1e-5
-    predicted = [model.predict(batch, knobs, NUM_CONTEXT, num_samples=2).parameters for model in (fast, plain)]
+    predicted = [model.predict(batch, schedule, NUM_CONTEXT, num_samples=2).parameters for model in (fast, plain)]
     assert apart(*predicted) < 1e-5
 
 
@@ -96,8 +96,8 @@ def test_reference_weights_go_both_ways(shared):
     converted = to_plain(to_fast(textbook))
     variant, one, other = models(shared=shared)
     one.core, other.core = textbook, converted
-    batch, knobs = drawn(variant, queries=1)
-    for before, after in zip(one(batch, knobs, NUM_CONTEXT), other(batch, knobs, NUM_CONTEXT), strict=True):
+    batch, schedule = drawn(variant, queries=1)
+    for before, after in zip(one(batch, schedule, NUM_CONTEXT), other(batch, schedule, NUM_CONTEXT), strict=True):
         torch.testing.assert_close(before, after, rtol=1e-6, atol=1e-6)
 
 
@@ -119,8 +119,8 @@ def test_reference_learning_curves_coincide(shared):
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
         curve = []
         for step in range(25):
-            batch, knobs = drawn(variant, queries=1, seed=step)
-            terms = loss_of(model, batch, knobs)
+            batch, schedule = drawn(variant, queries=1, seed=step)
+            terms = loss_of(model, batch, schedule)
             optimizer.step()
             curve.append(float(terms.excess().detach().mean()))
         curves.append(torch.tensor(curve))

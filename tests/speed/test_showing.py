@@ -1,4 +1,4 @@
-"""Tables and pictures of the speed suite hold what was measured."""
+"""Tables and images of the speed suite hold what was measured."""
 
 import pytest
 from PIL import Image
@@ -60,8 +60,8 @@ def test_the_same_record_read_again_gives_the_same_files(record, tmp_path):
     ]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     for path in first[1:]:
-        with Image.open(path) as picture:
-            assert min(picture.size) > 300
+        with Image.open(path) as image:
+            assert min(image.size) > 300
         assert f"]({path.name})" in first[0].read_text()
 
 

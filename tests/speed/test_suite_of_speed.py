@@ -4,7 +4,7 @@ import pytest
 from speed_records import number
 
 from zoo.errors import ConfigError
-from zoo.model import SceneModel
+from zoo.model.scene_model import SceneModel
 from zoo.speed import every_variant, feeding, gpu, suite
 from zoo.speed.record import Findings, load
 

@@ -19,7 +19,7 @@ class Linear(nn.Module):
         super().__init__()
         self.first, self.second = nn.Linear(6, 4, bias=False), nn.Linear(4, 4, bias=False)
 
-    def forward(self, batch, knobs, num_context):
+    def forward(self, batch, schedule, num_context):
         made = self.second(self.second(self.first(batch.rows)))
         ones = torch.ones(len(batch.rows))
         return ElboTerms(
@@ -37,7 +37,7 @@ class Rows(NamedTuple):
 
 
 def make_linear_task(model):
-    return Task(model=model, batch=Rows(torch.randn(5, 6)), knobs=None, num_context=0)
+    return Task(model=model, batch=Rows(torch.randn(5, 6)), schedule=None, num_context=0)
 
 
 def test_arithmetic_and_saved_activations_are_those_of_the_layers():

@@ -8,7 +8,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from zoo.data.store import StoreWriter
-from zoo.registry import default_registry
+from zoo.registry.registry import default_registry
 from zoo.training.run import Start, train
 from zoo.training.trainer import TrainingOptions
 

@@ -5,11 +5,11 @@ import torch
 from accelerate import Accelerator
 from torch._dynamo.utils import counters
 
+from zoo.config.schedules import schedule_values
 from zoo.errors import ConfigError
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold, standard_normal
-from zoo.registry import build
-from zoo.schedules import knobs
+from zoo.registry.registry import build
 from zoo.training.options import TrainingOptions
 from zoo.training.trainer import Trainer
 
@@ -90,8 +90,8 @@ def test_annealing_and_the_number_of_views_need_two_graphs_and_no_breaks(trainin
 
 
 @pytest.mark.slow
-def test_convolutions_on_a_cpu_that_choose_by_the_number_of_pictures_need_a_third_graph(training, graphs):
-    """From 16 pictures on, 4 scenes of 4 views here, torch takes another way through a convolution on a CPU."""
+def test_convolutions_on_a_cpu_that_choose_by_the_number_of_images_need_a_third_graph(training, graphs):
+    """From 16 images on, 4 scenes of 4 views here, torch takes another way through a convolution on a CPU."""
     compiled = training("cvae", "training.batch_size=4", compile=True)
     assert contexts_of(compiled) == {1, 2, 3, 4, 5}
     assert len(graphs.found) == 3 and not counters["graph_break"]
@@ -104,7 +104,7 @@ def test_no_context_at_all_has_a_graph_of_its_own(variant, graphs):
     model.compile_training("default")
     for number in (0, 3, 1, 2, 0, 5, 4, 1):
         batch = random_batch(batch_size=2, num_views=number + 1, image_size=chosen.image_size)
-        assert torch.isfinite(model(batch, knobs(sigma=0.5 + number), number).nelbo()).all()
+        assert torch.isfinite(model(batch, schedule_values(sigma=0.5 + number), number).nelbo()).all()
     assert len(graphs.found) == 3
 
 
@@ -115,17 +115,17 @@ def test_a_second_model_is_compiled_by_itself_and_a_copy_uses_its_own_weights(va
     batch = random_batch(batch_size=2, num_views=2, image_size=chosen.image_size)
     model = build(chosen, seed=0)
     model.compile_training("default")
-    before = model(batch, knobs(sigma=0.7), 1).nelbo()
+    before = model(batch, schedule_values(sigma=0.7), 1).nelbo()
     other = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.mul_(1.5)
-    changed = other(batch, knobs(sigma=0.7), 1).nelbo()
+    changed = other(batch, schedule_values(sigma=0.7), 1).nelbo()
     with torch.no_grad():
-        expected = other(batch, knobs(sigma=0.7), 1).nelbo()
+        expected = other(batch, schedule_values(sigma=0.7), 1).nelbo()
     torch.testing.assert_close(changed, expected)
     assert not torch.allclose(changed, before)
-    torch.testing.assert_close(model(batch, knobs(sigma=0.7), 1).nelbo(), before)
+    torch.testing.assert_close(model(batch, schedule_values(sigma=0.7), 1).nelbo(), before)
 
 
 def test_a_model_that_breaks_the_graph_is_refused_in_one_sentence(variant, graphs):
@@ -142,10 +142,10 @@ def test_a_model_that_breaks_the_graph_is_refused_in_one_sentence(variant, graph
     model.compile_training("default")
     batch = random_batch(batch_size=2, num_views=2, image_size=chosen.image_size)
     with pytest.raises(ConfigError, match=r"Vae with .* cannot be compiled \(.*\); train without --compile") as caught:
-        model(batch, knobs(sigma=0.7), 1)
+        model(batch, schedule_values(sigma=0.7), 1)
     assert "\n" not in str(caught.value)
     with torch.no_grad():
-        assert torch.isfinite(model(batch, knobs(sigma=0.7), 1).nelbo()).all(), "evaluation is not compiled"
+        assert torch.isfinite(model(batch, schedule_values(sigma=0.7), 1).nelbo()).all(), "evaluation is not compiled"
 
 
 def test_gradients_that_lie_in_a_graphs_memory_are_gathered_elsewhere(training, monkeypatch, weights):
@@ -193,7 +193,7 @@ def test_what_inductor_makes_of_a_model_equals_the_model(variant):
     compiled.compile_training("default")
     for number in (1, 2, 3):
         batch = random_batch(batch_size=2, num_views=number + 1, image_size=chosen.image_size, seed=number)
-        values = knobs(sigma=2.0 - 0.5 * number)
+        values = schedule_values(sigma=2.0 - 0.5 * number)
         losses = [model(batch, values, number).nelbo().mean() for model in (plain, compiled)]
         torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=0)
         gradients = [

@@ -8,13 +8,13 @@ import torch
 from accelerate import Accelerator
 
 import zoo
-from zoo.config import load_yaml, parse_yaml
+from zoo.config.settings import load_yaml, parse_yaml
 from zoo.data.opening import open_scenes
 from zoo.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from zoo.files import sha256_of, write_json
-from zoo.model import SceneModel
+from zoo.model.scene_model import SceneModel
 from zoo.provenance import Provenance, hash_config
-from zoo.registry import build
+from zoo.registry.registry import build
 from zoo.training import checkpoint
 from zoo.training.lock import RunLock
 from zoo.training.run import Start, load_trained, make_accelerator, open_training_data, run_config, to_yaml, train
@@ -182,7 +182,7 @@ def test_scenes_that_do_not_fit_are_refused_before_the_folder_is_made(scenes, tm
     def go(chosen, data=scenes):
         train(chosen, data=data, run=tmp_path / "run", options=TrainingOptions(), cpu=True)
 
-    with pytest.raises(ConfigError, match=r"has pictures of 16 pixels, but 'vae' at size 'smoke' takes 32"):
+    with pytest.raises(ConfigError, match=r"has images of 16 pixels, but 'vae' at size 'smoke' takes 32"):
         go(variant("vae", "image_size=32"))
     with pytest.raises(ConfigError, match="noise: 6 context views and 1 target"):
         go(variant("vae", "training.contexts={minimum: 1, maximum: 6}"))

@@ -4,12 +4,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from zoo.config.schedules import evaluation_schedule_values, value_at
 from zoo.data.plan import EvaluationPlan, TrainingPlan
 from zoo.errors import ConfigError, NonFiniteError
 from zoo.evaluation.nelbo import score_scenes
-from zoo.model import SceneModel
-from zoo.registry import build
-from zoo.schedules import evaluation_knobs, value_at
+from zoo.model.scene_model import SceneModel
+from zoo.registry.registry import build
 from zoo.training import checkpoint
 from zoo.training.trainer import Trainer, TrainingOptions
 
@@ -67,7 +67,7 @@ def test_two_accumulated_passes_make_the_update_of_one(trainer_of, weights):
 
 
 def _variant(name):
-    from zoo.registry import default_registry
+    from zoo.registry.registry import default_registry
 
     return default_registry().variant(name, size="smoke")
 
@@ -97,8 +97,8 @@ def test_clipping_changes_nothing_while_the_norm_is_small_and_bounds_it_otherwis
 
 def test_a_step_is_adam_on_the_mean_over_scenes_of_nelbo_by_targets(trainer_of, array_scenes, weights):
     """The whole update by hand, from the plan to the optimiser."""
+    from zoo.config.schedules import schedule_values_at
     from zoo.data.loader import assemble
-    from zoo.schedules import knobs_at
 
     scenes = array_scenes(num_scenes=8, split="train")
     settings = ("training.steps=2", "training.targets=2", "training.beta={start: 0.1, end: 1.0, steps: 10}")
@@ -111,7 +111,7 @@ def test_a_step_is_adam_on_the_mean_over_scenes_of_nelbo_by_targets(trainer_of, 
     for step in range(2):
         plan = TrainingPlan(scenes, recipe=recipe, seed=3)(step)
         batch = assemble(scenes, plan, seed=3, step=step)
-        terms = model(batch, knobs_at(recipe, step), plan.num_context)
+        terms = model(batch, schedule_values_at(recipe, step), plan.num_context)
         beta = 0.1 + 0.9 * step / 10
         loss = ((beta * terms.kl - terms.log_likelihood) / 2).mean()
         optimizer.param_groups[0]["lr"] = value_at(recipe.learning_rate, step)
@@ -273,7 +273,7 @@ def test_validation_is_at_the_fixed_sigma_and_of_every_scene(trainer_of, array_s
         trainer.model,
         scenes,
         EvaluationPlan(scenes, num_context=trainer.recipe.contexts.maximum, num_targets=1),
-        knobs=evaluation_knobs(trainer.recipe),
+        schedule=evaluation_schedule_values(trainer.recipe),
         batch_size=5,
         device="cpu",
     )

@@ -1,4 +1,4 @@
-"""Updates that are not made, on devices that are asked at once and on devices that answer later."""
+"""TrainStep that are not made, on devices that are asked at once and on devices that answer later."""
 
 import copy
 
@@ -10,10 +10,10 @@ from torch import nn
 from zoo.data.batches import LoadedBatch
 from zoo.errors import ConfigError, NonFiniteError
 from zoo.evaluation.throughput import random_batch
-from zoo.registry import build
+from zoo.registry.registry import build
 from zoo.training import checkpoint
 from zoo.training.options import TrainingOptions
-from zoo.training.update import Updates, make_optimizer, move_average
+from zoo.training.update import TrainStep, make_optimizer, move_average
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def updates(variant, tmp_path):
 
     def make(*overrides, name="vae", lags=False, model=None, **options):
         chosen = variant(name, *overrides)
-        return Updates(
+        return TrainStep(
             model or build(chosen, seed=0),
             recipe=chosen.training,
             seed=0,

@@ -18,14 +18,14 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from zoo.config.schedules import evaluation_schedule_values
 from zoo.data import loader
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import NonFiniteError
 from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import score_scenes
-from zoo.registry import build, default_registry
-from zoo.schedules import evaluation_knobs
+from zoo.registry.registry import build, default_registry
 from zoo.training import checkpoint
 from zoo.training.trainer import Trainer, TrainingOptions
 
@@ -96,7 +96,7 @@ def evaluate(accelerator):
             model,
             source,
             EvaluationPlan(source, num_context=2, num_targets=2),
-            knobs=evaluation_knobs(variant().training),
+            schedule=evaluation_schedule_values(variant().training),
             batch_size=batch_size,
             device=accelerator.device,
             bounds=Bounds(importance_samples=(2,)),
@@ -113,7 +113,7 @@ def train(folder, scenes, *overrides):
 
 
 def spoil(rank, step):
-    """Makes the pictures' cameras nonsense on one process at one step."""
+    """Makes the images' cameras nonsense on one process at one step."""
     real = loader.assemble
 
     def assemble(source, plan, *, seed, step):

@@ -12,7 +12,7 @@ import typer
 from zoo.cli.options import Contexts, Cpu, ImportanceSamples, Set, bound_samples, numbers
 
 if TYPE_CHECKING:
-    from zoo.suites.jobs import Job
+    from zoo.bench.suite.jobs import Job
     from zoo.training.trainer import TrainingOptions
 
 REPEATS = 10
@@ -37,7 +37,7 @@ def run(
         typer.Option("--size", help="full (the default), or another size of the variants: smoke, quickstart."),
     ] = None,
     overrides: Set = [],  # noqa: B006  (typer copies it)
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates of every run.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="TrainStep of every run.")] = None,
     seeds: Annotated[
         str | None,
         typer.Option("--seeds", help="Seeds separated by commas, for every variant. Default: 0, or the suite's."),
@@ -103,7 +103,7 @@ def run(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The speed suite at the smallest sizes.")] = False,
     record: Annotated[
-        Path | None, typer.Option("--from", help="Make the speed suite's tables and pictures of this record again.")
+        Path | None, typer.Option("--from", help="Make the speed suite's tables and images of this record again.")
     ] = None,
 ) -> None:
     """Train and measure several variants, each in a process of its own; rows, failures included, go to OUTPUT/rows.
@@ -117,11 +117,11 @@ def run(
         _speed(output, parts=parts, quick=quick, repeats=repeats, record=record)
         return
     _refuse({"--limit-to": parts, "--quick": quick, "--from": record}, reason="belongs to --suite speed")
-    from zoo.cli.bench_suite import Manner, carry_out, dry_run_of, plan, prepare, require_fresh
+    from zoo.cli.bench_suite import ExecutionOptions, carry_out, dry_run_of, plan, prepare, require_fresh
     from zoo.training.trainer import TrainingOptions
 
     options = TrainingOptions(compile=compile_model, workers="auto" if workers is None else workers)
-    manner = Manner(
+    manner = ExecutionOptions(
         resume=resume,
         retry=retry,
         limit=limit_jobs,
@@ -156,7 +156,7 @@ def run(
         return
     given = {"--data": data, "--size": size, "--set": overrides, "--contexts": contexts, "-K": importance_samples}
     _refuse(given, reason=f"stands in the file of --suite {suite}")
-    from zoo.suites.plan import Choice
+    from zoo.bench.suite.plan import Choice
 
     choice = Choice(
         models=models.split(","),
@@ -194,11 +194,11 @@ def _jobs(
     cpu: bool,
 ) -> list[Job]:
     """Returns a job for every variant and seed of the command line."""
+    from zoo.bench.protocol import Protocol
+    from zoo.bench.suite.jobs import Job, run_folder
+    from zoo.bench.suite.plan import names_of
     from zoo.data.opening import open_scenes
-    from zoo.protocol import Protocol
-    from zoo.registry import default_registry, resolve
-    from zoo.suites.jobs import Job, run_folder
-    from zoo.suites.plan import names_of
+    from zoo.registry.registry import default_registry, resolve
 
     if data is not None:
         open_scenes(data, "train")
@@ -231,10 +231,10 @@ def _jobs(
 
 
 def _dry_run(jobs: Sequence[Job], *, retry: bool) -> None:
-    from zoo.measuring import label_of
-    from zoo.suites.runner import standing_of
+    from zoo.bench.measurement import label_of
+    from zoo.bench.suite.runner import partition_jobs
 
-    standing = standing_of(jobs, retry=retry)
+    standing = partition_jobs(jobs, retry=retry)
     for job in jobs:
         state = "to do" if job in standing.waiting else "failed" if job in standing.failed else "done"
         training = f"{job.variant.training.steps} steps, then measured" if job.data else "speeds alone"
@@ -253,7 +253,7 @@ def _refuse(options: Mapping[str, object], *, reason: str) -> None:
 def _speed(output: Path, *, parts: str | None, quick: bool, repeats: int | None, record: Path | None) -> None:
     """Runs the speed suite, or shows what it found before."""
     from zoo.cli import screen
-    from zoo.report.markup import to_terminal
+    from zoo.comparison.markup import to_terminal
     from zoo.speed.record import load
     from zoo.speed.showing import show, tables_of
     from zoo.speed.suite import FOLDER, run_suite

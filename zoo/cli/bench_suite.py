@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 if TYPE_CHECKING:
-    from zoo.suites.jobs import Job
-    from zoo.suites.plan import Choice, Planned
-    from zoo.suites.runner import Engine
+    from zoo.bench.suite.jobs import Job
+    from zoo.bench.suite.plan import Choice, Planned
+    from zoo.bench.suite.runner import Engine
     from zoo.training.options import TrainingOptions
 
 
-class Manner(NamedTuple):
+class ExecutionOptions(NamedTuple):
     """How jobs are carried out, whatever they are.
 
     Attributes:
@@ -40,28 +40,28 @@ class Manner(NamedTuple):
     cluster_options: Sequence[str]
 
 
-def require_fresh(output: Path, manner: Manner) -> None:
+def require_fresh(output: Path, manner: ExecutionOptions) -> None:
     """Refuses to go on with what is in the folder, if that is not wished.
 
     Raises:
         ConfigError: if there are rows.
     """
     from zoo.errors import ConfigError
-    from zoo.results import rows_in
+    from zoo.results.store import rows_in
 
     if not manner.resume and rows_in(output / "rows"):
         raise ConfigError(f"--no-resume: {output / 'rows'} holds rows already; give another folder with -o")
 
 
 def plan(
-    suite: str, *, output: Path, choice: Choice, options: TrainingOptions, manner: Manner, keep: bool
+    suite: str, *, output: Path, choice: Choice, options: TrainingOptions, manner: ExecutionOptions, keep: bool
 ) -> list[Planned]:
     """Makes the jobs of a suite."""
+    from zoo.bench.suite.cost_book import CostBook
+    from zoo.bench.suite.plan import plan_suite
+    from zoo.bench.suite.settings import load_suite
     from zoo.cli import screen
-    from zoo.registry import default_registry
-    from zoo.suites.cost_book import CostBook
-    from zoo.suites.plan import plan_suite
-    from zoo.suites.settings import load_suite
+    from zoo.registry.registry import default_registry
     from zoo.training.run import device_of
 
     loaded = load_suite(suite)
@@ -82,11 +82,11 @@ def plan(
 
 def prepare(suite: str, planned: Sequence[Planned], *, output: Path) -> list[Planned]:
     """Makes the scenes that are not there yet, measures the references on them, and gives every job its folder."""
+    from zoo.bench.suite.baselines import leave_references
+    from zoo.bench.suite.data import folder_of, make_scenes
+    from zoo.bench.suite.plan import settle
+    from zoo.bench.suite.settings import load_suite
     from zoo.cli import screen
-    from zoo.suites.data import folder_of, make_scenes
-    from zoo.suites.plan import settle
-    from zoo.suites.references import leave_references
-    from zoo.suites.settings import load_suite
     from zoo.training.lock import RunLock
 
     loaded = load_suite(suite)
@@ -104,21 +104,21 @@ def prepare(suite: str, planned: Sequence[Planned], *, output: Path) -> list[Pla
     return settled
 
 
-def dry_run_of(planned: Sequence[Planned], *, output: Path, manner: Manner) -> None:
+def dry_run_of(planned: Sequence[Planned], *, output: Path, manner: ExecutionOptions) -> None:
     """Prints every job with its state and what it costs, and the whole."""
     from rich.table import Table
 
+    from zoo.bench.measurement import label_of
+    from zoo.bench.suite.plan import settle
+    from zoo.bench.suite.runner import partition_jobs
     from zoo.cli import screen
     from zoo.cli.suite_screen import length_of
-    from zoo.measuring import label_of
-    from zoo.suites.plan import settle
-    from zoo.suites.runner import standing_of
 
     # Without its scenes nothing can be known to be done; the plan is the same.
     there = [entry for entry in planned if entry.job.data is None or entry.job.data.is_dir()]
     settled = {id(entry): ready for entry, ready in zip(there, settle(there, output=output), strict=True)}
     jobs = [settled[id(entry)].job for entry in there]
-    standing = standing_of(jobs, retry=manner.retry)
+    standing = partition_jobs(jobs, retry=manner.retry)
     states = {id(job): "done" for job in standing.done} | {id(job): "failed" for job in standing.failed}
     table = Table(box=None, pad_edge=False)
     for title in ("variant", "data", "context"):
@@ -164,7 +164,9 @@ def dry_run_of(planned: Sequence[Planned], *, output: Path, manner: Manner) -> N
     )
 
 
-def carry_out(jobs: Sequence[Job], *, output: Path, manner: Manner, seconds: Mapping[int, float] | None = None) -> None:
+def carry_out(
+    jobs: Sequence[Job], *, output: Path, manner: ExecutionOptions, seconds: Mapping[int, float] | None = None
+) -> None:
     """Carries jobs out, and makes the tables of all rows of the folder.
 
     Args:
@@ -173,18 +175,18 @@ def carry_out(jobs: Sequence[Job], *, output: Path, manner: Manner, seconds: Map
         manner: how.
         seconds: the estimated time of every job, by its ``id()``; without, all count the same.
     """
+    from zoo.bench.suite.runner import partition_jobs, run_jobs
     from zoo.cli import screen
     from zoo.cli.suite_screen import watching
-    from zoo.report.markup import to_terminal
-    from zoo.report.tables import tables_of, write_tables
-    from zoo.results import load_rows
-    from zoo.suites.runner import run_jobs, standing_of
+    from zoo.comparison.markup import to_terminal
+    from zoo.comparison.tables import tables_of, write_tables
+    from zoo.results.store import load_rows
     from zoo.training.lock import RunLock
 
     engine = _engine(output, manner)
     failures: list[Job] = []
     with RunLock(output):
-        standing = standing_of(jobs, retry=manner.retry, limit=manner.limit)
+        standing = partition_jobs(jobs, retry=manner.retry, limit=manner.limit)
         if standing.done:
             screen.tell(f"{len(standing.done)} of {len(jobs)} have their rows already")
         if standing.failed:
@@ -209,11 +211,11 @@ def carry_out(jobs: Sequence[Job], *, output: Path, manner: Manner, seconds: Map
         raise typer.Exit(1)
 
 
-def _engine(output: Path, manner: Manner) -> Engine:
-    from zoo.config import parse_yaml
+def _engine(output: Path, manner: ExecutionOptions) -> Engine:
+    from zoo.bench.suite.cluster import ClusterEngine
+    from zoo.bench.suite.local import LocalEngine, slots_of_machine
+    from zoo.config.settings import parse_yaml
     from zoo.errors import ConfigError
-    from zoo.suites.cluster import ClusterEngine
-    from zoo.suites.local import LocalEngine, slots_of_machine
 
     if manner.cluster is None:
         if manner.cluster_options:

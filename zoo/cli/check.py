@@ -20,9 +20,9 @@ def run(
 
     This is what a new variant is run through before it is trained; exit code 1 if it breaks the contract.
     """
-    from zoo.checking import CHECKS, CheckFailedError, subject
+    from zoo.checks import CHECKS, CheckFailedError, subject
     from zoo.errors import ConfigError
-    from zoo.registry import default_registry
+    from zoo.registry.registry import default_registry
 
     if (name is None) == (not everything):
         raise ConfigError("check: expected the name of a variant, or --all")

@@ -11,7 +11,7 @@ import typer
 from zoo.cli.compare_screen import Format, differences, ranking
 
 if TYPE_CHECKING:
-    from zoo.results import ResultRow
+    from zoo.results.store import ResultRow
 
 REGRESSION = 1
 
@@ -58,7 +58,7 @@ def run(
         Format, typer.Option("--format", help="Of what is printed: terminal, markdown, latex or csv.")
     ] = "terminal",
     frontier: Annotated[
-        bool, typer.Option("--frontier", help="With -o: draw quality against each cost, a picture for every table.")
+        bool, typer.Option("--frontier", help="With -o: draw quality against each cost, a image for every table.")
     ] = False,
     between: Annotated[
         bool,
@@ -115,9 +115,9 @@ def run(
     something is wrong with the rows or the request, or if they may not be compared: the message names what differs.
     """
     from zoo.cli import screen
+    from zoo.comparison.markup import to_markdown, update_markdown_between_markers
     from zoo.errors import ResultError
-    from zoo.report.markup import to_markdown, update_markdown_between_markers
-    from zoo.results import load_rows
+    from zoo.results.store import load_rows
 
     runs = {}
     if between or fail or only_changed or split or factor is not None:
@@ -139,7 +139,7 @@ def run(
                 raise ResultError(f"--curve {curve}: expected LABEL=RUN")
             runs[label] = Path(folder)
         if output is None and (runs or frontier):
-            raise ResultError(f"{'--curve' if runs else '--frontier'}: needs -o, the folder for the picture")
+            raise ResultError(f"{'--curve' if runs else '--frontier'}: needs -o, the folder for the image")
         tables = ranking(
             rows,
             group_by=_names(group_by),
@@ -165,7 +165,7 @@ def _names(text: str | None) -> list[str]:
 
 def _two_sides(places: Sequence[str], *, revision: str | None) -> tuple[list[ResultRow], list[ResultRow]]:
     from zoo.errors import ResultError
-    from zoo.results import load_rows
+    from zoo.results.store import load_rows
 
     if len(places) == 2:
         base, new = (load_rows([place], revision=revision) for place in places)

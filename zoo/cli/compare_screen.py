@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 if TYPE_CHECKING:
-    from zoo.report.columns import Table
-    from zoo.results import ResultRow
+    from zoo.comparison.table_rows import Table
+    from zoo.results.store import ResultRow
 
 Format = Literal["terminal", "markdown", "latex", "csv"]
 
@@ -29,13 +29,13 @@ def ranking(
 ) -> list[Table]:
     """Prints ranked tables and returns them; with a folder, writes them, frontiers and learning curves there."""
     from zoo.cli import screen
-    from zoo.report.cells import OTHERS
-    from zoo.report.choice import require_columns
-    from zoo.report.columns import table_of
-    from zoo.report.frontier_plot import can_be_drawn, frontier_picture
-    from zoo.report.grouping import sections_of
-    from zoo.report.plots import learning_curves
-    from zoo.report.tables import csv_of, write_sections
+    from zoo.comparison.columns import OTHERS
+    from zoo.comparison.metric_selection import require_columns
+    from zoo.comparison.sections import sections_of
+    from zoo.comparison.table_rows import table_of
+    from zoo.comparison.tables import csv_of, write_sections
+    from zoo.figures.curves import learning_curves
+    from zoo.figures.pareto_front import can_be_drawn, frontier_image
 
     if columns is not None:
         require_columns(rows, columns, others=OTHERS)
@@ -43,11 +43,11 @@ def ranking(
     tables = [table_of(group, heading=heading, columns=columns) for heading, group in sections]
     _print(tables, form=form, csv=lambda: csv_of(group for _, group in sections))
     if output is not None:
-        pictures = [learning_curves(runs, output / "curves.png", metric=metric)] if runs else []
-        written = [*write_sections(sections, output, columns=columns), *pictures]
+        images = [learning_curves(runs, output / "curves.png", metric=metric)] if runs else []
+        written = [*write_sections(sections, output, columns=columns), *images]
         for place, ((_, group), table) in enumerate(zip(sections, tables, strict=True), start=1):
             if frontier and can_be_drawn(group):
-                written.append(frontier_picture(group, output / f"frontier-{place}.png", title=table.title))
+                written.append(frontier_image(group, output / f"frontier-{place}.png", title=table.title))
         screen.tell("wrote " + ", ".join(map(str, written)))
     return tables
 
@@ -65,11 +65,11 @@ def differences(
 ) -> tuple[list[Table], list[str]]:
     """Prints and writes what changed; returns the tables, and a sentence for every threshold that is broken."""
     from zoo.cli import screen
+    from zoo.comparison.change_tables import csv_of_changes, tables_of_changes
+    from zoo.comparison.markup import to_latex, to_markdown
+    from zoo.comparison.matching import changes_between
+    from zoo.comparison.thresholds import Threshold, broken
     from zoo.files import write_text
-    from zoo.report.differences import csv_of_changes, tables_of_changes
-    from zoo.report.markup import to_latex, to_markdown
-    from zoo.report.matching import changes_between
-    from zoo.report.thresholds import Threshold, broken
 
     thresholds = [Threshold.parse(text) for text in fail]
     changes = changes_between(base, new)
@@ -91,7 +91,7 @@ def differences(
 def _print(tables: Sequence[Table], *, form: Format, csv: Callable[[], str]) -> None:
     """Prints tables on standard output, for people or as they would be written to a file."""
     from zoo.cli import screen
-    from zoo.report.markup import to_latex, to_markdown, to_terminal
+    from zoo.comparison.markup import to_latex, to_markdown, to_terminal
 
     if form == "terminal":
         console = screen.results()

@@ -30,10 +30,10 @@ def make(
     train: Annotated[int, typer.Option("--train", help="Scenes to train on.")] = 10_000,
     validation: Annotated[int, typer.Option("--validation", help="Scenes to validate on while training.")] = 500,
     test: Annotated[int, typer.Option("--test", help="Scenes to report on.")] = 1000,
-    image_size: Annotated[int, typer.Option("--image-size", help="Height and width of the pictures, pixels.")] = 64,
+    image_size: Annotated[int, typer.Option("--image-size", help="Height and width of the images, pixels.")] = 64,
     views: Annotated[
         int | None,
-        typer.Option("--views", min=1, help="Pictures of every scene; default: as in the published data set."),
+        typer.Option("--views", min=1, help="Images of every scene; default: as in the published data set."),
     ] = None,
     seed: Seed = 0,
     workers: Annotated[
@@ -52,7 +52,7 @@ def make(
     num_views = views or recipe.num_views
     size = sum(counts.values()) * bytes_of_scene(recipe, image_size=image_size, num_views=num_views)
     if dry_run:
-        unit = "views" if recipe.has_pictures else "points"
+        unit = "views" if recipe.has_images else "points"
         typer.echo(
             f"{name}: {sum(counts.values())} scenes of {num_views} {unit}, {_megabytes(size)} in {folder}. Nothing was written."
         )
@@ -77,19 +77,19 @@ def make(
 @app.command("show")
 def show(
     folder: Folder,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The picture to write: .png, .jpg.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The image to write: .png, .jpg.")],
     split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "train",
     scenes: Annotated[int, typer.Option("--scenes", min=1, help="How many scenes, one a row.")] = 8,
     views: Annotated[int, typer.Option("--views", min=1, help="At most how many views of each.")] = 10,
     first: Annotated[int, typer.Option("--first", min=0, help="The first scene.")] = 0,
 ) -> None:
-    """Draw a contact sheet: one row a scene, or functions as curves and pictures made of points as pictures."""
+    """Draw a contact sheet: one row a scene, or functions as curves and images made of points as images."""
     import numpy as np
 
     from zoo.data.opening import open_scenes
     from zoo.errors import DataError
-    from zoo.report.points import point_sheet
-    from zoo.report.sheets import contact_sheet
+    from zoo.figures.functions import point_sheet
+    from zoo.figures.sheets import contact_sheet
 
     source = open_scenes(folder, split)
     if first >= source.num_scenes:
@@ -103,7 +103,7 @@ def show(
     else:
         extras = source.read_extras(chosen, everything)
         if not {"inputs", "values"} <= set(extras):
-            raise DataError(f"{folder}: has neither pictures nor points (inputs and values) that could be drawn")
+            raise DataError(f"{folder}: has neither images nor points (inputs and values) that could be drawn")
         point_sheet(output, inputs=extras["inputs"], values=extras["values"], title=title, labels=labels)
     typer.echo(str(output))
 
@@ -121,14 +121,12 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
-    pictures = (
-        f"pictures of {facts['image_size']} pixels, {facts['num_views']} views"
+    images = (
+        f"images of {facts['image_size']} pixels, {facts['num_views']} views"
         if facts["image_size"]
         else f"{facts['num_views']} points"
     )
-    typer.echo(
-        f"{facts['name']}@{facts['revision']} ({facts['kind']}): {pictures} a scene, {_megabytes(facts['bytes'])}"
-    )
+    typer.echo(f"{facts['name']}@{facts['revision']} ({facts['kind']}): {images} a scene, {_megabytes(facts['bytes'])}")
     for name, extra in facts["extras"].items():
         size = "x".join(str(length) for length in extra["shape"]) or "1"
         typer.echo(f"  {name}: {size} {extra['dtype']} of every {'view' if extra['per_view'] else 'scene'}")
@@ -154,7 +152,7 @@ def convert(
         Literal["store", "tfrecord"], typer.Option("--to", help="A scene store, or DeepMind's format.")
     ] = "store",
     image_size: Annotated[
-        int | None, typer.Option("--image-size", help="Resize the pictures; default: as they are.")
+        int | None, typer.Option("--image-size", help="Resize the images; default: as they are.")
     ] = None,
     max_scenes: Annotated[
         int | None, typer.Option("--max-scenes", min=1, help="At most so many scenes of each split.")
@@ -191,9 +189,9 @@ def episodes(
     ],
 ) -> None:
     """Write down which views a suite's test scenes are scored on: an index for every number of scenes, views and seed."""
-    from zoo.registry import default_registry
-    from zoo.suites.episodes import write_episodes
-    from zoo.suites.settings import load_suite
+    from zoo.bench.suite.episodes import write_episodes
+    from zoo.bench.suite.settings import load_suite
+    from zoo.registry.registry import default_registry
 
     for path in write_episodes(load_suite(suite), registry=default_registry(), folder=folder):
         typer.echo(path)

@@ -15,7 +15,7 @@ from zoo.cli.options import Seed
 def run(
     name: Annotated[str | None, typer.Argument(help="Which one; left out, all are listed.")] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for data, runs and pictures; what is there is used again.")
+        Path, typer.Option("-o", "--output", help="Folder for data, runs and images; what is there is used again.")
     ] = Path("demonstrations"),
     everything: Annotated[bool, typer.Option("--all", help="Run every demonstration.")] = False,
     seed: Seed = 0,
@@ -24,8 +24,8 @@ def run(
 
     Exit code 1 if a claim does not come out.
     """
+    from zoo.analysis.base import AnalysisContext, demonstrate, demonstration, names
     from zoo.cli import screen
-    from zoo.demonstration import Workshop, demonstrate, demonstration, names
     from zoo.errors import ConfigError
 
     if name is not None and everything:
@@ -36,7 +36,7 @@ def run(
             typer.echo(f"{known}: {shown.TITLE} ({shown.PAPER}; about {shown.MINUTES} minutes)")
         return
     chosen = names() if name is None else [name]
-    workshop = Workshop(folder=output, tell=screen.tell, seed=seed)
+    workshop = AnalysisContext(folder=output, tell=screen.tell, seed=seed)
     failed = False
     for each in chosen:
         started = time.monotonic()
@@ -44,6 +44,6 @@ def run(
         for claim in report.claims:
             screen.results().print(f"{each}: {claim.sentence}", soft_wrap=True)
             failed |= not claim.holds
-        screen.tell(f"{each}: {time.monotonic() - started:.0f} s; pictures in {output}")
+        screen.tell(f"{each}: {time.monotonic() - started:.0f} s; images in {output}")
     if failed:
         raise typer.Exit(1)

@@ -21,7 +21,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Tell everything about a variant: what it models, every setting with its meaning, parameters, published figures."""
-    from zoo.registry import build, default_registry, resolve
+    from zoo.registry.registry import build, default_registry, resolve
 
     variant = default_registry().variant(name, size=size, overrides=overrides)
     config = variant.config()
@@ -35,7 +35,7 @@ def run(
         )
         return
     typer.echo(f"{name} (size {size}): {variant.title}\n{variant.paper}\n")
-    typer.echo(f"parameters: {parameters:,}    pictures: {variant.image_size}x{variant.image_size}\n")
+    typer.echo(f"parameters: {parameters:,}    images: {variant.image_size}x{variant.image_size}\n")
     for kind, part in resolve(variant).items():
         summary = inspect.getdoc(part.part) or ""
         typer.echo(f"{kind}: {variant.component(kind).use}")

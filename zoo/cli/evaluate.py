@@ -11,7 +11,7 @@ import typer
 from zoo.cli.options import Contexts, Cpu, Data, ImportanceSamples, bound_samples, numbers
 
 if TYPE_CHECKING:
-    from zoo.results import ResultRow
+    from zoo.results.store import ResultRow
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
     ] = "all",
     references: Annotated[
         bool,
-        typer.Option("--references", help="Also measure the mean picture and a copy of the nearest context view."),
+        typer.Option("--references", help="Also measure the mean image and a copy of the nearest context view."),
     ] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only the first so many scenes; default: the whole split.")
@@ -61,25 +61,25 @@ def run(
         Path | None, typer.Option("--results", help="Folder for the rows; default: results/rows in the run.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Draw predictions of eight scenes into this picture.")
+        Path | None, typer.Option("--sheet", help="Draw predictions of eight scenes into this image.")
     ] = None,
     pixel_noise: Annotated[
         bool, typer.Option("--pixel-noise", help="Draw the sheet's samples with the likelihood's pixel noise.")
     ] = False,
     cpu: Cpu = False,
 ) -> None:
-    """Measure a trained model on a whole split: bounds at fixed sigma, pictures, speed; one row for each context size."""
+    """Measure a trained model on a whole split: bounds at fixed sigma, images, speed; one row for each context size."""
+    from zoo.bench.baselines import Scenes, reference_rows
+    from zoo.bench.measurement import evaluate
+    from zoo.bench.prediction_sheets import draw_sheet
+    from zoo.bench.protocol import Protocol, calibration_of, plan_of
     from zoo.cli import screen
+    from zoo.comparison.markup import to_terminal
+    from zoo.comparison.tables import tables_of
     from zoo.data.opening import open_scenes
     from zoo.errors import ConfigError
-    from zoo.measuring import evaluate
-    from zoo.prediction_sheets import draw_sheet
-    from zoo.protocol import Protocol, calibration_of, plan_of
-    from zoo.reference_rows import Scenes, reference_rows
-    from zoo.report.markup import to_terminal
-    from zoo.report.sheets import check_format
-    from zoo.report.tables import tables_of
-    from zoo.results import rows_in, save_row
+    from zoo.figures.sheets import check_format
+    from zoo.results.store import rows_in, save_row
     from zoo.training.run import device_of, load_trained
 
     device = device_of(cpu=cpu)
@@ -99,7 +99,7 @@ def run(
     source = open_scenes(data, split)
     calibration = calibration_of(data)
     scenes = Scenes.of(data, split) if references else None
-    # A mistake in the last of several sizes, or in the picture's name, is told before the first is measured.
+    # A mistake in the last of several sizes, or in the image's name, is told before the first is measured.
     for num_context in sizes:
         plan_of(protocol.at(num_context, timed=False), trained.variant, source)
     if sheet is not None:
@@ -153,7 +153,7 @@ def run(
 
 def _metrics(text: str) -> tuple[str, ...]:
     """Parses names with commas, ``all`` or ``none``; that the names are right is seen to by the protocol."""
-    from zoo.protocol import METRICS
+    from zoo.bench.protocol import METRICS
 
     named = {"all": tuple(METRICS), "none": ()}
     return named[text] if text in named else tuple(name.strip() for name in text.split(","))

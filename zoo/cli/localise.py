@@ -25,14 +25,14 @@ def run(
     path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a checkpoint.")],
     data: Data,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Draw the maps of the first five scenes into this picture.")
+        Path | None, typer.Option("-o", "--output", help="Draw the maps of the first five scenes into this image.")
     ] = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "test",
     which: Annotated[
         Literal["best", "last"],
         typer.Option("--checkpoint", help="Of a run: the best on its validation scenes, or the last."),
     ] = "best",
-    scenes: Annotated[int, typer.Option("--scenes", min=1, help="How many scenes, one picture of each.")] = 10,
+    scenes: Annotated[int, typer.Option("--scenes", min=1, help="How many scenes, one image of each.")] = 10,
     contexts: Contexts = None,
     places: Annotated[int, typer.Option("--grid", min=2, help="Places of the grid along x, and along y.")] = 30,
     yaws: Annotated[int, typer.Option("--yaws", min=1, help="Directions at each place.")] = 24,
@@ -65,17 +65,17 @@ def run(
     as_json: Json = False,
     cpu: Cpu = False,
 ) -> None:
-    """Find where pictures were taken: invert a model of pictures, or ask a reversed model; errors and maps of the floor."""
+    """Find where images were taken: invert a model of images, or ask a reversed model; errors and maps of the floor."""
+    from zoo.bench.measurement import label_of
+    from zoo.bench.protocol import Protocol, plan_of
     from zoo.cli import screen
+    from zoo.config.schedules import evaluation_schedule_values
     from zoo.data.opening import open_scenes
     from zoo.errors import ResultError
     from zoo.evaluation.candidates import way_to_localise
-    from zoo.evaluation.climbing import Search
     from zoo.evaluation.localisation import localise
-    from zoo.measuring import label_of
-    from zoo.protocol import Protocol, plan_of
-    from zoo.report.plots import SUFFIXES
-    from zoo.schedules import evaluation_knobs
+    from zoo.evaluation.refine_poses import Search
+    from zoo.figures.curves import SUFFIXES
     from zoo.training.run import device_of, load_trained
 
     if output is not None and output.suffix not in SUFFIXES:
@@ -97,7 +97,7 @@ def run(
                 trained.model,
                 source,
                 plan,
-                knobs=evaluation_knobs(trained.variant.training, sigma=sigma, device=device),
+                schedule=evaluation_schedule_values(trained.variant.training, sigma=sigma, device=device),
                 prior=known,
                 search=search,
                 device=device,
@@ -185,12 +185,12 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def _draw(output: Path, found: dict[int, list[Located]], *, title: str) -> None:
-    from zoo.report.probability_maps import FloorMap, MapRow, probability_maps
+    from zoo.figures.probability_maps import FloorMap, MapRow, probability_maps
 
     rows = [
         MapRow(
             label=f"scene {same_scene[0].scene}",
-            picture=same_scene[0].picture,
+            image=same_scene[0].image,
             maps=[
                 FloorMap.of(one, title=f"{size} context views: {one.told}")
                 for size, one in zip(found, same_scene, strict=True)

@@ -9,20 +9,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from zoo.cli import (
-    bench,
-    check,
-    compare,
-    conclude,
-    data,
-    demonstrate,
-    describe,
-    evaluate,
-    localise,
-    quickstart,
-    report,
-    train,
-)
+from zoo.cli import bench, check, compare, data, demonstrate, describe, evaluate, localise, quickstart, report, train
+from zoo.cli import claims as conclude
 from zoo.cli import list as list_command
 from zoo.errors import ZooError
 

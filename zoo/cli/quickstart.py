@@ -13,8 +13,8 @@ import typer
 from zoo.cli.options import Cpu, Seed
 
 if TYPE_CHECKING:
-    from zoo.report.claims import Claim
-    from zoo.results import ResultRow
+    from zoo.analysis.claim import Claim
+    from zoo.results.store import ResultRow
 
 DATASET = "rooms_ring_camera"
 VARIANTS = ("vae", "cvae", "gqn-tower")
@@ -43,20 +43,20 @@ def run(
     It leaves a table, a learning curve and prediction sheets in the folder, and says whether GQN and CVAE beat VAE and whether
     GQN makes use of its context, each by more than five standard errors. Exit code 1 if one of these does not come out.
     """
+    from zoo.bench.measurement import label_of
+    from zoo.bench.parallel_training import train_in_parallel
+    from zoo.bench.prediction_sheets import draw_sheet
+    from zoo.bench.protocol import Protocol
+    from zoo.bench.suite.jobs import Job, carry_out_all, finished, run_folder
     from zoo.cli import screen
+    from zoo.comparison.markup import to_terminal
+    from zoo.comparison.tables import tables_of, write_tables
     from zoo.data.make import make_dataset
     from zoo.data.opening import open_scenes
-    from zoo.measuring import label_of
-    from zoo.prediction_sheets import draw_sheet
-    from zoo.protocol import Protocol
+    from zoo.figures.curves import learning_curves
     from zoo.provenance import usable_cores
-    from zoo.registry import default_registry
-    from zoo.report.markup import to_terminal
-    from zoo.report.plots import learning_curves
-    from zoo.report.tables import tables_of, write_tables
-    from zoo.results import load_rows
-    from zoo.side_by_side import train_side_by_side
-    from zoo.suites.jobs import Job, carry_out_all, finished, run_folder
+    from zoo.registry.registry import default_registry
+    from zoo.results.store import load_rows
     from zoo.training.run import load_trained
     from zoo.training.trainer import TrainingOptions
 
@@ -98,7 +98,7 @@ def run(
         # The slowest first, so that the others share the rest of the cores meanwhile.
         ordered = sorted(waiting, key=lambda job: VARIANTS.index(job.variant.name), reverse=True)
         with screen.training({job.variant.name: job.variant.training.steps for job in ordered}) as trained:
-            train_side_by_side(
+            train_in_parallel(
                 ordered,
                 cores=usable_cores(),
                 progress=lambda job, step, figures: trained(job.variant.name, step, figures),
@@ -140,10 +140,10 @@ def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
     """
     import numpy as np
 
+    from zoo.analysis.claim import Claim
+    from zoo.comparison.groups import paired_difference
+    from zoo.comparison.statistics import bootstrap_difference
     from zoo.errors import ResultError
-    from zoo.report.claims import Claim
-    from zoo.report.compare import paired_difference
-    from zoo.report.statistics import bootstrap_difference
 
     newest = {row.variant: row for row in rows if row.status == "ok"}
     for name in names:

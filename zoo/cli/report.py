@@ -25,7 +25,7 @@ def run(
     ] = [],  # noqa: B006  (typer copies it)
     sheets: Annotated[
         list[Path],
-        typer.Option("--sheet", metavar="PICTURE", help="Also show this picture; may be given several times."),
+        typer.Option("--sheet", metavar="IMAGE", help="Also show this image; may be given several times."),
     ] = [],  # noqa: B006  (typer copies it)
     metric: Annotated[
         str | None,
@@ -41,26 +41,26 @@ def run(
     The tables are those of gqn-zoo compare. The same rows give the same bytes.
     """
     from zoo.cli import screen
-    from zoo.report.page.build import TITLE, write_page
-    from zoo.report.page.claims import claims_table, find_claims
-    from zoo.report.page.pictures import find_sheets
-    from zoo.report.page.runs import find_runs
-    from zoo.results import load_rows
+    from zoo.report.claims_section import claims_table, find_claims
+    from zoo.report.embedded_images import find_sheets
+    from zoo.report.page import TITLE, write_page
+    from zoo.report.runs import find_runs
+    from zoo.results.store import load_rows
 
     rows = load_rows(paths)
     found = find_runs([*paths, *runs])
-    pictures = [*find_sheets(paths), *sheets]
+    images = [*find_sheets(paths), *sheets]
     stated = find_claims(paths) if claims else None
     write_page(
         rows,
         output,
         runs=found,
-        sheets=pictures,
+        sheets=images,
         metric=metric,
         title=title or TITLE,
         claims=claims_table(stated, rows) if stated is not None else None,
     )
     screen.tell(
         f"wrote {output} ({output.stat().st_size / 1024:.0f} KiB): {len(rows)} rows, {len(found)} runs, "
-        f"{len(pictures)} sheets"
+        f"{len(images)} sheets"
     )

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from zoo.cli.screen import notes
 
 if TYPE_CHECKING:
-    from zoo.suites.jobs import Job
-    from zoo.suites.worker import State
+    from zoo.bench.suite.jobs import Job
+    from zoo.bench.suite.worker import State
 
 # Speeds of jobs differ, so that the time left goes by minutes and not by the last seconds.
 ETA_SECONDS = 600
@@ -85,7 +85,7 @@ class SuiteScreen:
 
 def name_of(job: Job) -> str:
     """Returns a job in a few words."""
-    from zoo.measuring import label_of
+    from zoo.bench.measurement import label_of
 
     data = "" if job.data is None else f" on {job.data.name.rpartition('-')[0] or job.data.name}"
     return f"{label_of(job.variant)}{data}, seed {job.seed}"

@@ -11,7 +11,7 @@ import typer
 from zoo.cli.options import Cpu, Data, Seed, Set, Size
 
 if TYPE_CHECKING:
-    from zoo.registry import Variant
+    from zoo.registry.registry import Variant
     from zoo.training.run import Start
     from zoo.training.trainer import TrainingOptions
 
@@ -23,7 +23,7 @@ def run(
     size: Size = "full",
     overrides: Set = [],  # noqa: B006  (typer copies it)
     steps: Annotated[
-        int | None, typer.Option("--steps", help="Updates in the whole run; as --set training.steps=N.")
+        int | None, typer.Option("--steps", help="TrainStep in the whole run; as --set training.steps=N.")
     ] = None,
     batch_size: Annotated[
         int | None,
@@ -103,7 +103,7 @@ def run(
     On several GPUs start the same command by accelerate or torchrun: accelerate launch -m zoo train NAME ... The batch size is
     the global one. Ctrl-C ends the run after the step at hand with a checkpoint; --resume auto goes on exactly from there.
     """
-    from zoo.registry import default_registry
+    from zoo.registry.registry import default_registry
     from zoo.training.run import Start
     from zoo.training.trainer import TrainingOptions
 
@@ -187,10 +187,10 @@ def _is_main_process() -> bool:
 
 
 def _dry_run(variant: Variant, *, data: Path, options: TrainingOptions, seed: int, cpu: bool) -> None:
+    from zoo.config.schedules import schedule_values_at
     from zoo.data.loader import TrainingLoader
     from zoo.data.plan import TrainingPlan
-    from zoo.registry import build
-    from zoo.schedules import knobs_at
+    from zoo.registry.registry import build
     from zoo.training.run import device_of, open_training_data
 
     source = open_training_data(data, variant)["train"]
@@ -201,7 +201,7 @@ def _dry_run(variant: Variant, *, data: Path, options: TrainingOptions, seed: in
     )
     model = build(variant, seed=seed).to(device)
     batch, num_context = next(loader.pieces(start=0, stop=1))
-    terms = model(batch, knobs_at(recipe, 0, device=device), num_context)
+    terms = model(batch, schedule_values_at(recipe, 0, device=device), num_context)
     (terms.nelbo() / terms.num_targets).mean().backward()
     parameters = model.num_parameters
     checkpoint_bytes = 4 * parameters * (4 if recipe.ema_decay else 3)

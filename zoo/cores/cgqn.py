@@ -11,16 +11,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import match_size
+from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
 from zoo.nn.latent_groups import Source, draw_group, given_groups, group_terms, stacked
 from zoo.nn.noise import scene_sample_keys
-from zoo.nn.spread_convolution import convolve_spread
 
 INITIAL_LOG_SCALE = -2.0  # of prior and posterior, before any training
 
@@ -43,7 +43,7 @@ class Cgqn(LatentCore):
     joint log-likelihood of the K targets.
 
     Every step l: prior cell (r, z_{l-1}) -> N(eta_pi(h_l)); posterior cell (r, r', z_{l-1}) -> N(eta_q(h_l)) -> z_l. Then,
-    for each query and every l: renderer cell (z_l, v^q, canvas) -> canvas + Delta(h_l). The picture is eta_g(canvas).
+    for each query and every l: renderer cell (z_l, v^q, canvas) -> canvas + Delta(h_l). The image is eta_g(canvas).
     """
 
     class Config(Settings):
@@ -63,7 +63,7 @@ class Cgqn(LatentCore):
             default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
         )
 
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     encodes_targets = True
     latents = "scene"
 
@@ -73,7 +73,7 @@ class Cgqn(LatentCore):
         cell = config.canvas_scale * config.stride
         if height % cell or width % cell:
             raise ValueError(
-                f"pictures of {height}x{width} pixels: canvas_scale * stride, {config.canvas_scale} * {config.stride}, does not "
+                f"images of {height}x{width} pixels: canvas_scale * stride, {config.canvas_scale} * {config.stride}, does not "
                 "divide them"
             )
         if config.kernel_size % 2 == 0:
@@ -86,14 +86,14 @@ class Cgqn(LatentCore):
         self.posterior = LatentNet(config, channels_in=2 * channels)
         self.renderer = Renderer(config, shapes=shapes)
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         rollout = self.rollout(
             encode(episode.context).pooled,
             episode.query,
             episode.key,
-            evidence=encode(episode.evidence).pooled,
+            evidence=encode(episode.target_views).pooled,
             source="posterior",
-            knobs=knobs,
+            schedule=schedule,
         )
         assert rollout.posteriors is not None
         terms = group_terms(rollout.latents, posteriors=rollout.posteriors, priors=rollout.priors)
@@ -101,15 +101,22 @@ class Cgqn(LatentCore):
         return CoreOutput(prediction=prediction, kl=terms.kl, log_ratio=terms.log_ratio)
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         keys = scene_sample_keys(key, num_samples=num_samples).flatten()
-        rollout = self.rollout(encode(context).pooled, query, keys, evidence=None, source="prior", knobs=knobs)
+        rollout = self.rollout(encode(context).pooled, query, keys, evidence=None, source="prior", schedule=schedule)
         batch, queries = query.shape[:2]
         return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples, q=queries)
 
     def rollout(
-        self, pooled: Tensor, query: Tensor, keys: Tensor, *, evidence: Tensor | None, source: Source, knobs: Knobs
+        self,
+        pooled: Tensor,
+        query: Tensor,
+        keys: Tensor,
+        *,
+        evidence: Tensor | None,
+        source: Source,
+        schedule: ScheduleValues,
     ) -> Rollout:
         """Finds the latents of scenes and renders them; the only place where this is written down.
 
@@ -119,7 +126,7 @@ class Cgqn(LatentCore):
             keys: [n] int64 with n = B * S, seeds of the latent noise, all samples of a scene beside each other.
             evidence: r' [B, C, h, w]; needed by the posterior, and never seen when latents come from the prior.
             source: where z_l comes from: the posterior, the prior, or L given tensors.
-            knobs: the temperature scales the prior's standard deviation when sampling.
+            schedule: the temperature scales the prior's standard deviation when sampling.
         """
         count, num_samples = len(keys), len(keys) // len(pooled)
         scene = self._at_canvas_size(pooled)
@@ -148,7 +155,7 @@ class Cgqn(LatentCore):
                 posteriors.append(self.posterior.eta(posterior_state.hidden))
             if source == "prior":
                 priors.append(self.prior.eta(prior_state.hidden))
-                found = draw_group(given[index], priors[-1], dim=1, temperature=knobs.temperature)
+                found = draw_group(given[index], priors[-1], dim=1, temperature=schedule.temperature)
             else:
                 found = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=1)
             latents.append(found)
@@ -247,4 +254,4 @@ class Renderer(nn.Module):
         """Convolves what is read of a canvas of zeros, a bias, for the gates [1, gates, h, w]."""
         assert self.cell.from_step is not None and self.read.bias is not None
         weight = self.cell.from_step.weight[:, self.config.z_channels :][:, : self.read.out_channels]
-        return convolve_spread(self.read.bias[None], weight, size=size, padding=self.cell.padding)
+        return broadcast_conv(self.read.bias[None], weight, size=size, padding=self.cell.padding)

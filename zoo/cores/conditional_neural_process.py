@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.set_paths import Aggregation, PointDecoder, deterministic_path
 
@@ -17,7 +17,7 @@ class ConditionalNeuralProcess(LatentCore):
 
     d is the mean of the context's features or, with ``aggregation: attention``, cross-attention from the query. There is
     no latent and no KL: the objective is the predictive log-likelihood itself. Targets are independent given the context,
-    so that samples drawn at neighbouring queries do not agree with each other. Of pictures the encoder gives feature
+    so that samples drawn at neighbouring queries do not agree with each other. Of images the encoder gives feature
     maps, which are averaged over space.
     """
 
@@ -31,7 +31,7 @@ class ConditionalNeuralProcess(LatentCore):
         decoder_layers: int = Field(default=3, ge=1, description="hidden layers of the decoder")
         heads: int = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
 
-    needs = frozenset({"per_view"})
+    required_features = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})
     target_kinds = frozenset({"images", "values"})
     latents = "none"
@@ -60,16 +60,16 @@ class ConditionalNeuralProcess(LatentCore):
         """Returns predictions [B, Q, C', H, W] for queries [B, Q, P]."""
         encoded = encode(context)
         features = encoded.per_view.mean(dim=(-2, -1))
-        told = self.deterministic(features, context.where.to(features.dtype), encoded.mask, query.to(features.dtype))
+        told = self.deterministic(features, context.poses.to(features.dtype), encoded.mask, query.to(features.dtype))
         return self.decoder(told, query)
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         prediction = self._decode(episode.context, episode.query, encode)
         nothing = at_least_float32(prediction).new_zeros(len(prediction), 1)
         return CoreOutput(prediction=prediction, kl=nothing, log_ratio=nothing[:, 0])
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         prediction = self._decode(context, query, encode)
         return prediction.expand(num_samples, *prediction.shape)

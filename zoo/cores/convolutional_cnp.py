@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.set_convolution import Anchor, FromGrid, GridMaker, GridNetwork, ToGrid
 
@@ -35,7 +35,7 @@ class ConvolutionalCnp(LatentCore):
         layers: int = Field(default=6, ge=1, description="residual convolutions")
         kernel_size: int = Field(default=9, ge=1, description="of every convolution, cells; odd")
 
-    needs = frozenset()
+    required_features = frozenset()
     query_kinds = frozenset({"inputs"})
     target_kinds = frozenset({"values"})
     latents = "none"
@@ -62,17 +62,17 @@ class ConvolutionalCnp(LatentCore):
 
     def _decode(self, context: Views, query: Tensor) -> Tensor:
         """Returns predictions [B, Q, C', 1, 1] for queries [B, Q, P]."""
-        grid = self.grid(context.where, context.mask)
-        signal = self.to_grid(context.what.flatten(2), context.where, context.mask, grid)
+        grid = self.grid(context.poses, context.mask)
+        signal = self.to_grid(context.values.flatten(2), context.poses, context.mask, grid)
         return self.from_grid(self.network(signal), grid, query)[..., None, None]
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         prediction = self._decode(episode.context, episode.query)
         nothing = at_least_float32(prediction).new_zeros(len(prediction), 1)
         return CoreOutput(prediction=prediction, kl=nothing, log_ratio=nothing[:, 0])
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         prediction = self._decode(context, query)
         return prediction.expand(num_samples, *prediction.shape)

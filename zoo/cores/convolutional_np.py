@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
+from zoo.config.settings import Settings
 from zoo.cores.neural_process import together
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, kl_divergence
 from zoo.nn.noise import scene_sample_keys, standard_normal
 from zoo.nn.set_convolution import Anchor, FromGrid, Grid, GridMaker, GridNetwork, ToGrid
@@ -39,7 +39,7 @@ class ConvolutionalNp(LatentCore):
         layers: int = Field(default=4, ge=1, description="residual convolutions of each")
         kernel_size: int = Field(default=9, ge=1, description="of every convolution, cells; odd")
 
-    needs = frozenset()
+    required_features = frozenset()
     query_kinds = frozenset({"inputs"})
     target_kinds = frozenset({"values"})
     encodes_targets = True
@@ -75,7 +75,7 @@ class ConvolutionalNp(LatentCore):
         return self._distributions(self._signal(views, grid), count=1)[0]
 
     def _signal(self, views: Views, grid: Grid) -> Tensor:
-        return self.to_grid(views.what.flatten(2), views.where, views.mask, grid)
+        return self.to_grid(views.values.flatten(2), views.poses, views.mask, grid)
 
     def _distributions(self, signals: Tensor, *, count: int) -> list[DiagonalGaussian]:
         """Returns q(z | views) for ``count`` sets of views of every scene, whose signals are [count * B, ...]."""
@@ -89,9 +89,9 @@ class ConvolutionalNp(LatentCore):
         features = self.decoder(z.to(query.dtype).flatten(0, 1)).unflatten(0, z.shape[:2])
         return self.from_grid(features, grid, query)[..., None, None]
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
-        grid = self.grid(episode.context.where, episode.context.mask)
-        sets = (episode.context, together(episode.context, episode.evidence))
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
+        grid = self.grid(episode.context.poses, episode.context.mask)
+        sets = (episode.context, together(episode.context, episode.target_views))
         prior, posterior = self._distributions(torch.cat([self._signal(views, grid) for views in sets]), count=2)
         z = posterior.sample(standard_normal(episode.key, tuple(prior.mean.shape[1:])))
         return CoreOutput(
@@ -101,10 +101,10 @@ class ConvolutionalNp(LatentCore):
         )
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
-        grid = self.grid(context.where, context.mask)
+        grid = self.grid(context.poses, context.mask)
         prior = self.distribution(context, grid)
         keys = scene_sample_keys(key, num_samples=num_samples).T
-        z = prior.sample(standard_normal(keys, tuple(prior.mean.shape[1:])), temperature=knobs.temperature)
+        z = prior.sample(standard_normal(keys, tuple(prior.mean.shape[1:])), temperature=schedule.temperature)
         return self._decode(z, grid, query)

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import ImageReader, ImageWriter, match_size
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
@@ -33,7 +33,7 @@ class Cvae(LatentCore):
         )
         condition_channels: int = Field(default=256, ge=1, description="width of y, made of representation and pose")
 
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
@@ -76,7 +76,7 @@ class Cvae(LatentCore):
         joined = torch.cat([z.to(condition.dtype), condition], dim=-1)
         return self.writer(joined.flatten(0, -2)).unflatten(0, joined.shape[:-1])
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         queries = episode.target.shape[1]
         condition = self._condition(episode.context, episode.query, encode)
         seen = self.reader(episode.target.flatten(0, 1)).unflatten(0, episode.target.shape[:2])
@@ -91,10 +91,10 @@ class Cvae(LatentCore):
         )
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         condition = self._condition(context, query, encode)
         keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
         noise = standard_normal(keys, (self.config.z_channels,))
-        z = self._prior(condition).sample(noise, temperature=knobs.temperature)
+        z = self._prior(condition).sample(noise, temperature=schedule.temperature)
         return self._write(z, condition.expand(num_samples, -1, -1, -1))

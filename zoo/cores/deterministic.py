@@ -7,11 +7,11 @@ from typing import cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import match_size
-from zoo.nn.canvas import composed_picture
+from zoo.nn.canvas import composed_image
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.writes import sum_of_writes
@@ -20,9 +20,9 @@ from zoo.nn.writes import sum_of_writes
 class Deterministic(LatentCore):
     """p(x^q | v^q, r) = N(x^q; eta_g(u_L), sigma^2): the generator of GQN (Eslami et al. 2018) with z_l left out.
 
-    Every step l: generator cell (v^q, r) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}); the picture is eta_g(u_L). State,
+    Every step l: generator cell (v^q, r) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}); the image is eta_g(u_L). State,
     canvas, weights a step and initialisation are GQN's, so that the difference to ``gqn`` is the latents alone. One
-    picture has to do for everything that the context leaves open, and trained by squared error that is their mean: a
+    image has to do for everything that the context leaves open, and trained by squared error that is their mean: a
     blur. There is no KL, and the negative log-likelihood is exact, not a bound.
     """
 
@@ -36,7 +36,7 @@ class Deterministic(LatentCore):
         canvas_scale: int = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
         kernel_size: int = Field(default=5, ge=1, description="of the ConvLSTM; odd")
 
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     latents = "none"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
@@ -44,7 +44,7 @@ class Deterministic(LatentCore):
         height, width = shapes.target[1:]
         if height % config.canvas_scale or width % config.canvas_scale:
             raise ValueError(
-                f"pictures of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"
+                f"images of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"
             )
         if config.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
@@ -56,15 +56,15 @@ class Deterministic(LatentCore):
         )
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         prediction = self.render(encode(episode.context).pooled, episode.query)
         nothing = at_least_float32(prediction).new_zeros(len(prediction), 1)
         return CoreOutput(prediction=prediction, kl=nothing, log_ratio=nothing[:, 0])
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
-        # All samples are the same picture, rendered once.
+        # All samples are the same image, rendered once.
         return self.render(encode(context).pooled, query).expand(num_samples, -1, -1, -1, -1, -1)
 
     def render(self, pooled: Tensor, query: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class Deterministic(LatentCore):
             state = sets[which].generator([], state, constants[which], filters[which])
             states.append(state.hidden)
         # The canvas, which eta_g alone would look at, is never painted.
-        weight, bias = composed_picture([step.delta for step in sets], self.eta_g)
+        weight, bias = composed_image([step.delta for step in sets], self.eta_g)
         assert self.eta_g.bias is not None
         bias = bias * (len(states) / len(sets)) + self.eta_g.bias
         return sum_of_writes(states, weight, bias).unflatten(0, (batch, queries))

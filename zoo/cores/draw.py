@@ -10,9 +10,9 @@ from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import match_size
 from zoo.nn.convlstm import LSTMState
 from zoo.nn.draw_step import DrawStep
@@ -38,14 +38,14 @@ class Draw(LatentCore):
     N(eta_q(h^enc_{l+1})); prior N(eta_pi(h^dec_l)), or N(0, 1) as in DRAW (Gregor et al. 2015); z_l ->
     h^dec_{l+1} = ConvLSTM(z_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is zero and the last
     one is the prediction itself. The latents belong to a query. Without representation and pose (encoder ``none`` and
-    task ``unconditional``) it is a model of single pictures, p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
+    task ``unconditional``) it is a model of single images, p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
 
     The canvas has the channels of the likelihood's parameters. Likelihoods with more of them than the target has
     channels put the mean first, so that the error is that of the first C channels of the canvas.
 
     With ``attention: filterbank`` a step sees and changes a window of the canvas (Gregor et al. 2015, section 3.2):
     target and error are read through N x N Gaussian filters that h^dec_l places, W h^dec_{l+1} is an N x N patch that
-    h^dec_{l+1} places, and the states have the size of a glimpse instead of the picture.
+    h^dec_{l+1} places, and the states have the size of a glimpse instead of the image.
     """
 
     class Config(Settings):
@@ -57,7 +57,7 @@ class Draw(LatentCore):
             default="learned", description="learned: from the decoder's state; standard: N(0, 1) in every step"
         )
         attention: Literal["none", "filterbank"] = Field(
-            default="none", description="none: every step reads and writes the whole picture; filterbank: a window"
+            default="none", description="none: every step reads and writes the whole image; filterbank: a window"
         )
         glimpse_size: int = Field(
             default=12, ge=2, description="N, filters along a side of a window; of no account without attention"
@@ -74,8 +74,8 @@ class Draw(LatentCore):
             default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
         )
 
-    needs = frozenset()
-    takes = frozenset({"pooled"})
+    required_features = frozenset()
+    optional_features = frozenset({"pooled"})
     query_kinds = frozenset({"poses", "nothing"})
     latents = "query"
 
@@ -85,9 +85,9 @@ class Draw(LatentCore):
         attends = config.attention == "filterbank"
         area = (config.glimpse_size, config.glimpse_size) if attends else (height, width)
         if area[0] > height or area[1] > width:
-            raise ValueError(f"pictures of {height}x{width} pixels: smaller than glimpse_size {config.glimpse_size}")
+            raise ValueError(f"images of {height}x{width} pixels: smaller than glimpse_size {config.glimpse_size}")
         if area[0] % config.canvas_scale or area[1] % config.canvas_scale:
-            what = "glimpses" if attends else "pictures"
+            what = "glimpses" if attends else "images"
             raise ValueError(
                 f"{what} of {area[0]}x{area[1]} pixels: canvas_scale {config.canvas_scale} does not divide them"
             )
@@ -125,7 +125,7 @@ class Draw(LatentCore):
         self.read_window = window_head()
         self.write_window = window_head()
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
         rollout = self.rollout(
             encode(episode.context).pooled,
@@ -133,7 +133,7 @@ class Draw(LatentCore):
             query_keys(episode.key, num_queries=queries).flatten(),
             target=episode.target.flatten(0, 1),
             source="posterior",
-            knobs=knobs,
+            schedule=schedule,
         )
         assert rollout.posteriors is not None
         terms = group_terms(rollout.latents, posteriors=rollout.posteriors, priors=rollout.priors)
@@ -144,17 +144,24 @@ class Draw(LatentCore):
         )
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         batch, queries = query.shape[:2]
         # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
         keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
         repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        rollout = self.rollout(encode(context).pooled, repeated, keys, target=None, source="prior", knobs=knobs)
+        rollout = self.rollout(encode(context).pooled, repeated, keys, target=None, source="prior", schedule=schedule)
         return rearrange(rollout.canvases[-1], "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
 
     def rollout(
-        self, pooled: Tensor, query: Tensor, keys: Tensor, *, target: Tensor | None, source: Source, knobs: Knobs
+        self,
+        pooled: Tensor,
+        query: Tensor,
+        keys: Tensor,
+        *,
+        target: Tensor | None,
+        source: Source,
+        schedule: ScheduleValues,
     ) -> Rollout:
         """Runs the L steps; the only place where they are written down.
 
@@ -164,7 +171,7 @@ class Draw(LatentCore):
             keys: [n] int64, seeds of the latent noise.
             target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
             source: where z_l comes from: the posterior, the prior, or L given tensors.
-            knobs: the temperature scales the prior's standard deviation when sampling.
+            schedule: the temperature scales the prior's standard deviation when sampling.
         """
         height, width = self.state_size
         count = len(query)
@@ -206,7 +213,7 @@ class Draw(LatentCore):
                 posteriors.append(self.eta_q(encoder.hidden))
             if source == "prior":
                 priors += self._priors([hidden], first=index == 0)
-                z = draw_group(given[index], priors[-1], dim=1, temperature=knobs.temperature)
+                z = draw_group(given[index], priors[-1], dim=1, temperature=schedule.temperature)
             else:
                 z = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=1)
             latents.append(z)

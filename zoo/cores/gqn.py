@@ -6,9 +6,9 @@ from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.latent_groups import Source
 from zoo.nn.noise import query_keys, sample_keys
 from zoo.nn.recurrence import Recurrence, Rollout
@@ -18,7 +18,7 @@ class Gqn(LatentCore):
     """p(x^q | v^q, r) = int prod_l pi(z_l | z_<l, v^q, r) N(x^q; eta_g(u_L), sigma^2) dz  (Eslami et al. 2018).
 
     Every step l: prior N(eta_pi(h^g_l)) -> inference cell (x^q, v^q, r, h^g_l, u_l) -> posterior N(eta_q(h^e_{l+1}))
-    -> z_l -> generator cell (v^q, r, z_l) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}). The picture is eta_g(u_L).
+    -> z_l -> generator cell (v^q, r, z_l) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}). The image is eta_g(u_L).
     The latents belong to a query.
     """
 
@@ -40,7 +40,7 @@ class Gqn(LatentCore):
             default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
         )
 
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
@@ -48,7 +48,7 @@ class Gqn(LatentCore):
         self.config, self.shapes = config, shapes
         self.recurrence = make_recurrence(config, shapes=shapes, scene_channels=shapes.representation.channels)
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
         rollout = self.rollout(
             encode(episode.context).pooled,
@@ -56,22 +56,29 @@ class Gqn(LatentCore):
             query_keys(episode.key, num_queries=queries).flatten(),
             target=episode.target.flatten(0, 1),
             source="posterior",
-            knobs=knobs,
+            schedule=schedule,
         )
         return core_output(rollout, batch=batch, queries=queries)
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         batch, queries = query.shape[:2]
         # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
         keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
         repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        rollout = self.rollout(encode(context).pooled, repeated, keys, target=None, source="prior", knobs=knobs)
+        rollout = self.rollout(encode(context).pooled, repeated, keys, target=None, source="prior", schedule=schedule)
         return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
 
     def rollout(
-        self, pooled: Tensor, query: Tensor, keys: Tensor, *, target: Tensor | None, source: Source, knobs: Knobs
+        self,
+        pooled: Tensor,
+        query: Tensor,
+        keys: Tensor,
+        *,
+        target: Tensor | None,
+        source: Source,
+        schedule: ScheduleValues,
     ) -> Rollout:
         """Runs the L steps; see :meth:`zoo.nn.recurrence.Recurrence.forward`.
 
@@ -81,7 +88,7 @@ class Gqn(LatentCore):
             keys: [n] int64, seeds of the latent noise.
             target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
             source: where z_l comes from: the posterior, the prior, or L given tensors.
-            knobs: the temperature scales the prior's standard deviation when sampling.
+            schedule: the temperature scales the prior's standard deviation when sampling.
         """
         return self.recurrence(
             query,
@@ -90,7 +97,7 @@ class Gqn(LatentCore):
             num_queries=len(query) // len(pooled),
             target=target,
             source=source,
-            temperature=knobs.temperature,
+            temperature=schedule.temperature,
         )
 
 
@@ -100,7 +107,7 @@ def make_recurrence(
     """Makes the recurrence of GQN and of the cores that attend in its steps.
 
     Raises:
-        ValueError: if a size does not fit the pictures.
+        ValueError: if a size does not fit the images.
     """
     return Recurrence(
         steps=config.steps,

@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.contract import CoreShapes, Encode, LatentCore, Representation
 from zoo.cores.gqn import Gqn, core_output, make_recurrence
-from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.attention import POSITION_WIDTH, WithNothing, attend, positions, view_tokens
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
+from zoo.nn.attention import POSITION_WIDTH, NullToken, attend, positions, view_tokens
 from zoo.nn.blocks import spread
 from zoo.nn.geometry import ray_features, ray_width
 from zoo.nn.latent_groups import Source
@@ -29,7 +29,7 @@ class GqnAttention(LatentCore):
     the sum r: in the inference cell and in the generator cell of that step. The order of prior, posterior and generator
     is GQN's. h^g_l knows the target through z_<l only, and so does what it looks up. The latents belong to a query.
 
-    Values are the patch's features, normalised, with its place: the pose of its view and its position in the picture, as
+    Values are the patch's features, normalised, with its place: the pose of its view and its position in the image, as
     in the paper, or its ray. Keys are made of the features alone, as in the paper, or with the place. A learned token,
     "nothing", is part of every dictionary (the paper has none): it is what a scene without views offers.
     """
@@ -54,7 +54,7 @@ class GqnAttention(LatentCore):
         value_channels: int = Field(default=128, ge=1, description="channels of what a step finds, all heads together")
         heads: int = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
 
-    needs = frozenset({"per_view"})
+    required_features = frozenset({"per_view"})
     latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
@@ -67,7 +67,7 @@ class GqnAttention(LatentCore):
         widths = self.feature_channels + (shapes.pose_width + POSITION_WIDTH if poses else ray_width(config.octaves))
         self.recurrence = make_recurrence(config, shapes=shapes, attended_channels=config.value_channels)
         self.norm = nn.LayerNorm(self.feature_channels)
-        self.with_nothing = WithNothing(widths)
+        self.null_token = NullToken(widths)
         self.to_key = nn.Linear(
             self.feature_channels if config.keys == "features" else widths,
             config.heads * config.key_channels,
@@ -84,27 +84,29 @@ class GqnAttention(LatentCore):
         # The place goes past the convolution too, so that keys can ask for places like it.
         self.to_query = nn.Linear(config.hidden_channels + asking, config.heads * config.key_channels)
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
         rollout = self.rollout(
             encode(episode.context),
-            episode.context.where,
+            episode.context.poses,
             episode.query.flatten(0, 1),
             query_keys(episode.key, num_queries=queries).flatten(),
             target=episode.target.flatten(0, 1),
             source="posterior",
-            knobs=knobs,
+            schedule=schedule,
         )
         return core_output(rollout, batch=batch, queries=queries)
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         batch, queries = query.shape[:2]
         # Samples are further queries of the same scene: the dictionary is shared by all.
         keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
         repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        rollout = self.rollout(encode(context), context.where, repeated, keys, target=None, source="prior", knobs=knobs)
+        rollout = self.rollout(
+            encode(context), context.poses, repeated, keys, target=None, source="prior", schedule=schedule
+        )
         return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
 
     def rollout(
@@ -116,7 +118,7 @@ class GqnAttention(LatentCore):
         *,
         target: Tensor | None,
         source: Source,
-        knobs: Knobs,
+        schedule: ScheduleValues,
     ) -> Rollout:
         """Runs the L steps.
 
@@ -127,7 +129,7 @@ class GqnAttention(LatentCore):
             keys: [n] int64, seeds of the latent noise.
             target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
             source: where z_l comes from: the posterior, the prior, or L given tensors.
-            knobs: the temperature scales the prior's standard deviation when sampling.
+            schedule: the temperature scales the prior's standard deviation when sampling.
         """
         return self.recurrence(
             query,
@@ -137,7 +139,7 @@ class GqnAttention(LatentCore):
             attend=self.reader(scene, poses, query),
             target=target,
             source=source,
-            temperature=knobs.temperature,
+            temperature=schedule.temperature,
         )
 
     def reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
@@ -148,10 +150,10 @@ class GqnAttention(LatentCore):
         where = self._places(poses.flatten(0, 1), height=per_view.shape[-2], width=per_view.shape[-1])
         where = where.to(per_view.dtype).view(*per_view.shape[:2], *where.shape[1:])
         features = self.norm(per_view.movedim(2, -1)).movedim(-1, 2)
-        tokens = self.with_nothing(view_tokens(torch.cat([features, where], dim=2), scene.mask))
-        known = tokens.what if config.keys == "placed" else tokens.what[..., : self.feature_channels]
+        tokens = self.null_token(view_tokens(torch.cat([features, where], dim=2), scene.mask))
+        known = tokens.values if config.keys == "placed" else tokens.values[..., : self.feature_channels]
         key = rearrange(self.to_key(known), "b t (k d) -> b k t d", k=config.heads)
-        value = rearrange(self.to_value(tokens.what), "b t (k d) -> b k t d", k=config.heads)
+        value = rearrange(self.to_value(tokens.values), "b t (k d) -> b k t d", k=config.heads)
         mask = tokens.mask[:, None, None]
         here = self._places(query, height=height, width=width).to(per_view.dtype)
         one_key = config.reads == "step"

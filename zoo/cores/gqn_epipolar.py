@@ -10,15 +10,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.contract import CoreShapes, Encode, LatentCore, Representation
 from zoo.cores.gqn import Gqn, core_output, make_recurrence
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
 from zoo.nn.attention import POSITION_WIDTH, placed, positions
+from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.geometry import epipolar_samples
 from zoo.nn.latent_groups import Source
 from zoo.nn.noise import query_keys, sample_keys
 from zoo.nn.recurrence import Attend, Rollout
-from zoo.nn.spread_convolution import convolve_spread
 
 # Cosines in which the distance along a ray is told to keys and values.
 REACH_WIDTH = 4
@@ -27,7 +27,7 @@ REACH_WIDTH = 4
 class GqnEpipolar(LatentCore):
     """p(x^q | v^q, M) = int prod_l pi(z_l | z_<l, v^q, M) N(x^q; eta_g(u_L), sigma^2) dz  (Tobin et al. 2019, E-GQN).
 
-    M are the feature maps of all context views. What a position of the queried picture shows lies somewhere on the
+    M are the feature maps of all context views. What a position of the queried image shows lies somewhere on the
     position's ray, and the ray appears in a context view as a line, the epipolar line. In every step l each position of
     the generator's state h^g_l attends to places along its lines: n comparisons where attention to all of a map needs
     n^2. The map of what was found, r_l, stands where GQN has the sum r: in the inference cell and in the generator cell
@@ -52,11 +52,9 @@ class GqnEpipolar(LatentCore):
             default=128, ge=1, description="channels of what a position finds, all heads together"
         )
         heads: int = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
-        field_of_view: float = Field(
-            default=50.0, gt=0, lt=180, description="of the cameras, degrees across the picture"
-        )
+        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
-    needs = frozenset({"per_view"})
+    required_features = frozenset({"per_view"})
     latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
@@ -79,26 +77,28 @@ class GqnEpipolar(LatentCore):
         self.ask = nn.Conv2d(asking, config.hidden_channels, config.kernel_size, padding=config.kernel_size // 2)
         self.to_query = nn.Conv2d(config.hidden_channels, config.heads * config.key_channels, 1)
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
         rollout = self.rollout(
             encode(episode.context),
-            episode.context.where,
+            episode.context.poses,
             episode.query.flatten(0, 1),
             query_keys(episode.key, num_queries=queries).flatten(),
             target=episode.target.flatten(0, 1),
             source="posterior",
-            knobs=knobs,
+            schedule=schedule,
         )
         return core_output(rollout, batch=batch, queries=queries)
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         batch, queries = query.shape[:2]
         keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
         repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        rollout = self.rollout(encode(context), context.where, repeated, keys, target=None, source="prior", knobs=knobs)
+        rollout = self.rollout(
+            encode(context), context.poses, repeated, keys, target=None, source="prior", schedule=schedule
+        )
         return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
 
     def rollout(
@@ -110,7 +110,7 @@ class GqnEpipolar(LatentCore):
         *,
         target: Tensor | None,
         source: Source,
-        knobs: Knobs,
+        schedule: ScheduleValues,
     ) -> Rollout:
         """Runs the L steps.
 
@@ -121,7 +121,7 @@ class GqnEpipolar(LatentCore):
             keys: [n] int64, seeds of the latent noise.
             target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
             source: where z_l comes from: the posterior, the prior, or L given tensors.
-            knobs: the temperature scales the prior's standard deviation when sampling.
+            schedule: the temperature scales the prior's standard deviation when sampling.
         """
         return self.recurrence(
             query,
@@ -131,7 +131,7 @@ class GqnEpipolar(LatentCore):
             attend=self.reader(self.lines(scene, poses, query), query),
             target=target,
             source=source,
-            temperature=knobs.temperature,
+            temperature=schedule.temperature,
         )
 
     def lines(self, scene: Representation, poses: Tensor, query: Tensor) -> Lines:
@@ -159,7 +159,7 @@ class GqnEpipolar(LatentCore):
         told = self.from_reach(rearrange(reach, "b q n h w s k -> (b q) (h w) n s k").to(found.dtype))
         visible = rearrange(samples.visible & scene.mask[:, None, :, None, None], "b q n h w -> (b q) (h w) n")
         present = repeat(scene.mask, "b n -> (b q) 1 n", q=len(query) // batch)
-        return Lines(what=found + told, mask=visible[..., None].expand(-1, -1, -1, config.samples), present=present)
+        return Lines(values=found + told, mask=visible[..., None].expand(-1, -1, -1, config.samples), present=present)
 
     def reader(self, lines: Lines, query: Tensor) -> Attend:
         """Returns how every position of a state looks along its lines."""
@@ -187,7 +187,7 @@ class GqnEpipolar(LatentCore):
         border = (config.kernel_size // 2, config.kernel_size // 2)
         place = positions(height, width, like=of_place)[None]
         constant = F.conv2d(place, of_place, self.ask.bias, padding=border)
-        constant = constant + convolve_spread(query.to(of_pose.dtype), of_pose, size=(height, width), padding=border)
+        constant = constant + broadcast_conv(query.to(of_pose.dtype), of_pose, size=(height, width), padding=border)
 
         def read(hidden: Tensor) -> Tensor:
             asked = torch.relu(constant + F.conv2d(hidden, of_hidden, padding=border))
@@ -205,6 +205,6 @@ class GqnEpipolar(LatentCore):
 class Lines(NamedTuple):
     """What lies along the epipolar lines of m = B * Q queries, for every position x of their maps."""
 
-    what: Tensor  # [m, x, N, S, keys and values]
+    values: Tensor  # [m, x, N, S, keys and values]
     mask: Tensor  # [m, x, N, S] bool: False is padding, or a line that the view does not show
     present: Tensor  # [m, 1, N] bool: False is padding

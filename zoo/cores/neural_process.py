@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, Encoder, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, Encoder, LatentCore
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import scene_sample_keys, standard_normal
 from zoo.nn.set_paths import Aggregation, LatentPath, PointDecoder, deterministic_path
@@ -30,7 +30,7 @@ class NeuralProcess(LatentCore):
     q(z | C) is what models with and without latents are compared by.
 
     ``path: latent`` has no d; ``path: both`` has one, the mean of the context's features (Kim et al. 2019, baseline) or,
-    with ``aggregation: attention``, cross-attention from the query: the attentive neural process. Of pictures the encoder
+    with ``aggregation: attention``, cross-attention from the query: the attentive neural process. Of images the encoder
     gives feature maps, which are averaged over space.
     """
 
@@ -48,7 +48,7 @@ class NeuralProcess(LatentCore):
         decoder_layers: int = Field(default=3, ge=1, description="hidden layers of the decoder")
         heads: int = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
 
-    needs = frozenset({"per_view"})
+    required_features = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})
     target_kinds = frozenset({"images", "values"})
     encodes_targets = True
@@ -79,22 +79,22 @@ class NeuralProcess(LatentCore):
 
     def distribution(self, views: Views) -> DiagonalGaussian:
         """Returns q(z | views), [B, z_channels], of encoded views: the prior of the context, the posterior of all there is."""
-        return self.latent(views.what, views.mask)
+        return self.latent(views.values, views.mask)
 
     def _decode(self, z: Tensor, context: Views, query: Tensor) -> Tensor:
         """Returns predictions [S, B, Q, C', H, W] for latents [S, B, z_channels], the encoded context and queries [B, Q, P]."""
         samples, queries = len(z), query.shape[1]
         condition = z[:, :, None].expand(-1, -1, queries, -1)
         if self.deterministic is not None:
-            features = context.what
+            features = context.values
             told = self.deterministic(
-                features, context.where.to(features.dtype), context.mask, query.to(features.dtype)
+                features, context.poses.to(features.dtype), context.mask, query.to(features.dtype)
             )
             condition = torch.cat([condition.to(told.dtype), told.expand(samples, -1, -1, -1)], dim=-1)
         return self.decoder(condition, query.expand(samples, -1, -1, -1))
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
-        whole = encoded(together(episode.context, episode.evidence), encode)
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
+        whole = encoded(together(episode.context, episode.target_views), encode)
         if isinstance(encode, Encoder) and encode.views_apart:
             # What is made of a view does not depend on the views beside it: the context's vectors are there already.
             number = episode.context.mask.shape[1]
@@ -110,19 +110,19 @@ class NeuralProcess(LatentCore):
         )
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         keys = scene_sample_keys(key, num_samples=num_samples).T
         noise = standard_normal(keys, (self.config.z_channels,))
         known = encoded(context, encode)
-        z = self.distribution(known).sample(noise, temperature=knobs.temperature)
+        z = self.distribution(known).sample(noise, temperature=schedule.temperature)
         return self._decode(z, known, query)
 
 
 def encoded(views: Views, encode: Encode) -> Views:
     """Returns the vectors [B, N, C] that an encoder makes of views, its maps averaged over space, in the views' stead."""
     representation = encode(views)
-    return views._replace(what=representation.per_view.mean(dim=(-2, -1)), mask=representation.mask)
+    return views._replace(values=representation.per_view.mean(dim=(-2, -1)), mask=representation.mask)
 
 
 def together(context: Views, targets: Views) -> Views:

@@ -1,31 +1,31 @@
-"""Reversed GQN: from a picture and the representation of a scene to the camera."""
+"""Reversed GQN: from a image and the representation of a scene to the camera."""
 
 from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.perceptron import perceptron
-from zoo.nn.pooled_match import PooledMatch
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.nn.mlp import mlp
+from zoo.nn.pose_pooling import PosePooling
 
 
 class Reversed(LatentCore):
     """p(v^q | x^q, r) = likelihood(MLP(f(x^q, r))), r the pooled context; no latents  (Rosenbaum et al. 2018).
 
     The discriminative model of the paper ("Learning models for visual 3D localization with implicit mapping", section
-    4.2): GQN with picture and camera exchanged, trained by -log p(v^q | x^q, r), which is its NELBO.
+    4.2): GQN with image and camera exchanged, trained by -log p(v^q | x^q, r), which is its NELBO.
     """
 
     class Config(Settings):
         """Sizes of the network."""
 
-        channels: int = Field(default=64, ge=1, description="channels of the picture's feature maps")
-        width: int = Field(default=512, ge=1, description="of the vector that joins picture and scene, and of the MLP")
+        channels: int = Field(default=64, ge=1, description="channels of the image's feature maps")
+        width: int = Field(default=512, ge=1, description="of the vector that joins image and scene, and of the MLP")
 
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     query_kinds = frozenset({"images"})
     target_kinds = frozenset({"poses"})
     latents = "none"
@@ -33,27 +33,27 @@ class Reversed(LatentCore):
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
         channels, size, _ = shapes.query
-        self.match = PooledMatch(
-            picture_channels=channels,
+        self.match = PosePooling(
+            image_channels=channels,
             image_size=size,
             scene_channels=shapes.representation.channels,
             scene_size=shapes.representation.height,
             channels=config.channels,
             width=config.width,
         )
-        self.read_out = perceptron(config.width, config.width, shapes.prediction_channels)
+        self.read_out = mlp(config.width, config.width, shapes.prediction_channels)
 
     def _prediction(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
-        """Returns [B, Q, C', 1, 1] for pictures [B, Q, C, H, W]."""
+        """Returns [B, Q, C', 1, 1] for images [B, Q, C, H, W]."""
         return self.read_out(self.match(query, encode(context).pooled))[..., None, None]
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         prediction = self._prediction(episode.context, episode.query, encode)
         nothing = prediction.new_zeros(len(prediction))
         return CoreOutput(prediction=prediction, kl=nothing[:, None], log_ratio=nothing)
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         # Without latents every sample is the same.
         prediction = self._prediction(context, query, encode)

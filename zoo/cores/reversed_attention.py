@@ -1,4 +1,4 @@
-"""Reversed GQN with attention: it looks up in the context where it has seen something like the picture."""
+"""Reversed GQN with attention: it looks up in the context where it has seen something like the image."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.attentive_match import AttentiveMatch
-from zoo.nn.perceptron import perceptron
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.nn.mlp import mlp
+from zoo.nn.pose_cross_attention import PoseCrossAttention
 
 
 class ReversedAttention(LatentCore):
@@ -27,10 +27,10 @@ class ReversedAttention(LatentCore):
         steps: int = Field(default=10, ge=1, description="L, looks at the context")
         heads: int = Field(default=1, ge=1, description="places looked at in one step")
         patches: int = Field(default=8, ge=1, description="patches of a view in each direction, at most")
-        channels: int = Field(default=64, ge=1, description="channels of the picture's feature maps at full resolution")
+        channels: int = Field(default=64, ge=1, description="channels of the image's feature maps at full resolution")
         width: int = Field(default=512, ge=1, description="of the state, of keys and values, and of the MLP")
 
-    needs = frozenset({"per_view"})
+    required_features = frozenset({"per_view"})
     query_kinds = frozenset({"images"})
     target_kinds = frozenset({"poses"})
     latents = "none"
@@ -38,8 +38,8 @@ class ReversedAttention(LatentCore):
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
         channels, size, _ = shapes.query
-        self.match = AttentiveMatch(
-            picture_channels=channels,
+        self.match = PoseCrossAttention(
+            image_channels=channels,
             image_size=size,
             scene_channels=shapes.representation.channels,
             pose_width=shapes.pose_width,
@@ -49,26 +49,26 @@ class ReversedAttention(LatentCore):
             heads=config.heads,
             patches=config.patches,
         )
-        self.read_out = perceptron(2 * config.width, config.width, shapes.prediction_channels)
+        self.read_out = mlp(2 * config.width, config.width, shapes.prediction_channels)
 
     def _prediction(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
-        """Returns [B, Q, C', 1, 1] for pictures [B, Q, C, H, W]."""
+        """Returns [B, Q, C', 1, 1] for images [B, Q, C, H, W]."""
         found = encode(context)
-        # Each picture is encoded as a scene of its own: encoders whose views know of each other mix no queries.
-        pictures = query.flatten(0, 1)[:, None]
-        nowhere = context.where.new_zeros(len(pictures), 1, context.where.shape[-1])
-        alone = Views(what=pictures, where=nowhere, mask=torch.ones_like(nowhere[..., 0], dtype=torch.bool))
+        # Each image is encoded as a scene of its own: encoders whose views know of each other mix no queries.
+        images = query.flatten(0, 1)[:, None]
+        nowhere = context.poses.new_zeros(len(images), 1, context.poses.shape[-1])
+        alone = Views(values=images, poses=nowhere, mask=torch.ones_like(nowhere[..., 0], dtype=torch.bool))
         own = encode(alone).per_view[:, 0].unflatten(0, query.shape[:2])
-        state = self.match(query, own, found.per_view, where=context.where, mask=found.mask)
+        state = self.match(query, own, found.per_view, where=context.poses, mask=found.mask)
         return self.read_out(state)[..., None, None]
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         prediction = self._prediction(episode.context, episode.query, encode)
         nothing = prediction.new_zeros(len(prediction))
         return CoreOutput(prediction=prediction, kl=nothing[:, None], log_ratio=nothing)
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         # Without latents every sample is the same.
         prediction = self._prediction(context, query, encode)

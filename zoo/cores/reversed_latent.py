@@ -6,19 +6,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.mlp import mlp
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
-from zoo.nn.perceptron import perceptron
-from zoo.nn.pooled_match import PooledMatch
+from zoo.nn.pose_pooling import PosePooling
 
 
 class ReversedLatent(LatentCore):
     """p(v^q | x^q, r) = int N(z; eta_pi(y)) p(v^q | z, y) dz with y = f(x^q, r), q(z | v^q, y) = N(eta_q(v^q, y)).
 
-    GQN with picture and camera exchanged, latents and all; an extension of the discriminative model of Rosenbaum et al.
+    GQN with image and camera exchanged, latents and all; an extension of the discriminative model of Rosenbaum et al.
     2018. Even where p(v | z, y) has one mode, z may say which of several places it is. The latents belong to a query.
     """
 
@@ -26,12 +26,10 @@ class ReversedLatent(LatentCore):
         """Sizes of the network."""
 
         z_channels: int = Field(default=16, ge=1, description="width of the latent vector")
-        channels: int = Field(default=64, ge=1, description="channels of the picture's feature maps")
-        width: int = Field(
-            default=512, ge=1, description="of the vector y that joins picture and scene, and of the MLPs"
-        )
+        channels: int = Field(default=64, ge=1, description="channels of the image's feature maps")
+        width: int = Field(default=512, ge=1, description="of the vector y that joins image and scene, and of the MLPs")
 
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     query_kinds = frozenset({"images"})
     target_kinds = frozenset({"poses"})
     latents = "query"
@@ -41,17 +39,17 @@ class ReversedLatent(LatentCore):
         self.config = config
         channels, size, _ = shapes.query
         width, latent = config.width, config.z_channels
-        self.match = PooledMatch(
-            picture_channels=channels,
+        self.match = PosePooling(
+            image_channels=channels,
             image_size=size,
             scene_channels=shapes.representation.channels,
             scene_size=shapes.representation.height,
             channels=config.channels,
             width=width,
         )
-        self.eta_pi = perceptron(width, width, 2 * latent)
-        self.eta_q = perceptron(width + shapes.pose_width, width, 2 * latent)
-        self.read_out = perceptron(width + latent, width, shapes.prediction_channels)
+        self.eta_pi = mlp(width, width, 2 * latent)
+        self.eta_q = mlp(width + shapes.pose_width, width, 2 * latent)
+        self.read_out = mlp(width + latent, width, shapes.prediction_channels)
 
     def _prior(self, joined: Tensor) -> DiagonalGaussian:
         return DiagonalGaussian.from_parameters(self.eta_pi(joined), dim=-1)
@@ -60,9 +58,9 @@ class ReversedLatent(LatentCore):
         """Returns predictions [..., C', 1, 1] for y [..., width] and z [..., z_channels]."""
         return self.read_out(torch.cat([joined, z.to(joined.dtype)], dim=-1))[..., None, None]
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         joined = self.match(episode.query, encode(episode.context).pooled)
-        poses = episode.evidence.where.to(joined.dtype)
+        poses = episode.target_views.poses.to(joined.dtype)
         posterior = DiagonalGaussian.from_parameters(self.eta_q(torch.cat([joined, poses], dim=-1)), dim=-1)
         prior = self._prior(joined)
         keys = query_keys(episode.key, num_queries=joined.shape[1])
@@ -74,10 +72,10 @@ class ReversedLatent(LatentCore):
         )
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         joined = self.match(query, encode(context).pooled)
         keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
         noise = standard_normal(keys, (self.config.z_channels,))
-        z = self._prior(joined).sample(noise, temperature=knobs.temperature)
+        z = self._prior(joined).sample(noise, temperature=schedule.temperature)
         return self._read_out(joined.expand(num_samples, *joined.shape), z)

@@ -10,9 +10,9 @@ from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import match_size
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian, standard_like
@@ -31,8 +31,8 @@ class Inferred(NamedTuple):
 class Slim(LatentCore):
     """p(x^q | v^q, r) = int prod_l N(z_l; 0, 1) p(x^q | z, v^q, r) dz  (Ramalho et al. 2018, SLIM).
 
-    The posterior is prod_l q(z_l | z_<l, x^q, v^q): it looks at the queried picture and never at the representation,
-    so that z takes up what words leave open and the KL of a picture is the same whatever was said about the scene.
+    The posterior is prod_l q(z_l | z_<l, x^q, v^q): it looks at the queried image and never at the representation,
+    so that z takes up what words leave open and the KL of a image is the same whatever was said about the scene.
     Both sides are recurrent, as in DRAW (Gregor et al. 2015): h^enc = ConvLSTM(x^q, v^q, z_{l-1}) and z_l ~
     N(eta_q(h^enc)); h^dec = ConvLSTM(z_l, v^q, r) and canvas += W h^dec, from a canvas of zeros; the last canvas is the
     prediction. DRAW's encoder also sees the decoder's state and the error of the canvas; here both know r, and what is
@@ -52,7 +52,7 @@ class Slim(LatentCore):
         canvas_scale: int = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
         kernel_size: int = Field(default=5, ge=1, description="of the ConvLSTMs and of the posterior's head; odd")
 
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
@@ -60,7 +60,7 @@ class Slim(LatentCore):
         height, width = shapes.target[1:]
         if height % config.canvas_scale or width % config.canvas_scale:
             raise ValueError(
-                f"pictures of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"
+                f"images of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"
             )
         if config.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
@@ -74,7 +74,7 @@ class Slim(LatentCore):
             config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding=config.kernel_size // 2
         )
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
         query = episode.query.flatten(0, 1)
         keys = query_keys(episode.key, num_queries=queries).flatten()
@@ -89,12 +89,12 @@ class Slim(LatentCore):
         )
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         batch, queries = query.shape[:2]
         # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
         keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
-        latents = knobs.temperature * self._noise(keys)
+        latents = schedule.temperature * self._noise(keys)
         repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
         prediction = self.generate(encode(context).pooled, repeated, latents)
         return rearrange(prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)

@@ -9,11 +9,11 @@ from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore, Representation
+from zoo.config.settings import Settings
 from zoo.cores.gqn import core_output
-from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.nn.attention import CrossAttentionBlock, SelfAttentionBlock, Tokens, WithNothing, view_tokens
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
+from zoo.nn.attention import CrossAttentionBlock, NullToken, SelfAttentionBlock, Tokens, view_tokens
 from zoo.nn.geometry import ray_features, ray_width
 from zoo.nn.latent_groups import Source, draw_group, given_groups, stacked
 from zoo.nn.noise import query_keys, sample_keys
@@ -24,10 +24,10 @@ class Transformer(LatentCore):
     """p(x^q | v^q, S) = int prod_l p(z_l | z_<l, v^q, S) N(x^q; g(u_L), sigma^2) dz, q(z_l | z_<l, x^q, v^q, S).
 
     The decoder of the Scene Representation Transformer (Sajjadi et al. 2022), which is deterministic, under GQN's ELBO:
-    the queried picture is a set of patches, one token u_k each, which starts from the patch's rays. In every layer l the
+    the queried image is a set of patches, one token u_k each, which starts from the patch's rays. In every layer l the
     tokens read the scene's set of tokens S and each other; then a prior N(eta_pi(u)) of the layer's latents, one vector a
     token, is read off; the posterior N(eta_q(u + e(x^q))) sees the target's patches too; and z_l joins the tokens. After
-    L layers and one more look at each other the tokens are written as patches of the picture. u knows the target through
+    L layers and one more look at each other the tokens are written as patches of the image. u knows the target through
     z_<l only, so that the prior of training is the prior of generation. The latents belong to a query.
     """
 
@@ -38,28 +38,26 @@ class Transformer(LatentCore):
         channels: int = Field(default=256, ge=8, description="width of a token")
         z_channels: int = Field(default=8, ge=1, description="latents of a group in every token")
         patch_size: int = Field(
-            default=8, ge=1, description="pixels of a patch of the queried picture in both directions"
+            default=8, ge=1, description="pixels of a patch of the queried image in both directions"
         )
         heads: int = Field(default=4, ge=1, description="of attention; must divide the channels")
         hidden_channels: int = Field(default=512, ge=1, description="of the feed-forward networks")
         pixel_channels: int = Field(default=32, ge=1, description="channels of the pixels before the last convolution")
         octaves: int = Field(default=8, ge=1, description="frequencies in which a patch's ray is described")
-        field_of_view: float = Field(
-            default=50.0, gt=0, lt=180, description="of the cameras, degrees across the picture"
-        )
+        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
-    needs = frozenset({"per_view"})
+    required_features = frozenset({"per_view"})
     latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
         size, (channels_in, height, width) = config.patch_size, shapes.target
         if height % size or width % size:
-            raise ValueError(f"pictures of {height}x{width} pixels: patch_size {size} does not divide them")
+            raise ValueError(f"images of {height}x{width} pixels: patch_size {size} does not divide them")
         self.config = config
         self.grid = (height // size, width // size)
         tokens = shapes.representation.channels
-        self.with_nothing = WithNothing(tokens)
+        self.null_token = NullToken(tokens)
         self.from_rays = nn.Sequential(
             nn.Linear(ray_width(config.octaves), config.channels),
             nn.GELU(),
@@ -73,7 +71,7 @@ class Transformer(LatentCore):
         )
         self.to_prediction = nn.Conv2d(config.pixel_channels, shapes.prediction_channels, 3, padding=1)
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
         rollout = self.rollout(
             encode(episode.context),
@@ -81,17 +79,17 @@ class Transformer(LatentCore):
             query_keys(episode.key, num_queries=queries).flatten(),
             target=episode.target.flatten(0, 1),
             source="posterior",
-            knobs=knobs,
+            schedule=schedule,
         )
         return core_output(rollout, batch=batch, queries=queries)
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         batch, queries = query.shape[:2]
         keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
         repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        rollout = self.rollout(encode(context), repeated, keys, target=None, source="prior", knobs=knobs)
+        rollout = self.rollout(encode(context), repeated, keys, target=None, source="prior", schedule=schedule)
         return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
 
     def rollout(
@@ -102,7 +100,7 @@ class Transformer(LatentCore):
         *,
         target: Tensor | None,
         source: Source,
-        knobs: Knobs,
+        schedule: ScheduleValues,
     ) -> Rollout:
         """Runs the L layers; the only place where they are written down.
 
@@ -112,14 +110,14 @@ class Transformer(LatentCore):
             keys: [n] int64, seeds of the latent noise.
             target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
             source: where z_l comes from: the posterior, the prior, or L given tensors [n, T, z].
-            knobs: the temperature scales the prior's standard deviation when sampling.
+            schedule: the temperature scales the prior's standard deviation when sampling.
 
         Returns:
-            Predictions [n, C', H, W]; latents, priors and posteriors are [L, n, T, z] for the T patches of the picture.
+            Predictions [n, C', H, W]; latents, priors and posteriors are [L, n, T, z] for the T patches of the image.
         """
         batch, count = len(scene.mask), len(query)
         height, width = self.grid
-        known = self.with_nothing(view_tokens(scene.per_view, scene.mask))
+        known = self.null_token(view_tokens(scene.per_view, scene.mask))
         rays = ray_features(
             query,
             height=height,
@@ -138,17 +136,17 @@ class Transformer(LatentCore):
             # Queries of a scene look at one set of tokens: beside each other they are one long list of queries.
             asked = rearrange(tokens, "(b q) t c -> b (q t) c", b=batch)
             tokens = rearrange(layer.look(asked, known), "b (q t) c -> (b q) t c", q=count // batch)
-            tokens = layer.think(_whole(tokens)).what
+            tokens = layer.think(_whole(tokens)).values
             priors.append(layer.eta_pi(tokens))
             if seen is not None:
-                posteriors.append(layer.eta_q(layer.compare(_whole(tokens + seen)).what))
+                posteriors.append(layer.eta_q(layer.compare(_whole(tokens + seen)).values))
             if source == "prior":
-                z = draw_group(given[index], priors[-1], dim=-1, temperature=knobs.temperature)
+                z = draw_group(given[index], priors[-1], dim=-1, temperature=schedule.temperature)
             else:
                 z = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=-1)
             latents.append(z)
             tokens = tokens + layer.join(z.to(tokens.dtype))
-        pixels = self.to_pixels(self.last(_whole(tokens)).what)
+        pixels = self.to_pixels(self.last(_whole(tokens)).values)
         size = self.config.patch_size
         pixels = rearrange(pixels, "n (h w) (c a b) -> n c (h a) (w b)", h=height, w=width, a=size, b=size)
         return Rollout(
@@ -189,4 +187,4 @@ def _head(config: Transformer.Config) -> nn.Sequential:
 
 def _whole(what: Tensor) -> Tokens:
     """Takes [n, T, C] as sets without padding."""
-    return Tokens(what=what, mask=torch.ones(what.shape[:2], dtype=torch.bool, device=what.device))
+    return Tokens(values=what, mask=torch.ones(what.shape[:2], dtype=torch.bool, device=what.device))

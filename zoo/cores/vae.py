@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import CoreShapes, Encode, LatentCore
-from zoo.episode import CoreOutput, Episode, Knobs, Views
+from zoo.config.settings import Settings
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import ImageReader, ImageWriter
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence, standard_like
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
@@ -27,7 +27,7 @@ class Vae(LatentCore):
             default=64, ge=1, description="channels at full resolution; up to four times as many below"
         )
 
-    needs = frozenset()
+    required_features = frozenset()
     query_kinds = frozenset({"poses", "nothing"})
     latents = "query"
 
@@ -45,7 +45,7 @@ class Vae(LatentCore):
             channels_out=shapes.prediction_channels,
         )
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         batch, queries = episode.target.shape[:2]
         posterior = DiagonalGaussian.from_parameters(self.reader(episode.target.flatten(0, 1)), dim=1)
         prior = standard_like(posterior)
@@ -59,9 +59,9 @@ class Vae(LatentCore):
         )
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         batch, queries = query.shape[:2]
         keys = sample_keys(key, num_samples=num_samples, num_queries=queries)
-        z = knobs.temperature * standard_normal(keys.transpose(0, 1), (self.config.z_channels,))
+        z = schedule.temperature * standard_normal(keys.transpose(0, 1), (self.config.z_channels,))
         return self.writer(z.to(query.dtype).flatten(0, 2)).unflatten(0, (num_samples, batch, queries))

@@ -1,4 +1,4 @@
-"""Batches on the CPU: the pictures of a plan, read from a source."""
+"""Batches on the CPU: the images of a plan, read from a source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LoadedBatch(NamedTuple):
 
 
 def assemble(source: SceneSource, plan: BatchPlan, *, seed: int, step: int) -> SceneBatch:
-    """Reads the pictures of a plan into a batch on the CPU; the noise keys follow from seed, step and place."""
+    """Reads the images of a plan into a batch on the CPU; the noise keys follow from seed, step and place."""
     frames, cameras = source.read(plan.scenes, plan.views)
     return SceneBatch(
         frames=torch.from_numpy(frames),

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.render.chance import scene_generator, stable_hash
+from zoo.data.render.rng import scene_generator, stable_hash
 from zoo.data.source import ExtraShape, Split
 
 NUM_BUCKETS = 100
@@ -34,9 +34,9 @@ Content = TypeVar("Content")
 class Rendering(NamedTuple):
     """Scenes of a built-in data set, B of them with V views each."""
 
-    frames: Tensor  # [B, V, H, W, 3] uint8; H = W = 0 for data without pictures
+    frames: Tensor  # [B, V, H, W, 3] uint8; H = W = 0 for data without images
     cameras: Tensor  # [B, V, 5] float32, on the host
-    scenes: tuple[Any, ...]  # what the pictures show, B of them
+    scenes: tuple[Any, ...]  # what the images show, B of them
     extras: Mapping[str, np.ndarray] = MappingProxyType({})  # name -> [B, V, ...] of views or [B, ...] of scenes
 
 
@@ -51,7 +51,7 @@ class BuiltIn(ABC):
         description: one line.
     """
 
-    has_pictures: ClassVar[bool] = True
+    has_images: ClassVar[bool] = True
 
     name: str
     version: int
@@ -59,7 +59,7 @@ class BuiltIn(ABC):
     description: str
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
-        """Returns what else is known of every scene beside pictures and cameras."""
+        """Returns what else is known of every scene beside images and cameras."""
         return {}
 
     @abstractmethod

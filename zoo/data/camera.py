@@ -17,9 +17,9 @@ Camera
 
     so a camera at yaw 0 has +y on its left.
 
-Picture
+Image
     Square, pinhole, without distortion; the field of view of 50 degrees spans the whole width (and height). Row 0 is
-    the top and column 0 the left. Pixel coordinates are continuous: the picture covers 0 to ``image_size`` in both
+    the top and column 0 the left. Pixel coordinates are continuous: the image covers 0 to ``image_size`` in both
     directions, and the centre of the pixel in column i is at i + 0.5.
 
 Pose
@@ -58,14 +58,14 @@ class CameraAxes(NamedTuple):
 
 
 class Rays(NamedTuple):
-    """Where the rays of a picture start and where they go, both [..., H, W, 3]; directions have length 1."""
+    """Where the rays of a image start and where they go, both [..., H, W, 3]; directions have length 1."""
 
     origins: Tensor
     directions: Tensor
 
 
 class Projection(NamedTuple):
-    """Where world points appear in a picture."""
+    """Where world points appear in a image."""
 
     coordinates: Tensor  # [..., 2]: column and row, continuous pixels; without meaning where depth <= 0
     depth: Tensor  # [...]: scene units along the camera's forward axis; negative behind the camera
@@ -108,7 +108,7 @@ def rays(
     Args:
         cameras: [..., 5].
         image_size: height and width in pixels.
-        field_of_view: degrees across the whole picture.
+        field_of_view: degrees across the whole image.
         samples_per_side: a pixel gets this many samples in both directions, evenly spread; H and W of the result are
             ``image_size * samples_per_side``, and pixel (row, column) owns a square of neighbouring samples.
 
@@ -141,7 +141,7 @@ def project(
         cameras: [..., 5]; the leading dimensions of points and cameras broadcast, so that M points a camera are
             ``points [..., M, 3]`` with ``cameras[..., None, :]``.
         image_size: height and width in pixels.
-        field_of_view: degrees across the whole picture.
+        field_of_view: degrees across the whole image.
 
     Returns:
         Pixel coordinates [..., 2] (column, row) and depths [...].

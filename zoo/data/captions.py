@@ -1,4 +1,4 @@
-"""Captions as bytes: UTF-8, padded with zeros to one length, so that they lie in an array beside the pictures."""
+"""Captions as bytes: UTF-8, padded with zeros to one length, so that they lie in an array beside the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures as functions from the position of a pixel to its value: completing one is regression."""
+"""Images as functions from the position of a pixel to its value: completing one is regression."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from zoo.data.built_in import BuiltIn, Rendering
 from zoo.data.points import INPUTS, VALUES, pixel_positions, point_shapes, rendering_of_points
 from zoo.data.render import rooms
-from zoo.data.render.chance import scene_generator
 from zoo.data.render.digits import DIGIT_SIZE, digits_of, handwritten_digits
 from zoo.data.render.raycaster import render
+from zoo.data.render.rng import scene_generator
 from zoo.data.render.scene import Scene, stack_scenes
 from zoo.data.source import ExtraShape, Split
 from zoo.errors import DataError
@@ -23,32 +23,32 @@ from zoo.errors import DataError
 
 @dataclass(frozen=True)
 class Completion(BuiltIn):
-    """A scene is a picture, a view one of its pixels: its position in [-1, 1]^2 and its value in [0, 1].
+    """A scene is a image, a view one of its pixels: its position in [-1, 1]^2 and its value in [0, 1].
 
     All pixels are there unless fewer views are wanted; those are then drawn at random. They lie row by row.
 
     Attributes:
-        picture_size: height and width, pixels.
+        source_image_size: height and width, pixels.
         channels: numbers in a value.
     """
 
-    has_pictures: ClassVar[bool] = False
+    has_images: ClassVar[bool] = False
 
-    picture_size: int
+    source_image_size: int
     channels: int
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the types and shapes of inputs and values."""
         return point_shapes(input_width=2, value_width=self.channels)
 
-    def _points(self, pictures: Sequence[np.ndarray], rngs: Sequence[np.random.Generator]) -> dict[str, np.ndarray]:
-        """Returns V pixels of pictures [H, W, C], chosen by the pictures' own generators."""
-        count = self.picture_size**2
+    def _points(self, images: Sequence[np.ndarray], rngs: Sequence[np.random.Generator]) -> dict[str, np.ndarray]:
+        """Returns V pixels of images [H, W, C], chosen by the images' own generators."""
+        count = self.source_image_size**2
         if self.num_views > count:
-            raise DataError(f"{self.name}: num_views: {self.num_views} points wanted, a picture has {count} pixels")
+            raise DataError(f"{self.name}: num_views: {self.num_views} points wanted, a image has {count} pixels")
         chosen = [np.sort(rng.random(count).argsort()[: self.num_views]) for rng in rngs]
-        positions = pixel_positions(self.picture_size)
-        values = [picture.reshape(count, -1)[pixels] for picture, pixels in zip(pictures, chosen, strict=True)]
+        positions = pixel_positions(self.source_image_size)
+        values = [image.reshape(count, -1)[pixels] for image, pixels in zip(images, chosen, strict=True)]
         return {
             INPUTS: np.stack([positions[pixels] for pixels in chosen]),
             VALUES: np.stack(values).astype(np.float32),
@@ -93,7 +93,7 @@ class DigitCompletion(Completion):
 
 @dataclass(frozen=True)
 class RoomCompletion(Completion):
-    """Pictures of the rooms of ``rooms_ring_camera``, one picture a room."""
+    """Images of the rooms of ``rooms_ring_camera``, one image a room."""
 
     def render(
         self,
@@ -105,14 +105,14 @@ class RoomCompletion(Completion):
         device: torch.device | str = "cpu",
         samples_per_side: int = 2,
     ) -> Rendering:
-        """Renders pictures of a split; see :meth:`zoo.data.built_in.BuiltIn.render`."""
+        """Renders images of a split; see :meth:`zoo.data.built_in.BuiltIn.render`."""
         drawn = [self.draw_content(_draw_room, seed=seed, split=split, index=int(index)) for index in scene_indices]
         scenes, rngs = [scene for scene, _, _ in drawn], [rng for _, _, rng in drawn]
         cameras = np.stack([rooms.draw_ring_cameras(rng, num_views=1) for rng in rngs]).astype(np.float32)
         frames = render(
             stack_scenes(tuple(scenes), device=device),
             cameras=torch.from_numpy(cameras),
-            image_size=self.picture_size,
+            image_size=self.source_image_size,
             samples_per_side=samples_per_side,
         )
         points = self._points([frame.numpy() / np.float32(255.0) for frame in frames[:, 0].cpu()], rngs)
@@ -130,15 +130,15 @@ COMPLETIONS: tuple[Completion, ...] = (
         version=1,
         num_views=DIGIT_SIZE**2,
         description="handwritten digits of 8x8 pixels as functions of the pixel's position",
-        picture_size=DIGIT_SIZE,
+        source_image_size=DIGIT_SIZE,
         channels=1,
     ),
     RoomCompletion(
         name="completion_rooms",
         version=1,
         num_views=32**2,
-        description="pictures of rooms of 32x32 pixels as functions of the pixel's position",
-        picture_size=32,
+        description="images of rooms of 32x32 pixels as functions of the pixel's position",
+        source_image_size=32,
         channels=3,
     ),
 )

@@ -12,14 +12,14 @@ import numpy as np
 
 from zoo.data.deepmind import DeepMindScenes
 from zoo.data.deepmind_writer import DeepMindWriter
+from zoo.data.images import resize_images
 from zoo.data.opening import FolderKind, Source, kind_of, open_splits
-from zoo.data.pictures import resize_pictures
 from zoo.data.source import Split
 from zoo.data.store import StoreWriter
 from zoo.data.tfrecord import BadRecord, OnBadRecord
 from zoo.errors import DataError, did_you_mean
 
-_BATCH_BYTES = 1 << 26  # of pictures held in memory at a time
+_BATCH_BYTES = 1 << 26  # of images held in memory at a time
 
 
 class ConversionReport(NamedTuple):
@@ -92,14 +92,14 @@ def convert(
     """Writes all splits of a folder of scenes in the other format, or in the same with other sizes.
 
     The validation split that is cut out of a published train split becomes a split of its own. TFRecords hold JPEG, so
-    pictures that go through them change a little; cameras never do.
+    images that go through them change a little; cameras never do.
 
     Args:
         source_folder: a store, or ``<root>/<set>`` with TFRecords.
         target_folder: what to write; it must not exist.
         to: the format to write.
-        image_size: height and width of the pictures written, in pixels; None keeps them. See
-            :func:`zoo.data.pictures.resize_pictures`.
+        image_size: height and width of the images written, in pixels; None keeps them. See
+            :func:`zoo.data.images.resize_images`.
         max_scenes: the first so many scenes of every split; None takes all.
         on_bad_record: ``skip`` leaves damaged records out and lists them in the report.
         progress: called with the scenes read and the scenes in all.
@@ -123,9 +123,7 @@ def convert(
             f"{source_folder}: has {', '.join(sorted(first.extras))}, for which DeepMind's format has no room"
         )
     if image_size is not None and ("map" in first.extras or not first.image_size):
-        raise DataError(
-            f"image_size: the pictures of {source_folder} cannot be resized; make the data set at that size"
-        )
+        raise DataError(f"image_size: the images of {source_folder} cannot be resized; make the data set at that size")
     size = image_size or first.image_size
     counts = {split: min(source.num_scenes, max_scenes or source.num_scenes) for split, source in sources.items()}
     provenance = {
@@ -143,7 +141,7 @@ def convert(
             for start in range(0, counts[split], batch):
                 scenes = np.arange(start, min(start + batch, counts[split]))
                 found = _read_good(source, scenes, on_bad_record=on_bad_record, skipped=skipped)
-                frames = found.frames if size == source.image_size else resize_pictures(found.frames, image_size=size)
+                frames = found.frames if size == source.image_size else resize_images(found.frames, image_size=size)
                 writer.add(split, frames, found.cameras, *([found.extras] if isinstance(writer, StoreWriter) else []))
                 written[split] += len(found.frames)
                 done += len(scenes)

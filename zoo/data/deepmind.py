@@ -8,9 +8,9 @@ y, z, yaw, pitch, which are passed through unchanged. How many views there are a
 20th record of train, counted over its files in order of name, is the validation split and is left out of train.
 
 **Damaged records.** Under ``on_bad_record="raise"`` opening reads headers only, and a damaged record raises when it is
-read. Under ``"skip"`` opening reads every record of the split (checksums, message, cameras, and the picture of its
+read. Under ``"skip"`` opening reads every record of the split (checksums, message, cameras, and the image of its
 first view); what fails is left out of ``num_scenes`` and listed in ``skipped``, so that indices never shift while
-reading. Scenes whose number of views or size of pictures is not that of most scenes fail too. A picture that passes its
+reading. Scenes whose number of views or size of images is not that of most scenes fail too. A image that passes its
 checksum and yet cannot be decoded raises when it is read, also under ``"skip"``, unless it is the first of its scene.
 Which records are validation does not depend on ``on_bad_record``.
 
@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.data.deepmind_index import FolderIndex, index_folder
-from zoo.data.pictures import decode_picture
+from zoo.data.images import decode_image
 from zoo.data.source import ExtraShape, Split
 from zoo.data.tf_example import Example
 from zoo.data.tfrecord import BadRecord, OnBadRecord, read_record
@@ -62,7 +62,7 @@ PUBLISHED = MappingProxyType(
 
 class _Scene(NamedTuple):
     where: str  # the record, for the message of an error
-    frames: Sequence[bytes]  # V encoded pictures
+    frames: Sequence[bytes]  # V encoded images
     cameras: np.ndarray  # [V, 5] float32
 
 
@@ -110,13 +110,13 @@ class DeepMindScenes:
         self.extras: Mapping[str, ExtraShape] = {}
         first = self._scene(0)
         self.num_views: int = len(first.frames)
-        self.image_size: int = len(decode_picture(first.frames[0], where=f"{first.where}: frame 0"))
+        self.image_size: int = len(decode_image(first.frames[0], where=f"{first.where}: frame 0"))
 
     def _path(self, scene: int) -> Path:
         return self._folder / self._files[self._records[scene, 0]]
 
     def _scene(self, scene: int) -> _Scene:
-        """Reads and checks one record, all but its pictures."""
+        """Reads and checks one record, all but its images."""
         _, record, offset, length = self._records[scene].tolist()
         path = self._path(scene)
         where = f"{path}: record {record} at byte {offset}"
@@ -138,7 +138,7 @@ class DeepMindScenes:
         for scene in range(len(self._records)):
             try:
                 found = self._scene(scene)
-                size = len(decode_picture(found.frames[0], where=f"{found.where}: frame 0"))
+                size = len(decode_image(found.frames[0], where=f"{found.where}: frame 0"))
                 shapes[scene] = (len(found.frames), size)
             except DataError as error:
                 reasons[scene] = str(error)
@@ -193,15 +193,15 @@ class DeepMindScenes:
             found = self._scene_of_usual_length(scene)
             cameras[i] = found.cameras[views[i]]
             for j, view in enumerate(views[i].tolist()):
-                frames[i, j] = decode_picture(found.frames[view], where=f"{found.where}: frame {view}", image_size=size)
+                frames[i, j] = decode_image(found.frames[view], where=f"{found.where}: frame {view}", image_size=size)
         return frames, cameras
 
     def read_extras(self, scenes: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns nothing: the records hold pictures and cameras only."""
+        """Returns nothing: the records hold images and cameras only."""
         return {}
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
-        """Reads all cameras of some scenes, without their pictures.
+        """Reads all cameras of some scenes, without their images.
 
         Args:
             scenes: [B] integers.

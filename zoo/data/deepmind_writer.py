@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from zoo.data.pictures import encode_jpeg
+from zoo.data.images import encode_jpeg
 from zoo.data.scene_arrays import checked_scenes
 from zoo.data.source import Split
 from zoo.data.tf_example import serialise_example
@@ -58,7 +58,7 @@ class _SplitWriter:
 class DeepMindWriter:
     """Writes a set of TFRecord files, whole or not at all; use it as a context manager.
 
-    Scenes keep their order; pictures are JPEG, so they come back nearly, not exactly, equal. Cameras are exact.
+    Scenes keep their order; images are JPEG, so they come back nearly, not exactly, equal. Cameras are exact.
 
     Args:
         folder: ``<root>/<set>``, where the set will be; it must not exist.
@@ -113,8 +113,8 @@ class DeepMindWriter:
         self._shape = (views, size)
         if split not in self._writers:
             self._writers[split] = _SplitWriter(self._temporary / split, records_per_file=self._records_per_file)
-        for pictures, places in zip(frames, cameras, strict=True):
-            encoded = [encode_jpeg(picture, quality=self._jpeg_quality) for picture in pictures]
+        for images, places in zip(frames, cameras, strict=True):
+            encoded = [encode_jpeg(image, quality=self._jpeg_quality) for image in images]
             self._writers[split].write(serialise_example({"frames": encoded, "cameras": places}))
 
     def _finish(

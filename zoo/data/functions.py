@@ -20,7 +20,7 @@ import torch
 from zoo.data.built_in import BuiltIn, Rendering
 from zoo.data.gaussian_process import Kernel, KernelKind
 from zoo.data.points import INPUTS, KERNEL, VALUES, point_shapes, rendering_of_points
-from zoo.data.render.chance import uniform
+from zoo.data.render.rng import uniform
 from zoo.data.source import ExtraShape, Split
 
 REACH = 2.0
@@ -42,7 +42,7 @@ class Functions(BuiltIn):
         noise: standard deviation of the noise on values.
     """
 
-    has_pictures: ClassVar[bool] = False
+    has_images: ClassVar[bool] = False
 
     kind: KernelKind
     length_scales: tuple[float, float] = (0.1, 0.6)

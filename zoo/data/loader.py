@@ -1,7 +1,7 @@
-"""Feeds a device: pictures stay uint8 until they are there.
+"""Feeds a device: images stay uint8 until they are there.
 
 Either worker processes (or none) gather the wanted views from the source and the batch travels while the one before is in
-use, or, when the whole split fits beside the model, the pictures lie on the device and a batch is an indexing there.
+use, or, when the whole split fits beside the model, the images lie on the device and a batch is an indexing there.
 Which of these it is changes nothing in the batches.
 """
 
@@ -14,9 +14,9 @@ from typing import Literal
 import torch
 
 from zoo.data.batches import LoadedBatch, assemble, to_device
+from zoo.data.device_cache import ResidentSampler, ResidentScenes, fits_on, read_all
 from zoo.data.plan import Share, TrainingPlan
 from zoo.data.prefetch import on_device
-from zoo.data.resident import ResidentSampler, ResidentScenes, fits_on, read_all
 from zoo.data.source import SceneSource
 from zoo.data.worker_batches import Workers, number_of_workers, worker_batches
 from zoo.errors import ConfigError

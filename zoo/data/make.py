@@ -178,7 +178,7 @@ def check_request(
     """
     recipe = _checked_recipe(recipe_name)
     _check_counts(num_scenes)
-    if recipe.has_pictures and (image_size < 1 or image_size % 4):
+    if recipe.has_images and (image_size < 1 or image_size % 4):
         raise DataError(f"image_size: {image_size} is not a positive multiple of 4")
     if num_views is not None and num_views < 1:
         raise DataError(f"num_views: {num_views} views a scene, expected 1 or more")
@@ -189,8 +189,8 @@ def check_request(
 
 
 def bytes_of_scene(recipe: BuiltIn, *, image_size: int, num_views: int) -> int:
-    """Returns how much room a scene takes: pictures and what else is known of it; its cameras are next to nothing."""
-    image_size = image_size if recipe.has_pictures else 0
+    """Returns how much room a scene takes: images and what else is known of it; its cameras are next to nothing."""
+    image_size = image_size if recipe.has_images else 0
     size = num_views * image_size**2 * 3
     for extra in recipe.extras(image_size=image_size).values():
         size += math.prod(extra.shape) * np.dtype(extra.dtype).itemsize * (num_views if extra.per_view else 1)
@@ -220,14 +220,14 @@ def make_dataset(
         folder: where the store will be; it must not exist. It appears when everything is rendered; after an error or
             an interrupt there is nothing.
         num_scenes: how many scenes each wanted split gets.
-        image_size: height and width of a picture in pixels, a multiple of 4; of no effect on data without pictures.
-        num_views: pictures of every scene; None takes as many as the published data set has.
+        image_size: height and width of a image in pixels, a multiple of 4; of no effect on data without images.
+        num_views: images of every scene; None takes as many as the published data set has.
         seed: another seed gives other scenes.
         workers: processes that render, each with one thread; 0 renders in this process; None takes one for each
             processor that may be used, or none on a GPU.
         device: a device of torch.
         progress: called with the number of scenes written and the number wanted, in all splits together.
-        scenes_per_shard: scenes in a file of pictures.
+        scenes_per_shard: scenes in a file of images.
 
     Returns:
         The folder.
@@ -240,7 +240,7 @@ def make_dataset(
         recipe_name, num_scenes=num_scenes, image_size=image_size, num_views=num_views, seed=seed, device=device
     )
     views = num_views or recipe.num_views
-    image_size = image_size if recipe.has_pictures else 0
+    image_size = image_size if recipe.has_images else 0
     step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
     pieces = [
         _Piece(recipe.name, seed, split, first, min(step, num_scenes[split] - first), image_size, views, device)

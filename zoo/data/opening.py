@@ -77,7 +77,7 @@ def open_splits(folder: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
 def _camera_ranges(source: Source) -> tuple[dict[str, Any], list[BadRecord]]:
     """Returns the least and the largest value of every coordinate, and the records that could not be read for it."""
     bad: list[BadRecord] = []
-    # Cameras of a store lie together in one file; those of TFRecords lie among the pictures, so only some are read.
+    # Cameras of a store lie together in one file; those of TFRecords lie among the images, so only some are read.
     sample = _SAMPLED_SCENES if isinstance(source, DeepMindScenes) else source.num_scenes
     batch = 1 if isinstance(source, DeepMindScenes) else _BATCH
     chosen = np.unique(np.linspace(0, source.num_scenes - 1, num=min(sample, source.num_scenes), dtype=np.int64))
@@ -120,7 +120,7 @@ def _unlike_published(sources: Mapping[Split, Source]) -> list[str]:
     for split, source in sources.items():
         published = PUBLISHED.get(source.name)
         if published is not None and source.image_size != published.image_size:
-            warnings.append(f"{split}: pictures have {source.image_size} pixels, published were {published.image_size}")
+            warnings.append(f"{split}: images have {source.image_size} pixels, published were {published.image_size}")
         if published is not None and source.num_views != published.num_views:
             warnings.append(f"{split}: scenes have {source.num_views} views, published were {published.num_views}")
     return warnings

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zoo.config.recipe import TrainingRecipe
 from zoo.data.episode_index import view_order
 from zoo.data.source import SceneSource
 from zoo.errors import ConfigError
-from zoo.recipe import TrainingRecipe
 
 ORDER_STREAM, VIEW_STREAM = 1, 2  # a third one draws evaluation's episodes
 
@@ -102,7 +102,7 @@ class EvaluationPlan:
     """The episodes of a whole split, each scene once, the same for every model (see :mod:`zoo.data.episode_index`).
 
     A scene's targets do not depend on the number of context views, and its context of N views is part of its context
-    of N + 1 views, so that figures for several context sizes score the same pictures.
+    of N + 1 views, so that figures for several context sizes score the same images.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What data sets of points (an input, a value) have in common: no pictures, no cameras, two extras."""
+"""What data sets of points (an input, a value) have in common: no images, no cameras, two extras."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def point_shapes(*, input_width: int, value_width: int) -> Mapping[str, ExtraSha
 
 
 def rendering_of_points(scenes: Sequence[Any], *, num_views: int, extras: Mapping[str, np.ndarray]) -> Rendering:
-    """Returns B functions of V points each: pictures of no pixels and cameras of zeros.
+    """Returns B functions of V points each: images of no pixels and cameras of zeros.
 
     Args:
         scenes: what the functions are, B of them.
@@ -43,7 +43,7 @@ def rendering_of_points(scenes: Sequence[Any], *, num_views: int, extras: Mappin
 
 
 def pixel_positions(size: int) -> np.ndarray:
-    """Returns where the pixels of a square picture lie, row by row, [size * size, 2] float32.
+    """Returns where the pixels of a square image lie, row by row, [size * size, 2] float32.
 
     The first coordinate goes to the right and the second down; the middles of the outermost pixels lie at -1 and 1.
     """

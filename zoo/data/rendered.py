@@ -1,4 +1,4 @@
-"""Built-in scenes that are rendered where they are wanted: no disk, and no picture passes through the host."""
+"""Built-in scenes that are rendered where they are wanted: no disk, and no image passes through the host."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from zoo.data.device_cache import ResidentScenes, empty_scenes
 from zoo.data.make import check_request
-from zoo.data.resident import ResidentScenes, empty_scenes
 from zoo.data.source import ExtraShape, Split
 
 SCENES_AT_A_TIME = 64
@@ -20,7 +20,7 @@ SCENES_AT_A_TIME = 64
 class RenderedScenes:
     """One split of a built-in data set: a :class:`zoo.data.source.SceneSource` whose scenes lie on a device.
 
-    Scene i is scene i of the store that :func:`zoo.data.make.make_dataset` makes with the same arguments; pictures equal
+    Scene i is scene i of the store that :func:`zoo.data.make.make_dataset` makes with the same arguments; images equal
     those of the store but for the rounding of the device. They are rendered when they are first asked for, and kept. A
     loader with ``residence="device"`` trains on them in place; ``read`` copies what it is asked for to the host.
 
@@ -31,8 +31,8 @@ class RenderedScenes:
         recipe: a name of ``zoo.data.render.recipes.RECIPES``.
         split: ``train``, ``validation`` or ``test``.
         num_scenes: how many scenes there are.
-        image_size: height and width in pixels, a multiple of 4; of no effect on data without pictures.
-        num_views: pictures of every scene; None takes as many as the published data set has.
+        image_size: height and width in pixels, a multiple of 4; of no effect on data without images.
+        num_views: images of every scene; None takes as many as the published data set has.
         seed: another seed gives other scenes.
         device: where scenes are rendered and lie.
 
@@ -67,7 +67,7 @@ class RenderedScenes:
         self.split: Split = split
         self.num_scenes: int = num_scenes
         self.num_views: int = self._recipe.num_views
-        self.image_size: int = image_size if found.has_pictures else 0
+        self.image_size: int = image_size if found.has_images else 0
         self.extras: Mapping[str, ExtraShape] = found.extras(image_size=self.image_size)
         facts = ["rendered", found.name, found.version, seed, self.num_views, self.image_size]
         self.revision: str = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -12,7 +12,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class ExtraShape(NamedTuple):
-    """What a data set knows of its scenes beside pictures and cameras: captions, a map, the values of a function."""
+    """What a data set knows of its scenes beside images and cameras: captions, a map, the values of a function."""
 
     dtype: str  # "uint8", "int64" or "float32"
     shape: tuple[int, ...]  # of one view or of one scene
@@ -27,8 +27,8 @@ class SceneSource(Protocol):
         split: ``train``, ``validation`` or ``test``.
         revision: a hexadecimal digest of the contents of the whole data set; part of every result.
         num_scenes: scenes in this split.
-        num_views: pictures of every scene.
-        image_size: height and width of a picture, in pixels; 0 for data without pictures.
+        num_views: images of every scene.
+        image_size: height and width of a image, in pixels; 0 for data without images.
         extras: name -> what else is known of every scene.
     """
 

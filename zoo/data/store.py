@@ -46,7 +46,7 @@ class SceneStore:
         self._folder = Path(folder)
         self._layout = layout_of(meta, split)
         self._maps: dict[str, np.ndarray] = {}
-        self._shards: dict[int, np.ndarray] = {}  # the pictures among the maps: looked up for every scene read
+        self._shards: dict[int, np.ndarray] = {}  # the images among the maps: looked up for every scene read
         for name, (dtype, shape) in self._layout.items():
             check_file(self._folder / name, dtype, shape)
 
@@ -57,7 +57,7 @@ class SceneStore:
         if name not in self._maps:
             dtype, shape = self._layout[name]
             path = self._folder / name
-            if 0 in shape:  # nothing to map: data without pictures
+            if 0 in shape:  # nothing to map: data without images
                 self._maps[name] = np.empty(shape, dtype=dtype)
                 return self._maps[name]
             try:
@@ -122,7 +122,7 @@ class SceneStore:
         }
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
-        """Reads all cameras of some scenes, without their pictures.
+        """Reads all cameras of some scenes, without their images.
 
         Args:
             scenes: [B] integers.

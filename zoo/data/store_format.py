@@ -73,7 +73,7 @@ class StoreMeta(_Strict):
 
 
 def revision_of(*, image_size: int, num_views: int, splits: Mapping[Split, SplitMeta]) -> str:
-    """Returns 16 hexadecimal digits that depend on the pictures, the cameras and their shapes, and on nothing else."""
+    """Returns 16 hexadecimal digits that depend on the images, the cameras and their shapes, and on nothing else."""
     facts: list[Any] = [image_size, num_views]
     for split, meta in sorted(splits.items()):
         facts.append([split, meta.num_scenes, meta.scenes_per_shard, sorted(meta.files.items())])
@@ -89,7 +89,7 @@ def header_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
 
 
 def layout_of(meta: StoreMeta, split: Split) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """Returns relative file name -> type and shape of every file of a split: pictures, cameras, extras."""
+    """Returns relative file name -> type and shape of every file of a split: images, cameras, extras."""
     facts = meta.splits[split]
     layout: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
     for shard, first in enumerate(range(0, facts.num_scenes, facts.scenes_per_shard)):
@@ -107,7 +107,7 @@ def layout_of(meta: StoreMeta, split: Split) -> dict[str, tuple[np.dtype[Any], t
 
 
 def shard_name(split: str, shard: int) -> str:
-    """Returns the name of a file of pictures, relative to the store."""
+    """Returns the name of a file of images, relative to the store."""
     return f"{split}/frames-{shard:05d}.npy"
 
 

@@ -128,11 +128,11 @@ class StoreWriter:
     Args:
         folder: where the store will be; it must not exist.
         name: of the data set: lower-case letters, digits, ``.``, ``_`` and ``-``.
-        image_size: height and width of a picture, in pixels.
-        num_views: pictures of every scene.
+        image_size: height and width of a image, in pixels.
+        num_views: images of every scene.
         provenance: where the scenes come from (recipe, version and seed, or the set converted), as JSON values.
         extras: name -> what else every scene has.
-        scenes_per_shard: scenes in a file of pictures.
+        scenes_per_shard: scenes in a file of images.
 
     Raises:
         DataError: if the folder exists or an argument is not valid.

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from zoo.data.batches import LoadedBatch, assemble
 from zoo.data.plan import Share, TrainingPlan
-from zoo.data.slots import SlotLayout
+from zoo.data.shared_buffers import SlotLayout
 from zoo.data.source import SceneSource
 from zoo.episode import SceneBatch
 from zoo.errors import ConfigError, ZooError
@@ -20,7 +20,7 @@ from zoo.errors import ConfigError, ZooError
 Workers = int | Literal["auto"]
 ITEMS_AHEAD: Final = 3  # of every worker; all of them wait in memory that processes share, which may be scarce
 VIEWS_PER_MESSAGE: Final = 256  # small batches come several at a time: a message costs as much as reading some 50 views
-MOST_BY_DEFAULT: Final = 4  # they decode some 25 000 pictures of 64 x 64 a second together; raw ones need one process
+MOST_BY_DEFAULT: Final = 4  # they decode some 25 000 images of 64 x 64 a second together; raw ones need one process
 
 
 class _Filled(NamedTuple):

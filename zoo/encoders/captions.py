@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape
+from zoo.config.settings import Settings
 from zoo.episode import Views
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.nn.blocks import masked_sum
 from zoo.nn.text import PoseFusion, TextEncoder
 
@@ -39,8 +39,8 @@ class Captions(Encoder):
         layers: int = Field(default=2, ge=1, description="blocks of the transformer")
         heads: int = Field(default=4, ge=1, description="attention heads of a block; they divide text_channels")
 
-    reads = "captions"
-    offers = frozenset({"pooled", "per_view"})
+    context_kind = "captions"
+    features = frozenset({"pooled", "per_view"})
     views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
@@ -78,5 +78,5 @@ def represent_captions(views: Views, network: Callable[[Tensor, Tensor], Tensor]
         views: captions [B, N, T] uint8 with poses [B, N, P].
         network: psi, from captions [B * N, T] and poses [B * N, P] to maps [B * N, C, 1, 1].
     """
-    per_view = network(views.what.flatten(0, 1), views.where.flatten(0, 1)).unflatten(0, views.mask.shape)
+    per_view = network(views.values.flatten(0, 1), views.poses.flatten(0, 1)).unflatten(0, views.mask.shape)
     return Representation(pooled=masked_sum(per_view, views.mask), per_view=per_view, mask=views.mask)

@@ -7,16 +7,16 @@ from typing import cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.config.settings import Settings
 from zoo.episode import Views
-from zoo.nn.spread_convolution import convolve_beside
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.nn.broadcast_conv import concatenated_conv
 
 
 class Jump(Encoder):
-    """r = sum_i psi(x^i, v^i), a map of a quarter of the picture's size, 16x16x32 for 64x64 (Kumar et al. 2018).
+    """r = sum_i psi(x^i, v^i), a map of a quarter of the image's size, 16x16x32 for 64x64 (Kumar et al. 2018).
 
-    The pose is spread over the picture; two 2x2 convolutions of stride 2, then two 3x3 convolutions, each with a ReLU. The
+    The pose is spread over the image; two 2x2 convolutions of stride 2, then two 3x3 convolutions, each with a ReLU. The
     numbers are those of public implementations (torch-jump, gqnlib).
     """
 
@@ -30,15 +30,15 @@ class Jump(Encoder):
             description="channels of the representation; the first two layers have 1/4 and 1/2",
         )
 
-    reads = "images"
-    offers = frozenset({"pooled", "per_view"})
+    context_kind = "images"
+    features = frozenset({"pooled", "per_view"})
     views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
         if view.height % 4 or view.width % 4:
             raise ValueError(
-                f"pictures of {view.height}x{view.width} pixels: the encoder 'jump' needs sizes divisible by 4"
+                f"images of {view.height}x{view.width} pixels: the encoder 'jump' needs sizes divisible by 4"
             )
         self._shape = RepresentationShape(channels=config.channels, height=view.height // 4, width=view.width // 4)
         quarter, half, whole = config.channels // 4, config.channels // 2, config.channels
@@ -52,7 +52,7 @@ class Jump(Encoder):
             nn.Conv2d(whole, whole, 3, padding=1),
             nn.ReLU(),
         )
-        # Default weights weaken a picture to a hundredth on its way through four layers, and the latents' noise covers it.
+        # Default weights weaken a image to a hundredth on its way through four layers, and the latents' noise covers it.
         for layer in self.network:
             if isinstance(layer, nn.Conv2d):
                 assert layer.bias is not None
@@ -65,7 +65,7 @@ class Jump(Encoder):
 
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
         first = cast("nn.Conv2d", self.network[0])
-        return self.network[1:](convolve_beside(first, images, poses))
+        return self.network[1:](concatenated_conv(first, images, poses))
 
     def forward(self, views: Views) -> Representation:
         return represent(views, self._psi)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape
+from zoo.config.settings import Settings
 from zoo.episode import Views
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 
 
 class NoEncoder(Encoder):
@@ -13,8 +13,8 @@ class NoEncoder(Encoder):
     class Config(Settings):
         """There is nothing to set."""
 
-    reads = "anything"
-    offers = frozenset()
+    context_kind = "anything"
+    features = frozenset()
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
@@ -24,9 +24,9 @@ class NoEncoder(Encoder):
         return RepresentationShape(channels=0, height=1, width=1)
 
     def forward(self, views: Views) -> Representation:
-        batch, number = views.where.shape[:2]
+        batch, number = views.poses.shape[:2]
         return Representation(
-            pooled=views.where.new_zeros(batch, 0, 1, 1),
-            per_view=views.where.new_zeros(batch, number, 0, 1, 1),
+            pooled=views.poses.new_zeros(batch, 0, 1, 1),
+            per_view=views.poses.new_zeros(batch, number, 0, 1, 1),
             mask=views.mask,
         )

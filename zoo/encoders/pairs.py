@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.config.settings import Settings
 from zoo.episode import Views
-from zoo.nn.perceptron import perceptron
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.nn.mlp import mlp
 
 
 class Pairs(Encoder):
@@ -21,16 +21,14 @@ class Pairs(Encoder):
         channels: int = Field(default=128, ge=1, description="width of r_i and of the hidden layers")
         layers: int = Field(default=3, ge=1, description="linear layers, the last one included")
 
-    reads = "values"
-    offers = frozenset({"pooled", "per_view"})
+    context_kind = "values"
+    features = frozenset({"pooled", "per_view"})
     views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
         self.config = config
-        self.network = perceptron(
-            view.channels + view.pose_width, *[config.channels] * (config.layers - 1), config.channels
-        )
+        self.network = mlp(view.channels + view.pose_width, *[config.channels] * (config.layers - 1), config.channels)
 
     @property
     def shape(self) -> RepresentationShape:

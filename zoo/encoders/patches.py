@@ -1,4 +1,4 @@
-"""The dictionary encoder of attention GQN: patches of the context pictures, each encoded by itself."""
+"""The dictionary encoder of attention GQN: patches of the context images, each encoded by itself."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.config.settings import Settings
 from zoo.episode import Views
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
 from zoo.nn.attention import POSITION_WIDTH, positions
 from zoo.nn.blocks import spread
 
@@ -20,14 +20,14 @@ from zoo.nn.blocks import spread
 class Patches(Encoder):
     """r^i_k = psi(patch k of x^i [, v^i, k]), one vector a patch: a dictionary for cores that attend.
 
-    Rosenbaum et al. 2018 cut pictures of 32x32 into overlapping patches of 8x8 pixels, 4 pixels apart, and encode each by
+    Rosenbaum et al. 2018 cut images of 32x32 into overlapping patches of 8x8 pixels, 4 pixels apart, and encode each by
     a small convolutional network. That alone is what a patch looks like, ``pose: left_out``; a core that looks a patch up
     by its looks puts the pose and the place beside it. With ``pose: joined`` both are fused in here, so that r^i_k knows
     where it was seen from and the sum over views, which is the pooled representation, means something too.
     """
 
     class Config(Settings):
-        """How pictures are cut, and the sizes of the network."""
+        """How images are cut, and the sizes of the network."""
 
         channels: int = Field(default=64, ge=2, multiple_of=2, description="width of a patch's vector")
         patch_size: int = Field(default=8, ge=2, multiple_of=2, description="pixels of a patch in both directions")
@@ -38,8 +38,8 @@ class Patches(Encoder):
             default="joined", description="left_out: a patch's vector says what it looks like and not where it was seen"
         )
 
-    reads = "images"
-    offers = frozenset({"pooled", "per_view"})
+    context_kind = "images"
+    features = frozenset({"pooled", "per_view"})
     views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
@@ -47,7 +47,7 @@ class Patches(Encoder):
         size, stride = config.patch_size, config.stride
         if any(side < size or (side - size) % stride for side in (view.height, view.width)):
             raise ValueError(
-                f"pictures of {view.height}x{view.width} pixels: cannot be covered by patches of {size} pixels, "
+                f"images of {view.height}x{view.width} pixels: cannot be covered by patches of {size} pixels, "
                 f"{stride} pixels apart"
             )
         self.config = config
@@ -77,7 +77,7 @@ class Patches(Encoder):
         return self._shape
 
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
-        """Maps pictures [n, C, H, W] and poses [n, P] to one vector a patch, [n, channels, h, w]."""
+        """Maps images [n, C, H, W] and poses [n, P] to one vector a patch, [n, channels, h, w]."""
         size, (_, height, width) = self.config.patch_size, self._shape
         patches = (
             F.unfold(images, size, stride=self.config.stride)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.config.settings import Settings
 from zoo.episode import Views
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
 from zoo.nn.tower import TowerNetwork
 
 
@@ -19,15 +19,15 @@ class Pool(Encoder):
 
         channels: int = Field(default=256, ge=2, multiple_of=2, description="width of the representation")
 
-    reads = "images"
-    offers = frozenset({"pooled", "per_view"})
+    context_kind = "images"
+    features = frozenset({"pooled", "per_view"})
     views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
         if view.height % 4 or view.width % 4:
             raise ValueError(
-                f"pictures of {view.height}x{view.width} pixels: the pool encoder needs sizes divisible by 4"
+                f"images of {view.height}x{view.width} pixels: the pool encoder needs sizes divisible by 4"
             )
         self._shape = RepresentationShape(channels=config.channels, height=1, width=1)
         self.network = TowerNetwork(image_channels=view.channels, pose_width=view.pose_width, channels=config.channels)

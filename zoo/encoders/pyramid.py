@@ -8,17 +8,17 @@ from typing import cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.config.settings import Settings
 from zoo.episode import Views
-from zoo.nn.spread_convolution import convolve_beside
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.nn.broadcast_conv import concatenated_conv
 
 
 class Pyramid(Encoder):
     """r = sum_i psi(x^i, v^i), a vector (Eslami et al. 2018, figure S1, "pyramid").
 
-    The pose is spread over the picture; three 2x2 convolutions of stride 2 and one convolution over all that is left
-    (8x8 for pictures of 64x64).
+    The pose is spread over the image; three 2x2 convolutions of stride 2 and one convolution over all that is left
+    (8x8 for images of 64x64).
     """
 
     class Config(Settings):
@@ -31,14 +31,14 @@ class Pyramid(Encoder):
             description="width of the representation; earlier layers have 1/8, 1/4, 1/2",
         )
 
-    reads = "images"
-    offers = frozenset({"pooled", "per_view"})
+    context_kind = "images"
+    features = frozenset({"pooled", "per_view"})
     views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
         if view.height % 8 or view.width % 8:
-            raise ValueError(f"pictures of {view.height}x{view.width} pixels: the pyramid needs sizes divisible by 8")
+            raise ValueError(f"images of {view.height}x{view.width} pixels: the pyramid needs sizes divisible by 8")
         self._shape = RepresentationShape(channels=config.channels, height=1, width=1)
         widths = [view.channels + view.pose_width, config.channels // 8, config.channels // 4, config.channels // 2]
         layers: list[nn.Module] = []
@@ -53,7 +53,7 @@ class Pyramid(Encoder):
 
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
         first = cast("nn.Conv2d", self.network[0])
-        return self.network[1:](convolve_beside(first, images, poses))
+        return self.network[1:](concatenated_conv(first, images, poses))
 
     def forward(self, views: Views) -> Representation:
         return represent(views, self._psi)

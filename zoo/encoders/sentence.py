@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape
+from zoo.config.settings import Settings
 from zoo.encoders.captions import represent_captions
 from zoo.episode import Views
 from zoo.errors import ConfigError
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.nn.text import PoseFusion
 
 NEEDED_FILES = ("config.json", "tokenizer.json")
@@ -36,8 +36,8 @@ class Sentence(Encoder):
         channels: int = Field(default=256, ge=1, description="width of the representation")
         max_tokens: int = Field(default=128, ge=2, description="tokens of a caption that are read")
 
-    reads = "captions"
-    offers = frozenset({"pooled", "per_view"})
+    context_kind = "captions"
+    features = frozenset({"pooled", "per_view"})
     views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:

@@ -9,17 +9,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.config.settings import Settings
 from zoo.episode import Views
 from zoo.errors import ConfigError, did_you_mean
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
 from zoo.nn.blocks import ResidualBlock, spread
 
 
 class TimmBackbone(Encoder):
     """r = sum_i psi(x^i, v^i), psi = fuse(backbone(x^i), v^i), with a backbone of the library timm by name.
 
-    Backbones are made for pictures of 224x224; the small pictures of GQN are enlarged to ``input_size`` first, so that
+    Backbones are made for images of 224x224; the small images of GQN are enlarged to ``input_size`` first, so that
     a stage keeps enough pixels. The pose joins either the pixels or the features of the chosen stage, where residual
     blocks fuse the two. Batch normalisation mixes the scenes of a batch and is therefore replaced by group normalisation
     when the backbone starts from random weights, and frozen when it starts from a weight file.
@@ -32,13 +32,13 @@ class TimmBackbone(Encoder):
         stage: int = Field(default=1, ge=0, description="which feature map is taken, 0 is the finest")
         pose: Literal["features", "pixels"] = Field(default="features", description="where the pose joins")
         input_size: int | None = Field(
-            default=None, ge=8, description="pictures are resized to this many pixels first; null keeps them"
+            default=None, ge=8, description="images are resized to this many pixels first; null keeps them"
         )
         channels: int = Field(default=256, ge=8, description="channels of the representation")
         weights: str | None = Field(default=None, description="path of a safetensors file with the backbone's weights")
 
-    reads = "images"
-    offers = frozenset({"pooled", "per_view"})
+    context_kind = "images"
+    features = frozenset({"pooled", "per_view"})
     views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
@@ -73,7 +73,7 @@ class TimmBackbone(Encoder):
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
         count = len(images)
         if not count:
-            # No picture becomes one blank picture that is dropped again: normalisations refuse empty batches, and every
+            # No image becomes one blank image that is dropped again: normalisations refuse empty batches, and every
             # parameter must stay in the graph for DistributedDataParallel.
             images, poses = images.new_zeros(1, *images.shape[1:]), poses.new_zeros(1, poses.shape[1])
         if self.config.input_size is not None:
@@ -113,7 +113,7 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
         )
     except (IndexError, AssertionError, RuntimeError) as error:
         raise ConfigError(
-            f"encoder: {config.model} offers no feature map {config.stage} for pictures of {size} pixels: {error}"
+            f"encoder: {config.model} offers no feature map {config.stage} for images of {size} pixels: {error}"
         ) from None
     if config.weights is None:
         _normalise_by_groups(backbone)
@@ -146,7 +146,7 @@ def _with_weights(backbone: nn.Module, config: TimmBackbone.Config) -> nn.Module
 
 
 def _size_argument(model: str, size: int) -> dict[str, Any]:
-    """Vision transformers build their position embedding for one size of picture; convolutional networks take any."""
+    """Vision transformers build their position embedding for one size of image; convolutional networks take any."""
     import timm
 
     config = timm.get_pretrained_cfg(model)
@@ -178,7 +178,7 @@ def drop_unused(backbone: nn.Module, example: Tensor) -> None:
 
     Args:
         backbone: changed in place.
-        example: pictures [1, C, H, W] that it accepts.
+        example: images [1, C, H, W] that it accepts.
     """
     training = backbone.training
     backbone.eval()

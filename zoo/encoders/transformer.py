@@ -10,19 +10,19 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config import Settings
-from zoo.contract import Encoder, Representation, RepresentationShape, ViewShape
+from zoo.config.settings import Settings
 from zoo.episode import Views
+from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.nn.attention import SelfAttentionBlock, view_tokens
 from zoo.nn.blocks import masked_sum
+from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.geometry import ray_parts, ray_waves, ray_width
-from zoo.nn.spread_convolution import convolve_spread
 
 
 class Transformer(Encoder):
     """{r^i_k} = transformer({psi(x^i, rays of v^i)_k}) over all patches k of all views i (Sajjadi et al. 2022).
 
-    The encoder of the Scene Representation Transformer: a convolutional network reads every picture with the ray of every
+    The encoder of the Scene Representation Transformer: a convolutional network reads every image with the ray of every
     pixel beside it and makes one token a patch; then all tokens of a scene attend to each other. A view's map says what
     the view shows in the light of the others, and views have no order: nothing but their rays tells them apart.
 
@@ -40,19 +40,17 @@ class Transformer(Encoder):
         heads: int = Field(default=4, ge=1, description="of attention; must divide the channels")
         hidden_channels: int = Field(default=512, ge=1, description="of the feed-forward network of a layer")
         octaves: int = Field(default=8, ge=1, description="frequencies in which a pixel's ray is described")
-        field_of_view: float = Field(
-            default=50.0, gt=0, lt=180, description="of the cameras, degrees across the picture"
-        )
+        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
-    reads = "images"
-    offers = frozenset({"pooled", "per_view"})
+    context_kind = "images"
+    features = frozenset({"pooled", "per_view"})
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
         patch = 2**config.halvings
         if view.height % patch or view.width % patch:
             raise ValueError(
-                f"pictures of {view.height}x{view.width} pixels: {config.halvings} halvings make patches of {patch} "
+                f"images of {view.height}x{view.width} pixels: {config.halvings} halvings make patches of {patch} "
                 "pixels, which do not divide them"
             )
         self.config = config
@@ -78,7 +76,7 @@ class Transformer(Encoder):
         return self._shape
 
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
-        """Maps pictures [n, C, H, W] and poses [n, 7] to tokens [n, channels, h, w], every view by itself."""
+        """Maps images [n, C, H, W] and poses [n, 7] to tokens [n, channels, h, w], every view by itself."""
         height, width = images.shape[-2:]
         octaves = self.config.octaves
         rays = ray_waves(poses, height=height, width=width, field_of_view=self.config.field_of_view, octaves=octaves)
@@ -92,16 +90,16 @@ class Transformer(Encoder):
             first.bias,
             padding=1,
         )
-        origin = convolve_spread(rays.origin.to(images.dtype), of_origin, size=(height, width), padding=(1, 1))
+        origin = broadcast_conv(rays.origin.to(images.dtype), of_origin, size=(height, width), padding=(1, 1))
         return self.network[1:](features + origin)
 
     def forward(self, views: Views) -> Representation:
         (batch, number), (_, height, width) = views.mask.shape, self._shape
-        alone = self._psi(views.what.flatten(0, 1), views.where.flatten(0, 1))
+        alone = self._psi(views.values.flatten(0, 1), views.poses.flatten(0, 1))
         tokens = view_tokens(alone.view(batch, number, *alone.shape[1:]), views.mask)
         for block in self.blocks:
             tokens = block(tokens)
-        per_view = rearrange(self.norm(tokens.what), "b (n h w) c -> b n c h w", n=number, h=height, w=width)
+        per_view = rearrange(self.norm(tokens.values), "b (n h w) c -> b n c h w", n=number, h=height, w=width)
         count = views.mask.sum(1).clamp(min=1).to(per_view.dtype)
         pooled = masked_sum(per_view, views.mask) / count[:, None, None, None]
         return Representation(pooled=pooled, per_view=per_view, mask=views.mask)

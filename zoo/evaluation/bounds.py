@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.contract import Encode
-from zoo.episode import ElboTerms, Episode, Knobs, Views
+from zoo.episode import ElboTerms, Episode, ScheduleValues, Views
 from zoo.errors import ConfigError
-from zoo.evaluation.picture_errors import PICTURE_ERRORS, picture_errors
+from zoo.evaluation.image_metrics import IMAGE_ERRORS, image_errors
 from zoo.likelihoods.discretised_logistic import bits_per_dim
-from zoo.model import SceneModel, encoding_once
+from zoo.model.interfaces import Encode
+from zoo.model.scene_model import SceneModel, cached_encoder
 from zoo.nn.noise import fold
 
 
@@ -35,14 +35,14 @@ class Bounds:
     Attributes:
         importance_samples: the K of every importance-weighted bound (Burda et al. 2016).
         separate: scores the targets of a scene one by one as well; only where there are several.
-        reconstruction: compares the pictures that the posterior makes with the truth.
-        code_knobs: the knobs, with a sigma fitted to the model, at which a code of 8-bit values is measured.
+        reconstruction: compares the images that the posterior makes with the truth.
+        code_knobs: the schedule values, with a sigma fitted to the model, at which a code of 8-bit values is measured.
     """
 
     importance_samples: tuple[int, ...] = ()
     separate: bool = False
     reconstruction: bool = False
-    code_knobs: Knobs | None = None
+    code_knobs: ScheduleValues | None = None
 
     def __post_init__(self) -> None:
         for number in self.importance_samples:
@@ -58,7 +58,7 @@ class Bounds:
         if self.separate and num_targets > 1:
             names.append("separate_nelbo_excess")
         if self.reconstruction:
-            names += [f"reconstruction_{name}" for name in PICTURE_ERRORS]
+            names += [f"reconstruction_{name}" for name in IMAGE_ERRORS]
         if self.code_knobs is not None:
             names.append("bits_per_dim")
         return names
@@ -68,7 +68,7 @@ ELBO_ALONE = Bounds()
 
 
 def score_episode(
-    model: SceneModel, episode: Episode, knobs: Knobs, *, bounds: Bounds = ELBO_ALONE
+    model: SceneModel, episode: Episode, schedule: ScheduleValues, *, bounds: Bounds = ELBO_ALONE
 ) -> dict[str, Tensor]:
     """Scores episodes of B scenes.
 
@@ -77,14 +77,14 @@ def score_episode(
         ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap``, by how much the NELBO is above it (the samples of a
         smaller K are among those of a larger one); ``separate_nelbo_excess``, the mean of the targets' own NELBO above
         the floor, each with latents of its own; ``reconstruction_<error>`` by the names of
-        :data:`zoo.evaluation.picture_errors.PICTURE_ERRORS`; ``bits_per_dim``.
+        :data:`zoo.evaluation.image_metrics.IMAGE_ERRORS`; ``bits_per_dim``.
     """
-    encode = encoding_once(model.encoder, episode)
-    terms, parameters = model.score_and_reconstruct(episode, knobs, encode=encode)
+    encode = cached_encoder(model.encoder, episode)
+    terms, parameters = model.score_and_reconstruct(episode, schedule, encode=encode)
     scores = _per_target(terms)
     columns = scores._asdict()
     if bounds.importance_samples:
-        found = importance_weighted(model, episode, knobs, numbers=bounds.importance_samples, encode=encode)
+        found = importance_weighted(model, episode, schedule, numbers=bounds.importance_samples, encode=encode)
         for number, bound in found.items():
             value = bound / terms.num_targets
             columns |= {
@@ -95,12 +95,12 @@ def score_episode(
     if bounds.separate and episode.target.shape[1] > 1:
         # Of latents of the query the sum over the targets is the joint bound itself.
         columns["separate_nelbo_excess"] = (
-            _separate_excess(model, episode, knobs, encode=encode)
+            _separate_excess(model, episode, schedule, encode=encode)
             if model.core.latents == "scene"
             else scores.nelbo_excess
         )
     if bounds.reconstruction:
-        errors = picture_errors(model.shown(parameters), episode.target)
+        errors = image_errors(model.expected_image(parameters), episode.target)
         columns |= {f"reconstruction_{name}": values for name, values in errors.items()}
     if bounds.code_knobs is not None:
         mass = model.likelihood.log_mass(parameters, episode.target, bounds.code_knobs).double().sum(1)
@@ -116,7 +116,7 @@ def _per_target(terms: ElboTerms) -> ElboScores:
     return ElboScores(*(value / terms.num_targets for value in values))
 
 
-def _separate_excess(model: SceneModel, episode: Episode, knobs: Knobs, *, encode: Encode) -> Tensor:
+def _separate_excess(model: SceneModel, episode: Episode, schedule: ScheduleValues, *, encode: Encode) -> Tensor:
     """Returns the mean over a scene's targets of each one's own NELBO above its floor, [B] float64, nats."""
     num_targets = episode.target.shape[1]
     found = []
@@ -125,15 +125,15 @@ def _separate_excess(model: SceneModel, episode: Episode, knobs: Knobs, *, encod
         alone = episode._replace(
             query=episode.query[:, chosen],
             target=episode.target[:, chosen],
-            evidence=Views(*(field[:, chosen] for field in episode.evidence)),
+            target_views=Views(*(field[:, chosen] for field in episode.target_views)),
             key=fold(episode.key, index),
         )
-        found.append(_per_target(model.score(alone, knobs, encode=encode)).nelbo_excess)
+        found.append(_per_target(model.score(alone, schedule, encode=encode)).nelbo_excess)
     return torch.stack(found).mean(0)
 
 
 def importance_weighted(
-    model: SceneModel, episode: Episode, knobs: Knobs, *, numbers: tuple[int, ...], encode: Encode
+    model: SceneModel, episode: Episode, schedule: ScheduleValues, *, numbers: tuple[int, ...], encode: Encode
 ) -> dict[int, Tensor]:
     """Returns, for every number K, -log (1/K sum_k p(x, z_k) / q(z_k)), [B] float64, nats for all targets of a scene.
 
@@ -141,7 +141,7 @@ def importance_weighted(
     """
     weights = []
     for sample in range(max(numbers)):
-        terms = model.score(episode._replace(key=fold(episode.key, sample)), knobs, encode=encode)
+        terms = model.score(episode._replace(key=fold(episode.key, sample)), schedule, encode=encode)
         weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
     stacked = torch.stack(weights)
     return {number: math.log(number) - torch.logsumexp(stacked[:number], dim=0) for number in numbers}

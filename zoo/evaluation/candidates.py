@@ -1,4 +1,4 @@
-"""log p of candidate cameras for one picture, up to a constant: by rendering from each of them, or by asking directly."""
+"""log p of candidate cameras for one image, up to a constant: by rendering from each of them, or by asking directly."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from zoo.contract import Representation
 from zoo.data.camera import pose_vector
-from zoo.episode import Episode, Knobs, Views
+from zoo.episode import Episode, ScheduleValues, Views
 from zoo.errors import ConfigError
 from zoo.evaluation.poses import mixed_density, pose_density
-from zoo.model import SceneModel
+from zoo.model.interfaces import Representation
+from zoo.model.scene_model import SceneModel
 from zoo.nn.noise import fold
 
 # Cameras [G, 5] -> nats [G] float64; may be differentiated with respect to the cameras.
@@ -21,7 +21,7 @@ CandidateScore = Callable[[Tensor], Tensor]
 
 
 def way_to_localise(model: SceneModel) -> str:
-    """Returns ``inversion`` for models of pictures at viewpoints and ``direct`` for models of viewpoints of pictures.
+    """Returns ``inversion`` for models of images at viewpoints and ``direct`` for models of viewpoints of images.
 
     Raises:
         ConfigError: if the model is neither.
@@ -38,8 +38,8 @@ def way_to_localise(model: SceneModel) -> str:
     )
 
 
-def by_inversion(model: SceneModel, episode: Episode, *, knobs: Knobs, samples: int) -> CandidateScore:
-    """Returns the score v -> log p(x^q | v, r), the picture's bound if the camera had been v (Rosenbaum et al. 2018).
+def by_inversion(model: SceneModel, episode: Episode, *, schedule: ScheduleValues, samples: int) -> CandidateScore:
+    """Returns the score v -> log p(x^q | v, r), the image's bound if the camera had been v (Rosenbaum et al. 2018).
 
     The context is encoded once. For the ELBO of models whose latents belong to a query (or that have none), candidates
     are further queries of the one scene, so that all that depends on the context alone is computed once for all. Where
@@ -47,9 +47,9 @@ def by_inversion(model: SceneModel, episode: Episode, *, knobs: Knobs, samples: 
     share the noise of the latents.
 
     Args:
-        model: a model of pictures at viewpoints.
-        episode: one scene, B = 1; its first target is the picture.
-        knobs: those of evaluation.
+        model: a model of images at viewpoints.
+        episode: one scene, B = 1; its first target is the image.
+        schedule: those of evaluation.
         samples: K of the importance-weighted bound; 0 is the ELBO with its analytic KL.
     """
     with torch.no_grad():
@@ -68,8 +68,8 @@ def by_inversion(model: SceneModel, episode: Episode, *, knobs: Knobs, samples: 
         bounds = []
         for sample in range(max(1, samples)):
             keyed = candidates._replace(key=fold(candidates.key, sample)) if samples else candidates
-            output = model.core(keyed, encode, knobs)
-            bound = model.likelihood.log_prob(output.prediction, candidates.target, knobs).double().flatten()
+            output = model.core(keyed, encode, schedule)
+            bound = model.likelihood.log_prob(output.prediction, candidates.target, schedule).double().flatten()
             if samples:
                 bound = bound - output.log_ratio.double()
             elif model.core.latents != "none":
@@ -81,39 +81,39 @@ def by_inversion(model: SceneModel, episode: Episode, *, knobs: Knobs, samples: 
 
 
 def _as_queries(episode: Episode, poses: Tensor) -> Episode:
-    """Returns one scene with the picture as its target at every pose [G, P]."""
+    """Returns one scene with the image as its target at every pose [G, P]."""
     target = episode.target[:, :1].expand(-1, len(poses), -1, -1, -1)
-    evidence = Views(what=target, where=poses[None], mask=torch.ones_like(poses[None, :, 0], dtype=torch.bool))
-    return episode._replace(query=poses[None], target=target, evidence=evidence)
+    evidence = Views(values=target, poses=poses[None], mask=torch.ones_like(poses[None, :, 0], dtype=torch.bool))
+    return episode._replace(query=poses[None], target=target, target_views=evidence)
 
 
 def _as_scenes(episode: Episode, poses: Tensor) -> Episode:
     """Returns as many scenes as there are poses [G, P], alike but for that."""
     count = len(poses)
     target = _for_all(episode.target[:, :1], count)
-    evidence = Views(what=target, where=poses[:, None], mask=torch.ones_like(poses[:, :1], dtype=torch.bool))
+    evidence = Views(values=target, poses=poses[:, None], mask=torch.ones_like(poses[:, :1], dtype=torch.bool))
     return Episode(
         context=Views(*(_for_all(field, count) for field in episode.context)),
         query=poses[:, None],
         target=target,
-        evidence=evidence,
+        target_views=evidence,
         key=episode.key.expand(count),
     )
 
 
-def by_asking(model: SceneModel, episode: Episode, *, knobs: Knobs, samples: int) -> CandidateScore:
+def by_asking(model: SceneModel, episode: Episode, *, schedule: ScheduleValues, samples: int) -> CandidateScore:
     """Returns the log-density v -> log p(v | x^q, r) of a reversed model; with latents the mean over prior samples.
 
     Args:
-        model: a model of viewpoints of pictures.
-        episode: one scene, B = 1; its first query is the picture.
-        knobs: those of evaluation.
+        model: a model of viewpoints of images.
+        episode: one scene, B = 1; its first query is the image.
+        schedule: those of evaluation.
         samples: S, at least 1 are drawn; models without latents need one.
     """
     density = pose_density(model)
-    parameters = model.answer(
+    parameters = model.predict_parameters(
         episode._replace(query=episode.query[:, :1]),
-        knobs,
+        schedule,
         num_samples=max(1, samples) if model.core.latents != "none" else 1,
     )
 

@@ -1,4 +1,4 @@
-"""Do the pictures that one sample shows belong to one scene? Views asked of a model beside each other, compared.
+"""Do the images that one sample shows belong to one scene? Views asked of a model beside each other, compared.
 
 A sample is one draw of the latents from the prior. A model whose latents belong to the scene renders all its queries
 from one draw, so that they agree; a model whose latents belong to a query decides anew with every query (Kumar et al.,
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import Knobs, SceneBatch
+from zoo.episode import SceneBatch, ScheduleValues
 from zoo.errors import ConfigError
 from zoo.evaluation.nelbo import Progress, evaluation_batches
-from zoo.model import SceneModel
+from zoo.model.scene_model import SceneModel
 
 
 class Disagreement(NamedTuple):
@@ -54,9 +54,9 @@ def turned(cameras: Tensor, turn: Tensor | float) -> Tensor:
 
 
 def asked(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> SceneBatch:
-    """Returns the same contexts with other questions: cameras [B, K, 5] of which there need be no pictures.
+    """Returns the same contexts with other questions: cameras [B, K, 5] of which there need be no images.
 
-    The pictures at the queries are black; predictions never look at them, and nothing may be scored against them.
+    The images at the queries are black; predictions never look at them, and nothing may be scored against them.
     """
     context = batch.frames[:, :num_context]
     blank = context.new_zeros(*cameras.shape[:2], *batch.frames.shape[2:])
@@ -71,12 +71,12 @@ def require_questions_of_cameras(model: SceneModel) -> None:
     """Refuses models that cannot be asked for any camera one likes.
 
     Raises:
-        ConfigError: if queries are not poses, or the task reads more than pictures and cameras.
+        ConfigError: if queries are not poses, or the task reads more than images and cameras.
     """
     task = model.task
     if task.query_kind != "poses" or task.target_kind != "images" or task.extras:
         raise ConfigError(
-            f"consistency: asks for pictures at cameras of its own choice, given pictures, but task {type(task).__name__} "
+            f"consistency: asks for images at cameras of its own choice, given images, but task {type(task).__name__} "
             f"predicts {task.target_kind} at {task.query_kind} and reads {sorted(task.extras) or 'nothing'} beside them"
         )
 
@@ -87,7 +87,7 @@ def disagreement(
     source: SceneSource,
     plan: EvaluationPlan,
     *,
-    knobs: Knobs,
+    schedule: ScheduleValues,
     batch_size: int,
     num_samples: int,
     device: torch.device | str,
@@ -100,7 +100,7 @@ def disagreement(
         model: the model, not wrapped; it is put into evaluation mode and back.
         source: the scenes; their cameras must look at what is around the z axis for turned ones to see it too.
         plan: their contexts, and the camera that is asked for.
-        knobs: those of evaluation.
+        schedule: those of evaluation.
         batch_size: scenes at once; changes the memory needed, not the numbers.
         num_samples: S, at least 2.
         device: where the model is.
@@ -124,7 +124,7 @@ def disagreement(
             first = batch.cameras[:, num_context, None]
             angles = torch.tensor([0.0, *turns], dtype=first.dtype, device=first.device)
             questions = asked(batch, num_context=num_context, cameras=turned(first, angles))
-            expected = model.predict(questions, knobs, num_context, num_samples=num_samples).expected
+            expected = model.predict(questions, schedule, num_context, num_samples=num_samples).expected
             same, other = _half_squared_differences(expected.double())
             within.append(same.cpu().numpy())
             between.append(other.cpu().numpy())
@@ -141,7 +141,7 @@ def _half_squared_differences(expected: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two tensors [B, T], averaged over pixels and over samples or ordered pairs of different samples.
     """
-    pictures = expected.flatten(3)
-    first, others = pictures[:, :, :1], pictures[:, :, 1:]
-    squared = torch.stack([0.5 * (first - others.roll(shift, 0)).square().mean(-1) for shift in range(len(pictures))])
+    images = expected.flatten(3)
+    first, others = images[:, :, :1], images[:, :, 1:]
+    squared = torch.stack([0.5 * (first - others.roll(shift, 0)).square().mean(-1) for shift in range(len(images))])
     return squared[0].mean(0), squared[1:].mean(dim=(0, 1))

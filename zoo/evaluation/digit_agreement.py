@@ -18,12 +18,12 @@ from zoo.data.loader import assemble, to_device
 from zoo.data.plan import BatchPlan
 from zoo.data.render.digit_cube import HALF_WIDTH, NUM_SIDES, visible_face
 from zoo.data.source import SceneSource
-from zoo.episode import Knobs
+from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
 from zoo.evaluation.consistency import asked, require_questions_of_cameras, turned
 from zoo.evaluation.digit_reader import DigitReader, require_digits
 from zoo.evaluation.nelbo import NOISE_SEED, Progress
-from zoo.model import SceneModel
+from zoo.model.scene_model import SceneModel
 
 
 class HiddenSides(NamedTuple):
@@ -93,7 +93,7 @@ def hidden_sides(
     )
 
 
-class SidePictures(NamedTuple):
+class SideImages(NamedTuple):
     """What a model expects of the hidden sides."""
 
     expected: Tensor  # [S, n, K, 3, H, W] in [0, 1], on the CPU
@@ -106,12 +106,12 @@ def predicted_sides(
     source: SceneSource,
     questions: HiddenSides,
     *,
-    knobs: Knobs,
+    schedule: ScheduleValues,
     num_samples: int,
     batch_size: int,
     device: torch.device | str,
     progress: Progress | None = None,
-) -> SidePictures:
+) -> SideImages:
     """Predicts all views of the hidden sides from the prior, K views in one breath, ``num_samples`` times.
 
     Raises:
@@ -131,17 +131,17 @@ def predicted_sides(
             batch = assemble(source, plan, seed=NOISE_SEED, step=0)
             context.append(batch.frames.numpy())
             whole = to_device(asked(batch, num_context=num_context, cameras=questions.cameras[part]), device)
-            expected.append(model.predict(whole, knobs, num_context, num_samples=num_samples).expected.cpu())
+            expected.append(model.predict(whole, schedule, num_context, num_samples=num_samples).expected.cpu())
             if progress:
                 progress(min(start + batch_size, len(questions.scenes)), len(questions.scenes))
     finally:
         model.train(was_training)
-    return SidePictures(expected=torch.cat(expected, dim=1), context=np.concatenate(context))
+    return SideImages(expected=torch.cat(expected, dim=1), context=np.concatenate(context))
 
 
 @torch.no_grad()
 def digit_agreement(reader: DigitReader, expected: Tensor) -> DigitAgreement:
-    """Reads the digit of every picture [S, n, K, 3, H, W] and compares views with views.
+    """Reads the digit of every image [S, n, K, 3, H, W] and compares views with views.
 
     Raises:
         ConfigError: for fewer than two samples or two views, which leave nothing to compare.
@@ -149,9 +149,7 @@ def digit_agreement(reader: DigitReader, expected: Tensor) -> DigitAgreement:
     samples, _, views = expected.shape[:3]
     if samples < 2 or views < 2:
         raise ConfigError(f"{samples} sample(s) of {views} view(s): expected at least 2 of each, to compare them")
-    named = torch.stack(
-        [reader(pictures.flatten(0, 1)).argmax(-1).unflatten(0, pictures.shape[:2]) for pictures in expected]
-    )
+    named = torch.stack([reader(images.flatten(0, 1)).argmax(-1).unflatten(0, images.shape[:2]) for images in expected])
     # [S, S, n, K, K]: sample and view against sample and view; a view is never compared with itself.
     equal = (named[:, None, :, :, None] == named[None, :, :, None, :]).double()
     pairs = ~torch.eye(views, dtype=torch.bool)

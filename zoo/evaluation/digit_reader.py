@@ -1,4 +1,4 @@
-"""A small classifier of the digit on the side of a cube that a camera faces, trained on true pictures."""
+"""A small classifier of the digit on the side of a cube that a camera faces, trained on true images."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zoo.data.render.digit_cube import NUM_SIDES, visible_face
 from zoo.data.render.digits import NUM_LABELS
 from zoo.data.source import SceneSource
 from zoo.errors import ConfigError
-from zoo.tasks import images_from_frames
+from zoo.model.tasks import images_from_frames
 
 FRONTAL = math.radians(30.0)  # farther from the front of a side, a camera does not read it
 SCENES_AT_ONCE = 256
 
 
 class DigitReader(nn.Module):
-    """p(digit | picture) with two convolutions and two linear layers: reads the side that faces the camera."""
+    """p(digit | image) with two convolutions and two linear layers: reads the side that faces the camera."""
 
     def __init__(self, *, image_size: int, channels: int = 24) -> None:
         super().__init__()
@@ -39,9 +39,9 @@ class DigitReader(nn.Module):
             nn.Linear(4 * channels, NUM_LABELS),
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Maps pictures [n, 3, H, W] in [0, 1] to logits [n, 10]."""
-        return self.body(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps images [n, 3, H, W] in [0, 1] to logits [n, 10]."""
+        return self.body(images)
 
 
 def require_digits(source: SceneSource) -> None:
@@ -55,7 +55,7 @@ def require_digits(source: SceneSource) -> None:
 
 
 class Sides(NamedTuple):
-    """Pictures of sides from the front, and what they bear."""
+    """Images of sides from the front, and what they bear."""
 
     frames: Tensor  # [n, H, W, 3] uint8
     labels: Tensor  # [n] int64
@@ -72,13 +72,13 @@ def frontal_sides(source: SceneSource, *, frontal: float = FRONTAL) -> Sides:
     for start in range(0, source.num_scenes, SCENES_AT_ONCE):
         scenes = np.arange(start, min(start + SCENES_AT_ONCE, source.num_scenes))
         views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
-        pictures, cameras = (torch.from_numpy(array) for array in source.read(scenes, views))
+        images, cameras = (torch.from_numpy(array) for array in source.read(scenes, views))
         extras = {name: torch.from_numpy(array) for name, array in source.read_extras(scenes, views).items()}
         turns = extras["cube_turn"][:, None]
         sides = visible_face(cameras, turns)
         offset = torch.atan2(cameras[..., 1], cameras[..., 0]) - turns - sides * (2.0 * math.pi / NUM_SIDES)
         chosen = offset.cos() >= math.cos(frontal)
-        frames.append(pictures[chosen])
+        frames.append(images[chosen])
         labels.append(extras["digits"].gather(1, sides)[chosen])
     return Sides(torch.cat(frames), torch.cat(labels))
 
@@ -88,7 +88,7 @@ def train_reader(
 ) -> DigitReader:
     """Trains a reader on the frontal views of a split, with Adam and a learning rate that falls to zero.
 
-    Pictures are made lighter or darker, softer and noisier at random, so that it also reads what a model predicts.
+    Images are made lighter or darker, softer and noisier at random, so that it also reads what a model predicts.
     """
     sides = frontal_sides(source)
     generator = torch.Generator().manual_seed(seed)
@@ -100,20 +100,20 @@ def train_reader(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1.0 - step / steps)
         chosen = torch.randint(0, len(sides.labels), (batch_size,), generator=generator)
-        pictures = _spoilt(images_from_frames(sides.frames[chosen]), generator)
-        loss = F.cross_entropy(reader(pictures), sides.labels[chosen])
+        images = _spoilt(images_from_frames(sides.frames[chosen]), generator)
+        loss = F.cross_entropy(reader(images), sides.labels[chosen])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
     return reader.eval()
 
 
-def _spoilt(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    amount = torch.rand(len(pictures), 1, 1, 1, generator=generator)
-    soft = F.avg_pool2d(pictures, 3, stride=1, padding=1, count_include_pad=False)
-    light = 0.8 + 0.4 * torch.rand(len(pictures), 1, 1, 1, generator=generator)
-    noise = 0.05 * torch.randn(pictures.shape, generator=generator)
-    return light * (amount * soft + (1.0 - amount) * pictures) + noise
+def _spoilt(images: Tensor, generator: torch.Generator) -> Tensor:
+    amount = torch.rand(len(images), 1, 1, 1, generator=generator)
+    soft = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    light = 0.8 + 0.4 * torch.rand(len(images), 1, 1, 1, generator=generator)
+    noise = 0.05 * torch.randn(images.shape, generator=generator)
+    return light * (amount * soft + (1.0 - amount) * images) + noise
 
 
 @torch.no_grad()

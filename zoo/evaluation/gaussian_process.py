@@ -9,7 +9,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.errors import DataError
 from zoo.evaluation.values import NAMES
-from zoo.tasks import INPUTS, VALUES
+from zoo.model.tasks import INPUTS, VALUES
 
 KERNEL = "kernel"
 

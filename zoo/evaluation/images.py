@@ -1,4 +1,4 @@
-"""How close predictions from the prior come to the truth, in pictures rather than nats."""
+"""How close predictions from the prior come to the truth, in images rather than nats."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from torch import Tensor
 
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import Knobs
+from zoo.episode import ScheduleValues
+from zoo.evaluation.image_metrics import check_image_size, image_errors
 from zoo.evaluation.nelbo import Progress, evaluation_batches
-from zoo.evaluation.picture_errors import check_picture_size, picture_errors
-from zoo.model import Prediction, SceneModel
-from zoo.tasks import images_from_frames
-
-ONE, BEST = "_one", "_best"  # behind the name of an error: of a single sample, of the one that comes closest
+from zoo.model.scene_model import Prediction, SceneModel
+from zoo.model.tasks import images_from_frames
+from zoo.results.metrics import BEST, ONE
 
 
 @torch.no_grad()
-def score_pictures(
+def score_images(
     model: SceneModel,
     source: SceneSource,
     plan: EvaluationPlan,
     *,
-    knobs: Knobs,
+    schedule: ScheduleValues,
     batch_size: int,
     num_samples: int,
     device: torch.device | str,
@@ -34,18 +33,18 @@ def score_pictures(
 ) -> dict[str, np.ndarray]:
     """Compares ``num_samples`` predictions from the prior with the truth, which the model never looks at.
 
-    A prediction is the expected picture of one sample of the latents, clamped to [0, 1].
+    A prediction is the expected image of one sample of the latents, clamped to [0, 1].
 
     Returns:
         Arrays [num_scenes] float64, averaged over a scene's targets: the errors of
-        :func:`zoo.evaluation.picture_errors.picture_errors` of the mean of all samples (``mse``, ``mae_255``, ...), of
+        :func:`zoo.evaluation.image_metrics.image_errors` of the mean of all samples (``mse``, ``mae_255``, ...), of
         the first sample alone (``mse_one``, ...) and of the sample with the least squared error, chosen for each target
         by its truth (``mse_best``, ...); and ``sample_variance``, the mean over pixels of the variance between samples.
 
     Raises:
-        ConfigError: if the pictures are too small for the window of SSIM.
+        ConfigError: if the images are too small for the window of SSIM.
     """
-    check_picture_size(source)
+    check_image_size(source)
     was_training = model.training
     model.eval()
     found: dict[str, list[np.ndarray]] = {}
@@ -54,7 +53,7 @@ def score_pictures(
         for done, (_, batch, num_context) in enumerate(
             evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
         ):
-            prediction = model.predict(batch, knobs, num_context, num_samples=num_samples)
+            prediction = model.predict(batch, schedule, num_context, num_samples=num_samples)
             for name, values in _errors(prediction).items():
                 found.setdefault(name, []).append(values.cpu().numpy())
             if progress:
@@ -66,19 +65,19 @@ def score_pictures(
 
 def _errors(prediction: Prediction) -> dict[str, Tensor]:
     expected, target = prediction.expected, prediction.target
-    errors = picture_errors(expected.mean(0), target)
-    errors |= {f"{name}{ONE}": values for name, values in picture_errors(expected[0], target).items()}
+    errors = image_errors(expected.mean(0), target)
+    errors |= {f"{name}{ONE}": values for name, values in image_errors(expected[0], target).items()}
     nearest = (expected - target).square().flatten(3).mean(-1).argmin(0)  # [B, Q]
     scene, query = torch.meshgrid(*(torch.arange(size, device=target.device) for size in nearest.shape), indexing="ij")
     errors |= {
-        f"{name}{BEST}": values for name, values in picture_errors(expected[nearest, scene, query], target).items()
+        f"{name}{BEST}": values for name, values in image_errors(expected[nearest, scene, query], target).items()
     }
     errors["sample_variance"] = expected.var(0, correction=0).flatten(2).mean(-1).double().mean(1)
     return errors
 
 
 class Sheet(NamedTuple):
-    """The pictures of a prediction sheet, uint8."""
+    """The images of a prediction sheet, uint8."""
 
     context: np.ndarray  # [R, N, H, W, 3]
     truth: np.ndarray  # [R, H, W, 3]
@@ -93,7 +92,7 @@ def sheet_of(
     plan: EvaluationPlan,
     *,
     scenes: np.ndarray,
-    knobs: Knobs,
+    schedule: ScheduleValues,
     num_samples: int,
     device: torch.device | str,
     mean_samples: int = 16,
@@ -110,13 +109,13 @@ def sheet_of(
         ((_, batch, num_context),) = evaluation_batches(
             source, plan, scenes=scenes, batch_size=len(scenes), device=device
         )
-        prediction = model.predict(batch, knobs, num_context, num_samples=max(mean_samples, num_samples))
+        prediction = model.predict(batch, schedule, num_context, num_samples=max(mean_samples, num_samples))
         shown = prediction.expected[:num_samples]
         if pixel_noise:
-            shown = model.with_noise(prediction.parameters[:num_samples], batch.key, knobs).clamp(0.0, 1.0)
+            shown = model.with_noise(prediction.parameters[:num_samples], batch.key, schedule).clamp(0.0, 1.0)
     finally:
         model.train(was_training)
-    # What the model was not given (captions stand in for pictures, or there is no context) is not shown as context.
+    # What the model was not given (captions stand in for images, or there is no context) is not shown as context.
     shown_views = num_context if model.task.context_kind == "images" else 0
     return Sheet(
         context=to_bytes(images_from_frames(batch.frames[:, :shown_views])),
@@ -127,5 +126,5 @@ def sheet_of(
 
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:
-    """Turns pictures [..., 3, H, W] in [0, 1] into frames [..., H, W, 3] uint8."""
+    """Turns images [..., 3, H, W] in [0, 1] into frames [..., H, W, 3] uint8."""
     return rearrange((images * 255.0).round().to(torch.uint8), "... c h w -> ... h w c").cpu().numpy()

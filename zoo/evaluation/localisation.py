@@ -1,6 +1,6 @@
-"""Where was a picture taken? Maps of log-probability over the floor, and the one most probable camera.
+"""Where was a image taken? Maps of log-probability over the floor, and the one most probable camera.
 
-A model of pictures is inverted, p(v | x^q, r) ~ p(x^q | v, r) p(v), by scoring a grid of cameras and climbing from its
+A model of images is inverted, p(v | x^q, r) ~ p(x^q | v, r) p(v), by scoring a grid of cameras and climbing from its
 best cells; a reversed model is asked at the same cameras. Both answer alike, so that they can be compared (Rosenbaum et
 al. 2018, "Learning models for visual 3D localization with implicit mapping", whose generative and discriminative
 localisation these are). Height and pitch of the camera are taken as known, as there; place and yaw are sought.
@@ -17,31 +17,31 @@ import torch
 
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import Episode, Knobs, SceneBatch, Views
+from zoo.episode import Episode, SceneBatch, ScheduleValues, Views
 from zoo.evaluation.candidates import CandidateScore, by_asking, by_inversion, way_to_localise
-from zoo.evaluation.climbing import Search, climb
 from zoo.evaluation.nelbo import evaluation_batches
 from zoo.evaluation.pose_grid import PoseGrid, PosePrior, num_modes
 from zoo.evaluation.poses import PoseErrors, pose_errors
-from zoo.model import SceneModel
+from zoo.evaluation.refine_poses import Search, climb
+from zoo.model.scene_model import SceneModel
 
 SOUGHT = ("x", "y", "yaw")
 IMPROBABLE = 8.0  # nats below the most probable cell of the prior: not worth a look
 
 
 class Located(NamedTuple):
-    """What was found out about one picture; arrays, cameras [5] as everywhere (x, y, z, yaw, pitch)."""
+    """What was found out about one image; arrays, cameras [5] as everywhere (x, y, z, yaw, pitch)."""
 
     scene: int
     grid: PoseGrid
     log_mass: np.ndarray  # [Y, X, W], log-probability of each cell of the grid; they sum to 1
     estimate: np.ndarray  # [5], the most probable camera found
     truth: np.ndarray  # [5]
-    guess: np.ndarray  # [5], the best that can be said without picture and context
+    guess: np.ndarray  # [5], the best that can be said without image and context
     log_density: float  # nats, of the true place and yaw (per radian); see ``locate``
     prior_log_density: float  # the same before anything was seen
     context: np.ndarray  # [N, 5], the cameras of the context
-    picture: np.ndarray  # [H, W, 3] uint8
+    image: np.ndarray  # [H, W, 3] uint8
 
     @property
     def position_error(self) -> float:
@@ -99,7 +99,7 @@ def localise(
     source: SceneSource,
     plan: EvaluationPlan,
     *,
-    knobs: Knobs,
+    schedule: ScheduleValues,
     prior: PosePrior,
     search: Search,
     device: torch.device | str,
@@ -107,10 +107,10 @@ def localise(
     """Localises the first target of every scene of a plan, one after the other.
 
     Args:
-        model: of pictures at viewpoints, or of viewpoints of pictures.
+        model: of images at viewpoints, or of viewpoints of images.
         source: the scenes.
         plan: which views are context and target.
-        knobs: those of evaluation.
+        schedule: those of evaluation.
         prior: over the cameras, with the grid; a reversed model learned its own and uses the grid alone.
         search: how.
         device: where the model is.
@@ -130,7 +130,7 @@ def localise(
                 batch,
                 num_context=num_context,
                 scene=int(scenes[0]),
-                knobs=knobs,
+                schedule=schedule,
                 prior=prior,
                 search=search,
             )
@@ -144,7 +144,7 @@ def locate(
     *,
     num_context: int,
     scene: int,
-    knobs: Knobs,
+    schedule: ScheduleValues,
     prior: PosePrior,
     search: Search,
 ) -> Located:
@@ -159,7 +159,7 @@ def locate(
         batch: one scene, B = 1; the context views come first.
         num_context: N.
         scene: its number, for the record.
-        knobs: those of evaluation.
+        schedule: those of evaluation.
         prior: over the cameras, with the grid.
         search: how.
 
@@ -173,10 +173,10 @@ def locate(
     candidates = grid.cameras(truth.cpu()).to(truth.device)
     log_prior = prior.on_grid.to(truth.device)
     if way == "inversion":
-        score = _times_prior(by_inversion(model, episode, knobs=knobs, samples=search.samples), prior)
+        score = _times_prior(by_inversion(model, episode, schedule=schedule, samples=search.samples), prior)
         worth = log_prior > log_prior.max() - IMPROBABLE
     else:
-        score = by_asking(model, episode, knobs=knobs, samples=search.samples)
+        score = by_asking(model, episode, schedule=schedule, samples=search.samples)
         worth = torch.ones_like(log_prior, dtype=torch.bool)
     log_joint = torch.full_like(log_prior, -math.inf)
     with torch.no_grad():
@@ -198,7 +198,7 @@ def locate(
         log_density=log_density,
         prior_log_density=float(prior.log_density(truth[None])[0]),
         context=batch.cameras[0, :num_context].double().cpu().numpy(),
-        picture=batch.frames[0, num_context].cpu().numpy(),
+        image=batch.frames[0, num_context].cpu().numpy(),
     )
 
 
@@ -210,5 +210,5 @@ def _first_target(episode: Episode) -> Episode:
     return episode._replace(
         query=episode.query[:, :1],
         target=episode.target[:, :1],
-        evidence=Views(*(field[:, :1] for field in episode.evidence)),
+        target_views=Views(*(field[:, :1] for field in episode.target_views)),
     )

@@ -13,9 +13,9 @@ from torch import Tensor
 from zoo.data.loader import assemble, to_device
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import Knobs, SceneBatch
+from zoo.episode import SceneBatch, ScheduleValues
 from zoo.evaluation.bounds import ELBO_ALONE, Bounds, importance_weighted, score_episode
-from zoo.model import SceneModel, encoding_once
+from zoo.model.scene_model import SceneModel, cached_encoder
 
 Progress = Callable[[int, int], None]
 NOISE_SEED = 0x5EED  # evaluation draws the same noise for a scene, whatever the batch size and the number of processes
@@ -41,7 +41,7 @@ def evaluation_batches(
     """Yields the episodes of ``scenes`` in order.
 
     Args:
-        source: where the pictures are.
+        source: where the images are.
         plan: which views are context and targets.
         scenes: [n] int64, which scenes.
         batch_size: scenes at once; the last batch may be shorter.
@@ -78,7 +78,7 @@ def score_scenes(
     source: SceneSource,
     plan: EvaluationPlan,
     *,
-    knobs: Knobs,
+    schedule: ScheduleValues,
     batch_size: int,
     device: torch.device | str,
     bounds: Bounds = ELBO_ALONE,
@@ -92,7 +92,7 @@ def score_scenes(
         model: the model, not wrapped; it is put into evaluation mode and back.
         source: the scenes.
         plan: their views.
-        knobs: those of evaluation (``zoo.schedules.evaluation_knobs``).
+        schedule: those of evaluation (``zoo.config.schedules.evaluation_schedule_values``).
         batch_size: scenes at once; changes the memory needed, not the numbers.
         device: where the model is.
         bounds: what is scored beside the ELBO.
@@ -114,7 +114,7 @@ def score_scenes(
         for scenes, batch, num_context in evaluation_batches(
             source, plan, scenes=mine, batch_size=batch_size, device=device, shift=shift
         ):
-            columns = score_episode(model, model.episode(batch, num_context=num_context), knobs, bounds=bounds)
+            columns = score_episode(model, model.episode(batch, num_context=num_context), schedule, bounds=bounds)
             columns["scene"] = torch.from_numpy(scenes).to(device)
             rows.append(torch.stack([columns[name].double() for name in names], dim=1))
             if progress:
@@ -130,7 +130,7 @@ def score_scenes(
 
 
 def importance_weighted_nelbo(
-    model: SceneModel, batch: SceneBatch, knobs: Knobs, num_context: int, *, samples: int
+    model: SceneModel, batch: SceneBatch, schedule: ScheduleValues, num_context: int, *, samples: int
 ) -> Tensor:
     """Returns -log (1/K sum_k p(x, z_k) / q(z_k)) with z_k from the posterior, [B], nats for all targets of a scene.
 
@@ -139,8 +139,8 @@ def importance_weighted_nelbo(
     drawn one after the other: the memory needed does not grow with K.
     """
     episode = model.episode(batch, num_context=num_context)
-    encode = encoding_once(model.encoder, episode)
-    return importance_weighted(model, episode, knobs, numbers=(samples,), encode=encode)[samples]
+    encode = cached_encoder(model.encoder, episode)
+    return importance_weighted(model, episode, schedule, numbers=(samples,), encode=encode)[samples]
 
 
 def _gathered(local: Tensor, accelerator: Accelerator | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a model expects of functions at any inputs, for curves and completed pictures."""
+"""What a model expects of functions at any inputs, for curves and completed images."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from zoo.episode import Knobs, SceneBatch
+from zoo.episode import SceneBatch, ScheduleValues
 from zoo.likelihoods.learned_gaussian import LearnedGaussian
-from zoo.model import SceneModel
+from zoo.model.scene_model import SceneModel
 
 
 class Predicted(NamedTuple):
@@ -22,7 +22,13 @@ class Predicted(NamedTuple):
 
 @torch.no_grad()
 def predict_at(
-    model: SceneModel, inputs: np.ndarray, values: np.ndarray, *, queries: np.ndarray, knobs: Knobs, num_samples: int
+    model: SceneModel,
+    inputs: np.ndarray,
+    values: np.ndarray,
+    *,
+    queries: np.ndarray,
+    schedule: ScheduleValues,
+    num_samples: int,
 ) -> Predicted:
     """Predicts from the prior at queries that need not be in any data set.
 
@@ -31,7 +37,7 @@ def predict_at(
         inputs: of the context, [n, N, P] for n functions.
         values: of the context, [n, N, 1].
         queries: [n, Q, P].
-        knobs: those of evaluation.
+        schedule: those of evaluation.
         num_samples: S.
     """
     count, number = inputs.shape[:2]
@@ -46,7 +52,7 @@ def predict_at(
         extras={"inputs": points, "values": known},
     )
     assert isinstance(model.likelihood, LearnedGaussian)
-    parameters = model.predict(batch, knobs, number, num_samples=num_samples).parameters
+    parameters = model.predict(batch, schedule, number, num_samples=num_samples).parameters
     mean, scale = (part[..., 0, 0, 0].double() for part in torch.broadcast_tensors(*model.likelihood.scale(parameters)))
     variance = scale.square().mean(0) + mean.var(0, correction=0)
     return Predicted(mean=mean.mean(0).numpy(), scale=variance.sqrt().numpy(), samples=mean.numpy())

@@ -21,7 +21,7 @@ CHUNK = 4096  # candidates whose distances to all of them are computed at once
 
 
 class HasCameras(Protocol):
-    """Scenes whose cameras can be read without their pictures; scene stores and published records are such."""
+    """Scenes whose cameras can be read without their images; scene stores and published records are such."""
 
     name: str
     num_scenes: int
@@ -83,7 +83,7 @@ def read_cameras(source: SceneSource | HasCameras, *, seed: int = 0) -> Tensor:
     """Returns up to 2000 cameras of a split, drawn at random, [n, 5] float64.
 
     Raises:
-        ConfigError: if the scenes cannot tell their cameras without their pictures.
+        ConfigError: if the scenes cannot tell their cameras without their images.
     """
     if not hasattr(source, "read_cameras"):
         raise ConfigError(f"{source.name}: its cameras cannot be read by themselves; convert it into a scene store")

@@ -12,10 +12,10 @@ from torch import Tensor
 from zoo.data.camera import CAMERA_FIELDS, camera_axes
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import Knobs
+from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
 from zoo.evaluation.nelbo import Progress, evaluation_batches
-from zoo.model import SceneModel
+from zoo.model.scene_model import SceneModel
 
 
 class PoseDensity(Protocol):
@@ -97,7 +97,7 @@ def score_poses(
     source: SceneSource,
     plan: EvaluationPlan,
     *,
-    knobs: Knobs,
+    schedule: ScheduleValues,
     batch_size: int,
     num_samples: int,
     device: torch.device | str,
@@ -125,7 +125,9 @@ def score_poses(
             evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
         ):
             episode = model.episode(batch, num_context=num_context)
-            parameters = model.answer(episode, knobs, num_samples=num_samples if model.core.latents != "none" else 1)
+            parameters = model.predict_parameters(
+                episode, schedule, num_samples=num_samples if model.core.latents != "none" else 1
+            )
             truth = episode.target.flatten(2)
             errors = pose_errors(point_estimate(density, parameters), truth, coordinates=density.coordinates)
             log_density = mixed_density(density, parameters, truth.unsqueeze(-2)).squeeze(-1)

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from zoo.config.recipe import TrainingRecipe
+from zoo.config.schedules import schedule_values_at
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.source import ExtraShape
 from zoo.episode import SceneBatch
 from zoo.evaluation.process_memory import forget_peak, give_back, peak
-from zoo.model import SceneModel
-from zoo.recipe import TrainingRecipe
-from zoo.schedules import knobs_at
+from zoo.model.scene_model import SceneModel
 
 WARMUP = 3  # repetitions that are not counted
 REPEATS = 10
@@ -42,7 +42,7 @@ class Spread(NamedTuple):
 
 
 class Throughput(NamedTuple):
-    """Training in scenes per second, prediction in pictures per second (one sample for each query)."""
+    """Training in scenes per second, prediction in images per second (one sample for each query)."""
 
     train: Spread
     predict: Spread
@@ -67,13 +67,13 @@ def random_batch(
     device: torch.device | str = "cpu",
     seed: int = 0,
 ) -> SceneBatch:
-    """Makes scenes of noise, for measurements in which the pictures do not matter.
+    """Makes scenes of noise, for measurements in which the images do not matter.
 
     Args:
         batch_size: B.
         num_views: V.
         image_size: height and width, pixels.
-        extras: what the task asks for beside pictures and cameras.
+        extras: what the task asks for beside images and cameras.
         device: where the batch goes.
         seed: of the noise.
     """
@@ -106,7 +106,7 @@ def noise_for(
     """Makes one batch of noise as a recipe asks for it: its batch size, its largest context and its targets.
 
     Args:
-        model: for what its task reads beside pictures and cameras.
+        model: for what its task reads beside images and cameras.
         recipe: B, N and Q.
         image_size: height and width, pixels.
         device: where the batch goes.
@@ -127,18 +127,18 @@ def training_action(model: nn.Module, *, recipe: TrainingRecipe, batch: SceneBat
 
     Args:
         model: a ``SceneModel``, or what accelerate wrapped around one.
-        recipe: for its precision and its largest context; the knobs are those at its last step.
+        recipe: for its precision and its largest context; the schedule values are those at its last step.
         batch: B scenes of at least one view more than the context has.
     """
     device = batch.frames.device
-    knobs = knobs_at(recipe, recipe.steps, device=device)
+    schedule = schedule_values_at(recipe, recipe.steps, device=device)
     # A learning rate of zero costs what any other costs, and what was measured is still the trained model.
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0, fused=True)
     model.train()
 
     def step() -> None:
         with _precision_of(recipe, device):
-            terms = model(batch, knobs, recipe.contexts.maximum)
+            terms = model(batch, schedule, recipe.contexts.maximum)
         (terms.nelbo() / terms.num_targets).mean().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -153,16 +153,16 @@ def prediction_action(model: SceneModel, *, recipe: TrainingRecipe, batch: Scene
 
     Args:
         model: that predicts.
-        recipe: for its precision and its largest context; the knobs are those at its last step.
+        recipe: for its precision and its largest context; the schedule values are those at its last step.
         batch: B scenes of at least one view more than the context has.
     """
     device = batch.frames.device
-    knobs = knobs_at(recipe, recipe.steps, device=device)
+    schedule = schedule_values_at(recipe, recipe.steps, device=device)
     model.eval()
 
     def predict() -> None:
         with _precision_of(recipe, device):
-            model.predict(batch, knobs, recipe.contexts.maximum)
+            model.predict(batch, schedule, recipe.contexts.maximum)
 
     return predict
 

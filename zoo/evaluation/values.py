@@ -9,9 +9,9 @@ import torch
 
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import Knobs
+from zoo.episode import ScheduleValues
 from zoo.evaluation.nelbo import Progress, evaluation_batches
-from zoo.model import SceneModel
+from zoo.model.scene_model import SceneModel
 
 NAMES = ("predictive_log_likelihood", "marginal_log_likelihood", "rmse")
 
@@ -22,7 +22,7 @@ def score_values(
     source: SceneSource,
     plan: EvaluationPlan,
     *,
-    knobs: Knobs,
+    schedule: ScheduleValues,
     batch_size: int,
     num_samples: int,
     device: torch.device | str,
@@ -47,9 +47,9 @@ def score_values(
         for done, (_, batch, num_context) in enumerate(
             evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
         ):
-            prediction = model.predict(batch, knobs, num_context, num_samples=num_samples)
+            prediction = model.predict(batch, schedule, num_context, num_samples=num_samples)
             each = torch.stack(
-                [model.likelihood.log_prob(sample, prediction.target, knobs) for sample in prediction.parameters]
+                [model.likelihood.log_prob(sample, prediction.target, schedule) for sample in prediction.parameters]
             ).double()
             joint = (torch.logsumexp(each.sum(-1), dim=0) - math.log(num_samples)) / each.shape[-1]
             marginal = (torch.logsumexp(each, dim=0) - math.log(num_samples)).mean(-1)

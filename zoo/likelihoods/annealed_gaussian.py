@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import Likelihood
-from zoo.episode import Knobs
-from zoo.nn.eight_bit import gaussian_log_mass
+from zoo.config.settings import Settings
+from zoo.episode import ScheduleValues
+from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
+from zoo.nn.quantized import gaussian_log_mass
 
 
 class AnnealedGaussian(Likelihood):
@@ -36,19 +36,19 @@ class AnnealedGaussian(Likelihood):
     def prediction_channels(self, target_channels: int) -> int:
         return target_channels
 
-    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         difference = at_least_float32(target) - at_least_float32(prediction)
-        distortion = 0.5 * (difference / knobs.sigma).square().flatten(2).sum(-1)
-        return -distortion - self.floor(math.prod(target.shape[2:]), knobs)
+        distortion = 0.5 * (difference / schedule.sigma).square().flatten(2).sum(-1)
+        return -distortion - self.floor(math.prod(target.shape[2:]), schedule)
 
-    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
-        return target_dims * (0.5 * math.log(2.0 * math.pi) + torch.log(knobs.sigma))
+    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
+        return target_dims * (0.5 * math.log(2.0 * math.pi) + torch.log(schedule.sigma))
 
-    def log_mass(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
-        return gaussian_log_mass(target, mean=prediction, scale=knobs.sigma).flatten(2).sum(-1)
+    def log_mass(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
+        return gaussian_log_mass(target, mean=prediction, scale=schedule.sigma).flatten(2).sum(-1)
 
     def mean(self, prediction: Tensor) -> Tensor:
         return at_least_float32(prediction)
 
-    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
-        return at_least_float32(prediction) + knobs.sigma * noise
+    def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
+        return at_least_float32(prediction) + schedule.sigma * noise

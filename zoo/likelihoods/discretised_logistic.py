@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import Likelihood
-from zoo.episode import Knobs
+from zoo.config.settings import Settings
+from zoo.episode import ScheduleValues
+from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.logistic import log_mass, quantile
 
@@ -49,18 +49,18 @@ class DiscretisedLogistic(Likelihood):
         mean, log_scale = at_least_float32(prediction).chunk(2, dim=-3)
         return mean, (log_scale + self.config.initial_log_scale).clamp(min=self.config.minimum_log_scale)
 
-    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         mean, log_scale = self._mean_and_log_scale(prediction)
         value = log_mass(at_least_float32(target), location=mean, log_scale=log_scale)
         return value.flatten(2).sum(-1)
 
-    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
-        return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
+    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
+        return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
 
     def mean(self, prediction: Tensor) -> Tensor:
         return self._mean_and_log_scale(prediction)[0]
 
-    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
+    def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
         mean, log_scale = self._mean_and_log_scale(prediction)
         return quantile(torch.special.ndtr(noise), location=mean, log_scale=log_scale)
 

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.config import Settings
-from zoo.contract import Likelihood
-from zoo.episode import Knobs
+from zoo.config.settings import Settings
+from zoo.episode import ScheduleValues
+from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.logistic import clamped_mean, log_mass, quantile
 
@@ -102,7 +102,7 @@ class DiscretisedLogisticMixture(Likelihood):
                 location = location + coefficient * (value - HALF_GREY)
         return location
 
-    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         parts = self._components(prediction)
         given = list(at_least_float32(target).unsqueeze(-4).unbind(-3))
         locations = [self._location(parts, channel, given[:channel]) for channel in range(len(given))]
@@ -113,8 +113,8 @@ class DiscretisedLogisticMixture(Likelihood):
             masses = masses.sum(-3, keepdim=True)
         return torch.logsumexp(parts.log_weights + masses, dim=-4).flatten(2).sum(-1)
 
-    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
-        return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
+    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
+        return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
 
     def mean(self, prediction: Tensor) -> Tensor:
         parts = self._components(prediction)
@@ -124,7 +124,7 @@ class DiscretisedLogisticMixture(Likelihood):
             means.append(clamped_mean(location=location, log_scale=parts.log_scales[..., channel, :, :]))
         return (torch.exp(parts.log_weights) * torch.stack(means, dim=-3)).sum(-4)
 
-    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
+    def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
         parts = self._components(prediction)
         ends = torch.exp(parts.log_weights).cumsum(-4)
         uniforms = list(torch.special.ndtr(noise).to(ends.dtype).unbind(-3))

@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import Likelihood
-from zoo.episode import Knobs
-from zoo.nn.eight_bit import laplace_log_mass
+from zoo.config.settings import Settings
+from zoo.episode import ScheduleValues
+from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
+from zoo.nn.quantized import laplace_log_mass
 from zoo.nn.scale import LearnedScale, LocationAndScale
 
 
@@ -22,12 +22,12 @@ class Laplace(Likelihood):
 
     The best mu is a median where a Gaussian's is a mean: edges that may lie here or there stay sharp instead of grey. s
     is the sigma of the schedule (then the NELBO cannot fall below D log(sqrt(2) s)), or is learned as in
-    ``learned_gaussian``: there is no floor then. ``log_mass`` is the code length of 8-bit pictures, as said there.
+    ``learned_gaussian``: there is no floor then. ``log_mass`` is the code length of 8-bit images, as said there.
     Predictions are locations, then s where it is predicted.
     """
 
     class Config(Settings):
-        """Where the standard deviation comes from; in units of the target (1 is white for pictures)."""
+        """Where the standard deviation comes from; in units of the target (1 is white for images)."""
 
         scale: Literal["sigma", "global", "per_element"] = Field(
             default="sigma",
@@ -53,31 +53,31 @@ class Laplace(Likelihood):
     def prediction_channels(self, target_channels: int) -> int:
         return target_channels if self.scale is None else self.scale.prediction_channels(target_channels)
 
-    def _location_and_scale(self, prediction: Tensor, knobs: Knobs) -> LocationAndScale:
+    def _location_and_scale(self, prediction: Tensor, schedule: ScheduleValues) -> LocationAndScale:
         if self.scale is not None:
             return self.scale(prediction)
-        return LocationAndScale(location=at_least_float32(prediction), scale=at_least_float32(knobs.sigma))
+        return LocationAndScale(location=at_least_float32(prediction), scale=at_least_float32(schedule.sigma))
 
-    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
-        location, scale = self._location_and_scale(prediction, knobs)
+    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
+        location, scale = self._location_and_scale(prediction, schedule)
         distance = (at_least_float32(target) - location).abs()
         density = -math.sqrt(2.0) * distance / scale - torch.log(scale)
         return density.flatten(2).sum(-1) - 0.5 * math.log(2.0) * math.prod(target.shape[2:])
 
-    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
+    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
         if self.scale is not None:
-            return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
-        return target_dims * (0.5 * math.log(2.0) + torch.log(knobs.sigma))
+            return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
+        return target_dims * (0.5 * math.log(2.0) + torch.log(schedule.sigma))
 
-    def log_mass(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
-        location, scale = self._location_and_scale(prediction, knobs)
+    def log_mass(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
+        location, scale = self._location_and_scale(prediction, schedule)
         return laplace_log_mass(target, location=location, scale=scale / math.sqrt(2.0)).flatten(2).sum(-1)
 
     def mean(self, prediction: Tensor) -> Tensor:
         return at_least_float32(prediction) if self.scale is None else self.scale(prediction).location
 
-    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
-        location, scale = self._location_and_scale(prediction, knobs)
+    def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
+        location, scale = self._location_and_scale(prediction, schedule)
         # |x - mu| / b is exponential: minus the logarithm of the uniform number 2 Phi(-|noise|).
         distance = -math.log(2.0) - torch.special.log_ndtr(-noise.abs())
         return location + scale / math.sqrt(2.0) * torch.sign(noise) * distance

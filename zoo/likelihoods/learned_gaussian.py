@@ -8,11 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import Likelihood
-from zoo.episode import Knobs
-from zoo.nn.eight_bit import gaussian_log_mass
+from zoo.config.settings import Settings
+from zoo.episode import ScheduleValues
+from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
+from zoo.nn.quantized import gaussian_log_mass
 from zoo.nn.scale import LearnedScale, ScaleKind
 
 
@@ -25,19 +25,19 @@ class LearnedGaussian(Likelihood):
     0.724). Predictions are means, then s where it is predicted.
 
     The density grows without bound as s falls, so there is no floor to compare with: ``floor`` is 0 and an excess may be
-    negative. It is no code length of 8-bit pictures either: a pixel that is always 255 has any density one likes (Theis
+    negative. It is no code length of 8-bit images either: a pixel that is always 255 has any density one likes (Theis
     et al. 2016, "A note on the evaluation of generative models", section 3.1); ``log_mass``, the mass in the bins of the
     256 values, is.
     """
 
     class Config(Settings):
-        """What s ranges over, and where it starts and ends; in units of the target (1 is white for pictures)."""
+        """What s ranges over, and where it starts and ends; in units of the target (1 is white for images)."""
 
         scale: ScaleKind = Field(
             default="global", description="global: one for the whole model; per_element: predicted for every number"
         )
         minimum_scale: float = Field(
-            default=0.004, gt=0, description="least standard deviation; about one step of an 8-bit picture"
+            default=0.004, gt=0, description="least standard deviation; about one step of an 8-bit image"
         )
         initial_scale: float = Field(default=0.7, gt=0, description="standard deviation where the parameter is 0")
 
@@ -53,22 +53,22 @@ class LearnedGaussian(Likelihood):
     def prediction_channels(self, target_channels: int) -> int:
         return self.scale.prediction_channels(target_channels)
 
-    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         mean, scale = self.scale(prediction)
         standardised = (at_least_float32(target) - mean) / scale
         density = -0.5 * standardised.square() - torch.log(scale)
         return density.flatten(2).sum(-1) - 0.5 * math.log(2.0 * math.pi) * math.prod(target.shape[2:])
 
-    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
-        return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
+    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
+        return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
 
-    def log_mass(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+    def log_mass(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         mean, scale = self.scale(prediction)
         return gaussian_log_mass(target, mean=mean, scale=scale).flatten(2).sum(-1)
 
     def mean(self, prediction: Tensor) -> Tensor:
         return self.scale(prediction).location
 
-    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
+    def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
         mean, scale = self.scale(prediction)
         return mean + scale * noise

@@ -9,13 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config import Settings
-from zoo.contract import Likelihood
+from zoo.config.settings import Settings
 from zoo.data.camera import CAMERA_FIELDS
-from zoo.episode import Knobs
+from zoo.episode import ScheduleValues
 from zoo.likelihoods.pose_mixture import Coordinate
-from zoo.nn.choice import choose
+from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
+from zoo.nn.sample_categorical import choose
 
 Extent = Annotated[list[float], Field(min_length=2, max_length=2)]
 
@@ -116,11 +116,11 @@ class PoseHistogram(Likelihood):
         ]
         return torch.stack(found).sum(0) - self._log_volume
 
-    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         return self.log_density(prediction, target.flatten(-3).unsqueeze(-2)).squeeze(-1)
 
-    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
-        return torch.full((), self._log_volume, dtype=torch.float32, device=knobs.sigma.device)
+    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
+        return torch.full((), self._log_volume, dtype=torch.float32, device=schedule.sigma.device)
 
     def mean(self, prediction: Tensor) -> Tensor:
         log_masses = self.log_masses(prediction)
@@ -131,7 +131,7 @@ class PoseHistogram(Likelihood):
         )
         return self._cameras([log_mass.argmax(-1) for log_mass in log_masses], middle)
 
-    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
+    def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
         within = torch.special.ndtr(noise.flatten(-3).double()).clamp(1e-12, 1.0 - 1e-12).clone()
         bins = []
         for axes, log_mass in zip(self.maps, self.log_masses(prediction), strict=True):

@@ -10,12 +10,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.config import Settings
-from zoo.contract import Likelihood
+from zoo.config.settings import Settings
 from zoo.data.camera import CAMERA_FIELDS
-from zoo.episode import Knobs
-from zoo.nn.choice import choose
+from zoo.episode import ScheduleValues
+from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
+from zoo.nn.sample_categorical import choose
 from zoo.nn.von_mises import VonMises, grown, quantile
 
 Coordinate = Literal["x", "y", "z", "yaw", "pitch"]
@@ -125,18 +125,18 @@ class PoseMixture(Likelihood):
         )
         return spread.log_prob(cameras[..., self.positions], cameras[..., self.angles])
 
-    def log_prob(self, prediction: Tensor, target: Tensor, knobs: Knobs) -> Tensor:
+    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         return self.log_density(prediction, target.flatten(-3).unsqueeze(-2)).squeeze(-1)
 
-    def floor(self, target_dims: int, knobs: Knobs) -> Tensor:
-        return torch.zeros((), dtype=torch.float32, device=knobs.sigma.device)
+    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
+        return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
 
     def mean(self, prediction: Tensor) -> Tensor:
         found = self.components(prediction)
         heaviest = self._chosen(found, found.log_weights.argmax(-1))
         return self._cameras(heaviest.positions.mean, heaviest.angles.mode)
 
-    def sample(self, prediction: Tensor, noise: Tensor, knobs: Knobs) -> Tensor:
+    def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
         found = self.components(prediction)
         uniform = torch.special.ndtr(noise.flatten(-3).double()).clamp(1e-12, 1.0 - 1e-12)
         first = CAMERA_FIELDS.index(self.coordinates[0])

@@ -15,7 +15,7 @@ POSITION_WIDTH = 2
 class Tokens(NamedTuple):
     """A set of vectors of every scene, in no order."""
 
-    what: Tensor  # [B, T, C]; T may be 0
+    values: Tensor  # [B, T, C]; T may be 0
     mask: Tensor  # [B, T] bool: False is padding
 
 
@@ -62,7 +62,7 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, queries: Tensor, tokens: Tokens) -> Tensor:
         """Lets queries [B, M, C] look at the tokens of their scene; returns [B, M, channels]."""
-        projections = (self.to_query(queries), self.to_key(tokens.what), self.to_value(tokens.what))
+        projections = (self.to_query(queries), self.to_key(tokens.values), self.to_value(tokens.values))
         query, key, value = (rearrange(part, "b t (h d) -> b h t d", h=self.heads) for part in projections)
         return self.out(rearrange(attend(query, key, value, tokens.mask[:, None, None]), "b h t d -> b t (h d)"))
 
@@ -85,9 +85,9 @@ class SelfAttentionBlock(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Lets the tokens of a scene look at each other; padding is looked at by nobody."""
-        normed = self.norm(tokens.what)
-        what = tokens.what + self.attention(normed, tokens._replace(what=normed))
-        return tokens._replace(what=what + self.feed_forward(what))
+        normed = self.norm(tokens.values)
+        what = tokens.values + self.attention(normed, tokens._replace(values=normed))
+        return tokens._replace(values=what + self.feed_forward(what))
 
 
 class CrossAttentionBlock(nn.Module):
@@ -104,12 +104,12 @@ class CrossAttentionBlock(nn.Module):
 
     def forward(self, queries: Tensor, tokens: Tokens) -> Tensor:
         """Lets queries [B, M, channels] look at the tokens of their scene."""
-        found = self.attention(self.norm(queries), tokens._replace(what=self.token_norm(tokens.what)))
+        found = self.attention(self.norm(queries), tokens._replace(values=self.token_norm(tokens.values)))
         queries = queries + found
         return queries + self.feed_forward(queries)
 
 
-class WithNothing(nn.Module):
+class NullToken(nn.Module):
     """Adds one learned token to every scene's set: what is found where there is nothing to find.
 
     With it a scene without views has something to attend to, and a query that no view answers need not take a wrong one.
@@ -121,16 +121,16 @@ class WithNothing(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Maps [B, T, C] to [B, 1 + T, C]."""
-        batch = len(tokens.what)
-        nothing = repeat(self.nothing.to(tokens.what.dtype), "c -> b 1 c", b=batch)
+        batch = len(tokens.values)
+        nothing = repeat(self.nothing.to(tokens.values.dtype), "c -> b 1 c", b=batch)
         return Tokens(
-            what=torch.cat([nothing, tokens.what], dim=1),
+            values=torch.cat([nothing, tokens.values], dim=1),
             mask=torch.cat([tokens.mask.new_ones(batch, 1), tokens.mask], dim=1),
         )
 
 
 def positions(height: int, width: int, *, like: Tensor) -> Tensor:
-    """Returns where the cells of a map lie, [2, height, width]: x rightwards, y downwards, -1 to 1 across the picture."""
+    """Returns where the cells of a map lie, [2, height, width]: x rightwards, y downwards, -1 to 1 across the image."""
     x, y = (((torch.arange(size, dtype=torch.float64) + 0.5) * (2.0 / size) - 1.0).to(like) for size in (width, height))
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
 
@@ -139,7 +139,7 @@ def view_tokens(per_view: Tensor, mask: Tensor) -> Tokens:
     """Takes the maps of all views of a scene, [B, N, C, h, w], as one set of N * h * w tokens."""
     height, width = per_view.shape[-2:]
     return Tokens(
-        what=rearrange(per_view, "b n c h w -> b (n h w) c"), mask=repeat(mask, "b n -> b (n t)", t=height * width)
+        values=rearrange(per_view, "b n c h w -> b (n h w) c"), mask=repeat(mask, "b n -> b (n t)", t=height * width)
     )
 
 

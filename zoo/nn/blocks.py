@@ -44,9 +44,9 @@ class ResidualBlock(nn.Module):
 
 
 class ImageReader(nn.Module):
-    """A picture -> a vector: halvings with residual blocks down to 4x4, then one linear map.
+    """A image -> a vector: halvings with residual blocks down to 4x4, then one linear map.
 
-    Further maps (a representation, a pose spread over space) may be given as extra channels of the picture's size.
+    Further maps (a representation, a pose spread over space) may be given as extra channels of the image's size.
     """
 
     def __init__(self, *, channels_in: int, image_size: int, channels: int, width_out: int) -> None:
@@ -66,7 +66,7 @@ class ImageReader(nn.Module):
 
 
 class ImageWriter(nn.Module):
-    """A vector -> a picture: one linear map to 4x4, then doublings with residual blocks."""
+    """A vector -> a image: one linear map to 4x4, then doublings with residual blocks."""
 
     def __init__(self, *, width_in: int, image_size: int, channels: int, channels_out: int) -> None:
         super().__init__()

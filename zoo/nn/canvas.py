@@ -1,6 +1,6 @@
 """The canvas of GQN, u_l = sum_{k < l} Delta_k(h_{k+1}), which nobody needs to see.
 
-The canvas goes through linear maps only: inference reads it at the size of the states, the picture is read off at the
+The canvas goes through linear maps only: inference reads it at the size of the states, the image is read off at the
 end. Writing and reading have kernels as large as their strides, so that one after the other they are a linear map at
 every place of the states; only these compositions are computed, and only maps of the states' size exist.
 """
@@ -26,7 +26,7 @@ class Canvas(Protocol):
     def write(self, hidden: Tensor) -> None:
         """Writes what a step makes of its state, [n, hidden, h, w]."""
 
-    def picture(self) -> Tensor:
+    def image(self) -> Tensor:
         """Returns what is read off in the end, [n, C', H, W]."""
 
 
@@ -36,7 +36,7 @@ class OneWritersCanvas:
     Args:
         delta: Delta, states to canvas.
         read_canvas: what inference reads with.
-        eta_g: 1x1, canvas to picture.
+        eta_g: 1x1, canvas to image.
     """
 
     def __init__(self, *, delta: nn.ConvTranspose2d, read_canvas: nn.Conv2d, eta_g: nn.Conv2d) -> None:
@@ -59,10 +59,10 @@ class OneWritersCanvas:
         self.total = at_least_float32(hidden) if self.total is None else self.total + hidden
         self.written += 1
 
-    def picture(self) -> Tensor:
+    def image(self) -> Tensor:
         """Returns eta_g(u_L); see :class:`Canvas`."""
         assert self.total is not None, "nothing was written yet"
-        weight, bias = composed_picture([self.delta], self.eta_g)
+        weight, bias = composed_image([self.delta], self.eta_g)
         assert self.eta_g.bias is not None
         return F.conv_transpose2d(self.total, weight, self.written * bias + self.eta_g.bias, stride=self.delta.stride)
 
@@ -73,7 +73,7 @@ class ManyWritersCanvas:
     Args:
         deltas: Delta_l of every step.
         read_canvases: what the inference of every step but the first reads with; empty if there is no inference.
-        eta_g: 1x1, canvas to picture.
+        eta_g: 1x1, canvas to image.
     """
 
     def __init__(
@@ -106,9 +106,9 @@ class ManyWritersCanvas:
             seen = seen + self.pending[:, channels:]
         self.pending = seen
 
-    def picture(self) -> Tensor:
+    def image(self) -> Tensor:
         """Returns eta_g(u_L); see :class:`Canvas`."""
-        weight, bias = composed_picture(self.deltas, self.eta_g)
+        weight, bias = composed_image(self.deltas, self.eta_g)
         assert self.eta_g.bias is not None
         return F.conv_transpose2d(
             torch.cat(self.states, dim=1), weight, bias + self.eta_g.bias, stride=self.deltas[0].stride
@@ -137,11 +137,11 @@ def composed_reading(reading: Tensor, delta: nn.ConvTranspose2d) -> tuple[Tensor
         return (reading @ delta.weight.flatten(1).T)[:, :, None, None], bias
 
 
-def composed_picture(deltas: Sequence[nn.ConvTranspose2d], eta_g: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Composes the writing of all steps with the picture, whose own bias is left out.
+def composed_image(deltas: Sequence[nn.ConvTranspose2d], eta_g: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Composes the writing of all steps with the image, whose own bias is left out.
 
     Returns:
-        The weights [steps * hidden, C', s, s] of one transposed convolution, and the picture of the biases of writing
+        The weights [steps * hidden, C', s, s] of one transposed convolution, and the image of the biases of writing
         [C'].
     """
     with torch.autocast(eta_g.weight.device.type, enabled=False):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.gaussian import at_least_float32
-from zoo.nn.spread_convolution import convolve_spread
 from zoo.nn.winograd import convolve, convolve_once, pays, transform_filters
 
 
@@ -94,7 +94,7 @@ class ConvLSTMCell(nn.Module):
         if self.from_scene is not None:
             assert scene is not None
             if scene.shape[-2:] == (1, 1) and size is not None:
-                of_scene = convolve_spread(scene[:, :, 0, 0], self.from_scene.weight, size=size, padding=self.padding)
+                of_scene = broadcast_conv(scene[:, :, 0, 0], self.from_scene.weight, size=size, padding=self.padding)
             else:
                 of_scene = convolve_once(scene, self.from_scene.weight)
             total = total + of_scene.repeat_interleave(num_queries, dim=0)
@@ -107,7 +107,7 @@ class ConvLSTMCell(nn.Module):
         of_pose, of_query = self.from_query.weight.split(
             [pose.shape[1], self.from_query.in_channels - pose.shape[1]], 1
         )
-        total = total + convolve_spread(pose.to(of_pose.dtype), of_pose, size=size, padding=self.padding)
+        total = total + broadcast_conv(pose.to(of_pose.dtype), of_pose, size=size, padding=self.padding)
         return total if query is None else total + convolve_once(query, of_query)
 
     def step_filters(self, *, positions: int) -> Tensor | None:

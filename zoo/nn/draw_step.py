@@ -1,4 +1,4 @@
-"""The weights of one step of DRAW: two ConvLSTM cells, reading from pictures and writing on a canvas."""
+"""The weights of one step of DRAW: two ConvLSTM cells, reading from images and writing on a canvas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Filters(NamedTuple):
 class DrawStep(nn.Module):
     """h^enc' = ConvLSTM(x, e, h^dec), h^dec' = ConvLSTM(z, scene, query), and the patch W h^dec' for the canvas.
 
-    Pictures and patches are of the canvas's size, or of a glimpse's when they go through a window; the states have
+    Images and patches are of the canvas's size, or of a glimpse's when they go through a window; the states have
     1 / scale of that along each side.
     """
 

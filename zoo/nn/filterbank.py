@@ -1,4 +1,4 @@
-"""Differentiable windows on a picture: a grid of Gaussian filters that moves, zooms and blurs.
+"""Differentiable windows on a image: a grid of Gaussian filters that moves, zooms and blurs.
 
 After Gregor et al. 2015, DRAW: a recurrent neural network for image generation, section 3.2, equations 19 to 28.
 """
@@ -17,27 +17,27 @@ NUM_PARAMETERS = 5  # centre x, centre y, log variance, log stride, log intensit
 
 
 class Window(NamedTuple):
-    """A grid of N x N filters on each of n pictures of H x W pixels."""
+    """A grid of N x N filters on each of n images of H x W pixels."""
 
     rows: Tensor  # [n, N, H]: F_Y, the weight of every row of pixels; each filter's weights sum to 1
     columns: Tensor  # [n, N, W]: F_X, the same for columns
     intensity: Tensor  # [n]: gamma
 
-    def read(self, pictures: Tensor) -> Tensor:
-        """Returns the glimpses gamma F_Y x F_X^T, [n, C, N, N], of pictures [n, C, H, W]."""
-        glimpses = self.rows[:, None] @ pictures @ self.columns[:, None].transpose(-1, -2)
+    def read(self, images: Tensor) -> Tensor:
+        """Returns the glimpses gamma F_Y x F_X^T, [n, C, N, N], of images [n, C, H, W]."""
+        glimpses = self.rows[:, None] @ images @ self.columns[:, None].transpose(-1, -2)
         return self.intensity[:, None, None, None] * glimpses
 
     def write(self, patches: Tensor) -> Tensor:
-        """Returns pictures F_Y^T w F_X / gamma, [n, C, H, W], with patches [n, C, N, N] laid on them."""
-        pictures = self.rows[:, None].transpose(-1, -2) @ patches @ self.columns[:, None]
-        return pictures / self.intensity[:, None, None, None]
+        """Returns images F_Y^T w F_X / gamma, [n, C, H, W], with patches [n, C, N, N] laid on them."""
+        images = self.rows[:, None].transpose(-1, -2) @ patches @ self.columns[:, None]
+        return images / self.intensity[:, None, None, None]
 
 
 def filters(*, centre: Tensor, stride: Tensor, log_variance: Tensor, number: int, size: int) -> Tensor:
     """Returns N Gaussian filters over a line of pixels, [n, N, size]; the weights of each sum to 1.
 
-    The weights are normalised over the pixels that there are: a filter beside the picture sees its border.
+    The weights are normalised over the pixels that there are: a filter beside the image sees its border.
 
     Args:
         centre: [n], the middle of the grid, in pixels; the first pixel is at 1.
@@ -57,11 +57,11 @@ def filters(*, centre: Tensor, stride: Tensor, log_variance: Tensor, number: int
 
 
 def window(parameters: Tensor, *, number: int, height: int, width: int) -> Window:
-    """Returns the windows that are asked for by [n, 5] numbers; zeros ask for the whole picture.
+    """Returns the windows that are asked for by [n, 5] numbers; zeros ask for the whole image.
 
     Args:
-        parameters: centre x and y from -1 to 1 across the picture, log variance (pixels squared), log stride relative
-            to that of a grid over the whole picture, log intensity.
+        parameters: centre x and y from -1 to 1 across the image, log variance (pixels squared), log stride relative
+            to that of a grid over the whole image, log intensity.
         number: N, 2 or more.
         height: H, pixels.
         width: W, pixels.
@@ -94,5 +94,5 @@ class WindowHead(nn.Module):
         self.linear = nn.Linear(state_features, NUM_PARAMETERS)
 
     def forward(self, state: Tensor) -> Window:
-        """Maps states [n, ...] to windows on n pictures."""
+        """Maps states [n, ...] to windows on n images."""
         return window(self.linear(state.flatten(1)), number=self.number, height=self.height, width=self.width)

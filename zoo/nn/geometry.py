@@ -1,10 +1,10 @@
 """Rays and epipolar lines of cameras that are given as poses of seven numbers.
 
-A pose is (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch) in a right-handed world with z up; pictures are square, of a
+A pose is (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch) in a right-handed world with z up; images are square, of a
 pinhole without distortion whose field of view spans the whole width. Yaw turns counter-clockwise from +x as seen from
 above, a positive pitch looks up. Everything is differentiable with respect to the poses and in their floating-point type.
 
-Places in a picture are [-1, 1] in both directions, x rightwards and y downwards, as ``grid_sample`` has them.
+Places in a image are [-1, 1] in both directions, x rightwards and y downwards, as ``grid_sample`` has them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def cell_directions(poses: Tensor, *, height: int, width: int, field_of_view: fl
         poses: [..., 7].
         height: cells of the map in a column.
         width: cells of the map in a row.
-        field_of_view: degrees across the whole picture.
+        field_of_view: degrees across the whole image.
 
     Returns:
         Unit vectors [..., height, width, 3] through the middle of every cell.
@@ -51,7 +51,7 @@ def cell_directions(poses: Tensor, *, height: int, width: int, field_of_view: fl
 
 
 def half_width(field_of_view: float) -> float:
-    """Returns half the width of a picture on the plane at distance 1."""
+    """Returns half the width of a image on the plane at distance 1."""
     return math.tan(math.radians(field_of_view) / 2.0)
 
 
@@ -70,7 +70,7 @@ def ray_features(poses: Tensor, *, height: int, width: int, field_of_view: float
         poses: [n, 7].
         height: cells of the map in a column.
         width: cells of the map in a row.
-        field_of_view: degrees across the whole picture.
+        field_of_view: degrees across the whole image.
         octaves: how many frequencies.
 
     Returns:
@@ -109,7 +109,7 @@ def ray_waves(poses: Tensor, *, height: int, width: int, field_of_view: float, o
 class EpipolarSamples(NamedTuple):
     """Where the rays of a query's map appear in the context views, S places along each of them."""
 
-    places: Tensor  # [B, Q, N, h, w, S, 2]: x and y in the context picture, -1 to 1
+    places: Tensor  # [B, Q, N, h, w, S, 2]: x and y in the context image, -1 to 1
     reach: Tensor  # [B, Q, N, h, w, S]: t / (1 + t) of the point at distance t from the query's camera, 0 to 1
     visible: Tensor  # [B, Q, N, h, w] bool: False if the view does not show any of the ray
 
@@ -117,9 +117,9 @@ class EpipolarSamples(NamedTuple):
 def epipolar_samples(
     queries: Tensor, contexts: Tensor, *, height: int, width: int, num_samples: int, field_of_view: float
 ) -> EpipolarSamples:
-    """Follows every ray of the queries' maps through the context pictures.
+    """Follows every ray of the queries' maps through the context images.
 
-    The part of a ray that a view shows, up to infinity, appears as a straight line in its picture, the epipolar line;
+    The part of a ray that a view shows, up to infinity, appears as a straight line in its image, the epipolar line;
     the samples lie evenly on it. A ray through the context camera's own place appears as a single point, and every ray
     does if both cameras stand at the same place. Places without meaning, where nothing is visible, are 0.
 
@@ -133,7 +133,7 @@ def epipolar_samples(
         height: cells of the query's map in a column.
         width: cells of the query's map in a row.
         num_samples: S.
-        field_of_view: degrees across the whole picture, of all cameras.
+        field_of_view: degrees across the whole image, of all cameras.
     """
     half = half_width(field_of_view)
     # Products are written out, because autocast would round those of matrices.
@@ -149,17 +149,17 @@ def epipolar_samples(
     other, depth_of_other = _projected(start, end, last, half=half, visible=visible)
     along = ((torch.arange(num_samples, dtype=torch.float64) + 0.5) / num_samples).to(queries)
     places = one[..., None, :] + along[:, None] * (other - one)[..., None, :]
-    # What is evenly spread in the picture is not in space: s moves by the inverse of the depth.
+    # What is evenly spread in the image is not in space: s moves by the inverse of the depth.
     nearer, farther = along * depth_of_one[..., None], (1.0 - along) * depth_of_other[..., None]
     reach = first[..., None] + nearer / (nearer + farther) * (last - first)[..., None]
     return EpipolarSamples(places=places, reach=reach, visible=visible)
 
 
 def _visible_part(start: Tensor, end: Tensor, half: float) -> tuple[Tensor, Tensor]:
-    """Returns the least and the largest s, [...] each, at which (1 - s) start + s end, [..., 3], is within the picture."""
+    """Returns the least and the largest s, [...] each, at which (1 - s) start + s end, [..., 3], is within the image."""
 
     def heights(points: Tensor, near: float) -> Tensor:
-        """Returns how far within each of the five planes that bound the picture a point is, [..., 5]."""
+        """Returns how far within each of the five planes that bound the image a point is, [..., 5]."""
         right, up, forward = points.unbind(-1)
         sides = [half * forward - right, half * forward + right, half * forward - up, half * forward + up]
         return torch.stack([*sides, forward - near], dim=-1)
@@ -176,7 +176,7 @@ def _visible_part(start: Tensor, end: Tensor, half: float) -> tuple[Tensor, Tens
 
 
 def _projected(start: Tensor, end: Tensor, s: Tensor, *, half: float, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the place [..., 2] and the depth [...] of (1 - s) start + s end in the picture; 0 and 1 if not visible."""
+    """Returns the place [..., 2] and the depth [...] of (1 - s) start + s end in the image; 0 and 1 if not visible."""
     points = start + s[..., None] * (end - start)
     depth = torch.where(visible, points[..., 2], torch.ones_like(s)).clamp(min=NEAR / 2.0)
     places = torch.stack([points[..., 0], -points[..., 1]], dim=-1) / (half * depth[..., None])

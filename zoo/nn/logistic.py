@@ -1,4 +1,4 @@
-"""The logistic distribution cut into the 256 bins of 8-bit pictures, in float32 or better."""
+"""The logistic distribution cut into the 256 bins of 8-bit images, in float32 or better."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def log_mass(target: Tensor, *, location: Tensor, log_scale: Tensor) -> Tensor:
 
 
 def quantile(uniform: Tensor, *, location: Tensor, log_scale: Tensor) -> Tensor:
-    """Turns uniform numbers into numbers of the logistic distribution, rounded to the values of an 8-bit picture."""
+    """Turns uniform numbers into numbers of the logistic distribution, rounded to the values of an 8-bit image."""
     uniform = uniform.clamp(1e-6, 1.0 - 1e-6)
     value = location + torch.exp(log_scale) * (torch.log(uniform) - torch.log1p(-uniform))
     return (value.clamp(0.0, 1.0) * 255.0).round() / 255.0

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from zoo.nn.blocks import match_size
+from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.canvas import Canvas, ManyWritersCanvas, OneWritersCanvas
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian
 from zoo.nn.latent_groups import GroupTerms, Source, draw_group, given_groups, group_terms, stacked
-from zoo.nn.spread_convolution import convolve_spread
 
 # What a step looks up in the scene: from the generator's hidden state [n, C, h, w] to a map [n, C', h, w].
 Attend = Callable[[Tensor], Tensor]
@@ -39,7 +39,7 @@ class Recurrence(nn.Module):
     """prod_l pi(z_l | z_<l, v^q, scene) and eta_g(u_L), with q(z_l | z_<l, x^q, v^q, scene)  (Eslami et al. 2018).
 
     Every step l: prior N(eta_pi(h^g_l)) -> inference cell (x^q, v^q, scene, h^g_l, u_l) -> posterior N(eta_q(h^e_{l+1}))
-    -> z_l -> generator cell (v^q, scene, z_l) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}). The picture is eta_g(u_L).
+    -> z_l -> generator cell (v^q, scene, z_l) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}). The image is eta_g(u_L).
 
     The scene is a representation r, the same in all steps, or what is looked up in every step by the generator's state
     h^g_l, or both. That state knows the target through z_<l only, so that looking up with it leaves the prior a prior.
@@ -63,7 +63,7 @@ class Recurrence(nn.Module):
         prediction_channels: C'.
 
     Raises:
-        ValueError: if a size does not fit the pictures.
+        ValueError: if a size does not fit the images.
     """
 
     recompute = False  # True: a step's activations are computed again in the backward pass instead of being kept
@@ -88,7 +88,7 @@ class Recurrence(nn.Module):
         super().__init__()
         height, width = target[1:]
         if height % canvas_scale or width % canvas_scale:
-            raise ValueError(f"pictures of {height}x{width} pixels: canvas_scale {canvas_scale} does not divide them")
+            raise ValueError(f"images of {height}x{width} pixels: canvas_scale {canvas_scale} does not divide them")
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {kernel_size}: must be odd, so that the states keep their size")
         self.num_steps, self.z_channels = steps, z_channels
@@ -168,7 +168,7 @@ class Recurrence(nn.Module):
                 posteriors.append(posterior)
             canvas.write(state.hidden)
         return Rollout(
-            prediction=canvas.picture(),
+            prediction=canvas.image(),
             latents=torch.stack(latents),
             priors=stacked(priors, dim=1) if priors else DiagonalGaussian.from_parameters(self._priors(before), dim=2),
             posteriors=stacked(posteriors, dim=1) if posteriors else None,
@@ -325,5 +325,5 @@ class Step(nn.Module):
             start = sum(found.shape[1] for found in attended) + state.hidden.shape[1]
             weight = self.inference.from_step.weight[:, start : start + self.read_canvas.out_channels]
             size, padding = (constant.shape[-2], constant.shape[-1]), self.inference.padding
-            constant = constant + convolve_spread(self.read_canvas.bias[None], weight, size=size, padding=padding)
+            constant = constant + broadcast_conv(self.read_canvas.bias[None], weight, size=size, padding=padding)
         return self.inference(attended, None, constant)

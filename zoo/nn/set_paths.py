@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.nn.blocks import ImageWriter
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
-from zoo.nn.perceptron import perceptron
+from zoo.nn.mlp import mlp
 
 Aggregation = Literal["mean", "attention"]
 
@@ -31,8 +31,8 @@ class LatentPath(nn.Module):
 
     def __init__(self, *, channels: int, hidden: int, z_channels: int) -> None:
         super().__init__()
-        self.each = perceptron(channels, hidden, hidden)
-        self.whole = perceptron(hidden, hidden, 2 * z_channels)
+        self.each = mlp(channels, hidden, hidden)
+        self.whole = mlp(hidden, hidden, 2 * z_channels)
 
     def forward(self, features: Tensor, mask: Tensor) -> DiagonalGaussian:
         """Maps r_i [B, N, C] with their mask [B, N] to a distribution over [B, z_channels]."""
@@ -45,7 +45,7 @@ class MeanPath(nn.Module):
 
     def __init__(self, *, channels: int, hidden: int) -> None:
         super().__init__()
-        self.each = perceptron(channels, hidden, hidden)
+        self.each = mlp(channels, hidden, hidden)
 
     def forward(self, features: Tensor, where: Tensor, mask: Tensor, query: Tensor) -> Tensor:
         """Maps r_i [B, N, C] at [B, N, P] with their mask [B, N] to [B, Q, hidden] for queries [B, Q, P]."""
@@ -55,7 +55,7 @@ class MeanPath(nn.Module):
 class AttentionPath(nn.Module):
     """Another for every query x: multi-head dot-product attention with queries k(x), keys k(x_i) and values a(r_i).
 
-    Kim et al. 2019, section 3: k is one perceptron for queries and keys. Without points the answer is that of zeros.
+    Kim et al. 2019, section 3: k is one mlp for queries and keys. Without points the answer is that of zeros.
     """
 
     def __init__(self, *, channels: int, where: int, hidden: int, heads: int) -> None:
@@ -64,8 +64,8 @@ class AttentionPath(nn.Module):
         if hidden % heads:
             raise ValueError(f"hidden_channels {hidden}: cannot be shared by {heads} heads")
         self.heads = heads
-        self.place = perceptron(where, hidden, hidden)
-        self.each = perceptron(channels, hidden, hidden)
+        self.place = mlp(where, hidden, hidden)
+        self.each = mlp(channels, hidden, hidden)
         self.merge = nn.Linear(hidden, hidden)
 
     def forward(self, features: Tensor, where: Tensor, mask: Tensor, query: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def deterministic_path(
 
 
 class PointDecoder(nn.Module):
-    """(condition, query) -> parameters of the likelihood: a perceptron for values, an image writer for pictures."""
+    """(condition, query) -> parameters of the likelihood: a mlp for values, an image writer for images."""
 
     def __init__(
         self, *, condition: int, query: int, hidden: int, layers: int, target: tuple[int, int, int], channels_out: int
@@ -102,7 +102,7 @@ class PointDecoder(nn.Module):
         Args:
             condition: width of the condition.
             query: width of a query.
-            hidden: width of the hidden layers; of pictures, of the vector that they are written from.
+            hidden: width of the hidden layers; of images, of the vector that they are written from.
             layers: linear layers before the last one.
             target: [C, H, W] of one target.
             channels_out: parameters of the likelihood at every pixel.
@@ -112,10 +112,10 @@ class PointDecoder(nn.Module):
         hiddens = [hidden] * layers
         self.output: nn.Module
         if height == width == 1:
-            self.body = perceptron(condition + query, *hiddens, channels_out)
+            self.body = mlp(condition + query, *hiddens, channels_out)
             self.output = nn.Unflatten(-1, (channels_out, 1, 1))
         else:
-            self.body = nn.Sequential(perceptron(condition + query, *hiddens), nn.ReLU())
+            self.body = nn.Sequential(mlp(condition + query, *hiddens), nn.ReLU())
             self.output = ImageWriter(
                 width_in=hidden, image_size=height, channels=max(1, hidden // 4), channels_out=channels_out
             )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.nn.attention import SelfAttentionBlock, Tokens, WithNothing
+from zoo.nn.attention import NullToken, SelfAttentionBlock, Tokens
 from zoo.nn.noise import fold
 
 NO_WORD = 0  # the bucket of places without a word
@@ -122,7 +122,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.embedding = WordEmbedding(num_buckets=num_buckets, max_words=max_words, ngram=ngram, channels=channels)
         self.places = nn.Parameter(torch.randn(max_words, channels) * channels**-0.5)
-        self.with_nothing = WithNothing(channels)
+        self.null_token = NullToken(channels)
         self.blocks = nn.ModuleList(
             SelfAttentionBlock(channels=channels, heads=heads, hidden=4 * channels) for _ in range(layers)
         )
@@ -131,11 +131,11 @@ class TextEncoder(nn.Module):
     def forward(self, texts: Tensor) -> Tensor:
         """Maps [n, T] uint8, UTF-8 padded with zeros, to [n, channels]."""
         vectors, mask = self.embedding(texts)
-        tokens = self.with_nothing(Tokens(what=vectors + self.places, mask=mask))
+        tokens = self.null_token(Tokens(values=vectors + self.places, mask=mask))
         for block in self.blocks:
             tokens = block(tokens)
-        weights = tokens.mask[..., None].to(tokens.what.dtype)
-        return self.norm((tokens.what * weights).sum(1) / weights.sum(1))
+        weights = tokens.mask[..., None].to(tokens.values.dtype)
+        return self.norm((tokens.values * weights).sum(1) / weights.sum(1))
 
 
 class PoseFusion(nn.Module):

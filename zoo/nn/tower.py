@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.nn.spread_convolution import convolve_beside
+from zoo.nn.broadcast_conv import concatenated_conv
 
 
 class TowerNetwork(nn.Module):
     """psi(x, v) of the tower, Eslami et al. 2018, figure S1: [n, 3, H, W] -> [n, channels, H / 4, W / 4].
 
-    The pose enters at a quarter of the picture's size. The figure does not label its skip connections; they are learned
+    The pose enters at a quarter of the image's size. The figure does not label its skip connections; they are learned
     convolutions with ReLU here. Every convolution is followed by a ReLU.
     """
 
@@ -28,11 +28,11 @@ class TowerNetwork(nn.Module):
         self.last = nn.Conv2d(channels, channels, 1)
 
     def forward(self, images: Tensor, poses: Tensor) -> Tensor:
-        """Maps pictures [n, 3, H, W] and poses [n, P] to [n, channels, H / 4, W / 4]."""
+        """Maps images [n, 3, H, W] and poses [n, P] to [n, channels, H / 4, W / 4]."""
         features = F.relu(self.halve(images))
         skip = F.relu(self.first_skip(features))
         features = F.relu(self.first_widen(F.relu(self.first_narrow(features)))) + skip
-        skip = F.relu(convolve_beside(self.second_skip, features, poses))
-        narrow = F.relu(convolve_beside(self.second_narrow, features, poses))
+        skip = F.relu(concatenated_conv(self.second_skip, features, poses))
+        narrow = F.relu(concatenated_conv(self.second_narrow, features, poses))
         features = F.relu(self.second_widen(narrow)) + skip
         return F.relu(self.last(features))

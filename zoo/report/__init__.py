@@ -1,1 +1,1 @@
-"""Result rows made readable: comparison tables, learning curves and sheets of pictures."""
+"""One self-contained HTML page of a comparison."""

@@ -1,1 +1,1 @@
-"""How fast the house is: against the plain loop of the textbook, against the machine, and as sizes grow."""
+"""The fast core against the textbook loop, against the machine, and as sizes grow."""

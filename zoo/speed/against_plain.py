@@ -14,7 +14,7 @@ import torch
 
 from zoo.speed.convolutions import Convolution, fastest
 from zoo.speed.record import Findings, Measured, Size, measured
-from zoo.speed.turns import take_turns
+from zoo.speed.turns import time_interleaved
 from zoo.speed.work import (
     NETWORKS,
     SIDES,
@@ -111,7 +111,7 @@ def compare(tasks: Sides, *, subject: str, case: Case, convolution: Convolution,
     direct["plain"] = counts["plain"].flops  # the textbook's convolutions are direct
     run_convolution = convolution.action("cpu")
     run_convolution()
-    seconds = take_turns({**steps, CONVOLUTION: run_convolution}, repeats=repeats, warmup=0)
+    seconds = time_interleaved({**steps, CONVOLUTION: run_convolution}, repeats=repeats, warmup=0)
     rate = convolution.flops / seconds[CONVOLUTION]
 
     def number(values: np.ndarray | float, quantity: str, unit: str) -> Measured:
@@ -142,7 +142,7 @@ def compare(tasks: Sides, *, subject: str, case: Case, convolution: Convolution,
 
 @torch.no_grad()
 def disagreement(tasks: Sides, *, training: bool) -> float:
-    """Returns the largest relative difference: of NELBO and KL over scenes, or of predicted pictures."""
+    """Returns the largest relative difference: of NELBO and KL over scenes, or of predicted images."""
     if not training:
         fast, plain = (task.predict().double() for task in tasks)
         return float((fast - plain).abs().max() / plain.abs().max())

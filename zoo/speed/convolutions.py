@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from zoo.speed.record import Size
-from zoo.speed.turns import take_turns
+from zoo.speed.turns import time_interleaved
 
 KERNEL = 5
 PASSES = 3  # a backward pass makes two convolutions of the size of the forward pass
@@ -84,5 +84,5 @@ def fastest(
     """Returns the convolution that does the most arithmetic a second here."""
     known = {str(convolution): convolution for convolution in candidates(size=size, device=device, dtype=dtype)}
     actions = {name: convolution.action(device) for name, convolution in known.items()}
-    seconds = take_turns(actions, repeats=repeats, device=device)
+    seconds = time_interleaved(actions, repeats=repeats, device=device)
     return max(known.values(), key=lambda convolution: convolution.flops / seconds[str(convolution)].min())

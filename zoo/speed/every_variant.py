@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zoo.evaluation.throughput import Spread, measure
-from zoo.registry import build, default_registry
+from zoo.registry.registry import build, default_registry
 from zoo.speed.record import Findings, Measured, Size
 
 PART = "variants"

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from zoo.episode import ElboTerms
-from zoo.model import CompileMode
+from zoo.model.scene_model import CompileMode
 from zoo.speed.convolutions import Convolution, fastest
 from zoo.speed.record import Findings, Measured, Size, measured
-from zoo.speed.turns import Action, take_turns
+from zoo.speed.turns import Action, time_interleaved
 from zoo.speed.work import NETWORKS, Task, TrainingStep, make_pair, make_task, network
 
 PART = "gpu"
@@ -99,7 +99,7 @@ def _network(name: str, *, size: Size, repeats: int, convolution: Convolution, d
             failures.append(f"{name}, {way.name}: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
             continue
         actions[way.name] = step
-    seconds = take_turns(actions, repeats=repeats, device=device)
+    seconds = time_interleaved(actions, repeats=repeats, device=device)
     rate = convolution.flops / seconds.pop(CONVOLUTION)
 
     def numbers(action: str, way: Way) -> list[Measured]:
@@ -132,9 +132,9 @@ def _step(task: Task, way: Way, *, device: str) -> Callable[[], None]:
 
     def terms() -> ElboTerms:
         if way.fast:
-            return model(task.batch, task.knobs, task.num_context)
-        # Pictures as public code has them, not laid out as convolutions on a GPU read them fastest.
-        return model.score(model.task(task.batch, num_context=task.num_context), task.knobs)
+            return model(task.batch, task.schedule, task.num_context)
+        # Images as public code has them, not laid out as convolutions on a GPU read them fastest.
+        return model.score(model.task(task.batch, num_context=task.num_context), task.schedule)
 
     def step() -> None:
         with torch.autocast(device, dtype=torch.bfloat16, enabled=way.bf16):

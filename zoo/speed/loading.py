@@ -1,7 +1,7 @@
 """How many views a second every way of loading gives, measured side by side on the same scenes and the same plan.
 
 A view counts when training uses it, as context or target, at the sizes of Eslami et al. 2018: 36 scenes a step, 1 to 5
-context views and one target of 15 views. Two ways are those of public code, not ours: records whose 15 pictures are all
+context views and one target of 15 views. Two ways are those of public code, not ours: records whose 15 images are all
 decoded before some are chosen, and a compressed file a scene that is read whole. They yield uint8 here, where public code
 goes on to make floats on the CPU, which flatters them.
 """
@@ -19,15 +19,15 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
+from zoo.config.recipe import TrainingRecipe
 from zoo.data.deepmind import DeepMindScenes
 from zoo.data.deepmind_writer import DeepMindWriter
+from zoo.data.images import resize_images
 from zoo.data.loader import LoadedBatch, TrainingLoader
-from zoo.data.pictures import resize_pictures
 from zoo.data.plan import TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.data.store import SceneStore, StoreWriter
 from zoo.evaluation.throughput import synchronise
-from zoo.recipe import TrainingRecipe
 from zoo.speed.whole_scenes import EveryViewRead, FileAScene, write_scene_files
 
 RESIDENT: Final = "resident"
@@ -39,7 +39,7 @@ SCENE_FILES: Final = "a file a scene, all views read"
 
 NUM_VIEWS: Final = 15  # of a scene, as in shepard_metzler_5_parts
 COARSE: Final = (
-    8  # pixels of the noise that is enlarged to pictures: JPEG finds about as much in them as in rendered ones
+    8  # pixels of the noise that is enlarged to images: JPEG finds about as much in them as in rendered ones
 )
 ENDLESS: Final = 1_000_000_000  # steps
 
@@ -56,10 +56,10 @@ class LoadingSpeed(NamedTuple):
 
 
 def smooth_scenes(num_scenes: int, *, image_size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draws pictures of coloured clouds [n, V, H, W, 3] uint8 and cameras [n, V, 5] float32."""
+    """Draws images of coloured clouds [n, V, H, W, 3] uint8 and cameras [n, V, 5] float32."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (num_scenes * NUM_VIEWS, COARSE, COARSE, 3), dtype=np.uint8)
-    frames = resize_pictures(coarse, image_size=image_size)
+    frames = resize_images(coarse, image_size=image_size)
     cameras = rng.normal(size=(num_scenes, NUM_VIEWS, 5)).astype(np.float32)
     return frames.reshape(num_scenes, NUM_VIEWS, image_size, image_size, 3), cameras
 
@@ -121,7 +121,7 @@ def views_per_second(batches: Iterator[LoadedBatch], *, seconds: float, device: 
     return views / (time.perf_counter() - started)
 
 
-def take_turns(
+def time_interleaved(
     loaders: Mapping[str, TrainingLoader], *, turns: int, seconds: float, device: torch.device | str = "cpu"
 ) -> list[LoadingSpeed]:
     """Measures loaders one after the other, turn by turn, so that whatever else the machine does meets all of them.
@@ -186,4 +186,4 @@ def measure_loading(
         folder = Path(name)
         write_all_formats(folder, num_scenes=num_scenes, image_size=image_size)
         loaders = loaders_of(folder, device=device, workers=workers, batch_size=batch_size)
-        return take_turns(loaders, turns=turns, seconds=seconds, device=device)
+        return time_interleaved(loaders, turns=turns, seconds=seconds, device=device)

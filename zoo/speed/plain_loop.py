@@ -14,10 +14,10 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from zoo.contract import CoreShapes, Encode, LatentCore
 from zoo.cores.gqn import Gqn
-from zoo.episode import CoreOutput, Episode, Knobs, Views
-from zoo.model import SceneModel
+from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.model.scene_model import SceneModel
 from zoo.nn.blocks import match_size, spread
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
@@ -67,7 +67,7 @@ class PlainGqn(LatentCore):
     """
 
     Config = Gqn.Config
-    needs = frozenset({"pooled"})
+    required_features = frozenset({"pooled"})
     latents = "query"
 
     def __init__(self, config: Gqn.Config, *, shapes: CoreShapes) -> None:
@@ -84,7 +84,7 @@ class PlainGqn(LatentCore):
         self.eta_q = nn.Conv2d(*heads, padding=config.kernel_size // 2)
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
 
-    def forward(self, episode: Episode, encode: Encode, knobs: Knobs) -> CoreOutput:
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         """Predicts the targets with latents drawn from the posterior; every query encodes the context for itself."""
         batch, queries = episode.target.shape[:2]
         keys = query_keys(episode.key, num_queries=queries).flatten()
@@ -101,7 +101,7 @@ class PlainGqn(LatentCore):
         )
 
     def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, knobs: Knobs, num_samples: int
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         """Predicts with latents drawn from the prior; every sample of every query encodes the context for itself."""
         batch, queries = query.shape[:2]
@@ -111,7 +111,7 @@ class PlainGqn(LatentCore):
             repeat(query, "b q p -> (b s q) p", s=num_samples),
             keys,
             target=None,
-            temperature=knobs.temperature,
+            temperature=schedule.temperature,
         )
         return rearrange(prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
 

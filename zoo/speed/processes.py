@@ -25,7 +25,7 @@ from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.store import StoreWriter
 from zoo.errors import OutOfMemoryError
 from zoo.provenance import usable_cores
-from zoo.registry import Variant, default_registry
+from zoo.registry.registry import Variant, default_registry
 from zoo.speed.record import Findings, Measured, Size, measured
 from zoo.speed.work import NETWORKS
 from zoo.training.run import train

@@ -1,4 +1,4 @@
-"""What a run of the speed suite found: one JSON file, from which all tables and pictures are made."""
+"""What a run of the speed suite found: one JSON file, from which all tables and images are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How time grows with the number of context views, of queries, of steps and of scenes, and with the pictures' size."""
+"""How time grows with the number of context views, of queries, of steps and of scenes, and with the images' size."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.registry import Variant
+from zoo.registry.registry import Variant
 from zoo.speed.record import Findings, Scaling, Size
-from zoo.speed.turns import Action, take_turns
+from zoo.speed.turns import Action, time_interleaved
 from zoo.speed.work import SIDES, Pair, TrainingStep, make_pair, make_task, network
 
 PART = "scaling"
@@ -76,7 +76,7 @@ def scaling(*, size: Size, repeats: int, tell: Callable[[str], None]) -> Finding
                 variant = network("shared", size=size, overrides=changes)
                 made[key] = variant, make_pair(variant)
             actions |= _actions(*made[key], place=place, number=number)
-        seconds = take_turns(actions, repeats=repeats)
+        seconds = time_interleaved(actions, repeats=repeats)
         for action in ("training", "prediction"):
             for side in SIDES:
                 times = np.stack([seconds[_name(action, side, number)] for number in sizes])

@@ -1,4 +1,4 @@
-"""From a record of the suite to its tables and pictures: nothing in them is typed by hand."""
+"""From a record of the suite to its tables and images: nothing in them is typed by hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.comparison.markup import to_markdown
+from zoo.comparison.table_rows import Table
+from zoo.figures.speeds import Bar, BarPanel, PowerLaw, PowerLawPanel, bar_panels, power_law_panels
 from zoo.files import write_text
-from zoo.report.columns import Table
-from zoo.report.markup import to_markdown
-from zoo.report.speeds import Bar, BarPanel, PowerLaw, PowerLawPanel, bar_panels, power_law_panels
 from zoo.speed import against_plain, peak_memory, scaling
 from zoo.speed.record import Measured, Scaling, SpeedRecord
 from zoo.speed.targets import TARGETS, judge
@@ -42,7 +42,7 @@ def tables_of(record: SpeedRecord) -> list[Table]:
     return [*tables, _failures(record)] if any(part.failures for part in record.parts) else tables
 
 
-def markdown(record: SpeedRecord, *, pictures: Sequence[Path] = ()) -> str:
+def markdown(record: SpeedRecord, *, images: Sequence[Path] = ()) -> str:
     """Returns all tables as one Markdown text, which says where the numbers come from."""
     hardware, git = record.provenance.hardware, record.provenance.git
     commit = "unknown" if git is None else git.commit[:8] + (" with changes" if git.dirty else "")
@@ -53,25 +53,25 @@ def markdown(record: SpeedRecord, *, pictures: Sequence[Path] = ()) -> str:
         f"{hardware.cores} core(s), {hardware.threads} thread(s){gpus}. Sizes: {record.size}; {record.repeats} turns. "
         "Medians, with the 10th and 90th percentile of the turns in brackets; what is compared took turns.",
         f"Made by `{record.provenance.command}` in {sum(part.seconds for part in record.parts) / 60:.1f} minutes.",
-        *(f"![{path.stem}]({path.name})" for path in pictures),
+        *(f"![{path.stem}]({path.name})" for path in images),
     ]
     return "\n\n".join(lines) + "\n\n" + to_markdown(tables_of(record))
 
 
 def show(record: SpeedRecord, folder: Path) -> list[Path]:
-    """Writes ``<name>.md`` and the pictures of what was measured; the same record always gives the same bytes."""
+    """Writes ``<name>.md`` and the images of what was measured; the same record always gives the same bytes."""
     folder = Path(folder)
-    pictures = []
+    images = []
     if any(
         (measured.part, measured.quantity) == (against_plain.PART, against_plain.SPEED_UP)
         for measured in record.measured
     ):
-        pictures.append(_bars(record, folder / f"{record.name}-ratios.png"))
+        images.append(_bars(record, folder / f"{record.name}-ratios.png"))
     if record.scalings:
-        pictures.append(_laws(record, folder / f"{record.name}-scaling.png"))
+        images.append(_laws(record, folder / f"{record.name}-scaling.png"))
     text = folder / f"{record.name}.md"
-    write_text(text, markdown(record, pictures=pictures))
-    return [text, *pictures]
+    write_text(text, markdown(record, images=images))
+    return [text, *images]
 
 
 def _failures(record: SpeedRecord) -> Table:

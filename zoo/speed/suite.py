@@ -59,7 +59,7 @@ def run_suite(
     command: Sequence[str] = (),
     tell: Callable[[str], None],
 ) -> tuple[SpeedRecord, list[Path]]:
-    """Measures, and writes the record with its tables and pictures to ``<output>/speed``.
+    """Measures, and writes the record with its tables and images to ``<output>/speed``.
 
     Args:
         output: folder of results.

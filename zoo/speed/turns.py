@@ -14,7 +14,7 @@ from zoo.evaluation.throughput import synchronise
 Action = Callable[[], object]
 
 
-def take_turns(
+def time_interleaved(
     actions: Mapping[str, Action], *, repeats: int, warmup: int = 1, device: torch.device | str = "cpu"
 ) -> dict[str, np.ndarray]:
     """Times every action once a turn, in the order given: A B C A B C ...

@@ -40,7 +40,7 @@ class EveryViewRead:
 
 
 class FileAScene:
-    """Scenes in compressed files of their own, whose pictures are stored decoded: what public converters write.
+    """Scenes in compressed files of their own, whose images are stored decoded: what public converters write.
 
     Those pickle and gzip; here it is NPZ, which compresses by the same algorithm and needs no code to be executed.
 
@@ -81,5 +81,5 @@ class FileAScene:
 def write_scene_files(folder: Path, *, frames: np.ndarray, cameras: np.ndarray) -> None:
     """Writes scenes [n, V, H, W, 3] with their cameras [n, V, 5] for :class:`FileAScene`, into a new folder."""
     folder.mkdir()
-    for number, (pictures, places) in enumerate(zip(frames, cameras, strict=True)):
-        np.savez_compressed(folder / f"{number:06d}.npz", frames=pictures, cameras=places)
+    for number, (images, places) in enumerate(zip(frames, cameras, strict=True)):
+        np.savez_compressed(folder / f"{number:06d}.npz", frames=images, cameras=places)

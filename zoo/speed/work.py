@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from zoo.episode import ElboTerms, Episode, Knobs, SceneBatch, Views
+from zoo.config.schedules import evaluation_schedule_values
+from zoo.episode import ElboTerms, Episode, SceneBatch, ScheduleValues, Views
 from zoo.evaluation.throughput import random_batch
-from zoo.model import SceneModel
-from zoo.registry import Variant, build, default_registry
-from zoo.schedules import evaluation_knobs
+from zoo.model.scene_model import SceneModel
+from zoo.registry.registry import Variant, build, default_registry
 from zoo.speed.plain_loop import plain_model
 from zoo.speed.record import Size
 
@@ -39,18 +39,18 @@ class Task(NamedTuple):
     Attributes:
         model: in either way.
         batch: B scenes of N + Q views.
-        knobs: those of evaluation.
+        schedule: those of evaluation.
         num_context: N.
     """
 
     model: SceneModel
     batch: SceneBatch
-    knobs: Knobs
+    schedule: ScheduleValues
     num_context: int
 
     def terms(self) -> ElboTerms:
         """Scores the targets, [B]."""
-        return self.model(self.batch, self.knobs, self.num_context)
+        return self.model(self.batch, self.schedule, self.num_context)
 
     def loss(self) -> Tensor:
         """Returns the training loss, a 0-d tensor, nats per target."""
@@ -59,7 +59,7 @@ class Task(NamedTuple):
 
     def predict(self) -> Tensor:
         """Draws one prediction a query, [1, B, Q, C, H, W]."""
-        return self.model.predict(self.batch, self.knobs, self.num_context).expected
+        return self.model.predict(self.batch, self.schedule, self.num_context).expected
 
 
 class Counts(NamedTuple):
@@ -112,7 +112,7 @@ class TrainingStep:
         """
         model, episode = _double(self.task)
         with FlopCounterMode(display=False) as counter:
-            terms = model.score(episode, self.task.knobs)
+            terms = model.score(episode, self.task.schedule)
             (terms.nelbo() / terms.num_targets).mean().backward()
         return counter.get_total_flops()
 
@@ -143,9 +143,9 @@ def in_double(episode: Episode) -> Episode:
     def double(field: Tensor) -> Tensor:
         return field.double() if field.is_floating_point() else field
 
-    context, evidence = (Views(*map(double, views)) for views in (episode.context, episode.evidence))
+    context, evidence = (Views(*map(double, views)) for views in (episode.context, episode.target_views))
     return episode._replace(
-        context=context, query=double(episode.query), target=double(episode.target), evidence=evidence
+        context=context, query=double(episode.query), target=double(episode.target), target_views=evidence
     )
 
 
@@ -173,7 +173,7 @@ class PredictionStep:
         """Counts what a prediction is, if every convolution is done product by product; see above."""
         model, episode = _double(self.task)
         with FlopCounterMode(display=False) as counter:
-            model.answer(episode, self.task.knobs, num_samples=1)
+            model.predict_parameters(episode, self.task.schedule, num_samples=1)
         return counter.get_total_flops()
 
 
@@ -186,7 +186,7 @@ def make_pair(variant: Variant, *, device: torch.device | str = "cpu") -> Pair:
     """Builds a network in both ways, the fast one laid out in memory as is best for the device."""
     fast = build(variant)
     plain = plain_model(fast).to(device)  # copied before anything is laid out, as public code has its weights
-    return Pair(fast=fast.lay_out(device), plain=plain)
+    return Pair(fast=fast.to_device(device), plain=plain)
 
 
 def make_task(
@@ -216,4 +216,9 @@ def make_task(
         extras=model.task.extras,
         device=device,
     )
-    return Task(model=model, batch=batch, knobs=evaluation_knobs(variant.training, device=device), num_context=views)
+    return Task(
+        model=model,
+        batch=batch,
+        schedule=evaluation_schedule_values(variant.training, device=device),
+        num_context=views,
+    )

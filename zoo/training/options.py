@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from zoo.data.loader import Residence, Workers
 from zoo.errors import ConfigError
-from zoo.model import CompileMode
+from zoo.model.scene_model import CompileMode
 
 
 @dataclass(frozen=True, kw_only=True)

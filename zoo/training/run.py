@@ -22,16 +22,16 @@ from accelerate.utils import InitProcessGroupKwargs
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from zoo.config import load_yaml
-from zoo.contract import Task
+from zoo.config.settings import load_yaml
 from zoo.data.opening import open_scenes, open_splits
 from zoo.data.source import SceneSource
 from zoo.data.tfrecord import OnBadRecord
 from zoo.errors import CheckpointError, ConfigError, OutOfMemoryError
 from zoo.files import write_json, write_text
-from zoo.model import SceneModel
+from zoo.model.interfaces import Task
+from zoo.model.scene_model import SceneModel
 from zoo.provenance import GitState, Provenance, collect
-from zoo.registry import Variant, build, resolve, variant_from_config
+from zoo.registry.registry import Variant, build, resolve, variant_from_config
 from zoo.training import checkpoint
 from zoo.training.lock import RunLock
 from zoo.training.trainer import Progress, Trainer, TrainingOptions, TrainingReport
@@ -167,7 +167,7 @@ def open_training_data(
 
     Raises:
         DataError: if there is no training split.
-        ConfigError: if the pictures do not have the variant's size or the data lack what its task reads.
+        ConfigError: if the images do not have the variant's size or the data lack what its task reads.
     """
     sources: dict[str, SceneSource] = {
         str(split): source for split, source in open_splits(data, on_bad_record=on_bad_record).items()
@@ -179,7 +179,7 @@ def open_training_data(
 
 
 def check_data(source: SceneSource, variant: Variant, *, folder: Path) -> None:
-    """Refuses pictures of another size than the variant's, and data without what its task reads.
+    """Refuses images of another size than the variant's, and data without what its task reads.
 
     Raises:
         ConfigError: saying what was found and expected.
@@ -200,7 +200,7 @@ def check_data(source: SceneSource, variant: Variant, *, folder: Path) -> None:
             )
     if source.image_size != variant.image_size:
         raise ConfigError(
-            f"{folder}: has pictures of {source.image_size} pixels, but {variant.name!r} at size {variant.size!r} takes "
+            f"{folder}: has images of {source.image_size} pixels, but {variant.name!r} at size {variant.size!r} takes "
             f"{variant.image_size}; pass --set image_size={source.image_size}, another --size, or other data"
         )
 
@@ -234,7 +234,7 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
-class Spent(NamedTuple):
+class TrainingCost(NamedTuple):
     """What training has cost."""
 
     steps: int
@@ -252,7 +252,7 @@ class TrainedModel:
     step: int
     seconds: float
     git: GitState | None = None  # of the code that trained, the last one if there were several
-    spent: Spent | None = (
+    spent: TrainingCost | None = (
         None  # on the whole run, of which this may not be the last checkpoint; None: no more than this
     )
 
@@ -298,7 +298,7 @@ def load_trained(
     else:
         checkpoint.load_weights(found, model)
     return TrainedModel(
-        model=model.lay_out(device).eval(),
+        model=model.to_device(device).eval(),
         variant=variant,
         run=run,
         config=config,
@@ -309,10 +309,10 @@ def load_trained(
     )
 
 
-def _spent(path: Path, found: checkpoint.Checkpoint) -> Spent:
+def _spent(path: Path, found: checkpoint.Checkpoint) -> TrainingCost:
     """Returns what was spent until the checkpoint could be chosen: the whole run, unless the checkpoint was named."""
     last = found if found.path == path else checkpoint.find(path, which="last")
-    return Spent(steps=int(last.state["step"]), seconds=float(last.state["seconds"]))
+    return TrainingCost(steps=int(last.state["step"]), seconds=float(last.state["seconds"]))
 
 
 def _git_of(run: Path) -> GitState | None:

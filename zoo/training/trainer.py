@@ -10,19 +10,19 @@ from typing import Any, Literal
 
 from accelerate import Accelerator
 
+from zoo.config.recipe import TrainingRecipe
+from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.loader import Share, TrainingLoader
 from zoo.data.plan import EvaluationPlan, TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.errors import CheckpointError
 from zoo.evaluation.nelbo import score_scenes
-from zoo.model import SceneModel
-from zoo.recipe import TrainingRecipe
-from zoo.schedules import evaluation_knobs
+from zoo.model.scene_model import SceneModel
 from zoo.training import checkpoint
 from zoo.training.interruption import Interruption
 from zoo.training.options import TrainingOptions
 from zoo.training.tracking import Tracker
-from zoo.training.update import Updates
+from zoo.training.update import TrainStep
 
 __all__ = ["BEST_METRIC", "Progress", "Trainer", "TrainingOptions", "TrainingReport"]
 
@@ -87,7 +87,7 @@ class Trainer:
                 num_targets=recipe.targets,
                 max_scenes=options.validation_scenes,
             )
-        self.updates = Updates(
+        self.updates = TrainStep(
             model,
             recipe=recipe,
             seed=seed,
@@ -168,7 +168,7 @@ class Trainer:
             self.evaluated_model,
             self.validation,
             self.validation_plan,
-            knobs=evaluation_knobs(self.recipe, device=self.accelerator.device),
+            schedule=evaluation_schedule_values(self.recipe, device=self.accelerator.device),
             batch_size=max(1, self.recipe.batch_size // self.accelerator.num_processes),
             device=self.accelerator.device,
             accelerator=self.accelerator,

@@ -12,16 +12,16 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from zoo.config.recipe import TrainingRecipe
+from zoo.config.schedules import schedule_values_at, value_at
 from zoo.data.loader import LoadedBatch
 from zoo.errors import ConfigError
-from zoo.model import SceneModel
-from zoo.recipe import TrainingRecipe
-from zoo.schedules import knobs_at, value_at
+from zoo.model.scene_model import SceneModel
 from zoo.training.options import TrainingOptions
-from zoo.training.verdict import Verdict
+from zoo.training.verdict import NonFiniteCheck
 
 
-class Updates:
+class TrainStep:
     """Minimises the mean over scenes of NELBO(beta) / targets by Adam, as accelerate lays it out over processes.
 
     An update with anything that is not finite is not made: the device itself leaves weights and moments as they are. On
@@ -61,13 +61,13 @@ class Updates:
         """
         self.recipe, self.seed, self.accelerator = recipe, seed, accelerator
         self.checkpoints = checkpoints
-        self.lags = accelerator.device.type != "cpu" if lags is None else lags
+        self.deferred = accelerator.device.type != "cpu" if lags is None else lags
         if not model.recompute_activations(options.recompute) and options.recompute:
             raise ConfigError(
                 f"--recompute: {type(model.core).__name__} with {type(model.encoder).__name__} has no steps whose "
                 "activations could be computed again; train without it"
             )
-        model.lay_out(accelerator.device)
+        model.to_device(accelerator.device)
         # The averaged copy is made before DistributedDataParallel wraps the model.
         self.average = AveragedModel(model) if recipe.ema_decay else None
         self.wrapped, self.optimizer = accelerator.prepare(model, make_optimizer(model, recipe))
@@ -79,7 +79,7 @@ class Updates:
         if self._keeps_gradients:
             for parameter in self._parameters:
                 parameter.grad = torch.zeros_like(parameter)
-        self._open: Verdict | None = None
+        self._open: NonFiniteCheck | None = None
 
     @property
     def model(self) -> SceneModel:
@@ -102,7 +102,7 @@ class Updates:
         Raises:
             NonFiniteError: if something is not finite in this update (on a CPU) or was in the one before.
         """
-        knobs = knobs_at(self.recipe, step, device=self.accelerator.device)
+        schedule = schedule_values_at(self.recipe, step, device=self.accelerator.device)
         learning_rate = value_at(self.recipe.learning_rate, step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -115,8 +115,8 @@ class Updates:
             last = index == count - 1
             with nullcontext() if last else self.accelerator.no_sync(self.wrapped):
                 with self.accelerator.autocast():
-                    terms = self.wrapped(batch, knobs, num_context)
-                loss = (terms.nelbo(knobs.beta) / terms.num_targets).mean()
+                    terms = self.wrapped(batch, schedule, num_context)
+                loss = (terms.nelbo(schedule.beta) / terms.num_targets).mean()
                 self.accelerator.backward(loss / count)
             # A copy: a CUDA graph writes its next terms over these.
             seen.append(torch.stack([field.detach() for field in terms]))
@@ -129,11 +129,11 @@ class Updates:
             # Fused Adam reads on the device whether to leave everything as it is.
             self.optimizer.optimizer.found_inf = fault
         self.optimizer.step()
-        verdict = Verdict(
+        verdict = NonFiniteCheck(
             step=step, fault=fault, norm=norm, terms=terms, scenes=scenes[0] if count == 1 else torch.cat(scenes)
         )
         self._open = verdict
-        if not self.lags:
+        if not self.deferred:
             self.settle()
         self.optimizer.zero_grad(set_to_none=not self._keeps_gradients)
 
@@ -161,7 +161,7 @@ class Updates:
         if self._open is None:
             return
         verdict, self._open = self._open, None
-        verdict.refuse_fault(checkpoints=self.checkpoints)
+        verdict.raise_if_set(checkpoints=self.checkpoints)
         if self.average is not None:
             move_average(self.average, self.model, decay=self.recipe.ema_decay, first=verdict.step == 0)
 

@@ -11,7 +11,7 @@ from zoo.episode import ElboTerms
 from zoo.errors import NonFiniteError
 
 
-class Verdict:
+class NonFiniteCheck:
     """What is known of one update as soon as its gradient is, on a device that may not have got so far."""
 
     def __init__(self, *, step: int, fault: Tensor, norm: Tensor, terms: Tensor, scenes: Tensor) -> None:
@@ -36,7 +36,7 @@ class Verdict:
         """The terms of the ELBO of all scenes of the update."""
         return ElboTerms(*self._terms)
 
-    def refuse_fault(self, *, checkpoints: Path) -> None:
+    def raise_if_set(self, *, checkpoints: Path) -> None:
         """Waits until the verdict is there.
 
         Raises:
@@ -57,6 +57,6 @@ class Verdict:
             f"step {self.step}: the loss or its gradient is not finite; the update was not made. Not finite: {where}; "
             f"log-likelihood {terms.log_likelihood.mean().item():.6g}, KL {terms.kl.mean().item():.6g} nats, gradient norm "
             f"{float(self.norm):.6g}. Look at training.learning_rate, training.gradient_clip (try 100), "
-            f"training.mixed_precision (try no) and at the pictures of those scenes; the checkpoints in {checkpoints} are "
+            f"training.mixed_precision (try no) and at the images of those scenes; the checkpoints in {checkpoints} are "
             "untouched"
         )

@@ -3,7 +3,7 @@
 After the data of Ramalho et al., Encoding Spatial Relations from Natural Language (SLIM), arXiv 1807.01670, 2018:
 scenes of two or three solid objects, ten views, and a description from every viewpoint. No two objects of a scene have
 one colour, so that a colour with a shape names exactly one of them. The objects stand nearer to the middle than in
-``rooms_ring_camera``: the middle of each is in every picture of the ring, though another object may hide it.
+``rooms_ring_camera``: the middle of each is in every image of the ring, though another object may hide it.
 """
 
 from __future__ import annotations

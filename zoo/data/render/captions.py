@@ -14,8 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from zoo.data.captions import CAPTION_LENGTH
-from zoo.data.render.chance import choose, stable_hash
 from zoo.data.render.relations import Fact, Relation, facts, turned_round
+from zoo.data.render.rng import choose, stable_hash
 from zoo.data.render.scene import Scene, SceneObject
 from zoo.errors import DataError
 

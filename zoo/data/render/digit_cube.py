@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
-from zoo.data.render.chance import choose, stable_hash, uniform
-from zoo.data.render.digits import NUM_LABELS, digits_of, face_picture, handwritten_digits
+from zoo.data.render.digits import NUM_LABELS, digits_of, face_image, handwritten_digits
+from zoo.data.render.rng import choose, stable_hash, uniform
 from zoo.data.render.rooms import ROOM_WIDTH, WALL_HEIGHT
 from zoo.data.render.scene import Room, Scene, SceneObject
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
@@ -56,7 +56,7 @@ class CubeScene(Scene):
 def canonical(room: Room, labels: tuple[int, ...]) -> str:
     """Names a scene by its textures and labels, whichever of the four sides one begins with.
 
-    The digits' pictures do not enter: those of the three splits are disjoint by themselves.
+    The digits' images do not enter: those of the three splits are disjoint by themselves.
     """
     sides = min(labels[first:NUM_SIDES] + labels[:first] for first in range(NUM_SIDES))
     return str((room.wall, room.floor, sides, labels[NUM_SIDES:]))
@@ -75,7 +75,7 @@ def draw_cube(rng: np.random.Generator) -> tuple[Scene, str]:
         scale=(HALF_WIDTH, HALF_WIDTH, HALF_WIDTH),
         turn=uniform(rng, -math.pi, math.pi),
         colour=colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.05, 0.35), uniform(rng, 0.92, 1.0)),
-        faces=tuple(face_picture(digit) for digit in digits),
+        faces=tuple(face_image(digit) for digit in digits),
         ink=colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.4, 1.0), uniform(rng, 0.05, 0.3)),
     )
     light = (uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, 3.0, 4.5))

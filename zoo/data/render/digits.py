@@ -1,4 +1,4 @@
-"""Handwritten digits for the sides of a cube: the 1797 pictures that come with scikit-learn, so nothing is downloaded.
+"""Handwritten digits for the sides of a cube: the 1797 images that come with scikit-learn, so nothing is downloaded.
 
 They are those of the test set of Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, 1998 (UCI): 8 x 8
 pixels, 0 to 16. Each belongs to one split by the hash of its number, so that a digit seen in training never appears in
@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
-from zoo.data.render.chance import stable_hash
 from zoo.data.render.faces import FACE_SIZE
+from zoo.data.render.rng import stable_hash
 from zoo.data.source import SPLITS, Split
 from zoo.errors import DataError
 
@@ -31,7 +31,7 @@ THIN, THICK = 0.18, 0.78
 
 
 class Digits(NamedTuple):
-    """The pictures and what they show."""
+    """The images and what they show."""
 
     pixels: np.ndarray  # [1797, 8, 8] float64, 0 to 1: row 0 at the top
     labels: np.ndarray  # [1797] int64
@@ -72,7 +72,7 @@ def digits_of(split: Split) -> Mapping[int, tuple[int, ...]]:
 def _weights() -> np.ndarray:
     """Returns how much each of 8 pixels counts at the places of a row of a face, [FACE_SIZE, 8].
 
-    Catmull-Rom interpolation between pixel centres; there is no ink beyond the picture.
+    Catmull-Rom interpolation between pixel centres; there is no ink beyond the image.
     """
     places = ((np.arange(FACE_SIZE) + 0.5) / FACE_SIZE - 0.5) / SPAN + 0.5
     offset = np.abs(places[:, None] * DIGIT_SIZE - 0.5 - np.arange(DIGIT_SIZE))
@@ -82,8 +82,8 @@ def _weights() -> np.ndarray:
 
 
 @functools.cache
-def face_picture(index: int) -> bytes:
-    """Returns a digit as a picture for the side of a box, see ``zoo.data.render.faces``."""
+def face_image(index: int) -> bytes:
+    """Returns a digit as a image for the side of a box, see ``zoo.data.render.faces``."""
     weights = _weights()
     smooth = weights @ handwritten_digits().pixels[index] @ weights.T
     amount = ((smooth - THIN) / (THICK - THIN)).clip(0.0, 1.0)

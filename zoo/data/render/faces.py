@@ -1,7 +1,7 @@
-"""Pictures on the sides of a box: how they lie there, and how a ray looks one up.
+"""Images on the sides of a box: how they lie there, and how a ray looks one up.
 
-A picture is a grey-level mask, ``FACE_SIZE`` pixels each way: 0 shows the colour of the object, 255 its ink, and what
-lies between a mixture. The sides come in the order of ``SIDES``, in the frame of the box. Pictures stand upright on the
+A image is a grey-level mask, ``FACE_SIZE`` pixels each way: 0 shows the colour of the object, 255 its ink, and what
+lies between a mixture. The sides come in the order of ``SIDES``, in the frame of the box. Images stand upright on the
 four side walls of a box for somebody who looks at them from outside; on the top, for somebody who looks down with the
 +x side on the right.
 """
@@ -23,9 +23,9 @@ _STARTS = tuple(sum(size**2 for size in _SIZES[:level]) for level in range(NUM_L
 FACE_TEXELS = sum(size**2 for size in _SIZES)
 
 
-def face_texels(picture: bytes) -> np.ndarray:
-    """Returns a picture and its coarser levels, finest first, row by row from the top: [FACE_TEXELS] uint8."""
-    level = np.frombuffer(picture, np.uint8).reshape(FACE_SIZE, FACE_SIZE).astype(np.int64)
+def face_texels(image: bytes) -> np.ndarray:
+    """Returns a image and its coarser levels, finest first, row by row from the top: [FACE_TEXELS] uint8."""
+    level = np.frombuffer(image, np.uint8).reshape(FACE_SIZE, FACE_SIZE).astype(np.int64)
     levels = [level]
     for _ in range(NUM_LEVELS - 1):
         side = level.shape[0] // 2
@@ -51,7 +51,7 @@ def ink_amount(texels: Tensor, *, row: Tensor, point: Vector, normal: Vector, fo
     """Returns how much ink, 0 to 1, there is at points of boxes, [P].
 
     Args:
-        texels: [R, len(SIDES) * FACE_TEXELS] uint8, the pictures of R objects.
+        texels: [R, len(SIDES) * FACE_TEXELS] uint8, the images of R objects.
         row: [P] int64, the object of each point.
         point: in the frame of the object.
         normal: of the box in that frame: one component is 1 or -1, the others 0.
@@ -63,7 +63,7 @@ def ink_amount(texels: Tensor, *, row: Tensor, point: Vector, normal: Vector, fo
         level += footprint > (2.0 / FACE_SIZE) * 2.0**finer
     size = torch.tensor(_SIZES, device=row.device)[level]
     start = (row * len(SIDES) + side) * FACE_TEXELS + torch.tensor(_STARTS, device=row.device)[level]
-    # Between the centres of four texels; beyond the outermost centres the picture goes on as it is there.
+    # Between the centres of four texels; beyond the outermost centres the image goes on as it is there.
     column = (right.add(1.0) * 0.5 * size - 0.5).clamp_min(0.0).minimum(size - 1.0)
     line = ((1.0 - up) * 0.5 * size - 0.5).clamp_min(0.0).minimum(size - 1.0)
     left, above = column.floor(), line.floor()

@@ -1,6 +1,6 @@
 """A camera that stands anywhere in a room: the recipe of the two ``rooms_free_camera_*`` data sets.
 
-Eslami et al., Science 360:1204, 2018, publish the pictures and not how their cameras were drawn. Here:
+Eslami et al., Science 360:1204, 2018, publish the images and not how their cameras were drawn. Here:
 
 position
     Even over the floor, at least ``WALL_MARGIN`` from every wall and ``OBJECT_MARGIN`` from the bounding circle of every
@@ -22,8 +22,8 @@ import math
 
 import numpy as np
 
-from zoo.data.render.chance import uniform
 from zoo.data.render.primitives import PRIMITIVES
+from zoo.data.render.rng import uniform
 from zoo.data.render.rooms import ROOM_WIDTH
 from zoo.data.render.scene import Scene, SceneObject
 

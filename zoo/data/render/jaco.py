@@ -1,7 +1,7 @@
 """A Jaco robot arm in the middle of a room with a coloured target, seen from all round.
 
 The data set ``jaco`` of Eslami et al., Science 360:1204, 2018: an arm with nine joints at random angles, one target
-object, the textured room of the other sets, 11 pictures from cameras round it. There the arm came from a simulator;
+object, the textured room of the other sets, 11 images from cameras round it. There the arm came from a simulator;
 here it is built of cylinders and spheres along the bones of ``zoo.data.render.jaco_arm``. In half of the scenes the
 arm reaches towards the target.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.data.render.chance import choose, uniform
 from zoo.data.render.jaco_arm import LARGEST_CURL, NUM_FINGERS, Skeleton, distance_to_bones, forward_kinematics
+from zoo.data.render.rng import choose, uniform
 from zoo.data.render.rooms import KEY_CELL, KEY_HUES, ROOM_WIDTH
 from zoo.data.render.rotations import tilt_towards
 from zoo.data.render.scene import Room, Scene, SceneObject

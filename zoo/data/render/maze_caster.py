@@ -1,4 +1,4 @@
-"""Pictures of mazes: walls, floor and sky, for cameras inside and for cameras that look down from above."""
+"""Images of mazes: walls, floor and sky, for cameras inside and for cameras that look down from above."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from zoo.data.render.maze_light import (
     stack_lights,
 )
 from zoo.data.render.maze_march import FAR, march, off_zero
-from zoo.data.render.maze_paints import coping_index, look_up, paint_atlas, paint_index
+from zoo.data.render.maze_textures import coping_index, look_up, paint_atlas, paint_index
 from zoo.data.render.vectors import Vector
 
 # Small enough that what a chunk of rays needs stays near a core's cache. Results do not depend on it.
@@ -181,7 +181,7 @@ def render_mazes(
     num_scenes, num_views = cameras.shape[:2]
     side = image_size * samples_per_side
     angle = 2.0 * math.tan(math.radians(field_of_view) / 2.0) / side
-    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole pictures.
+    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole images.
     offsets = image_plane(side, field_of_view=field_of_view).view(image_size, samples_per_side).T
     shape = (samples_per_side, samples_per_side, image_size, image_size)
     right = offsets[None, :, None, :].expand(shape).flatten().float().to(device)

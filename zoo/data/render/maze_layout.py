@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.data.render.chance import choose, uniform
+from zoo.data.render.rng import choose, uniform
 
 INNER_SIZE = 7
 SIZE = INNER_SIZE + 2  # with the ring

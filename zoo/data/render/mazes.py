@@ -1,11 +1,11 @@
 """Mazes: an agent looks round in one or two rooms that corridors join, under an open sky; and the maze seen from above.
 
 The data set ``mazes`` of Eslami et al., Science 360:1204, 2018: a grid of 7 x 7 cells, rooms two or three cells wide,
-random textures of walls and floors, 300 pictures taken at random places and in random directions. The published
-pictures are 84 pixels wide. Mazes, textures and light are our own; the layouts of the three splits share none, however
+random textures of walls and floors, 300 images taken at random places and in random directions. The published
+images are 84 pixels wide. Mazes, textures and light are our own; the layouts of the three splits share none, however
 turned or mirrored, so that a model is tested in mazes of a shape that it never walked.
 
-The map is one more picture of the same maze by the same camera model: a camera high above the middle that looks
+The map is one more image of the same maze by the same camera model: a camera high above the middle that looks
 straight down. North (+y) is up and east (+x) is right. It can be asked of a model as a query at ``map_camera``.
 """
 

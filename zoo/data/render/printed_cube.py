@@ -13,10 +13,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from zoo.data.render.chance import choose
 from zoo.data.render.digit_cube import HALF_WIDTH, NUM_SIDES, CubeScene, canonical, draw_spread_cameras
-from zoo.data.render.digits import NUM_LABELS, face_picture, handwritten_digits
+from zoo.data.render.digits import NUM_LABELS, face_image, handwritten_digits
 from zoo.data.render.faces import FACE_SIZE
+from zoo.data.render.rng import choose
 from zoo.data.render.rooms import ROOM_WIDTH, WALL_HEIGHT
 from zoo.data.render.scene import Room, Scene, SceneObject
 from zoo.data.source import ExtraShape
@@ -61,7 +61,7 @@ def draw_printed_cube(rng: np.random.Generator) -> tuple[Scene, str]:
         scale=(HALF_WIDTH, HALF_WIDTH, HALF_WIDTH),
         turn=0.0,
         colour=PAINT,
-        faces=(*(face_picture(digit) for digit in digits), BLANK),
+        faces=(*(face_image(digit) for digit in digits), BLANK),
         ink=INK,
     )
     return CubeScene((cube,), LIGHT, ROOM, digits), canonical(ROOM, labels)

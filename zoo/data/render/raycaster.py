@@ -1,4 +1,4 @@
-"""The ray-caster: scenes and cameras in, pictures out; batched over scenes, the same code on the CPU and on a GPU.
+"""The ray-caster: scenes and cameras in, images out; batched over scenes, the same code on the CPU and on a GPU.
 
 For each ray: which objects might it hit (a bounding-sphere test, dense), where does it hit them (the exact test, only
 for the candidate pairs), what is there (colour, normal), and does the lamp see that place (the same two tests with
@@ -102,7 +102,7 @@ def _cast(
         camera: [B, V, 3], positions.
         axes: [3, 3, B, V], forward, right and up, by component.
         plane: [2, R], offsets to the right and up on the image plane.
-        sample_angle: radians between neighbouring rays in the middle of the picture.
+        sample_angle: radians between neighbouring rays in the middle of the image.
     """
     num_scenes, num_views = camera.shape[:2]
     num_rays = plane.shape[1]
@@ -186,7 +186,7 @@ def render(
     num_scenes, num_views = cameras.shape[:2]
     side = image_size * samples_per_side
     sample_angle = 2.0 * math.tan(math.radians(field_of_view) / 2.0) / side
-    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole pictures.
+    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole images.
     offsets = image_plane(side, field_of_view=field_of_view).view(image_size, samples_per_side).T
     shape = (samples_per_side, samples_per_side, image_size, image_size)
     rightwards = offsets[None, :, None, :].expand(shape).flatten()

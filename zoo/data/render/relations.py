@@ -3,11 +3,11 @@
 Relations are those of the ground plane in the frame of the camera: *left* and *right* across its line of sight, *in
 front* and *behind* along it (in front is nearer to the camera), *near* and *far* by the distance between the middles of
 two objects, which no viewpoint changes: below ``NEAR`` and above ``FAR`` scene units, and neither between them. They
-hold whether or not the camera sees the objects: one that is hidden, or beside the picture, is spoken of like any other.
+hold whether or not the camera sees the objects: one that is hidden, or beside the image, is spoken of like any other.
 
 A relation is said only where it is clear. Of left/right and in front/behind the dominant one (the larger part of the
 offset between the two objects) always is; the other one where it is at least ``CLEAR`` scene units and ``CLEAR_SHARE``
-of the dominant. For objects in the picture, left and right then agree with the order of their columns: perspective can
+of the dominant. For objects in the image, left and right then agree with the order of their columns: perspective can
 turn that order round only where the offset across is less than tan(25 degrees) = 0.47 of the offset along.
 """
 

@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
-from zoo.data.render.chance import choose, uniform
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
+from zoo.data.render.rng import choose, uniform
 from zoo.data.render.scene import Room, Scene, SceneObject
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
 

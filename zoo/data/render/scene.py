@@ -28,9 +28,9 @@ class SceneObject:
         scale: by how much the canonical shape is stretched along its own axes.
         turn: radians about the z axis, counter-clockwise seen from above.
         colour: red, green, blue, 0 to 1.
-        faces: pictures on the sides of a box in the order of ``zoo.data.render.faces.SIDES``, as many as there are;
+        faces: images on the sides of a box in the order of ``zoo.data.render.faces.SIDES``, as many as there are;
             each ``FACE_SIZE`` squared bytes, row by row from the top.
-        ink: the colour that these pictures are drawn in.
+        ink: the colour that these images are drawn in.
         tilt: a unit quaternion (w, x, y, z) by which the object is turned further, after ``turn``.
     """
 
@@ -63,7 +63,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that a picture shows.
+    """Everything that a image shows.
 
     Attributes:
         objects: one or more.
@@ -86,7 +86,7 @@ class SceneTensors(NamedTuple):
     bound: Tensor  # [B, K]: radius of a sphere round the centre that holds the object, scene units
     colour: Tensor  # [B, K, 3]
     ink: Tensor  # [B, K, 3]
-    texels: Tensor  # [B, K, T] uint8: the pictures on the sides of each object; T = 0 if no object has any
+    texels: Tensor  # [B, K, T] uint8: the images on the sides of each object; T = 0 if no object has any
     light: Tensor  # [B, 3]
     room_size: Tensor  # [B, 2]: half the width of the room, height of its walls; zeros without a room
     room_texture: Tensor  # [B, 2] int64: index of wall and floor into ALL_TEXTURES; -1 without a room
@@ -108,9 +108,9 @@ def _check_faces(item: SceneObject) -> None:
         raise DataError(f"scene.objects: a {item.shape} has faces, expected a box")
     if len(item.faces) > len(SIDES):
         raise DataError(f"scene.objects: a box has {len(item.faces)} faces, expected at most {len(SIDES)}")
-    for picture in item.faces:
-        if len(picture) != FACE_SIZE**2:
-            raise DataError(f"scene.objects: a face has {len(picture)} bytes, expected {FACE_SIZE**2}")
+    for image in item.faces:
+        if len(image) != FACE_SIZE**2:
+            raise DataError(f"scene.objects: a face has {len(image)} bytes, expected {FACE_SIZE**2}")
 
 
 def _check(scene: Scene) -> None:
@@ -151,8 +151,8 @@ def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu")
     bound = np.zeros((len(scenes), count), np.float32)
     colour = np.zeros((len(scenes), count, 3), np.float32)
     ink = np.zeros((len(scenes), count, 3), np.float32)
-    pictured = any(item.faces for scene in scenes for item in scene.objects)
-    texels = np.zeros((len(scenes), count, len(SIDES) if pictured else 0, FACE_TEXELS), np.uint8)
+    imaged = any(item.faces for scene in scenes for item in scene.objects)
+    texels = np.zeros((len(scenes), count, len(SIDES) if imaged else 0, FACE_TEXELS), np.uint8)
     light = np.array([scene.light for scene in scenes], np.float32)
     room_size = np.zeros((len(scenes), 2), np.float32)
     room_texture = np.full((len(scenes), 2), -1, np.int64)
@@ -167,8 +167,8 @@ def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu")
             bound[b, k] = PRIMITIVES[item.shape].bound * max(item.scale) * 1.0001
             colour[b, k] = item.colour
             ink[b, k] = item.ink
-            for side, picture in enumerate(item.faces):
-                texels[b, k, side] = face_texels(picture)
+            for side, image in enumerate(item.faces):
+                texels[b, k, side] = face_texels(image)
         if scene.room is not None:
             room_size[b] = (scene.room.width / 2.0, scene.room.wall_height)
             room_texture[b] = (texture_index(scene.room.wall), texture_index(scene.room.floor))

@@ -1,6 +1,6 @@
 """Light: what surrounds the objects, and how bright a point of a surface is.
 
-Colours are display values from 0 to 1 throughout; there is no gamma curve, as in the pictures this resembles.
+Colours are display values from 0 to 1 throughout; there is no gamma curve, as in the images this resembles.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def sample_footprint(distance: Tensor, *, slant: Tensor, sample_angle: float) ->
     Args:
         distance: [P].
         slant: [P], product of the normal and the direction of the ray.
-        sample_angle: radians between neighbouring samples of a picture.
+        sample_angle: radians between neighbouring samples of a image.
     """
     # Seen at a slant a sample covers a long strip; 0.2 keeps a far floor from dissolving into one colour.
     return distance * sample_angle / slant.abs().clamp_min(0.2).sqrt()
@@ -109,7 +109,7 @@ def room_surface(
         texture: [2, P] int64, wall and floor.
         scene: [P] int64.
         ray: [P] int64.
-        sample_angle: radians between neighbouring samples of a picture.
+        sample_angle: radians between neighbouring samples of a image.
     """
     point = along(origin, direction, distance)
     on_floor = axis == 2

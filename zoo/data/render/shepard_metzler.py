@@ -13,12 +13,12 @@ import math
 
 import numpy as np
 
-from zoo.data.render.chance import choose, uniform
+from zoo.data.render.rng import choose, uniform
 from zoo.data.render.scene import Scene, SceneObject
 
 CAMERA_RADIUS = 3.0
 LARGEST_PITCH = math.radians(75.0)  # the yaw loses its meaning at the poles
-LONGEST = 2.4  # scene units; an object whose blocks all lie in one line is this long and just fits into the picture
+LONGEST = 2.4  # scene units; an object whose blocks all lie in one line is this long and just fits into the image
 LIGHT = (
     2.9,
     0.9,

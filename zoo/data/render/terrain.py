@@ -1,7 +1,7 @@
-"""Terrains: a walk over open land between lakes, hills, trees and towers, for finding out where a picture was taken.
+"""Terrains: a walk over open land between lakes, hills, trees and towers, for finding out where a image was taken.
 
 Rosenbaum et al., "Learning models for visual 3D localization with implicit mapping" (2018), let an agent walk at random
-over Minecraft landscapes and asked from where a picture was seen; a walk had 100 pictures, 32 pixels wide. The
+over Minecraft landscapes and asked from where a image was seen; a walk had 100 images, 32 pixels wide. The
 landscape here is our own: smooth relief, seen through fog that hides its end.
 
 Coordinates are relative to the middle of the walk. x and y of every camera lie within ``[-EXTENT, EXTENT]``, so that a

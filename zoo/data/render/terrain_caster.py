@@ -1,9 +1,9 @@
-"""Pictures of terrains, by profiles of the land rather than by marching every ray.
+"""Images of terrains, by profiles of the land rather than by marching every ray.
 
 A camera without roll sees the land in vertical planes. In one plane, let ``r`` be the way ahead and ``h(r)`` the height
 of the land over the camera. A ray of slope m ends where the line ``m r`` first meets the land: at the first r whose
 *horizon* ``max over r' <= r of h(r') / r'`` reaches m. The horizon only grows, so that a binary search finds the place.
-A picture of n x n samples costs about 1.25 n planes of some 250 heights and n^2 searches of 8 steps, where marching
+A image of n x n samples costs about 1.25 n planes of some 250 heights and n^2 searches of 8 steps, where marching
 would take some hundred steps a ray. (Height maps drawn front to back along lines of sight: Wright & Hsieh,
 "A voxel-based, forward projection algorithm for rendering surface and volumetric data", Visualization 1992.)
 
@@ -172,7 +172,7 @@ def render_lands(
     side = image_size * samples_per_side
     half = math.tan(math.radians(field_of_view) / 2.0)
     num_planes = math.ceil(PLANES_PER_SAMPLE * side)
-    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole pictures.
+    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole images.
     offsets = image_plane(side, field_of_view=field_of_view).view(image_size, samples_per_side).T
     shape = (samples_per_side, samples_per_side, image_size, image_size)
     right = offsets[None, :, None, :].expand(shape).flatten().float().to(device)

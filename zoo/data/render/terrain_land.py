@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.data.render.chance import uniform
-from zoo.data.render.terrain_things import Thing, draw_things, put
+from zoo.data.render.rng import uniform
+from zoo.data.render.terrain_objects import Thing, draw_things, put
 
 HALF_LAND = 3.5
 GRID_SIZE = 512

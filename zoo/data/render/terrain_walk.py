@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.data.render.chance import uniform
+from zoo.data.render.rng import uniform
 from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND, Land
 
 EXTENT = 1.0

@@ -1,6 +1,6 @@
-"""Procedural textures of walls and floors, painted once into small tiling pictures with mip levels.
+"""Procedural textures of walls and floors, painted once into small tiling images with mip levels.
 
-Each tile covers ``TILE_WIDTH`` scene units. Looking a colour up in a finished picture costs the ray-caster a handful
+Each tile covers ``TILE_WIDTH`` scene units. Looking a colour up in a finished image costs the ray-caster a handful
 of operations, and the coarser levels keep a distant floor from flickering.
 """
 
@@ -152,7 +152,7 @@ class TextureAtlas(NamedTuple):
     """All textures and all their levels in one row of texels."""
 
     texels: Tensor  # [3, T] float32, 0 to 1
-    start: Tensor  # [textures * NUM_LEVELS] int64: where the picture of a texture at a level begins, row by row
+    start: Tensor  # [textures * NUM_LEVELS] int64: where the image of a texture at a level begins, row by row
     size: Tensor  # [NUM_LEVELS] float32: texels across a level
 
 
@@ -161,9 +161,9 @@ def texture_index(name: str) -> int:
     return ALL_TEXTURES.index(name)
 
 
-def _halved(picture: np.ndarray) -> np.ndarray:
-    side = picture.shape[0] // 2
-    return picture.reshape(side, 2, side, 2, -1).mean(axis=(1, 3))
+def _halved(image: np.ndarray) -> np.ndarray:
+    side = image.shape[0] // 2
+    return image.reshape(side, 2, side, 2, -1).mean(axis=(1, 3))
 
 
 def paint(painter: Painter) -> list[np.ndarray]:
@@ -174,10 +174,10 @@ def paint(painter: Painter) -> list[np.ndarray]:
     fine = TILE_SIZE * _PAINT_OVERSAMPLING
     centres = (np.arange(fine) + 0.5) / fine
     u, v = np.meshgrid(centres, centres, indexing="xy")
-    picture = painter(u, v).clip(0.0, 1.0)
-    while picture.shape[0] > TILE_SIZE:
-        picture = _halved(picture)
-    levels = [picture]
+    image = painter(u, v).clip(0.0, 1.0)
+    while image.shape[0] > TILE_SIZE:
+        image = _halved(image)
+    levels = [image]
     for _ in range(NUM_LEVELS - 1):
         levels.append(_halved(levels[-1]))
     return [np.round(level * 255.0) / 255.0 for level in levels]

@@ -31,7 +31,7 @@ class Sources(NamedTuple):
     shape: Tensor  # [G * K] int64
     colour: Tensor  # [3, G * K]
     ink: Tensor  # [3, G * K]
-    texels: Tensor  # [G * K, T] uint8; T = 0 if no object has pictures on its sides
+    texels: Tensor  # [G * K, T] uint8; T = 0 if no object has images on its sides
 
 
 def seen_from(scenes: SceneTensors, points: Tensor) -> Sources:

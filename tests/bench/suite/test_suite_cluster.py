@@ -1,0 +1,84 @@
+"""Through submitit's own stand-in for a cluster, which starts processes of this machine."""
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+
+from zoo.bench.suite.cluster import ClusterEngine
+from zoo.bench.suite.jobs import digest_of_job
+from zoo.bench.suite.runner import partition_jobs, run_jobs
+from zoo.errors import ConfigError
+from zoo.results.store import load_rows
+
+pytest.importorskip("submitit")
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return ClusterEngine("local", output=tmp_path, parameters={"timeout_min": 5})
+
+
+@pytest.mark.slow
+def test_jobs_are_submitted_together_and_leave_their_rows(job, tmp_path, audience, engine):
+    jobs = [job("vae"), job("vae", "training.learning_rate={start: 1e30, end: 1e30, steps: 0}", seed=1)]
+    failures = run_jobs(jobs, engine=engine, output=tmp_path, audience=audience)
+    assert failures == jobs[1:]
+    assert sorted(row.status for row in load_rows([tmp_path])) == ["nan", "ok"]
+    assert partition_jobs(jobs, retry=False).waiting == []
+    assert not list(tmp_path.rglob("submitted.json"))
+
+
+def test_what_waits_in_the_queue_is_not_submitted_again(job, tmp_path, engine, monkeypatch):
+    """A killed runner left its note; the cluster still has the job."""
+    submitted = []
+
+    class Queued:
+        def __init__(self, *, folder, job_id):
+            self.job_id = job_id
+
+        def done(self):
+            return self.job_id != "17"
+
+    monkeypatch.setattr(engine._executor._executor, "job_class", Queued)
+    monkeypatch.setattr(engine._executor, "submit", lambda *arguments, **more: submitted.append(arguments) or Queued(folder="", job_id="18"))  # fmt: skip
+    places = []
+    for seed, note in enumerate(({"cluster": "local", "id": "17"}, {"cluster": "local", "id": "16"}, {"cluster": "slurm", "id": "17"}, None)):  # fmt: skip
+        folder = tmp_path / digest_of_job(replace(job("vae"), seed=seed))
+        folder.mkdir()
+        if note:
+            (folder / "submitted.json").write_text(json.dumps(note))
+        places.append(folder)
+    with pytest.warns(RuntimeWarning, match="No submission"), engine.starting():
+        started = [engine.start(folder, again=False) for folder in places]
+    assert [entry[1] for entry in submitted] == [str(folder) for folder in places[1:]]
+    assert not started[0].ended() and started[0].job.job_id == "17"
+    assert json.loads((places[3] / "submitted.json").read_text()) == {"cluster": "local", "id": "18"}
+
+
+def test_an_end_by_the_cluster_is_told(job, tmp_path, engine):
+    class Ended:
+        state = "OUT_OF_MEMORY"
+
+        def done(self):
+            return True
+
+        def result(self):
+            raise RuntimeError("exceeded\nlog")
+
+    started = engine.start(tmp_path, again=False)
+    started.job = Ended()
+    assert isinstance(started.failure(), MemoryError)
+    Ended.state = "TIMEOUT"
+    assert "in state TIMEOUT: exceeded" in str(started.failure()) and not started.interrupted()
+
+
+def test_mistakes_are_told_in_a_sentence(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="--cluster moon"):
+        ClusterEngine("moon", output=tmp_path, parameters={})
+    with pytest.raises(ConfigError, match=r"--cluster local: .*timeout_minutes"):
+        ClusterEngine("local", output=tmp_path, parameters={"timeout_minutes": 3})
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(ConfigError, match=r"pip install 'gqn-zoo\[cluster\]'"):
+        ClusterEngine("slurm", output=tmp_path, parameters={})

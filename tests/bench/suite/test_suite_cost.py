@@ -1,0 +1,90 @@
+import pytest
+
+from zoo.bench.suite import cost_book
+from zoo.bench.suite.cost import Cost, cost_of, flops_of_scene, steps_within, with_steps
+from zoo.bench.suite.cost_book import CostBook
+from zoo.bench.suite.settings import Budget
+from zoo.errors import ConfigError
+from zoo.registry.registry import default_registry
+
+
+def variant(name="vae", *overrides):
+    return default_registry().variant(name, size="smoke", overrides=overrides)
+
+
+def test_operations_are_those_of_the_convolutions():
+    """A step more of the recurrent core costs what a step costs, and twice the batch costs nothing for a scene."""
+    one, two, three = (flops_of_scene(variant("gqn-tower", f"core.steps={steps}")) for steps in (1, 2, 3))
+    assert three - two == pytest.approx(two - one, rel=0.02) and two > one
+    assert flops_of_scene(variant("gqn-tower", "core.steps=1", "training.batch_size=8")) == one
+
+
+def test_the_count_does_not_depend_on_a_faster_way_of_this_machine(monkeypatch):
+    from zoo.nn import winograd
+
+    wide = variant("gqn-tower", "core.kernel_size=5", "core.hidden_channels=16", "core.canvas_channels=16")
+    before = flops_of_scene(wide)
+    monkeypatch.setattr(winograd, "FEWEST_POSITIONS", 1)
+    assert flops_of_scene(wide) == before
+
+
+@pytest.mark.parametrize(
+    ("budget", "steps"),
+    [
+        (None, 4),
+        (Budget(steps=7), 7),
+        (Budget(scenes=40), 10),
+        (Budget(flops=4000.0), 10),
+        (Budget(flops=1.0), 1),
+        (Budget(seconds=3.0), 6),
+    ],
+)
+def test_a_budget_becomes_updates(budget, steps):
+    assert steps_within(budget, variant(), Cost(flops=100, seconds=0.5, source="measured")) == steps
+
+
+def test_equal_compute_gives_the_cheaper_variant_more_updates():
+    budget = Budget(flops=1e10)
+    spent = {}
+    for name in ("gqn-tower", "vae", "np-1d"):
+        chosen = variant(name)
+        cost = Cost(flops=flops_of_scene(chosen), seconds=1.0, source="measured")
+        spent[name] = steps_within(budget, chosen, cost) * cost.flops * chosen.training.batch_size
+    assert all(value == pytest.approx(1e10, rel=0.01) for value in spent.values())
+
+
+def test_schedules_are_stretched_with_the_training():
+    long = with_steps(variant(), 400)
+    assert long.training.steps == 400
+    before = variant().training
+    assert long.training.learning_rate.steps == 100 * before.learning_rate.steps
+    assert long.training.sigma.steps == 100 * before.sigma.steps and long.training.sigma.end == before.sigma.end
+    assert long.core == variant().core
+
+
+def test_a_step_too_long_to_be_tried_is_told_by_its_operations():
+    assert cost_of(variant(), device="cpu", longest=1.0).source == "flops"
+    measured = cost_of(variant(), device="cpu")
+    assert measured.source == "measured" and measured.seconds > 0
+
+
+def test_costs_are_remembered_and_a_wall_clock_budget_with_them(tmp_path, monkeypatch):
+    counted = []
+
+    def cost(variant, *, device, longest):
+        counted.append(longest)
+        return Cost(flops=100, seconds=0.5 / len(counted), source="flops" if longest < 1e12 else "measured")
+
+    monkeypatch.setattr(cost_book, "cost_of", cost)
+    book = CostBook(tmp_path, device="cpu", keep=True)
+    first = book.cost(variant(), budget=Budget(flops=1e9))
+    assert book.cost(variant("vae", "training.steps=9"), budget=None) == first and len(counted) == 1
+    measured = book.cost(variant(), budget=Budget(seconds=9.0))
+    assert measured.source == "measured" and len(counted) == 2
+    again = CostBook(tmp_path, device="cpu", keep=False)
+    assert again.cost(variant(), budget=Budget(seconds=9.0)) == measured and len(counted) == 2
+    again.cost(variant("cvae"), budget=None)
+    assert len(CostBook(tmp_path, device="cpu", keep=True)._entries) == 1, "a dry run writes nothing"
+    (tmp_path / "costs.json").write_text('{"x": {"flops": "many"}}')
+    with pytest.raises(ConfigError, match=r"costs\.json: x"):
+        CostBook(tmp_path, device="cpu", keep=True)

@@ -1,0 +1,252 @@
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import zoo.bench.suite.local
+from zoo.bench.protocol import Protocol
+from zoo.bench.suite.jobs import digest_of_job
+from zoo.bench.suite.local import LocalEngine, LocalJob, Slot, slots_of_machine
+from zoo.bench.suite.runner import partition_jobs, run_jobs
+from zoo.bench.suite.worker import ProgressWriter, State, carry_out_in, read_job, read_state, write_job
+from zoo.errors import ConfigError
+from zoo.results.store import load_rows
+
+ROOT = Path(zoo.bench.suite.local.__file__).resolve().parents[3]
+
+
+def run(jobs, output, audience, *, slots=1, **options):
+    return run_jobs(jobs, engine=LocalEngine([Slot({})] * slots), output=output, audience=audience, **options)
+
+
+def measured(folder):
+    """What a table is made of: every row by its job and context views, without times."""
+    rows = load_rows([folder])
+    return {
+        (row.variant, row.provenance.seed, row.key.num_context): (row.budget.steps, row.per_scene, row.key.episodes)
+        for row in rows
+    }, Counter((row.variant, row.provenance.seed, row.key and row.key.num_context) for row in rows)
+
+
+def test_a_job_survives_being_written_and_read(job, tmp_path):
+    mine = job("gqn-tower", "core.steps=1", contexts=[1, None], protocol=Protocol(importance_samples=(3,), sigma=0.5))
+    write_job(mine, tmp_path)
+    assert read_job(tmp_path) == mine and digest_of_job(read_job(tmp_path)) == digest_of_job(mine)
+    (tmp_path / "job.json").write_text('{"variant": 3}')
+    with pytest.raises(ConfigError, match=r"job\.json: variant"):
+        read_job(tmp_path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_job(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"contexts": [1]}, {"data": None}, {"split": "train"}, {"protocol": Protocol(seed=1)}, {"protocol": Protocol(max_scenes=3)}],
+    ids=str,
+)  # fmt: skip
+def test_a_jobs_digest_stands_for_all_that_it_asks_for(job, change):
+    assert digest_of_job(replace(job("vae"), **change)) != digest_of_job(job("vae"))
+    assert digest_of_job(job("vae", "training.steps=5")) != digest_of_job(job("vae"))
+
+
+def test_how_a_job_is_carried_out_is_no_part_of_it(job, tmp_path):
+    mine = job("vae")
+    faster = replace(mine.protocol, repeats=7, batch_size=3)
+    assert digest_of_job(replace(mine, run=tmp_path, cpu=False, protocol=faster)) == digest_of_job(mine)
+
+
+def test_jobs_are_carried_out_and_then_skipped(job, tmp_path, audience, in_this_process):
+    jobs = [job("vae"), job("vae", seed=1), job("cvae", contexts=[1, 2])]
+    assert partition_jobs(jobs, retry=False, limit=2).waiting == jobs[:2]
+    assert run(jobs, tmp_path, audience) == []
+    assert [entry[:3] for entry in audience.heard if entry[0] == "ended"] == [
+        ("ended", one.variant.name, one.seed) for one in jobs
+    ]
+    standing = partition_jobs(jobs, retry=False)
+    assert standing.done == jobs and not standing.waiting
+    _, counts = measured(tmp_path)
+    assert sorted(counts.values()) == [1, 1, 1, 1]
+    # Started all the same, a job finds that there is nothing to do.
+    run(jobs, tmp_path, audience)
+    assert measured(tmp_path)[1] == counts
+
+
+def test_a_failure_is_a_row_and_stands_until_it_is_tried_again(job, tmp_path, audience, in_this_process):
+    rate = "training.learning_rate={start: 1e30, end: 1e30, steps: 0}"
+    jobs = [job("vae", rate), job("cvae", contexts=[1, 9]), job("cvae", seed=1)]
+    assert run(jobs, tmp_path, audience) == jobs[:2]
+    standing = partition_jobs(jobs, retry=False)
+    assert (standing.failed, standing.done) == (jobs[:2], jobs[2:])
+    assert sorted(row.status for row in load_rows([tmp_path])) == ["error", "nan", "ok"]
+    assert partition_jobs(jobs, retry=True).waiting == jobs[:2]
+    # A process that comes late, after another one's failure, leaves it at that.
+    folder = in_this_process[0]
+    assert carry_out_in(str(folder)) == 0 and len(load_rows([tmp_path])) == 3
+    assert run(jobs[:1], tmp_path, audience, again=True) == jobs[:1] and len(load_rows([tmp_path])) == 4
+    # The same run, asked for less, is another job.
+    assert partition_jobs([job("cvae", contexts=[1])], retry=False).waiting
+
+
+def test_a_defect_is_a_row_too(job, tmp_path, audience, in_this_process, monkeypatch):
+    def breaks(job, *, watch):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("zoo.bench.suite.worker.carry_out", breaks)
+    assert len(run([job("vae")], tmp_path, audience)) == 1
+    (row,) = load_rows([tmp_path])
+    assert (row.status, row.error) == ("error", "RuntimeError: shapes do not match")
+
+
+class Killed(BaseException):
+    """Stands for a death that nothing in the program catches."""
+
+
+def test_whatever_the_write_at_which_it_dies_nothing_is_lost_or_done_twice(
+    job, tmp_path, audience, in_this_process, monkeypatch
+):
+    """Every file appears by a rename: the process dies before or after each of them, and is started again."""
+    real = Path.replace
+    renames = deaths = 0
+    dying = {}
+
+    def rename(self, target):
+        nonlocal renames
+        renames += 1
+        if renames == dying.get("before"):
+            raise Killed
+        result = real(self, target)
+        if renames == dying.get("after"):
+            raise Killed
+        return result
+
+    def jobs_in(folder):
+        made = [job("vae", "training.steps=2", contexts=[1, 2]), job("cvae", "training.steps=2")]
+        return [replace(one, rows=folder / "rows", run=folder / "runs" / one.variant.name) for one in made]
+
+    run(jobs_in(tmp_path / "whole"), tmp_path / "whole", audience)
+    truth, counts = measured(tmp_path / "whole")
+    assert len(truth) == 3
+    folder = tmp_path / "killed"
+    for number, moment in enumerate((1, 2, 3, 4, 5, 6, 8, 9, 11)):
+        dying = {("before", "after")[number % 2]: moment}
+        renames = 0
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            patch.setattr(Path, "replace", rename)
+            run(partition_jobs(jobs_in(folder), retry=False).waiting, folder, audience)
+            deaths -= 1
+        deaths += 1
+    run(partition_jobs(jobs_in(folder), retry=False).waiting, folder, audience)
+    assert deaths >= 4
+    assert measured(folder) == (truth, counts)
+
+
+def test_progress_is_told_and_read(tmp_path):
+    assert read_state(tmp_path) is None
+    telling = ProgressWriter(tmp_path)
+    telling("training", 1, 10)
+    assert read_state(tmp_path) == State("training", 1, 10)
+    telling("training", 2, 10)
+    assert read_state(tmp_path).done == 1, "not at every step"
+    telling("training", 10, 10)
+    telling("measuring", 1, 5)
+    assert read_state(tmp_path) == State("measuring", 1, 5)
+    (tmp_path / "progress.json").write_text("[")
+    assert read_state(tmp_path) is None
+
+
+def test_the_machine_is_shared_out(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(zoo.bench.suite.local, "usable_cores", lambda: 8)
+    assert slots_of_machine(cpu=True, parallel=None)[0].environment["OMP_NUM_THREADS"] == "8"
+    four = slots_of_machine(cpu=True, parallel=4)
+    assert len(four) == 4 and {slot.environment["OMP_NUM_THREADS"] for slot in four} == {"2"}
+    monkeypatch.setattr(zoo.bench.suite.local, "visible_gpus", lambda: ["2", "3", "5", "7"])
+    assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots_of_machine(cpu=False, parallel=None)] == list("2357")  # fmt: skip
+    pairs = slots_of_machine(cpu=False, parallel=None, gpus_per_job=2)
+    assert [(slot.environment["CUDA_VISIBLE_DEVICES"], slot.processes) for slot in pairs] == [("2,3", 2), ("5,7", 2)]
+    assert len(slots_of_machine(cpu=False, parallel=8)) == 8
+    with pytest.raises(ConfigError, match="there are 4 GPUs"):
+        slots_of_machine(cpu=False, parallel=None, gpus_per_job=5)
+    with pytest.raises(ConfigError, match="no GPU"):
+        slots_of_machine(cpu=True, parallel=None, gpus_per_job=2)
+
+
+def test_a_process_that_is_killed_leaves_a_row_and_one_without_its_runner_leaves(job, tmp_path, audience):
+    """With real processes: the first is killed while it imports, the second sees the pipe to its runner closed."""
+
+    class Impatient(LocalEngine):
+        def start(self, folder, *, again):
+            started = super().start(folder, again=again)
+            started._process.kill()
+            return started
+
+    mine = job("vae")
+    run_jobs([mine], engine=Impatient([Slot({})]), output=tmp_path, audience=audience)
+    (row,) = load_rows([tmp_path])
+    assert row.status == "oom" and "ended from outside" in row.error
+    folder = tmp_path / "jobs" / digest_of_job(mine)
+    orphan = LocalJob(folder, Slot({}), again=True)
+    orphan.close()
+    assert orphan._process.wait(timeout=60) == 1
+    assert len(load_rows([tmp_path])) == 1
+
+
+SUITE = """\
+version: 1
+title: tiny
+data:
+  noise: {{folder: "{scenes}"}}
+parts:
+  - {{variants: [vae, cvae], size: smoke, data: [noise], contexts: [1, 2]}}
+seeds: [0, 1]
+budget: {{steps: 40}}
+prediction_samples: 1
+repeats: 0
+checks: 10
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_runner_that_is_killed_at_any_moment_goes_on(scenes, tmp_path):
+    """With kill -9, as soon as there is a job, a checkpoint, a row, three rows; then the same command to its end."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(SUITE.format(scenes=scenes))
+
+    def command(output):
+        return [
+            sys.executable,
+            "-m",
+            "zoo",
+            "bench",
+            "--suite",
+            str(file),
+            "-o",
+            str(output),
+            "--cpu",
+            "--parallel",
+            "2",
+        ]
+
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run(command(tmp_path / "whole"), env=environment, check=True, capture_output=True)
+    truth, counts = measured(tmp_path / "whole")
+    assert len(truth) == 8
+    output = tmp_path / "killed"
+    for pattern, number in (("jobs/*/job.json", 1), ("runs/**/step-*", 1), ("rows/*.json", 1), ("rows/*.json", 3)):
+        process = subprocess.Popen(
+            command(output), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and len(list(output.glob(pattern))) < number:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(output), env=environment, check=True, capture_output=True)
+    assert measured(output) == (truth, counts)

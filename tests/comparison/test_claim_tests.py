@@ -1,0 +1,342 @@
+"""Verdicts on claims: from rows that bear them out, that refute them, that are too few, and that may not be compared."""
+
+import numpy as np
+import pytest
+
+from zoo.comparison.claim_file import KINDS, Claims, DataChoice
+from zoo.comparison.claim_tables import csv_of_claims, table_of_claims
+from zoo.comparison.claim_tests import judge
+from zoo.comparison.statistics import ALPHA, holm, holm_adjusted
+from zoo.config.settings import parse
+from zoo.errors import ResultError
+from zoo.results.store import Metric, ModelFacts
+
+SEEDS = 3
+BELOW = {"kind": "below", "contexts": 3, "lower": ["a"], "higher": ["b"]}
+HELPS = {"kind": "context_helps", "fewer": 1, "more": 3, "variants": ["a"]}
+SAME = {"kind": "same", "contexts": 3, "variants": ["a", "b"]}
+PASSES = {"kind": "passes", "contexts": 3, "variants": ["a"]}
+OWN = {"kind": "below_own", "contexts": 3, "variants": ["a"], "than": "wrong_context_nelbo_excess"}
+
+
+def claims(*stated):
+    entries = [{"text": f"claim {place}", "data": "rooms"} | values for place, values in enumerate(stated)]
+    return Claims(
+        file="claims.yaml",
+        title="Claims",
+        data={"rooms": DataChoice(dataset="rooms")},
+        statements=tuple(parse(KINDS[entry["kind"]], entry, file="claims.yaml") for entry in entries),
+    )
+
+
+def verdict(stated, rows, **options):
+    (judged,) = judge(claims(stated), rows, **options).claims
+    return judged
+
+
+@pytest.fixture
+def trained(make_row, make_key, excess_of_scenes):
+    """Returns a function that makes the rows of a variant: the scenes' excess, shifted, with noise of scene and seed."""
+
+    def make(variant, shift=0.0, *, seeds=SEEDS, luck=0.05, size=None, **changes):
+        size = len(excess_of_scenes) if size is None else size
+        generator = np.random.default_rng([*variant.encode(), int(100 * abs(shift)), changes.get("views", 3)])
+        key = make_key(num_scenes=size, **{"num_context": changes.get("views", 3)} | changes.get("key", {}))
+        own = excess_of_scenes[:size] + shift + generator.normal(0, 0.3, size)
+        rows = []
+        for seed in range(seeds):
+            values = own + generator.normal(0, luck) + generator.normal(0, 0.1, size)
+            rows.append(make_row(values, variant=variant, seed=seed, key=key, **changes.get("row", {})))
+        return rows
+
+    return make
+
+
+def with_metric(row, name, values, *, higher_is_better=None):
+    values = np.asarray(values, dtype=float)
+    stated = Metric(value=float(values.mean()), n=len(values), unit="nats/target", higher_is_better=higher_is_better)
+    return type(row)(
+        **{field: getattr(row, field) for field in type(row).model_fields}
+        | {
+            "id": "",
+            "metrics": row.metrics | {name: stated},
+            "per_scene": row.per_scene | {name: values.tolist()},
+        }
+    )
+
+
+def reference(make_row, values, variant="mean-image", **changes):
+    return make_row(values, variant=variant, encoder="none", model=ModelFacts(parameters=0), performance={}, **changes)
+
+
+def test_a_clear_difference_holds_one_way_and_not_the_other(trained):
+    rows = trained("a") + trained("b", 3)
+    held = verdict(BELOW, rows)
+    assert (held.verdict, held.holding, held.reason) == ("holds", 1, "")
+    difference = held.decisive.difference
+    assert -3.5 < difference.low < difference.mean < difference.high < -2.5
+    assert (difference.n, difference.seeds) == (40, SEEDS) and held.decisive.p <= ALPHA
+    refuted = verdict(BELOW | {"lower": ["b"], "higher": ["a"]}, rows)
+    assert (refuted.verdict, refuted.holding) == ("does not hold", 0) and refuted.decisive.difference.mean > 0
+
+
+def test_equals_are_undecided_and_the_control_holds(trained):
+    rows = trained("a") + trained("b", 0.01)
+    assert verdict(BELOW, rows).verdict == "undecided"
+    assert verdict(SAME, rows).verdict == "holds"
+    assert verdict(SAME | {"within": 1.0}, rows).verdict == "holds"
+    assert verdict(SAME | {"within": 0.01}, rows).verdict == "undecided"
+    far = trained("a") + trained("b", 3)
+    assert verdict(SAME, far).verdict == "does not hold"
+    assert verdict(SAME | {"within": 1.0}, far).verdict == "does not hold"
+    # A difference that is established and yet small is within a wide margin.
+    assert verdict(SAME | {"within": 5.0}, far).verdict == "holds"
+    identical = trained("a") + [row.model_copy(update={"variant": "b"}) for row in trained("a")]
+    held = verdict(SAME, identical)
+    assert held.verdict == "holds" and held.decisive.difference.mean == 0
+
+
+@pytest.mark.parametrize("stated", [BELOW, SAME])
+def test_one_seed_or_few_scenes_decide_nothing_however_clear(trained, stated):
+    judged = verdict(stated, trained("a", seeds=1) + trained("b", 5))
+    assert (judged.verdict, judged.reason) == ("undecided", "one seed") and abs(judged.decisive.difference.mean) > 4
+    judged = verdict(stated, trained("a", size=10) + trained("b", 5, size=10))
+    assert (judged.verdict, judged.reason) == ("undecided", "fewer than 20 scenes")
+
+
+def test_a_claim_of_many_holds_if_all_do_and_names_the_worst(trained):
+    rows = trained("a1", 0) + trained("a2", 2) + trained("a3", 2.99) + trained("b", 3)
+    many = BELOW | {"lower": ["a*"]}
+    judged = verdict(many, rows)
+    assert (judged.verdict, judged.holding, len(judged.comparisons)) == ("undecided", 2, 3)
+    assert judged.decisive.comparison.first.variant == "a3"
+    assert verdict(many | {"exclude": ["a3"]}, rows).verdict == "holds"
+    assert verdict(many, rows + trained("a4", 6)).verdict == "does not hold"
+    enough = verdict(many | {"any": True}, rows + trained("a4", 6))
+    assert enough.verdict == "holds" and enough.decisive.comparison.first.variant == "a1"
+    assert verdict(BELOW | {"lower": ["a4"], "any": True}, rows + trained("a4", 6)).verdict == "does not hold"
+
+
+def test_more_context_is_compared_within_each_training(trained):
+    """Trainings that differ widely and each gain a little: the gain is sure, as the seeds are paired."""
+    few = trained("a", 0.5, luck=0.0, views=1, key={"episodes": "0" * 16})
+    many = trained("a", 0.0, luck=0.0)
+    luck = [0.0, 4.0, 8.0]
+    few, many = ([_shifted(row, by) for row, by in zip(rows, luck, strict=True)] for rows in (few, many))
+    judged = verdict(HELPS, few + many)
+    assert judged.verdict == "holds" and -0.8 < judged.decisive.difference.mean < -0.2
+    assert judged.decisive.difference.seeds == SEEDS
+    apart = [row.model_copy(update={"key": many[0].key, "variant": "b"}) for row in few]
+    assert verdict(BELOW, many + apart).verdict == "undecided"
+    assert verdict(HELPS | {"metric": "psnr_of_scenes"}, _gains(few, 0) + _gains(many, 1)).verdict == "holds"
+    assert verdict(HELPS | {"metric": "psnr_of_scenes"}, _gains(few, 1) + _gains(many, 0)).verdict == "does not hold"
+
+
+def _shifted(row, by):
+    values = np.array(row.per_scene["nelbo_excess"]) + by
+    stated = row.metrics["nelbo_excess"].model_copy(update={"value": float(values.mean())})
+    return type(row)(
+        **{field: getattr(row, field) for field in type(row).model_fields}
+        | {
+            "id": "",
+            "metrics": row.metrics | {"nelbo_excess": stated},
+            "per_scene": row.per_scene | {"nelbo_excess": values.tolist()},
+        }
+    )
+
+
+def _gains(rows, shift):
+    noise = np.random.default_rng(shift).normal(0, 0.1, 40)
+    return [with_metric(row, "psnr_of_scenes", 20 + shift + noise, higher_is_better=True) for row in rows]
+
+
+def test_trainings_of_other_settings_are_not_taken_for_the_same(trained):
+    few = trained("a", views=1)
+    other = [
+        row.model_copy(update={"provenance": row.provenance.model_copy(update={"config_hash": "1" * 16})})
+        for row in trained("a")
+    ]
+    with pytest.raises(ResultError, match=r"claim 1 .*the same trainings were not measured with both 1 and 3"):
+        verdict(HELPS, few + other)
+    with pytest.raises(ResultError, match="the same trainings"):
+        verdict(HELPS, few[:2] + trained("a"))
+
+
+def test_a_reference_has_no_seeds_and_needs_none(trained, make_row, excess_of_scenes):
+    mark = reference(make_row, excess_of_scenes + 3)
+    judged = verdict(PASSES, [*trained("a"), mark])
+    assert judged.verdict == "holds" and judged.decisive.difference.seeds == SEEDS
+    assert verdict(PASSES, [*trained("a", 6), mark]).verdict == "does not hold"
+    assert verdict(PASSES, [*trained("a", seeds=1), mark]).reason == "one seed"
+    again = reference(
+        make_row, excess_of_scenes + 3, provenance=mark.provenance.model_copy(update={"command": "later"})
+    )
+    assert verdict(PASSES, [*trained("a"), mark, again]).holding == 1
+    with pytest.raises(ResultError, match=r"'mean-image' was trained or measured several times"):
+        verdict(PASSES, [*trained("a"), mark, reference(make_row, excess_of_scenes + 4)])
+    with pytest.raises(ResultError, match=r"no reference row of 'nearest-view'.*known are mean-image"):
+        verdict(PASSES | {"references": ["nearest-view"]}, [*trained("a"), mark])
+    # A reference is no variant, even where a pattern would take it in.
+    assert len(verdict(BELOW | {"higher": ["[bm]*"]}, [*trained("a"), *trained("b", 3), mark]).comparisons) == 1
+
+
+def test_a_metric_against_another_of_the_same_rows(trained):
+    rows = [
+        with_metric(row, "wrong_context_nelbo_excess", np.array(row.per_scene["nelbo_excess"]) * 1.2)
+        for row in trained("a")
+    ]
+    judged = verdict(OWN, rows)
+    assert judged.verdict == "holds" and judged.decisive.difference.mean < 0
+    assert verdict(OWN | {"metric": OWN["than"], "than": "nelbo_excess"}, rows).verdict == "does not hold"
+
+
+def test_what_is_told_nothing_may_be_compared_where_the_claim_says_so(trained):
+    rows = trained("a") + trained("b", 3, key={"task": "unconditional"})
+    assert verdict(BELOW | {"across": ["task"]}, rows).verdict == "holds"
+    with pytest.raises(ResultError, match="'a' and 'b' are not comparable: task render against unconditional"):
+        verdict(BELOW, rows)
+
+
+@pytest.mark.parametrize(
+    ("stated", "sentence"),
+    [
+        (
+            BELOW | {"lower": ["aa"]},
+            r"no row of 'aa' on rooms, test, 3 context views; did you mean 'a'\?|known are a, b",
+        ),
+        (BELOW | {"contexts": 9}, "no row of 'a' on rooms, test, 9 context views; there is no row at all"),
+        (BELOW | {"metric": "nelbo_exces"}, "'a' has no 'nelbo_exces' by scene; did you mean 'nelbo_excess'"),
+        (HELPS | {"metric": "nelbo_exces"}, "no row of 'a' on rooms, test, 1 context view"),
+        (SAME | {"variants": ["a"]}, "found 'a' alone, expected two variants"),
+        (OWN, "'a' has no 'wrong_context_nelbo_excess' by scene"),
+    ],
+)
+def test_what_is_missing_is_an_error_or_unknown(trained, stated, sentence):
+    rows = trained("a") + trained("b", 3)
+    with pytest.raises(ResultError, match=rf"claims\.yaml: claim 1 \('claim 0'\): ({sentence})"):
+        verdict(stated, rows)
+    judged = verdict(stated, rows, allow_missing=True)
+    assert judged.verdict == "unknown" and judged.comparisons == () and judged.reason
+    both = judge(claims(stated, BELOW), rows, allow_missing=True)
+    assert [claim.verdict for claim in both.claims] == ["unknown", "holds"] and both.tested == 1
+
+
+def test_rows_that_may_not_be_compared_are_never_merely_unknown(trained, make_row, excess_of_scenes):
+    mixed = trained("a") + trained("b", 3, key={"sigma": 1.0})
+    with pytest.raises(ResultError, match=r"claim 1 .*not comparable: sigma 0\.7 against 1\.0"):
+        verdict(BELOW, mixed, allow_missing=True)
+    assert verdict(BELOW | {"sigma": 0.7}, mixed, allow_missing=True).verdict == "unknown"
+    with pytest.raises(ResultError, match="a is both in 'lower' and in 'higher'"):
+        verdict(BELOW | {"higher": ["*"]}, trained("a") + trained("b"), allow_missing=True)
+    with pytest.raises(ResultError, match="'a' was trained or measured several times on the same scenes"):
+        verdict(BELOW, trained("a") + trained("a", 1) + trained("b"), allow_missing=True)
+    with pytest.raises(ResultError, match="floor"):
+        verdict(BELOW, trained("a") + trained("b", row={"floor": 6000.0}), allow_missing=True)
+    with pytest.raises(ResultError, match="neither more nor less is better"):
+        verdict(
+            HELPS | {"metric": "kl"},
+            [with_metric(row, "kl", excess_of_scenes) for row in trained("a") + trained("a", views=1)],
+            allow_missing=True,
+        )
+    shuffled = [
+        row.model_copy(update={"per_scene": row.per_scene | {"scene": list(range(1, 41))}}) for row in trained("b")
+    ]
+    with pytest.raises(ResultError, match="scored on different scenes"):
+        verdict(BELOW, trained("a") + shuffled, allow_missing=True)
+
+
+def test_variants_are_found_with_and_without_their_size(trained):
+    rows = trained("gqn@quickstart") + trained("gqn-jump@quickstart", 1) + trained("vae", 3)
+    assert len(verdict(BELOW | {"lower": ["gqn*"], "higher": ["vae"]}, rows).comparisons) == 2
+    assert len(verdict(BELOW | {"lower": ["gqn"], "higher": ["vae"]}, rows).comparisons) == 1
+    assert len(verdict(BELOW | {"lower": ["*@quickstart"], "higher": ["vae"]}, rows).comparisons) == 2
+
+
+def test_checkpoints_that_were_best_at_other_steps_are_seeds_of_one_line(trained):
+    def at(rows, steps):
+        return [
+            row.model_copy(update={"budget": row.budget.model_copy(update={"steps": step})})
+            for row, step in zip(rows, steps, strict=True)
+        ]
+
+    few, many = trained("a", 1, views=1), trained("a")
+    judged = verdict(HELPS, at(few, [778, 686, 778]) + at(many, [778, 686, 778]))
+    assert (judged.verdict, judged.decisive.difference.seeds) == ("holds", SEEDS)
+    with pytest.raises(ResultError, match="the same trainings were not measured"):
+        verdict(HELPS, at(few, [778, 686, 778]) + at(many, [778, 778, 686]))
+    assert verdict(BELOW, at(many, [778, 686, 778]) + trained("b", 3)).decisive.difference.seeds == SEEDS
+
+
+def test_rows_of_another_revision_or_split_are_other_rows(trained):
+    rows = trained("a") + trained("b", 3) + trained("b", -9, key={"revision": "ffff0000"})
+    with pytest.raises(ResultError, match="revision 0123456789abcdef against ffff0000"):
+        verdict(BELOW, rows)
+    for choice, expected in (("0123", "holds"), ("ffff0", "unknown")):
+        stated = claims(BELOW)._replace(data={"rooms": DataChoice(dataset="rooms", revision=choice)})
+        assert judge(stated, rows, allow_missing=True).claims[0].verdict == expected
+    stated = claims(BELOW)._replace(data={"rooms": DataChoice(dataset="rooms", split="validation")})
+    assert judge(stated, rows, allow_missing=True).claims[0].verdict == "unknown"
+
+
+def test_failed_measurements_are_told(trained, make_failure, make_key):
+    rows = [*trained("a"), *trained("b", 3), make_failure(variant="a", key=make_key(), status="nan")]
+    judged = verdict(BELOW, rows)
+    assert judged.verdict == "holds" and judged.failures == ("a (seed 0: nan)",)
+    table = table_of_claims(judge(claims(BELOW), rows))
+    assert "Not in claim 1, as the measurement failed: a (seed 0: nan)." in table.notes
+
+
+def test_a_difference_that_would_do_alone_does_not_among_many(trained):
+    """Holm's correction counts the comparisons of all claims."""
+    rows = trained("a") + trained("b", 0.2)
+    alone = verdict(BELOW, rows)
+    assert alone.verdict == "holds" and 0.005 < alone.decisive.p <= ALPHA
+    others = [row for place in range(10) for row in trained(f"c{place}", 0.0)]
+    among = judge(claims(BELOW, SAME | {"variants": ["c*"]}), rows + others)
+    assert among.tested == 1 + 10 * 9 // 2
+    assert among.claims[0].verdict == "undecided"
+    assert among.claims[0].decisive.difference.high < 0 and among.claims[0].reason == ""
+
+
+def test_among_equals_false_findings_are_rare(make_row, make_key):
+    """60 folders of six equal variants, 15 comparisons each: with 5 % at most a single one may be found different."""
+    generator = np.random.default_rng(5)
+    key = make_key(num_scenes=24)
+    found = 0
+    trials = 60
+    for _ in range(trials):
+        shared = generator.gamma(4.0, 3.0, 24)
+        rows = [
+            make_row(
+                own + generator.normal(0, 0.2) + generator.normal(0, 0.2, 24), variant=f"v{place}", seed=seed, key=key
+            )
+            for place, own in enumerate(shared + generator.normal(0, 1, (6, 24)))
+            for seed in range(3)
+        ]
+        judgement = judge(claims(SAME | {"variants": ["v*"]}), rows)
+        found += judgement.claims[0].verdict == "does not hold"
+    assert found / trials <= 0.1
+
+
+def test_adjusted_p_values_say_what_holm_rejects():
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        p = generator.uniform(0, 0.03, 6).tolist()
+        assert [value <= ALPHA for value in holm_adjusted(p)] == holm(p)
+    assert holm_adjusted([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_the_order_of_rows_does_not_matter_and_every_comparison_is_recorded(trained, make_row, excess_of_scenes):
+    rows = [*trained("a"), *trained("b", 3), *trained("a", 1, views=1), reference(make_row, excess_of_scenes + 3)]
+    stated = claims(BELOW, HELPS, PASSES, SAME, OWN)
+    first, second = (judge(stated, order, allow_missing=True) for order in (rows, rows[::-1]))
+    assert csv_of_claims(first) == csv_of_claims(second)
+    table = table_of_claims(first)
+    assert table.title == "Claims: 3 of 5 claims hold, 1 does not, 1 unknown"
+    assert list(table.frame["verdict"]) == ["holds", "holds", "holds", "does not hold", "unknown"]
+    assert list(table.frame["hold"]) == ["1 of 1", "1 of 1", "1 of 1", "0 of 1", ""]
+    assert table.frame["worst comparison"][0] == "a − b, NELBO excess"
+    assert table.frame["worst comparison"][1] == "a: 3 − 1 context views, NELBO excess"
+    assert table.frame["scenes × seeds"][0] == "40 × 3"
+    lines = csv_of_claims(first).splitlines()
+    assert len(lines) == 1 + 5 and lines[0].startswith("claim,text,kind,data,claim_verdict")

@@ -1,0 +1,322 @@
+"""From a trained model to a result row: test-set bounds, images, speeds, and failures as rows of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+
+from zoo.bench.protocol import Protocol, calibration_plan, calibration_size, plan_of
+from zoo.config.schedules import evaluation_schedule_values
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource
+from zoo.episode import ScheduleValues
+from zoo.errors import NonFiniteError, OutOfMemoryError, ZooError
+from zoo.evaluation.bounds import ELBO_ALONE, Bounds
+from zoo.evaluation.code_length import codes_images, schedule_values_for_code
+from zoo.evaluation.image_metrics import check_image_size
+from zoo.evaluation.images import score_images
+from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.poses import score_poses
+from zoo.evaluation.throughput import Spread, Throughput, measure
+from zoo.evaluation.values import score_values
+from zoo.model.interfaces import Likelihood, TargetKind, Task
+from zoo.model.scene_model import SceneModel
+from zoo.provenance import collect
+from zoo.registry.registry import Variant, build
+from zoo.registry.variant import resolve
+from zoo.results.metrics import code_sigma_metric, floor_metric, metrics_of, unit_of
+from zoo.results.store import (
+    PREDICT_THROUGHPUT,
+    TRAIN_THROUGHPUT,
+    Budget,
+    ComparabilityKey,
+    ModelFacts,
+    ResultRow,
+    Status,
+    Timing,
+)
+from zoo.training.run import TrainedModel, TrainingCost
+
+Progress = Callable[[str, int, int], None]
+SCORERS: Mapping[TargetKind, Callable[..., dict[str, np.ndarray]]] = MappingProxyType(
+    {"images": score_images, "poses": score_poses, "values": score_values}
+)
+TYPICAL: Mapping[TargetKind, str] = MappingProxyType({"images": "mse", "poses": "position_error", "values": "rmse"})
+
+
+def evaluate(
+    trained: TrainedModel,
+    source: SceneSource,
+    *,
+    protocol: Protocol,
+    calibration: SceneSource | None = None,
+    speeds_of: ResultRow | None = None,
+    device: torch.device | str = "cpu",
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> ResultRow:
+    """Measures a trained model on a whole split.
+
+    Float32, beta 1, fixed sigma, seeded: the same row (but for speeds) whenever and wherever it is made again.
+
+    Args:
+        trained: the model.
+        source: the scenes that are reported on.
+        protocol: what is measured.
+        calibration: other scenes, on which the sigma of a code of 8-bit values is fitted; None leaves bits/dim out where
+            the likelihood has a sigma.
+        speeds_of: a row of the same model on the same machine, whose speeds are taken over instead of being measured.
+        device: where the model is.
+        command: the command line, for the provenance.
+        progress: is told a stage, how many scenes are done and of how many.
+
+    Raises:
+        ConfigError: if the scenes have too few views or images of another size.
+        NonFiniteError: if a score is not finite.
+    """
+    variant, model = trained.variant, trained.model
+    recipe = variant.training
+    plan = plan_of(protocol, variant, source)
+    schedule = evaluation_schedule_values(recipe, sigma=protocol.sigma, device=device)
+    measured = _Measurement(model, source, plan, schedule=schedule, protocol=protocol, device=device, progress=progress)
+    code_knobs = measured.code_knobs(calibration)
+    per_scene = measured.scores(code_knobs)
+    floor = per_scene.pop("floor")
+    for name, values in per_scene.items():
+        if not np.isfinite(values).all():
+            scene = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise NonFiniteError(f"{variant.name}: {name} of scene {scene} is {values[scene]}; the model is not usable")
+    metrics = metrics_of(per_scene, samples=protocol.prediction_samples)
+    metrics["floor"] = floor_metric(floor)
+    if code_knobs is not None and model.likelihood.uses_sigma:
+        metrics["code_sigma"] = code_sigma_metric(float(code_knobs.sigma), num_scenes=calibration_size(calibration))
+    spent = trained.spent or TrainingCost(trained.step, trained.seconds)
+    throughput = None
+    if protocol.repeats and speeds_of is None:
+        throughput = measure(
+            model, recipe=recipe, image_size=variant.image_size, device=device, repeats=protocol.repeats
+        )
+    performance = _timings(throughput) if throughput else {}
+    facts = _facts(model, throughput)
+    if speeds_of is not None and speeds_of.model is not None:
+        performance, facts = speeds_of.performance, speeds_of.model
+    return ResultRow(
+        status="ok",
+        variant=label_of(variant),
+        encoder=variant.encoder.use,
+        core=variant.core.use,
+        key=key_of(variant, source, plan, sigma=float(schedule.sigma) if model.likelihood.uses_sigma else None),
+        metrics=metrics,
+        per_scene={name: values.tolist() for name, values in per_scene.items()},
+        performance=performance,
+        model=facts,
+        budget=Budget(
+            steps=spent.steps,
+            batch_size=recipe.batch_size,
+            scenes_seen=spent.steps * recipe.batch_size,
+            seconds=spent.seconds,
+        ),
+        provenance=collect(
+            seed=trained.seed,
+            command=command,
+            config=dict(trained.config),
+            device=torch.device(device).type,
+            trained_git=trained.git,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    """One model on the episodes of one plan."""
+
+    model: SceneModel
+    source: SceneSource
+    plan: EvaluationPlan
+    _: KW_ONLY
+    schedule: ScheduleValues
+    protocol: Protocol
+    device: torch.device | str
+    progress: Progress | None
+
+    def code_knobs(self, calibration: SceneSource | None) -> ScheduleValues | None:
+        """Returns the schedule values of a code of 8-bit values, None if there is no such code or it is not asked for."""
+        if "bits-per-dim" not in self.protocol.metrics or not codes_images(self.model):
+            return None
+        if not self.model.likelihood.uses_sigma:
+            return self.schedule
+        if calibration is None:
+            return None
+        return schedule_values_for_code(
+            self.model,
+            calibration,
+            calibration_plan(self.plan, calibration, seed=self.protocol.seed),
+            schedule=self.schedule,
+            batch_size=self.protocol.batch_size,
+            device=self.device,
+        )
+
+    def scores(self, code_knobs: ScheduleValues | None) -> dict[str, np.ndarray]:
+        """Returns every figure by scene."""
+        metrics, images = self.protocol.metrics, self.model.task.target_kind == "images"
+        if images:
+            check_image_size(self.source)
+        bounds = Bounds(
+            importance_samples=self.protocol.importance_samples,
+            separate="separate-targets" in metrics,
+            reconstruction=images and "reconstruction" in metrics,
+            code_knobs=code_knobs,
+        )
+        found = self._scored("bound", bounds=bounds)
+        if self.model.likelihood.uses_sigma:
+            found["distortion"] = found["nelbo_excess"] - found["kl"]
+        if "wrong-context" in metrics and self.plan.num_context and self.plan.num_scenes > 1:
+            wrong = self._scored("wrong context", bounds=ELBO_ALONE, shift=1)
+            found["wrong_context_nelbo_excess"] = wrong["nelbo_excess"]
+        if "predictions" in metrics:
+            found |= SCORERS[self.model.task.target_kind](
+                self.model,
+                self.source,
+                self.plan,
+                schedule=self.schedule,
+                batch_size=self.protocol.batch_size,
+                num_samples=self.protocol.prediction_samples,
+                device=self.device,
+                progress=self._told("predictions"),
+            )
+        return found
+
+    def _scored(self, stage: str, *, bounds: Bounds, shift: int = 0) -> dict[str, np.ndarray]:
+        return score_scenes(
+            self.model,
+            self.source,
+            self.plan,
+            schedule=self.schedule,
+            batch_size=self.protocol.batch_size,
+            device=self.device,
+            bounds=bounds,
+            shift=shift,
+            progress=self._told(stage),
+        )
+
+    def _told(self, stage: str) -> Callable[[int, int], None] | None:
+        progress = self.progress
+        return None if progress is None else lambda done, total: progress(stage, done, total)
+
+
+def expected_metrics(variant: Variant, plan: EvaluationPlan, *, protocol: Protocol) -> dict[str, str]:
+    """Returns, with its unit, one metric for everything that a protocol asks for and that a variant can be asked for.
+
+    A row that lacks one of them answers another protocol.
+    """
+    parts = resolve(variant)
+    task, likelihood = parts["task"].part, parts["likelihood"].part
+    assert issubclass(task, Task) and issubclass(likelihood, Likelihood)
+    images, asked = task.target_kind == "images", protocol.metrics
+    names = ["nelbo", *(f"iwae_{number}_gap" for number in protocol.importance_samples)]
+    found = {
+        "wrong_context_nelbo_excess": "wrong-context" in asked and plan.num_context > 0 and plan.num_scenes > 1,
+        "separate_nelbo_excess": "separate-targets" in asked and plan.num_targets > 1,
+        "reconstruction_mse": "reconstruction" in asked and images,
+        "bits_per_dim": "bits-per-dim" in asked and images and likelihood.has_mass,
+        TYPICAL[task.target_kind]: "predictions" in asked,
+    }
+    names += [name for name, expected in found.items() if expected]
+    return {name: unit_of(name, samples=protocol.prediction_samples) for name in names}
+
+
+def key_of(variant: Variant, source: SceneSource, plan: EvaluationPlan, *, sigma: float | None) -> ComparabilityKey:
+    """Returns with what a variant's row on a plan may be compared."""
+    return ComparabilityKey(
+        task=variant.task.use,
+        dataset=source.name,
+        revision=source.revision,
+        split=source.split,
+        image_size=source.image_size,
+        num_context=plan.num_context,
+        num_targets=plan.num_targets,
+        num_scenes=plan.num_scenes,
+        episodes=plan.digest(),
+        likelihood=variant.likelihood.use,
+        sigma=sigma,
+    )
+
+
+def speed_row(
+    variant: Variant, *, seed: int, protocol: Protocol, device: torch.device | str = "cpu", command: Sequence[str] = ()
+) -> ResultRow:
+    """Measures how fast an untrained model of a variant trains and predicts, on images of noise."""
+    model = build(variant, seed=seed).to_device(device)
+    recipe = variant.training
+    throughput = measure(
+        model, recipe=recipe, image_size=variant.image_size, device=device, repeats=max(1, protocol.repeats)
+    )
+    return ResultRow(
+        status="ok",
+        variant=label_of(variant),
+        encoder=variant.encoder.use,
+        core=variant.core.use,
+        key=None,
+        performance=_timings(throughput),
+        model=_facts(model, throughput),
+        budget=Budget(steps=0, batch_size=recipe.batch_size, scenes_seen=0, seconds=0.0),
+        provenance=collect(seed=seed, command=command, config=variant.config(), device=torch.device(device).type),
+    )
+
+
+def label_of(variant: Variant) -> str:
+    """Returns the name under which a variant stands in tables: sizes other than the full one are told."""
+    return variant.name if variant.size == "full" else f"{variant.name}@{variant.size}"
+
+
+def _facts(model: SceneModel, throughput: Throughput | None) -> ModelFacts:
+    return ModelFacts(
+        parameters=model.num_parameters,
+        flops_per_training_scene=throughput.flops_per_training_scene if throughput else None,
+        flops_per_prediction=throughput.flops_per_prediction if throughput else None,
+        peak_memory_bytes=throughput.peak_memory_bytes if throughput else None,
+    )
+
+
+def _timings(throughput: Throughput) -> dict[str, Timing]:
+    def timing(spread: Spread, *, unit: str, higher: bool) -> Timing:
+        return Timing(**spread._asdict(), unit=unit, higher_is_better=higher)
+
+    return {
+        TRAIN_THROUGHPUT: timing(throughput.train, unit="scenes/s", higher=True),
+        PREDICT_THROUGHPUT: timing(throughput.predict, unit="images/s", higher=True),
+        "train_step_seconds": timing(throughput.train_step_seconds, unit="s", higher=False),
+        "predict_step_seconds": timing(throughput.predict_step_seconds, unit="s", higher=False),
+    }
+
+
+def failed_row(
+    variant: Variant, error: BaseException, *, seed: int, command: Sequence[str] = (), device: str = "cpu"
+) -> ResultRow:
+    """Makes the row of a variant that could not be trained or measured, so that tables do not pass over it."""
+    status: Status = "error"
+    if isinstance(error, NonFiniteError):
+        status = "nan"
+    elif isinstance(error, OutOfMemoryError | MemoryError | torch.OutOfMemoryError):
+        status = "oom"
+    elif isinstance(error, KeyboardInterrupt):
+        status = "interrupted"
+    try:
+        config = variant.config()
+    except ZooError:
+        config = {"variant": variant.name, "size": variant.size}
+    return ResultRow(
+        status=status,
+        error=(str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}")[:2000],
+        variant=label_of(variant),
+        encoder=variant.encoder.use,
+        core=variant.core.use,
+        key=None,
+        model=None,
+        budget=None,
+        provenance=collect(seed=seed, command=command, config=config, device=device),
+    )

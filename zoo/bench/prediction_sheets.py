@@ -1,0 +1,65 @@
+"""Sheets of a trained model's predictions, on the episodes that it is measured on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from zoo.bench.measurement import label_of
+from zoo.bench.protocol import Protocol, plan_of
+from zoo.config.schedules import evaluation_schedule_values
+from zoo.data.source import SceneSource
+from zoo.evaluation.images import sheet_of
+from zoo.figures.sheets import prediction_sheet
+from zoo.training.run import TrainedModel
+
+SCENES = 8
+SAMPLES = 4
+
+
+def draw_sheet(
+    trained: TrainedModel,
+    source: SceneSource,
+    *,
+    target: Path,
+    num_context: int | None,
+    protocol: Protocol,
+    device: str,
+    pixel_noise: bool = False,
+) -> None:
+    """Draws predictions from the prior for the first scenes of a split: context, truth, mean, samples.
+
+    Args:
+        trained: a model that predicts images.
+        source: the scenes.
+        target: the image to write.
+        num_context: context views; None takes the largest number of training.
+        protocol: of the measurement whose episodes are shown.
+        device: where the model is.
+        pixel_noise: draws the samples with the likelihood's own noise.
+
+    Raises:
+        ConfigError: if the scenes have too few views.
+        ResultError: if the image's format is not known.
+    """
+    # A sheet shows the same episodes as the row, of its usual number of scenes even where fewer were measured.
+    plan = plan_of(replace(protocol, num_context=num_context, max_scenes=None), trained.variant, source)
+    scenes = np.arange(min(SCENES, source.num_scenes))
+    images = sheet_of(
+        trained.model,
+        source,
+        plan,
+        scenes=scenes,
+        schedule=evaluation_schedule_values(trained.variant.training, sigma=protocol.sigma, device=device),
+        num_samples=SAMPLES,
+        device=device,
+        pixel_noise=pixel_noise,
+    )
+    prediction_sheet(
+        target,
+        **images._asdict(),
+        title=f"{label_of(trained.variant)}, step {trained.step}: predictions from the prior on {source.name}, {source.split}",
+        row_labels=[str(scene) for scene in scenes],
+    )

@@ -1,0 +1,129 @@
+"""The protocol of a measurement: what is measured, on which episodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from zoo.data.opening import open_splits
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource
+from zoo.errors import ConfigError, did_you_mean
+from zoo.registry.registry import Variant
+from zoo.training.run import check_data
+
+CALIBRATION_SCENES = 256
+
+METRICS: Mapping[str, str] = MappingProxyType(
+    {
+        "wrong-context": "the NELBO given the context of another scene",
+        "separate-targets": "the NELBO of every target by itself beside the joint one, where a scene has several",
+        "bits-per-dim": "the length of a code of 8-bit images, with a sigma fitted on validation scenes",
+        "reconstruction": "the errors of the posterior's images",
+        "predictions": "the errors, or likelihoods, of predictions from the prior",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What is measured, on which episodes. The ELBO always is.
+
+    Attributes:
+        num_context: context views of a scene; None takes the largest number seen in training.
+        num_targets: targets of a scene; None takes the number of training.
+        sigma: standard deviation of the annealed Gaussian; None takes the one at which training ends.
+        importance_samples: the K of every importance-weighted bound.
+        prediction_samples: samples of a prediction: their mean, one and the best of them are compared with the truth.
+        metrics: what is measured besides, names of :data:`METRICS`.
+        max_scenes: the first so many scenes of the split; None takes all.
+        batch_size: scenes at once.
+        repeats: repetitions of the speed measurement; 0 leaves it out.
+        seed: decides which views are context and targets.
+    """
+
+    num_context: int | None = None
+    num_targets: int | None = None
+    sigma: float | None = None
+    importance_samples: tuple[int, ...] = ()
+    prediction_samples: int = 10
+    metrics: tuple[str, ...] = tuple(METRICS)
+    max_scenes: int | None = None
+    batch_size: int = 36
+    repeats: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.sigma is not None and not (math.isfinite(self.sigma) and self.sigma > 0):
+            raise ConfigError(f"sigma: found {self.sigma}, expected a positive number")
+        for name in ("prediction_samples", "batch_size", "num_targets", "max_scenes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}: found {value}, expected at least 1")
+        for name in ("repeats", "seed", "num_context"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"{name}: found {value}, expected 0 or more")
+        numbers = self.importance_samples
+        if any(number < 1 for number in numbers) or len(set(numbers)) < len(numbers):
+            raise ConfigError(f"importance_samples: found {numbers}, expected different numbers of at least 1")
+        for metric in self.metrics:
+            if metric not in METRICS:
+                raise ConfigError(
+                    f"metrics: found {self.metrics}, expected names out of {', '.join(METRICS)}: there is no "
+                    f"{metric!r}{did_you_mean(metric, METRICS)}"
+                )
+
+    def at(self, num_context: int | None, *, timed: bool) -> Protocol:
+        """Returns the same protocol for another number of context views, with or without the speed measurement."""
+        return replace(self, num_context=num_context, repeats=self.repeats if timed else 0)
+
+    def sigma_for(self, variant: Variant) -> float:
+        """Returns the standard deviation at which a variant's annealed Gaussian is measured."""
+        return variant.training.sigma.end if self.sigma is None else self.sigma
+
+
+def plan_of(protocol: Protocol, variant: Variant, source: SceneSource) -> EvaluationPlan:
+    """Returns the episodes on which a variant is measured; what the protocol leaves open is as in training.
+
+    Raises:
+        ConfigError: if the scenes have too few views or images of another size.
+    """
+    check_data(source, variant, folder=Path(source.name))
+    recipe = variant.training
+    return EvaluationPlan(
+        source,
+        num_context=recipe.contexts.maximum if protocol.num_context is None else protocol.num_context,
+        num_targets=protocol.num_targets or recipe.targets,
+        seed=protocol.seed,
+        max_scenes=protocol.max_scenes,
+    )
+
+
+def calibration_plan(plan: EvaluationPlan, calibration: SceneSource, *, seed: int) -> EvaluationPlan:
+    """Returns episodes like those of a plan, of the first scenes of another split."""
+    return EvaluationPlan(
+        calibration,
+        num_context=plan.num_context,
+        num_targets=plan.num_targets,
+        seed=seed,
+        max_scenes=calibration_size(calibration),
+    )
+
+
+def calibration_size(calibration: SceneSource | None) -> int:
+    """Returns on how many scenes of a split a sigma is fitted; 1 stands for none."""
+    return 1 if calibration is None else min(CALIBRATION_SCENES, calibration.num_scenes)
+
+
+def calibration_of(data: Path) -> SceneSource | None:
+    """Returns the scenes on which a sigma is fitted: those of validation, else of training, None if there are neither.
+
+    Raises:
+        DataError: if the folder holds no scenes.
+    """
+    splits = open_splits(data)
+    return splits.get("validation", splits.get("train"))

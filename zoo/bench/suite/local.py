@@ -1,0 +1,157 @@
+"""Jobs as processes of this machine: side by side on CPUs, one for each GPU, or one over several GPUs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from zoo.bench.suite.jobs import ENDED_FROM_OUTSIDE
+from zoo.bench.suite.worker import AGAIN, ATTACHED, INTERRUPTED
+from zoo.errors import ConfigError
+from zoo.provenance import usable_cores
+
+LOG = "log.txt"
+WORKER = "zoo.bench.suite.worker"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Slot(NamedTuple):
+    """Room for one job.
+
+    Attributes:
+        environment: what is set for its process.
+        processes: how many share the job, through torchrun and accelerate.
+    """
+
+    environment: Mapping[str, str]
+    processes: int = 1
+
+
+def slots_of_machine(*, cpu: bool, parallel: int | None, gpus_per_job: int = 1) -> list[Slot]:
+    """Shares the machine out.
+
+    Args:
+        cpu: leaves GPUs alone.
+        parallel: jobs at a time; None takes one for each group of GPUs, or one on CPUs. Cores are shared out evenly.
+        gpus_per_job: GPUs of one job.
+
+    Raises:
+        ConfigError: if a job is to have more GPUs than there are.
+    """
+    gpus = [] if cpu else visible_gpus()
+    if not gpus:
+        if gpus_per_job > 1:
+            raise ConfigError(f"--gpus-per-job: found {gpus_per_job}, but there is no GPU to be used")
+        return [Slot(_threads(parallel or 1))] * (parallel or 1)
+    if gpus_per_job > len(gpus):
+        raise ConfigError(f"--gpus-per-job: found {gpus_per_job}, but there are {len(gpus)} GPUs")
+    groups = [gpus[first : first + gpus_per_job] for first in range(0, len(gpus) - gpus_per_job + 1, gpus_per_job)]
+    # More jobs than groups share the GPUs: the smaller the models, the more of them fit.
+    count = parallel or len(groups)
+    shared = _threads(count)
+    return [
+        Slot({**shared, "CUDA_VISIBLE_DEVICES": ",".join(groups[number % len(groups)])}, processes=gpus_per_job)
+        for number in range(count)
+    ]
+
+
+def visible_gpus() -> list[str]:
+    """Returns the names of the GPUs that may be used, as CUDA_VISIBLE_DEVICES has them; none of them is touched."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [name.strip() for name in named.split(",")] if named else [str(number) for number in range(count)]
+    return names[:count]
+
+
+def _threads(jobs: int) -> dict[str, str]:
+    """Returns the environment that gives each of so many jobs its share of the cores; what the user set stays."""
+    threads = os.environ.get(THREADS[0]) or str(max(1, usable_cores() // jobs))
+    return dict.fromkeys(THREADS, threads)
+
+
+class LocalJob:
+    """A job's process, in a session of its own: a Ctrl-C reaches it through the runner, once."""
+
+    def __init__(self, folder: Path, slot: Slot, *, again: bool) -> None:
+        self.slot = slot
+        launcher = [] if slot.processes == 1 else _torchrun(slot.processes)
+        command = [sys.executable, *launcher, "-m", WORKER, str(folder), ATTACHED, *([AGAIN] if again else [])]
+        with (folder / LOG).open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603  (our own module)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **slot.environment, **same_imports()},
+                start_new_session=True,
+            )
+
+    def ended(self) -> bool:
+        """Tells whether the process has ended."""
+        return self._process.poll() is not None
+
+    def interrupted(self) -> bool:
+        """Tells whether it was interrupted and can go on."""
+        return self._process.poll() == INTERRUPTED
+
+    def failure(self) -> Exception | None:
+        """Returns what a process ended with that could not say so itself."""
+        code = self._process.poll()
+        if code in (None, 0, INTERRUPTED):
+            return None
+        if code == -signal.SIGKILL:
+            return MemoryError(ENDED_FROM_OUTSIDE)
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return RuntimeError(f"the process of this variant ended by {name}")
+
+    def close(self) -> None:
+        """Closes the pipe by which the process knows that somebody waits for it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def interrupt(self) -> None:
+        """Asks for an end with a checkpoint."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+
+
+def same_imports() -> dict[str, str]:
+    """Returns the environment in which a process imports what this one does, whatever lies in the current folder."""
+    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONSAFEPATH": "1"}
+
+
+def _torchrun(processes: int) -> list[str]:
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+
+
+class LocalEngine:
+    """Starts jobs wherever there is a free slot."""
+
+    def __init__(self, slots: list[Slot]) -> None:
+        self._free = list(slots)
+
+    def room(self) -> int:
+        """Returns how many jobs may be started now."""
+        return len(self._free)
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Jobs started in this block start at once."""
+        yield
+
+    def start(self, folder: Path, *, again: bool) -> LocalJob:
+        """Starts the job of a folder."""
+        return LocalJob(folder, self._free.pop(0), again=again)
+
+    def gone(self, job: LocalJob) -> None:
+        """Takes the slot of a job back."""
+        job.close()
+        self._free.append(job.slot)

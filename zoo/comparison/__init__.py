@@ -1,0 +1,1 @@
+"""Which rows may be ranked together: seed groups, statistics, claims and tables."""

@@ -1,0 +1,1 @@
+"""Strict settings, training recipes and schedules."""

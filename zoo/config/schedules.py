@@ -1,0 +1,40 @@
+"""step -> schedule values and learning rate: what anneals in training, and what is fixed at evaluation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.config.recipe import Linear, TrainingRecipe, Warmup
+from zoo.episode import ScheduleValues
+
+
+def value_at(schedule: Linear | Warmup, step: int) -> float:
+    """Returns a schedule's value at a step: start at 0, end from ``steps`` on, on the straight line between."""
+    if step >= schedule.steps:
+        return schedule.end
+    return schedule.start + (schedule.end - schedule.start) * (step / schedule.steps)
+
+
+def schedule_values(
+    *, sigma: float, beta: float = 1.0, temperature: float = 1.0, device: torch.device | str = "cpu"
+) -> ScheduleValues:
+    """Makes schedule values of numbers. Without ``beta`` and ``temperature`` these are the schedule values of evaluation."""
+
+    def scalar(value: float) -> Tensor:
+        # Filled where it is used: a number made on the host would have to travel, and the host to wait for it.
+        return torch.full((), value, dtype=torch.float32, device=device)
+
+    return ScheduleValues(beta=scalar(beta), sigma=scalar(sigma), temperature=scalar(temperature))
+
+
+def schedule_values_at(recipe: TrainingRecipe, step: int, *, device: torch.device | str = "cpu") -> ScheduleValues:
+    """Returns the schedule values of a training step (0 is the first)."""
+    return schedule_values(sigma=value_at(recipe.sigma, step), beta=value_at(recipe.beta, step), device=device)
+
+
+def evaluation_schedule_values(
+    recipe: TrainingRecipe, *, sigma: float | None = None, device: torch.device | str = "cpu"
+) -> ScheduleValues:
+    """Returns the fixed schedule values of evaluation: beta 1 and the sigma at which training ends, unless one is given."""
+    return schedule_values(sigma=recipe.sigma.end if sigma is None else sigma, device=device)

@@ -1,0 +1,152 @@
+"""Predictions without a model, which every model has to pass: the mean image, and a copy of the nearest context view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from zoo.data.camera import pose_vector
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource
+from zoo.episode import SceneBatch, ScheduleValues
+from zoo.evaluation.bounds import ElboScores
+from zoo.evaluation.code_length import best_sigma
+from zoo.evaluation.image_metrics import check_image_size, image_errors
+from zoo.evaluation.nelbo import SceneBatches, evaluation_batches
+from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
+from zoo.likelihoods.discretised_logistic import bits_per_dim
+from zoo.model.tasks import images_from_frames
+
+MEAN_IMAGE, NEAREST_VIEW = "mean-image", "nearest-view"
+Guess = Callable[[SceneBatch, int], Tensor]  # a batch and its number of context views -> images [B, Q, 3, H, W]
+MEAN_OF_SCENES = 4096  # more change the mean image by less than a step of an 8-bit value
+_IMAGES_AT_ONCE = 4096
+
+
+def mean_image(source: SceneSource) -> Tensor:
+    """Returns the mean over all images of a split's first 4096 scenes, [3, H, W] float32 in [0, 1]."""
+    num_scenes = min(source.num_scenes, MEAN_OF_SCENES)
+    scenes_at_once = max(1, _IMAGES_AT_ONCE // source.num_views)
+    total = np.zeros((source.image_size, source.image_size, 3), dtype=np.float64)
+    for start in range(0, num_scenes, scenes_at_once):
+        scenes = np.arange(start, min(start + scenes_at_once, num_scenes))
+        views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
+        total += source.read(scenes, views)[0].sum(axis=(0, 1), dtype=np.float64)
+    mean = total / (255.0 * num_scenes * source.num_views)
+    return rearrange(torch.from_numpy(mean).float(), "h w c -> c h w")
+
+
+def nearest_view(batch: SceneBatch, num_context: int) -> Tensor:
+    """Returns, for every queried camera, the context image that was taken nearest to it, [B, Q, 3, H, W].
+
+    Nearness is the Euclidean distance of the pose vectors (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch), which all
+    models are given; of equally near ones the first is taken.
+    """
+    poses = pose_vector(batch.cameras)
+    nearest = torch.cdist(poses[:, num_context:], poses[:, :num_context]).argmin(-1)  # [B, Q]
+    context = images_from_frames(batch.frames[:, :num_context])
+    return context[torch.arange(len(context), device=context.device)[:, None], nearest]
+
+
+def guess_of(name: str, *, train: SceneSource) -> Guess:
+    """Returns one of the predictions by its name.
+
+    Args:
+        name: ``mean-image`` or ``nearest-view``.
+        train: the split whose mean image is taken.
+    """
+    if name == NEAREST_VIEW:
+        return nearest_view
+    assert name == MEAN_IMAGE
+    mean = mean_image(train)
+
+    def guess(batch: SceneBatch, num_context: int) -> Tensor:
+        number, views = batch.cameras.shape[:2]
+        return repeat(mean, "c h w -> b q c h w", b=number, q=views - num_context)
+
+    return guess
+
+
+class ReferenceScores(NamedTuple):
+    """What a prediction without a model scores."""
+
+    per_scene: Mapping[str, np.ndarray]  # [num_scenes] float64 each
+    code_sigma: float | None  # None if there were no scenes to fit it on
+
+
+def score_reference(
+    guess: Guess,
+    source: SceneSource,
+    plan: EvaluationPlan,
+    *,
+    schedule: ScheduleValues,
+    batch_size: int,
+    calibration: tuple[SceneSource, EvaluationPlan] | None = None,
+) -> ReferenceScores:
+    """Scores one image for every query as if a model with the Gaussian of fixed sigma had predicted it.
+
+    There are no latents: the KL is 0, and the NELBO is the negative log-likelihood.
+
+    Args:
+        guess: the prediction.
+        source: the scenes.
+        plan: their episodes.
+        schedule: with the sigma.
+        batch_size: scenes at once.
+        calibration: scenes and episodes on which a sigma is fitted for ``bits_per_dim``; None leaves it out.
+
+    Returns:
+        The names that :func:`zoo.evaluation.bounds.score_episode` gives them, without what needs latents.
+
+    Raises:
+        ConfigError: if the images are too small for SSIM.
+    """
+    check_image_size(source)
+    likelihood = AnnealedGaussian(AnnealedGaussian.Config())
+    code_knobs = None
+    if calibration is not None:
+        pairs = [_pair(guess, batch, number) for _, batch, number in _batches(*calibration, batch_size=batch_size)]
+        predictions, targets = (torch.cat(images) for images in zip(*pairs, strict=True))
+        code_knobs = schedule._replace(
+            sigma=torch.tensor(best_sigma(likelihood, predictions, targets, schedule=schedule))
+        )
+    found: dict[str, list[np.ndarray]] = {}
+    for scenes, batch, num_context in _batches(source, plan, batch_size=batch_size):
+        prediction, target = _pair(guess, batch, num_context)
+        dims = target[0, 0].numel()
+        log_likelihood = likelihood.log_prob(prediction.double(), target.double(), schedule).mean(1)
+        floor = torch.full_like(log_likelihood, float(likelihood.floor(dims, schedule)))
+        scores = ElboScores(
+            nelbo=-log_likelihood,
+            nelbo_excess=-log_likelihood - floor,
+            log_likelihood=log_likelihood,
+            kl=torch.zeros_like(floor),
+            floor=floor,
+        )
+        columns = {"scene": torch.from_numpy(scenes), **scores._asdict(), "distortion": scores.nelbo_excess}
+        columns |= image_errors(prediction, target)
+        if code_knobs is not None:
+            mass = likelihood.log_mass(prediction, target, code_knobs).mean(1)
+            columns["bits_per_dim"] = bits_per_dim(-mass, dims)
+        for name, values in columns.items():
+            found.setdefault(name, []).append(values.numpy())
+    return ReferenceScores(
+        per_scene=MappingProxyType({name: np.concatenate(values) for name, values in found.items()}),
+        code_sigma=None if code_knobs is None else float(code_knobs.sigma),
+    )
+
+
+def _batches(source: SceneSource, plan: EvaluationPlan, *, batch_size: int) -> Iterator[SceneBatches]:
+    return evaluation_batches(
+        source, plan, scenes=np.arange(plan.num_scenes), batch_size=batch_size, device=torch.device("cpu")
+    )
+
+
+def _pair(guess: Guess, batch: SceneBatch, num_context: int) -> tuple[Tensor, Tensor]:
+    return guess(batch, num_context), images_from_frames(batch.frames[:, num_context:])

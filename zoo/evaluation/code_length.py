@@ -1,0 +1,96 @@
+"""Which sigma a model should have for its predictions to be a short code of 8-bit images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource
+from zoo.episode import ScheduleValues
+from zoo.evaluation.nelbo import evaluation_batches
+from zoo.model.interfaces import Likelihood
+from zoo.model.scene_model import SceneModel, cached_encoder
+
+# Of half a step of an 8-bit image, below which nothing is gained, to far beyond the range of images.
+SMALLEST, LARGEST = 0.5 / 255.0, 2.0
+_TOLERANCE = 1e-4  # of the logarithm of sigma; the length is flat there, to a billionth of a bit
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+
+
+def codes_images(model: SceneModel) -> bool:
+    """Tells whether a model predicts images under a likelihood that gives 8-bit values a probability."""
+    return model.task.target_kind == "images" and model.likelihood.has_mass
+
+
+@torch.no_grad()
+def schedule_values_for_code(
+    model: SceneModel,
+    calibration: SceneSource,
+    plan: EvaluationPlan,
+    *,
+    schedule: ScheduleValues,
+    batch_size: int,
+    device: torch.device | str,
+) -> ScheduleValues:
+    """Returns the schedule values with the sigma at which the images of the posterior have the largest likelihood as 8-bit values.
+
+    One number for the whole model, fitted on scenes on which nothing is reported. (The root of the mean squared error is
+    the same for a Gaussian density, see Rybkin et al. 2021, section 3; here the mass in the bins of the values counts.)
+    ScheduleValues of a likelihood without a sigma come back as they are.
+
+    Args:
+        model: the model, not wrapped; it is put into evaluation mode and back.
+        calibration: the scenes to fit on.
+        plan: their episodes.
+        schedule: those of evaluation.
+        batch_size: scenes at once.
+        device: where the model is.
+    """
+    if not model.likelihood.uses_sigma:
+        return schedule
+    was_training = model.training
+    model.eval()
+    predictions: list[Tensor] = []
+    targets: list[Tensor] = []
+    try:
+        for _, batch, num_context in evaluation_batches(
+            calibration, plan, scenes=np.arange(plan.num_scenes), batch_size=batch_size, device=device
+        ):
+            episode = model.episode(batch, num_context=num_context)
+            encode = cached_encoder(model.encoder, episode)
+            predictions.append(model.score_and_reconstruct(episode, schedule, encode=encode)[1].float().cpu())
+            targets.append(episode.target.cpu())
+    finally:
+        model.train(was_training)
+    on_host = ScheduleValues(*(field.cpu() for field in schedule))
+    sigma = best_sigma(model.likelihood, torch.cat(predictions), torch.cat(targets), schedule=on_host)
+    return schedule._replace(sigma=torch.full_like(schedule.sigma, sigma))
+
+
+def best_sigma(likelihood: Likelihood, prediction: Tensor, target: Tensor, *, schedule: ScheduleValues) -> float:
+    """Returns the sigma at which predictions [n, Q, C', H, W] give 8-bit targets [n, Q, C, H, W] the largest probability.
+
+    Found by golden section over its logarithm: there is one maximum.
+    """
+
+    def length(logarithm: float) -> float:
+        tried = schedule._replace(sigma=torch.tensor(math.exp(logarithm), dtype=torch.float64))
+        return -float(likelihood.log_mass(prediction, target, tried).double().mean())
+
+    low, high = math.log(SMALLEST), math.log(LARGEST)
+    inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
+    lengths = [length(place) for place in inner]
+    while high - low > _TOLERANCE:
+        if lengths[0] < lengths[1]:
+            high, inner, lengths = inner[1], [0.0, inner[0]], [0.0, lengths[0]]
+            inner[0] = high - _GOLDEN * (high - low)
+            lengths[0] = length(inner[0])
+        else:
+            low, inner, lengths = inner[0], [inner[1], 0.0], [lengths[1], 0.0]
+            inner[1] = low + _GOLDEN * (high - low)
+            lengths[1] = length(inner[1])
+    return math.exp(0.5 * (low + high))

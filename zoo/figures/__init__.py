@@ -1,0 +1,1 @@
+"""Figures made with matplotlib: curves, sheets of images, maps and Pareto fronts."""

@@ -1,0 +1,241 @@
+"""Where scenes are cut: what is context, what is asked, what is scored."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+
+import torch
+from einops import rearrange
+from pydantic import Field
+from torch import Tensor
+
+from zoo.config.settings import Settings
+from zoo.data.camera import CAMERA_WIDTH, POSE_WIDTH, pose_vector
+from zoo.data.source import ExtraShape
+from zoo.episode import Episode, SceneBatch, Views
+from zoo.model.interfaces import Task, ViewShape
+
+CAPTIONS, INPUTS, VALUES, MAP, MAP_CAMERA = "captions", "inputs", "values", "map", "map_camera"
+
+
+def images_from_frames(frames: Tensor) -> Tensor:
+    """Turns [..., H, W, 3] uint8 frames into [..., 3, H, W] float32 images in [0, 1]."""
+    return rearrange(frames, "... h w c -> ... c h w").to(torch.float32) / 255.0
+
+
+class ImageTask(Task):
+    """What tasks on images share: images as context, poses as queries, images as targets, unless one says otherwise."""
+
+    def __init__(self, config: Settings, *, image_size: int) -> None:
+        self.config = config
+        self.image_size = image_size
+
+    @property
+    def view_shape(self) -> ViewShape:
+        return ViewShape(channels=3, height=self.image_size, width=self.image_size, pose_width=POSE_WIDTH)
+
+    @property
+    def query_shape(self) -> tuple[int, ...]:
+        return (POSE_WIDTH,)
+
+    @property
+    def target_shape(self) -> tuple[int, int, int]:
+        return (3, self.image_size, self.image_size)
+
+
+class Render(ImageTask):
+    """Views of a scene -> images at other viewpoints, p(x^q | v^q, (x, v)^{1..N}).
+
+    Context: images with poses. Query: a pose (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch). Target: the image.
+    Throughput is counted in scenes.
+    """
+
+    class Config(Settings):
+        """What is asked beside the views."""
+
+        map: bool = Field(
+            default=False, description="also asks for the scene's top-down map, as the image of a camera high above"
+        )
+
+    config: Config
+    context_kind = target_view_kind = "images"
+    query_kind = "poses"
+    target_kind = "images"
+
+    @property
+    def extras(self) -> Mapping[str, ExtraShape]:
+        if not self.config.map:
+            return {}
+        return {
+            MAP: ExtraShape("uint8", (self.image_size, self.image_size, 3), per_view=False),
+            MAP_CAMERA: ExtraShape("float32", (CAMERA_WIDTH,), per_view=False),
+        }
+
+    def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
+        context, evidence = cut(images_of(batch), at=num_context)
+        if self.config.map:
+            frames, cameras = batch.extras[MAP][:, None], batch.extras[MAP_CAMERA][:, None]
+            above = images_of(batch._replace(frames=frames, cameras=cameras))
+            evidence = Views(*(torch.cat(pair, dim=1) for pair in zip(evidence, above, strict=True)))
+        return Episode(
+            context=context, query=evidence.poses, target=evidence.values, target_views=evidence, key=batch.key
+        )
+
+
+class CaptionRender(ImageTask):
+    """Captions at viewpoints -> images at other viewpoints, p(x^q | v^q, (caption, v)^{1..N}) (Ramalho et al. 2018).
+
+    Context: the UTF-8 bytes of captions [B, N, T], padded with zeros, with poses. Query and target as of ``render``.
+    """
+
+    class Config(Settings):
+        """There is nothing to set."""
+
+    context_kind = "captions"
+    target_view_kind = "images"
+    query_kind = "poses"
+    target_kind = "images"
+
+    @property
+    def view_shape(self) -> ViewShape:
+        return ViewShape(channels=0, height=0, width=0, pose_width=POSE_WIDTH)
+
+    @property
+    def extras(self) -> Mapping[str, ExtraShape]:
+        return {CAPTIONS: ExtraShape("uint8", (0,), per_view=True)}
+
+    def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
+        images = images_of(batch)
+        context, _ = cut(images._replace(values=batch.extras[CAPTIONS]), at=num_context)
+        _, evidence = cut(images, at=num_context)
+        return Episode(
+            context=context, query=evidence.poses, target=evidence.values, target_views=evidence, key=batch.key
+        )
+
+
+class Localise(ImageTask):
+    """Views of a scene and a image -> the camera that took it, p(v^q | x^q, (x, v)^{1..N}) (Rosenbaum et al. 2018).
+
+    Context: images with poses. Query: a image. Target: its camera (x, y, z, yaw, pitch), angles in radians.
+    """
+
+    class Config(Settings):
+        """There is nothing to set: the likelihood decides which coordinates are scored."""
+
+    context_kind = target_view_kind = "images"
+    query_kind = "images"
+    target_kind = "poses"
+
+    @property
+    def query_shape(self) -> tuple[int, ...]:
+        return (3, self.image_size, self.image_size)
+
+    @property
+    def target_shape(self) -> tuple[int, int, int]:
+        return (CAMERA_WIDTH, 1, 1)
+
+    def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
+        context, evidence = cut(images_of(batch), at=num_context)
+        target = batch.cameras[:, num_context:, :, None, None]
+        return Episode(context=context, query=evidence.values, target=target, target_views=evidence, key=batch.key)
+
+
+class Unconditional(ImageTask):
+    """Images by themselves, p(x): every view of a scene is a target, and nothing is known beforehand."""
+
+    class Config(Settings):
+        """There is nothing to set."""
+
+    context_kind = "nothing"
+    target_view_kind = "images"
+    query_kind = "nothing"
+    target_kind = "images"
+
+    @property
+    def view_shape(self) -> ViewShape:
+        return ViewShape(channels=0, height=0, width=0, pose_width=0)
+
+    @property
+    def query_shape(self) -> tuple[int, ...]:
+        return (0,)
+
+    def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
+        _, targets = cut(images_of(batch), at=num_context)
+        evidence = targets._replace(poses=targets.poses[..., :0])
+        nothing = Views(values=targets.values[:, :0, :0], poses=evidence.poses[:, :0], mask=targets.mask[:, :0])
+        return Episode(
+            context=nothing, query=evidence.poses, target=targets.values, target_views=evidence, key=batch.key
+        )
+
+
+class Regress(Task):
+    """Pairs of inputs and values -> values at other inputs, p(y^q | x^q, (x, y)^{1..N}) (Garnelo et al. 2018).
+
+    A view is one point of a function. Context: values [B, N, C, 1, 1] at inputs [B, N, P]. Query: an input. Target: the
+    value there, [C, 1, 1].
+    """
+
+    class Config(Settings):
+        """The widths of a point."""
+
+        input_width: int = Field(default=1, ge=1, description="numbers in an input, P: 1 for curves, 2 for images")
+        value_width: int = Field(default=1, ge=1, description="numbers in a value, C: 3 for coloured images")
+
+    throughput_unit = "functions"
+    has_images = False
+    context_kind = target_view_kind = "values"
+    query_kind = "inputs"
+    target_kind = "values"
+
+    def __init__(self, config: Config, *, image_size: int) -> None:
+        self.config = config
+
+    @property
+    def view_shape(self) -> ViewShape:
+        return ViewShape(channels=self.config.value_width, height=1, width=1, pose_width=self.config.input_width)
+
+    @property
+    def query_shape(self) -> tuple[int, ...]:
+        return (self.config.input_width,)
+
+    @property
+    def target_shape(self) -> tuple[int, int, int]:
+        return (self.config.value_width, 1, 1)
+
+    @property
+    def extras(self) -> Mapping[str, ExtraShape]:
+        return {
+            INPUTS: ExtraShape("float32", (self.config.input_width,), per_view=True),
+            VALUES: ExtraShape("float32", (self.config.value_width,), per_view=True),
+        }
+
+    def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
+        inputs, values = batch.extras[INPUTS], batch.extras[VALUES]
+        mask = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
+        context, evidence = cut(Views(values=values[..., None, None], poses=inputs, mask=mask), at=num_context)
+        return Episode(
+            context=context, query=evidence.poses, target=evidence.values, target_views=evidence, key=batch.key
+        )
+
+
+def images_of(batch: SceneBatch) -> Views:
+    """Returns all views of a batch as images [B, V, 3, H, W] with poses [B, V, P]."""
+    images = images_from_frames(batch.frames)
+    mask = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+    return Views(values=images, poses=pose_vector(batch.cameras), mask=mask)
+
+
+def cut(views: Views, *, at: int) -> tuple[Views, Views]:
+    """Splits views [B, N, ...] into the first ``at`` and the rest."""
+    return Views(*(field[:, :at] for field in views)), Views(*(field[:, at:] for field in views))
+
+
+def by_name() -> dict[str, type[Task]]:
+    """Returns the tasks by the names that they have in a registry: ``CaptionRender`` is ``caption_render``."""
+    return {
+        re.sub(r"(?<!^)(?=[A-Z])", "_", value.__name__).lower(): value
+        for value in list(globals().values())
+        if isinstance(value, type) and issubclass(value, Task) and not inspect.isabstract(value)
+    }

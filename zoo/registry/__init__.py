@@ -1,0 +1,1 @@
+"""Registry files -> validated variants -> models."""

@@ -1,0 +1,221 @@
+"""A variant, and the parts that it is made of: found by name, checked against each other, built into a model."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from zoo.config.recipe import TrainingRecipe
+from zoo.config.settings import Settings, parse
+from zoo.errors import ConfigError, RegistryError, did_you_mean
+
+if TYPE_CHECKING:
+    from zoo.model.interfaces import Component
+    from zoo.model.scene_model import SceneModel
+
+Kind = Literal["task", "encoder", "core", "likelihood"]
+KINDS: tuple[Kind, ...] = ("task", "encoder", "core", "likelihood")
+FOLDERS: Mapping[str, str] = MappingProxyType(
+    {"encoder": "zoo.encoders", "core": "zoo.cores", "likelihood": "zoo.likelihoods"}
+)
+FULL = "full"
+
+
+class Reference(Settings):
+    """A figure that a paper reports for this system."""
+
+    metric: str
+    value: float
+    unit: str
+    source: str
+
+
+class ComponentConfig(Settings):
+    """A part by name with its settings, complete with defaults once resolved."""
+
+    use: str
+    settings: dict[str, Any]
+
+
+class Variant(Settings):
+    """A variant at one size: everything that is needed to build and train it."""
+
+    name: str
+    size: str
+    title: str
+    paper: str
+    status: str
+    task: ComponentConfig
+    encoder: ComponentConfig
+    core: ComponentConfig
+    likelihood: ComponentConfig
+    image_size: int
+    training: TrainingRecipe
+    reference: list[Reference]
+    file: str = Field(description="the registry file that it was read from, for error messages")
+
+    def component(self, kind: Kind) -> ComponentConfig:
+        """Returns the part of a kind."""
+        return getattr(self, kind)
+
+    def config(self) -> dict[str, Any]:
+        """Returns plain values from which ``variant_from_config`` makes the variant again."""
+        resolved = resolve(self)
+        return {
+            "variant": self.name,
+            "size": self.size,
+            **{kind: {"use": self.component(kind).use, **resolved[kind].config.model_dump()} for kind in KINDS},
+            "image_size": self.image_size,
+            "training": self.training.model_dump(),
+        }
+
+
+class ResolvedComponent(NamedTuple):
+    """The class of a part and its parsed settings."""
+
+    part: type[Component]
+    config: Settings
+
+
+def find_component(kind: Kind, use: str, *, file: str) -> type[Component]:
+    """Returns the class that ``use`` names: a file of ours, or ``package.module:Class`` of a third party.
+
+    Raises:
+        RegistryError: if there is no such file, module or class, or it is not a part of that kind.
+    """
+    from zoo.model import interfaces as contract
+    from zoo.model import tasks
+
+    bases: dict[Kind, type[Component]] = {
+        "task": contract.Task,
+        "encoder": contract.Encoder,
+        "core": contract.LatentCore,
+        "likelihood": contract.Likelihood,
+    }
+    base = bases[kind]
+    if ":" in use:
+        module_name, _, class_name = use.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), class_name)
+        except Exception as error:  # a third party's module may raise whatever it likes
+            raise RegistryError(
+                f"{file}: {kind}.use: {use!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise RegistryError(
+                f"{file}: {kind}.use: {use!r} is not a class derived from zoo.model.interfaces.{base.__name__}"
+            )
+        return found
+    if kind == "task":
+        known = tasks.by_name()
+        if use not in known:
+            raise RegistryError(f"{file}: task.use: there is no task {use!r}{did_you_mean(use, known)}")
+        return known[use]
+    names = available(kind)
+    if use not in names:
+        raise RegistryError(f"{file}: {kind}.use: there is no {kind} {use!r}{did_you_mean(use, names)}")
+    return contract.find_unique_subclass(importlib.import_module(f"{FOLDERS[kind]}.{use}"), base)
+
+
+def available(kind: Kind) -> list[str]:
+    """Returns the names of our own encoders, cores or likelihoods: the files in their folder."""
+    specification = importlib.util.find_spec(FOLDERS[kind])
+    assert specification is not None and specification.submodule_search_locations
+    folder = Path(specification.submodule_search_locations[0])
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+def resolve(variant: Variant) -> dict[Kind, ResolvedComponent]:
+    """Imports a variant's parts, parses their settings and checks that they fit together.
+
+    Raises:
+        RegistryError: if a part does not exist or the parts do not fit; one sentence says why.
+        ConfigError: if a setting is not valid.
+    """
+    resolved: dict[Kind, ResolvedComponent] = {}
+    for kind in KINDS:
+        component = variant.component(kind)
+        part = find_component(kind, component.use, file=variant.file)
+        path = kind if variant.file.startswith("--set") else f"variants.{variant.name}.{kind}"
+        resolved[kind] = ResolvedComponent(
+            part=part, config=parse(part.Config, component.settings, file=variant.file, path=path)
+        )
+    problem = _misfit(variant, resolved)
+    if problem:
+        raise RegistryError(f"{variant.file}: variant {variant.name!r}: {problem}")
+    return resolved
+
+
+def _misfit(variant: Variant, resolved: Mapping[Kind, ResolvedComponent]) -> str | None:
+    from zoo.model import interfaces as contract
+
+    task, encoder, core, likelihood = (resolved[kind].part for kind in KINDS)
+    assert issubclass(task, contract.Task) and issubclass(encoder, contract.Encoder)
+    assert issubclass(core, contract.LatentCore) and issubclass(likelihood, contract.Likelihood)
+    names = {kind: variant.component(kind).use for kind in KINDS}
+    if task.has_images != (variant.image_size > 0):
+        return f"task {names['task']!r} {'needs' if task.has_images else 'has no'} images, but image_size is {variant.image_size}"
+    if encoder.context_kind not in ("anything", task.context_kind):
+        return f"encoder {names['encoder']!r} reads {encoder.context_kind}, but the context of task {names['task']!r} is {task.context_kind}"
+    if task.query_kind not in core.query_kinds:
+        return f"core {names['core']!r} is asked with {_either(core.query_kinds)}, but the queries of task {names['task']!r} are {task.query_kind}"
+    if task.target_kind not in core.target_kinds:
+        return f"core {names['core']!r} predicts {_either(core.target_kinds)}, but the target of task {names['task']!r} is {task.target_kind}"
+    if core.encodes_targets and task.target_view_kind != task.context_kind:
+        return (
+            f"core {names['core']!r} reads the targets through the encoder of the context, but in task {names['task']!r} "
+            f"the context is {task.context_kind} and the targets are {task.target_view_kind}"
+        )
+    missing = core.required_features - encoder.features
+    if missing:
+        return f"core {names['core']!r} needs a {sorted(missing)[0]} representation, which encoder {names['encoder']!r} does not offer"
+    if encoder.features and not core.required_features | core.optional_features:
+        return (
+            f"core {names['core']!r} never looks at the context, so that encoder {names['encoder']!r} would never be trained; "
+            "use encoder 'none'"
+        )
+    if task.target_kind not in likelihood.target_kinds:
+        return f"likelihood {names['likelihood']!r} scores {_either(likelihood.target_kinds)}, but the target of task {names['task']!r} is {task.target_kind}"
+    return None
+
+
+def _either(kinds: Iterable[str]) -> str:
+    return " or ".join(sorted(kinds))
+
+
+def build(variant: Variant, *, seed: int = 0) -> SceneModel:
+    """Makes the model of a variant; the seed decides its initial weights and leaves torch's own generator alone.
+
+    Raises:
+        RegistryError, ConfigError: as ``resolve``, and if the sizes do not fit each other.
+    """
+    import torch
+
+    from zoo.model import interfaces as contract
+    from zoo.model.scene_model import SceneModel
+
+    parts = resolve(variant)
+    made: dict[str, Any] = {kind: parts[kind].part for kind in KINDS}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            task = made["task"](parts["task"].config, image_size=variant.image_size)
+            encoder = made["encoder"](parts["encoder"].config, view=task.view_shape)
+            likelihood = made["likelihood"](parts["likelihood"].config)
+            shapes = contract.CoreShapes(
+                representation=encoder.shape,
+                query=task.query_shape,
+                pose_width=task.view_shape.pose_width,
+                target=task.target_shape,
+                prediction_channels=likelihood.prediction_channels(task.target_shape[0]),
+            )
+            core = made["core"](parts["core"].config, shapes=shapes)
+        except ValueError as error:
+            raise ConfigError(f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: {error}") from None
+    return SceneModel(task=task, encoder=encoder, core=core, likelihood=likelihood)

@@ -1,0 +1,229 @@
+"""The result row: one measurement of one model, and the key that says with which other rows it may be compared.
+
+Units: every figure in nats is per target, that is the joint quantity of all targets of a scene divided by their
+number, averaged over scenes. Names of metrics that the evaluation writes: ``nelbo``, ``floor`` (the least NELBO that
+the likelihood allows), ``nelbo_excess`` (their difference), ``kl``, ``log_likelihood``, ``distortion`` (``nelbo_excess - kl``, of a Gaussian of
+fixed sigma), ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap`` (the importance-weighted bound with its sign turned,
+and by how much the NELBO is above it), ``separate_nelbo_excess`` (every target scored by itself, with latents of its own;
+that of latents of a query is the NELBO itself), ``wrong_context_nelbo_excess`` (with the context of another scene).
+
+``bits_per_dim`` is the length of a code of the 8-bit values, for whatever likelihood there is one, with ``code_sigma``
+where a sigma was fitted for it. Predictions from the prior against the truth: ``mse``, ``mae_255``, ``rmse_255``,
+``psnr`` and ``ssim`` of the mean of all samples, the same with ``_one`` behind it of a single sample and with ``_best`` of
+the sample that comes closest, and ``sample_variance``. ``reconstruction_mse``, ``reconstruction_mae_255``,
+``reconstruction_rmse_255``, ``reconstruction_psnr`` and ``reconstruction_ssim``: the same of the posterior, which has
+seen the truth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Annotated, Final, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
+
+from zoo.provenance import Provenance
+
+KIND: Final = "gqn-zoo-result"
+SCHEMA_VERSION: Final = 1
+TRAIN_THROUGHPUT = "train_scenes_per_second"
+PREDICT_THROUGHPUT = "predict_images_per_second"
+
+Status = Literal["ok", "nan", "oom", "error", "interrupted"]
+_Count = Annotated[int, Field(ge=0)]
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+_DIGITS = 7
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Metric(_Record):
+    """The mean of a quantity over scenes."""
+
+    value: float
+    stderr: Annotated[float, Field(ge=0)] | None = None
+    n: Annotated[int, Field(ge=1)]
+    unit: str
+    higher_is_better: bool | None = None
+
+
+class Timing(_Record):
+    """A speed or a duration, by quantiles over repeats after ``warmup`` repeats that were not counted."""
+
+    median: float
+    p10: float
+    p90: float
+    n: Annotated[int, Field(ge=1)]
+    unit: str
+    higher_is_better: bool
+    warmup: _Count
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.p10 <= self.median <= self.p90:
+            raise ValueError(f"expected p10 <= median <= p90, found {self.p10}, {self.median}, {self.p90}")
+        return self
+
+
+class ComparabilityKey(_Record):
+    """All that two rows must share before their NELBO may be compared."""
+
+    task: _Name
+    dataset: _Name
+    revision: _Name
+    split: _Name
+    image_size: _Count
+    num_context: _Count
+    num_targets: Annotated[int, Field(ge=1)]
+    num_scenes: Annotated[int, Field(ge=1)]
+    episodes: _Name  # a digest of which scenes and views were drawn
+    likelihood: _Name
+    sigma: Annotated[float, Field(gt=0)] | None
+    pixel_range: Annotated[str, Field(pattern=r"^\[-?[0-9.]+, -?[0-9.]+\]$")] = "[0, 1]"
+    bound: Annotated[str, Field(pattern=r"^(ELBO|IWAE-[1-9][0-9]*)$")] = "ELBO"
+
+    @field_validator("sigma")
+    @classmethod
+    def _same_in_float32(cls, sigma: float | None) -> float | None:
+        # 0.7 that went through a float32 tensor is 0.699999988, and yet the same setting.
+        return None if sigma is None else float(f"{sigma:.6g}")
+
+    def label(self) -> str:
+        """Returns the key in one line for people."""
+        views = "view" if self.num_context == 1 else "views"
+        targets = "target" if self.num_targets == 1 else "targets"
+        sigma = "" if self.sigma is None else f", sigma {self.sigma:g}"
+        images = f"{self.image_size}x{self.image_size} pixels in {self.pixel_range}, " if self.image_size else ""
+        return (
+            f"{self.task} on {self.dataset}@{self.revision[:8]} {self.split}: "
+            f"{self.num_context} context {views}, {self.num_targets} {targets}, {self.num_scenes} scenes "
+            f"(episodes {self.episodes[:8]}), {images}"
+            f"{self.likelihood}{sigma}, {self.bound}"
+        )
+
+    def differences(self, other: ComparabilityKey) -> list[str]:
+        """Returns, for every field that differs, a phrase such as ``sigma 0.7 against 1.0``."""
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in type(self).model_fields)
+        return [f"{name} {mine} against {theirs}" for name, mine, theirs in pairs if mine != theirs]
+
+
+class ModelFacts(_Record):
+    """The size of a model and what it costs."""
+
+    parameters: _Count
+    flops_per_training_scene: _Count | None = None
+    flops_per_prediction: _Count | None = None
+    peak_memory_bytes: _Count | None = None
+
+
+class Budget(_Record):
+    """How much training it took: of a whole run, also where its best checkpoint is not its last one."""
+
+    steps: _Count
+    batch_size: _Count
+    scenes_seen: _Count
+    seconds: Annotated[float, Field(ge=0)]
+
+
+class ResultRow(_Record):
+    """One measurement of one trained model, or the record of its failure.
+
+    ``id`` is a digest of everything else: left out it is computed, given it must match. A row with status ``ok`` has a
+    model, a budget and either metrics with a key or, as the row of a mere speed measurement, only ``performance``.
+
+    ``per_scene`` holds lists of equal length: ``scene`` (the indices of the scenes in their split) and figures by
+    scene, rounded to seven significant digits, so that tables and paired tests can be made again without the model.
+    A metric whose name is found there must be the mean of that list.
+    """
+
+    kind: Literal["gqn-zoo-result"] = KIND
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: Annotated[str, Field(pattern=r"^([0-9a-f]{16})?$")] = ""
+    status: Status
+    error: str | None = None
+    variant: _Name
+    encoder: str
+    core: str
+    key: ComparabilityKey | None
+    metrics: dict[_Name, Metric] = {}
+    per_scene: dict[_Name, list[float]] = {}
+    performance: dict[_Name, Timing] = {}
+    model: ModelFacts | None
+    budget: Budget | None
+    provenance: Provenance
+
+    @field_validator("per_scene")
+    @classmethod
+    def _rounded_lists_of_one_length(cls, lists: dict[str, list[float]]) -> dict[str, list[float]]:
+        if not lists:
+            return lists
+        if "scene" not in lists:
+            raise ValueError("expected a list 'scene' with the index of every scene")
+        if not all(scene.is_integer() for scene in lists["scene"]):
+            raise ValueError("expected whole numbers in the list 'scene'")
+        for name, values in lists.items():
+            if len(values) != len(lists["scene"]):
+                raise ValueError(f"{name!r} has {len(values)} numbers for {len(lists['scene'])} scenes")
+        return {name: values if name == "scene" else _rounded(values) for name, values in lists.items()}
+
+    @field_serializer("per_scene")
+    def _scenes_as_integers(self, lists: dict[str, list[float]]) -> dict[str, list[float] | list[int]]:
+        return {name: [int(v) for v in values] if name == "scene" else values for name, values in lists.items()}
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether there is neither a weight nor training behind the row: a mark that models have to pass."""
+        return self.status == "ok" and bool(self.metrics) and self.model is not None and self.model.parameters == 0
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.status == "ok":
+            if self.error is not None:
+                raise ValueError("a row with status 'ok' has no error")
+            if self.model is None or self.budget is None:
+                raise ValueError("a row with status 'ok' needs 'model' and 'budget'")
+            if not self.metrics and not self.performance:
+                raise ValueError("a row with status 'ok' needs metrics or performance")
+            if self.metrics and self.key is None:
+                raise ValueError("metrics need a comparability key")
+        elif not self.error:
+            raise ValueError(f"a row with status {self.status!r} needs an error text")
+        for name in self.metrics.keys() & self.per_scene.keys():
+            values, stated = self.per_scene[name], self.metrics[name].value
+            mean = math.fsum(values) / len(values) if values else math.nan
+            scale = max(abs(stated), math.fsum(map(abs, values)) / max(len(values), 1))
+            if not abs(mean - stated) <= 1e-4 * scale + 1e-12:
+                raise ValueError(f"{name}: the value {stated:g} is not the mean {mean:g} of its {len(values)} scenes")
+        digest = digest_of(self)
+        if self.id and self.id != digest:
+            raise ValueError(f"id {self.id} does not match the contents, whose digest is {digest}")
+        object.__setattr__(self, "id", digest)
+        return self
+
+
+def _rounded(values: list[float]) -> list[float]:
+    """Returns the values with seven significant digits; those that have no more, as all have in a file, cost little."""
+    numbers = np.array(values, dtype=float)
+    with np.errstate(all="ignore"):
+        shift = _DIGITS - 1 - np.floor(np.log10(np.abs(numbers)))
+        # A whole number below 2^53 over a power of ten up to 10^22 is rounded once, as a decimal is when it is read.
+        power = 10.0 ** np.clip(shift, 0, 22)
+        kept = (np.round(numbers * power) / power == numbers) & (shift >= 0) & (shift <= 22)
+    if kept.all():
+        return values
+    return [value if keep else float(f"{value:.{_DIGITS}g}") for value, keep in zip(values, kept.tolist(), strict=True)]
+
+
+def digest_of(row: ResultRow) -> str:
+    """Returns the id that the contents of a row ask for: 16 hexadecimal digits of SHA-256 over canonical JSON."""
+    contents = row.model_dump(mode="json", exclude={"id"})
+    for younger in ("trained_git", "job"):  # than the first rows, whose ids must stay
+        if contents["provenance"][younger] is None:
+            del contents["provenance"][younger]
+    canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,266 @@
+"""Result rows on disk: one immutable JSON file a measurement, written once and checked whenever it is read.
+
+What pytest-benchmark saved of ``pytest benchmarks`` is read as rows too; see :mod:`zoo.results.pytest_benchmark`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from zoo.errors import ResultError
+from zoo.files import TEMPORARY_PREFIX, write_text
+from zoo.results.pytest_benchmark import BENCHMARK_KIND, is_benchmark_file, rows_of_benchmarks
+from zoo.results.row import (
+    KIND,
+    PREDICT_THROUGHPUT,
+    SCHEMA_VERSION,
+    TRAIN_THROUGHPUT,
+    Budget,
+    ComparabilityKey,
+    Metric,
+    ModelFacts,
+    ResultRow,
+    Status,
+    Timing,
+    digest_of,
+)
+
+__all__ = [
+    "KIND",
+    "PREDICT_THROUGHPUT",
+    "SCHEMA_VERSION",
+    "TRAIN_THROUGHPUT",
+    "Budget",
+    "ComparabilityKey",
+    "Metric",
+    "ModelFacts",
+    "ResultRow",
+    "Status",
+    "Timing",
+    "digest_of",
+    "load_row",
+    "load_rows",
+    "rows_in",
+    "save_row",
+]
+
+MAX_FILE_BYTES = 64 * 2**20
+
+_ROW_FILE = re.compile(r"^\d{8}T\d{6}Z-.+-[0-9a-f]{16}\.json$")
+
+
+def save_row(row: ResultRow, folder: Path) -> Path:
+    """Writes a row as ``<utc>-<variant>-<id>.json`` and returns the path.
+
+    Raises:
+        ResultError: if the file exists, or if the row was altered after it was made.
+        DiskFullError: if the file cannot be written.
+    """
+    if row.id != digest_of(row):
+        raise ResultError(f"row {row.id} of {row.variant!r} was altered after it was made; rows are immutable")
+    utc = row.provenance.utc.replace("-", "").replace(":", "")
+    path = Path(folder) / f"{utc}-{_in_file_name(row.variant)}-{row.id}.json"
+    # Whoever wins a race for this name writes the same bytes: the id in it is a digest of them.
+    if path.exists():
+        raise ResultError(f"{path}: exists already; rows are never overwritten")
+    text = json.dumps(row.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
+    # One line for every list of numbers; strings cannot hold a raw line break, so that no string is touched.
+    text = re.sub(r"\[\n[-+0-9.eE,\s]+\n\s*\]", lambda match: "[" + " ".join(match.group()[1:-1].split()) + "]", text)
+    write_text(path, text + "\n")
+    return path
+
+
+def _in_file_name(variant: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", variant)[:80]
+
+
+def rows_in(folder: Path, *, variant: str | None = None) -> list[ResultRow]:
+    """Returns the rows of a folder, none if there are none yet.
+
+    Args:
+        folder: in which rows were saved.
+        variant: reads the files of this variant alone, which in a large folder is much faster.
+
+    Raises:
+        ResultError: if a row is damaged.
+    """
+    pattern = "*.json" if variant is None else f"*Z-{_in_file_name(variant)}-*.json"
+    files = sorted(folder.rglob(pattern)) if folder.is_dir() else []
+    rows = load_rows(files) if files else []
+    return [row for row in rows if variant in (None, row.variant)]
+
+
+def load_row(path: Path) -> ResultRow:
+    """Reads one row.
+
+    Raises:
+        ResultError: naming the file and the field, if the file is missing, too large, torn, not a row of this version,
+            or was altered.
+    """
+    path = Path(path)
+    return _row_of(_parse(_read(path), path=str(path)), path=str(path))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ResultError(f"{path}: larger than {MAX_FILE_BYTES} bytes, hence not a result row")
+        return path.read_bytes()
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _parse(data: bytes, *, path: str) -> object:
+    try:
+        return json.loads(data, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: not valid JSON: {error}") from error
+
+
+def _rows_of(data: bytes, *, path: str) -> list[ResultRow]:
+    """Returns the row of a result file, or the rows of a file that pytest-benchmark saved."""
+    contents = _parse(data, path=path)
+    if isinstance(contents, dict) and is_benchmark_file(contents):
+        return rows_of_benchmarks(contents, path=path)
+    return [_row_of(contents, path=path)]
+
+
+def _row_of(contents: object, *, path: str) -> ResultRow:
+    if not isinstance(contents, dict) or contents.get("kind") != KIND:
+        raise ResultError(f"{path}: kind: expected {KIND!r}, so this is not a result row")
+    if contents.get("schema_version") != SCHEMA_VERSION:
+        found = contents.get("schema_version")
+        raise ResultError(f"{path}: schema_version: expected {SCHEMA_VERSION}, found {found!r}")
+    if not contents.get("id"):
+        raise ResultError(f"{path}: id: missing")
+    try:
+        return ResultRow.model_validate(contents)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "row"
+        message = first["msg"].removeprefix("Value error, ")
+        raise ResultError(f"{path}: {where}: {message}") from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return names
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def load_rows(paths: Iterable[Path | str], *, revision: str | None = None) -> list[ResultRow]:
+    """Reads rows from files, folders and git revisions, each row once, in the order of time and id.
+
+    In a folder every row below ``rows/`` is read, or below the folder itself where there is no ``rows/``; other JSON
+    files in it are passed over. Rows are result files and what pytest-benchmark saved of ``pytest benchmarks``.
+
+    Args:
+        paths: files and folders; what is neither, but looks like git's ``REVISION:PATH`` (``HEAD~1:results``), is read
+            from the repository around the working folder.
+        revision: reads all paths as they were in this revision.
+
+    Raises:
+        ResultError: if no row is found, if a file that is meant to be a row is damaged, or if there is no such revision
+            or path in it.
+    """
+    names = [str(path) for path in paths]
+    rows: dict[str, ResultRow] = {}
+    for path in names:
+        for row in _rows_at(path, revision=revision):
+            rows[row.id] = row
+    if not rows:
+        where = ", ".join(names) or "an empty list of paths"
+        raise ResultError(f"no result rows in {where}{f' at {revision}' if revision else ''}")
+    return sorted(rows.values(), key=lambda row: (row.provenance.utc, row.id))
+
+
+def _rows_at(path: str, *, revision: str | None) -> list[ResultRow]:
+    if revision is not None:
+        # Git takes a path that begins with a dot from the working folder, any other from the root of the repository.
+        relative = os.path.relpath(path).replace(os.sep, "/")
+        return _rows_in_git(f"{revision}:{relative if relative.startswith('..') else './' + relative}", shown=path)
+    if not Path(path).exists() and re.fullmatch(r"[^:]+:.*", path):
+        return _rows_in_git(path, shown=path)
+    folder = Path(path)
+    files = _row_files(folder) if folder.is_dir() else [folder]
+    return [row for file in files for row in _rows_of(_read(file), path=str(file))]
+
+
+def _row_files(folder: Path) -> list[Path]:
+    root = folder / "rows" if (folder / "rows").is_dir() else folder
+    files = (path for path in root.rglob("*.json") if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX))
+    return sorted(path for path in files if _ROW_FILE.match(path.name) or _mentions_kind(_start_of(path)))
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES)
+
+
+def _mentions_kind(data: bytes) -> bool:
+    return any(kind.encode() in data for kind in (KIND, BENCHMARK_KIND))
+
+
+def _rows_in_git(spec: str, *, shown: str) -> list[ResultRow]:
+    """Reads the rows of a file or folder ``REVISION:PATH``, all through one process of git."""
+    found = _git(
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        spec,
+        missing=f"{shown}: found neither on disk nor in git as {spec!r}",
+    )
+    name = found.decode().strip()
+    if _git("cat-file", "-t", name).strip() == b"blob":
+        return _rows_of(_git("cat-file", "blob", name), path=spec)
+    files = {}
+    for entry in _git("ls-tree", "--full-tree", "-r", "-z", name).split(b"\0")[:-1]:
+        about, _, path = entry.partition(b"\t")
+        if path.endswith(b".json"):
+            files[path.decode(errors="replace")] = about.split()[2]
+    if any(path.startswith("rows/") for path in files):
+        files = {path: blob for path, blob in files.items() if path.startswith("rows/")}
+    contents = _blobs(list(files.values()))
+    return [
+        row
+        for path, data in zip(files, contents, strict=True)
+        if _ROW_FILE.match(path.rpartition("/")[2]) or _mentions_kind(data)
+        for row in _rows_of(data, path=f"{spec}/{path}")
+    ]
+
+
+def _blobs(names: list[bytes]) -> list[bytes]:
+    text = _git("cat-file", "--batch", given=b"".join(name + b"\n" for name in names))
+    contents = []
+    start = 0
+    for _ in names:
+        end = text.index(b"\n", start)
+        size = int(text[start:end].split()[2])
+        contents.append(text[end + 1 : end + 1 + size])
+        start = end + size + 2
+    return contents
+
+
+def _git(*arguments: str, given: bytes | None = None, missing: str = "git could not read the result rows") -> bytes:
+    program = shutil.which("git")
+    if program is None:
+        raise ResultError(f"{missing}: there is no program 'git'")
+    done = subprocess.run([program, *arguments], input=given, capture_output=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise ResultError(missing)
+    return done.stdout
