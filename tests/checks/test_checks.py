@@ -228,7 +228,7 @@ def test_noise_where_no_latents_are_declared_is_found(monkeypatch):
 
     def noisy(self, context, query, key, **named):
         drawn = predict(self, context, query, key, **named)
-        return drawn + standard_normal(key, drawn.shape[3:])[None, :, None] * named["schedule values"].temperature
+        return drawn + standard_normal(key, drawn.shape[3:])[None, :, None] * named["schedule"].temperature
 
     monkeypatch.setattr(core, "predict", noisy)
     finds("predictions", trial)

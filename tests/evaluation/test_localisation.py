@@ -150,7 +150,7 @@ def test_cells_that_the_prior_leaves_out_are_never_rendered(monkeypatch):
     camera = prior.grid.cameras(torch.zeros(5))[-5].float()
     batch = photographed(model, torch.stack([camera, camera])[None])
     monkeypatch.setattr(model.core, "paint", lambda poses: (rendered.append(len(poses)), original(poses))[1])
-    settings = {"num_context": 1, "scene": 0, "schedule values": schedule_values(sigma=0.05), "prior": prior}
+    settings = {"num_context": 1, "scene": 0, "schedule": schedule_values(sigma=0.05), "prior": prior}
     found = locate(model, batch, search=Search(starts=0, batch_size=50), **settings)
     assert 0 < sum(rendered) <= len(prior.on_grid) // 2 and max(rendered) <= 50
     assert np.isneginf(found.log_mass.flatten()[: len(prior.on_grid) // 2]).all()

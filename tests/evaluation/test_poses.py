@@ -63,7 +63,7 @@ def test_scores_of_every_scene_whatever_the_batch(array_scenes, name):
     plan = EvaluationPlan(source, num_context=2, num_targets=2)
     model, schedule = smoke(name)
     model.train()
-    settings = {"schedule values": schedule, "num_samples": 4, "device": "cpu"}
+    settings = {"schedule": schedule, "num_samples": 4, "device": "cpu"}
     told = []
     one, other = (
         score_poses(model, source, plan, batch_size=size, progress=lambda *step: told.append(step), **settings)

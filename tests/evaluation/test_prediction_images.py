@@ -141,7 +141,7 @@ def test_predictions_do_not_look_at_the_targets(array_scenes):
     model = build(variant, seed=0)
     settings = {
         "scenes": np.arange(3),
-        "schedule values": evaluation_schedule_values(variant.training),
+        "schedule": evaluation_schedule_values(variant.training),
         "num_samples": 3,
         "device": "cpu",
         "mean_samples": 4,
@@ -163,7 +163,7 @@ def test_a_sheet_shows_what_the_source_holds(array_scenes):
     variant = default_registry().variant("vae", size="smoke")
     model = build(variant, seed=0)
     scenes = np.array([3, 1])
-    settings = {"schedule values": SCHEDULE, "num_samples": 3, "device": "cpu", "mean_samples": 2}
+    settings = {"schedule": SCHEDULE, "num_samples": 3, "device": "cpu", "mean_samples": 2}
     sheet = sheet_of(model, source, plan, scenes=scenes, **settings)
     np.testing.assert_array_equal(sheet.context, source.frames[scenes[:, None], plan.views[scenes][:, :2]])
     np.testing.assert_array_equal(sheet.truth, source.frames[scenes, plan.views[scenes][:, 2]])

@@ -116,7 +116,7 @@ def score(trained: TrainedModel, test: SceneSource, *, num_context: int) -> Scor
     """Scores every test scene's first target given so many views of it."""
     plan = EvaluationPlan(test, num_context=num_context, num_targets=1)
     options: dict[str, Any] = {
-        "schedule values": evaluation_schedule_values(trained.variant.training),
+        "schedule": evaluation_schedule_values(trained.variant.training),
         "batch_size": BATCH_SIZE,
         "device": "cpu",
     }

@@ -37,7 +37,7 @@ def run(
         typer.Option("--size", help="full (the default), or another size of the variants: smoke, quickstart."),
     ] = None,
     overrides: Set = [],  # noqa: B006  (typer copies it)
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="TrainStep of every run.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates of every run.")] = None,
     seeds: Annotated[
         str | None,
         typer.Option("--seeds", help="Seeds separated by commas, for every variant. Default: 0, or the suite's."),

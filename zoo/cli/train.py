@@ -23,7 +23,7 @@ def run(
     size: Size = "full",
     overrides: Set = [],  # noqa: B006  (typer copies it)
     steps: Annotated[
-        int | None, typer.Option("--steps", help="TrainStep in the whole run; as --set training.steps=N.")
+        int | None, typer.Option("--steps", help="Updates in the whole run; as --set training.steps=N.")
     ] = None,
     batch_size: Annotated[
         int | None,

@@ -23,7 +23,7 @@ from zoo.comparison.statistics import (
 from zoo.errors import ResultError
 from zoo.results.store import ResultRow
 
-NonFiniteCheck = Literal["holds", "does not hold", "undecided", "unknown"]
+Verdict = Literal["holds", "does not hold", "undecided", "unknown"]
 
 # The smallest p-value that resamples can give, 2 / resamples, has to be well below alpha divided by all comparisons.
 _RESAMPLES_PER_COMPARISON = 400
@@ -46,7 +46,7 @@ class JudgedComparison:
     comparison: Comparison
     difference: PairedDifference
     p: float
-    verdict: NonFiniteCheck
+    verdict: Verdict
     reason: str
 
     @property
@@ -70,7 +70,7 @@ class JudgedClaim:
     """
 
     statement: Statement
-    verdict: NonFiniteCheck
+    verdict: Verdict
     reason: str
     comparisons: tuple[JudgedComparison, ...]
     failures: tuple[str, ...]
@@ -108,7 +108,7 @@ class Judgement:
         """How many comparisons the p-values are corrected for."""
         return sum(len(claim.comparisons) for claim in self.claims)
 
-    def count(self, verdict: NonFiniteCheck) -> int:
+    def count(self, verdict: Verdict) -> int:
         """Returns how many claims have a verdict."""
         return sum(claim.verdict == verdict for claim in self.claims)
 
@@ -178,7 +178,7 @@ def _tested(scores: Sequence[tuple[np.ndarray, np.ndarray]], *, resamples: int) 
 def _judged(
     statement: Statement, comparison: Comparison, difference: PairedDifference, *, p: float
 ) -> JudgedComparison:
-    verdict: NonFiniteCheck = "undecided"
+    verdict: Verdict = "undecided"
     reason = ""
     established = p <= ALPHA and difference.excludes_zero
     if difference.seeds < MIN_SEEDS:
@@ -204,7 +204,7 @@ def _meet(difference: PairedDifference, margin: float) -> bool:
 def _claim(
     statement: Statement, comparisons: tuple[JudgedComparison, ...], *, missing: str, failures: tuple[str, ...]
 ) -> JudgedClaim:
-    verdict: NonFiniteCheck = "unknown"
+    verdict: Verdict = "unknown"
     if comparisons:
         decisive = any if _one_is_enough(statement) else all
         refuting = all if _one_is_enough(statement) else any

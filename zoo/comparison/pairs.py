@@ -20,7 +20,7 @@ from zoo.comparison.statistics import PairedDifference, holm
 from zoo.errors import ResultError
 from zoo.results.store import ResultRow
 
-NonFiniteCheck = Literal["better", "worse", "changed", "undecided"]
+Verdict = Literal["better", "worse", "changed", "undecided"]
 
 # Of these zero is no natural origin: the floor makes 7000 against 6900 nats a tenth or ten times the excess.
 _NO_PERCENT = re.compile(r"nelbo|iwae_[0-9]+|log_likelihood|floor|psnr")
@@ -52,7 +52,7 @@ class PairDelta:
     delta: float
     percent: float | None
     difference: PairedDifference | None
-    verdict: NonFiniteCheck
+    verdict: Verdict
     higher_is_better: bool | None
     tested: bool
 
@@ -190,7 +190,7 @@ def has_percent(name: str) -> bool:
     return not _NO_PERCENT.fullmatch(name)
 
 
-def _verdict(delta: float, *, higher_is_better: bool | None) -> NonFiniteCheck:
+def _verdict(delta: float, *, higher_is_better: bool | None) -> Verdict:
     if delta == 0:
         return "undecided"
     if higher_is_better is None:

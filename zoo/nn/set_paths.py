@@ -55,7 +55,7 @@ class MeanPath(nn.Module):
 class AttentionPath(nn.Module):
     """Another for every query x: multi-head dot-product attention with queries k(x), keys k(x_i) and values a(r_i).
 
-    Kim et al. 2019, section 3: k is one mlp for queries and keys. Without points the answer is that of zeros.
+    Kim et al. 2019, section 3: k is one multilayer perceptron for queries and keys. Without points the answer is that of zeros.
     """
 
     def __init__(self, *, channels: int, where: int, hidden: int, heads: int) -> None:
@@ -92,7 +92,7 @@ def deterministic_path(
 
 
 class PointDecoder(nn.Module):
-    """(condition, query) -> parameters of the likelihood: a mlp for values, an image writer for images."""
+    """(condition, query) -> parameters of the likelihood: a multilayer perceptron for values, an image writer for images."""
 
     def __init__(
         self, *, condition: int, query: int, hidden: int, layers: int, target: tuple[int, int, int], channels_out: int
