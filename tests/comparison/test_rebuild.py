@@ -62,9 +62,9 @@ def test_the_committed_tables_are_those_of_the_committed_rows(tmp_path, folder, 
         assert path.read_bytes() == (ROOT / folder / "tables" / path.name).read_bytes(), f"{path.name} is stale"
 
 
-def test_sections_hold_what_they_say(make_row, make_key, scenes):
+def test_sections_hold_what_they_say(make_row, make_key, excess_of_scenes):
     rows = [
-        make_row(scenes + views, variant=f"{core}{views}", core=core, key=make_key(num_context=views))
+        make_row(excess_of_scenes + views, variant=f"{core}{views}", core=core, key=make_key(num_context=views))
         for views in (10, 2)
         for core in ("gqn", "cgqn")
     ]
@@ -76,6 +76,6 @@ def test_sections_hold_what_they_say(make_row, make_key, scenes):
         assert sum(len(table.frame) for table in tables_of(rows, group_by=[name])) == 4
 
 
-def test_failures_before_an_evaluation_have_an_unknown_section(make_row, make_failure, scenes):
-    tables = tables_of([make_failure(), make_row(scenes)], group_by=["data"])
+def test_failures_before_an_evaluation_have_an_unknown_section(make_row, make_failure, excess_of_scenes):
+    tables = tables_of([make_failure(), make_row(excess_of_scenes)], group_by=["data"])
     assert [table.title.partition(":")[0] for table in tables] == ["data rooms", "data unknown"]

@@ -72,11 +72,11 @@ def test_variances_of_seeds_are_those_of_an_explicit_analysis():
 
 
 @pytest.mark.parametrize("scenes", [20, 60])
-def test_intervals_of_normal_scores_are_as_wide_as_those_of_student(excess_of_scenes):
-    a = np.random.default_rng(10).normal(0, 1, (400, 1, excess_of_scenes))
+def test_intervals_of_normal_scores_are_as_wide_as_those_of_student(scenes):
+    a = np.random.default_rng(10).normal(0, 1, (400, 1, scenes))
     found = bootstrap_differences(a, np.zeros_like(a))
     width = np.mean([(one.high - one.low) / (2 * one.stderr) for one in found])
-    assert width == pytest.approx(scipy.stats.t.ppf(0.975, excess_of_scenes - 1), rel=0.015)
+    assert width == pytest.approx(scipy.stats.t.ppf(0.975, scenes - 1), rel=0.015)
 
 
 def test_pairs_tested_together_or_alone_give_the_same():

@@ -13,7 +13,7 @@ from zoo.checks import CHECKS, QUICK, subject
 from zoo.config.schedules import schedule_values_at
 from zoo.errors import ConfigError, RegistryError
 from zoo.evaluation.throughput import random_batch
-from zoo.model.scene_model import tasks
+from zoo.model import tasks
 from zoo.registry.registry import available, build, default_registry, find_component, resolve
 from zoo.training.run import TrainedModel, run_config
 

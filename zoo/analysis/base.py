@@ -135,10 +135,13 @@ class Report(NamedTuple):
     claims: list[Claim]
 
 
+SHARED = frozenset({"base", "claim"})  # modules of the package that are no analyses
+
+
 def names() -> list[str]:
     """Returns the names of all demonstrations."""
     package = importlib.import_module(PACKAGE)
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted({module.name for module in pkgutil.iter_modules(package.__path__)} - SHARED)
 
 
 def demonstration(name: str) -> Demonstration:
