@@ -19,6 +19,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIZES = ("smoke", "full")
 CPU_BATCH = 2  # scenes a step of a full-size model on a CPU, where 36 would take minutes
 SEED = 0
+Precision = Literal["no", "bf16"]
 
 
 class Case(NamedTuple):
@@ -38,7 +39,7 @@ class Case(NamedTuple):
     size: str
     varied: str = ""
     batch_size: int | None = None
-    mixed_precision: Literal["no", "bf16"] | None = None
+    mixed_precision: Precision | None = None
     compiled: bool = False
     processes: int | None = None
 

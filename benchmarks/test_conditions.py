@@ -12,17 +12,17 @@ import pytest
 import torch
 
 from benchmarks.process_work import work
-from benchmarks.subject import DEVICE, SIZES, Case, Subject, standard_batch
+from benchmarks.speed.processes import start_group, threads_of
+from benchmarks.subject import DEVICE, SIZES, Case, Precision, Subject, standard_batch
 from zoo.evaluation.throughput import flops_of, prediction_action, training_action
 from zoo.registry.registry import default_registry
-from zoo.speed.processes import start_group, threads_of
 
 # Latents of every query, of the scene, and of a image alone; the last is the quickest to compile.
 STAND_INS = ("gqn-tower", "cgqn", "vae")
 COMPILED = ("vae",)
 BATCHES = (1, 4, 16)
 LARGEST_FULL_BATCH_ON_CPU = 4
-PRECISIONS = {"no": "float32", "bf16": "bf16"}
+PRECISIONS: dict[Precision, str] = {"no": "float32", "bf16": "bf16"}
 
 
 def by_batch() -> Iterator[Case]:

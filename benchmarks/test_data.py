@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.subject import DEVICE
-from zoo.data.loader import TrainingLoader
-from zoo.data.render.recipes import RECIPES
-from zoo.evaluation.throughput import synchronise
-from zoo.speed.loading import (
+from benchmarks.speed.loading import (
     ENDLESS,
     RECORD_LOOP,
     RECORDS,
@@ -22,6 +18,10 @@ from zoo.speed.loading import (
     loaders_of,
     write_all_formats,
 )
+from benchmarks.subject import DEVICE
+from zoo.data.loader import TrainingLoader
+from zoo.data.render.recipes import RECIPES
+from zoo.evaluation.throughput import synchronise
 
 CASES = {"smoke": (32, 16), "full": (256, 64)}  # scenes, pixels
 STEPS = {RESIDENT: 100, STORE: 50, STORE_WITH_WORKERS: 50, RECORDS: 2, RECORD_LOOP: 2, SCENE_FILES: 2}

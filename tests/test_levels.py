@@ -26,7 +26,7 @@ LEVELS = (
     ("checks",),
     ("training",),
     ("figures",),
-    ("bench", "speed"),
+    ("bench",),
     ("analysis",),
     ("report",),
     ("cli",),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from speed_records import number, record_of
 
-from zoo.speed.scaling import fit
+from benchmarks.speed.scaling import fit
 
 
 @pytest.fixture

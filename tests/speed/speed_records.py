@@ -1,8 +1,8 @@
 """Records of the speed suite for tests, made up."""
 
+from benchmarks.speed import against_plain, gpu
+from benchmarks.speed.record import PartDone, SpeedRecord, measured
 from zoo.provenance import collect
-from zoo.speed import against_plain, gpu
-from zoo.speed.record import PartDone, SpeedRecord, measured
 
 
 def number(subject, action, quantity, values, *, part=against_plain.PART, unit="times"):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from zoo.speed.against_plain import CASES, Case, Sides, compare, disagreement
-from zoo.speed.convolutions import candidates
-from zoo.speed.work import make_pair, make_task, network
+from benchmarks.speed.against_plain import CASES, Case, Sides, compare, disagreement
+from benchmarks.speed.convolutions import candidates
+from benchmarks.speed.work import make_pair, make_task, network
 
 
 def sides(case=CASES[1]):

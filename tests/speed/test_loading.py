@@ -3,11 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from zoo.data.deepmind import DeepMindScenes
-from zoo.data.images import encode_jpeg
-from zoo.data.store import SceneStore
-from zoo.speed import loading
-from zoo.speed.loading import (
+from benchmarks.speed import loading
+from benchmarks.speed.loading import (
     LoadingSpeed,
     loaders_of,
     measure_loading,
@@ -15,7 +12,10 @@ from zoo.speed.loading import (
     views_per_second,
     write_all_formats,
 )
-from zoo.speed.whole_scenes import EveryViewRead, FileAScene
+from benchmarks.speed.whole_scenes import EveryViewRead, FileAScene
+from zoo.data.deepmind import DeepMindScenes
+from zoo.data.images import encode_jpeg
+from zoo.data.store import SceneStore
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.speed.textbook_gqn import plain_model
 from zoo.data.make import make_dataset
 from zoo.registry.registry import build, default_registry
-from zoo.speed.plain_loop import plain_model
 from zoo.training.run import train
 from zoo.training.trainer import TrainingOptions
 

@@ -5,9 +5,9 @@ import sys
 import pytest
 import torch
 
+from benchmarks.speed import peak_memory
+from benchmarks.speed.peak_memory import Memory
 from zoo.evaluation.process_memory import resident
-from zoo.speed import peak_memory
-from zoo.speed.peak_memory import Memory
 
 BLOCK = 64 * 2**20
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from benchmarks.speed import processes
+from benchmarks.speed.processes import Group, threads_of
 from zoo.errors import OutOfMemoryError
-from zoo.speed import processes
-from zoo.speed.processes import Group, threads_of
 
 
 @pytest.mark.parametrize(("number", "cores", "threads"), [(1, 2, 2), (2, 2, 1), (4, 2, 1), (2, 16, 8), (3, 16, 5)])

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from benchmarks.speed.record import SpeedRecord, load, measured, save
 from zoo.errors import ResultError
-from zoo.speed.record import SpeedRecord, load, measured, save
 
 
 def test_a_record_is_read_as_it_was_written_and_is_named_after_time_and_machine(record, tmp_path):

@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 
+from benchmarks.speed.textbook_gqn import PlainGqn, pairs_of, plain_model, to_fast, to_plain
 from zoo.config.schedules import schedule_values_at
 from zoo.evaluation.throughput import random_batch
 from zoo.nn import winograd
 from zoo.registry.registry import build, default_registry
-from zoo.speed.plain_loop import PlainGqn, pairs_of, plain_model, to_fast, to_plain
 
 NUM_CONTEXT = 3
 # Large enough that Winograd's convolution is chosen where it can be: states of 16x16, channels above 16.

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from zoo.speed import scaling
-from zoo.speed.scaling import AXES, BASE, Place, fit
+from benchmarks.speed import scaling
+from benchmarks.speed.scaling import AXES, BASE, Place, fit
 
 
 def test_exponents_of_exact_laws_are_found():

@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from zoo.speed.record import load, save
-from zoo.speed.showing import markdown, show, tables_of
+from benchmarks.speed.record import load, save
+from benchmarks.speed.showing import markdown, show, tables_of
 
 
 def cells(record, title):
@@ -67,6 +67,6 @@ def test_the_same_record_read_again_gives_the_same_files(record, tmp_path):
 
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (1234.5, "1230"), (0.999, "0.999"), (0.01234, "0.0123")])
 def test_three_digits_count(value, text):
-    from zoo.speed.showing import _digits
+    from benchmarks.speed.showing import _digits
 
     assert _digits(value) == text

@@ -3,10 +3,10 @@
 import pytest
 from speed_records import number
 
+from benchmarks.speed import every_variant, feeding, gpu, suite
+from benchmarks.speed.record import Findings, load
 from zoo.errors import ConfigError
 from zoo.model.scene_model import SceneModel
-from zoo.speed import every_variant, feeding, gpu, suite
-from zoo.speed.record import Findings, load
 
 
 def test_parts_are_chosen_by_name_in_the_order_of_the_suite():
@@ -58,7 +58,7 @@ def test_variants_are_measured_one_after_the_other_and_a_defect_of_one_is_told(m
 
 
 def test_loading_is_told_by_way_and_against_records(monkeypatch):
-    from zoo.speed.loading import RECORD_LOOP, STORE, LoadingSpeed
+    from benchmarks.speed.loading import RECORD_LOOP, STORE, LoadingSpeed
 
     speeds = [LoadingSpeed(STORE, 8.0, 7.0, 9.0, 2, (6.0, 10.0)), LoadingSpeed(RECORD_LOOP, 2, 2, 2, 2, (2.0, 2.0))]
     monkeypatch.setattr(feeding, "measure_loading", lambda **options: speeds)

@@ -3,10 +3,10 @@
 import pytest
 from speed_records import number, record_of
 
-from zoo.speed import against_plain, feeding, gpu
-from zoo.speed.loading import RESIDENT, STORE
-from zoo.speed.targets import TARGETS, Target, judge
-from zoo.speed.work import NETWORKS
+from benchmarks.speed import against_plain, feeding, gpu
+from benchmarks.speed.loading import RESIDENT, STORE
+from benchmarks.speed.targets import TARGETS, Target, judge
+from benchmarks.speed.work import NETWORKS
 
 
 def test_every_target_that_was_measured_is_judged_and_no_other(record):

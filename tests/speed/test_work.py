@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.speed.convolutions import candidates, fastest
+from benchmarks.speed.work import NETWORKS, PredictionStep, Task, TrainingStep, make_pair, make_task, network
 from zoo.episode import ElboTerms
-from zoo.speed.convolutions import candidates, fastest
-from zoo.speed.work import NETWORKS, PredictionStep, Task, TrainingStep, make_pair, make_task, network
 
 
 class Linear(nn.Module):

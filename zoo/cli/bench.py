@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zoo.training.trainer import TrainingOptions
 
 REPEATS = 10
-VARIANTS, SPEED = "variants", "speed"
+VARIANTS = "variants"
 
 
 def run(
@@ -65,8 +65,7 @@ def run(
         typer.Option(
             "--suite",
             metavar="NAME|FILE",
-            help="smoke, cpu, paper, throughput, localisation, functions, or a file of your own (.yaml). "
-            "speed: how fast the networks are computed, into OUTPUT/speed.",
+            help="smoke, cpu, paper, throughput, localisation, functions, or a file of your own (.yaml).",
         ),
     ] = VARIANTS,
     resume: Annotated[
@@ -97,26 +96,13 @@ def run(
         list[str],
         typer.Option("--cluster-option", metavar="KEY=VALUE", help="For submitit, for example slurm_partition=gpu."),
     ] = [],  # noqa: B006  (typer copies it)
-    parts: Annotated[
-        str | None,
-        typer.Option("--limit-to", help="Parts of the speed suite separated by commas, for example scaling."),
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The speed suite at the smallest sizes.")] = False,
-    record: Annotated[
-        Path | None, typer.Option("--from", help="Make the speed suite's tables and images of this record again.")
-    ] = None,
 ) -> None:
     """Train and measure several variants, each in a process of its own; rows, failures included, go to OUTPUT/rows.
 
     The same command goes on where it was interrupted or killed: runs are resumed, and what has a row already is not measured
-    again. A suite says in a file what is compared on which scenes; its scenes are made when they are needed. With
-    --suite speed nothing is trained: the fast core runs against the plain loop of the textbook, and against the
-    machine; a full run takes about 10 minutes on two idle cores. Exit code 1 if a job failed.
+    again. A suite says in a file what is compared on which scenes; its scenes are made when they are needed. Exit
+    code 1 if a job failed.
     """
-    if suite == SPEED:
-        _speed(output, parts=parts, quick=quick, repeats=repeats, record=record)
-        return
-    _refuse({"--limit-to": parts, "--quick": quick, "--from": record}, reason="belongs to --suite speed")
     from zoo.cli.bench_suite import ExecutionOptions, carry_out, dry_run_of, plan, prepare, require_fresh
     from zoo.training.trainer import TrainingOptions
 
@@ -248,30 +234,3 @@ def _refuse(options: Mapping[str, object], *, reason: str) -> None:
     for name, value in options.items():
         if value not in (None, False, []):
             raise ConfigError(f"{name}: {reason}")
-
-
-def _speed(output: Path, *, parts: str | None, quick: bool, repeats: int | None, record: Path | None) -> None:
-    """Runs the speed suite, or shows what it found before."""
-    from zoo.cli import screen
-    from zoo.comparison.markup import to_terminal
-    from zoo.speed.record import load
-    from zoo.speed.showing import show, tables_of
-    from zoo.speed.suite import FOLDER, run_suite
-
-    if record is not None:
-        found = load(record)
-        written = show(found, output / FOLDER)
-    else:
-        found, written = run_suite(
-            output,
-            size="quick" if quick else "full",
-            repeats=repeats,
-            parts=[part.strip() for part in parts.split(",")] if parts else (),
-            command=["gqn-zoo", *sys.argv[1:]],
-            tell=screen.tell,
-        )
-    results = screen.results()
-    results.print(to_terminal(tables_of(found), width=results.width))
-    screen.tell("wrote " + ", ".join(map(str, written)))
-    if any(part.failures for part in found.parts):
-        raise typer.Exit(1)

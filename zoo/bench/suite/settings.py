@@ -168,7 +168,7 @@ def find_suite(name: str) -> Path:
     if name.endswith(SUFFIX):
         return Path(name)
     if name not in suite_names():
-        known = [*suite_names(), "speed", "variants"]
+        known = [*suite_names(), "variants"]
         raise ConfigError(
             f"--suite: there is no suite {name!r}{did_you_mean(name, known)} (a file of your own ends in {SUFFIX})"
         )

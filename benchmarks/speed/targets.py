@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from zoo.speed import against_plain, feeding, gpu
-from zoo.speed.loading import RESIDENT, STORE
-from zoo.speed.record import Measured, SpeedRecord
-from zoo.speed.work import NETWORKS
+from benchmarks.speed import against_plain, feeding, gpu
+from benchmarks.speed.loading import RESIDENT, STORE
+from benchmarks.speed.record import Measured, SpeedRecord
+from benchmarks.speed.work import NETWORKS
 
 
 class Target(NamedTuple):
@@ -15,7 +15,7 @@ class Target(NamedTuple):
 
     Attributes:
         part: of the suite.
-        subject: as in :class:`zoo.speed.record.Measured`.
+        subject: as in :class:`benchmarks.speed.record.Measured`.
         action: the same.
         quantity: the same.
         sense: which side of the bound is wanted.

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch.nn import functional as F
 
-from zoo.speed.record import Size
-from zoo.speed.turns import time_interleaved
+from benchmarks.speed.record import Size
+from benchmarks.speed.turns import time_interleaved
 
 KERNEL = 5
 PASSES = 3  # a backward pass makes two convolutions of the size of the forward pass

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.speed import against_plain, peak_memory, scaling
+from benchmarks.speed.figures import Bar, BarPanel, PowerLaw, PowerLawPanel, bar_panels, power_law_panels
+from benchmarks.speed.record import Measured, Scaling, SpeedRecord
+from benchmarks.speed.targets import TARGETS, judge
+from benchmarks.speed.work import SIDES
 from zoo.comparison.markup import to_markdown
 from zoo.comparison.table_rows import Table
-from zoo.figures.speeds import Bar, BarPanel, PowerLaw, PowerLawPanel, bar_panels, power_law_panels
 from zoo.files import write_text
-from zoo.speed import against_plain, peak_memory, scaling
-from zoo.speed.record import Measured, Scaling, SpeedRecord
-from zoo.speed.targets import TARGETS, judge
-from zoo.speed.work import SIDES
 
 _SHOWN_AS = {"bytes": ("MiB", 2.0**20)}  # unit -> the unit shown, and how many of the one are in the other
 _WITHOUT_UNIT = ("times", "1", "relative")

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.speed.record import Size
+from benchmarks.speed.textbook_gqn import plain_model
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.episode import ElboTerms, Episode, SceneBatch, ScheduleValues, Views
 from zoo.evaluation.throughput import random_batch
 from zoo.model.scene_model import SceneModel
 from zoo.registry.registry import Variant, build, default_registry
-from zoo.speed.plain_loop import plain_model
-from zoo.speed.record import Size
 
 Side = Literal["fast", "plain"]
 SIDES: tuple[Side, ...] = ("fast", "plain")

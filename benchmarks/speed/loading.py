@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.speed.whole_scenes import EveryViewRead, FileAScene, write_scene_files
 from zoo.config.recipe import TrainingRecipe
 from zoo.data.deepmind import DeepMindScenes
 from zoo.data.deepmind_writer import DeepMindWriter
@@ -28,7 +29,6 @@ from zoo.data.plan import TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.data.store import SceneStore, StoreWriter
 from zoo.evaluation.throughput import synchronise
-from zoo.speed.whole_scenes import EveryViewRead, FileAScene, write_scene_files
 
 RESIDENT: Final = "resident"
 STORE: Final = "store"

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.speed.record import Findings, Scaling, Size
+from benchmarks.speed.turns import Action, time_interleaved
+from benchmarks.speed.work import SIDES, Pair, TrainingStep, make_pair, make_task, network
 from zoo.registry.registry import Variant
-from zoo.speed.record import Findings, Scaling, Size
-from zoo.speed.turns import Action, time_interleaved
-from zoo.speed.work import SIDES, Pair, TrainingStep, make_pair, make_task, network
 
 PART = "scaling"
 

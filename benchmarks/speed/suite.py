@@ -8,11 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from benchmarks.speed import against_plain, every_variant, feeding, gpu, peak_memory, processes, scaling
+from benchmarks.speed.record import Findings, PartDone, Size, SpeedRecord, save
+from benchmarks.speed.showing import show
 from zoo.errors import ConfigError, did_you_mean
 from zoo.provenance import collect
-from zoo.speed import against_plain, every_variant, feeding, gpu, peak_memory, processes, scaling
-from zoo.speed.record import Findings, PartDone, Size, SpeedRecord, save
-from zoo.speed.showing import show
 
 FOLDER = "speed"
 REPEATS: Mapping[Size, int] = MappingProxyType({"full": 5, "quick": 2})

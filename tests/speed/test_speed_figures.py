@@ -2,8 +2,8 @@
 
 import pytest
 
+from benchmarks.speed.figures import Bar, BarPanel, PowerLaw, PowerLawPanel, bar_panels, power_law_panels
 from zoo.errors import ResultError
-from zoo.figures.speeds import Bar, BarPanel, PowerLaw, PowerLawPanel, bar_panels, power_law_panels
 
 
 def bars():

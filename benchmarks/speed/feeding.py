@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from zoo.speed.loading import NUM_VIEWS, RECORD_LOOP, LoadingSpeed, measure_loading
-from zoo.speed.record import Findings, Measured, Size, measured
+from benchmarks.speed.loading import NUM_VIEWS, RECORD_LOOP, LoadingSpeed, measure_loading
+from benchmarks.speed.record import Findings, Measured, Size, measured
 
 PART = "loading"
 SPEED, AGAINST_RECORDS = "speed", "against TFRecords with all views decoded"

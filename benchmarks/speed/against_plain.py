@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from zoo.speed.convolutions import Convolution, fastest
-from zoo.speed.record import Findings, Measured, Size, measured
-from zoo.speed.turns import time_interleaved
-from zoo.speed.work import (
+from benchmarks.speed.convolutions import Convolution, fastest
+from benchmarks.speed.record import Findings, Measured, Size, measured
+from benchmarks.speed.turns import time_interleaved
+from benchmarks.speed.work import (
     NETWORKS,
     SIDES,
     PredictionStep,

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.speed.record import Findings, Measured, Size, measured
+from benchmarks.speed.work import NETWORKS
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.store import StoreWriter
 from zoo.errors import OutOfMemoryError
 from zoo.provenance import usable_cores
 from zoo.registry.registry import Variant, default_registry
-from zoo.speed.record import Findings, Measured, Size, measured
-from zoo.speed.work import NETWORKS
 from zoo.training.run import train
 from zoo.training.trainer import TrainingOptions
 

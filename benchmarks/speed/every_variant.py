@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks.speed.record import Findings, Measured, Size
 from zoo.evaluation.throughput import Spread, measure
 from zoo.registry.registry import build, default_registry
-from zoo.speed.record import Findings, Measured, Size
 
 PART = "variants"
 SMALLEST = "smoke"

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.speed.convolutions import Convolution, fastest
+from benchmarks.speed.record import Findings, Measured, Size, measured
+from benchmarks.speed.turns import Action, time_interleaved
+from benchmarks.speed.work import NETWORKS, Task, TrainingStep, make_pair, make_task, network
 from zoo.episode import ElboTerms
 from zoo.model.scene_model import CompileMode
-from zoo.speed.convolutions import Convolution, fastest
-from zoo.speed.record import Findings, Measured, Size, measured
-from zoo.speed.turns import Action, time_interleaved
-from zoo.speed.work import NETWORKS, Task, TrainingStep, make_pair, make_task, network
 
 PART = "gpu"
 SCENES: Mapping[Size, int] = {"full": 36, "quick": 4}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from zoo.speed.against_plain import CASES, Case
-from zoo.speed.record import Size
-from zoo.speed.work import NETWORKS, SIDES, PredictionStep, Side, TrainingStep, make_pair, make_task, network
+from benchmarks.speed.against_plain import CASES, Case
+from benchmarks.speed.record import Size
+from benchmarks.speed.work import NETWORKS, SIDES, PredictionStep, Side, TrainingStep, make_pair, make_task, network
 
 ROUNDS = 3
 SUITE_SIZES: dict[str, Size] = {"smoke": "quick", "full": "full"}

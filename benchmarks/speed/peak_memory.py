@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks.speed.record import Findings, Measured, Size, measured
+from benchmarks.speed.work import NETWORKS, SIDES, Side, TrainingStep, make_pair, make_task, network
 from zoo.evaluation.process_memory import forget_peak, give_back, peak, resident
-from zoo.speed.record import Findings, Measured, Size, measured
-from zoo.speed.work import NETWORKS, SIDES, Side, TrainingStep, make_pair, make_task, network
 
 PART = "memory"
 ACTION = "training, 1 query"
