@@ -15,7 +15,8 @@ from zoo.checks import CHECKS, subject
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import ScheduleValues
 from zoo.evaluation.bounds import Bounds
-from zoo.evaluation.nelbo import evaluation_batches, importance_weighted_nelbo, score_scenes
+from zoo.evaluation.loop import evaluation_batches
+from zoo.evaluation.nelbo import importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
 from zoo.registry.registry import Registry, RegistryFile, build

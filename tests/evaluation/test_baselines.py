@@ -10,7 +10,7 @@ from zoo.config.schedules import schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
 from zoo.evaluation.baselines import MEAN_IMAGE, NEAREST_VIEW, guess_of, mean_image, nearest_view, score_reference
-from zoo.evaluation.nelbo import evaluation_batches
+from zoo.evaluation.loop import evaluation_batches
 
 SCHEDULE = schedule_values(sigma=0.7)
 FLOOR = 768 * (0.5 * math.log(2 * math.pi) + math.log(0.7))

@@ -10,7 +10,8 @@ from zoo.episode import Views
 from zoo.errors import ConfigError
 from zoo.evaluation.bounds import Bounds, ElboScores
 from zoo.evaluation.image_metrics import IMAGE_ERRORS, image_errors
-from zoo.evaluation.nelbo import evaluation_batches, score_scenes
+from zoo.evaluation.loop import evaluation_batches
+from zoo.evaluation.nelbo import score_scenes
 from zoo.registry.registry import build, default_registry
 
 

@@ -11,7 +11,7 @@ from zoo.data.camera import camera_axes
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
 from zoo.evaluation.consistency import asked, disagreement, turned
-from zoo.evaluation.nelbo import evaluation_batches
+from zoo.evaluation.loop import evaluation_batches
 from zoo.evaluation.throughput import random_batch
 from zoo.model.scene_model import Prediction
 from zoo.registry.registry import build, default_registry

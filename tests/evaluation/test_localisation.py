@@ -229,9 +229,7 @@ def test_a_reversed_model_is_asked_at_the_same_grid(array_scenes, name):
     source = array_scenes(num_scenes=2)
     plan = EvaluationPlan(source, num_context=2, num_targets=1)
     prior = prior_over(places=5, turns=6)
-    found = list(
-        localise(model.train(), source, plan, schedule=chosen, prior=prior, search=Search(samples=3), device="cpu")
-    )
+    found = localise(model.train(), source, plan, schedule=chosen, prior=prior, search=Search(samples=3), device="cpu")
     assert model.training and [one.scene for one in found] == [0, 1]
     for scene, one in enumerate(found):
         views = plan.views[scene]

@@ -11,9 +11,10 @@ from zoo.config.schedules import evaluation_schedule_values, schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import CoreOutput, ElboTerms, SceneBatch, Views
 from zoo.errors import ConfigError
-from zoo.evaluation import nelbo
+from zoo.evaluation import loop
 from zoo.evaluation.bounds import Bounds
-from zoo.evaluation.nelbo import evaluation_batches, importance_weighted_nelbo, score_scenes
+from zoo.evaluation.loop import evaluation_batches
+from zoo.evaluation.nelbo import importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
 from zoo.registry.registry import build, default_registry
@@ -29,7 +30,7 @@ class Cut(NamedTuple):
     num_context: int
     key: torch.Tensor
     context: Views | None = None
-    evidence: Views | None = None
+    target_views: Views | None = None
 
 
 class Recorder(nn.Module):
@@ -103,7 +104,7 @@ def test_a_scene_scored_twice_or_not_at_all_is_noticed(array_scenes, monkeypatch
         batches = list(original(*given, **named))
         yield from [*batches, batches[-1]]
 
-    monkeypatch.setattr(nelbo, "evaluation_batches", twice)
+    monkeypatch.setattr(loop, "evaluation_batches", twice)
     with pytest.raises(AssertionError, match="exactly once"):
         score_scenes(Recorder(), source, plan, schedule=SCHEDULE, batch_size=3, device="cpu")
 

@@ -24,7 +24,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
 from zoo.episode import ScheduleValues
 from zoo.evaluation.images import to_bytes
-from zoo.evaluation.nelbo import evaluation_batches
+from zoo.evaluation.loop import evaluation_batches
 from zoo.figures.image_table import Column, image_table
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
 from zoo.model.scene_model import SceneModel

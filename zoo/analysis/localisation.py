@@ -113,16 +113,14 @@ def localised(trained: TrainedModel, data: Path, way: Way, *, num_context: int) 
     test, known = open_scenes(data, "test"), read_cameras(open_scenes(data, "train"))
     places, turns = way.grid
     prior = PosePrior("cameras", grid=grid_over(known, places=places, turns=turns), cameras=known)
-    return list(
-        localise(
-            trained.model,
-            test,
-            EvaluationPlan(test, num_context=num_context, num_targets=1, max_scenes=way.scenes[num_context]),
-            schedule=evaluation_schedule_values(trained.variant.training),
-            prior=prior,
-            search=Search(samples=way.samples, starts=2, steps=20, batch_size=32 if way is INVERTED else 4096),
-            device="cpu",
-        )
+    return localise(
+        trained.model,
+        test,
+        EvaluationPlan(test, num_context=num_context, num_targets=1, max_scenes=way.scenes[num_context]),
+        schedule=evaluation_schedule_values(trained.variant.training),
+        prior=prior,
+        search=Search(samples=way.samples, starts=2, steps=20, batch_size=32 if way is INVERTED else 4096),
+        device="cpu",
     )
 
 

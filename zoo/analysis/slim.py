@@ -27,7 +27,8 @@ from zoo.data.render.recipes import RECIPES, DrawnScene, Recipe
 from zoo.data.source import SceneSource, Split
 from zoo.episode import SceneBatch, ScheduleValues, Views
 from zoo.evaluation.images import to_bytes
-from zoo.evaluation.nelbo import evaluation_batches, score_scenes
+from zoo.evaluation.loop import evaluation_batches
+from zoo.evaluation.nelbo import score_scenes
 from zoo.figures.image_table import Column, image_table
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
 from zoo.model.interfaces import Encoder

@@ -6,6 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -92,8 +93,7 @@ def run(
     found: dict[int, list[Located]] = {}
     with screen.staging(label_of(trained.variant)) as progress:
         for plan in plans:
-            located = found.setdefault(plan.num_context, [])
-            for one in localise(
+            found[plan.num_context] = localise(
                 trained.model,
                 source,
                 plan,
@@ -101,9 +101,8 @@ def run(
                 prior=known,
                 search=search,
                 device=device,
-            ):
-                located.append(one)
-                progress(f"{plan.num_context} context views", len(located), plan.num_scenes)
+                progress=partial(progress, f"{plan.num_context} context views"),
+            )
     facts = {
         "variant": label_of(trained.variant),
         "way": way,

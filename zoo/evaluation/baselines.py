@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from zoo.episode import SceneBatch, ScheduleValues
 from zoo.evaluation.bounds import ElboScores
 from zoo.evaluation.code_length import best_sigma
 from zoo.evaluation.image_metrics import check_image_size, image_errors
-from zoo.evaluation.nelbo import SceneBatches, evaluation_batches
+from zoo.evaluation.loop import EvaluationBatch, score_batches
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.model.tasks import images_from_frames
@@ -111,14 +112,13 @@ def score_reference(
     likelihood = AnnealedGaussian(AnnealedGaussian.Config())
     code_knobs = None
     if calibration is not None:
-        pairs = [_pair(guess, batch, number) for _, batch, number in _batches(*calibration, batch_size=batch_size)]
-        predictions, targets = (torch.cat(images) for images in zip(*pairs, strict=True))
-        code_knobs = schedule._replace(
-            sigma=torch.tensor(best_sigma(likelihood, predictions, targets, schedule=schedule))
-        )
-    found: dict[str, list[np.ndarray]] = {}
-    for scenes, batch, num_context in _batches(source, plan, batch_size=batch_size):
-        prediction, target = _pair(guess, batch, num_context)
+        pairs = score_batches(partial(_pair, guess), *calibration, batch_size=batch_size, device="cpu")
+        images = {name: torch.from_numpy(values) for name, values in pairs.items()}
+        code_knobs = schedule._replace(sigma=torch.tensor(best_sigma(likelihood, **images, schedule=schedule)))
+
+    def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        pair = _pair(guess, part)
+        prediction, target = pair["prediction"], pair["target"]
         dims = target[0, 0].numel()
         log_likelihood = likelihood.log_prob(prediction.double(), target.double(), schedule).mean(1)
         floor = torch.full_like(log_likelihood, float(likelihood.floor(dims, schedule)))
@@ -129,24 +129,19 @@ def score_reference(
             kl=torch.zeros_like(floor),
             floor=floor,
         )
-        columns = {"scene": torch.from_numpy(scenes), **scores._asdict(), "distortion": scores.nelbo_excess}
+        columns = {"scene": torch.from_numpy(part.scenes), **scores._asdict(), "distortion": scores.nelbo_excess}
         columns |= image_errors(prediction, target)
         if code_knobs is not None:
             mass = likelihood.log_mass(prediction, target, code_knobs).mean(1)
             columns["bits_per_dim"] = bits_per_dim(-mass, dims)
-        for name, values in columns.items():
-            found.setdefault(name, []).append(values.numpy())
+        return columns
+
     return ReferenceScores(
-        per_scene=MappingProxyType({name: np.concatenate(values) for name, values in found.items()}),
+        per_scene=MappingProxyType(score_batches(score, source, plan, batch_size=batch_size, device="cpu")),
         code_sigma=None if code_knobs is None else float(code_knobs.sigma),
     )
 
 
-def _batches(source: SceneSource, plan: EvaluationPlan, *, batch_size: int) -> Iterator[SceneBatches]:
-    return evaluation_batches(
-        source, plan, scenes=np.arange(plan.num_scenes), batch_size=batch_size, device=torch.device("cpu")
-    )
-
-
-def _pair(guess: Guess, batch: SceneBatch, num_context: int) -> tuple[Tensor, Tensor]:
-    return guess(batch, num_context), images_from_frames(batch.frames[:, num_context:])
+def _pair(guess: Guess, part: EvaluationBatch) -> dict[str, Tensor]:
+    target = images_from_frames(part.batch.frames[:, part.num_context :])
+    return {"prediction": guess(part.batch, part.num_context), "target": target}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
-from zoo.evaluation.nelbo import evaluation_batches
+from zoo.evaluation.loop import EvaluationBatch, evaluation_mode, score_batches
 from zoo.model.interfaces import Likelihood
 from zoo.model.scene_model import SceneModel, cached_encoder
 
@@ -26,7 +26,6 @@ def codes_images(model: SceneModel) -> bool:
     return model.task.target_kind == "images" and model.likelihood.has_mass
 
 
-@torch.no_grad()
 def schedule_values_for_code(
     model: SceneModel,
     calibration: SceneSource,
@@ -52,22 +51,18 @@ def schedule_values_for_code(
     """
     if not model.likelihood.uses_sigma:
         return schedule
-    was_training = model.training
-    model.eval()
-    predictions: list[Tensor] = []
-    targets: list[Tensor] = []
-    try:
-        for _, batch, num_context in evaluation_batches(
-            calibration, plan, scenes=np.arange(plan.num_scenes), batch_size=batch_size, device=device
-        ):
-            episode = model.episode(batch, num_context=num_context)
-            encode = cached_encoder(model.encoder, episode)
-            predictions.append(model.score_and_reconstruct(episode, schedule, encode=encode)[1].float().cpu())
-            targets.append(episode.target.cpu())
-    finally:
-        model.train(was_training)
+
+    def reconstruct(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        episode = model.episode(part.batch, num_context=part.num_context)
+        encode = cached_encoder(model.encoder, episode)
+        _, prediction = model.score_and_reconstruct(episode, schedule, encode=encode)
+        return {"prediction": prediction.float(), "target": episode.target}
+
+    with evaluation_mode(model):
+        found = score_batches(reconstruct, calibration, plan, batch_size=batch_size, device=device)
+    prediction, target = torch.from_numpy(found["prediction"]), torch.from_numpy(found["target"])
     on_host = ScheduleValues(*(field.cpu() for field in schedule))
-    sigma = best_sigma(model.likelihood, torch.cat(predictions), torch.cat(targets), schedule=on_host)
+    sigma = best_sigma(model.likelihood, prediction, target, schedule=on_host)
     return schedule._replace(sigma=torch.full_like(schedule.sigma, sigma))
 
 

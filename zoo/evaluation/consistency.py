@@ -8,7 +8,7 @@ Consistent generative query networks, arXiv 1807.02033, 2018, figure 7).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import SceneBatch, ScheduleValues
 from zoo.errors import ConfigError
-from zoo.evaluation.nelbo import Progress, evaluation_batches
+from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_mode, score_batches
 from zoo.model.scene_model import SceneModel
 
 
@@ -81,7 +81,6 @@ def require_questions_of_cameras(model: SceneModel) -> None:
         )
 
 
-@torch.no_grad()
 def disagreement(
     model: SceneModel,
     source: SceneSource,
@@ -113,26 +112,18 @@ def disagreement(
     require_questions_of_cameras(model)
     if num_samples < 2:
         raise ConfigError(f"samples to compare: found {num_samples}, expected 2 or more")
-    was_training = model.training
-    model.eval()
-    within: list[np.ndarray] = []
-    between: list[np.ndarray] = []
-    try:
-        for _, batch, num_context in evaluation_batches(
-            source, plan, scenes=np.arange(plan.num_scenes), batch_size=batch_size, device=device
-        ):
-            first = batch.cameras[:, num_context, None]
-            angles = torch.tensor([0.0, *turns], dtype=first.dtype, device=first.device)
-            questions = asked(batch, num_context=num_context, cameras=turned(first, angles))
-            expected = model.predict(questions, schedule, num_context, num_samples=num_samples).expected
-            same, other = _half_squared_differences(expected.double())
-            within.append(same.cpu().numpy())
-            between.append(other.cpu().numpy())
-            if progress:
-                progress(min(len(within) * batch_size, plan.num_scenes), plan.num_scenes)
-    finally:
-        model.train(was_training)
-    return Disagreement(tuple(turns), np.concatenate(within), np.concatenate(between))
+
+    def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        first = part.batch.cameras[:, part.num_context, None]
+        angles = torch.tensor([0.0, *turns], dtype=first.dtype, device=first.device)
+        questions = asked(part.batch, num_context=part.num_context, cameras=turned(first, angles))
+        expected = model.predict(questions, schedule, part.num_context, num_samples=num_samples).expected
+        within, between = _half_squared_differences(expected.double())
+        return {"within": within, "between": between}
+
+    with evaluation_mode(model):
+        found = score_batches(score, source, plan, batch_size=batch_size, device=device, progress=progress)
+    return Disagreement(tuple(turns), within=found["within"], between=found["between"])
 
 
 def _half_squared_differences(expected: Tensor) -> tuple[Tensor, Tensor]:

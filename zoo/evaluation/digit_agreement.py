@@ -8,13 +8,13 @@ made up his mind draws the same one from everywhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.loader import assemble, to_device
 from zoo.data.plan import BatchPlan
 from zoo.data.render.digit_cube import HALF_WIDTH, NUM_SIDES, visible_face
 from zoo.data.source import SceneSource
@@ -22,7 +22,7 @@ from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
 from zoo.evaluation.consistency import asked, require_questions_of_cameras, turned
 from zoo.evaluation.digit_reader import DigitReader, require_digits
-from zoo.evaluation.nelbo import NOISE_SEED, Progress
+from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_mode, score_batches
 from zoo.model.scene_model import SceneModel
 
 
@@ -33,6 +33,18 @@ class HiddenSides(NamedTuple):
     sides: np.ndarray  # [n] int64, 0 to 3: which side is hidden
     views: np.ndarray  # [n, 3] int64: the context, the most frontal view of every other side
     cameras: Tensor  # [n, K, 5]: the questions, from left to right, the same distance and height as the scene's own
+
+    @property
+    def num_scenes(self) -> int:
+        """Returns n."""
+        return len(self.scenes)
+
+    def __call__(self, scenes: np.ndarray) -> BatchPlan:
+        """Returns the contexts of some of the n questions [B] as episodes without targets."""
+        views = self.views[scenes]
+        return BatchPlan(
+            scenes=self.scenes[scenes], views=views, places=self.scenes[scenes], num_context=views.shape[1]
+        )
 
 
 class DigitAgreement(NamedTuple):
@@ -100,7 +112,6 @@ class SideImages(NamedTuple):
     context: np.ndarray  # [n, 3, H, W, 3] uint8
 
 
-@torch.no_grad()
 def predicted_sides(
     model: SceneModel,
     source: SceneSource,
@@ -118,25 +129,16 @@ def predicted_sides(
         ConfigError: for a task that does not answer such questions.
     """
     require_questions_of_cameras(model)
-    was_training = model.training
-    model.eval()
-    expected: list[Tensor] = []
-    context: list[np.ndarray] = []
-    num_context = questions.views.shape[1]
-    try:
-        for start in range(0, len(questions.scenes), batch_size):
-            part = slice(start, start + batch_size)
-            scenes = questions.scenes[part]
-            plan = BatchPlan(scenes=scenes, views=questions.views[part], places=scenes, num_context=num_context)
-            batch = assemble(source, plan, seed=NOISE_SEED, step=0)
-            context.append(batch.frames.numpy())
-            whole = to_device(asked(batch, num_context=num_context, cameras=questions.cameras[part]), device)
-            expected.append(model.predict(whole, schedule, num_context, num_samples=num_samples).expected.cpu())
-            if progress:
-                progress(min(start + batch_size, len(questions.scenes)), len(questions.scenes))
-    finally:
-        model.train(was_training)
-    return SideImages(expected=torch.cat(expected, dim=1), context=np.concatenate(context))
+
+    def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        cameras = questions.cameras[torch.from_numpy(part.scenes)]
+        batch = asked(part.batch, num_context=part.num_context, cameras=cameras)
+        expected = model.predict(batch, schedule, part.num_context, num_samples=num_samples).expected
+        return {"expected": expected.transpose(0, 1), "context": part.batch.frames}
+
+    with evaluation_mode(model):
+        found = score_batches(score, source, questions, batch_size=batch_size, device=device, progress=progress)
+    return SideImages(expected=torch.from_numpy(found["expected"]).transpose(0, 1), context=found["context"])
 
 
 @torch.no_grad()

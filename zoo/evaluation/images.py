@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +14,12 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
 from zoo.evaluation.image_metrics import check_image_size, image_errors
-from zoo.evaluation.nelbo import Progress, evaluation_batches
+from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_batches, evaluation_mode, score_batches
 from zoo.model.scene_model import Prediction, SceneModel
 from zoo.model.tasks import images_from_frames
 from zoo.results.metrics import BEST, ONE
 
 
-@torch.no_grad()
 def score_images(
     model: SceneModel,
     source: SceneSource,
@@ -45,22 +45,12 @@ def score_images(
         ConfigError: if the images are too small for the window of SSIM.
     """
     check_image_size(source)
-    was_training = model.training
-    model.eval()
-    found: dict[str, list[np.ndarray]] = {}
-    try:
-        scenes = np.arange(plan.num_scenes)
-        for done, (_, batch, num_context) in enumerate(
-            evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
-        ):
-            prediction = model.predict(batch, schedule, num_context, num_samples=num_samples)
-            for name, values in _errors(prediction).items():
-                found.setdefault(name, []).append(values.cpu().numpy())
-            if progress:
-                progress(min(done * batch_size, plan.num_scenes), plan.num_scenes)
-    finally:
-        model.train(was_training)
-    return {name: np.concatenate(values) for name, values in found.items()}
+
+    def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        return _errors(model.predict(part.batch, schedule, part.num_context, num_samples=num_samples))
+
+    with evaluation_mode(model):
+        return score_batches(score, source, plan, batch_size=batch_size, device=device, progress=progress)
 
 
 def _errors(prediction: Prediction) -> dict[str, Tensor]:
@@ -85,7 +75,6 @@ class Sheet(NamedTuple):
     samples: np.ndarray  # [R, S, H, W, 3]
 
 
-@torch.no_grad()
 def sheet_of(
     model: SceneModel,
     source: SceneSource,
@@ -103,9 +92,7 @@ def sheet_of(
     ``mean`` averages ``mean_samples`` predictions; ``samples`` are the first ``num_samples`` of them, with the
     likelihood's own noise on every pixel if ``pixel_noise`` is set.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluation_mode(model):
         ((_, batch, num_context),) = evaluation_batches(
             source, plan, scenes=scenes, batch_size=len(scenes), device=device
         )
@@ -113,8 +100,6 @@ def sheet_of(
         shown = prediction.expected[:num_samples]
         if pixel_noise:
             shown = model.with_noise(prediction.parameters[:num_samples], batch.key, schedule).clamp(0.0, 1.0)
-    finally:
-        model.train(was_training)
     # What the model was not given (captions stand in for images, or there is no context) is not shown as context.
     shown_views = num_context if model.task.context_kind == "images" else 0
     return Sheet(

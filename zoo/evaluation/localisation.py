@@ -9,7 +9,6 @@ localisation these are). Height and pitch of the camera are taken as known, as t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +18,10 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import Episode, SceneBatch, ScheduleValues, Views
 from zoo.evaluation.candidates import CandidateScore, by_asking, by_inversion, way_to_localise
-from zoo.evaluation.nelbo import evaluation_batches
+from zoo.evaluation.loop import Progress, evaluation_batches, evaluation_mode
 from zoo.evaluation.pose_grid import PoseGrid, PosePrior, num_modes
 from zoo.evaluation.poses import PoseErrors, pose_errors
-from zoo.evaluation.refine_poses import Search, climb
+from zoo.evaluation.refine_poses import Search, refine_poses
 from zoo.model.scene_model import SceneModel
 
 SOUGHT = ("x", "y", "yaw")
@@ -103,7 +102,8 @@ def localise(
     prior: PosePrior,
     search: Search,
     device: torch.device | str,
-) -> Iterator[Located]:
+    progress: Progress | None = None,
+) -> list[Located]:
     """Localises the first target of every scene of a plan, one after the other.
 
     Args:
@@ -114,28 +114,29 @@ def localise(
         prior: over the cameras, with the grid; a reversed model learned its own and uses the grid alone.
         search: how.
         device: where the model is.
+        progress: called with the scenes done and the scenes in all.
 
     Raises:
         ConfigError: if the model is of neither kind.
     """
     way_to_localise(model)
-    was_training = model.training
-    model.eval()
-    try:
-        for scenes, batch, num_context in evaluation_batches(
-            source, plan, scenes=np.arange(plan.num_scenes), batch_size=1, device=device
-        ):
-            yield locate(
-                model,
-                batch,
-                num_context=num_context,
-                scene=int(scenes[0]),
-                schedule=schedule,
-                prior=prior,
-                search=search,
+    found: list[Located] = []
+    with evaluation_mode(model):
+        for scenes, batch, num_context in evaluation_batches(source, plan, batch_size=1, device=device):
+            found.append(
+                locate(
+                    model,
+                    batch,
+                    num_context=num_context,
+                    scene=int(scenes[0]),
+                    schedule=schedule,
+                    prior=prior,
+                    search=search,
+                )
             )
-    finally:
-        model.train(was_training)
+            if progress:
+                progress(len(found), plan.num_scenes)
+    return found
 
 
 def locate(
@@ -192,7 +193,7 @@ def locate(
         scene=scene,
         grid=grid,
         log_mass=log_mass.cpu().numpy(),
-        estimate=climb(score, candidates, log_joint, grid=grid, search=search).cpu().numpy(),
+        estimate=refine_poses(score, candidates, log_joint, grid=grid, search=search).cpu().numpy(),
         truth=truth.cpu().numpy(),
         guess=prior.best_guess().cpu().numpy(),
         log_density=log_density,

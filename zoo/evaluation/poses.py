@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
@@ -14,7 +15,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
-from zoo.evaluation.nelbo import Progress, evaluation_batches
+from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_mode, score_batches
 from zoo.model.scene_model import SceneModel
 
 
@@ -91,7 +92,6 @@ def point_estimate(density: PoseDensity, parameters: Tensor) -> Tensor:
     return candidates.gather(-2, places).squeeze(-2)
 
 
-@torch.no_grad()
 def score_poses(
     model: SceneModel,
     source: SceneSource,
@@ -116,25 +116,17 @@ def score_poses(
         ConfigError: as ``pose_density``.
     """
     density = pose_density(model)
-    was_training = model.training
-    model.eval()
-    found: dict[str, list[np.ndarray]] = {"position_error": [], "angle_error": [], "pose_log_density": []}
-    try:
-        scenes = np.arange(plan.num_scenes)
-        for done, (_, batch, num_context) in enumerate(
-            evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
-        ):
-            episode = model.episode(batch, num_context=num_context)
-            parameters = model.predict_parameters(
-                episode, schedule, num_samples=num_samples if model.core.latents != "none" else 1
-            )
-            truth = episode.target.flatten(2)
-            errors = pose_errors(point_estimate(density, parameters), truth, coordinates=density.coordinates)
-            log_density = mixed_density(density, parameters, truth.unsqueeze(-2)).squeeze(-1)
-            for name, values in zip(found, (*errors, log_density), strict=True):
-                found[name].append(values.double().mean(1).cpu().numpy())
-            if progress:
-                progress(min(done * batch_size, plan.num_scenes), plan.num_scenes)
-    finally:
-        model.train(was_training)
-    return {name: np.concatenate(values) for name, values in found.items()}
+
+    def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        episode = model.episode(part.batch, num_context=part.num_context)
+        parameters = model.predict_parameters(
+            episode, schedule, num_samples=num_samples if model.core.latents != "none" else 1
+        )
+        truth = episode.target.flatten(2)
+        errors = pose_errors(point_estimate(density, parameters), truth, coordinates=density.coordinates)
+        log_density = mixed_density(density, parameters, truth.unsqueeze(-2)).squeeze(-1)
+        columns = {"position_error": errors.position, "angle_error": errors.angle, "pose_log_density": log_density}
+        return {name: values.double().mean(1) for name, values in columns.items()}
+
+    with evaluation_mode(model):
+        return score_batches(score, source, plan, batch_size=batch_size, device=device, progress=progress)

@@ -40,7 +40,10 @@ class Search:
             raise ConfigError(f"stride: found {self.stride}, expected a positive number of cells")
 
 
-def climb(score: CandidateScore, candidates: Tensor, log_joint: Tensor, *, grid: PoseGrid, search: Search) -> Tensor:
+@torch.enable_grad()
+def refine_poses(
+    score: CandidateScore, candidates: Tensor, log_joint: Tensor, *, grid: PoseGrid, search: Search
+) -> Tensor:
     """Returns the best camera [5] that is found from the grid's best local maxima; never worse than the best cell."""
     values = torch.where(local_maxima(log_joint.view(grid.shape)).flatten(), log_joint, -math.inf)
     count = min(max(search.starts, 1), int(torch.isfinite(values).sum()))
@@ -50,22 +53,21 @@ def climb(score: CandidateScore, candidates: Tensor, log_joint: Tensor, *, grid:
     step_x, step_y, step_yaw = grid.spacing.tolist()
     cells = starts.new_tensor([step_x, step_y, 0.0, step_yaw, 0.0])
     offset = torch.zeros_like(starts, requires_grad=True)  # in cells
-    climber = torch.optim.Adam([offset], lr=search.stride)
+    optimizer = torch.optim.Adam([offset], lr=search.stride)
     # Values of the grid are no measure here: latents of a query have other noise in another place.
     best, best_values = starts.clone(), log_joint.new_full((count,), -math.inf)
     for index in range(search.steps + 1):
         cameras = starts + offset * cells
-        with torch.enable_grad():
-            reached = score(cameras)
+        reached = score(cameras)
         better = reached.detach() > best_values
         best_values = torch.where(better, reached.detach(), best_values)
         best[better] = cameras.detach()[better]
         if index == search.steps or not reached.requires_grad:
             break
-        # Steps grow shorter, so that the climb settles.
-        climber.param_groups[0]["lr"] = search.stride * (1.0 - index / search.steps)
+        # Steps grow shorter, so that the search settles.
+        optimizer.param_groups[0]["lr"] = search.stride * (1.0 - index / search.steps)
         (offset.grad,) = torch.autograd.grad(-reached.sum(), offset)
-        climber.step()
+        optimizer.step()
     found = best[int(best_values.argmax())].clone()
     found[3] = torch.remainder(found[3] + math.pi, 2.0 * math.pi) - math.pi
     return found

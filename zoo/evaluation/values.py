@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
-from zoo.evaluation.nelbo import Progress, evaluation_batches
+from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_mode, score_batches
 from zoo.model.scene_model import SceneModel
 
 NAMES = ("predictive_log_likelihood", "marginal_log_likelihood", "rmse")
 
 
-@torch.no_grad()
 def score_values(
     model: SceneModel,
     source: SceneSource,
@@ -39,25 +40,16 @@ def score_values(
         log (1/S sum_s p(y^q | z_s)), every target by itself, nats a target; ``rmse``, the root of the mean squared error
         of the mean over samples, over targets and the numbers in each, in units of the values.
     """
-    was_training = model.training
-    model.eval()
-    found: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
-    try:
-        scenes = np.arange(plan.num_scenes)
-        for done, (_, batch, num_context) in enumerate(
-            evaluation_batches(source, plan, scenes=scenes, batch_size=batch_size, device=device), start=1
-        ):
-            prediction = model.predict(batch, schedule, num_context, num_samples=num_samples)
-            each = torch.stack(
-                [model.likelihood.log_prob(sample, prediction.target, schedule) for sample in prediction.parameters]
-            ).double()
-            joint = (torch.logsumexp(each.sum(-1), dim=0) - math.log(num_samples)) / each.shape[-1]
-            marginal = (torch.logsumexp(each, dim=0) - math.log(num_samples)).mean(-1)
-            error = (prediction.expected.mean(0) - prediction.target).double().square().flatten(1).mean(1).sqrt()
-            for name, values in zip(NAMES, (joint, marginal, error), strict=True):
-                found[name].append(values.cpu().numpy())
-            if progress:
-                progress(min(done * batch_size, plan.num_scenes), plan.num_scenes)
-    finally:
-        model.train(was_training)
-    return {name: np.concatenate(values) for name, values in found.items()}
+
+    def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        prediction = model.predict(part.batch, schedule, part.num_context, num_samples=num_samples)
+        each = torch.stack(
+            [model.likelihood.log_prob(sample, prediction.target, schedule) for sample in prediction.parameters]
+        ).double()
+        joint = (torch.logsumexp(each.sum(-1), dim=0) - math.log(num_samples)) / each.shape[-1]
+        marginal = (torch.logsumexp(each, dim=0) - math.log(num_samples)).mean(-1)
+        error = (prediction.expected.mean(0) - prediction.target).double().square().flatten(1).mean(1).sqrt()
+        return dict(zip(NAMES, (joint, marginal, error), strict=True))
+
+    with evaluation_mode(model):
+        return score_batches(score, source, plan, batch_size=batch_size, device=device, progress=progress)
