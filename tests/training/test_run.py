@@ -182,7 +182,7 @@ def test_scenes_that_do_not_fit_are_refused_before_the_folder_is_made(scenes, tm
     def go(chosen, data=scenes):
         train(chosen, data=data, run=tmp_path / "run", options=TrainingOptions(), cpu=True)
 
-    with pytest.raises(ConfigError, match=r"has images of 16 pixels, but 'vae' at size 'smoke' takes 32"):
+    with pytest.raises(ConfigError, match=r"has images of 16 pixels, but 'vae' at size 'smoke' reads 32"):
         go(variant("vae", "image_size=32"))
     with pytest.raises(ConfigError, match="noise: 6 context views and 1 target"):
         go(variant("vae", "training.contexts={minimum: 1, maximum: 6}"))

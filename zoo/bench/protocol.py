@@ -13,7 +13,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.errors import ConfigError, did_you_mean
 from zoo.registry.registry import Variant
-from zoo.training.run import check_data
+from zoo.registry.variant import data_requirements
 
 CALIBRATION_SCENES = 256
 
@@ -92,7 +92,7 @@ def plan_of(protocol: Protocol, variant: Variant, source: SceneSource) -> Evalua
     Raises:
         ConfigError: if the scenes have too few views or images of another size.
     """
-    check_data(source, variant, folder=Path(source.name))
+    data_requirements(variant).check(source, folder=source.name)
     recipe = variant.training
     return EvaluationPlan(
         source,

@@ -32,7 +32,7 @@ from zoo.data.deepmind_index import FolderIndex, index_folder
 from zoo.data.images import decode_image
 from zoo.data.source import ExtraShape, Split
 from zoo.data.tf_example import Example
-from zoo.data.tfrecord import BadRecord, OnBadRecord, read_record
+from zoo.data.tfrecord import BadRecord, OnBadRecord, first_record, read_record
 from zoo.errors import DataError
 
 CAMERA_WIDTH = 5
@@ -64,6 +64,35 @@ class _Scene(NamedTuple):
     where: str  # the record, for the message of an error
     frames: Sequence[bytes]  # V encoded images
     cameras: np.ndarray  # [V, 5] float32
+
+
+def parse_record(data: bytes, *, where: str) -> _Scene:
+    """Returns the encoded images and the cameras of a record.
+
+    Raises:
+        DataError: if it is not a scene.
+    """
+    example = Example(data, where=where)
+    frames, cameras = example.bytes_list("frames"), example.float_list("cameras")
+    if not len(frames):
+        raise DataError(f"{where}: has no frames")
+    if len(cameras) != CAMERA_WIDTH * len(frames):
+        raise DataError(
+            f"{where}: {len(cameras)} camera numbers for {len(frames)} frames, expected {CAMERA_WIDTH} a frame"
+        )
+    if not np.isfinite(cameras).all():
+        raise DataError(f"{where}: a camera number is not finite")
+    return _Scene(where, frames, cameras.reshape(-1, CAMERA_WIDTH))
+
+
+def first_image_size(file: Path) -> int:
+    """Returns the height and width in pixels of the first image of a TFRecord file, from its first record alone.
+
+    Raises:
+        DataError: if the record is damaged.
+    """
+    found = parse_record(first_record(file), where=f"{file}: record 0")
+    return len(decode_image(found.frames[0], where=f"{found.where}: frame 0"))
 
 
 class DeepMindScenes:
@@ -120,17 +149,7 @@ class DeepMindScenes:
         _, record, offset, length = self._records[scene].tolist()
         path = self._path(scene)
         where = f"{path}: record {record} at byte {offset}"
-        example = Example(read_record(path, record=record, offset=offset, length=length), where=where)
-        frames, cameras = example.bytes_list("frames"), example.float_list("cameras")
-        if not len(frames):
-            raise DataError(f"{where}: has no frames")
-        if len(cameras) != CAMERA_WIDTH * len(frames):
-            raise DataError(
-                f"{where}: {len(cameras)} camera numbers for {len(frames)} frames, expected {CAMERA_WIDTH} a frame"
-            )
-        if not np.isfinite(cameras).all():
-            raise DataError(f"{where}: a camera number is not finite")
-        return _Scene(where, frames, cameras.reshape(-1, CAMERA_WIDTH))
+        return parse_record(read_record(path, record=record, offset=offset, length=length), where=where)
 
     def _leave_out_bad_records(self) -> None:
         shapes: dict[int, tuple[int, int]] = {}

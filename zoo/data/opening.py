@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from zoo.data.deepmind import PUBLISHED, DeepMindScenes
+from zoo.data.deepmind import PUBLISHED, DeepMindScenes, first_image_size
 from zoo.data.deepmind_index import FILE_PATTERN, FolderIndex, index_folder, split_folders
-from zoo.data.source import SPLITS, Split
+from zoo.data.requirements import DataRequirements
+from zoo.data.source import SPLITS, ExtraShape, Split
 from zoo.data.store import SceneStore, describe
 from zoo.data.store import verify as verify_store
 from zoo.data.store_format import META_NAME, read_meta
@@ -45,33 +46,82 @@ def kind_of(folder: str | os.PathLike[str]) -> FolderKind:
     raise DataError(f"{folder}: holds no scenes: neither {META_NAME} (a scene store) nor any of {places} (TFRecords)")
 
 
-def open_scenes(folder: str | os.PathLike[str], split: Split, *, on_bad_record: OnBadRecord = "raise") -> Source:
+class FolderShape(NamedTuple):
+    """Sizes and arrays of the scenes of a folder; a :class:`zoo.data.requirements.SceneShape`."""
+
+    image_size: int
+    extras: Mapping[str, ExtraShape]
+
+
+def probe_shape(folder: str | os.PathLike[str]) -> FolderShape:
+    """Returns the shape of a folder's scenes from ``meta.json`` or the first TFRecord, without indexing the folder.
+
+    Raises:
+        DataError: if the folder holds no scenes, or its first record is damaged.
+    """
+    if kind_of(folder) == "store":
+        meta = read_meta(folder)
+        return FolderShape(meta.image_size, {name: extra.shape_of() for name, extra in meta.extras.items()})
+    return FolderShape(first_image_size(next(iter(split_folders(folder).values()))[0]), {})
+
+
+def _check_requirements(
+    folder: str | os.PathLike[str], requirements: DataRequirements | None, *, on_bad_record: OnBadRecord
+) -> None:
+    """Refuses a folder early. Under ``skip`` the first record may be a damaged or unusual one and decides nothing."""
+    if requirements is not None and (on_bad_record == "raise" or kind_of(folder) == "store"):
+        requirements.check(probe_shape(folder), folder=folder)
+
+
+def open_scenes(
+    folder: str | os.PathLike[str],
+    split: Split,
+    *,
+    on_bad_record: OnBadRecord = "raise",
+    requirements: DataRequirements | None = None,
+) -> Source:
     """Opens one split of a scene store or of a set of TFRecords.
 
     Args:
         folder: the store, or ``<root>/<set>``.
         split: ``train``, ``validation`` or ``test``.
         on_bad_record: see :mod:`zoo.data.deepmind`; a store has no records to skip.
+        requirements: what the scenes must have; checked before TFRecords are indexed, which takes long.
 
     Raises:
         DataError: if the folder holds no scenes, has no such split or is damaged.
+        ConfigError: if the scenes do not have what is required.
     """
+    _check_requirements(folder, requirements, on_bad_record=on_bad_record)
     if kind_of(folder) == "store":
         return SceneStore(folder, split)
-    return DeepMindScenes(folder, split, on_bad_record=on_bad_record)
+    source = DeepMindScenes(folder, split, on_bad_record=on_bad_record)
+    if requirements is not None:
+        requirements.check(source, folder=folder)
+    return source
 
 
-def open_splits(folder: str | os.PathLike[str], *, on_bad_record: OnBadRecord = "raise") -> dict[Split, Source]:
+def open_splits(
+    folder: str | os.PathLike[str],
+    *,
+    on_bad_record: OnBadRecord = "raise",
+    requirements: DataRequirements | None = None,
+) -> dict[Split, Source]:
     """Opens every split that a folder has, indexing it once; otherwise as :func:`open_scenes`."""
+    _check_requirements(folder, requirements, on_bad_record=on_bad_record)
     if kind_of(folder) == "store":
         present = read_meta(folder).splits
         return {split: SceneStore(folder, split) for split in SPLITS if split in present}
     index = index_folder(folder, on_bad_record=on_bad_record)
-    return {
+    sources: dict[Split, Source] = {
         split: DeepMindScenes(folder, split, on_bad_record=on_bad_record, index=index)
         for split in SPLITS
         if split in index.splits
     }
+    if requirements is not None:
+        for source in sources.values():
+            requirements.check(source, folder=folder)
+    return sources
 
 
 def _camera_ranges(source: Source) -> tuple[dict[str, Any], list[BadRecord]]:

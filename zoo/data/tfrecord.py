@@ -158,6 +158,22 @@ def read_record(path: str | os.PathLike[str], *, record: int, offset: int, lengt
     return data
 
 
+def first_record(path: str | os.PathLike[str]) -> bytes:
+    """Returns the data of the first record of a file, without indexing the others.
+
+    Raises:
+        DataError: as :func:`read_record`.
+    """
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            header = file.read(_HEADER.size)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise DataError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+    length = _check_header(header, where=_place(path, 0, 0), remaining=size)
+    return read_record(path, record=0, offset=0, length=length)
+
+
 class RecordWriter:
     """Appends records to a new file; use it as a context manager.
 

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from zoo.config.settings import Settings, parse
 from zoo.errors import ConfigError, RegistryError, did_you_mean
 
 if TYPE_CHECKING:
+    from zoo.data.requirements import DataRequirements
     from zoo.model.interfaces import Component
     from zoo.model.scene_model import SceneModel
 
@@ -187,6 +188,26 @@ def _misfit(variant: Variant, resolved: Mapping[Kind, ResolvedComponent]) -> str
 
 def _either(kinds: Iterable[str]) -> str:
     return " or ".join(sorted(kinds))
+
+
+def data_requirements(variant: Variant) -> DataRequirements:
+    """Returns what a variant's task reads of every scene.
+
+    Raises:
+        RegistryError, ConfigError: as ``resolve``.
+    """
+    from zoo.data.requirements import DataRequirements
+    from zoo.model.interfaces import Task
+
+    part, config = resolve(variant)["task"]
+    task = cast("type[Task]", part)(config, image_size=variant.image_size)
+    return DataRequirements(
+        variant=variant.name,
+        size=variant.size,
+        task=variant.task.use,
+        image_size=variant.image_size,
+        extras=task.extras,
+    )
 
 
 def build(variant: Variant, *, seed: int = 0) -> SceneModel:

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -28,10 +28,10 @@ from zoo.data.source import SceneSource
 from zoo.data.tfrecord import OnBadRecord
 from zoo.errors import CheckpointError, ConfigError, OutOfMemoryError
 from zoo.files import write_json, write_text
-from zoo.model.interfaces import Task
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import GitState, Provenance, collect
-from zoo.registry.registry import Variant, build, resolve, variant_from_config
+from zoo.registry.registry import Variant, build, variant_from_config
+from zoo.registry.variant import data_requirements
 from zoo.training import checkpoint
 from zoo.training.lock import RunLock
 from zoo.training.trainer import Progress, Trainer, TrainingOptions, TrainingReport
@@ -169,40 +169,14 @@ def open_training_data(
         DataError: if there is no training split.
         ConfigError: if the images do not have the variant's size or the data lack what its task reads.
     """
+    requirements = data_requirements(variant)
     sources: dict[str, SceneSource] = {
-        str(split): source for split, source in open_splits(data, on_bad_record=on_bad_record).items()
+        str(split): source
+        for split, source in open_splits(data, on_bad_record=on_bad_record, requirements=requirements).items()
     }
     if "train" not in sources:
         sources["train"] = open_scenes(data, "train")
-    check_data(sources["train"], variant, folder=data)
     return sources
-
-
-def check_data(source: SceneSource, variant: Variant, *, folder: Path) -> None:
-    """Refuses images of another size than the variant's, and data without what its task reads.
-
-    Raises:
-        ConfigError: saying what was found and expected.
-    """
-    part, config = resolve(variant)["task"]
-    task = cast("type[Task]", part)(config, image_size=variant.image_size)
-    for name, wanted in task.extras.items():
-        found = source.extras.get(name)
-        if found is None:
-            raise ConfigError(f"{folder}: has no {name}, which task {variant.task.use!r} of {variant.name!r} reads")
-        fits = len(found.shape) == len(wanted.shape) and all(
-            size in (0, here) for size, here in zip(wanted.shape, found.shape, strict=True)
-        )
-        if found.dtype != wanted.dtype or found.per_view != wanted.per_view or not fits:
-            raise ConfigError(
-                f"{folder}: its {name} are {found.dtype} {list(found.shape)}, but task {variant.task.use!r} of "
-                f"{variant.name!r} reads {wanted.dtype} {list(wanted.shape)}"
-            )
-    if source.image_size != variant.image_size:
-        raise ConfigError(
-            f"{folder}: has images of {source.image_size} pixels, but {variant.name!r} at size {variant.size!r} takes "
-            f"{variant.image_size}; pass --set image_size={source.image_size}, another --size, or other data"
-        )
 
 
 def _starting_point(run: Path, start: Start, *, tell: Callable[[str], None] | None) -> checkpoint.Checkpoint | None:

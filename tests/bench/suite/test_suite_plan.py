@@ -9,8 +9,8 @@ from zoo.bench.suite.settings import SceneSet, load_suite, suite_names
 from zoo.data.render.recipes import RECIPES
 from zoo.errors import ConfigError, DataError, RegistryError
 from zoo.registry.registry import default_registry
+from zoo.registry.variant import data_requirements
 from zoo.training.options import TrainingOptions
-from zoo.training.run import check_data
 
 
 class FixedCosts:
@@ -44,7 +44,8 @@ def test_every_job_of_a_shipped_suite_fits_its_scenes(name, tmp_path):
         scenes, variant = suite.data[planned.data], planned.job.variant
         recipe = RECIPES[scenes.recipe]
         size = scenes.image_size if recipe.has_images else 0
-        check_data(SimpleNamespace(extras=recipe.extras(image_size=size), image_size=size), variant, folder=tmp_path)
+        shape = SimpleNamespace(extras=recipe.extras(image_size=size), image_size=size)
+        data_requirements(variant).check(shape, folder=tmp_path)
         training, views = variant.training, scenes.views or recipe.num_views
         most = max([training.contexts.maximum, *(number or 0 for number in planned.job.contexts)])
         assert most + training.targets <= views, (variant.name, planned.data)
