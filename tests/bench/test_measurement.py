@@ -163,7 +163,7 @@ def test_a_model_that_is_not_finite_is_refused_with_the_scene(trained, scenes):
 
 
 def test_scenes_that_do_not_fit_are_refused(trained, array_scenes):
-    with pytest.raises(ConfigError, match="arrays: has images of 8 pixels, but 'gqn-tower' at size 'smoke' takes 16"):
+    with pytest.raises(ConfigError, match="arrays: has images of 8 pixels, but 'gqn-tower' at size 'smoke' reads 16"):
         evaluate(trained(), array_scenes(image_size=8), protocol=QUICK)
     with pytest.raises(ConfigError, match="arrays: 6 context views and 1 target"):
         evaluate(trained(), array_scenes(), protocol=QUICK.at(6, timed=False))

@@ -104,7 +104,7 @@ MISTAKES = [
     ("train vae --size smoke --cpu --data {place}/odd-meta -o {place}/new", "meta.json: schema_version"),
     ("train vae --size smoke --cpu --data {place}/only-test -o {place}/new", "has no split 'train'"),
     ("train vae --size smoke --cpu --data {place}/large -o {place}/new", "has images of 20 pixels"),
-    ("train vae --cpu --data {scenes} -o {place}/new", "has images of 16 pixels, but 'vae' at size 'full' takes 64"),
+    ("train vae --cpu --data {scenes} -o {place}/new", "has images of 16 pixels, but 'vae' at size 'full' reads 64"),
     (TRAIN + "--dry-run --set image_size=32", "has images of 16 pixels"),
     ("data inspect {place}/none", "/none: there is no such folder"),
     ("data inspect {place}/truncated", "the file is damaged or incomplete"),
