@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from benchmarks.subject import DEVICE, SEED
 from zoo.evaluation.throughput import noise_for, prediction_action, synchronise, training_action
-from zoo.registry.registry import Variant, build
+from zoo.registry.variant import Variant, build
 from zoo.results.pytest_benchmark import Action
 
 

@@ -13,7 +13,8 @@ from zoo.episode import SceneBatch
 from zoo.evaluation.throughput import noise_for
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import hash_config
-from zoo.registry.registry import Variant, build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import Variant, build
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SIZES = ("smoke", "full")

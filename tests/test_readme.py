@@ -7,7 +7,8 @@ import pytest
 
 from zoo.analysis.base import names
 from zoo.data.render.recipes import RECIPES
-from zoo.registry.registry import available, default_registry
+from zoo.registry.components import available
+from zoo.registry.registry import default_registry
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -51,7 +51,8 @@ def create_model(name: str, *, size: str = "full", overrides: tuple[str, ...] = 
     Raises:
         zoo.errors.RegistryError, zoo.errors.ConfigError: if something is not known or not valid.
     """
-    from zoo.registry.registry import build, default_registry
+    from zoo.registry.registry import default_registry
+    from zoo.registry.variant import build
 
     return build(default_registry().variant(name, size=size, overrides=overrides), seed=seed)
 

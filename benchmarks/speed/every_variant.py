@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from benchmarks.speed.record import Findings, Measured, Size
 from zoo.evaluation.throughput import Spread, measure
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 PART = "variants"
 SMALLEST = "smoke"

@@ -27,7 +27,8 @@ from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.store import StoreWriter
 from zoo.errors import OutOfMemoryError
 from zoo.provenance import usable_cores
-from zoo.registry.registry import Variant, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import Variant
 from zoo.training.run import train
 from zoo.training.trainer import TrainingOptions
 

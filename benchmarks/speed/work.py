@@ -16,7 +16,8 @@ from zoo.config.schedules import evaluation_schedule_values
 from zoo.episode import ElboTerms, Episode, SceneBatch, ScheduleValues, Views
 from zoo.evaluation.throughput import random_batch
 from zoo.model.scene_model import SceneModel
-from zoo.registry.registry import Variant, build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import Variant, build
 
 Side = Literal["fast", "plain"]
 SIDES: tuple[Side, ...] = ("fast", "plain")

@@ -19,7 +19,9 @@ from zoo.evaluation.loop import evaluation_batches
 from zoo.evaluation.nelbo import importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
-from zoo.registry.registry import Registry, RegistryFile, build
+from zoo.registry.registry import Registry
+from zoo.registry.sources import RegistryFile
+from zoo.registry.variant import build
 
 SIGMA, SIZE, CONTEXT, TARGETS = 0.4, 4, 2, 2
 DIMS = 3 * SIZE * SIZE

@@ -11,7 +11,8 @@ from zoo.errors import ConfigError, NonFiniteError, OutOfMemoryError, RegistryEr
 from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import score_scenes
 from zoo.likelihoods.discretised_logistic import bits_per_dim
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 from zoo.results.store import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, load_row, save_row
 from zoo.training.run import TrainedModel
 

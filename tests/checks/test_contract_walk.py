@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from zoo.checks import CHECKS, subject
-from zoo.registry.registry import default_registry, find_component, resolve
+from zoo.registry.components import find_component
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import resolve
 
 REGISTRY = default_registry()
 

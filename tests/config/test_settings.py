@@ -18,7 +18,8 @@ from zoo.config.settings import (
     parse_yaml,
 )
 from zoo.errors import ConfigError, RegistryError
-from zoo.registry.registry import Registry, RegistryFile, variant_from_config
+from zoo.registry.registry import Registry, variant_from_config
+from zoo.registry.sources import RegistryFile
 
 
 class Inner(Settings):

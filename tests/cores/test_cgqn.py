@@ -13,7 +13,8 @@ from zoo.evaluation.throughput import random_batch
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 SIZE, POSES, CHANNELS, Z, STEPS, SCENES, TARGETS = 16, 7, 5, 2, 3, 2, 3
 SCHEDULE = schedule_values(sigma=0.7)

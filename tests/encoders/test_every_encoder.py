@@ -8,7 +8,7 @@ import torch
 from zoo.encoders.timm_backbone import TimmBackbone
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, ViewShape
-from zoo.registry.registry import available, find_component
+from zoo.registry.components import available, find_component
 
 SIZE, POSES, SCENES, NUMBER = 16, 7, 2, 3
 VIEW = ViewShape(channels=3, height=SIZE, width=SIZE, pose_width=POSES)

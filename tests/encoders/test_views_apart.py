@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from zoo.evaluation.throughput import random_batch
-from zoo.registry.registry import build, default_registry, find_component
+from zoo.registry.components import find_component
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 REGISTRY = default_registry()
 

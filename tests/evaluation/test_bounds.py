@@ -12,7 +12,8 @@ from zoo.evaluation.bounds import Bounds, ElboScores
 from zoo.evaluation.image_metrics import IMAGE_ERRORS, image_errors
 from zoo.evaluation.loop import evaluation_batches
 from zoo.evaluation.nelbo import score_scenes
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 
 def scored(name, source, *, bounds, num_targets=3, num_context=2):

@@ -12,7 +12,8 @@ from zoo.evaluation.code_length import SMALLEST, best_sigma, codes_images, sched
 from zoo.evaluation.nelbo import score_scenes
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.likelihoods.laplace import Laplace
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 SCHEDULE = schedule_values(sigma=0.7)
 GAUSSIAN = AnnealedGaussian(AnnealedGaussian.Config())

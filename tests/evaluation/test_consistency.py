@@ -14,7 +14,8 @@ from zoo.evaluation.consistency import asked, disagreement, turned
 from zoo.evaluation.loop import evaluation_batches
 from zoo.evaluation.throughput import random_batch
 from zoo.model.scene_model import Prediction
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 SCHEDULE = schedule_values(sigma=0.7)
 TURNS = (0.0, 0.3)

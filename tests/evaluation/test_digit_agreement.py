@@ -13,7 +13,8 @@ from zoo.data.render.digit_cube import EXTRA_SHAPES, HALF_WIDTH, NUM_SIDES, draw
 from zoo.errors import ConfigError
 from zoo.evaluation.digit_agreement import digit_agreement, hidden_sides, predicted_sides
 from zoo.evaluation.digit_reader import FRONTAL, DigitReader, frontal_sides, reading_accuracy, train_reader
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 SIZE, VIEWS = 16, 12
 

@@ -23,7 +23,8 @@ from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.model.interfaces import LatentCore
 from zoo.model.scene_model import SceneModel
 from zoo.model.tasks import Render
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 SIZE = 8
 

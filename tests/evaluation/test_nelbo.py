@@ -17,7 +17,8 @@ from zoo.evaluation.loop import evaluation_batches
 from zoo.evaluation.nelbo import importance_weighted_nelbo, score_scenes
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 SCHEDULE = schedule_values(sigma=0.7)
 COLUMNS = {"scene", "nelbo", "nelbo_excess", "log_likelihood", "kl", "floor"}

@@ -9,7 +9,8 @@ from zoo.config.schedules import schedule_values
 from zoo.evaluation.point_predictions import predict_at
 from zoo.likelihoods.learned_gaussian import LearnedGaussian
 from zoo.model.scene_model import Prediction
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 SCHEDULE = schedule_values(sigma=1.0)
 

@@ -12,7 +12,8 @@ from zoo.errors import ConfigError
 from zoo.evaluation.nelbo import score_scenes
 from zoo.evaluation.poses import mixed_density, point_estimate, pose_density, pose_errors, score_poses
 from zoo.likelihoods.pose_mixture import PoseMixture
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 
 def smoke(name):

@@ -13,7 +13,8 @@ from zoo.errors import ConfigError
 from zoo.evaluation.images import score_images, sheet_of, to_bytes
 from zoo.model.scene_model import Prediction
 from zoo.model.tasks import images_from_frames
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 SCHEDULE = schedule_values(sigma=0.7)
 

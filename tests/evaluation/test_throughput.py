@@ -17,7 +17,8 @@ from zoo.evaluation.throughput import (
     random_batch,
     training_action,
 )
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIANT = default_registry().variant("gqn-tower", size="smoke")

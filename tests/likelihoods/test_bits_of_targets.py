@@ -9,7 +9,8 @@ from zoo.bench.measurement import evaluate
 from zoo.bench.protocol import Protocol
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.model.interfaces import Likelihood
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 from zoo.training.run import TrainedModel
 
 

@@ -10,7 +10,8 @@ from zoo.config.schedules import schedule_values
 from zoo.episode import Views
 from zoo.evaluation.throughput import random_batch
 from zoo.model.scene_model import cached_encoder, fastest_memory_format
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 NAMES = ("gqn-tower", "cvae", "vae", "gqn-tower-8bit")
 SCHEDULE = schedule_values(sigma=0.7)

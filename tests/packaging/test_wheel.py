@@ -67,8 +67,8 @@ def test_the_installed_program_works_away_from_the_checkout(wheel, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     script = (
-        "import sys, zoo, zoo.registry.registry\n"
-        "print(zoo.__file__)\nprint(zoo.registry.registry.registry_path())\nprint(*sys.path, sep='\\n')\n"
+        "import sys, zoo, zoo.registry.sources\n"
+        "print(zoo.__file__)\nprint(zoo.registry.sources.registry_path())\nprint(*sys.path, sep='\\n')\n"
     )
     package, registry, *path = run(python, "-c", script, cwd=elsewhere).splitlines()
     assert Path(package) == Path(libraries) / "zoo" / "__init__.py"

@@ -14,7 +14,9 @@ from zoo.config.schedules import schedule_values_at
 from zoo.errors import ConfigError, RegistryError
 from zoo.evaluation.throughput import random_batch
 from zoo.model import tasks
-from zoo.registry.registry import available, build, default_registry, find_component, resolve
+from zoo.registry.components import available, find_component
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build, resolve
 from zoo.training.run import TrainedModel, run_config
 
 REGISTRY = default_registry()

@@ -10,20 +10,10 @@ import zoo
 from zoo.config.settings import Settings
 from zoo.errors import ConfigError, RegistryError
 from zoo.model.interfaces import Encoder, LatentCore, Likelihood, RepresentationShape, Task
-from zoo.registry.registry import (
-    FULL,
-    KINDS,
-    Registry,
-    RegistryFile,
-    available,
-    build,
-    default_registry,
-    find_component,
-    registry_files,
-    registry_path,
-    resolve,
-    variant_from_config,
-)
+from zoo.registry.components import KINDS, available, find_component
+from zoo.registry.registry import Registry, default_registry, variant_from_config
+from zoo.registry.sources import RegistryFile, registry_files, registry_path
+from zoo.registry.variant import FULL, build, resolve
 from zoo.training.run import to_yaml
 
 OURS = Registry([RegistryFile(path=registry_path(), prefix="")])

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.speed.textbook_gqn import plain_model
 from zoo.data.make import make_dataset
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 from zoo.training.run import train
 from zoo.training.trainer import TrainingOptions
 

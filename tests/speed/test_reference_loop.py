@@ -9,7 +9,8 @@ from benchmarks.speed.textbook_gqn import PlainGqn, pairs_of, plain_model, to_fa
 from zoo.config.schedules import schedule_values_at
 from zoo.evaluation.throughput import random_batch
 from zoo.nn import winograd
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 
 NUM_CONTEXT = 3
 # Large enough that Winograd's convolution is chosen where it can be: states of 16x16, channels above 16.

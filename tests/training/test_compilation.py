@@ -9,7 +9,7 @@ from zoo.config.schedules import schedule_values
 from zoo.errors import ConfigError
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold, standard_normal
-from zoo.registry.registry import build
+from zoo.registry.variant import build
 from zoo.training.options import TrainingOptions
 from zoo.training.trainer import Trainer
 

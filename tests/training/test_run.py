@@ -14,7 +14,7 @@ from zoo.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
 from zoo.files import sha256_of, write_json
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import Provenance, hash_config
-from zoo.registry.registry import build
+from zoo.registry.variant import build
 from zoo.training import checkpoint
 from zoo.training.lock import RunLock
 from zoo.training.run import Start, load_trained, make_accelerator, open_training_data, run_config, to_yaml, train

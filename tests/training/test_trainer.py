@@ -9,7 +9,7 @@ from zoo.data.plan import EvaluationPlan, TrainingPlan
 from zoo.errors import ConfigError, NonFiniteError
 from zoo.evaluation.nelbo import score_scenes
 from zoo.model.scene_model import SceneModel
-from zoo.registry.registry import build
+from zoo.registry.variant import build
 from zoo.training import checkpoint
 from zoo.training.trainer import Trainer, TrainingOptions
 

@@ -10,7 +10,7 @@ from torch import nn
 from zoo.data.batches import LoadedBatch
 from zoo.errors import ConfigError, NonFiniteError
 from zoo.evaluation.throughput import random_batch
-from zoo.registry.registry import build
+from zoo.registry.variant import build
 from zoo.training import checkpoint
 from zoo.training.options import TrainingOptions
 from zoo.training.update import TrainStep, make_optimizer, move_average

@@ -25,7 +25,8 @@ from zoo.data.plan import EvaluationPlan
 from zoo.errors import NonFiniteError
 from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import score_scenes
-from zoo.registry.registry import build, default_registry
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
 from zoo.training import checkpoint
 from zoo.training.trainer import Trainer, TrainingOptions
 

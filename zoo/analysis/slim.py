@@ -34,7 +34,7 @@ from zoo.figures.trends import Trend, TrendPanel, trend_panels
 from zoo.model.interfaces import Encoder
 from zoo.model.scene_model import SceneModel
 from zoo.model.tasks import CAPTIONS
-from zoo.registry.registry import build
+from zoo.registry.variant import build
 
 TITLE = "What captions say of a room counts for its image, and their wording does not"
 PAPER = "Ramalho et al. 2018, Encoding spatial relations from natural language, arXiv 1807.01670"

@@ -15,8 +15,7 @@ from zoo.evaluation.baselines import MEAN_IMAGE, NEAREST_VIEW, guess_of, score_r
 from zoo.model.interfaces import Task
 from zoo.model.tasks import MAP
 from zoo.provenance import collect
-from zoo.registry.registry import Variant
-from zoo.registry.variant import resolve
+from zoo.registry.variant import Variant, resolve
 from zoo.results.metrics import code_sigma_metric, floor_metric, metrics_of
 from zoo.results.store import Budget, ModelFacts, ResultRow
 

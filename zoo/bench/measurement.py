@@ -26,8 +26,7 @@ from zoo.evaluation.values import score_values
 from zoo.model.interfaces import Likelihood, TargetKind, Task
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import collect
-from zoo.registry.registry import Variant, build
-from zoo.registry.variant import resolve
+from zoo.registry.variant import Variant, build, resolve
 from zoo.results.metrics import code_sigma_metric, floor_metric, metrics_of, unit_of
 from zoo.results.store import (
     PREDICT_THROUGHPUT,

@@ -12,8 +12,7 @@ from zoo.data.opening import open_splits
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.errors import ConfigError, did_you_mean
-from zoo.registry.registry import Variant
-from zoo.registry.variant import data_requirements
+from zoo.registry.variant import Variant, data_requirements
 
 CALIBRATION_SCENES = 256
 

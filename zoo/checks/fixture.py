@@ -16,7 +16,7 @@ from zoo.evaluation.throughput import random_batch
 from zoo.model.interfaces import Task
 from zoo.model.scene_model import SceneModel
 from zoo.nn.noise import fold, standard_normal
-from zoo.registry.registry import Variant, build
+from zoo.registry.variant import Variant, build
 
 NUM_SCENES, NUM_CONTEXT, NUM_TARGETS = 3, 3, 2
 SCORED = ("log_likelihood", "kl", "log_ratio")  # the terms of a scene that are random or learned

@@ -184,7 +184,8 @@ def _jobs(
     from zoo.bench.suite.jobs import Job, run_folder
     from zoo.bench.suite.plan import names_of
     from zoo.data.opening import open_scenes
-    from zoo.registry.registry import default_registry, resolve
+    from zoo.registry.registry import default_registry
+    from zoo.registry.variant import resolve
 
     if data is not None:
         open_scenes(data, "train")

@@ -21,7 +21,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Tell everything about a variant: what it models, every setting with its meaning, parameters, published figures."""
-    from zoo.registry.registry import build, default_registry, resolve
+    from zoo.registry.registry import default_registry
+    from zoo.registry.variant import build, resolve
 
     variant = default_registry().variant(name, size=size, overrides=overrides)
     config = variant.config()

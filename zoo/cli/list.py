@@ -22,7 +22,8 @@ def run(
     from fnmatch import fnmatchcase
 
     from zoo.errors import RegistryError, did_you_mean
-    from zoo.registry.registry import available, default_registry
+    from zoo.registry.components import available
+    from zoo.registry.registry import default_registry
 
     registry = default_registry()
     if kind == "variant":

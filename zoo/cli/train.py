@@ -11,7 +11,7 @@ import typer
 from zoo.cli.options import Cpu, Data, Seed, Set, Size
 
 if TYPE_CHECKING:
-    from zoo.registry.registry import Variant
+    from zoo.registry.variant import Variant
     from zoo.training.run import Start
     from zoo.training.trainer import TrainingOptions
 
@@ -190,7 +190,7 @@ def _dry_run(variant: Variant, *, data: Path, options: TrainingOptions, seed: in
     from zoo.config.schedules import schedule_values_at
     from zoo.data.loader import TrainingLoader
     from zoo.data.plan import TrainingPlan
-    from zoo.registry.registry import build
+    from zoo.registry.variant import build
     from zoo.training.run import device_of, open_training_data
 
     source = open_training_data(data, variant)["train"]

@@ -13,7 +13,9 @@ import pydantic
 from zoo.comparison.table_rows import hardware_of, number
 from zoo.errors import ZooError
 from zoo.provenance import hash_config
-from zoo.registry.registry import FULL, KINDS, Variant, default_registry, resolve, variant_from_config
+from zoo.registry.components import KINDS
+from zoo.registry.registry import default_registry, variant_from_config
+from zoo.registry.variant import FULL, Variant, resolve
 from zoo.report.runs import Run
 from zoo.results.store import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, ResultRow
 

@@ -30,8 +30,8 @@ from zoo.errors import CheckpointError, ConfigError, OutOfMemoryError
 from zoo.files import write_json, write_text
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import GitState, Provenance, collect
-from zoo.registry.registry import Variant, build, variant_from_config
-from zoo.registry.variant import data_requirements
+from zoo.registry.registry import variant_from_config
+from zoo.registry.variant import Variant, build, data_requirements
 from zoo.training import checkpoint
 from zoo.training.lock import RunLock
 from zoo.training.trainer import Progress, Trainer, TrainingOptions, TrainingReport

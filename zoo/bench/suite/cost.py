@@ -18,7 +18,7 @@ from zoo.config.schedules import schedule_values_at
 from zoo.episode import SceneBatch
 from zoo.evaluation.throughput import random_batch, synchronise
 from zoo.model.scene_model import SceneModel
-from zoo.registry.registry import Variant, build
+from zoo.registry.variant import Variant, build
 
 COUNTED_SCENES = 2
 # A step of more than so many operations is not tried out on a CPU: its time is told from its operations.

@@ -14,7 +14,7 @@ from zoo.bench.suite.settings import Budget
 from zoo.config.settings import Settings, load_yaml, parse
 from zoo.files import write_json
 from zoo.provenance import hash_config
-from zoo.registry.registry import Variant
+from zoo.registry.variant import Variant
 
 NAME = "costs.json"
 

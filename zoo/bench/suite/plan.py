@@ -16,7 +16,8 @@ from zoo.bench.suite.data import check_scenes, counts_of, folder_of
 from zoo.bench.suite.jobs import Job, configuration_of
 from zoo.bench.suite.settings import Suite, SuitePart
 from zoo.errors import ConfigError, RegistryError, ZooError, did_you_mean
-from zoo.registry.registry import FULL, Registry, Variant, resolve
+from zoo.registry.registry import Registry
+from zoo.registry.variant import FULL, Variant, resolve
 from zoo.training.options import TrainingOptions
 
 Counting = Callable[[int, int], None]
