@@ -18,7 +18,7 @@ from zoo.cores.gqn import Gqn
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.scene_model import SceneModel
-from zoo.nn.blocks import match_size, spread
+from zoo.nn.blocks import expand_to_map, match_size
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, query_keys, sample_keys, standard_normal
@@ -133,7 +133,7 @@ class PlainGqn(LatentCore):
         """
         count, (height, width) = len(query), self.state_shape[1:]
         r = match_size(r, height=height, width=width)
-        pose = spread(query, height=height, width=width)
+        pose = expand_to_map(query, height=height, width=width)
         zeros = r.new_zeros(count, *self.state_shape)
         generator = inference = LSTMState(hidden=zeros, cell=zeros)
         canvas = r.new_zeros(count, *self.canvas_shape)

@@ -12,9 +12,9 @@ from zoo.nn.attention import (
     SelfAttentionBlock,
     Tokens,
     attend,
-    placed,
     positions,
     view_tokens,
+    with_pose_and_position,
 )
 
 SCENES, QUERIES, NUMBER, WIDTH, HEADS = 2, 3, 5, 8, 2
@@ -173,7 +173,7 @@ def test_positions_are_the_middles_of_cells_x_rightwards_and_y_downwards():
 def test_tokens_keep_the_mask_of_their_view_and_the_place_and_pose_of_their_cell():
     per_view, poses = random(2, 3, 4, 2, 5), random(2, 3, 7, seed=1)
     mask = torch.tensor([[True, False, True], [False, True, True]])
-    found = view_tokens(placed(per_view, poses), mask)
+    found = view_tokens(with_pose_and_position(per_view, poses), mask)
     assert found.values.shape == (2, 3 * 2 * 5, 4 + 7 + 2)
     place = positions(2, 5, like=per_view)
     for scene in range(2):

@@ -2,9 +2,18 @@
 
 import pytest
 import torch
+from torch import nn
 
-from zoo.nn.blocks import ImageReader, ImageWriter, ResidualBlock, halvings_to, masked_sum, match_size, spread
-from zoo.nn.tower import TowerNetwork
+from zoo.nn.blocks import (
+    ImageReader,
+    ImageWriter,
+    ResidualBlock,
+    expand_to_map,
+    halvings_to,
+    masked_sum,
+    match_size,
+    mlp,
+)
 
 
 def noise(*shape, seed=0):
@@ -24,7 +33,7 @@ def test_sizes_are_matched_by_spreading_averaging_and_repeating():
 
 
 def test_vectors_are_spread_to_equal_pixels():
-    maps = spread(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), height=2, width=3)
+    maps = expand_to_map(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), height=2, width=3)
     assert maps.shape == (2, 2, 2, 3)
     assert torch.equal(maps[1, 0], torch.full((2, 3), 3.0))
 
@@ -78,19 +87,24 @@ def test_gradients_of_the_blocks_equal_finite_differences():
     assert torch.autograd.gradcheck(block, (noise(1, 2, 4, 4).requires_grad_(),))
 
 
-def test_the_tower_is_that_of_figure_s1():
-    """Quarter size, pose after the second halving, ReLU last; each layer by hand."""
+def test_layers_have_the_widths_that_were_asked_for():
+    kinds = [type(layer) for layer in mlp(3, 8, 9, 2)]
+    assert kinds == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+    assert [(layer.in_features, layer.out_features) for layer in mlp(3, 8, 9, 2)[::2]] == [
+        (3, 8),
+        (8, 9),
+        (9, 2),
+    ]
+    assert len(mlp(3, 2)) == 1
+
+
+def test_differences_between_inputs_survive_many_layers():
     torch.manual_seed(0)
-    tower = TowerNetwork(image_channels=3, pose_width=7, channels=6).double()
-    images, poses = noise(2, 3, 8, 8), noise(2, 7, seed=1)
-    relu = torch.relu
-    half = relu(tower.halve(images))
-    assert half.shape[-2:] == (4, 4)
-    quarter = relu(tower.first_skip(half)) + relu(tower.first_widen(relu(tower.first_narrow(half))))
-    joined = torch.cat([quarter, poses[:, :, None, None].expand(2, 7, 2, 2)], dim=1)
-    features = relu(tower.second_skip(joined)) + relu(tower.second_widen(relu(tower.second_narrow(joined))))
-    expected = relu(tower.last(features))
-    found = tower(images, poses)
-    assert found.shape == (2, 6, 2, 2)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    assert tower.first_narrow.out_channels == tower.second_narrow.out_channels == 3
+    network = mlp(64, *[64] * 10)[:-1]  # up to the last ReLU
+    found = network(torch.randn(500, 64))
+    ratio = (found.std(0).square().mean() / found.square().mean()).item()
+    assert 0.3 < found.square().mean() < 10.0
+    assert ratio > 0.02
+    plain = nn.Sequential(*(nn.Sequential(nn.Linear(64, 64), nn.ReLU()) for _ in range(9)))
+    faded = plain(torch.randn(500, 64))
+    assert (faded.std(0).square().mean() / faded.square().mean()).item() < 0.1 * ratio

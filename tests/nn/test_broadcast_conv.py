@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.nn.blocks import spread
+from zoo.nn.blocks import expand_to_map
 from zoo.nn.broadcast_conv import broadcast_conv, concatenated_conv
 
 KERNELS = pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_it_equals_the_convolution_of_spread_vectors(kernel, stride, padding, si
     if any(side + 2 * border < taps for side, border, taps in zip(size, padding, kernel, strict=True)):
         pytest.skip("the kernel is larger than the map")
     vectors, weight = random(2, 3), random(4, 3, *kernel, seed=1)
-    expected = F.conv2d(spread(vectors, height=size[0], width=size[1]), weight, stride=stride, padding=padding)
+    expected = F.conv2d(expand_to_map(vectors, height=size[0], width=size[1]), weight, stride=stride, padding=padding)
     found = broadcast_conv(vectors, weight, size=size, stride=stride, padding=padding).expand_as(expected)
     close(found, expected)
     weights = random(*expected.shape, seed=2).detach()
@@ -54,7 +54,7 @@ def test_vectors_beside_maps_are_as_if_they_were_spread(kernel, stride, padding,
     torch.manual_seed(0)
     layer = nn.Conv2d(5 + 3, 4, kernel, stride=stride, padding=padding).double()
     maps, vectors = random(count, 5, 8, 6), random(count, 3, seed=1)
-    expected = layer(torch.cat([maps, spread(vectors, height=8, width=6)], dim=1))
+    expected = layer(torch.cat([maps, expand_to_map(vectors, height=8, width=6)], dim=1))
     found = concatenated_conv(layer, maps, vectors)
     close(found, expected)
     asked = [maps, vectors, *layer.parameters()]

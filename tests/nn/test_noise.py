@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from zoo.nn import noise
-from zoo.nn.noise import fold, sample_keys, scene_keys, scene_sample_keys, standard_normal
+from zoo.nn.noise import fold, sample_categorical, sample_keys, scene_keys, scene_sample_keys, standard_normal
 
 MASK = (1 << 64) - 1
 LIMIT = 4.0  # standard errors; the seeds are fixed, so that a pass stays a pass
@@ -204,3 +204,20 @@ def test_keys_of_samples_stay_what_they_are():
     every = sample_keys(key, num_samples=4, num_queries=3)
     assert torch.equal(sample_keys(samples[:, 1:3], num_samples=2, num_queries=3), every[:, 1:3])
     assert torch.equal(sample_keys(every[:, 1:3, 2:], num_samples=2, num_queries=1), every[:, 1:3, 2:])
+
+
+def test_shares_are_those_of_the_weights_and_the_rest_is_uniform_and_independent():
+    shares = torch.tensor([0.2, 0.5, 0.05, 0.25])
+    uniform = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+    found = sample_categorical(shares.log().expand(100_000, 4), uniform)
+    np.testing.assert_allclose(np.bincount(found.category, minlength=4) / 100_000, shares, atol=1e-5)
+    for index in range(4):
+        rest = found.uniform[found.category == index]
+        assert stats.kstest(rest.numpy(), "uniform").statistic < 1e-3
+
+
+def test_weights_need_not_be_normalised_and_nothing_is_never_chosen():
+    weights = torch.tensor([-torch.inf, 3.0, -torch.inf, 3.0, -torch.inf])
+    found = sample_categorical(weights.expand(5, 5), torch.tensor([1e-12, 0.25, 0.49, 0.51, 1.0 - 1e-12]))
+    assert found.category.tolist() == [1, 1, 1, 3, 3]
+    assert ((found.uniform > 0) & (found.uniform < 1)).all()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from zoo.nn.von_mises import VonMises, grown, log_bessel, quantile
+from zoo.nn.von_mises import VonMises, bounded, log_bessel, quantile
 
 CONCENTRATIONS = [0.0, 1e-3, 0.5, 3.0, 88.0, 500.0, 2000.0]
 
@@ -54,7 +54,7 @@ def test_bessel_function_does_not_overflow_where_it_does():
 def test_growth_starts_flat_ends_at_its_bound_and_keeps_the_direction():
     direction = torch.tensor([math.cos(2.0), math.sin(2.0)], dtype=torch.float64)
     lengths = torch.tensor([0.0, 0.1, 1.0, 5.0, 10.0, 1e3], dtype=torch.float64)
-    found = grown(*(lengths[:, None] * direction).unbind(-1), maximum=2000.0)
+    found = bounded(*(lengths[:, None] * direction).unbind(-1), maximum=2000.0)
     expected = (lengths * (1 + lengths**2)).clamp(max=2000.0)
     torch.testing.assert_close(found.concentration, expected, rtol=1e-9, atol=2e-6)
     torch.testing.assert_close(found.mode[1:], torch.full((5,), 2.0, dtype=torch.float64))
@@ -63,14 +63,14 @@ def test_growth_starts_flat_ends_at_its_bound_and_keeps_the_direction():
 @pytest.mark.parametrize("outputs", [(0.0, 0.0), (1e-8, 0.0), (3.0, -4.0), (1e4, 1e4)])
 def test_gradients_are_finite_from_nothing_to_the_bound(outputs):
     given = torch.tensor(outputs, requires_grad=True)
-    grown(given[0], given[1], maximum=100.0).log_prob(torch.tensor(1.0)).backward()
+    bounded(given[0], given[1], maximum=100.0).log_prob(torch.tensor(1.0)).backward()
     assert torch.isfinite(given.grad).all()
 
 
 def test_the_gradient_is_right():
     given = torch.tensor([0.7, -0.4], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda pair: grown(pair[0], pair[1], maximum=50.0).log_prob(torch.tensor([0.5, 2.0], dtype=torch.float64)),
+        lambda pair: bounded(pair[0], pair[1], maximum=50.0).log_prob(torch.tensor([0.5, 2.0], dtype=torch.float64)),
         given,
     )
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from zoo.nn import winograd
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
-from zoo.nn.winograd import convolve, convolve_once, pays, transform_filters
+from zoo.nn.winograd import convolve, convolve_once, is_faster, transform_filters
 
 # Of the norm. The direct way is within 1e-6, this one within 1e-5 but where there are few channels to average over.
 TOLERANCE = 5e-5
@@ -65,12 +65,12 @@ def test_only_what_needs_a_gradient_gets_one():
     ],
 )
 def test_it_is_used_where_it_pays_and_is_precise_enough(shape, dtype, positions, expected):
-    assert pays(torch.zeros(shape, dtype=dtype), positions=positions) is expected
+    assert is_faster(torch.zeros(shape, dtype=dtype), positions=positions) is expected
 
 
 def test_half_precision_convolves_directly():
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not pays(torch.zeros(8, 16, 5, 5), positions=4096)
+        assert not is_faster(torch.zeros(8, 16, 5, 5), positions=4096)
 
 
 def test_either_way_is_taken(monkeypatch):

@@ -73,9 +73,9 @@ def test_reference_elbo_predictions_and_every_gradient_in_float32(shared, querie
 def test_reference_the_large_size_chooses_winograd(monkeypatch):
     """Or the test above would say nothing of it."""
     chosen = []
-    pays = winograd.pays
+    is_faster = winograd.is_faster
     monkeypatch.setattr(
-        "zoo.nn.convlstm.pays", lambda *given, **more: chosen.append(pays(*given, **more)) or chosen[-1]
+        "zoo.nn.convlstm.is_faster", lambda *given, **more: chosen.append(is_faster(*given, **more)) or chosen[-1]
     )
     variant, fast, _ = models(shared=True, changes=LARGE)
     loss_of(fast, *drawn(variant, queries=3))

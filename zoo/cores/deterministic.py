@@ -11,10 +11,9 @@ from zoo.config.settings import Settings
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import match_size
-from zoo.nn.canvas import composed_image
+from zoo.nn.canvas import composed_image, sum_of_writes
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import at_least_float32
-from zoo.nn.writes import sum_of_writes
 
 
 class Deterministic(LatentCore):

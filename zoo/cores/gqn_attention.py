@@ -14,7 +14,7 @@ from zoo.cores.gqn import Gqn, core_output, make_recurrence
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
 from zoo.nn.attention import POSITION_WIDTH, NullToken, attend, positions, view_tokens
-from zoo.nn.blocks import spread
+from zoo.nn.blocks import expand_to_map
 from zoo.nn.geometry import ray_features, ray_width
 from zoo.nn.latent_groups import Source
 from zoo.nn.noise import query_keys, sample_keys
@@ -187,4 +187,4 @@ class GqnAttention(LatentCore):
                 poses, height=height, width=width, field_of_view=config.field_of_view, octaves=config.octaves
             )
         cells = positions(height, width, like=poses).expand(len(poses), -1, -1, -1)
-        return torch.cat([spread(poses, height=height, width=width), cells], dim=1)
+        return torch.cat([expand_to_map(poses, height=height, width=width), cells], dim=1)

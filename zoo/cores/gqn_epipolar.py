@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoo.cores.gqn import Gqn, core_output, make_recurrence
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
-from zoo.nn.attention import POSITION_WIDTH, placed, positions
+from zoo.nn.attention import POSITION_WIDTH, positions, with_pose_and_position
 from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.geometry import epipolar_samples
 from zoo.nn.latent_groups import Source
@@ -146,7 +146,7 @@ class GqnEpipolar(LatentCore):
             num_samples=config.samples,
             field_of_view=config.field_of_view,
         )
-        maps = self.from_features(placed(scene.per_view, poses).flatten(0, 1))
+        maps = self.from_features(with_pose_and_position(scene.per_view, poses).flatten(0, 1))
         places = rearrange(samples.places, "b q n h w s two -> (b n) (q h w) s two").to(maps.dtype)
         if number:
             maps = F.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=False)

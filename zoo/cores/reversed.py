@@ -8,7 +8,7 @@ from torch import Tensor
 from zoo.config.settings import Settings
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.mlp import mlp
+from zoo.nn.blocks import mlp
 from zoo.nn.pose_pooling import PosePooling
 
 

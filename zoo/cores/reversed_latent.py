@@ -9,8 +9,8 @@ from torch import Tensor
 from zoo.config.settings import Settings
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.nn.blocks import mlp
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
-from zoo.nn.mlp import mlp
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
 from zoo.nn.pose_pooling import PosePooling
 

@@ -14,11 +14,11 @@ from zoo.config.settings import Settings
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import match_size
+from zoo.nn.canvas import sum_of_writes
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.gaussian import DiagonalGaussian, standard_like
 from zoo.nn.latent_groups import draw_group, group_noise, group_terms, stacked
 from zoo.nn.noise import query_keys, sample_keys
-from zoo.nn.writes import sum_of_writes
 
 
 class Inferred(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo.config.settings import Settings
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
-from zoo.nn.mlp import mlp
+from zoo.nn.blocks import mlp
 
 
 class Pairs(Encoder):

@@ -14,7 +14,7 @@ from zoo.config.settings import Settings
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
 from zoo.nn.attention import POSITION_WIDTH, positions
-from zoo.nn.blocks import spread
+from zoo.nn.blocks import expand_to_map
 
 
 class Patches(Encoder):
@@ -89,7 +89,7 @@ class Patches(Encoder):
         if self.join is None:
             return features
         place = positions(height, width, like=features).expand(len(features), -1, -1, -1)
-        pose = spread(poses, height=height, width=width).to(features.dtype)
+        pose = expand_to_map(poses, height=height, width=width).to(features.dtype)
         return self.join(torch.cat([F.relu(features), pose, place], dim=1))
 
     def forward(self, views: Views) -> Representation:

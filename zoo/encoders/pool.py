@@ -6,9 +6,9 @@ from pydantic import Field
 from torch import Tensor
 
 from zoo.config.settings import Settings
+from zoo.encoders.tower import TowerNetwork
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
-from zoo.nn.tower import TowerNetwork
 
 
 class Pool(Encoder):

@@ -13,7 +13,7 @@ from zoo.config.settings import Settings
 from zoo.episode import Views
 from zoo.errors import ConfigError, did_you_mean
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
-from zoo.nn.blocks import ResidualBlock, spread
+from zoo.nn.blocks import ResidualBlock, expand_to_map
 
 
 class TimmBackbone(Encoder):
@@ -79,10 +79,10 @@ class TimmBackbone(Encoder):
         if self.config.input_size is not None:
             images = F.interpolate(images, size=(self.config.input_size,) * 2, mode="bilinear", align_corners=False)
         if self.config.pose == "pixels":
-            images = torch.cat([images, spread(poses, height=images.shape[-2], width=images.shape[-1])], dim=1)
+            images = torch.cat([images, expand_to_map(poses, height=images.shape[-2], width=images.shape[-1])], dim=1)
         features = self._features(images)
         if self.config.pose == "features":
-            poses = spread(poses, height=features.shape[-2], width=features.shape[-1])
+            poses = expand_to_map(poses, height=features.shape[-2], width=features.shape[-1])
             features = torch.cat([features, poses.to(features.dtype)], dim=1)
         return self.fuse(features)[:count]
 

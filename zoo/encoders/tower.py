@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.config.settings import Settings
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
-from zoo.nn.tower import TowerNetwork
+from zoo.nn.broadcast_conv import concatenated_conv
 
 
 class Tower(Encoder):
@@ -35,3 +37,33 @@ class Tower(Encoder):
 
     def forward(self, views: Views) -> Representation:
         return represent(views, self.network)
+
+
+class TowerNetwork(nn.Module):
+    """psi(x, v) of the tower, Eslami et al. 2018, figure S1: [n, 3, H, W] -> [n, channels, H / 4, W / 4].
+
+    The pose enters at a quarter of the image's size. The figure does not label its skip connections; they are learned
+    convolutions with ReLU here. Every convolution is followed by a ReLU.
+    """
+
+    def __init__(self, *, image_channels: int, pose_width: int, channels: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.halve = nn.Conv2d(image_channels, channels, 2, stride=2)
+        self.first_skip = nn.Conv2d(channels, channels, 2, stride=2)
+        self.first_narrow = nn.Conv2d(channels, half, 3, padding=1)
+        self.first_widen = nn.Conv2d(half, channels, 2, stride=2)
+        self.second_skip = nn.Conv2d(channels + pose_width, channels, 3, padding=1)
+        self.second_narrow = nn.Conv2d(channels + pose_width, half, 3, padding=1)
+        self.second_widen = nn.Conv2d(half, channels, 3, padding=1)
+        self.last = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, images: Tensor, poses: Tensor) -> Tensor:
+        """Maps images [n, 3, H, W] and poses [n, P] to [n, channels, H / 4, W / 4]."""
+        features = F.relu(self.halve(images))
+        skip = F.relu(self.first_skip(features))
+        features = F.relu(self.first_widen(F.relu(self.first_narrow(features)))) + skip
+        skip = F.relu(concatenated_conv(self.second_skip, features, poses))
+        narrow = F.relu(concatenated_conv(self.second_narrow, features, poses))
+        features = F.relu(self.second_widen(narrow)) + skip
+        return F.relu(self.last(features))

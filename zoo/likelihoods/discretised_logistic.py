@@ -13,7 +13,7 @@ from zoo.config.settings import Settings
 from zoo.episode import ScheduleValues
 from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
-from zoo.nn.logistic import log_mass, quantile
+from zoo.nn.quantized import logistic_log_mass, logistic_quantile
 
 Number = TypeVar("Number", float, Tensor)
 
@@ -51,7 +51,7 @@ class DiscretisedLogistic(Likelihood):
 
     def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         mean, log_scale = self._mean_and_log_scale(prediction)
-        value = log_mass(at_least_float32(target), location=mean, log_scale=log_scale)
+        value = logistic_log_mass(at_least_float32(target), location=mean, log_scale=log_scale)
         return value.flatten(2).sum(-1)
 
     def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
@@ -62,7 +62,7 @@ class DiscretisedLogistic(Likelihood):
 
     def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
         mean, log_scale = self._mean_and_log_scale(prediction)
-        return quantile(torch.special.ndtr(noise), location=mean, log_scale=log_scale)
+        return logistic_quantile(torch.special.ndtr(noise), location=mean, log_scale=log_scale)
 
 
 def bits_per_dim(nelbo: Number, target_dims: Number | int) -> Number:

@@ -13,7 +13,7 @@ from zoo.config.settings import Settings
 from zoo.episode import ScheduleValues
 from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
-from zoo.nn.logistic import clamped_mean, log_mass, quantile
+from zoo.nn.quantized import clamped_logistic_mean, logistic_log_mass, logistic_quantile
 
 HALF_GREY = 0.5  # what a channel that others depend on is compared with
 
@@ -106,7 +106,7 @@ class DiscretisedLogisticMixture(Likelihood):
         parts = self._components(prediction)
         given = list(at_least_float32(target).unsqueeze(-4).unbind(-3))
         locations = [self._location(parts, channel, given[:channel]) for channel in range(len(given))]
-        masses = log_mass(
+        masses = logistic_log_mass(
             torch.stack(given, dim=-3), location=torch.stack(locations, dim=-3), log_scale=parts.log_scales
         )
         if self.config.channels == "linear":
@@ -121,7 +121,7 @@ class DiscretisedLogisticMixture(Likelihood):
         means: list[Tensor] = []
         for channel in range(parts.locations.shape[-3]):
             location = self._location(parts, channel, means)
-            means.append(clamped_mean(location=location, log_scale=parts.log_scales[..., channel, :, :]))
+            means.append(clamped_logistic_mean(location=location, log_scale=parts.log_scales[..., channel, :, :]))
         return (torch.exp(parts.log_weights) * torch.stack(means, dim=-3)).sum(-4)
 
     def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
@@ -138,7 +138,7 @@ class DiscretisedLogisticMixture(Likelihood):
                 chosen, uniforms[channel] = _choose(uniforms[channel], ends[..., 0 if shared else channel, :, :])
             location = self._location(parts, channel, [value.unsqueeze(-3) for value in drawn])
             drawn.append(
-                quantile(
+                logistic_quantile(
                     uniforms[channel],
                     location=location.gather(-3, chosen).squeeze(-3),
                     log_scale=parts.log_scales[..., channel, :, :].gather(-3, chosen).squeeze(-3),

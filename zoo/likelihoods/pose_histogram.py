@@ -15,7 +15,7 @@ from zoo.episode import ScheduleValues
 from zoo.likelihoods.pose_mixture import Coordinate
 from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
-from zoo.nn.sample_categorical import choose
+from zoo.nn.noise import sample_categorical
 
 Extent = Annotated[list[float], Field(min_length=2, max_length=2)]
 
@@ -136,9 +136,9 @@ class PoseHistogram(Likelihood):
         bins = []
         for axes, log_mass in zip(self.maps, self.log_masses(prediction), strict=True):
             # One number chooses the bin of a map; what is left of it places the camera within.
-            choice = choose(log_mass, within[..., axes[0].place])
-            within[..., axes[0].place] = choice.rest
-            bins.append(choice.chosen)
+            choice = sample_categorical(log_mass, within[..., axes[0].place])
+            within[..., axes[0].place] = choice.uniform
+            bins.append(choice.category)
         return self._cameras(bins, within.to(at_least_float32(prediction).dtype))
 
     def _cameras(self, bins: list[Tensor], within: Tensor) -> Tensor:

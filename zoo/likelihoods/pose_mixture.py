@@ -15,8 +15,8 @@ from zoo.data.camera import CAMERA_FIELDS
 from zoo.episode import ScheduleValues
 from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
-from zoo.nn.sample_categorical import choose
-from zoo.nn.von_mises import VonMises, grown, quantile
+from zoo.nn.noise import sample_categorical
+from zoo.nn.von_mises import VonMises, bounded, quantile
 
 Coordinate = Literal["x", "y", "z", "yaw", "pitch"]
 ANGLES = ("yaw", "pitch")
@@ -42,7 +42,7 @@ class PoseMixture(Likelihood):
     A scene that looks alike from several places has several modes. Only the ``coordinates`` named in the settings are
     scored: a coordinate that is the same in all data (the height of a camera on a ring) would earn any density one
     likes. Predictions are, K components each: logit of pi; m and the softplus of s a position; a vector in the plane an
-    angle, whose direction is mu and whose length becomes kappa (see ``zoo.nn.von_mises.grown``).
+    angle, whose direction is mu and whose length becomes kappa (see ``zoo.nn.von_mises.bounded``).
 
     The density grows without bound as s falls, down to ``minimum_scale``, so the floor is 0 and an excess over it may
     be negative. ``mean`` is the mode of the component with the largest weight, with 0 at coordinates that are not
@@ -106,7 +106,7 @@ class PoseMixture(Likelihood):
             positions=DiagonalGaussian(
                 mean=config.position_scale * (self.starts.to(means.dtype) + means), log_scale=torch.log(scales)
             ),
-            angles=grown(cosines, sines, maximum=config.maximum_concentration),
+            angles=bounded(cosines, sines, maximum=config.maximum_concentration),
         )
 
     def log_density(self, prediction: Tensor, cameras: Tensor) -> Tensor:
@@ -140,9 +140,9 @@ class PoseMixture(Likelihood):
         found = self.components(prediction)
         uniform = torch.special.ndtr(noise.flatten(-3).double()).clamp(1e-12, 1.0 - 1e-12)
         first = CAMERA_FIELDS.index(self.coordinates[0])
-        choice = choose(found.log_weights, uniform[..., first])
-        uniform = torch.cat([uniform[..., :first], choice.rest.unsqueeze(-1), uniform[..., first + 1 :]], dim=-1)
-        chosen = self._chosen(found, choice.chosen)
+        choice = sample_categorical(found.log_weights, uniform[..., first])
+        uniform = torch.cat([uniform[..., :first], choice.uniform.unsqueeze(-1), uniform[..., first + 1 :]], dim=-1)
+        chosen = self._chosen(found, choice.category)
         positions = chosen.positions.sample(torch.special.ndtri(uniform[..., self.positions]))
         turns = quantile(uniform[..., self.angles], concentration=chosen.angles.concentration)
         return self._cameras(positions, torch.remainder(chosen.angles.mode + turns + math.pi, 2.0 * math.pi) - math.pi)

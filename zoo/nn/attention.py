@@ -143,7 +143,7 @@ def view_tokens(per_view: Tensor, mask: Tensor) -> Tokens:
     )
 
 
-def placed(per_view: Tensor, poses: Tensor) -> Tensor:
+def with_pose_and_position(per_view: Tensor, poses: Tensor) -> Tensor:
     """Puts beside every cell of a view's map, [B, N, C, h, w], the view's pose [B, N, P] and the cell's position.
 
     Returns:

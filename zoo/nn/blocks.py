@@ -21,7 +21,7 @@ def match_size(features: Tensor, *, height: int, width: int) -> Tensor:
     return F.interpolate(features, size=(height, width), mode="nearest")
 
 
-def spread(vectors: Tensor, *, height: int, width: int) -> Tensor:
+def expand_to_map(vectors: Tensor, *, height: int, width: int) -> Tensor:
     """Turns vectors [B, P] into maps [B, P, height, width] of equal pixels."""
     return vectors[:, :, None, None].expand(-1, -1, height, width)
 
@@ -100,3 +100,18 @@ def halvings_to(size: int, *, smallest: int) -> int:
 def masked_sum(per_view: Tensor, mask: Tensor) -> Tensor:
     """Sums [B, N, C, h, w] over the views that ``mask`` [B, N] keeps; no views give zeros."""
     return torch.einsum("bnchw,bn->bchw", per_view, mask.to(per_view.dtype))
+
+
+def mlp(*widths: int) -> nn.Sequential:
+    """Returns linear maps [..., widths[0]] -> ... -> [..., widths[-1]] with a ReLU between each two.
+
+    Weights in front of a ReLU start as He et al. 2015 have it, so that a signal neither fades nor grows from layer to layer;
+    torch's own start shrinks it by half in each, and what a set tells would be small beside the biases.
+    """
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    for layer in layers[:-2]:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+    return nn.Sequential(*layers[:-1])

@@ -17,7 +17,7 @@ Pair = tuple[int, int]
 def broadcast_conv(
     vectors: Tensor, weight: Tensor, *, size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0)
 ) -> Tensor:
-    """Convolves maps of equal cells, ``conv2d(spread(vectors), weight)``, without making them.
+    """Convolves maps of equal cells, ``conv2d(expand_to_map(vectors), weight)``, without making them.
 
     Args:
         vectors: [n, P].
@@ -41,7 +41,7 @@ def broadcast_conv(
 
 
 def concatenated_conv(layer: nn.Conv2d, maps: Tensor, vectors: Tensor) -> Tensor:
-    """Convolves maps with vectors beside them, ``layer(cat([maps, spread(vectors)]))``, without spreading the vectors.
+    """Convolves maps with vectors beside them, ``layer(cat([maps, expand_to_map(vectors)]))``, without spreading the vectors.
 
     The channels of maps are mostly a multiple of 8, as convolutions on all devices like them, and with a pose not.
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.gaussian import at_least_float32
-from zoo.nn.winograd import convolve, convolve_once, pays, transform_filters
+from zoo.nn.winograd import convolve, convolve_once, is_faster, transform_filters
 
 
 class LSTMState(NamedTuple):
@@ -116,7 +116,7 @@ class ConvLSTMCell(nn.Module):
         Args:
             positions: images x height x width x steps for which they are used.
         """
-        if self.from_step is None or not pays(self.from_step.weight, positions=positions):
+        if self.from_step is None or not is_faster(self.from_step.weight, positions=positions):
             return None
         return transform_filters(self.from_step.weight)
 

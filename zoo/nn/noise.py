@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -113,6 +114,32 @@ def _normal(key: Tensor, shape: Sequence[int]) -> Tensor:
     angle = lower * (2.0 * math.pi * 2.0**-32)
     normal = torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1)[..., :count]
     return normal.reshape(*key.shape, *shape)
+
+
+class CategoricalSample(NamedTuple):
+    """A category, and a uniform number that is independent of it."""
+
+    category: Tensor  # [...] int64
+    uniform: Tensor  # [...] float64 in (0, 1)
+
+
+def sample_categorical(log_weights: Tensor, uniform: Tensor) -> CategoricalSample:
+    """Samples index k with probability proportional to exp(log_weights[k]).
+
+    Within the interval of k the uniform number is uniform as well: rescaled to (0, 1), it can be used once more.
+
+    Args:
+        log_weights: [..., K].
+        uniform: [...] in (0, 1).
+    """
+    weights = torch.softmax(log_weights.double(), dim=-1)
+    ends = weights.cumsum(-1)
+    uniform = uniform.double().unsqueeze(-1) * ends[..., -1:]
+    index = torch.searchsorted(ends, uniform).clamp(max=weights.shape[-1] - 1)
+    weight = weights.gather(-1, index)
+    start = ends.gather(-1, index) - weight
+    rest = ((uniform - start) / weight.clamp(min=torch.finfo(torch.float64).tiny)).clamp(1e-9, 1.0 - 1e-9)
+    return CategoricalSample(category=index[..., 0], uniform=rest[..., 0])
 
 
 # torch.compile takes these as they are. Left to translate them, inductor reckons with the numbers of ``arange`` as if

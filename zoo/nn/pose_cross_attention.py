@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.nn.blocks import ImageReader, match_size
-from zoo.nn.mlp import mlp
+from zoo.nn.blocks import ImageReader, match_size, mlp
 
 SHARPNESS = 10.0  # weight of a cosine in the first softmax, before it is learned
 

@@ -10,8 +10,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from zoo.nn.logistic import HALF_BIN
+HALF_BIN = 0.5 / 255.0
+MAXIMUM_LOG_SCALE = 60.0  # beyond it the mass of a bin is 0 in float32, and its logarithm minus infinity
+NARROW = 0.1  # scales below and above it take different forms of the mean
 
 
 def gaussian_log_mass(target: Tensor, *, mean: Tensor, scale: Tensor) -> Tensor:
@@ -73,3 +76,47 @@ def _log_laplace_cdf(standardised: Tensor) -> Tensor:
 def _with_open_ends(inside: Tensor, *, target: Tensor, below: Tensor, above: Tensor) -> Tensor:
     value = torch.where(target < HALF_BIN, below, inside)
     return torch.where(target > 1.0 - HALF_BIN, above, value)
+
+
+def logistic_log_mass(target: Tensor, *, location: Tensor, log_scale: Tensor) -> Tensor:
+    """Returns log P(x = target) of each element, nats: the mass between half a step below and half a step above.
+
+    The bins of 0 and 1 reach to infinity, so that the 256 probabilities sum to 1 (Kingma et al. 2016, "Improving
+    variational inference with inverse autoregressive flow", appendix).
+
+    Args:
+        target: multiples of 1/255 in [0, 1].
+        location: broadcastable against the target.
+        log_scale: the same; logarithm of the scale in units of the 0-to-1 range.
+    """
+    inverse_scale = torch.exp(-log_scale.clamp(max=MAXIMUM_LOG_SCALE))
+    centred = target - location
+    upper = inverse_scale * (centred + HALF_BIN)
+    lower = inverse_scale * (centred - HALF_BIN)
+    # log(sigmoid(u) - sigmoid(l)) = log sigmoid(u) + log sigmoid(-l) + log(1 - exp(l - u)), which never cancels.
+    inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-inverse_scale * (2.0 * HALF_BIN)))
+    value = torch.where(target < HALF_BIN, F.logsigmoid(upper), inside)
+    return torch.where(target > 1.0 - HALF_BIN, F.logsigmoid(-lower), value)
+
+
+def logistic_quantile(uniform: Tensor, *, location: Tensor, log_scale: Tensor) -> Tensor:
+    """Turns uniform numbers into numbers of the logistic distribution, rounded to the values of an 8-bit image."""
+    uniform = uniform.clamp(1e-6, 1.0 - 1e-6)
+    value = location + torch.exp(log_scale) * (torch.log(uniform) - torch.log1p(-uniform))
+    return (value.clamp(0.0, 1.0) * 255.0).round() / 255.0
+
+
+def clamped_logistic_mean(*, location: Tensor, log_scale: Tensor) -> Tensor:
+    """Returns the mean of the logistic distribution with everything below 0 and above 1 moved there, in [0, 1].
+
+    It is the integral of P(x > t) over t from 0 to 1; the mean of the 256 values is the same integral by the midpoint
+    rule and differs by half a step at most, for scales above a step by next to nothing.
+    """
+    scale = torch.exp(log_scale.clamp(max=MAXIMUM_LOG_SCALE))
+    # s (softplus(m / s) - softplus((m - 1) / s)). The first form overflows for no scale below its bound, the second,
+    # which is the same, does not cancel above it; far beyond 0 and 1 the first has long arrived at them.
+    narrow, near = scale.clamp(max=NARROW), location.clamp(-2.0, 3.0)
+    below = narrow * (F.softplus(near / narrow) - F.softplus((near - 1.0) / narrow))
+    wide = scale.clamp(min=NARROW)
+    above = wide * torch.log1p(torch.sigmoid((location - 1.0) / wide) * torch.expm1(1.0 / wide))
+    return torch.where(scale < NARROW, below, above)

@@ -9,9 +9,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from zoo.nn.blocks import ImageWriter
+from zoo.nn.blocks import ImageWriter, mlp
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
-from zoo.nn.mlp import mlp
 
 Aggregation = Literal["mean", "attention"]
 

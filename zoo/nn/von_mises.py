@@ -48,7 +48,7 @@ def log_bessel(concentration: Tensor) -> Tensor:
     return torch.log(torch.special.i0e(concentration)) + concentration
 
 
-def grown(cosine: Tensor, sine: Tensor, *, maximum: float) -> VonMises:
+def bounded(cosine: Tensor, sine: Tensor, *, maximum: float) -> VonMises:
     """Turns two unbounded outputs of a network into natural parameters with a concentration of ``maximum`` at most.
 
     The vector grows with the cube of the outputs' length, u (1 + |u|^2): outputs of 10, which a network reaches soon,

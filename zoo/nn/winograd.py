@@ -29,7 +29,7 @@ FEWEST_POSITIONS = (
 FEWEST_CHANNELS = 16  # of the inputs: below, transforming the tiles does
 
 
-def pays(weight: Tensor, *, positions: int) -> bool:
+def is_faster(weight: Tensor, *, positions: int) -> bool:
     """Tells whether a convolution is faster this way, forwards and backwards, by measurement.
 
     Args:
@@ -49,7 +49,7 @@ def pays(weight: Tensor, *, positions: int) -> bool:
 
 def convolve_once(inputs: Tensor, weight: Tensor) -> Tensor:
     """Convolves [n, C, h, w] with [O, C, k, k] and zeros as padding, in whichever way is faster."""
-    if pays(weight, positions=len(inputs) * inputs.shape[-2] * inputs.shape[-1]):
+    if is_faster(weight, positions=len(inputs) * inputs.shape[-2] * inputs.shape[-1]):
         return convolve(inputs, transform_filters(weight))
     return F.conv2d(inputs, weight, padding=weight.shape[-1] // 2)
 
