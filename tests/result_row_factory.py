@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from zoo.provenance import GitState, Hardware, Provenance
-from zoo.results.store import (
+from zoo.results.row import (
     PREDICT_THROUGHPUT,
     TRAIN_THROUGHPUT,
     Budget,
@@ -47,7 +47,7 @@ def _speed(median, unit):
 
 
 def _row(excess, *, variant="gqn-tower", seed=0, key=None, floor=FLOOR, cpu="EPYC", speed=100.0, **changes):
-    """Makes a row from [scenes] values of the NELBO excess."""
+    """Makes a row from [scenes] values of the excess NELBO."""
     excess = np.asarray(excess, dtype=float)
     fields = {
         "status": "ok",

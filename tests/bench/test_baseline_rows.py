@@ -28,7 +28,7 @@ def test_a_reference_is_a_row_like_any_other(scenes, tmp_path):
     ]
     for row in rows:
         assert load_row(save_row(row, tmp_path)) == row
-        assert row.is_reference and not row.performance
+        assert row.is_baseline and not row.performance
         assert (row.key.likelihood, row.key.sigma, row.key.num_context, row.key.num_targets) == (
             "annealed_gaussian",
             0.7,
@@ -51,7 +51,7 @@ def test_its_key_is_that_of_the_variants_own_rows(scenes, tmp_path):
         model=build(variant).eval(), variant=variant, run=tmp_path, config=config, step=1, seconds=1.0
     )
     row = evaluate(trained, scenes.reported, protocol=Protocol(num_context=2, num_targets=2, repeats=0, metrics=()))
-    assert not row.is_reference
+    assert not row.is_baseline
     assert {reference.key.model_dump_json() for reference in made("cvae", scenes)} == {row.key.model_dump_json()}
 
 

@@ -13,7 +13,8 @@ from zoo.evaluation.nelbo import score_scenes
 from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
-from zoo.results.store import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, load_row, save_row
+from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT
+from zoo.results.store import load_row, save_row
 from zoo.training.run import TrainedModel
 
 QUICK = Protocol(repeats=0, prediction_samples=2)

@@ -32,7 +32,7 @@ def suite(tmp_path, scenes):
 
 
 def models_in(folder):
-    return [row for row in load_rows([folder]) if not row.is_reference]
+    return [row for row in load_rows([folder]) if not row.is_baseline]
 
 
 def bench(gqn_zoo, suite, output, *more):
@@ -46,7 +46,7 @@ def test_a_suite_from_its_scenes_to_the_tables(gqn_zoo, suite, tmp_path, in_this
     assert not output.exists()
     first = bench(gqn_zoo, file, output, "--limit-jobs", 2)
     assert first.code == 0 and len(models_in(output)) == 4
-    references = [row for row in load_rows([output]) if row.is_reference]
+    references = [row for row in load_rows([output]) if row.is_baseline]
     assert len(references) == 6, "two of them, on two numbers of views of the one and on one of the other scenes"
     assert "4 of 6 jobs to do" in bench(gqn_zoo, file, output, "--dry-run").out
     rest = bench(gqn_zoo, file, output)

@@ -61,9 +61,9 @@ def test_from_rendering_to_a_table(gqn_zoo, work, contents):
     )
     assert image.read_bytes().startswith(b"\x89PNG") and "gqn-tower@smoke" in outcome.out
     found = load_rows([run / "results"])
-    references = Counter((row.variant, row.key.num_context) for row in found if row.is_reference)
+    references = Counter((row.variant, row.key.num_context) for row in found if row.is_baseline)
     assert references == {(name, number): 1 for name in ("mean-image", "nearest-view") for number in (1, 2)}
-    rows = [row for row in found if not row.is_reference]
+    rows = [row for row in found if not row.is_baseline]
     assert [row.key.num_context for row in rows] in ([1, 2], [2, 1]) and {row.status for row in rows} == {"ok"}
     assert all({"iwae_2", "iwae_3_gap", "mse_best", "wrong_context_nelbo_excess"} <= set(row.metrics) for row in rows)
     assert not any("bits_per_dim" in row.metrics or "reconstruction_mse" in row.metrics for row in rows)

@@ -10,7 +10,8 @@ from zoo.comparison.claim_file import load_claims
 from zoo.comparison.claim_tables import csv_of_claims, table_of_claims
 from zoo.comparison.claim_tests import judge
 from zoo.comparison.markup import to_markdown
-from zoo.results.store import Metric, ResultRow, load_rows, save_row
+from zoo.results.row import Metric, ResultRow
+from zoo.results.store import load_rows, save_row
 
 COMMITTED = Path(__file__).resolve().parents[2] / "results"
 CLAIMS = """
@@ -79,7 +80,7 @@ def test_verdicts_are_printed_and_written_and_are_the_same_every_time(gqn_zoo, m
     text = readme.read_text(encoding="utf-8")
     assert "\nold\n" not in text and text.startswith("# Results\n<!-- claims:begin -->\n**Claims of a test")
     assert text.endswith("<!-- claims:end -->\nafter\n") and "says A \\| B" in text
-    assert "gqn-tower@quickstart − vae@quickstart, NELBO excess" in text and "100 × 3" in text
+    assert "gqn-tower@quickstart − vae@quickstart, excess NELBO" in text and "100 × 3" in text
     with (tmp_path / "claims.csv").open(encoding="utf-8") as file:
         records = list(csv.DictReader(file))
     assert [record["claim_verdict"] for record in records] == ["holds", "does not hold", "unknown"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.results.store import ResultRow, load_rows, save_row
+from zoo.results.row import ResultRow
+from zoo.results.store import load_rows, save_row
 
 COMMITTED = Path(__file__).resolve().parents[2] / "results" / "quickstart"
 

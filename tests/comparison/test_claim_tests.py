@@ -9,7 +9,7 @@ from zoo.comparison.claim_tests import judge
 from zoo.comparison.statistics import ALPHA, holm, holm_adjusted
 from zoo.config.settings import parse
 from zoo.errors import ResultError
-from zoo.results.store import Metric, ModelFacts
+from zoo.results.row import Metric, ModelFacts
 
 SEEDS = 3
 BELOW = {"kind": "below", "contexts": 3, "lower": ["a"], "higher": ["b"]}
@@ -335,8 +335,8 @@ def test_the_order_of_rows_does_not_matter_and_every_comparison_is_recorded(trai
     assert table.title == "Claims: 3 of 5 claims hold, 1 does not, 1 unknown"
     assert list(table.frame["verdict"]) == ["holds", "holds", "holds", "does not hold", "unknown"]
     assert list(table.frame["hold"]) == ["1 of 1", "1 of 1", "1 of 1", "0 of 1", ""]
-    assert table.frame["worst comparison"][0] == "a − b, NELBO excess"
-    assert table.frame["worst comparison"][1] == "a: 3 − 1 context views, NELBO excess"
+    assert table.frame["worst comparison"][0] == "a − b, excess NELBO"
+    assert table.frame["worst comparison"][1] == "a: 3 − 1 context views, excess NELBO"
     assert table.frame["scenes × seeds"][0] == "40 × 3"
     lines = csv_of_claims(first).splitlines()
     assert len(lines) == 1 + 5 and lines[0].startswith("claim,text,kind,data,claim_verdict")

@@ -5,7 +5,7 @@ from zoo.comparison.change_tables import tables_of_changes
 from zoo.comparison.matching import changes_between
 from zoo.comparison.thresholds import Threshold, broken
 from zoo.errors import ResultError
-from zoo.results.store import Metric
+from zoo.results.row import Metric
 
 
 def noisy(excess_of_scenes, seed, shift=0.0):

@@ -4,13 +4,14 @@ import pytest
 
 from zoo.comparison.columns import OTHERS, columns_of
 from zoo.comparison.failures import without_superseded
-from zoo.comparison.groups import group_rows
+from zoo.comparison.leaderboards import leaderboards_of
 from zoo.comparison.metric_selection import all_but_images, image_metrics, main_metrics, require_columns, require_metric
-from zoo.comparison.table_rows import image_table_of, metric_header, table_of
+from zoo.comparison.table_rows import image_table_of, table_of
 from zoo.comparison.tables import tables_of
 from zoo.errors import ResultError
 from zoo.report.page import page_of
-from zoo.results.store import Metric
+from zoo.results.metrics import metric_info
+from zoo.results.row import Metric
 
 MEASURES = ("mae_255", "rmse_255", "psnr", "ssim", "mse")
 
@@ -33,45 +34,45 @@ def full_row(make_row, make_key, excess_of_scenes):
 
 
 def test_the_main_table_shows_what_is_needed_and_the_page_all(full_row):
-    group = group_rows([full_row()])[0]
+    group = leaderboards_of([full_row()])[0]
     main = main_metrics(group)
     assert main == [
         *("nelbo_excess", "separate_nelbo_excess", "nelbo", "kl", "distortion", "iwae_100_excess", "iwae_100_gap"),
         *("mae_255", "rmse_255", "psnr", "ssim", "wrong_context_nelbo_excess"),
     ]
     page = {*all_but_images(group), *(name for name, _, _ in image_metrics(group)), "sample_variance"}
-    measured = {name for row in group.lines[0].rows for name in row.metrics}
+    measured = {name for row in group.models[0].rows for name in row.metrics}
     assert page == measured - {"floor", "bits_per_dim", "code_sigma"}
-    assert "separate_nelbo_excess" not in main_metrics(group_rows([full_row(targets=1)])[0])
-    assert main_metrics(group_rows([full_row()])[1]) == ["code_sigma", "kl"]
+    assert "separate_nelbo_excess" not in main_metrics(leaderboards_of([full_row(targets=1)])[0])
+    assert main_metrics(leaderboards_of([full_row()])[1]) == ["code_sigma", "kl"]
 
 
 def test_images_have_a_table_of_their_own(full_row, make_row, excess_of_scenes):
-    table = image_table_of(group_rows([full_row()])[0])
+    table = image_table_of(leaderboards_of([full_row()])[0])
     assert list(table.frame.columns[:5]) == [
         "variant",
-        "MAE (0-255) of one ↓",
-        "MAE (0-255) of mean ↓",
-        "MAE (0-255) of best ↓",
-        "MAE (0-255) of reconstruction ↓",
+        "MAE of one (0-255) ↓",
+        "MAE of mean (0-255) ↓",
+        "MAE of best (0-255) ↓",
+        "MAE of reconstruction (0-255) ↓",
     ]
-    assert image_table_of(group_rows([make_row(excess_of_scenes)])[0]) is None
-    assert image_table_of(group_rows([full_row()])[1]) is None
+    assert image_table_of(leaderboards_of([make_row(excess_of_scenes)])[0]) is None
+    assert image_table_of(leaderboards_of([full_row()])[1]) is None
     page = page_of([full_row()])
     assert page.count("Images of table 1</h4>") == 1 and "Images of table 2" not in page
 
 
 def test_heads_name_what_a_measure_is_of():
-    assert metric_header("psnr_best") == "PSNR (dB) of best ↑"
-    assert metric_header("reconstruction_rmse_255") == "RMSE (0-255) of reconstruction ↓"
-    assert metric_header("iwae_100_gap") == "IWAE-100 gap" and metric_header("iwae_10") == "IWAE-10"
-    assert metric_header("separate_nelbo_excess") == "separate NELBO excess ↓"
+    assert metric_info("psnr_best").head == "PSNR of best (dB) ↑"
+    assert metric_info("reconstruction_rmse_255").head == "RMSE of reconstruction (0-255) ↓"
+    assert metric_info("iwae_100_gap").head == "IWAE-100 gap" and metric_info("iwae_10").head == "IWAE-10 ↓"
+    assert metric_info("separate_nelbo_excess").head == "separate excess NELBO ↓"
 
 
 def test_columns_are_chosen_by_name_in_their_order(full_row):
-    group = group_rows([full_row()])[0]
+    group = leaderboards_of([full_row()])[0]
     frame = table_of(group, columns=["psnr_one", "kl", "commit", "nelbo_excess"]).frame
-    assert list(frame.columns) == ["variant", "NELBO excess ↓ ±", "PSNR (dB) of one ↑", "KL", "commit"]
+    assert list(frame.columns) == ["variant", "excess NELBO ↓ ±", "PSNR of one (dB) ↑", "KL", "commit"]
     assert {column.name for column in columns_of(group, metrics=[])} == {"variant", "rank", "behind_best", *OTHERS}
     require_columns([full_row()], ["psnr_one", "seed"], others=OTHERS)
     with pytest.raises(ResultError, match="--columns psnr_on: no row has this metric; did you mean 'psnr_one'"):
@@ -89,13 +90,13 @@ def test_sorting_turns_with_the_better_direction(make_row, excess_of_scenes):
         )
 
     rows = [row(name, psnr, seed) for name, psnr in (("low", 18.0), ("high", 21.0)) for seed in range(3)]
-    (group,) = group_rows(rows, sort="psnr")
-    assert [line.variant for line in group.lines] == ["high", "low"] and group.higher_is_better and group.decided
+    (group,) = leaderboards_of(rows, sort="psnr")
+    assert [line.variant for line in group.models] == ["high", "low"] and group.higher_is_better and group.decided
     table = table_of(group)
     assert table.bold == "PSNR (dB) ↑ ±" and table.frame["behind the best [95%]"].iloc[1].startswith("3.0")
     assert table.frame["on the frontier of"].tolist() == ["time, parameters, latency, memory", "none"]
     assert any("ranked by PSNR (dB), higher is better" in note for note in table.notes)
-    assert group_rows(rows, sort="ssim")[0].metric == "nelbo_excess"  # nobody has it
+    assert leaderboards_of(rows, sort="ssim")[0].metric == "nelbo_excess"  # nobody has it
     with pytest.raises(ResultError, match="--sort psn: no row has this metric; did you mean 'psnr'"):
         require_metric(rows, "psn")
     with pytest.raises(ResultError, match="--sort floor: neither more nor less of it is better"):
@@ -114,7 +115,7 @@ def test_a_failure_that_was_made_good_is_dropped(make_row, make_failure, make_ke
     failure = moved(make_failure(variant="vae"), utc=EARLY, job=JOB)
     again = moved(make_row(excess_of_scenes, variant="vae"), utc=LATE, job=JOB)
     assert without_superseded([failure, again]) == [again]
-    assert not group_rows([failure, again])[0].failures and len(tables_of([again, failure])) == 1
+    assert not leaderboards_of([failure, again])[0].failures and len(tables_of([again, failure])) == 1
     assert "None: every row is of a measurement that came out." in page_of([failure, again])
     keyed = moved(make_failure(variant="vae", key=make_key()), utc=EARLY)
     assert without_superseded([keyed, again]) == [again]

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from zoo.comparison.groups import group_rows, seed_groups
+from zoo.comparison.leaderboards import leaderboards_of, seed_groups
 from zoo.comparison.pareto import COSTS, frontiers, on_pareto_front
 from zoo.comparison.tables import tables_of
 from zoo.errors import ResultError
 from zoo.figures.pareto_front import can_be_drawn, frontier_image
-from zoo.results.store import Budget, ModelFacts
+from zoo.results.row import Budget, ModelFacts
 
 TIME, FLOPS, PARAMETERS, LATENCY, MEMORY = COSTS
 
@@ -81,11 +81,11 @@ def test_the_table_names_the_costs(make_row, excess_of_scenes):
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_same_frontier_is_the_same_bytes(make_row, excess_of_scenes, tmp_path, suffix):
     rows = [make_row(excess_of_scenes + i, variant=f"$v_{i}", speed=100.0 * 4**i, cpu=f"cpu {i % 2}") for i in range(4)]
-    (group,) = group_rows(rows)
+    (group,) = leaderboards_of(rows)
     assert can_be_drawn(group)
     first, second = (frontier_image(group, tmp_path / f"{i}{suffix}", title="a $ b_") for i in range(2))
     assert first.read_bytes() == second.read_bytes() and first.stat().st_size > 5000
-    (single,) = group_rows(rows[:1])
+    (single,) = leaderboards_of(rows[:1])
     assert not can_be_drawn(single)
     with pytest.raises(ResultError, match="no two lines"):
         frontier_image(single, tmp_path / "x.png", title="")

@@ -9,7 +9,8 @@ import pytest
 
 from zoo.comparison.sections import FIELDS
 from zoo.comparison.tables import tables_of, write_tables
-from zoo.results.store import Metric, ModelFacts, load_rows, save_row
+from zoo.results.row import Metric, ModelFacts
+from zoo.results.store import load_rows, save_row
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES, VARIANTS, SEEDS, CONTEXTS = 400, 51, 3, (0, 1, 4)

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from rich.console import Console
 
-from zoo.comparison.groups import group_rows
+from zoo.comparison.leaderboards import leaderboards_of
 from zoo.comparison.tables import csv_of, tables_of, to_latex, to_markdown, to_terminal
 from zoo.figures.label_placement import Drawn, Label, Level, place_labels
 from zoo.figures.reference_lines import reference_lines, words_of_far
 from zoo.report.page import page_of
-from zoo.results.store import Budget, Metric, ModelFacts
+from zoo.results.row import Budget, Metric, ModelFacts
 
 
 @pytest.fixture
@@ -46,18 +46,18 @@ def rows(make_row, make_reference, excess_of_scenes):
 
 
 def test_references_are_no_part_of_the_ranking(rows):
-    (group,) = group_rows(rows)
-    (alone,) = group_rows(rows[:-2])
-    assert [line.variant for line in group.lines] == ["good", "fair", "poor"]
-    assert [line.variant for line in group.references] == ["mean-image", "nearest-view"]
+    (group,) = leaderboards_of(rows)
+    (alone,) = leaderboards_of(rows[:-2])
+    assert [line.variant for line in group.models] == ["good", "fair", "poor"]
+    assert [line.variant for line in group.baselines] == ["mean-image", "nearest-view"]
     assert group.decided and group.differences == alone.differences  # a reference has one seed
-    best = group_rows([*rows[:9], rows[9].model_copy(update={"variant": "zero"})])[0]
-    assert best.lines == alone.lines
+    best = leaderboards_of([*rows[:9], rows[9].model_copy(update={"variant": "zero"})])[0]
+    assert best.models == alone.models
 
 
 def test_a_model_that_is_not_below_a_reference_is_named(rows):
-    (group,) = group_rows(rows)
-    named = {reference.variant: [line.variant for line in lines] for reference, lines in group.not_passed}
+    (group,) = leaderboards_of(rows)
+    named = {reference.variant: [line.variant for line in lines] for reference, lines in group.not_better}
     assert named == {"mean-image": ["poor"], "nearest-view": []}
     (note,) = [note for note in tables_of(rows)[0].notes if "references" in note]
     assert "NOT better than the reference mean-image: poor (paired" in note
@@ -66,16 +66,18 @@ def test_a_model_that_is_not_below_a_reference_is_named(rows):
 
 def test_a_tie_with_a_reference_does_not_pass(make_row, make_reference, excess_of_scenes):
     noise = np.random.default_rng(1).normal(0, 1, 40)
-    (group,) = group_rows([make_row(excess_of_scenes + noise - noise.mean() - 0.01), make_reference(excess_of_scenes)])
-    assert [line.variant for line in group.not_passed[0][1]] == ["gqn-tower"]
+    (group,) = leaderboards_of(
+        [make_row(excess_of_scenes + noise - noise.mean() - 0.01), make_reference(excess_of_scenes)]
+    )
+    assert [line.variant for line in group.not_better[0][1]] == ["gqn-tower"]
     # Sorted by something else, the mark stays the excess.
-    (group,) = group_rows([make_row(excess_of_scenes - 2), make_reference(excess_of_scenes)], sort="psnr")
-    assert group.metric == "psnr" and group.not_passed[0][1] == ()
+    (group,) = leaderboards_of([make_row(excess_of_scenes - 2), make_reference(excess_of_scenes)], sort="psnr")
+    assert group.metric == "psnr" and group.not_better[0][1] == ()
 
 
 def test_references_stand_below_and_apart_in_every_format(rows):
     (table,) = tables_of(rows)
-    assert table.references == 2 and table.frame["variant"].tolist()[-2:] == ["mean-image", "nearest-view"]
+    assert table.baselines == 2 and table.frame["variant"].tolist()[-2:] == ["mean-image", "nearest-view"]
     assert table.frame["behind the best [95%]"].tolist()[-2:] == ["", ""]
     markdown = to_markdown([table])
     assert "| *mean-image*" in markdown and "*poor*" not in markdown and "**" not in markdown.split("*mean-image*")[1]
@@ -85,7 +87,7 @@ def test_references_stand_below_and_apart_in_every_format(rows):
     console = Console(width=200, file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(to_terminal([table], width=200))
     assert "\x1b[3mmean-image" in console.file.getvalue()
-    records = list(csv.DictReader(io.StringIO(csv_of(group_rows(rows)))))
+    records = list(csv.DictReader(io.StringIO(csv_of(leaderboards_of(rows)))))
     assert [record["reference"] for record in records] == ["False"] * 3 + ["True"] * 2
     assert [record["rank"] for record in records] == ["1", "2", "3", "", ""]
 
@@ -99,18 +101,18 @@ def test_the_page_shows_references_without_a_place_and_draws_the_near_one(rows):
 
 
 def test_a_reference_is_drawn_if_it_does_not_press_the_models_together(rows):
-    (group,) = group_rows(rows)
+    (group,) = leaderboards_of(rows)
     assert [(mark.name, mark.near) for mark in reference_lines(group)] == [
         ("mean-image", True),
         ("nearest-view", False),
     ]
     assert "nearest-view (" in words_of_far(group) and "mean-image" not in words_of_far(group)
-    assert words_of_far(group_rows(rows[:-2])[0]) == ""
+    assert words_of_far(leaderboards_of(rows[:-2])[0]) == ""
 
 
 def test_a_table_of_references_alone_ranks_nothing(make_reference, excess_of_scenes):
     (table,) = tables_of([make_reference(excess_of_scenes)])
-    assert table.references == 1 and table.bold is None and len(table.frame) == 1
+    assert table.baselines == 1 and table.bold is None and len(table.frame) == 1
     assert "mean-image" in to_markdown([table]) and "mean-image" in to_latex([table])
 
 
@@ -136,15 +138,15 @@ def test_codes_are_compared_over_likelihoods_and_bounds_are_not(make_row, make_k
         rows.append(
             coded(make_row, excess_of_scenes, bits=bits - 0.5, key=discrete, variant="logistic", seed=seed, floor=0.0)
         )
-    first, second, codes = group_rows(rows)
-    assert not first.codes and not second.codes and len(first.lines) == len(second.lines) == 1
+    first, second, codes = leaderboards_of(rows)
+    assert not first.codes and not second.codes and len(first.models) == len(second.models) == 1
     assert codes.codes and codes.metric == "bits_per_dim" and codes.floor == 0.0
-    assert [line.variant for line in codes.lines] == ["logistic", "gaussian"] and codes.decided
+    assert [line.variant for line in codes.models] == ["logistic", "gaussian"] and codes.decided
     tables = tables_of(rows)
     assert all("bits/dim ↓" not in " ".join(table.frame.columns) for table in tables[:2])
     assert "bits/dim ↓ ±" in tables[2].frame and not {"NELBO", "PSNR (dB) ↑"} & set(tables[2].frame.columns)
     assert tables[2].title.startswith("Codes of 8-bit values, over likelihoods: ") and "8-bit values" in tables[2].title
-    records = list(csv.DictReader(io.StringIO(csv_of(group_rows(rows)))))
+    records = list(csv.DictReader(io.StringIO(csv_of(leaderboards_of(rows)))))
     assert [(bool(record["bits_per_dim"]), bool(record["nelbo"])) for record in records] == [
         (False, True),
         (False, True),

@@ -1,45 +1,36 @@
 import numpy as np
 import pytest
 import scipy.stats
+from comparison.bootstrap_oracle import bootstrap
 
-from zoo.comparison.statistics import bootstrap_difference, bootstrap_differences, holm
-
-
-def test_moments_are_the_textbook_ones_and_the_bootstrap_agrees():
-    difference = np.random.default_rng(1).normal(0.3, 1.0, 400)
-    found = bootstrap_difference(difference)
-    stderr = difference.std(ddof=1) / 20
-    assert found.mean == pytest.approx(difference.mean(), rel=1e-12)
-    assert found.stderr == pytest.approx(stderr, rel=1e-12)
-    assert found.z == pytest.approx(difference.mean() / stderr, rel=1e-12)
-    assert (found.high - found.low) / (2 * 1.96) == pytest.approx(stderr, rel=0.04)
-    assert found.n == 400
+from zoo.comparison.statistics import holm, paired_t_test, paired_t_test_over_seeds
 
 
-def test_interval_covers_the_truth_in_95_percent():
-    generator = np.random.default_rng(2)
-    covered = 0
-    for _ in range(1000):
-        shared = generator.gamma(2.0, 10.0, 50)
-        a, b = shared + generator.normal(0.2, 1.0, 50), shared + generator.normal(0.0, 1.0, 50)
-        found = bootstrap_difference(a - b, resamples=1000)
-        covered += found.low <= 0.2 <= found.high
-    assert 930 <= covered <= 970
+def test_a_test_over_scenes_is_the_paired_t_test_of_scipy():
+    a, b = np.random.default_rng(1).normal(0.3, 1.0, (2, 400))
+    found, expected = paired_t_test(a - b), scipy.stats.ttest_rel(a, b)
+    interval = expected.confidence_interval(0.95)
+    assert (found.t, found.p) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
+    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
+    assert (found.n, found.seeds, found.degrees_of_freedom) == (400, 1, pytest.approx(399))
 
 
-def test_p_value_is_uniform_without_a_difference():
+@pytest.mark.parametrize("seeds", [(2, 3), (4, 4)])
+def test_seeds_that_dominate_give_the_welch_test_of_scipy(seeds):
+    """Where scenes add no variance of their own, what is left is Welch's t-test of the means of the seeds."""
     generator = np.random.default_rng(3)
-    p = np.array([bootstrap_difference(generator.normal(0, 1, 60), resamples=999).p for _ in range(1000)])
-    assert 0.03 <= (p <= 0.05).mean() <= 0.07
-    assert 0.46 <= (p <= 0.5).mean() <= 0.54
+    a, b = (np.repeat(generator.normal(0, 1, (m, 1)), 30, axis=1) for m in seeds)
+    found = paired_t_test_over_seeds(a, b)
+    expected = scipy.stats.ttest_ind(a[:, 0], b[:, 0], equal_var=False)
+    assert (found.t, found.p) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
+    assert found.degrees_of_freedom == pytest.approx(expected.df)
 
 
 def test_p_value_and_interval_agree():
     generator = np.random.default_rng(4)
     for _ in range(200):
-        found = bootstrap_difference(generator.normal(0.25, 1, 60), resamples=1999)
-        outside = not found.low <= 0 <= found.high
-        assert outside == (found.p <= 0.05) or 0.045 < found.p < 0.055
+        found = paired_t_test(generator.normal(0.25, 1, 60))
+        assert found.excludes_zero == (found.p < 0.05)
 
 
 def test_pairing_finds_what_unpaired_means_cannot():
@@ -48,7 +39,7 @@ def test_pairing_finds_what_unpaired_means_cannot():
     a, b = shared + 1.0 + generator.normal(0, 1, 100), shared + generator.normal(0, 1, 100)
     unpaired = (a.mean() - b.mean()) / np.hypot(a.std() / 10, b.std() / 10)
     assert abs(unpaired) < 0.5
-    assert bootstrap_difference(a - b).z > 4
+    assert paired_t_test(a - b).t > 4
 
 
 def test_variances_of_seeds_are_those_of_an_explicit_analysis():
@@ -63,41 +54,32 @@ def test_variances_of_seeds_are_those_of_an_explicit_analysis():
         interaction = ((scores - fitted) ** 2).sum() / ((m - 1) * 29)
         over_seeds += np.var(scores.mean(1), ddof=1) / m - interaction / (m * 30)
     assert over_seeds > 0
-    (found,) = bootstrap_differences(a[None], b[None])
+    found = paired_t_test_over_seeds(a, b)
     assert found.stderr == pytest.approx(np.sqrt(over_scenes + over_seeds), rel=1e-12)
     assert found.mean == pytest.approx(a.mean() - b.mean(), rel=1e-12)
     assert (found.seeds, found.n) == (3, 30)
-    # Between 2 degrees of freedom, were the three seeds all that varies, and what the normal distribution would give.
+    # Between 2 degrees of freedom, those of three seeds alone, and the normal distribution.
     assert 1.96 < (found.high - found.low) / (2 * found.stderr) < 4.4
 
 
-@pytest.mark.parametrize("scenes", [20, 60])
-def test_intervals_of_normal_scores_are_as_wide_as_those_of_student(scenes):
-    a = np.random.default_rng(10).normal(0, 1, (400, 1, scenes))
-    found = bootstrap_differences(a, np.zeros_like(a))
-    width = np.mean([(one.high - one.low) / (2 * one.stderr) for one in found])
-    assert width == pytest.approx(scipy.stats.t.ppf(0.975, scenes - 1), rel=0.015)
-
-
-def test_pairs_tested_together_or_alone_give_the_same():
-    a, b = np.random.default_rng(7).normal(0, 1, (2, 5, 3, 40))
-    together = bootstrap_differences(a, b)
-    for index, found in enumerate(together):
-        (alone,) = bootstrap_differences(a[index : index + 1], b[index : index + 1])
-        assert alone.low == pytest.approx(found.low, rel=1e-9) and alone.p == found.p
-
-
-def test_the_same_data_give_the_same_answer():
-    difference = np.random.default_rng(8).normal(0, 1, 30)
-    assert bootstrap_difference(difference) == bootstrap_difference(difference)
+@pytest.mark.parametrize("shape", [(1, 20), (3, 60), (2, 200)])
+def test_the_bootstrap_gives_the_same_interval_and_p_value(shape):
+    a, b = np.random.default_rng(7).normal(0, 1, (2, *shape))
+    a += 0.2
+    student, resampled = paired_t_test_over_seeds(a, b), bootstrap(a, b, resamples=40_000)
+    width = student.high - student.low
+    assert student.low == pytest.approx(resampled.low, abs=0.03 * width)
+    assert student.high == pytest.approx(resampled.high, abs=0.03 * width)
+    assert student.p == pytest.approx(resampled.p, abs=0.02)
 
 
 def test_degenerate_differences():
-    same = bootstrap_difference(np.zeros(30))
-    assert (same.z, same.p, same.low, same.high) == (0.0, 1.0, 0.0, 0.0)
-    assert bootstrap_difference(np.full(30, -1.0)).z == -np.inf
+    same = paired_t_test(np.zeros(30))
+    assert (same.t, same.p, same.low, same.high) == (0.0, 1.0, 0.0, 0.0)
+    constant = paired_t_test(np.full(30, -1.0))
+    assert (constant.t, constant.p, constant.low, constant.high) == (-np.inf, 0.0, -1.0, -1.0)
     with pytest.raises(ValueError, match="at least 2"):
-        bootstrap_difference(np.zeros(1))
+        paired_t_test(np.zeros(1))
 
 
 def test_holm_by_hand():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from zoo.comparison.table_rows import number
+from zoo.comparison.formatting import number
 from zoo.comparison.tables import (
     tables_of,
     to_latex,
@@ -17,7 +17,7 @@ from zoo.comparison.tables import (
     write_tables,
 )
 from zoo.errors import ResultError
-from zoo.results.store import Metric
+from zoo.results.row import Metric
 
 EVIL = "a|b<script>alert(1)</script>\nx_y%&$#{}~^\\[*`\x1b[31m"
 
@@ -61,7 +61,7 @@ def test_markdown_has_one_table_a_key_and_names_its_terms(rows):
     assert len(titles) == 3
     assert "sigma 0.7, ELBO; floor 6909.1 nats/target" in titles[0]
     assert "sigma 1, ELBO" in titles[1]
-    assert "paired bootstrap over scenes and seeds (2 to 3 seeds a line" in text
+    assert "paired t-test over scenes and seeds (2 to 3 seeds a line" in text
     assert "Holm correction for 2 comparisons" in text and "standard deviation over n seeds" in text
     assert "standard error over scenes" in text.split("sigma 1, ELBO")[1]
 
@@ -77,9 +77,9 @@ def test_markdown_cells_cannot_break_the_table(rows):
 
 def test_only_a_decided_winner_is_bold(rows):
     first, second, _ = tables_of(rows)
-    assert first.bold == "NELBO excess ↓ ±" and second.bold is None
+    assert first.bold == "excess NELBO ↓ ±" and second.bold is None
     bold = re.findall(r"\| +\*\*([^|]*)\*\* \|", to_markdown([first]))
-    assert bold == [first.frame["NELBO excess ↓ ±"].iloc[0]]
+    assert bold == [first.frame["excess NELBO ↓ ±"].iloc[0]]
     tied = tables_of([*rows[:3], *(row.model_copy(update={"variant": "twin"}) for row in rows[:3])])[0]
     assert tied.bold is None and any(note.startswith("No line is bold: the best does not") for note in tied.notes)
     single = tables_of([*rows[:3], rows[3]])[0]
@@ -90,8 +90,8 @@ def test_only_a_decided_winner_is_bold(rows):
 def test_several_seeds_are_one_line_with_their_number(rows):
     frame = tables_of(rows)[0].frame.set_index("variant")
     assert frame.loc["seeds", "seed"] == "0, 1"
-    assert frame.loc["seeds", "NELBO excess ↓ ±"].endswith("(n=2)")
-    assert frame.loc["best", "train excess_of_scenes/s ↑"] == "1234"
+    assert frame.loc["seeds", "excess NELBO ↓ ±"].endswith("(n=2)")
+    assert frame.loc["best", "train scenes/s ↑"] == "1234"
     assert frame.loc["best", "commit"] == "ab12ab12+"
 
 
@@ -105,12 +105,12 @@ def test_the_distance_to_the_best_is_positive_with_an_ordered_interval(make_row,
 
 def test_columns_that_nobody_has_are_dropped(make_row, excess_of_scenes):
     plain = tables_of([make_row(excess_of_scenes)])[0].frame
-    assert not {"bits/dim ↓", "SSIM ↑", "KL", "IWAE-64 excess ↓"} & set(plain.columns)
+    assert not {"bits/dim ↓", "SSIM ↑", "KL", "excess IWAE-64 ↓"} & set(plain.columns)
     row = make_row(excess_of_scenes)
     more = {"kl": Metric(value=0.0, n=40, unit="nats/target")}
     more |= {f"iwae_{k}_excess": Metric(value=1.0, n=40, unit="nats/target") for k in (64, 8)}
     frame = tables_of([make_row(excess_of_scenes, variant="b", metrics=row.metrics | more), row])[0].frame
-    assert "IWAE-64 excess ↓" in frame.columns and "IWAE-8 excess ↓" not in frame.columns  # the tightest is shown
+    assert "excess IWAE-64 ↓" in frame.columns and "excess IWAE-8 ↓" not in frame.columns  # the tightest is shown
     assert frame["KL"].tolist() in (["0.000", ""], ["", "0.000"])
     assert "hardware" not in tables_of([row], omit={"hardware"})[0].frame.columns
 

@@ -47,7 +47,7 @@ def test_images_and_their_figures_are_written(runs, tmp_path, suffix):
 def test_axes_name_their_units_and_labels_are_no_markup(runs, tmp_path):
     svg = learning_curves(runs, tmp_path / "curves.svg").read_text()
     assert "training steps" in svg and "wall-clock time (minutes)" in svg
-    assert "eval NELBO excess (nats/target)" in svg
+    assert "eval excess NELBO (nats/target)" in svg
     assert "_draw $x$ &lt;b&gt;" in svg and "new (no values yet)" in svg
 
 

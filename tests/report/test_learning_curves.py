@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from zoo.comparison.groups import group_rows
+from zoo.comparison.leaderboards import leaderboards_of
 from zoo.errors import ConfigError, ResultError
 from zoo.provenance import hash_config
 from zoo.registry.registry import default_registry
@@ -16,7 +16,7 @@ from zoo.report.charts import Axis, Chart, Scale, Series
 from zoo.report.costs import cost_figures
 from zoo.report.learning_curves import curve_figures
 from zoo.report.runs import find_runs
-from zoo.results.store import ModelFacts, ResultRow
+from zoo.results.row import ModelFacts, ResultRow
 
 DATA = {"name": "rooms", "revision": "0123456789abcdef"}
 
@@ -64,8 +64,8 @@ def test_seeds_become_a_mean_with_a_band(make_run, tmp_path):
     assert figure.legend[0].last == "83.0 ± 3.0 at step 30, n=3"
     assert all(chart.svg.count('class="band') == 1 for chart in figure.charts)
     assert [chart.title for chart in figure.charts] == [
-        "NELBO excess, validation (nats/target) against training steps",
-        "NELBO excess, validation (nats/target) against wall-clock time (seconds)",
+        "validation excess NELBO (nats/target) against training steps",
+        "validation excess NELBO (nats/target) against wall-clock time (seconds)",
     ]
     assert any("one standard deviation over the n seeds" in note for note in figure.notes)
     assert "Without a row that tells the FLOPs of a training scene: vae@smoke." in figure.notes
@@ -167,7 +167,7 @@ def test_costs_are_those_of_the_rows_and_the_front_leaves_out_what_is_beaten(mak
 
     rows = [row("small", 2, 1_000_000), row("large", 0, 3_000_000), row("beaten", 4, 3_000_000)]
     styles = {"small": 0, "large": 1, "beaten": 2}
-    (figure,) = cost_figures(group_rows(rows), styles=styles)
+    (figure,) = cost_figures(leaderboards_of(rows), styles=styles)
     assert figure.legend == ((1, 1, "large"), (2, 0, "small"), (3, 2, "beaten"))
     titles = [chart.title.partition(" against ")[2] for chart in figure.charts]
     assert titles == [
@@ -182,13 +182,13 @@ def test_costs_are_those_of_the_rows_and_the_front_leaves_out_what_is_beaten(mak
     (front,) = [part for part in parameters.svg.split("<path ") if part.startswith('class="front"')]
     assert front.count("L") == 2
     mixed = [rows[0], row("large", 0, 3_000_000, cpu="Xeon")]
-    (figure,) = cost_figures(group_rows(mixed), styles=styles)
+    (figure,) = cost_figures(leaderboards_of(mixed), styles=styles)
     assert [chart.title.partition(" against ")[2].split(" (")[0] for chart in figure.charts] == [
         "training cost",
         "parameters",
     ]
     assert any("measured on 2 machines" in note for note in figure.notes)
-    assert cost_figures(group_rows(rows[:1]), styles=styles) == []
+    assert cost_figures(leaderboards_of(rows[:1]), styles=styles) == []
 
 
 def test_a_card_says_whether_its_settings_are_those_of_the_rows(make_run, make_row, excess_of_scenes, tmp_path):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.comparison.groups import group_rows
+from zoo.comparison.leaderboards import leaderboards_of
 from zoo.comparison.tables import csv_frame, tables_of
 from zoo.errors import ResultError
 from zoo.report.page import page_of, write_page
-from zoo.results.store import ResultRow
+from zoo.results.row import ResultRow
 
 HOSTILE = "gqn-<script>alert(1)</script>\"' onload=x {{ 7*7 }} </title> &lt;\u202ereversed\x07"
 VOID = {"meta", "br", "img"}
@@ -90,7 +90,7 @@ def test_unlike_rows_do_not_share_a_table(rows):
 
 def test_numbers_are_sorted_by_what_they_say(rows):
     shown = _rankings(Reader(page_of(rows)))[0]
-    column = [text for text, _ in shown[0]].index("NELBO excess ↓ ±")
+    column = [text for text, _ in shown[0]].index("excess NELBO ↓ ±")
     values = [float(line[column][1]["data-value"]) for line in shown[1:]]
     assert values == sorted(values) and len(set(values)) == 3
     assert all(line[column][0].startswith(line[column][1]["data-value"]) for line in shown[1:])
@@ -200,7 +200,7 @@ def test_every_row_tells_where_it_comes_from(rows):
 def test_the_figures_as_csv_travel_with_the_page(rows):
     (link,) = [a["href"] for a in Reader(page_of(rows)).named("a") if a["href"].startswith("data:text/csv")]
     text = base64.b64decode(link.partition(",")[2]).decode()
-    assert text == csv_frame(group_rows(rows)).to_csv(index=False, lineterminator="\n")
+    assert text == csv_frame(leaderboards_of(rows)).to_csv(index=False, lineterminator="\n")
 
 
 @pytest.mark.parametrize("name", ["page", "page.pdf", "html"])

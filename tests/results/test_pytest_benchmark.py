@@ -23,7 +23,8 @@ from zoo.comparison.thresholds import Threshold, broken
 from zoo.errors import ResultError
 from zoo.registry.registry import default_registry
 from zoo.results.pytest_benchmark import is_benchmark_file, rows_of_benchmarks
-from zoo.results.store import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, load_row, load_rows, save_row
+from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT
+from zoo.results.store import load_row, load_rows, save_row
 
 ROOT = Path(__file__).resolve().parents[2]
 

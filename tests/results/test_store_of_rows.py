@@ -12,19 +12,8 @@ from pydantic import ValidationError
 import zoo
 from zoo.errors import ResultError
 from zoo.provenance import Hardware, Provenance
-from zoo.results.row import _rounded
-from zoo.results.store import (
-    Budget,
-    ComparabilityKey,
-    Metric,
-    ModelFacts,
-    ResultRow,
-    Timing,
-    digest_of,
-    load_row,
-    load_rows,
-    save_row,
-)
+from zoo.results.row import Budget, ComparabilityKey, Metric, ModelFacts, ResultRow, Timing, _rounded, digest_of
+from zoo.results.store import load_row, load_rows, save_row
 
 EXCESS = [1.23456789, 2.0, 3.5]
 
@@ -285,7 +274,8 @@ def test_eight_processes_write_into_one_folder(tmp_path):
     code = """
 import json, sys
 from pathlib import Path
-from zoo.results.store import load_row, save_row, ResultRow
+from zoo.results.row import ResultRow
+from zoo.results.store import load_row, save_row
 row = load_row(Path(sys.argv[1])).model_dump(mode="json", exclude={"id"})
 for seed in range(10):
     row["provenance"]["seed"] = 10 * int(sys.argv[3]) + seed

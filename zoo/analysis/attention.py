@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import bootstrap_difference
+from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
@@ -162,19 +162,19 @@ def judge(scores: Mapping[str, list[Scores]]) -> list[Claim]:
             claims.append(
                 Claim.below_zero(
                     f"given {number} views, {system} predict better than the sum",
-                    bootstrap_difference(found[place].mse - summed[place].mse),
+                    paired_t_test(found[place].mse - summed[place].mse),
                     unit=f"MSE, of {summed[place].mse.mean():.4f}",
                 )
             )
         claims += [
             Claim.below_zero(
                 f"given {CONTEXTS[-1]} views, {system} need fewer nats than the sum",
-                bootstrap_difference(found[-1].excess - summed[-1].excess),
+                paired_t_test(found[-1].excess - summed[-1].excess),
                 unit=f"nats, of {summed[-1].excess.mean():.1f}",
             ),
             Claim.below_zero(
                 f"from {CONTEXTS[0]} view to {CONTEXTS[-1]}, {system} gain more than the sum",
-                bootstrap_difference((found[-1].mse - found[0].mse) - (summed[-1].mse - summed[0].mse)),
+                paired_t_test((found[-1].mse - found[0].mse) - (summed[-1].mse - summed[0].mse)),
                 unit="MSE",
             ),
         ]

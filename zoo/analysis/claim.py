@@ -29,6 +29,6 @@ class Claim(NamedTuple):
         return cls(
             text=text,
             measured=f"{difference.mean:+.4g} +- {difference.stderr:.2g} {unit} over {difference.n} scenes, "
-            f"{abs(difference.z):.1f} standard errors",
-            holds=difference.z < -standard_errors,
+            f"{abs(difference.t):.1f} standard errors",
+            holds=difference.t < -standard_errors,
         )

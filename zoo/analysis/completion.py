@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import bootstrap_difference
+from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import schedule_values
 from zoo.data.opening import open_splits
 from zoo.data.plan import EvaluationPlan
@@ -66,7 +66,7 @@ def compare(workshop: AnalysisContext, model: SceneModel, test: SceneSource, *, 
             other = root_mean_square(guessed - values[..., 0], weights=unknown)
             text = f"Given {number} of 64 pixels, the others are predicted better than by {guess}"
             unit = f"of RMSE ({error.mean():.3f} against {other.mean():.3f})"
-            claims.append(Claim.below_zero(text, bootstrap_difference(error - other), unit=unit))
+            claims.append(Claim.below_zero(text, paired_t_test(error - other), unit=unit))
         images = (context, (inputs, found.mean[..., None]), (inputs, found.scale[..., None]))
         titles = (f"{number} pixels", "mean", "deviation")
         columns += [

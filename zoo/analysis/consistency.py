@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import bootstrap_difference
+from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
@@ -104,11 +104,11 @@ def judge(found: Mapping[str, Findings], *, accuracy: float) -> list[Claim]:
 
     def below(text: str, less: np.ndarray, more: np.ndarray, *, unit: str) -> Claim:
         """Claims that ``less`` is below ``more``; the measured numbers open with both means."""
-        claim = Claim.below_zero(text, bootstrap_difference(less - more), unit=unit)
+        claim = Claim.below_zero(text, paired_t_test(less - more), unit=unit)
         return claim._replace(measured=f"{less.mean():.4g} against {more.mean():.4g}, {claim.measured}")
 
     def more_agreement(text: str, more: np.ndarray, less: np.ndarray) -> Claim:
-        claim = Claim.below_zero(text, bootstrap_difference(less - more), unit="of pairs")
+        claim = Claim.below_zero(text, paired_t_test(less - more), unit="of pairs")
         return claim._replace(measured=f"{more.mean():.3f} against {less.mean():.3f}, {claim.measured}")
 
     repeated = cgqn.disagreement.within[:, 0]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import bootstrap_difference
+from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.cores.draw import Draw
 from zoo.data.opening import open_scenes
@@ -176,7 +176,7 @@ def judge(found: Mapping[str, Progress]) -> list[Claim]:
             ),
             Claim.below_zero(
                 f"{latents} the canvas is sharper after the last write than after the first",
-                bootstrap_difference(progress.sharpness[0] - progress.sharpness[-1]),
+                paired_t_test(progress.sharpness[0] - progress.sharpness[-1]),
                 unit="mean difference of neighbouring pixels",
             ),
         ]
@@ -185,7 +185,7 @@ def judge(found: Mapping[str, Progress]) -> list[Claim]:
 
 def _at_every_write(text: str, scores: np.ndarray, *, unit: str) -> Claim:
     """Judges that scores [L, scenes] fall at every write by the one of which that is least sure."""
-    writes = [bootstrap_difference(later - before) for before, later in pairwise(scores)]
-    least = max(range(len(writes)), key=lambda index: writes[index].z)
+    writes = [paired_t_test(later - before) for before, later in pairwise(scores)]
+    least = max(range(len(writes)), key=lambda index: writes[index].t)
     means = f"from {scores[0].mean():.4f} to {scores[-1].mean():.4f}"
     return Claim.below_zero(f"{text}, {means} (the least sure is write {least + 2})", writes[least], unit=unit)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import bootstrap_difference
+from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
@@ -161,7 +161,7 @@ def better_than_guessing(name: str, found: Sequence[Located], *, share: float) -
             f"{name}: the error of {what}, {ours.mean():.3g} {unit}, is below {share:g} of the {guess.mean():.3g} of the "
             "best constant guess"
         )
-        difference = bootstrap_difference(ours - share * guess)
+        difference = paired_t_test(ours - share * guess)
         claims.append(Claim.below_zero(text, difference, unit=unit, standard_errors=LEAST))
     return claims
 
@@ -194,22 +194,22 @@ def judge_asked(maps: Sequence[Located], mixture: Sequence[Located]) -> list[Cla
     several = values(maps, lambda one: one.modes > 1)
     wrong, quarters = values(maps, elsewhere), values(maps, quarter_turns)
     by_chance = 3.0 * 2.0 * NEAR / (360.0 - 2.0 * NEAR)
-    tied = bootstrap_difference(values(maps, facing) - values(mixture, facing))
-    seen = bootstrap_difference(
+    tied = paired_t_test(values(maps, facing) - values(mixture, facing))
+    seen = paired_t_test(
         values(mixture, lambda one: one.prior_log_density) - values(mixture, lambda one: one.log_density)
     )
     return [
         *better_than_guessing("asked, maps", maps, share=0.5),
         Claim.below_zero(
             f"asked: more than a quarter of the maps ({several.mean():.0%}) have several modes",
-            bootstrap_difference(0.25 - several),
+            paired_t_test(0.25 - several),
             unit="of the maps",
             standard_errors=LEAST,
         ),
         Claim.below_zero(
             "asked: of the probability that is not at the true yaw, more than half is at quarter turns of the room from it "
             f"({quarters.sum() / wrong.sum():.0%}, {by_chance:.0%} by chance)",
-            bootstrap_difference(0.5 * wrong - quarters),
+            paired_t_test(0.5 * wrong - quarters),
             unit="of the probability",
             standard_errors=LEAST,
         ),
@@ -238,7 +238,7 @@ def judge_inverted(inverted: Found) -> list[Claim]:
         *better_than_guessing(f"inverted, {many} views", inverted[many], share=0.5),
         Claim.below_zero(
             f"inverted: the error of position falls from {few} to {many} views",
-            bootstrap_difference(difference),
+            paired_t_test(difference),
             unit="scene units",
             standard_errors=LEAST,
         ),

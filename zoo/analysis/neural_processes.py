@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import bootstrap_difference
+from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import schedule_values
 from zoo.data.gaussian_process import Kernel, predictive
 from zoo.data.opening import open_scenes
@@ -111,31 +111,31 @@ def judge(scores: Mapping[str, Mapping[int, Mapping[str, np.ndarray]]]) -> list[
     for sizes, pairs in ORDERS.items():
         points = ", ".join(str(number) for number in sizes)
         for worse, better in pairs:
-            difference = bootstrap_difference(mean_over(worse, sizes) - mean_over(better, sizes))
+            difference = paired_t_test(mean_over(worse, sizes) - mean_over(better, sizes))
             text = f"Given {points} points, the {worse} predicts {NUM_TARGETS} targets together worse than the {better}"
             claims.append(Claim.below_zero(text, difference, unit="nats/target"))
-    beyond = [bootstrap_difference(mean_over(label, CONTEXTS) - mean_over(EXACT, CONTEXTS)) for label in MODELS]
+    beyond = [paired_t_test(mean_over(label, CONTEXTS) - mean_over(EXACT, CONTEXTS)) for label in MODELS]
     claims.append(
         Claim.below_zero(
-            "No model beats the exact posterior", max(beyond, key=lambda step: step.z), unit="nats/target (the closest)"
+            "No model beats the exact posterior", max(beyond, key=lambda step: step.t), unit="nats/target (the closest)"
         )
     )
     best, last = "attentive NP", CONTEXTS[-1]
     gained, possible = (scores[label][last][MARGINAL] - scores[EXACT][0][MARGINAL] for label in (best, EXACT))
-    short = bootstrap_difference(SHARE * possible - gained)
+    short = paired_t_test(SHARE * possible - gained)
     text = f"By {last} points the {best} gains over {SHARE:.0%} of what the exact posterior gains, target by target"
     shares = f" ({gained.mean():.3f} of {possible.mean():.3f})"
     claim = Claim.below_zero(text, short, unit="nats/target")
     claims.append(claim._replace(measured=claim.measured + shares))
     for label in ("NP", best):
         steps = [
-            bootstrap_difference(scores[label][more][SPREAD] - scores[label][fewer][SPREAD])
+            paired_t_test(scores[label][more][SPREAD] - scores[label][fewer][SPREAD])
             for fewer, more in pairwise(CONTEXTS)
         ]
         widths = ", ".join(f"{scores[label][number][SPREAD].mean():.3f}" for number in CONTEXTS)
         claim = Claim.below_zero(
             f"The uncertainty of the {label} falls with every larger context",
-            max(steps, key=lambda step: step.z),
+            max(steps, key=lambda step: step.t),
             unit="(the least sure step)",
         )
         claims.append(claim._replace(measured=f"{claim.measured}; deviations {widths}"))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import bootstrap_difference
+from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.camera import pose_vector
 from zoo.data.captions import encode_captions
@@ -211,29 +211,29 @@ def judge(told: list[Told], *, learned: Distances, before: Distances) -> list[Cl
     return [
         Claim.below_zero(
             f"{CONTEXTS[-1]} captions against none lower the excess of a image",
-            bootstrap_difference(most.own - told[0].own),
+            paired_t_test(most.own - told[0].own),
             unit="nats",
         ),
         Claim.below_zero(
             "a scene's own captions have a lower excess than those of another scene",
-            bootstrap_difference(-loss),
+            paired_t_test(-loss),
             unit="nats",
         ),
         Claim.below_zero(
             f"other words cost less than {CHEAPER:g} of what the captions of another scene cost "
             f"({(most.reworded - most.own).mean():+.3g} against {loss.mean():+.3g} nats)",
-            bootstrap_difference(most.reworded - most.own - CHEAPER * loss),
+            paired_t_test(most.reworded - most.own - CHEAPER * loss),
             unit="nats",
         ),
         Claim.below_zero(
             f"wordings of one caption are less than {NEARER:g} as far apart as captions of two scenes "
             f"(the ratio is {closeness.mean():.3f})",
-            bootstrap_difference(closeness - NEARER),
+            paired_t_test(closeness - NEARER),
             unit="",
         ),
         Claim.below_zero(
             f"which was learned: before training the ratio is {closeness_before.mean():.3f}",
-            bootstrap_difference(closeness - closeness_before),
+            paired_t_test(closeness - closeness_before),
             unit="",
         ),
     ]

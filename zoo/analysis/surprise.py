@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import bootstrap_difference
+from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
@@ -141,7 +141,7 @@ def judge(scores: dict[str, list[Scores]]) -> list[Claim]:
 
     def falls(text: str, less: np.ndarray, more: np.ndarray, *, unit: str) -> Claim:
         """Claims that ``less`` is below ``more``; the measured numbers open with both means."""
-        claim = Claim.below_zero(text, bootstrap_difference(less - more), unit=unit, standard_errors=LEAST)
+        claim = Claim.below_zero(text, paired_t_test(less - more), unit=unit, standard_errors=LEAST)
         return claim._replace(measured=f"{less.mean():.4g} against {more.mean():.4g}, {claim.measured}")
 
     return [

@@ -17,7 +17,7 @@ from zoo.model.tasks import MAP
 from zoo.provenance import collect
 from zoo.registry.variant import Variant, resolve
 from zoo.results.metrics import code_sigma_metric, floor_metric, metrics_of
-from zoo.results.store import Budget, ModelFacts, ResultRow
+from zoo.results.row import Budget, ModelFacts, ResultRow
 
 LIKELIHOOD = "annealed_gaussian"  # the one whose only parameter is a sigma that is given
 _NO_TRAINING = Budget(steps=0, batch_size=0, scenes_seen=0, seconds=0.0)
@@ -64,7 +64,7 @@ def reference_rows(
     schedule = evaluation_schedule_values(variant.training, sigma=protocol.sigma)
     key = key_of(variant, scenes.reported, plan, sigma=float(schedule.sigma))
     names = _names_for(variant, num_context=plan.num_context)
-    there = {row.variant for row in present if row.is_reference and row.key == key} if names else set()
+    there = {row.variant for row in present if row.is_baseline and row.key == key} if names else set()
     calibration = None
     if "bits-per-dim" in protocol.metrics and scenes.calibration is not None:
         episodes = calibration_plan(plan, scenes.calibration, seed=protocol.seed)

@@ -28,7 +28,7 @@ from zoo.model.scene_model import SceneModel
 from zoo.provenance import collect
 from zoo.registry.variant import Variant, build, resolve
 from zoo.results.metrics import code_sigma_metric, floor_metric, metrics_of, unit_of
-from zoo.results.store import (
+from zoo.results.row import (
     PREDICT_THROUGHPUT,
     TRAIN_THROUGHPUT,
     Budget,

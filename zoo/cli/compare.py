@@ -11,7 +11,7 @@ import typer
 from zoo.cli.compare_screen import Format, differences, ranking
 
 if TYPE_CHECKING:
-    from zoo.results.store import ResultRow
+    from zoo.results.row import ResultRow
 
 REGRESSION = 1
 

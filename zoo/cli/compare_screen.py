@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from zoo.comparison.table_rows import Table
-    from zoo.results.store import ResultRow
+    from zoo.results.row import ResultRow
 
 Format = Literal["terminal", "markdown", "latex", "csv"]
 

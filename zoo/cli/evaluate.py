@@ -11,7 +11,7 @@ import typer
 from zoo.cli.options import Contexts, Cpu, Data, ImportanceSamples, bound_samples, numbers
 
 if TYPE_CHECKING:
-    from zoo.results.store import ResultRow
+    from zoo.results.row import ResultRow
 
 
 def run(

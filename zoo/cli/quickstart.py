@@ -14,7 +14,7 @@ from zoo.cli.options import Cpu, Seed
 
 if TYPE_CHECKING:
     from zoo.analysis.claim import Claim
-    from zoo.results.store import ResultRow
+    from zoo.results.row import ResultRow
 
 DATASET = "rooms_ring_camera"
 VARIANTS = ("vae", "cvae", "gqn-tower")
@@ -141,8 +141,8 @@ def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
     import numpy as np
 
     from zoo.analysis.claim import Claim
-    from zoo.comparison.groups import paired_difference
-    from zoo.comparison.statistics import bootstrap_difference
+    from zoo.comparison.seed_groups import paired_difference
+    from zoo.comparison.statistics import paired_t_test
     from zoo.errors import ResultError
 
     newest = {row.variant: row for row in rows if row.status == "ok"}
@@ -160,7 +160,7 @@ def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
     claims.append(
         Claim.below_zero(
             f"{gqn.variant} with its own context is below {gqn.variant} with another scene's",
-            bootstrap_difference(difference),
+            paired_t_test(difference),
             unit=UNIT,
         )
     )

@@ -8,13 +8,13 @@ from itertools import groupby
 
 import pandas as pd
 
-from zoo.comparison.formatting import clean, escape_formula, number
+from zoo.comparison.formatting import escape_formula, number, sanitize
 from zoo.comparison.matching import Changes, Compared
 from zoo.comparison.pairs import PairDelta
 from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS
 from zoo.comparison.table_rows import Table
 from zoo.errors import ResultError
-from zoo.results.store import ResultRow
+from zoo.results.row import ResultRow
 
 VERDICTS = ("better", "worse", "changed", "undecided")
 
@@ -96,8 +96,8 @@ def _record(pair: Compared, delta: PairDelta) -> dict[str, str]:
     decimals = len(digits.partition(".")[2])
     names = dict.fromkeys((pair.base.variant, pair.new.variant))
     return {
-        "variant": clean(" -> ".join(names)),
-        "quantity": clean(f"{delta.name} ({delta.unit})"),
+        "variant": sanitize(" -> ".join(names)),
+        "quantity": sanitize(f"{delta.name} ({delta.unit})"),
         "base": f"{delta.base:.5g}",
         "new": f"{delta.new:.5g}",
         "difference": f"{delta.delta:+.{decimals}f}",
@@ -116,16 +116,16 @@ def _dampened(delta: PairDelta, factor: float) -> PairDelta:
 
 
 def _title(pair: Compared) -> str:
-    return "Without an evaluation" if pair.key is None else clean(pair.key.label())
+    return "Without an evaluation" if pair.key is None else sanitize(pair.key.label())
 
 
 def _failures(rows: Sequence[ResultRow]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "variant": clean(row.variant),
+                "variant": sanitize(row.variant),
                 "status": row.status,
-                "error": clean(row.error or ""),
+                "error": sanitize(row.error or ""),
                 "seed": str(row.provenance.seed),
             }
             for row in rows

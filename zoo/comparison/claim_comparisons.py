@@ -10,9 +10,9 @@ import numpy as np
 
 from zoo.comparison.claim_file import Below, BelowOwn, ContextHelps, DataChoice, Passes, Same, Statement
 from zoo.comparison.claim_rows import MissingRowsError, RowSelector
-from zoo.comparison.seed_groups import Line, floor_of, same_floor
+from zoo.comparison.seed_groups import SeedGroup, floor_of, same_floor
 from zoo.errors import ResultError, did_you_mean
-from zoo.results.store import ComparabilityKey, ResultRow
+from zoo.results.row import ComparabilityKey, ResultRow
 
 # Between two numbers of context views these differ, and the targets do not (zoo.data.plan.EvaluationPlan).
 _CONTEXT = {"num_context", "episodes"}
@@ -31,8 +31,8 @@ class Comparison:
         same_trainings: whether both terms are of the same trained models, so that seeds are paired like scenes.
     """
 
-    first: Line
-    second: Line
+    first: SeedGroup
+    second: SeedGroup
     metric: str
     than: str
     expected: int
@@ -41,7 +41,7 @@ class Comparison:
     @property
     def seeds(self) -> int:
         """The smaller number of trainings on a side; a reference has none."""
-        return min(len(line.rows) for line in (self.first, self.second) if not line.first.is_reference)
+        return min(len(line.rows) for line in (self.first, self.second) if not line.first.is_baseline)
 
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns [seeds, scenes] of either side, the scenes in the same order; paired seeds as a difference to zero.
@@ -120,19 +120,19 @@ def _context_sizes(statement: ContextHelps, shelf: RowSelector) -> Iterator[Comp
         raise MissingRowsError(f"{', '.join(map(str, alone))} has no row with {statement.more} context views")
 
 
-def _training(line: Line) -> tuple[str, *tuple[object, ...]]:
+def _training(line: SeedGroup) -> tuple[str, *tuple[object, ...]]:
     key = line.first.key
     assert key is not None
     others = tuple(value for name, value in key.model_dump().items() if name not in _CONTEXT)
     return line.variant, line.first.provenance.config_hash, *others
 
 
-def _checkpoints(line: Line) -> list[tuple[int, int | None]]:
+def _checkpoints(line: SeedGroup) -> list[tuple[int, int | None]]:
     """Returns seed and step of every row: two metrics or context sizes are of the same weights where these agree."""
     return [(row.provenance.seed, row.budget.steps if row.budget else None) for row in line.rows]
 
 
-def _require_one_key(lines: Sequence[Line], *, but: Collection[str] = ()) -> None:
+def _require_one_key(lines: Sequence[SeedGroup], *, but: Collection[str] = ()) -> None:
     """Raises ResultError unless all lines may be compared: one key, one floor, and one line a variant."""
     first = lines[0].first
     for line in lines[1:]:
@@ -145,8 +145,8 @@ def _require_one_key(lines: Sequence[Line], *, but: Collection[str] = ()) -> Non
     _require_no_repeats(lines)
 
 
-def _require_no_repeats(lines: Sequence[Line]) -> None:
-    seen: dict[tuple[str, ComparabilityKey | None], Line] = {}
+def _require_no_repeats(lines: Sequence[SeedGroup]) -> None:
+    seen: dict[tuple[str, ComparabilityKey | None], SeedGroup] = {}
     for line in lines:
         other = seen.setdefault((line.variant, line.first.key), line)
         if other is not line:
@@ -156,12 +156,12 @@ def _require_no_repeats(lines: Sequence[Line]) -> None:
             )
 
 
-def _called(line: Line) -> str:
+def _called(line: SeedGroup) -> str:
     steps = f", {line.first.budget.steps} steps" if line.first.budget else ""
     return f"{line.first.id} (settings {line.first.provenance.config_hash}, seed {line.first.provenance.seed}{steps})"
 
 
-def _better(lines: Sequence[Line], metric: str) -> int:
+def _better(lines: Sequence[SeedGroup], metric: str) -> int:
     for line in lines:
         if metric in line.first.metrics:
             higher = line.first.metrics[metric].higher_is_better
@@ -171,14 +171,14 @@ def _better(lines: Sequence[Line], metric: str) -> int:
     raise MissingRowsError(f"{lines[0].variant!r} has no {metric!r}{did_you_mean(metric, lines[0].first.metrics)}")
 
 
-def _by_scene(line: Line, metric: str) -> np.ndarray:
+def _by_scene(line: SeedGroup, metric: str) -> np.ndarray:
     for row in line.rows:
         if metric not in row.per_scene:
             raise MissingRowsError(f"{line.variant!r} has no {metric!r} by scene{did_you_mean(metric, row.per_scene)}")
     return line.by_scene(metric)
 
 
-def _scenes(line: Line) -> list[float]:
+def _scenes(line: SeedGroup) -> list[float]:
     return sorted(line.first.per_scene["scene"])
 
 
@@ -186,5 +186,5 @@ def _differences(key: ComparabilityKey, other: ComparabilityKey, *, but: Collect
     return [phrase for phrase in key.differences(other) if phrase.split(" ", 1)[0] not in but]
 
 
-def _names(first: Line, second: Line) -> str:
+def _names(first: SeedGroup, second: SeedGroup) -> str:
     return f"{first.variant!r} and {second.variant!r}"

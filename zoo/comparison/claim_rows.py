@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from zoo.comparison.claim_file import DataChoice, Statement
-from zoo.comparison.seed_groups import Line, seed_groups
+from zoo.comparison.seed_groups import SeedGroup, seed_groups
 from zoo.errors import ResultError, did_you_mean
-from zoo.results.store import ComparabilityKey, ResultRow
+from zoo.results.row import ComparabilityKey, ResultRow
 
 
 class MissingRowsError(ResultError):
@@ -23,22 +23,24 @@ class RowSelector:
         self._where = _words(statement, choice)
         chosen = [row for row in rows if row.status == "ok" and row.metrics]
         chosen = [row for row in chosen if row.key is not None and _is_of(row.key, statement, choice)]
-        self._models = [row for row in chosen if not row.is_reference]
-        self._references = [row for row in chosen if row.is_reference]
+        self._models = [row for row in chosen if not row.is_baseline]
+        self._references = [row for row in chosen if row.is_baseline]
 
-    def lines(self, patterns: Sequence[str], *, contexts: int) -> list[Line]:
+    def lines(self, patterns: Sequence[str], *, contexts: int) -> list[SeedGroup]:
         """Returns the models' lines that any of the patterns takes in; each pattern must take in one."""
         lines = [line for line in self._at(self._models, contexts) if not _matches(line.variant, self._exclude)]
         return self._chosen(lines, patterns, contexts=contexts)
 
-    def references(self, patterns: Sequence[str], *, contexts: int) -> list[Line]:
+    def references(self, patterns: Sequence[str], *, contexts: int) -> list[SeedGroup]:
         """Does the same for references; of those that were measured several times with one outcome one is kept."""
-        kept: dict[object, Line] = {}
+        kept: dict[object, SeedGroup] = {}
         for row in self._at(self._references, contexts):
             kept.setdefault((row.variant, row.first.key, str(row.first.metrics), str(row.first.per_scene)), row)
         return self._chosen(list(kept.values()), patterns, contexts=contexts, what="reference ")
 
-    def _chosen(self, lines: list[Line], patterns: Sequence[str], *, contexts: int, what: str = "") -> list[Line]:
+    def _chosen(
+        self, lines: list[SeedGroup], patterns: Sequence[str], *, contexts: int, what: str = ""
+    ) -> list[SeedGroup]:
         for pattern in patterns:
             if not any(_matches(line.variant, [pattern]) for line in lines):
                 known = sorted({line.variant for line in lines})
@@ -50,7 +52,7 @@ class RowSelector:
         return [line for line in lines if _matches(line.variant, patterns)]
 
     @staticmethod
-    def _at(rows: Sequence[ResultRow], contexts: int) -> list[Line]:
+    def _at(rows: Sequence[ResultRow], contexts: int) -> list[SeedGroup]:
         lines = seed_groups(row for row in rows if row.key is not None and row.key.num_context == contexts)
         return sorted(lines, key=lambda line: (line.variant, line.first.provenance.config_hash, line.first.id))
 

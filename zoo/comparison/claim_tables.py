@@ -6,10 +6,11 @@ import pandas as pd
 
 from zoo.comparison.claim_file import Below
 from zoo.comparison.claim_tests import JudgedClaim, JudgedComparison, Judgement
-from zoo.comparison.formatting import clean, escape_formula, metric_header, number
-from zoo.comparison.seed_groups import Line
+from zoo.comparison.formatting import escape_formula, number, sanitize
+from zoo.comparison.seed_groups import SeedGroup
 from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS, PairedDifference
 from zoo.comparison.table_rows import Table
+from zoo.results.metrics import metric_info
 
 COLUMNS = ("claim", "verdict", "hold", "worst comparison", "difference [95%]", "p", "scenes × seeds")
 _NUMBERS = frozenset({"hold", "difference [95%]", "p", "scenes × seeds"})
@@ -18,7 +19,7 @@ _NUMBERS = frozenset({"hold", "difference [95%]", "p", "scenes × seeds"})
 def table_of_claims(judgement: Judgement) -> Table:
     """Lays the claims out, one line each: the verdict, how many comparisons hold, and the one that is worst for it."""
     return Table(
-        title=clean(f"{judgement.title}: {_summary(judgement)}"),
+        title=sanitize(f"{judgement.title}: {_summary(judgement)}"),
         frame=pd.DataFrame(
             [_line(place, claim) for place, claim in enumerate(judgement.claims, start=1)], columns=list(COLUMNS)
         ),
@@ -49,12 +50,12 @@ def csv_of_claims(judgement: Judgement) -> str:
 def _line(place: int, claim: JudgedClaim) -> dict[str, str]:
     judged = claim.decisive
     cells = dict.fromkeys(COLUMNS, "")
-    cells |= {"claim": clean(f"{place}. {claim.statement.text}"), "verdict": clean(_verdict(claim))}
+    cells |= {"claim": sanitize(f"{place}. {claim.statement.text}"), "verdict": sanitize(_verdict(claim))}
     if judged is not None:
         difference = judged.difference
         cells |= {
             "hold": f"{claim.holding} of {len(claim.comparisons)}",
-            "worst comparison": clean(_pair(judged)),
+            "worst comparison": sanitize(_pair(judged)),
             "difference [95%]": _difference(difference),
             "p": f"{judged.p:.3f}",
             "scenes × seeds": f"{difference.n} × {difference.seeds}",
@@ -69,7 +70,7 @@ def _verdict(claim: JudgedClaim) -> str:
 def _pair(judged: JudgedComparison) -> str:
     """Returns what is subtracted from what, and only what tells the two apart where they are of one variant."""
     comparison = judged.comparison
-    metric, than = (metric_header(name).rstrip(" ↓↑") for name in (comparison.metric, comparison.than))
+    metric, than = (metric_info(name).title for name in (comparison.metric, comparison.than))
     first, second = comparison.first, comparison.second
     if metric != than:
         return f"{first.variant}: {metric} − {than}"
@@ -78,7 +79,7 @@ def _pair(judged: JudgedComparison) -> str:
     return f"{first.variant} − {second.variant}, {metric}"
 
 
-def _views(line: Line) -> int:
+def _views(line: SeedGroup) -> int:
     assert line.first.key is not None
     return line.first.key.num_context
 
@@ -111,7 +112,7 @@ def _notes(judgement: Judgement) -> tuple[str, ...]:
     notes = []
     if judgement.tested:
         notes.append(
-            f"Judged from the rows by a paired bootstrap over scenes and seeds ({judgement.resamples} resamples): a difference "
+            f"Judged from the rows by paired t-tests over scenes and seeds: a difference "
             "is established where its 95% interval excludes 0 and p, after Holm's correction over all "
             f"{judgement.tested} comparisons of all claims, is at most 0.05. At least {MIN_SCENES} scenes and {MIN_SEEDS} "
             "seeds; a reference has no seeds. Intervals are each for themselves."
@@ -124,9 +125,9 @@ def _notes(judgement: Judgement) -> tuple[str, ...]:
         notes.append("Of a claim for which one comparison is enough, the best is shown.")
     for place, claim in enumerate(judgement.claims, start=1):
         if claim.verdict == "unknown":
-            notes.append(clean(f"Claim {place} is unknown: {claim.reason}."))
+            notes.append(sanitize(f"Claim {place} is unknown: {claim.reason}."))
         if claim.failures:
-            notes.append(clean(f"Not in claim {place}, as the measurement failed: {', '.join(claim.failures)}."))
+            notes.append(sanitize(f"Not in claim {place}, as the measurement failed: {', '.join(claim.failures)}."))
     return tuple(notes)
 
 

@@ -15,19 +15,15 @@ from zoo.comparison.statistics import (
     ALPHA,
     MIN_SCENES,
     MIN_SEEDS,
-    RESAMPLES,
     PairedDifference,
-    bootstrap_differences,
     holm_adjusted,
+    paired_t_test_over_seeds,
 )
 from zoo.errors import ResultError
-from zoo.results.store import ResultRow
+from zoo.results.row import ResultRow
 
 Verdict = Literal["holds", "does not hold", "undecided", "unknown"]
 
-# The smallest p-value that resamples can give, 2 / resamples, has to be well below alpha divided by all comparisons.
-_RESAMPLES_PER_COMPARISON = 400
-_TESTED_AT_ONCE = 16
 _WORST_FIRST = {"does not hold": 0, "undecided": 1, "holds": 2}
 
 
@@ -53,7 +49,7 @@ class JudgedComparison:
     def favour(self) -> float:
         """Standard errors by which the difference lies on the side that was claimed; of ``same`` minus the distance."""
         expected = self.comparison.expected
-        return expected * self.difference.z if expected else -abs(self.difference.z)
+        return expected * self.difference.t if expected else -abs(self.difference.t)
 
 
 @dataclass(frozen=True)
@@ -96,12 +92,10 @@ class Judgement:
     Attributes:
         title: head of the file.
         claims: in the order of the file.
-        resamples: of the bootstrap.
     """
 
     title: str
     claims: tuple[JudgedClaim, ...]
-    resamples: int
 
     @property
     def tested(self) -> int:
@@ -116,7 +110,7 @@ class Judgement:
 def judge(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bool = False) -> Judgement:
     """Judges every claim from rows; all differences that are established are so together, with 95 % (Holm's correction).
 
-    A difference between variants is tested as in tables (``zoo.comparison.statistics.bootstrap_differences``). Between two
+    A difference between variants is tested as in tables (``zoo.comparison.statistics.paired_t_test_over_seeds``). Between two
     numbers of context views, or two metrics, of the same trained models the differences themselves are tested, seed by
     seed: what a training has in common with itself takes no part in their spread. With one training a variant, or fewer
     than 20 scenes, every claim is undecided, however clear the figures are. That ``same`` holds says that no difference
@@ -146,8 +140,7 @@ def judge(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bool = Fa
             own, reason = [], str(error)
         found.append(own)
         missing.append(reason)
-    resamples = max(RESAMPLES, _RESAMPLES_PER_COMPARISON * len(scores))
-    differences = iter(_tested(scores, resamples=resamples))
+    differences = iter([paired_t_test_over_seeds(a, b) for a, b in scores])
     paired = [[replace(next(differences), seeds=comparison.seeds) for comparison in own] for own in found]
     adjusted = iter(holm_adjusted([difference.p for own in paired for difference in own]))
     judged = []
@@ -158,21 +151,7 @@ def judge(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bool = Fa
         )
         failures = tuple(failures_of(statement, claims.data[statement.data], rows))
         judged.append(_claim(statement, comparisons, missing=reason, failures=failures))
-    return Judgement(title=claims.title, claims=tuple(judged), resamples=resamples)
-
-
-def _tested(scores: Sequence[tuple[np.ndarray, np.ndarray]], *, resamples: int) -> list[PairedDifference]:
-    """Tests all pairs of ([seeds, scenes], [seeds, scenes]), those of one shape together: what costs is resampling."""
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for index, (a, b) in enumerate(scores):
-        alike.setdefault((len(a), *b.shape), []).append(index)
-    differences: dict[int, PairedDifference] = {}
-    for members in alike.values():
-        for start in range(0, len(members), _TESTED_AT_ONCE):
-            chosen = members[start : start + _TESTED_AT_ONCE]
-            all_a, all_b = (np.stack([scores[index][side] for index in chosen]) for side in (0, 1))
-            differences |= dict(zip(chosen, bootstrap_differences(all_a, all_b, resamples=resamples), strict=True))
-    return [differences[index] for index in range(len(scores))]
+    return Judgement(title=claims.title, claims=tuple(judged))
 
 
 def _judged(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from zoo.comparison.formatting import commit_of, hardware_of, metric_header, number
-from zoo.comparison.groups import Group, Line
+from zoo.comparison.formatting import commit_of, hardware_of, number
+from zoo.comparison.leaderboards import Leaderboard, SeedGroup
 from zoo.comparison.pareto import COSTS, frontiers, training_flops, training_seconds
-from zoo.results.store import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, ResultRow
+from zoo.results.metrics import metric_info
+from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, ResultRow
 
-Cell = Callable[[Line], str]
+Cell = Callable[[SeedGroup], str]
 
 # What leads every table, whichever other columns were chosen; and those that are no metrics.
 LEADING = ("variant", "rank", "behind_best")
@@ -29,9 +30,9 @@ class Column(NamedTuple):
     is_number: bool
 
 
-def columns_of(group: Group, *, metrics: Sequence[str]) -> list[Column]:
+def columns_of(group: Leaderboard, *, metrics: Sequence[str]) -> list[Column]:
     """Returns every column of a group's table, with these metrics among them, in its order."""
-    places = {id(line): place for place, line in enumerate(group.lines)}
+    places = {id(line): place for place, line in enumerate(group.models)}
     frontier = frontier_cells(group)
     columns = [
         Column("variant", "variant", lambda line: line.variant, False),
@@ -52,7 +53,9 @@ def columns_of(group: Group, *, metrics: Sequence[str]) -> list[Column]:
                 False,
             ),
         ]
-    columns += [Column(name, metric_header(name), metric_cell(name), True) for name in metrics if name != group.metric]
+    columns += [
+        Column(name, metric_info(name).head, metric_cell(name), True) for name in metrics if name != group.metric
+    ]
     columns += [
         Column(TRAIN_THROUGHPUT, "train scenes/s ↑", lambda line: _timing(line, TRAIN_THROUGHPUT), True),
         Column(PREDICT_THROUGHPUT, "predict images/s ↑", lambda line: _timing(line, PREDICT_THROUGHPUT), True),
@@ -66,33 +69,33 @@ def columns_of(group: Group, *, metrics: Sequence[str]) -> list[Column]:
     return columns
 
 
-def ranking_header(group: Group) -> str:
+def ranking_header(group: Leaderboard) -> str:
     """Returns the head of the column that a table is ranked by."""
-    return f"{metric_header(group.metric or '')} ±"
+    return f"{metric_info(group.metric or '').head} ±"
 
 
 def metric_cell(metric: str) -> Cell:
     """Returns what writes the estimate of a metric with the digits that its spread allows."""
 
-    def cell(line: Line) -> str:
+    def cell(line: SeedGroup) -> str:
         estimate = line.estimate(metric)
         return number(estimate.value, estimate.spread)[0] if estimate else ""
 
     return cell
 
 
-def frontier_cells(group: Group) -> list[str]:
+def frontier_cells(group: Leaderboard) -> list[str]:
     """Returns, for each line of a group, the costs on whose frontier it is: ``all``, ``none``, or their names."""
     if group.metric is None or not group.differences:
-        return [""] * len(group.lines)
+        return [""] * len(group.models)
     cells = []
-    for names in frontiers(group.lines, metric=group.metric, higher_is_better=group.higher_is_better):
+    for names in frontiers(group.models, metric=group.metric, higher_is_better=group.higher_is_better):
         every = names is not None and len(names) == len(COSTS)
         cells.append("" if names is None else "all" if every else ", ".join(names) or "none")
     return cells
 
 
-def _with_spread(line: Line, metric: str) -> str:
+def _with_spread(line: SeedGroup, metric: str) -> str:
     estimate = line.estimate(metric)
     if estimate is None:
         return ""
@@ -101,7 +104,7 @@ def _with_spread(line: Line, metric: str) -> str:
     return (f"{value} ± {spread}" if spread else value) + seeds
 
 
-def _behind(group: Group, place: int) -> str:
+def _behind(group: Leaderboard, place: int) -> str:
     """Returns by how much a line is worse than the best, with its interval: nothing for the best and for references."""
     if not 1 <= place <= len(group.differences):
         return ""
@@ -116,28 +119,28 @@ def _behind(group: Group, place: int) -> str:
     return f"{value} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
-def _parameters(line: Line) -> str:
-    if line.first.model is None or line.first.is_reference:
+def _parameters(line: SeedGroup) -> str:
+    if line.first.model is None or line.first.is_baseline:
         return ""
     return f"{line.first.model.parameters / 1e6:.2f}"
 
 
-def _steps(line: Line) -> str:
+def _steps(line: SeedGroup) -> str:
     return _distinct(str(row.budget.steps) for row in line.rows if row.budget and row.budget.steps)
 
 
-def _timing(line: Line, name: str) -> str:
+def _timing(line: SeedGroup, name: str) -> str:
     medians = [row.performance[name].median for row in line.rows if name in row.performance]
     return number(sum(medians) / len(medians), None)[0] if medians else ""
 
 
-def _memory(line: Line) -> str:
+def _memory(line: SeedGroup) -> str:
     peaks = [row.model.peak_memory_bytes for row in line.rows if row.model and row.model.peak_memory_bytes]
     return f"{max(peaks) / 2**20:.0f}" if peaks else ""
 
 
-def _mean(line: Line, cost: Callable[[ResultRow], float | None], unit: float) -> str:
-    if line.first.is_reference:
+def _mean(line: SeedGroup, cost: Callable[[ResultRow], float | None], unit: float) -> str:
+    if line.first.is_baseline:
         return ""  # nothing was trained
     found = [value / unit for row in line.rows if (value := cost(row)) is not None]
     return number(sum(found) / len(found), None)[0] if len(found) == len(line.rows) else ""

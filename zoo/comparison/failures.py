@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from zoo.results.store import ResultRow
+from zoo.results.row import ResultRow
 
 
 def without_superseded(rows: Iterable[ResultRow]) -> list[ResultRow]:

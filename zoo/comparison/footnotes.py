@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zoo.comparison.formatting import metric_header
-from zoo.comparison.groups import Group
-from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS, RESAMPLES
+from zoo.comparison.leaderboards import Leaderboard
+from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS
+from zoo.results.metrics import metric_info
 
 _OF_BOUNDS = (
     "All bounds and KL are in nats per target; an excess is a bound minus the floor, the cost of a perfect prediction."
@@ -15,48 +15,45 @@ _OF_CODES = (
 )
 
 
-def notes_of(group: Group) -> tuple[str, ...]:
+def notes_of(group: Leaderboard) -> tuple[str, ...]:
     """Returns the footnotes of a group's table: units, spreads, the test with its numbers of seeds, and the frontier."""
-    if group.metric is None or not (group.lines or group.references):
+    if group.metric is None or not (group.models or group.baselines):
         return ()
-    name = metric_header(group.metric).rstrip("↓↑ ")
+    name = metric_info(group.metric).title
     ranked = f"Lines are ranked by {name}, {'higher' if group.higher_is_better else 'lower'} is better."
     notes = [f"{_OF_CODES if group.codes else _OF_BOUNDS} {ranked}"]
-    seeds = {len(line.rows) for line in (*group.lines, *group.references)}
+    seeds = {len(line.rows) for line in (*group.models, *group.baselines)}
     spreads = ["the standard error over scenes"] if 1 in seeds else []
     if max(seeds) > 1:
         spreads.append("the standard deviation over n seeds" + (" where n is given" if spreads else ""))
     notes.append(f"± is {', or '.join(spreads)}.")
     if group.differences:
         notes += [_test(group), _frontier()]
-    if group.references:
+    if group.baselines:
         notes.append(_references(group))
     return tuple(notes)
 
 
-def _references(group: Group) -> str:
+def _references(group: Leaderboard) -> str:
     """Returns what the references are, and which models do not pass them."""
     sentences = ["In italics, not ranked: references, for which nothing was trained."]
-    for reference, models in group.not_passed:
+    for reference, models in group.not_better:
         if models:
             names = ", ".join(dict.fromkeys(line.variant for line in models))
             sentences.append(
                 f"NOT better than the reference {reference.variant}: {names} (paired over scenes, 95%, each for itself)."
             )
-    passed = [reference.variant for reference, models in group.not_passed if not models]
+    passed = [reference.variant for reference, models in group.not_better if not models]
     if passed:
         sentences.append(f"Every model is better than {' and '.join(dict.fromkeys(passed))} (paired over scenes, 95%).")
     return " ".join(sentences)
 
 
-def _test(group: Group) -> str:
-    ranked = [len(line.rows) for line in group.lines[: len(group.differences) + 1]]
+def _test(group: Leaderboard) -> str:
+    ranked = [len(line.rows) for line in group.models[: len(group.differences) + 1]]
     fewest, most = min(ranked), max(ranked)
     seeds = f"{fewest} seed{'s' if fewest > 1 else ''} a line" if fewest == most else f"{fewest} to {most} seeds a line"
-    test = (
-        f"paired bootstrap over scenes{' and seeds' if most > 1 else ''} ({seeds}, {RESAMPLES} resamples, 95%, at least "
-        f"{MIN_SCENES} scenes)"
-    )
+    test = f"paired t-test over scenes{' and seeds' if most > 1 else ''} ({seeds}, 95%, at least {MIN_SCENES} scenes)"
     count = len(group.differences)
     corrected = f"a {test} with Holm correction for {count} comparison{'s' if count > 1 else ''}"
     if group.decided:

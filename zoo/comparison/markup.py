@@ -53,7 +53,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
     for table in tables:
         parts.append(f"**{escape_markdown(table.title)}**")
         if len(table.frame):
-            parts.append(_markdown_frame(table.frame, table.numbers, bold=table.bold, references=table.references))
+            parts.append(_markdown_frame(table.frame, table.numbers, bold=table.bold, references=table.baselines))
         if len(table.failures):
             parts += [_FAILED, _markdown_frame(table.failures, frozenset({"seed"}), bold=None)]
         if table.notes:
@@ -85,7 +85,7 @@ def to_latex(tables: Sequence[Table]) -> str:
 def _latex_table(table: Table) -> str:
     parts = []
     if len(table.frame):
-        parts.append(_latex_frame(table.frame, table.numbers, bold=table.bold, references=table.references))
+        parts.append(_latex_frame(table.frame, table.numbers, bold=table.bold, references=table.baselines))
     if len(table.failures):
         parts.append(escape_latex(_FAILED) + "\\par\n" + _latex_frame(table.failures, frozenset({"seed"}), bold=None))
     if table.notes:
@@ -149,7 +149,7 @@ def _rich_frame(frame: pd.DataFrame, table: Table) -> RichTable:
         width = min(_WIDEST_CELL, max([cell_len(cell) for cell in frame[name]] + [len(word) for word in head.split()]))
         side: Literal["left", "right"] = "right" if name in table.numbers else "left"
         shown.add_column(Text(head), justify=side, min_width=width, max_width=width, overflow="ellipsis")
-    models = len(frame) - table.references
+    models = len(frame) - table.baselines
     for position, row in enumerate(frame.itertuples(index=False)):
         if position == models:
             shown.add_section()

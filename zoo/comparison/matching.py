@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from zoo.comparison.formatting import clean
+from zoo.comparison.formatting import sanitize
 from zoo.comparison.pairs import PairDelta, compare_pairs
 from zoo.comparison.seed_groups import (
     CODE_METRIC,
-    Line,
+    SeedGroup,
     comparable_as_codes_alone,
     floor_of,
     key_of_codes,
@@ -19,15 +19,15 @@ from zoo.comparison.seed_groups import (
     seed_groups,
 )
 from zoo.errors import ResultError
-from zoo.results.store import ComparabilityKey, ResultRow
+from zoo.results.row import ComparabilityKey, ResultRow
 
 
 @dataclass(frozen=True)
 class Compared:
     """A line of the base and the line of the new rows that belongs to it, with all that differs."""
 
-    base: Line
-    new: Line
+    base: SeedGroup
+    new: SeedGroup
     deltas: tuple[PairDelta, ...]
 
     @property
@@ -87,7 +87,7 @@ def changes_between(base: Iterable[ResultRow], new: Iterable[ResultRow]) -> Chan
     )
 
 
-def _partners(ours: Sequence[Line], theirs: Sequence[Line]) -> list[tuple[Line, Line]]:
+def _partners(ours: Sequence[SeedGroup], theirs: Sequence[SeedGroup]) -> list[tuple[SeedGroup, SeedGroup]]:
     pairs = []
     places = sorted({_place(line) for line in ours} & {_place(line) for line in theirs})
     for place in places:
@@ -107,9 +107,9 @@ def _partners(ours: Sequence[Line], theirs: Sequence[Line]) -> list[tuple[Line, 
     )
 
 
-def _partners_in_code(ours: Sequence[Line], theirs: Sequence[Line]) -> list[tuple[Line, Line]]:
+def _partners_in_code(ours: Sequence[SeedGroup], theirs: Sequence[SeedGroup]) -> list[tuple[SeedGroup, SeedGroup]]:
     """Gives the lines of one variant, one on either side, of which the lengths of codes may be compared."""
-    sides: list[dict[tuple[str, str], list[Line]]] = [{}, {}]
+    sides: list[dict[tuple[str, str], list[SeedGroup]]] = [{}, {}]
     for side, lines in zip(sides, (ours, theirs), strict=True):
         for line in lines:
             if line.first.key is not None and CODE_METRIC in line.first.metrics:
@@ -123,11 +123,11 @@ def _partners_in_code(ours: Sequence[Line], theirs: Sequence[Line]) -> list[tupl
     ]
 
 
-def _without(lines: Sequence[Line], taken: Sequence[Line]) -> list[Line]:
+def _without(lines: Sequence[SeedGroup], taken: Sequence[SeedGroup]) -> list[SeedGroup]:
     return [line for line in lines if all(line is not other for other in taken)]
 
 
-def _refuse(ours: Sequence[Line], theirs: Sequence[Line]) -> NoReturn:
+def _refuse(ours: Sequence[SeedGroup], theirs: Sequence[SeedGroup]) -> NoReturn:
     unlike = sorted(_unlike(ours, theirs), key=lambda found: len(found[2]))
     if unlike:
         require_comparable(unlike[0][0].first, unlike[0][1].first)
@@ -143,7 +143,7 @@ def _refuse(ours: Sequence[Line], theirs: Sequence[Line]) -> NoReturn:
     )
 
 
-def _unlike(ours: Sequence[Line], theirs: Sequence[Line]) -> Iterator[tuple[Line, Line, list[str]]]:
+def _unlike(ours: Sequence[SeedGroup], theirs: Sequence[SeedGroup]) -> Iterator[tuple[SeedGroup, SeedGroup, list[str]]]:
     """Gives every two lines of one variant that may not be compared, with what differs."""
     for line in ours:
         for other in theirs:
@@ -157,33 +157,35 @@ def _unlike(ours: Sequence[Line], theirs: Sequence[Line]) -> Iterator[tuple[Line
                 yield line, other, found
 
 
-def _remarks(ours: Sequence[Line], theirs: Sequence[Line], pairs: Sequence[tuple[Line, Line]]) -> Iterator[str]:
+def _remarks(
+    ours: Sequence[SeedGroup], theirs: Sequence[SeedGroup], pairs: Sequence[tuple[SeedGroup, SeedGroup]]
+) -> Iterator[str]:
     """Gives a sentence for what has no partner, with the smallest difference to what it might have been."""
     for old, now in pairs:
         if old.first.key and now.first.key and comparable_as_codes_alone(old.first, now.first):
             names = " and ".join(dict.fromkeys((old.variant, now.variant)))
             found = old.first.key.differences(now.first.key) or ["another floor"]
-            yield clean(f"Of {names} only the code of 8-bit values was compared: {', '.join(found)}.")
+            yield sanitize(f"Of {names} only the code of 8-bit values was compared: {', '.join(found)}.")
     left, right = _without(ours, [old for old, _ in pairs]), _without(theirs, [now for _, now in pairs])
     told = set()
     for line, other, found in sorted(_unlike(left, right), key=lambda item: len(item[2])):
         if id(line) not in told and id(other) not in told:
             told |= {id(line), id(other)}
-            yield clean(f"{line.variant} was not compared: {', '.join(found)}.")
+            yield sanitize(f"{line.variant} was not compared: {', '.join(found)}.")
     for side, lines in (("base", left), ("new side", right)):
         if alone := [line for line in lines if id(line) not in told]:
-            yield clean(f"Only on the {side}: {_names(alone)}.")
+            yield sanitize(f"Only on the {side}: {_names(alone)}.")
 
 
-def _names(lines: Iterable[Line]) -> str:
+def _names(lines: Iterable[SeedGroup]) -> str:
     return ", ".join(sorted({line.variant for line in lines}))
 
 
-def _place(line: Line) -> tuple[str, str]:
+def _place(line: SeedGroup) -> tuple[str, str]:
     key = line.first.key
     return ("" if key is None else key.label() + key.model_dump_json()), line.variant
 
 
-def _configuration(line: Line) -> tuple[object, ...]:
+def _configuration(line: SeedGroup) -> tuple[object, ...]:
     budget = line.first.budget
     return line.first.provenance.config_hash, budget and (budget.steps, budget.batch_size)

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from zoo.comparison.groups import Group
+from zoo.comparison.leaderboards import Leaderboard
 from zoo.comparison.seed_groups import CODE_METRIC
 from zoo.errors import ResultError, did_you_mean
-from zoo.results.store import ResultRow
+from zoo.results.metrics import IMAGE_METRICS, METRICS
+from zoo.results.row import ResultRow
 
-IMAGE_MEASURES = ("mae_255", "rmse_255", "psnr", "ssim", "mse")
 _OF_CODES = ("code_sigma", "kl")
 _BESIDE_CODES = frozenset({CODE_METRIC, "code_sigma"})
 _OF_IMAGES = re.compile(r"(?:mse|mae_255|rmse_255|psnr|ssim)_(?:one|best)|reconstruction_\w+|sample_variance")
 _IWAE = re.compile(r"iwae_(\d+)(_excess|_gap|)")
 
 
-def metrics_of(group: Group) -> set[str]:
+def metrics_of(group: Leaderboard) -> set[str]:
     """Returns the names of the metrics that a group's table may show: no code among bounds, no bound among codes."""
-    names = {name for line in (*group.lines, *group.references) for row in line.rows for name in row.metrics}
+    names = {name for line in (*group.models, *group.baselines) for row in line.rows for name in row.metrics}
     if group.codes:
         return names & {CODE_METRIC, *_OF_CODES}
     return names - _BESIDE_CODES - {"floor"}
 
 
-def main_metrics(group: Group) -> list[str]:
+def main_metrics(group: Leaderboard) -> list[str]:
     """Returns what is needed to judge a model: of the importance-weighted bounds the tightest, of images the mean."""
     names = metrics_of(group)
     if group.codes:
@@ -35,7 +36,7 @@ def main_metrics(group: Group) -> list[str]:
     return [name for name in _ordered(group, iwae=tightest) if name in names]
 
 
-def all_but_images(group: Group) -> list[str]:
+def all_but_images(group: Leaderboard) -> list[str]:
     """Returns the main metrics and all others that do not belong into :func:`image_metrics`."""
     names = metrics_of(group)
     if group.codes:
@@ -49,7 +50,7 @@ def all_but_images(group: Group) -> list[str]:
     return known + [name for name in rest if name != "mse" and (name != "separate_nelbo_excess" or _joint(group))]
 
 
-def image_metrics(group: Group) -> list[tuple[str, str, str]]:
+def image_metrics(group: Leaderboard) -> list[tuple[str, str, str]]:
     """Returns (metric, measure, of what) for every image measure of one sample, the mean, the best, the reconstruction.
 
     It is empty where nothing but the mean was measured.
@@ -59,7 +60,7 @@ def image_metrics(group: Group) -> list[tuple[str, str, str]]:
         return []
     return [
         (metric, measure, of)
-        for measure in IMAGE_MEASURES
+        for measure in IMAGE_METRICS
         for metric, of in (
             (f"{measure}_one", "one"),
             (measure, "mean"),
@@ -97,7 +98,7 @@ def require_columns(rows: Iterable[ResultRow], columns: Sequence[str], *, others
             raise ResultError(f"--columns {name}: no row has this metric{did_you_mean(name, known)}")
 
 
-def _ordered(group: Group, *, iwae: Sequence[str]) -> list[str]:
+def _ordered(group: Leaderboard, *, iwae: Sequence[str]) -> list[str]:
     names = metrics_of(group)
     return [
         "nelbo_excess",
@@ -110,7 +111,7 @@ def _ordered(group: Group, *, iwae: Sequence[str]) -> list[str]:
     ]
 
 
-def _joint(group: Group) -> bool:
+def _joint(group: Leaderboard) -> bool:
     """Returns whether a scene has several targets, so that their joint bound is not the sum of their own."""
     return group.key is not None and group.key.num_targets > 1
 
@@ -119,3 +120,9 @@ def _parts(name: str) -> tuple[int, str]:
     match = _IWAE.fullmatch(name)
     assert match is not None
     return int(match[1]), match[2]
+
+
+def image_head(measure: str, *, of: str) -> str:
+    """Returns the head of an image metric of ``one`` sample, the ``mean``, the ``best`` or the ``reconstruction``."""
+    info = METRICS[measure]
+    return replace(info, title=f"{info.title} of {of}").head

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo.comparison.seed_groups import (
     CODE_METRIC,
-    Line,
+    SeedGroup,
     as_line,
     comparable_as_codes_alone,
-    differences_if_possible,
+    difference_if_possible,
     machine_of,
     require_comparable,
 )
 from zoo.comparison.statistics import PairedDifference, holm
 from zoo.errors import ResultError
-from zoo.results.store import ResultRow
+from zoo.results.metrics import metric_info
+from zoo.results.row import ResultRow
 
 Verdict = Literal["better", "worse", "changed", "undecided"]
-
-# Of these zero is no natural origin: the floor makes 7000 against 6900 nats a tenth or ten times the excess.
-_NO_PERCENT = re.compile(r"nelbo|iwae_[0-9]+|log_likelihood|floor|psnr")
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class PairDelta:
     tested: bool
 
 
-def compare_pair(base: ResultRow | Line, new: ResultRow | Line) -> list[PairDelta]:
+def compare_pair(base: ResultRow | SeedGroup, new: ResultRow | SeedGroup) -> list[PairDelta]:
     """Returns, for all that both results have, how ``new`` differs from ``base``: metrics first, then speeds.
 
     Speeds are left out unless both were measured on the same hardware; where likelihood or sigma differ, every metric is
@@ -69,7 +66,7 @@ def compare_pair(base: ResultRow | Line, new: ResultRow | Line) -> list[PairDelt
     return compare_pairs([(as_line(base), as_line(new))])[0]
 
 
-def compare_pairs(pairs: Sequence[tuple[Line, Line]]) -> list[list[PairDelta]]:
+def compare_pairs(pairs: Sequence[tuple[SeedGroup, SeedGroup]]) -> list[list[PairDelta]]:
     """Does the same for many (base, new): of each metric, all verdicts together hold with 95 % (Holm's correction).
 
     Raises:
@@ -83,7 +80,7 @@ def compare_pairs(pairs: Sequence[tuple[Line, Line]]) -> list[list[PairDelta]]:
         for name in _comparable_metrics(base.first, new.first)
         if base.estimate(name) and new.estimate(name)  # not every seed need have been measured in every way
     ]
-    differences = differences_if_possible([(pairs[index][1], pairs[index][0], name) for index, name in places])
+    differences = [difference_if_possible(pairs[index][1], pairs[index][0], name) for index, name in places]
     deltas: list[list[PairDelta]] = [[] for _ in pairs]
     for (index, name), difference in zip(places, differences, strict=True):
         deltas[index].append(_metric_delta(*pairs[index], name, difference=difference))
@@ -99,7 +96,7 @@ def _comparable_metrics(base: ResultRow, new: ResultRow) -> list[str]:
     return sorted(base.metrics.keys() & new.metrics.keys())
 
 
-def _require_measured(base: Line, new: Line) -> None:
+def _require_measured(base: SeedGroup, new: SeedGroup) -> None:
     for row in (*base.rows, *new.rows):
         if row.status != "ok":
             raise ResultError(f"{row.variant!r} is not comparable: its status is {row.status!r} ({row.error})")
@@ -108,7 +105,7 @@ def _require_measured(base: Line, new: Line) -> None:
         require_comparable(base.first, new.first, metric=CODE_METRIC if codes else None)
 
 
-def _metric_delta(base: Line, new: Line, name: str, *, difference: PairedDifference | None) -> PairDelta:
+def _metric_delta(base: SeedGroup, new: SeedGroup, name: str, *, difference: PairedDifference | None) -> PairDelta:
     old, now = base.estimate(name), new.estimate(name)
     assert old is not None and now is not None
     metric = base.first.metrics[name]
@@ -120,11 +117,11 @@ def _metric_delta(base: Line, new: Line, name: str, *, difference: PairedDiffere
         difference=difference,
         decided=difference is not None and difference.excludes_zero,
         higher_is_better=metric.higher_is_better,
-        tested=difference is not None and difference.tests,
+        tested=difference is not None and difference.has_enough_scenes,
     )
 
 
-def _timing_deltas(base: Line, new: Line) -> list[PairDelta]:
+def _timing_deltas(base: SeedGroup, new: SeedGroup) -> list[PairDelta]:
     if machine_of(base.first) != machine_of(new.first):
         return []
     deltas = []
@@ -153,7 +150,7 @@ def _correct(deltas: list[list[PairDelta]]) -> None:
             (own, index, delta.difference.p)
             for own in deltas
             for index, delta in enumerate(own)
-            if delta.name == name and delta.difference is not None and delta.difference.tests
+            if delta.name == name and delta.difference is not None and delta.difference.has_enough_scenes
         ]
         for (own, index, _), holds in zip(places, holm([p for _, _, p in places]), strict=True):
             if not holds:
@@ -177,17 +174,12 @@ def _delta(
         base=base,
         new=new,
         delta=new - base,
-        percent=100 * (new - base) / base if base > 0 and has_percent(name) else None,
+        percent=100 * (new - base) / base if base > 0 and metric_info(name).has_percent else None,
         difference=difference,
         verdict=_verdict(new - base, higher_is_better=higher_is_better) if decided else "undecided",
         higher_is_better=higher_is_better,
         tested=tested,
     )
-
-
-def has_percent(name: str) -> bool:
-    """Returns whether zero is a natural origin of a metric, so that a relative change of it means something."""
-    return not _NO_PERCENT.fullmatch(name)
 
 
 def _verdict(delta: float, *, higher_is_better: bool | None) -> Verdict:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from zoo.comparison.seed_groups import Line, machine_of
-from zoo.results.store import PREDICT_THROUGHPUT, ResultRow
+from zoo.comparison.seed_groups import SeedGroup, machine_of
+from zoo.results.row import PREDICT_THROUGHPUT, ResultRow
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Cost:
     of_row: Callable[[ResultRow], float | None]
     of_machine: bool
 
-    def of(self, line: Line) -> float | None:
+    def of(self, line: SeedGroup) -> float | None:
         """Returns the mean cost over the seeds of a line, None unless every seed has a positive one."""
         found = [value for row in line.rows if (value := self.of_row(row)) is not None and value > 0]
         return math.fsum(found) / len(found) if len(found) == len(line.rows) else None
@@ -73,7 +73,7 @@ COSTS = (
 
 
 def on_pareto_front(
-    lines: Sequence[Line], *, metric: str, cost: Cost, higher_is_better: bool = False
+    lines: Sequence[SeedGroup], *, metric: str, cost: Cost, higher_is_better: bool = False
 ) -> list[bool | None]:
     """Returns, for each line, whether no other line is at least as good and as cheap, and better in one of them.
 
@@ -97,7 +97,9 @@ def on_pareto_front(
     return [None if point is None else not any(_beats(other, point) for other in points if other) for point in points]
 
 
-def frontiers(lines: Sequence[Line], *, metric: str, higher_is_better: bool = False) -> list[tuple[str, ...] | None]:
+def frontiers(
+    lines: Sequence[SeedGroup], *, metric: str, higher_is_better: bool = False
+) -> list[tuple[str, ...] | None]:
     """Returns, for each line, the names of the costs on whose frontier it is; None if no cost of it is known."""
     by_cost = {
         cost.name: on_pareto_front(lines, metric=metric, cost=cost, higher_is_better=higher_is_better) for cost in COSTS

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from zoo.comparison.failures import without_superseded
-from zoo.comparison.formatting import clean, commit_of, hardware_of
-from zoo.comparison.groups import Group, group_rows
+from zoo.comparison.formatting import commit_of, hardware_of, sanitize
+from zoo.comparison.leaderboards import Leaderboard, leaderboards_of
 from zoo.comparison.metric_selection import require_metric
 from zoo.errors import ResultError, did_you_mean
-from zoo.results.store import ResultRow
+from zoo.results.row import ResultRow
 
 
 def _of_key(name: str) -> Callable[[ResultRow], object]:
@@ -40,7 +40,7 @@ FIELDS: Mapping[str, Callable[[ResultRow], object]] = MappingProxyType(
 
 def sections_of(
     rows: Iterable[ResultRow], *, group_by: Sequence[str] = (), sort: str | None = None
-) -> list[tuple[str, Group]]:
+) -> list[tuple[str, Leaderboard]]:
     """Returns (heading, group of comparable rows) for every table, sections of equal ``group_by`` together.
 
     Only rows of one section are ranked with one another. Without ``group_by`` all headings are empty.
@@ -70,5 +70,5 @@ def sections_of(
     found = []
     for place, members in sorted(sections.items(), key=lambda item: item[0]):
         words = (f"{name} {text or 'unknown'}" for name, (_, _, text) in zip(group_by, place, strict=True))
-        found += [(clean(", ".join(words)), group) for group in group_rows(members, sort=sort)]
+        found += [(sanitize(", ".join(words)), group) for group in leaderboards_of(members, sort=sort)]
     return found

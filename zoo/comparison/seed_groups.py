@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.comparison.statistics import PairedDifference, bootstrap_differences
+from zoo.comparison.statistics import PairedDifference, paired_t_test_over_seeds
 from zoo.errors import ResultError, did_you_mean
-from zoo.results.store import ComparabilityKey, ResultRow
+from zoo.results.row import ComparabilityKey, ResultRow
 
 # The one metric that may be compared over likelihoods and sigmas: whatever the model, it codes the same 8-bit values.
 CODE_METRIC = "bits_per_dim"
@@ -32,7 +32,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Line:
+class SeedGroup:
     """One line of a table: the rows of one variant with one configuration that differ by their seed alone."""
 
     rows: tuple[ResultRow, ...]
@@ -68,7 +68,7 @@ class Line:
         return np.stack([_sorted_by_scene(row, metric) for row in self.rows])
 
 
-def seed_groups(rows: Iterable[ResultRow]) -> list[Line]:
+def seed_groups(rows: Iterable[ResultRow]) -> list[SeedGroup]:
     """Joins the rows of one variant and configuration that differ by their seed.
 
     The configuration says how long is trained; the step of the checkpoint that was best on validation scenes, and was
@@ -80,7 +80,7 @@ def seed_groups(rows: Iterable[ResultRow]) -> list[Line]:
     for row in sorted(rows, key=lambda row: (row.provenance.seed, row.provenance.utc, row.id)):
         identity = (row.variant, row.encoder, row.core, row.provenance.config_hash, row.key, bool(row.metrics))
         families.setdefault(identity, []).append(row)
-    return [Line(tuple(members)) for family in families.values() for members in _rounds(family)]
+    return [SeedGroup(tuple(members)) for family in families.values() for members in _rounds(family)]
 
 
 def _rounds(family: Sequence[ResultRow]) -> list[list[ResultRow]]:
@@ -134,7 +134,7 @@ def comparable_as_codes_alone(row_a: ResultRow, row_b: ResultRow) -> bool:
 
 
 def paired_difference(
-    row_a: ResultRow | Line, row_b: ResultRow | Line, metric: str = "nelbo_excess"
+    row_a: ResultRow | SeedGroup, row_b: ResultRow | SeedGroup, metric: str = "nelbo_excess"
 ) -> PairedDifference:
     """Tests a - b of a metric over the scenes that both were scored on.
 
@@ -142,30 +142,18 @@ def paired_difference(
         ResultError: if the keys or the scenes differ, if there are fewer than 2 scenes, or values by scene are missing.
     """
     values_a, values_b = _paired_scores(as_line(row_a), as_line(row_b), metric)
-    return bootstrap_differences(values_a[None], values_b[None])[0]
+    return paired_t_test_over_seeds(values_a, values_b)
 
 
-def differences_if_possible(pairs: Sequence[tuple[Line, Line, str]]) -> list[PairedDifference | None]:
-    """Tests first - second for every (first, second, metric), None where values by scene are missing or do not fit.
-
-    All pairs with as many seeds and scenes are tested in one go, as what costs the time are the resamples.
-    """
-    found: list[PairedDifference | None] = [None] * len(pairs)
-    alike: dict[tuple[int, int, int], list[tuple[int, np.ndarray, np.ndarray]]] = {}
-    for index, (first, second, metric) in enumerate(pairs):
-        try:
-            values_a, values_b = _paired_scores(first, second, metric)
-        except ResultError:
-            continue  # without values by scene a line is ranked, but nothing is claimed about it
-        alike.setdefault((len(values_a), *values_b.shape), []).append((index, values_a, values_b))
-    for members in alike.values():
-        indices, all_a, all_b = zip(*members, strict=True)
-        for index, difference in zip(indices, bootstrap_differences(np.stack(all_a), np.stack(all_b)), strict=True):
-            found[index] = difference
-    return found
+def difference_if_possible(first: SeedGroup, second: SeedGroup, metric: str) -> PairedDifference | None:
+    """Tests first - second of a metric; returns None where values per scene are missing or do not fit."""
+    try:
+        return paired_difference(first, second, metric)
+    except ResultError:
+        return None  # without values per scene a group is ranked, but nothing is concluded from it
 
 
-def _paired_scores(line_a: Line, line_b: Line, metric: str) -> tuple[np.ndarray, np.ndarray]:
+def _paired_scores(line_a: SeedGroup, line_b: SeedGroup, metric: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns [seeds of a, scenes] and [seeds of b, scenes] of a metric, the scenes in the same order."""
     require_comparable(line_a.first, line_b.first, metric=metric)
     values_a, values_b = line_a.by_scene(metric), line_b.by_scene(metric)
@@ -176,9 +164,9 @@ def _paired_scores(line_a: Line, line_b: Line, metric: str) -> tuple[np.ndarray,
     return values_a, values_b
 
 
-def as_line(result: ResultRow | Line) -> Line:
+def as_line(result: ResultRow | SeedGroup) -> SeedGroup:
     """Returns a row as a line of its own."""
-    return Line((result,)) if isinstance(result, ResultRow) else result
+    return SeedGroup((result,)) if isinstance(result, ResultRow) else result
 
 
 def machine_of(row: ResultRow) -> tuple[object, ...]:

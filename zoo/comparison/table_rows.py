@@ -9,11 +9,10 @@ import pandas as pd
 
 from zoo.comparison.columns import LEADING, Column, columns_of, metric_cell, ranking_header
 from zoo.comparison.footnotes import notes_of
-from zoo.comparison.formatting import clean, commit_of, hardware_of, image_header, metric_header, number
-from zoo.comparison.groups import Group
-from zoo.comparison.metric_selection import image_metrics, main_metrics, metrics_of
-
-__all__ = ["Table", "clean", "commit_of", "hardware_of", "image_table_of", "metric_header", "number", "table_of"]
+from zoo.comparison.formatting import commit_of, sanitize
+from zoo.comparison.leaderboards import Leaderboard
+from zoo.comparison.metric_selection import image_head, image_metrics, main_metrics, metrics_of
+from zoo.results.metrics import metric_info
 
 _ERROR_LETTERS = 160
 
@@ -29,7 +28,7 @@ class Table:
         bold: the column whose first cell stands out, None if no difference is established.
         failures: the failed runs, possibly empty.
         notes: what has to be known to read the table.
-        references: how many lines at the end are references, set apart from the ranking.
+        baselines: how many lines at the end are baselines, set apart from the ranking.
     """
 
     title: str
@@ -38,11 +37,11 @@ class Table:
     bold: str | None
     failures: pd.DataFrame
     notes: tuple[str, ...]
-    references: int = 0
+    baselines: int = 0
 
 
 def table_of(
-    group: Group,
+    group: Leaderboard,
     *,
     omit: Collection[str] = (),
     heading: str = "",
@@ -67,9 +66,9 @@ def table_of(
     failures = pd.DataFrame(
         [
             {
-                "variant": clean(row.variant),
+                "variant": sanitize(row.variant),
                 "status": row.status,
-                "error": clean(row.error or "")[:_ERROR_LETTERS],
+                "error": sanitize(row.error or "")[:_ERROR_LETTERS],
                 "seed": str(row.provenance.seed),
                 "commit": commit_of(row),
             }
@@ -83,11 +82,11 @@ def table_of(
         bold=ranking_header(group) if group.decided else None,
         failures=failures,
         notes=notes_of(group),
-        references=len(group.references),
+        baselines=len(group.baselines),
     )
 
 
-def image_table_of(group: Group) -> Table | None:
+def image_table_of(group: Leaderboard) -> Table | None:
     """Lays out how close a group's predictions come: of one sample, the mean, the best, and the reconstruction.
 
     Returns None where no more than the mean of the samples was measured, which :func:`table_of` shows.
@@ -96,8 +95,8 @@ def image_table_of(group: Group) -> Table | None:
     if not measured:
         return None
     columns = [Column("variant", "variant", lambda line: line.variant, False)]
-    columns += [Column(name, image_header(measure, of=of), metric_cell(name), True) for name, measure, of in measured]
-    columns.append(Column("sample_variance", metric_header("sample_variance"), metric_cell("sample_variance"), True))
+    columns += [Column(name, image_head(measure, of=of), metric_cell(name), True) for name, measure, of in measured]
+    columns.append(Column("sample_variance", metric_info("sample_variance").head, metric_cell("sample_variance"), True))
     frame, numbers = _frame(group, columns)
     return Table(
         title=f"Images: {title_of(group)}",
@@ -109,26 +108,26 @@ def image_table_of(group: Group) -> Table | None:
             "Predictions of the prior against the truth, in the order of the table above: one sample, the mean of all "
             "samples, and the sample that comes closest. A reconstruction has seen the truth.",
         ),
-        references=len(group.references),
+        baselines=len(group.baselines),
     )
 
 
-def title_of(group: Group) -> str:
+def title_of(group: Leaderboard) -> str:
     """Returns in one line what a group's rows have in common."""
     if group.key is None:
         return "Without an evaluation"
     if group.codes:
-        return clean(f"Codes of 8-bit values, over likelihoods: {group.key.label()}; floor 0 bits/dim")
+        return sanitize(f"Codes of 8-bit values, over likelihoods: {group.key.label()}; floor 0 bits/dim")
     floor = "" if group.floor is None else f"; floor {group.floor:.1f} nats/target"
-    return clean(group.key.label() + floor)
+    return sanitize(group.key.label() + floor)
 
 
-def _frame(group: Group, columns: Sequence[Column]) -> tuple[pd.DataFrame, frozenset[str]]:
+def _frame(group: Leaderboard, columns: Sequence[Column]) -> tuple[pd.DataFrame, frozenset[str]]:
     """Returns the cells of all lines and references, and which columns hold numbers; empty columns are left out."""
     cells: dict[str, list[str]] = {}
     numbers = set()
     for column in columns:
-        texts = [clean(column.cell(line)) for line in (*group.lines, *group.references)]
+        texts = [sanitize(column.cell(line)) for line in (*group.models, *group.baselines)]
         if any(texts):
             cells[column.header] = texts
             if column.is_number:

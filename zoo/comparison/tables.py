@@ -9,14 +9,14 @@ import pandas as pd
 
 from zoo.comparison.columns import frontier_cells
 from zoo.comparison.formatting import commit_of, escape_formula, hardware_of
-from zoo.comparison.groups import Group, Line
+from zoo.comparison.leaderboards import Leaderboard, SeedGroup
 from zoo.comparison.markup import to_latex, to_markdown, to_terminal, update_markdown_between_markers
 from zoo.comparison.metric_selection import metrics_of
 from zoo.comparison.pareto import latency_ms, training_flops
 from zoo.comparison.sections import sections_of
 from zoo.comparison.table_rows import Table, table_of
 from zoo.files import write_text
-from zoo.results.store import ComparabilityKey, ResultRow
+from zoo.results.row import ComparabilityKey, ResultRow
 
 __all__ = [
     "Table",
@@ -52,7 +52,7 @@ def write_tables(rows: Iterable[ResultRow], folder: Path, *, group_by: Sequence[
 
 
 def write_sections(
-    sections: Sequence[tuple[str, Group]], folder: Path, *, columns: Sequence[str] | None = None
+    sections: Sequence[tuple[str, Leaderboard]], folder: Path, *, columns: Sequence[str] | None = None
 ) -> list[Path]:
     """Does the same for groups, each with its heading, that were ranked before, with all or the named columns.
 
@@ -70,12 +70,12 @@ def write_sections(
     return [Path(folder) / name for name in texts]
 
 
-def csv_of(groups: Iterable[Group]) -> str:
+def csv_of(groups: Iterable[Leaderboard]) -> str:
     """Returns the records of :func:`csv_frame` as text."""
     return csv_frame(groups).to_csv(index=False, lineterminator="\n")
 
 
-def csv_frame(groups: Iterable[Group]) -> pd.DataFrame:
+def csv_frame(groups: Iterable[Leaderboard]) -> pd.DataFrame:
     """Returns one record a line, a reference and a failure, with all measured figures unrounded.
 
     ``ranked_by`` is the metric of ``rank``, ``behind_best`` and ``bold``; a ``reference`` has no rank.
@@ -87,16 +87,16 @@ def csv_frame(groups: Iterable[Group]) -> pd.DataFrame:
         frontier = frontier_cells(group)
         records += [
             {"table": number} | _line_record(group, line, place) | {"frontier": frontier[place]}
-            for place, line in enumerate(group.lines)
+            for place, line in enumerate(group.models)
         ]
-        records += [{"table": number} | _line_record(group, line, None) for line in group.references]
-        records += [{"table": number} | _about(group, Line((row,))) for row in group.failures]
+        records += [{"table": number} | _line_record(group, line, None) for line in group.baselines]
+        records += [{"table": number} | _about(group, SeedGroup((row,))) for row in group.failures]
     # Objects, so that whole numbers stay whole in a column where a failure has none.
     safe = [{name: escape_formula(v) if isinstance(v, str) else v for name, v in record.items()} for record in records]
     return pd.DataFrame(safe, dtype=object)
 
 
-def _about(group: Group, line: Line) -> dict[str, object]:
+def _about(group: Leaderboard, line: SeedGroup) -> dict[str, object]:
     row = line.first
     key = {name: getattr(group.key, name, None) for name in ComparabilityKey.model_fields}
     return key | {
@@ -115,7 +115,7 @@ def _about(group: Group, line: Line) -> dict[str, object]:
     }
 
 
-def _line_record(group: Group, line: Line, position: int | None) -> dict[str, object]:
+def _line_record(group: Leaderboard, line: SeedGroup, position: int | None) -> dict[str, object]:
     """Returns the record of the line at a position, or, without one, of a reference."""
     shown = metrics_of(group)
     record = _about(group, line)
@@ -127,7 +127,7 @@ def _line_record(group: Group, line: Line, position: int | None) -> dict[str, ob
         "bold": group.decided and position == 0,
     }
     if position and position <= len(group.differences) and (difference := group.differences[position - 1]) is not None:
-        low, high = difference.interval
+        low, high = difference.low, difference.high
         sign = 1 if group.higher_is_better else -1
         record |= {
             "behind_best": _short(sign * difference.mean),

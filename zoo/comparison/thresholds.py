@@ -9,8 +9,9 @@ from typing import NoReturn
 
 from zoo.comparison.formatting import hardware_of
 from zoo.comparison.matching import Changes, Compared
-from zoo.comparison.pairs import PairDelta, has_percent
+from zoo.comparison.pairs import PairDelta
 from zoo.errors import ResultError, did_you_mean
+from zoo.results.metrics import metric_info
 
 _FORM = re.compile(r"(?P<metric>[^:\s]+):(?P<sign>[-+]?)(?P<amount>\d+(\.\d*)?([eE][-+]?\d+)?|\.\d+)(?P<percent>%?)")
 
@@ -46,7 +47,7 @@ class Threshold:
                 f"--fail {text}: expected METRIC:AMOUNT or METRIC:AMOUNT%, for example nelbo_excess:0.5 or "
                 "train_scenes_per_second:-5%"
             )
-        if match["percent"] and not has_percent(match["metric"]):
+        if match["percent"] and not metric_info(match["metric"]).has_percent:
             raise ResultError(f"--fail {text}: zero is no natural origin of {match['metric']}, so give its own unit")
         return cls(
             text=text,

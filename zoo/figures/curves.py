@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from zoo.errors import ResultError, did_you_mean
 from zoo.files import write_text, writing_file
+from zoo.results.metrics import find_metric
 
 SUFFIXES = (".pdf", ".png", ".svg")
 
@@ -25,17 +26,6 @@ _DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
 _MARKERS = ("o", "s", "^", "D")
 _MARKED_POINTS = 40  # with more points than this, markers hide the line
 _WIDE_RANGE = 30.0  # largest over smallest value from which the axis is logarithmic
-_WORDS = {
-    "nelbo_excess": "NELBO excess (nats/target)",
-    "excess": "NELBO excess (nats/target)",
-    "nelbo": "NELBO (nats/target)",
-    "kl": "KL (nats/target)",
-    "log_likelihood": "log-likelihood (nats/target)",
-    "bits_per_dim": "bits/dim",
-    "mse": "MSE",
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
-}
 # Without dates and with fixed names inside of SVG files, the same curves are the same bytes.
 _METADATA: dict[str, dict[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 
@@ -190,7 +180,8 @@ def _name_axes(by_steps: Axes, by_time: Axes, *, metric: str, clock: _Clock) -> 
     by_steps.set_xlabel("training steps")
     by_steps.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
     by_time.set_xlabel(f"wall-clock time ({clock.unit})")
-    label = by_steps.set_ylabel(f"{prefix} {_WORDS.get(name, name)}".strip())
+    info = find_metric(name)
+    label = by_steps.set_ylabel(f"{prefix} {info.axis if info else name}".strip())
     label.set_parse_math(False)
     for axes in (by_steps, by_time):
         axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)

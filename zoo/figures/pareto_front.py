@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from zoo.comparison.formatting import clean
-from zoo.comparison.groups import Group
+from zoo.comparison.formatting import hardware_of, sanitize
+from zoo.comparison.leaderboards import Leaderboard
 from zoo.comparison.pareto import COSTS, Cost, on_pareto_front
 from zoo.comparison.seed_groups import machine_of
-from zoo.comparison.table_rows import hardware_of
 from zoo.errors import ResultError
 from zoo.figures.curves import SUFFIXES
 from zoo.figures.label_placement import Drawn, Label, Level, place_labels
@@ -33,12 +32,12 @@ _NAME_SIZE = 7
 _MARKER = 5.0  # points
 
 
-def can_be_drawn(group: Group) -> bool:
+def can_be_drawn(group: Leaderboard) -> bool:
     """Returns whether a group has two ranked lines with a cost in common."""
     return bool(_costs(group))
 
 
-def frontier_image(group: Group, target: Path, *, title: str) -> Path:
+def frontier_image(group: Leaderboard, target: Path, *, title: str) -> Path:
     """Draws a group's ranking metric against every cost that two of its lines have.
 
     Bars are the spreads of the tables. Lines on the frontier are full and named, the others hollow. Where a cost
@@ -63,7 +62,7 @@ def frontier_image(group: Group, target: Path, *, title: str) -> Path:
     with mpl.rc_context({"svg.hashsalt": "gqn-zoo", "svg.fonttype": "none", "pdf.fonttype": 42}):
         figure = Figure(figsize=(4.4 * min(_COLUMNS, len(costs)), 3.6 * rows + 0.7), layout="constrained")
         panels = figure.subplots(rows, min(_COLUMNS, len(costs)), squeeze=False, sharey=True).ravel()
-        machines = list(dict.fromkeys(machine_of(line.first) for line in group.lines))
+        machines = list(dict.fromkeys(machine_of(line.first) for line in group.models))
         drawn = [
             _panel(axes, group, metric=group.metric, cost=cost, machines=machines)
             for axes, cost in zip(panels, costs, strict=False)
@@ -73,29 +72,29 @@ def frontier_image(group: Group, target: Path, *, title: str) -> Path:
         for axes in panels[: len(costs) : _COLUMNS]:
             axes.set_ylabel(axis_words(group))
         _legend(figure, group, machines)
-        figure.suptitle(clean(title), fontsize=9, wrap=True).set_parse_math(False)
+        figure.suptitle(sanitize(title), fontsize=9, wrap=True).set_parse_math(False)
         place_labels(figure, drawn, fontsize=_NAME_SIZE)
         with writing_file(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=150, metadata=_METADATA[target.suffix])
     return target
 
 
-def _costs(group: Group) -> list[Cost]:
+def _costs(group: Leaderboard) -> list[Cost]:
     if group.metric is None:
         return []
-    ranked = [line for line in group.lines if line.estimate(group.metric)]
+    ranked = [line for line in group.models if line.estimate(group.metric)]
     return [cost for cost in COSTS if sum(cost.of(line) is not None for line in ranked) > 1]
 
 
-def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[tuple[object, ...]]) -> Drawn:
+def _panel(axes: Axes, group: Leaderboard, *, metric: str, cost: Cost, machines: list[tuple[object, ...]]) -> Drawn:
     """Draws everything but the names of the lines on the frontier, which it returns with what they must not cover."""
-    best = on_pareto_front(group.lines, metric=metric, cost=cost, higher_is_better=group.higher_is_better)
+    best = on_pareto_front(group.models, metric=metric, cost=cost, higher_is_better=group.higher_is_better)
     frontiers: dict[int, list[tuple[float, float]]] = {}
-    prices = [price for line in group.lines if (price := cost.of(line)) is not None and line.estimate(metric)]
+    prices = [price for line in group.models if (price := cost.of(line)) is not None and line.estimate(metric)]
     labels: list[Label] = []
     points: list[tuple[float, float, float]] = []
     lines: list[tuple[float, float, float, float]] = []
-    for line, first in sorted(zip(group.lines, best, strict=True), key=lambda item: cost.of(item[0]) or 0.0):
+    for line, first in sorted(zip(group.models, best, strict=True), key=lambda item: cost.of(item[0]) or 0.0):
         estimate, price = line.estimate(metric), cost.of(line)
         if first is None or estimate is None or price is None:
             continue
@@ -115,7 +114,7 @@ def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[
         points.append((price, estimate.value, estimate.spread or 0.0))
         if first:
             frontiers.setdefault(machine if cost.of_machine else -1, []).append((price, estimate.value))
-            labels.append(Label(clean(line.variant)[:_LETTERS], price, estimate.value))
+            labels.append(Label(sanitize(line.variant)[:_LETTERS], price, estimate.value))
     for machine, steps in frontiers.items():
         across, up = zip(*sorted(steps), strict=True)
         for (x0, y0), (x1, y1) in pairwise(sorted(steps)):
@@ -143,20 +142,20 @@ def _panel(axes: Axes, group: Group, *, metric: str, cost: Cost, machines: list[
     axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
-    levels = [Level(clean(mark.name), mark.value) for mark in reference_lines(group) if mark.near]
+    levels = [Level(sanitize(mark.name), mark.value) for mark in reference_lines(group) if mark.near]
     return Drawn(axes, labels, points, radius=_MARKER / 2 + 1.0, lines=lines, levels=levels)
 
 
-def _legend(figure: Figure, group: Group, machines: list[tuple[object, ...]]) -> None:
+def _legend(figure: Figure, group: Leaderboard, machines: list[tuple[object, ...]]) -> None:
     handles = []
     for index, machine in enumerate(machines):
-        row = next(line.first for line in group.lines if machine_of(line.first) == machine)
+        row = next(line.first for line in group.models if machine_of(line.first) == machine)
         style: dict[str, Any] = {"marker": _MARKERS[index % len(_MARKERS)], "color": _COLOURS[index % len(_COLOURS)]}
-        handles.append(Line2D([], [], linestyle="", label=clean(hardware_of(row)), **style))
+        handles.append(Line2D([], [], linestyle="", label=sanitize(hardware_of(row)), **style))
     hollow: dict[str, Any] = {"marker": "o", "color": "#666666", "markerfacecolor": "white", "linestyle": ""}
     handles.append(Line2D([], [], label="another line is better and cheaper", **hollow))
     if far := words_of_far(group):
-        handles.append(Line2D([], [], linestyle="", label=clean(far)))
+        handles.append(Line2D([], [], linestyle="", label=sanitize(far)))
     for text in figure.legend(
         handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8
     ).get_texts():

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import pydantic
 
-from zoo.comparison.table_rows import hardware_of, number
+from zoo.comparison.formatting import hardware_of, number
 from zoo.errors import ZooError
 from zoo.provenance import hash_config
 from zoo.registry.components import KINDS
 from zoo.registry.registry import default_registry, variant_from_config
 from zoo.registry.variant import FULL, Variant, resolve
 from zoo.report.runs import Run
-from zoo.results.store import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, ResultRow
+from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, ResultRow
 
 OF_RUN = "The settings of its run, whose digest is that of the rows."
 OF_REGISTRY = "The settings as registered; their digest is that of the rows."

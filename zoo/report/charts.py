@@ -1,4 +1,4 @@
-"""Line charts as SVG whose colours are the page's own, so that they follow light, dark and print.
+"""SeedGroup charts as SVG whose colours are the page's own, so that they follow light, dark and print.
 
 Nothing but numbers and escaped texts enters an SVG, no style attribute, no script and no address.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import Locator, LogLocator, MaxNLocator
 
-from zoo.comparison.table_rows import clean
+from zoo.comparison.formatting import sanitize
 
 COLOURS = 7  # that templates/style.css defines; every further round of lines is dashed in another way
 DASHES = 4
@@ -148,7 +148,7 @@ class Scale:
 
 def drawing(parts: Sequence[str], *, title: str) -> Markup:
     """Returns a whole SVG that screen readers call by its title."""
-    name = escape(clean(title))
+    name = escape(sanitize(title))
     return Markup(  # noqa: S704 -- numbers, our own words, and the escaped title
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{name}"><title>{name}</title>'
         f"{''.join(parts)}</svg>"
@@ -180,7 +180,7 @@ def level(name: str, value: float, across: Scale, upright: Scale) -> str:
     right = _LEFT + across.length
     return (
         f'<path class="mark" d="M{_LEFT} {y:.1f}H{right:.1f}"/>'
-        f'<text class="mark-name end" x="{right - 3:.1f}" y="{y - 4:.1f}">{escape(clean(name))}</text>'
+        f'<text class="mark-name end" x="{right - 3:.1f}" y="{y - 4:.1f}">{escape(sanitize(name))}</text>'
     )
 
 
@@ -210,7 +210,7 @@ def _band(line: Series, across: Scale, upright: Scale, *, factor: float) -> str:
 
 def _line(line: Series, across: Scale, upright: Scale, *, factor: float) -> str:
     points = pixels(line.places / factor, line.means, across, upright)
-    label = escape(clean(line.label))
+    label = escape(sanitize(line.label))
     if len(points) == 1:
         ((x, y),) = points
         return f'<circle class="dot {style_of(line.style)}" cx="{x}" cy="{y}" r="3.5"><title>{label}</title></circle>'

@@ -10,7 +10,7 @@ from zoo.comparison.claim_tables import table_of_claims
 from zoo.comparison.claim_tests import judge
 from zoo.comparison.table_rows import Table
 from zoo.report.page_tables import PageTable, page_tables
-from zoo.results.store import ResultRow
+from zoo.results.row import ResultRow
 
 
 def find_claims(places: Sequence[Path]) -> Path | None:

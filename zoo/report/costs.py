@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import escape
 
-from zoo.comparison.groups import Group, Line
-from zoo.comparison.table_rows import clean, hardware_of
+from zoo.comparison.formatting import hardware_of, sanitize
+from zoo.comparison.leaderboards import Leaderboard, SeedGroup
 from zoo.figures.reference_lines import Mark, axis_words, reference_lines, words_of_far
 from zoo.report.charts import WIDE_RANGE, Axis, Chart, Scale, drawing, frame, level, path_of, pixels, style_of
-from zoo.results.store import PREDICT_THROUGHPUT, ResultRow
+from zoo.results.row import PREDICT_THROUGHPUT, ResultRow
 
 _AIR = 1.25  # by which a logarithmic axis goes on behind the last disc
 
@@ -51,7 +51,7 @@ class _Point(NamedTuple):
     spread: float
 
 
-def cost_figures(groups: Sequence[Group], *, styles: Mapping[str, int]) -> list[CostFigure]:
+def cost_figures(groups: Sequence[Leaderboard], *, styles: Mapping[str, int]) -> list[CostFigure]:
     """Returns a figure for every table with a ranking of two lines or more; numbers are those of the tables.
 
     Seconds and latencies are left out where the lines were not all measured on one machine. A cost that fewer than two
@@ -59,10 +59,10 @@ def cost_figures(groups: Sequence[Group], *, styles: Mapping[str, int]) -> list[
     """
     figures = []
     for number, group in enumerate(groups, start=1):
-        if group.metric is None or len(group.lines) < 2:
+        if group.metric is None or len(group.models) < 2:
             continue
         marks = [mark for mark in reference_lines(group) if mark.near]
-        machines = {hardware_of(row) for line in group.lines for row in line.rows}
+        machines = {hardware_of(row) for line in group.models for row in line.rows}
         charts, notes = [], []
         for cost in _COSTS:
             points = list(_points(group, cost))
@@ -74,7 +74,7 @@ def cost_figures(groups: Sequence[Group], *, styles: Mapping[str, int]) -> list[
                 charts.append(_chart(points, cost.axis, vertical=axis_words(group), styles=styles, marks=marks))
         if charts:
             places = tuple(
-                (place, styles[line.variant], line.variant) for place, line in enumerate(group.lines, start=1)
+                (place, styles[line.variant], line.variant) for place, line in enumerate(group.models, start=1)
             )
             about = (
                 f"Numbers are places in table {number}; bars are its ±. The line joins what no other line beats in both "
@@ -83,10 +83,10 @@ def cost_figures(groups: Sequence[Group], *, styles: Mapping[str, int]) -> list[
             if marks:
                 about += " Dotted: references, for which nothing was trained."
             if far := words_of_far(group):
-                notes.append(clean(far))
+                notes.append(sanitize(far))
             figures.append(
                 CostFigure(
-                    number, clean(group.key.label()) if group.key else "", tuple(charts), places, (about, *notes)
+                    number, sanitize(group.key.label()) if group.key else "", tuple(charts), places, (about, *notes)
                 )
             )
     return figures
@@ -120,14 +120,14 @@ _COSTS = (
 )
 
 
-def _points(group: Group, cost: _Cost) -> Iterable[_Point]:
-    for place, line in enumerate(group.lines, start=1):
+def _points(group: Leaderboard, cost: _Cost) -> Iterable[_Point]:
+    for place, line in enumerate(group.models, start=1):
         estimate, spent = line.estimate(group.metric or ""), _mean_cost(line, cost)
         if estimate is not None and spent is not None and spent > 0:
             yield _Point(place, line.variant, spent, estimate.value, estimate.spread or 0.0)
 
 
-def _mean_cost(line: Line, cost: _Cost) -> float | None:
+def _mean_cost(line: SeedGroup, cost: _Cost) -> float | None:
     costs = [value for value in map(cost.of, line.rows) if value is not None]
     return sum(costs) / len(costs) if costs else None
 
@@ -153,7 +153,7 @@ def _chart(
     lows, highs = pixels(costs, values - spreads, across, upright), pixels(costs, values + spreads, across, upright)
     for index, (x, y) in enumerate(pixels(costs, values, across, upright)):
         point, style = points[index], style_of(styles[points[index].label])
-        text = escape(clean(f"{point.place}: {point.label}"))
+        text = escape(sanitize(f"{point.place}: {point.label}"))
         parts.append(
             f'<g><title>{text}</title><path class="bar {style}" d="{path_of([lows[index], highs[index]])}"/>'
             f'<circle class="disc {style}" cx="{x}" cy="{y}" r="8"/>'

@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.comparison.table_rows import number
+from zoo.comparison.formatting import number
 from zoo.errors import ResultError, did_you_mean
 from zoo.figures.curves import Point, metric_names, read_curve
 from zoo.report.charts import Axis, Chart, Series
 from zoo.report.runs import Run
-from zoo.results.store import ResultRow
+from zoo.results.metrics import find_metric
+from zoo.results.row import ResultRow
 
 PREFERRED = ("eval/nelbo_excess", "train/nelbo_excess")
-_WORDS = {"nelbo_excess": "NELBO excess", "nelbo": "NELBO", "kl": "KL", "log_likelihood": "log-likelihood"}
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ def _figure(subject: str, families: list[_Family], *, styles: Mapping[str, int],
     numbers = _numbers(families, styles)
     prefix, _, name = metric.rpartition("/")
     split = {"eval": "validation", "train": "training"}.get(prefix, prefix)
-    vertical = f"{_WORDS.get(name, name)}, {split} (nats/target)" if name in _WORDS else metric
+    info = find_metric(name)
+    vertical = f"{split} {info.axis}" if info else metric
     axes: list[tuple[Axis, Sequence[np.ndarray | None]]] = [
         (Axis.whole("training steps"), [family.steps for family in families]),
         (Axis.time("wall-clock time"), [family.seconds for family in families]),

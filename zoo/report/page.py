@@ -21,9 +21,10 @@ import jinja2
 from markupsafe import Markup
 
 from zoo.comparison.failures import without_superseded
-from zoo.comparison.groups import group_rows
+from zoo.comparison.formatting import sanitize
+from zoo.comparison.leaderboards import leaderboards_of
 from zoo.comparison.metric_selection import all_but_images
-from zoo.comparison.table_rows import Table, clean, image_table_of, table_of
+from zoo.comparison.table_rows import Table, image_table_of, table_of
 from zoo.comparison.tables import csv_of
 from zoo.errors import ResultError
 from zoo.files import write_text
@@ -36,7 +37,7 @@ from zoo.report.learning_curves import curve_figures
 from zoo.report.page_tables import page_tables
 from zoo.report.provenance import caveats, failures_of, origins_of
 from zoo.report.runs import Run
-from zoo.results.store import ResultRow
+from zoo.results.row import ResultRow
 
 TITLE = "GQN zoo: comparison"
 
@@ -98,8 +99,8 @@ def page_of(
     rows = sorted(rows, key=lambda row: (row.provenance.utc, row.id))
     environments, origins = origins_of(rows)
     standing = without_superseded(rows)
-    groups = group_rows(standing)
-    models = [row for row in rows if not row.is_reference]
+    groups = leaderboards_of(standing)
+    models = [row for row in rows if not row.is_baseline]
     images = [image_table_of(group) for group in groups]
     names = {row.variant for row in models} | {run.label for run in runs}
     styles = {name: style for style, name in enumerate(sorted(names))}
@@ -136,7 +137,7 @@ def page_of(
 
 def _on_one_line(value: Any) -> Any:
     """Takes control characters, lone surrogates and turns of the writing direction out of every text that is shown."""
-    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return sanitize(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _inset(environment: jinja2.Environment, name: str) -> Inset:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from zoo.comparison.tables import Table
+from zoo.comparison.table_rows import Table
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 # An arrow or a sign stands beside its word, not on a line of its own.
@@ -58,11 +58,11 @@ def page_tables(tables: Sequence[Table]) -> list[PageTable]:
             identity=f"table-{number}",
             title=table.title,
             columns=_columns(table.frame, table.numbers),
-            lines=_lines(table.frame, table.numbers, bold=table.bold, ranked=len(table.frame) > table.references),
+            lines=_lines(table.frame, table.numbers, bold=table.bold, ranked=len(table.frame) > table.baselines),
             failures=_lines(table.failures, frozenset({"seed"}), bold=None),
             failure_columns=_columns(table.failures, frozenset({"seed"})),
             notes=table.notes,
-            references=table.references,
+            references=table.baselines,
         )
         for number, table in enumerate(tables, start=1)
     ]

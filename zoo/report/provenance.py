@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from zoo.comparison.formatting import hardware_of
 from zoo.comparison.seed_groups import seed_groups
-from zoo.comparison.table_rows import hardware_of
-from zoo.results.store import ResultRow
+from zoo.results.row import ResultRow
 
 
 class Environment(NamedTuple):
@@ -101,7 +101,7 @@ def caveats(rows: Sequence[ResultRow]) -> list[str]:
         found.append(
             f"{_of(count, len(rows), 'row')} {_is(count)} of code that was changed after its commit (marked +)."
         )
-    lines = seed_groups(row for row in rows if row.status == "ok" and row.metrics and not row.is_reference)
+    lines = seed_groups(row for row in rows if row.status == "ok" and row.metrics and not row.is_baseline)
     if count := sum(len(line.rows) == 1 for line in lines):
         found.append(
             f"{_of(count, len(lines), 'line')} {_has(count)} one seed: its spread is over scenes, and says nothing about "

@@ -1,82 +1,185 @@
-"""From figures by scene to the metrics of a row: mean, standard error, unit, and which way is better."""
+"""The metrics of result rows: one table of name, title, unit, direction and digits, and means over scenes.
+
+A metric is named in full (``nelbo_excess``) or belongs to a family: ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap`` for
+K importance samples; of an image metric ``psnr`` the metric of the mean of all samples, ``psnr_one`` of a single sample,
+``psnr_best`` of the closest sample and ``reconstruction_psnr`` of the posterior.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
-from zoo.results.store import Metric
-
-ONE, BEST = "_one", "_best"  # suffixes of image metrics: of a single sample, of the closest sample
+from zoo.results.row import Metric
 
 NATS = "nats/target"
-UNITS = {
-    "mse": "squared 0-to-1 range",
-    "mae_255": "0-to-255 range",
-    "rmse_255": "0-to-255 range",
-    "bits_per_dim": "bits/dim",
-    "psnr": "dB",
-    "ssim": "1",
-    "sample_variance": "squared 0-to-1 range",
-    "predictive_log_likelihood": NATS,
-    "marginal_log_likelihood": NATS,
-    "rmse": "units of the values",
-    "position_error": "scene units",
-    "angle_error": "degrees",
-    "pose_log_density": NATS,
-}
-OF_SAMPLES = frozenset(UNITS) - {"bits_per_dim"}
-HIGHER = frozenset(
-    {
-        "pose_log_density",
-        "psnr",
-        "ssim",
-        "log_likelihood",
+ONE, BEST, RECONSTRUCTION = "_one", "_best", "reconstruction_"
+IMAGE_METRICS = ("mae_255", "rmse_255", "psnr", "ssim", "mse")
+
+_IWAE = re.compile(r"iwae_(\d+)(_excess|_gap|)")
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What is known about a metric by its name.
+
+    Attributes:
+        name: as in rows.
+        title: for heads of tables and axes, without the unit.
+        unit: as in rows, without the number of samples.
+        higher_is_better: None if neither direction is better.
+        digits: the most decimal places that tables show.
+        short_unit: in heads of tables; empty if the head shows none.
+        of_samples: whether it depends on the number of samples of a prediction, so that the unit names that number.
+        has_percent: whether zero is its natural origin, so that a relative change means something.
+    """
+
+    name: str
+    title: str
+    unit: str = NATS
+    higher_is_better: bool | None = False
+    digits: int = 2
+    short_unit: str = ""
+    of_samples: bool = False
+    has_percent: bool = True
+
+    @property
+    def arrow(self) -> str:
+        """The better direction: an arrow up, an arrow down, or nothing."""
+        return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
+
+    @property
+    def head(self) -> str:
+        """The head of a table's column, such as ``PSNR (dB) ↑``."""
+        unit = f" ({self.short_unit})" if self.short_unit else ""
+        return f"{self.title}{unit} {self.arrow}".rstrip()
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis, such as ``excess NELBO (nats/target)``."""
+        unit = self.short_unit or self.unit
+        return self.title if unit in ("1", self.title) else f"{self.title} ({unit})"
+
+    def unit_with_samples(self, samples: int) -> str:
+        """Returns the unit for a row; how good several samples look depends on how many they are."""
+        if not self.of_samples:
+            return self.unit
+        return f"{self.unit}, {'best of ' if self.name.endswith(BEST) else ''}{samples} samples"
+
+
+def _named(*metrics: MetricInfo) -> Mapping[str, MetricInfo]:
+    return MappingProxyType({metric.name: metric for metric in metrics})
+
+
+_GREY, _SQUARED_GREY = "0-to-255 range", "squared 0-to-1 range"
+METRICS = _named(
+    MetricInfo("nelbo_excess", "excess NELBO"),
+    MetricInfo("separate_nelbo_excess", "separate excess NELBO"),
+    MetricInfo("wrong_context_nelbo_excess", "wrong-context excess", higher_is_better=None),
+    MetricInfo("nelbo", "NELBO", has_percent=False),
+    MetricInfo("floor", "floor", higher_is_better=None, has_percent=False),
+    MetricInfo("kl", "KL", higher_is_better=None),
+    MetricInfo("distortion", "distortion"),
+    MetricInfo("log_likelihood", "log-likelihood", higher_is_better=True, has_percent=False),
+    MetricInfo("bits_per_dim", "bits/dim", "bits/dim", digits=4),
+    MetricInfo("code_sigma", "code sigma", "0-to-1 range", None, digits=4),
+    MetricInfo("mae_255", "MAE", _GREY, short_unit="0-255", of_samples=True),
+    MetricInfo("rmse_255", "RMSE", _GREY, short_unit="0-255", of_samples=True),
+    MetricInfo("psnr", "PSNR", "dB", True, short_unit="dB", of_samples=True, has_percent=False),
+    MetricInfo("ssim", "SSIM", "1", True, digits=3, of_samples=True),
+    MetricInfo("mse", "MSE", _SQUARED_GREY, digits=5, of_samples=True),
+    MetricInfo("sample_variance", "variance of samples", _SQUARED_GREY, None, digits=5, of_samples=True),
+    MetricInfo(
         "predictive_log_likelihood",
+        "joint log-likelihood",
+        higher_is_better=True,
+        digits=3,
+        of_samples=True,
+        has_percent=False,
+    ),
+    MetricInfo(
         "marginal_log_likelihood",
-    }
+        "marginal log-likelihood",
+        higher_is_better=True,
+        digits=3,
+        of_samples=True,
+        has_percent=False,
+    ),
+    MetricInfo("rmse", "RMSE", "units of the values", digits=4, of_samples=True),
+    MetricInfo("position_error", "position error", "scene units", digits=3, of_samples=True),
+    MetricInfo("angle_error", "angle error", "degrees", short_unit="degrees", of_samples=True),
+    MetricInfo(
+        "pose_log_density",
+        "pose log-density",
+        higher_is_better=True,
+        digits=3,
+        of_samples=True,
+        has_percent=False,
+    ),
 )
-NEUTRAL = ("kl", "floor", "sample_variance", "wrong_context_nelbo_excess")
+
+
+def find_metric(name: str) -> MetricInfo | None:
+    """Returns the entry of a metric or of a member of a family, None for a name that the table does not have."""
+    if name in METRICS:
+        return METRICS[name]
+    if match := _IWAE.fullmatch(name):
+        bound = f"IWAE-{match[1]}"
+        if match[2] == "_gap":
+            return MetricInfo(name, f"{bound} gap", higher_is_better=None)
+        return MetricInfo(name, f"excess {bound}") if match[2] else MetricInfo(name, bound, has_percent=False)
+    base = name.removeprefix(RECONSTRUCTION).removesuffix(ONE).removesuffix(BEST)
+    if base not in IMAGE_METRICS:
+        return None
+    info = METRICS[base]
+    of = {RECONSTRUCTION + base: "reconstruction", base + ONE: "one", base + BEST: "best"}.get(name)
+    if of is None:
+        return None
+    return replace(info, name=name, title=f"{info.title} of {of}", of_samples=of == "best")
+
+
+def metric_info(name: str) -> MetricInfo:
+    """Returns the entry of a metric; a name that the table does not have is in nats per target, and lower is better."""
+    return find_metric(name) or MetricInfo(name, name)
+
+
+def iwae_samples(name: str) -> tuple[int, str] | None:
+    """Returns K and ``_excess``, ``_gap`` or nothing of the name of an importance-weighted bound, None for another."""
+    match = _IWAE.fullmatch(name)
+    return (int(match[1]), match[2]) if match else None
 
 
 def metrics_of(per_scene: Mapping[str, np.ndarray], *, samples: int) -> dict[str, Metric]:
-    """Returns the mean over scenes of every figure; ``samples`` are those of a prediction."""
+    """Returns the mean over scenes of every list of values; ``samples`` is the number of samples of a prediction."""
     return {name: _metric(name, values, samples=samples) for name, values in per_scene.items() if name != "scene"}
 
 
 def floor_metric(values: np.ndarray) -> Metric:
-    """Returns the floor, which is the same for every scene, as a metric that is neither good nor bad."""
+    """Returns the floor, which is the same for every scene, as a metric without a better direction."""
     return Metric(value=float(values.mean()), stderr=0.0, n=len(values), unit=NATS)
 
 
 def code_sigma_metric(sigma: float, *, num_scenes: int) -> Metric:
-    """Returns the sigma of a code, fitted on so many scenes, as a metric that is neither good nor bad."""
-    return Metric(value=sigma, n=num_scenes, unit="0-to-1 range")
-
-
-def _metric(name: str, values: np.ndarray, *, samples: int) -> Metric:
-    stderr = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-    higher = None if name in NEUTRAL or name.endswith("_gap") else _base(name) in HIGHER
-    return Metric(
-        value=float(values.mean()),
-        stderr=stderr,
-        n=len(values),
-        unit=unit_of(name, samples=samples),
-        higher_is_better=higher,
-    )
-
-
-def _base(name: str) -> str:
-    """Returns the name of an error without what it is the error of: ``reconstruction_psnr`` and ``psnr_best`` are psnr."""
-    return name.removeprefix("reconstruction_").removesuffix(ONE).removesuffix(BEST)
+    """Returns the sigma of a code, fitted on so many scenes, as a metric without a better direction."""
+    return Metric(value=sigma, n=num_scenes, unit=METRICS["code_sigma"].unit)
 
 
 def unit_of(name: str, *, samples: int) -> str:
-    """Returns the unit of a metric; ``samples`` are those of a prediction."""
-    unit = UNITS.get(_base(name), NATS)
-    if name.startswith("reconstruction_") or name.endswith(ONE) or _base(name) not in OF_SAMPLES:
-        return unit
-    # How good several samples look depends on how many they are.
-    return f"{unit}, {'best of ' if name.endswith(BEST) else ''}{samples} samples"
+    """Returns the unit of a metric; ``samples`` is the number of samples of a prediction."""
+    return metric_info(name).unit_with_samples(samples)
+
+
+def _metric(name: str, values: np.ndarray, *, samples: int) -> Metric:
+    info = metric_info(name)
+    return Metric(
+        value=float(values.mean()),
+        stderr=float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None,
+        n=len(values),
+        unit=info.unit_with_samples(samples),
+        higher_is_better=info.higher_is_better,
+    )

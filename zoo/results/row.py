@@ -176,7 +176,7 @@ class ResultRow(_Record):
         return {name: [int(v) for v in values] if name == "scene" else values for name, values in lists.items()}
 
     @property
-    def is_reference(self) -> bool:
+    def is_baseline(self) -> bool:
         """Whether there is neither a weight nor training behind the row: a mark that models have to pass."""
         return self.status == "ok" and bool(self.metrics) and self.model is not None and self.model.parameters == 0
 

@@ -19,39 +19,7 @@ from pydantic import ValidationError
 from zoo.errors import ResultError
 from zoo.files import TEMPORARY_PREFIX, write_text
 from zoo.results.pytest_benchmark import BENCHMARK_KIND, is_benchmark_file, rows_of_benchmarks
-from zoo.results.row import (
-    KIND,
-    PREDICT_THROUGHPUT,
-    SCHEMA_VERSION,
-    TRAIN_THROUGHPUT,
-    Budget,
-    ComparabilityKey,
-    Metric,
-    ModelFacts,
-    ResultRow,
-    Status,
-    Timing,
-    digest_of,
-)
-
-__all__ = [
-    "KIND",
-    "PREDICT_THROUGHPUT",
-    "SCHEMA_VERSION",
-    "TRAIN_THROUGHPUT",
-    "Budget",
-    "ComparabilityKey",
-    "Metric",
-    "ModelFacts",
-    "ResultRow",
-    "Status",
-    "Timing",
-    "digest_of",
-    "load_row",
-    "load_rows",
-    "rows_in",
-    "save_row",
-]
+from zoo.results.row import KIND, SCHEMA_VERSION, ResultRow, digest_of
 
 MAX_FILE_BYTES = 64 * 2**20
 

@@ -30,7 +30,7 @@ def leave_references(
     Raises:
         ZooError: if scenes or a row are damaged.
     """
-    present = [row for row in rows_in(rows) if row.is_reference]
+    present = [row for row in rows_in(rows) if row.is_baseline]
     opened: dict[Path, Scenes] = {}
     seen = set()
     written: list[Path] = []

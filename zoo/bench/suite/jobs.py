@@ -20,7 +20,8 @@ from zoo.data.source import SceneSource, Split
 from zoo.errors import ZooError
 from zoo.provenance import collect, hash_config
 from zoo.registry.variant import Variant
-from zoo.results.store import ResultRow, rows_in, save_row
+from zoo.results.row import ResultRow
+from zoo.results.store import rows_in, save_row
 from zoo.training.run import Start, device_of, load_trained, run_config, train
 from zoo.training.trainer import Progress, TrainingOptions, TrainingReport
 

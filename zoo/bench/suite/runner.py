@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from zoo.bench.suite.jobs import Job, digest_of_job, failed, failure_of, finished, rows_of
 from zoo.bench.suite.worker import PROGRESS, State, read_state, write_job
-from zoo.results.store import ResultRow, rows_in, save_row
+from zoo.results.row import ResultRow
+from zoo.results.store import rows_in, save_row
 
 JOBS = "jobs"
 POLL_SECONDS = 0.2

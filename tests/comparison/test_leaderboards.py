@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from zoo.comparison.groups import compare_pair, group_rows, paired_difference, seed_groups
+from zoo.comparison.leaderboards import leaderboards_of
+from zoo.comparison.pairs import compare_pair
+from zoo.comparison.seed_groups import paired_difference, seed_groups
 from zoo.errors import ResultError
-from zoo.results.store import Metric
+from zoo.results.row import Metric
 
 
 def noise(seed, size=40):
@@ -35,8 +37,8 @@ def test_unequal_keys_are_never_ranked_together(make_row, make_key, excess_of_sc
         {"dataset": "mazes"},
     ]
     rows = [make_row(excess_of_scenes), *(make_row(excess_of_scenes + 1, key=make_key(**change)) for change in changes)]
-    groups = group_rows(rows)
-    assert [len(group.lines) for group in groups] == [1] * len(rows)
+    groups = leaderboards_of(rows)
+    assert [len(group.models) for group in groups] == [1] * len(rows)
     assert len({group.key for group in groups}) == len(rows)
     for row in rows[1:]:
         with pytest.raises(ResultError, match="not comparable"):
@@ -51,7 +53,7 @@ def test_equal_keys_with_different_floors_are_not_ranked_together(make_row, exce
         make_row(excess_of_scenes, floor=6909.1001),
         make_row(excess_of_scenes, floor=6000.0),
     ]
-    assert [len(group.lines) for group in group_rows(rows)] == [1, 2]
+    assert [len(group.models) for group in leaderboards_of(rows)] == [1, 2]
     with pytest.raises(ResultError, match=r"not comparable: floor 6909\.1 against 6000\.0"):
         paired_difference(rows[0], rows[2])
 
@@ -64,16 +66,16 @@ def test_lower_excess_is_first_and_failures_stand_apart(make_row, make_failure, 
         make_row(excess_of_scenes + 1, variant="b"),
         make_failure(variant="early", status="error"),
     ]
-    first, last = group_rows(rows)
-    assert [line.variant for line in first.lines] == ["a", "b", "c"]
+    first, last = leaderboards_of(rows)
+    assert [line.variant for line in first.models] == ["a", "b", "c"]
     assert [row.variant for row in first.failures] == ["broken"]
-    assert last.key is None and not last.lines and [row.variant for row in last.failures] == ["early"]
+    assert last.key is None and not last.models and [row.variant for row in last.failures] == ["early"]
 
 
 def test_the_order_of_rows_does_not_matter(make_row, make_failure, excess_of_scenes):
     rows = [make_row(excess_of_scenes + noise(seed), variant="abc"[seed % 3], seed=seed) for seed in range(6)]
     rows.append(make_failure())
-    assert group_rows(rows) == group_rows(rows[::-1])
+    assert leaderboards_of(rows) == leaderboards_of(rows[::-1])
 
 
 def test_an_importance_weighted_bound_is_ranked_by_its_own_excess(make_row, make_key, excess_of_scenes):
@@ -85,9 +87,9 @@ def test_an_importance_weighted_bound_is_ranked_by_its_own_excess(make_row, make
         key = make_key(bound="IWAE-8")
         return make_row(excess_of_scenes, variant=variant, key=key, metrics=metrics, per_scene={})
 
-    (group,) = group_rows([row("tight", 3.0, 2.5), row("loose", 4.0, 1.0)])
+    (group,) = leaderboards_of([row("tight", 3.0, 2.5), row("loose", 4.0, 1.0)])
     assert group.metric == "iwae_8_excess"
-    assert [line.variant for line in group.lines] == ["loose", "tight"]
+    assert [line.variant for line in group.models] == ["loose", "tight"]
     assert not group.decided and group.differences == (None,)
 
 
@@ -95,31 +97,31 @@ def test_a_clear_winner_is_decided_and_a_tie_is_not(make_row, excess_of_scenes):
     first, second = (
         trained(make_row, excess_of_scenes + noise(n) - s, variant=v) for n, s, v in [(1, 1, "a"), (2, 0, "b")]
     )
-    (group,) = group_rows(first + second)
+    (group,) = leaderboards_of(first + second)
     assert group.decided and group.differences[0].high < 0
     tie = trained(make_row, excess_of_scenes + noise(4) - 1, variant="c")
-    (group,) = group_rows(first + second + tie)
+    (group,) = leaderboards_of(first + second + tie)
     assert not group.decided
-    (group,) = group_rows(first)
+    (group,) = leaderboards_of(first)
     assert not group.decided
 
 
 def test_one_seed_decides_nothing_however_clear(make_row, excess_of_scenes):
     clear = trained(make_row, excess_of_scenes - 5, variant="a")
     single = make_row(excess_of_scenes + noise(1), variant="b")
-    (group,) = group_rows([*clear, single])
+    (group,) = leaderboards_of([*clear, single])
     assert not group.decided and group.differences[0].high < -4
-    (group,) = group_rows([clear[0], *trained(make_row, excess_of_scenes + noise(1), variant="b")])
+    (group,) = leaderboards_of([clear[0], *trained(make_row, excess_of_scenes + noise(1), variant="b")])
     assert not group.decided
-    (group,) = group_rows([*clear, *trained(make_row, excess_of_scenes + noise(1), variant="b", seeds=2)])
+    (group,) = leaderboards_of([*clear, *trained(make_row, excess_of_scenes + noise(1), variant="b", seeds=2)])
     assert group.decided
 
 
 def test_too_few_scenes_decide_nothing(make_row, excess_of_scenes):
     few = [trained(make_row, excess_of_scenes[:10] + shift, variant=variant) for variant, shift in (("a", 0), ("b", 5))]
-    (group,) = group_rows(few[0] + few[1])
+    (group,) = leaderboards_of(few[0] + few[1])
     assert not group.decided and group.differences[0].high < 0
-    (group,) = group_rows(
+    (group,) = leaderboards_of(
         [make_row(excess_of_scenes[:1], variant="a"), make_row(excess_of_scenes[:1] + 5, variant="b")]
     )
     assert group.differences == (None,)
@@ -137,7 +139,7 @@ def test_false_winners_are_rare(make_row, variants, bounds):
             for i, own in enumerate(shared + generator.normal(0, 1, (variants, 30)))
             for seed in range(3)
         ]
-        (group,) = group_rows(rows)
+        (group,) = leaderboards_of(rows)
         decided += group.decided
     assert bounds[0] <= decided / trials <= bounds[1]
 
@@ -184,9 +186,9 @@ def test_seeds_that_disagree_decide_nothing(make_row, excess_of_scenes):
         make_row(excess_of_scenes + shift + noise(9 + seed), variant="b", seed=seed)
         for seed, shift in enumerate([1, 4, 8])
     ]
-    (group,) = group_rows(a + b)
+    (group,) = leaderboards_of(a + b)
     assert not group.decided and group.differences[0].stderr > 1
-    (group,) = group_rows([a[0], b[0]])
+    (group,) = leaderboards_of([a[0], b[0]])
     assert group.differences[0].high < 0 and group.differences[0].stderr < 0.3
 
 

@@ -11,37 +11,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from zoo.comparison.failures import without_superseded
-from zoo.comparison.pairs import PairDelta, compare_pair
 from zoo.comparison.seed_groups import (
     CODE_METRIC,
-    Line,
-    differences_if_possible,
+    SeedGroup,
+    difference_if_possible,
     floor_of,
     key_of_codes,
-    paired_difference,
-    require_comparable,
     same_floor,
     seed_groups,
 )
 from zoo.comparison.statistics import MIN_SEEDS, PairedDifference, holm
-from zoo.results.store import ComparabilityKey, ResultRow
-
-__all__ = [
-    "Group",
-    "Line",
-    "PairDelta",
-    "PairedDifference",
-    "compare_pair",
-    "group_rows",
-    "paired_difference",
-    "ranking_metric",
-    "require_comparable",
-    "seed_groups",
-]
+from zoo.results.row import ComparabilityKey, ResultRow
 
 
 @dataclass(frozen=True)
-class Group:
+class Leaderboard:
     """The rows that may be compared with one another.
 
     Attributes:
@@ -50,9 +34,9 @@ class Group:
         floor: the least NELBO of their likelihood, nats per target; of codes 0 bits/dim.
         metric: the metric by which the lines are ranked; None if there is none.
         higher_is_better: of that metric.
-        lines: the models in the order of their rank, those without the metric last.
-        references: what nothing was trained for, such as the mean image, best first; no part of the ranking.
-        not_passed: for every reference, the models of which it is not established that they are better.
+        models: the seed groups in the order of their rank, those without the metric last.
+        baselines: what nothing was trained for, such as the mean image, best first; no part of the ranking.
+        not_better: for every reference, the models of which it is not established that they are better.
         differences: for every other ranked line, the difference best - other; None where no test is possible.
         decided: whether the best line differs from every other ranked line (Holm, family-wise error 5 %, and every
             interval excludes zero), which is never said where a ranked line has one seed.
@@ -64,15 +48,15 @@ class Group:
     floor: float | None
     metric: str | None
     higher_is_better: bool
-    lines: tuple[Line, ...]
-    references: tuple[Line, ...]
-    not_passed: tuple[tuple[Line, tuple[Line, ...]], ...]
+    models: tuple[SeedGroup, ...]
+    baselines: tuple[SeedGroup, ...]
+    not_better: tuple[tuple[SeedGroup, tuple[SeedGroup, ...]], ...]
     differences: tuple[PairedDifference | None, ...]
     decided: bool
     failures: tuple[ResultRow, ...]
 
 
-def group_rows(rows: Iterable[ResultRow], *, sort: str | None = None) -> list[Group]:
+def leaderboards_of(rows: Iterable[ResultRow], *, sort: str | None = None) -> list[Leaderboard]:
     """Sorts rows into groups that may be compared and ranks each; the order of the rows does not matter.
 
     Failures after which the same measurement came out are left out.
@@ -89,12 +73,12 @@ def group_rows(rows: Iterable[ResultRow], *, sort: str | None = None) -> list[Gr
             codes.setdefault(_place(key_of_codes(row.key)), []).append(row)
     evaluated = [members for place, members in sorted(bounds.items()) if place[0] == 0]
     groups = [_bounds(part, sort=sort) for members in evaluated for part in _split_by_floor(members)]
-    groups += [_codes(members) for _, members in sorted(codes.items()) if not all(row.is_reference for row in members)]
+    groups += [_codes(members) for _, members in sorted(codes.items()) if not all(row.is_baseline for row in members)]
     # Without an evaluation there is no key; the last table is theirs.
     return groups + [_bounds(members, sort=None) for place, members in bounds.items() if place[0] == 1]
 
 
-def ranking_metric(key: ComparabilityKey | None, lines: Sequence[Line]) -> str | None:
+def ranking_metric(key: ComparabilityKey | None, lines: Sequence[SeedGroup]) -> str | None:
     """Returns the excess of the key's bound, the bound itself if no line has an excess, None if none has either."""
     if key is None:
         return None
@@ -109,7 +93,7 @@ def _place(key: ComparabilityKey | None) -> tuple[int, str]:
     return (1, "") if key is None else (0, key.label() + key.model_dump_json())
 
 
-def _bounds(rows: Sequence[ResultRow], *, sort: str | None) -> Group:
+def _bounds(rows: Sequence[ResultRow], *, sort: str | None) -> Leaderboard:
     key = rows[0].key
     lines = seed_groups(row for row in rows if row.status == "ok")
     standard = ranking_metric(key, lines)
@@ -126,7 +110,7 @@ def _bounds(rows: Sequence[ResultRow], *, sort: str | None) -> Group:
     )
 
 
-def _codes(rows: Sequence[ResultRow]) -> Group:
+def _codes(rows: Sequence[ResultRow]) -> Leaderboard:
     assert rows[0].key is not None
     key = key_of_codes(rows[0].key)
     return _ranked(
@@ -135,7 +119,7 @@ def _codes(rows: Sequence[ResultRow]) -> Group:
 
 
 def _ranked(
-    lines: Sequence[Line],
+    lines: Sequence[SeedGroup],
     *,
     key: ComparabilityKey | None,
     codes: bool,
@@ -143,40 +127,39 @@ def _ranked(
     metric: str | None,
     standard: str | None,
     failures: Sequence[ResultRow],
-) -> Group:
+) -> Leaderboard:
     stated = next((line.first.metrics[metric] for line in lines if metric and line.estimate(metric)), None)
     higher_is_better = stated is not None and stated.higher_is_better is True
 
-    def rank(line: Line) -> tuple[bool, float, str, str, str]:
+    def rank(line: SeedGroup) -> tuple[bool, float, str, str, str]:
         estimate = line.estimate(metric) if metric else None
         value = estimate.value if estimate else 0.0
         better_first = -value if higher_is_better else value
         return estimate is None, better_first, line.variant, line.first.provenance.utc, line.first.id
 
-    models = sorted((line for line in lines if not line.first.is_reference), key=rank)
-    references = sorted((line for line in lines if line.first.is_reference), key=rank)
+    models = sorted((line for line in lines if not line.first.is_baseline), key=rank)
+    references = sorted((line for line in lines if line.first.is_baseline), key=rank)
     ranked = [line for line in models if metric and line.estimate(metric)]
-    pairs = [(ranked[0], other, metric) for other in ranked[1:]] if metric else []
-    differences = tuple(differences_if_possible(pairs))
+    differences = tuple(difference_if_possible(ranked[0], other, metric) for other in ranked[1:]) if metric else ()
     tests = [found for found in differences if found is not None and found.excludes_zero and found.seeds >= MIN_SEEDS]
-    return Group(
+    return Leaderboard(
         key=key,
         codes=codes,
         floor=floor,
         metric=metric,
         higher_is_better=higher_is_better,
-        lines=tuple(models),
-        references=tuple(references),
-        not_passed=_not_passed(models, references, metric=standard) if standard else (),
+        models=tuple(models),
+        baselines=tuple(references),
+        not_better=_not_better(models, references, metric=standard) if standard else (),
         differences=differences,
         decided=bool(differences) and len(tests) == len(differences) and all(holm([test.p for test in tests])),
         failures=tuple(sorted(failures, key=lambda row: (row.variant, row.provenance.utc, row.id))),
     )
 
 
-def _not_passed(
-    models: Sequence[Line], references: Sequence[Line], *, metric: str
-) -> tuple[tuple[Line, tuple[Line, ...]], ...]:
+def _not_better(
+    models: Sequence[SeedGroup], references: Sequence[SeedGroup], *, metric: str
+) -> tuple[tuple[SeedGroup, tuple[SeedGroup, ...]], ...]:
     """Returns every reference that has the metric, lower is better, with the models that are not below it.
 
     A model is below where the interval of the paired difference is; by the means alone where no test is possible.
@@ -187,7 +170,7 @@ def _not_passed(
         scored = [(line, estimate) for line in models if (estimate := line.estimate(metric)) is not None]
         if mark is None or not scored:
             continue
-        differences = differences_if_possible([(line, reference, metric) for line, _ in scored])
+        differences = [difference_if_possible(line, reference, metric) for line, _ in scored]
         found.append(
             (
                 reference,
