@@ -95,7 +95,7 @@ def test_sorting_turns_with_the_better_direction(make_row, excess_of_scenes):
     table = table_of(group)
     assert table.bold == "PSNR (dB) ↑ ±" and table.frame["behind the best [95%]"].iloc[1].startswith("3.0")
     assert table.frame["on the frontier of"].tolist() == ["time, parameters, latency, memory", "none"]
-    assert any("ranked by PSNR (dB), higher is better" in note for note in table.notes)
+    assert any("ranked by PSNR, higher is better" in note for note in table.notes)
     assert leaderboards_of(rows, sort="ssim")[0].metric == "nelbo_excess"  # nobody has it
     with pytest.raises(ResultError, match="--sort psn: no row has this metric; did you mean 'psnr'"):
         require_metric(rows, "psn")
