@@ -87,7 +87,7 @@ def test_the_same_frontier_is_the_same_bytes(make_row, excess_of_scenes, tmp_pat
     assert first.read_bytes() == second.read_bytes() and first.stat().st_size > 5000
     (single,) = leaderboards_of(rows[:1])
     assert not can_be_drawn(single)
-    with pytest.raises(ResultError, match="no two lines"):
+    with pytest.raises(ResultError, match="no two variants"):
         frontier_image(single, tmp_path / "x.png", title="")
     with pytest.raises(ResultError, match="ends with one of"):
         frontier_image(group, tmp_path / "x.gif", title="")

@@ -5,14 +5,11 @@ import io
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from rich.console import Console
 
 from zoo.comparison.leaderboards import leaderboards_of
 from zoo.comparison.tables import csv_of, tables_of, to_latex, to_markdown, to_terminal
-from zoo.figures.label_placement import Drawn, Label, Level, place_labels
-from zoo.figures.reference_lines import reference_lines, words_of_far
+from zoo.figures.pareto_front import baselines_of, note_on_far_baselines
 from zoo.report.page import page_of
 from zoo.results.row import Budget, Metric, ModelFacts
 
@@ -96,18 +93,18 @@ def test_the_page_shows_references_without_a_place_and_draws_the_near_one(rows):
     page = page_of(rows)
     assert page.count('<tr class="reference">') == 2 and 'data-value="4"' not in page
     assert page.count('class="mark-name end"') == page.count('class="mark"') > 0
-    assert "References too far away to be drawn: nearest-view" in page
+    assert "Baselines too far away to be drawn: nearest-view" in page
     assert "Not registered here" not in page.split("mean-image")[-1]  # no card: there is nothing to tell of it
 
 
 def test_a_reference_is_drawn_if_it_does_not_press_the_models_together(rows):
     (group,) = leaderboards_of(rows)
-    assert [(mark.name, mark.near) for mark in reference_lines(group)] == [
+    assert [(baseline.name, baseline.near) for baseline in baselines_of(group)] == [
         ("mean-image", True),
         ("nearest-view", False),
     ]
-    assert "nearest-view (" in words_of_far(group) and "mean-image" not in words_of_far(group)
-    assert words_of_far(leaderboards_of(rows[:-2])[0]) == ""
+    assert "nearest-view (" in note_on_far_baselines(group) and "mean-image" not in note_on_far_baselines(group)
+    assert note_on_far_baselines(leaderboards_of(rows[:-2])[0]) == ""
 
 
 def test_a_table_of_references_alone_ranks_nothing(make_reference, excess_of_scenes):
@@ -153,26 +150,3 @@ def test_codes_are_compared_over_likelihoods_and_bounds_are_not(make_row, make_k
         (True, False),
         (True, False),
     ]
-
-
-def test_names_in_a_image_do_not_cover_one_another():
-    figure = Figure(figsize=(5, 4))
-    axes = figure.subplots()
-    generator = np.random.default_rng(0)
-    points = [(float(x), float(y), 0.0) for x, y in generator.normal(0, 0.05, (12, 2))]
-    axes.plot([x for x, _, _ in points], [y for _, y, _ in points], "o")
-    axes.set(xlim=(-1, 1), ylim=(-1, 1))
-    labels = [Label(f"variant-{place:02d}", x, y) for place, (x, y, _) in enumerate(points)]
-    place_labels(
-        figure, [Drawn(axes, labels, points, radius=4.0, lines=[], levels=[Level("mean-image", 0.0)])], fontsize=7
-    )
-    renderer = figure.canvas.get_renderer()
-    for text in axes.texts:
-        text.update_positions(renderer)
-    # The extent of an annotation holds the line to its point; the words alone are what may not overlap.
-    boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]
-    assert len(boxes) == 13
-    frame = axes.get_window_extent()
-    for place, box in enumerate(boxes):
-        assert frame.contains(*box.min) and frame.contains(*box.max)
-        assert not any(box.overlaps(other) for other in boxes[place + 1 :])

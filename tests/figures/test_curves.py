@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ResultError
-from zoo.figures.curves import learning_curves, read_curve
+from zoo.figures.curves import Curve, curve_of, draw_curves, learning_curves
+from zoo.figures.style import svg_of
+from zoo.figures.training_log import Point, read_curve
 
 METRIC = "eval/nelbo_excess"
 
@@ -47,7 +49,7 @@ def test_images_and_their_figures_are_written(runs, tmp_path, suffix):
 def test_axes_name_their_units_and_labels_are_no_markup(runs, tmp_path):
     svg = learning_curves(runs, tmp_path / "curves.svg").read_text()
     assert "training steps" in svg and "wall-clock time (minutes)" in svg
-    assert "eval excess NELBO (nats/target)" in svg
+    assert "validation excess NELBO (nats/target)" in svg
     assert "_draw $x$ &lt;b&gt;" in svg and "new (no values yet)" in svg
 
 
@@ -58,7 +60,7 @@ def test_png_has_the_resolution_of_print(runs, tmp_path):
 
 def test_other_metrics_of_the_log(runs, tmp_path):
     svg = learning_curves(runs, tmp_path / "a.svg", metric="train/nelbo").read_text()
-    assert "train NELBO (nats/target)" in svg and "no values yet" not in svg
+    assert "training NELBO (nats/target)" in svg and "no values yet" not in svg
 
 
 @pytest.mark.parametrize("tail", ['{"step": 1000, "sec', "{", '{"step": 1000, "seconds": 1.0}'])
@@ -76,6 +78,7 @@ def test_a_line_still_being_written_is_left_out(tmp_path, tail):
         ("NaN\n", "line 21: not valid JSON: NaN"),
         ('{"step": 1.5, "seconds": 1}\n', "line 21: step: expected a whole number, found 1.5"),
         ('{"step": true, "seconds": 1}\n', "line 21: step"),
+        ('{"step": 1e999, "seconds": 1}\n', "line 21: step: expected a whole number, found inf"),
         ('{"seconds": 1}\n', "line 21: step: expected a whole number, found None"),
         ('{"step": 2}\n', "line 21: seconds"),
         ('{"step": 2, "seconds": 1, "eval/nelbo_excess": "3"}\n', "line 21: eval/nelbo_excess: expected a number"),
@@ -114,3 +117,29 @@ def test_requests_that_cannot_be_met(runs, tmp_path):
             learning_curves(wanted, tmp_path / "a.png", metric=metric)
     with pytest.raises(ResultError, match="ends with one of"):
         learning_curves(runs, tmp_path / "a.bmp")
+
+
+def log(*values, first=10):
+    return [Point(step, step / 2.0, value) for step, value in enumerate(values, start=first)]
+
+
+def test_seeds_become_a_mean_with_a_band_up_to_the_last_common_step():
+    curve = curve_of("gqn", [log(9.0, 80.0, 5.0), log(11.0, 83.0), log(10.0, 86.0), []], flops_per_step=1e12)
+    assert curve.steps.tolist() == [10, 11] and curve.seconds.tolist() == [5.0, 5.5]
+    assert curve.per_seed.shape == (3, 2) and curve.spread.tolist() == [1.0, 3.0] and curve.waiting == 1
+    assert curve.last == "83.0 ± 3.0, n=3"
+    svg = svg_of(draw_curves([curve], metric=METRIC)).decode()
+    assert "training operations (TFLOP)" in svg and "gqn (83.0 ± 3.0, n=3)" in svg and "FillBetween" in svg
+
+
+def test_a_single_point_a_constant_and_a_curve_without_values_can_be_drawn():
+    empty = curve_of("empty", [[]])
+    curves = [curve_of("point", [log(3.0)]), curve_of("constant", [log(1.0, 1.0, 1.0)]), empty]
+    svg = svg_of(draw_curves(curves, metric="train/loss <")).decode()
+    assert "nan" not in svg and "inf" not in svg and "train/loss &lt;" in svg
+    assert isinstance(empty, Curve) and empty.last == "no values yet"
+
+
+def test_long_logs_are_thinned():
+    svg = svg_of(draw_curves([curve_of("a", [log(*range(1, 20_001))])], metric=METRIC))
+    assert len(svg) < 100_000

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ResultError
+from zoo.figures import sheets
 from zoo.figures.sheets import contact_sheet, prediction_sheet
 
 COLOURS = {"context": (200, 0, 0), "truth": (0, 200, 0), "mean": (0, 0, 200), "samples": (200, 200, 0)}
@@ -50,6 +51,23 @@ def test_without_context_or_samples(tmp_path):
     path = prediction_sheet(tmp_path / "a.png", **sheet_arguments(views=0, samples=0))
     assert count(path, "context") == 0 and count(path, "samples") == 0
     assert count(path, "truth") == 2 * 96**2
+
+
+@pytest.mark.parametrize(
+    ("views", "caption"), [(3, "3 context views"), (1, "1 context view"), (0, "truth (0 context views)")]
+)
+def test_the_caption_states_the_number_of_context_views(tmp_path, monkeypatch, views, caption):
+    captions = []
+    draw = sheets.image_sheet
+    monkeypatch.setattr(
+        sheets,
+        "image_sheet",
+        lambda path, *, groups, **options: (
+            captions.extend(group.caption for group in groups) or draw(path, groups=groups, **options)
+        ),
+    )
+    prediction_sheet(tmp_path / "a.png", **sheet_arguments(views=views))
+    assert captions[0] == caption
 
 
 def test_labels_and_titles_find_room(tmp_path):

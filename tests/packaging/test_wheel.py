@@ -51,7 +51,7 @@ def test_the_wheel_holds_the_package_and_its_registry_and_nothing_else(wheel):
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo").rglob("*.py")}
     assert modules <= names
     rest = {name for name in names - modules if ".dist-info/" not in name}
-    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo/report/page/templates").iterdir()}
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo/report/templates").iterdir()}
     assert len(templates) == 3
     assert rest == {"zoo/registry.yaml", *templates, *shipped}
 

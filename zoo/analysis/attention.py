@@ -24,7 +24,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
 from zoo.evaluation.images import score_images, sheet_of
 from zoo.evaluation.nelbo import score_scenes
-from zoo.figures.image_table import Column, image_table
+from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
 from zoo.training.run import TrainedModel
 
@@ -93,7 +93,7 @@ def run(workshop: AnalysisContext) -> list[Claim]:
     data = workshop.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE, num_views=NUM_VIEWS)
     test = open_scenes(data, "test")
     scores: dict[str, list[Scores]] = {}
-    columns: list[Column] = []
+    columns: list[ImageColumn] = []
     for system, (variant, changes) in SYSTEMS.items():
         label = f"attention-{variant}"
         trained = workshop.trained(variant, data=data, overrides=(*COMMON, *changes), label=label)
@@ -104,7 +104,7 @@ def run(workshop: AnalysisContext) -> list[Claim]:
         scores[system] = [score(trained, test, num_context=number) for number in CONTEXTS]
         columns += images(trained, test, system=system, with_truth=not columns)
     trend_panels(workshop.image("attention"), panels=panels_of(scores), along="context views", title=TITLE)
-    image_table(
+    image_columns(
         workshop.image("attention-images"),
         columns=columns,
         title=f"the mean prediction given {CONTEXTS[-1]} views",
@@ -126,7 +126,7 @@ def score(trained: TrainedModel, test: SceneSource, *, num_context: int) -> Scor
     )
 
 
-def images(trained: TrainedModel, test: SceneSource, *, system: str, with_truth: bool) -> list[Column]:
+def images(trained: TrainedModel, test: SceneSource, *, system: str, with_truth: bool) -> list[ImageColumn]:
     """Predicts the targets of the first scenes given all views."""
     sheet = sheet_of(
         trained.model,
@@ -137,8 +137,10 @@ def images(trained: TrainedModel, test: SceneSource, *, system: str, with_truth:
         num_samples=1,
         device="cpu",
     )
-    truth = [Column("a context view", sheet.context[:, 0]), Column("truth", sheet.truth)] if with_truth else []
-    return [*truth, Column(system, sheet.mean)]
+    truth = (
+        [ImageColumn("a context view", sheet.context[:, 0]), ImageColumn("truth", sheet.truth)] if with_truth else []
+    )
+    return [*truth, ImageColumn(system, sheet.mean)]
 
 
 def panels_of(scores: Mapping[str, list[Scores]]) -> list[TrendPanel]:

@@ -18,7 +18,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
 from zoo.evaluation.point_predictions import predict_at
 from zoo.figures.functions import images_of_points
-from zoo.figures.image_table import Column, image_table
+from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.model.scene_model import SceneModel
 
 TITLE = "Images are completed as functions of the pixel"
@@ -70,11 +70,11 @@ def compare(workshop: AnalysisContext, model: SceneModel, test: SceneSource, *, 
         images = (context, (inputs, found.mean[..., None]), (inputs, found.scale[..., None]))
         titles = (f"{number} pixels", "mean", "deviation")
         columns += [
-            Column(title, images_of_points(*(part[:SHOWN_DIGITS] for part in image), size=8))
+            ImageColumn(title, images_of_points(*(part[:SHOWN_DIGITS] for part in image), size=8))
             for title, image in zip(titles, images, strict=True)
         ]
-    columns.append(Column("truth", images_of_points(inputs[:SHOWN_DIGITS], values[:SHOWN_DIGITS], size=8)))
-    image_table(workshop.image("completion"), columns=columns, title="Digits completed by a convolutional CNP")
+    columns.append(ImageColumn("truth", images_of_points(inputs[:SHOWN_DIGITS], values[:SHOWN_DIGITS], size=8)))
+    image_columns(workshop.image("completion"), columns=columns, title="Digits completed by a convolutional CNP")
     return claims
 
 

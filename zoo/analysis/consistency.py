@@ -28,7 +28,7 @@ from zoo.evaluation.digit_agreement import DigitAgreement, HiddenSides, digit_ag
 from zoo.evaluation.digit_reader import DigitReader, reading_accuracy, train_reader
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.nelbo import score_scenes
-from zoo.figures.image_table import Column, image_table
+from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
 from zoo.training.run import TrainedModel
 
@@ -194,13 +194,13 @@ def draw_answers(workshop: AnalysisContext, found: Mapping[str, Findings]) -> No
     rows = [(scene, sample) for scene, samples in ROWS for sample in range(samples)]
     scenes, samples = (list(index) for index in zip(*rows, strict=True))
     context = next(iter(found.values())).context[scenes]
-    columns = [Column("context" if place == 1 else "", context[:, place]) for place in range(context.shape[1])]
+    columns = [ImageColumn("context" if place == 1 else "", context[:, place]) for place in range(context.shape[1])]
     for name, one in found.items():
         answers = to_bytes(one.expected[samples, scenes])
-        columns += [Column(name if place == VIEWS // 2 else "", answers[:, place]) for place in range(VIEWS)]
-    image_table(
+        columns += [ImageColumn(name if place == VIEWS // 2 else "", answers[:, place]) for place in range(VIEWS)]
+    image_columns(
         workshop.image("consistency"),
         columns=columns,
         title=TITLE,
-        row_texts=[f"scene {scene}, draw {sample + 1}" for scene, sample in rows],
+        row_labels=[f"scene {scene}, draw {sample + 1}" for scene, sample in rows],
     )

@@ -25,7 +25,7 @@ from zoo.data.source import SceneSource, Split
 from zoo.episode import ScheduleValues
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import evaluation_batches
-from zoo.figures.image_table import Column, image_table
+from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
 from zoo.model.scene_model import SceneModel
 from zoo.nn.noise import query_keys
@@ -156,10 +156,10 @@ def draw_images(workshop: AnalysisContext, found: Mapping[str, Progress], truth:
     num_steps = len(found["prior"].images)
     shown = np.stack([found[source].images for source in SOURCES], axis=2)  # [L, ROWS, sources, H, W, 3]
     shown = shown.reshape(num_steps, ROWS * len(SOURCES), *shown.shape[3:])
-    columns = [Column(f"step {step}", canvases) for step, canvases in enumerate(shown, start=1)]
-    columns.append(Column("truth", np.repeat(to_bytes(truth[:ROWS]), len(SOURCES), axis=0)))
+    columns = [ImageColumn(f"step {step}", canvases) for step, canvases in enumerate(shown, start=1)]
+    columns.append(ImageColumn("truth", np.repeat(to_bytes(truth[:ROWS]), len(SOURCES), axis=0)))
     texts = [f"room {row + 1}, latents from the {source}" for row in range(ROWS) for source in SOURCES]
-    image_table(workshop.image("draw"), columns=columns, title=TITLE, row_texts=texts)
+    image_columns(workshop.image("draw"), columns=columns, title=TITLE, row_labels=texts)
 
 
 def judge(found: Mapping[str, Progress]) -> list[Claim]:

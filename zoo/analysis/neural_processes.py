@@ -185,6 +185,6 @@ def draw_curves(
         workshop.image("neural-processes-curves"),
         panels=panels,
         columns=len(SHOWN_CONTEXTS),
-        one_scale=True,
+        same_scale=True,
         title="Mean and two standard deviations; thin lines are samples of the latent",
     )

@@ -29,7 +29,7 @@ from zoo.episode import SceneBatch, ScheduleValues, Views
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import evaluation_batches
 from zoo.evaluation.nelbo import score_scenes
-from zoo.figures.image_table import Column, image_table
+from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
 from zoo.model.interfaces import Encoder
 from zoo.model.scene_model import SceneModel
@@ -188,18 +188,18 @@ def draw_images(
     # Latents are the same in all of them, so that nothing but words makes a difference.
     untold = expected(episodes(num_context=0), num_context=0)
     images = {name: expected(batch, num_context=number) for name, batch in told.items()}
-    columns = [Column("truth", own.frames[:, number].numpy()), Column("told nothing", to_bytes(untold))]
-    columns += [Column(name, to_bytes(image)) for name, image in images.items()]
+    columns = [ImageColumn("truth", own.frames[:, number].numpy()), ImageColumn("told nothing", to_bytes(untold))]
+    columns += [ImageColumn(name, to_bytes(image)) for name, image in images.items()]
     columns += [
-        Column(f"{GAIN} x change if {name}", to_bytes((0.5 + GAIN * (image - untold)).clamp(0.0, 1.0)))
+        ImageColumn(f"{GAIN} x change if {name}", to_bytes((0.5 + GAIN * (image - untold)).clamp(0.0, 1.0)))
         for name, image in images.items()
     ]
     first = [paraphrases(drawn[i].scene, camera=drawn[i].cameras[views[i, 0]], num=1)[0] for i in chosen]
-    image_table(
+    image_columns(
         workshop.image("slim"),
         columns=columns,
         title=f"{TITLE} (one of {number} captions shown, from a viewpoint of its own)",
-        row_texts=first,
+        row_labels=first,
     )
 
 

@@ -22,7 +22,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
 from zoo.evaluation.images import Sheet, score_images, sheet_of
 from zoo.evaluation.nelbo import score_scenes
-from zoo.figures.image_table import Column, image_table
+from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
 from zoo.training.run import TrainedModel
 
@@ -104,13 +104,13 @@ def draw_predictions(path: Path, sheets: Mapping[str, Sheet]) -> None:
     """Draws what both models expect to see, given one view."""
     gqn, deterministic = sheets[WITH_LATENTS], sheets[WITHOUT]
     columns = [
-        Column("seen", gqn.context[:, 0]),
-        Column("truth", gqn.truth),
-        Column("no latents", deterministic.mean),
-        Column("GQN, mean", gqn.mean),
-        *(Column(f"GQN, {index + 1}", gqn.samples[:, index]) for index in range(SHOWN_SAMPLES)),
+        ImageColumn("seen", gqn.context[:, 0]),
+        ImageColumn("truth", gqn.truth),
+        ImageColumn("no latents", deterministic.mean),
+        ImageColumn("GQN, mean", gqn.mean),
+        *(ImageColumn(f"GQN, {index + 1}", gqn.samples[:, index]) for index in range(SHOWN_SAMPLES)),
     ]
-    image_table(path, columns=columns, title="Predictions given one view")
+    image_columns(path, columns=columns, title="Predictions given one view")
 
 
 def panels_of(scores: dict[str, list[Scores]]) -> list[TrendPanel]:

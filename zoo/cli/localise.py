@@ -76,7 +76,7 @@ def run(
     from zoo.evaluation.candidates import way_to_localise
     from zoo.evaluation.localisation import localise
     from zoo.evaluation.refine_poses import Search
-    from zoo.figures.curves import SUFFIXES
+    from zoo.figures.style import SUFFIXES
     from zoo.training.run import device_of, load_trained
 
     if output is not None and output.suffix not in SUFFIXES:

@@ -1,196 +1,212 @@
-"""Learning curves: one metric of several runs, against training steps and against wall-clock time."""
+"""Learning curves: a metric against training steps, wall-clock time and training FLOPs, as the mean over seeds."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
-import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from zoo.comparison.formatting import number
 from zoo.errors import ResultError, did_you_mean
-from zoo.files import write_text, writing_file
+from zoo.figures.style import (
+    check_suffix,
+    legend_label,
+    save_figure,
+    series_style,
+    styled,
+    use_log_scale,
+    use_short_numbers,
+)
+from zoo.figures.training_log import Point, metric_names, read_curve
+from zoo.files import write_text
 from zoo.results.metrics import find_metric
 
-SUFFIXES = (".pdf", ".png", ".svg")
+LOG = "metrics.jsonl"
 
-# Okabe and Ito (2008) without the yellow, which print does not show; every round of colours has its dashes and markers.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
-_MARKERS = ("o", "s", "^", "D")
-_MARKED_POINTS = 40  # with more points than this, markers hide the line
-_WIDE_RANGE = 30.0  # largest over smallest value from which the axis is logarithmic
-# Without dates and with fixed names inside of SVG files, the same curves are the same bytes.
-_METADATA: dict[str, dict[str, Any]] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-
-
-class Point(NamedTuple):
-    """One value of a metric during training."""
-
-    step: int
-    seconds: float
-    value: float
+_MOST_MARKERS = 40  # with more points than this, markers hide the line
+_MOST_POINTS = 400  # one pixel each
+_WIDE_RANGE = 5.0  # largest over smallest value from which the axis is logarithmic
+_SPLITS = {"eval": "validation", "train": "training"}
+_SECONDS = ((1.0, "seconds"), (60.0, "minutes"), (3600.0, "hours"))
+_FLOPS = tuple((1e3**power, f"{prefix}FLOP") for power, prefix in enumerate(("", "k", "M", "G", "T", "P", "E", "Z")))
 
 
 @dataclass(frozen=True)
-class _Clock:
-    unit: str
-    seconds: float
+class Curve:
+    """A metric during the training of one variant, at the steps that all of its seeds have reached.
+
+    Attributes:
+        label: in the legend.
+        steps: [P].
+        seconds: [P], mean over seeds.
+        per_seed: [seeds, P], the values.
+        flops_per_step: None if unknown.
+        waiting: number of seeds without any value yet.
+    """
+
+    label: str
+    steps: np.ndarray
+    seconds: np.ndarray
+    per_seed: np.ndarray
+    flops_per_step: float | None = None
+    waiting: int = 0
+
+    @property
+    def spread(self) -> np.ndarray | None:
+        """The standard deviation over seeds, [P]; None for a single seed."""
+        return self.per_seed.std(axis=0, ddof=1) if len(self.per_seed) > 1 else None
+
+    @property
+    def last(self) -> str:
+        """The value at the last common step, with its standard deviation over seeds."""
+        if not self.per_seed.size:
+            return "no values yet"
+        spread = self.spread
+        value, deviation = number(float(self.per_seed[:, -1].mean()), None if spread is None else float(spread[-1]))
+        return f"{value} ± {deviation}, n={len(self.per_seed)}" if deviation else value
+
+
+def curve_of(label: str, logs: Sequence[Sequence[Point]], *, flops_per_step: float | None = None) -> Curve:
+    """Joins the logs of the seeds of one variant."""
+    begun = [{point.step: point for point in points} for points in logs if points]
+    steps = sorted(set.intersection(*map(set, begun))) if begun else []
+    seconds = np.array([[points[step].seconds for step in steps] for points in begun])
+    return Curve(
+        label=label,
+        steps=np.array(steps, dtype=float),
+        seconds=seconds.mean(axis=0) if begun else np.zeros(0),
+        per_seed=np.array([[points[step].value for step in steps] for points in begun]),
+        flops_per_step=flops_per_step,
+        waiting=len(logs) - len(begun),
+    )
 
 
 def learning_curves(
     runs: Mapping[str, Path], target: Path, *, metric: str = "eval/nelbo_excess", title: str | None = None
 ) -> Path:
-    """Draws a metric of several runs against steps and against seconds, and writes the CSV it drew beside the image.
+    """Draws a metric of several runs against steps and seconds, and writes a CSV file with the values beside the image.
 
     Args:
         runs: label -> run folder, which holds ``metrics.jsonl``.
-        target: the image; its suffix, .png, .pdf or .svg, decides the format.
-        metric: name in ``metrics.jsonl``. Runs that have no value of it yet stay in the legend and say so.
-        title: printed above the panels.
+        target: the image: .png, .pdf or .svg.
+        metric: name in ``metrics.jsonl``. Runs without a value of it stay in the legend.
+        title: above the panels.
 
     Raises:
         ResultError: if a file is damaged, if no run has the metric, or if the suffix is not known.
     """
-    target = Path(target)
-    if target.suffix not in SUFFIXES:
-        raise ResultError(f"{target}: expected a name that ends with one of {', '.join(SUFFIXES)}")
+    target = check_suffix(target)
     if not runs:
         raise ResultError(f"{target}: no runs to draw")
-    curves = {label: read_curve(Path(folder) / "metrics.jsonl", metric=metric) for label, folder in runs.items()}
-    if not any(curves.values()):
-        names = {name for folder in runs.values() for name in metric_names(Path(folder) / "metrics.jsonl")}
-        raise ResultError(f"no run has values of {metric!r}{did_you_mean(metric, names)}")
-    with mpl.rc_context({"svg.hashsalt": "gqn-zoo", "svg.fonttype": "none", "pdf.fonttype": 42}):
-        figure = _draw(curves, metric=metric, title=title)
-        with writing_file(target) as temporary:
-            figure.savefig(temporary, format=target.suffix[1:], dpi=200, metadata=_METADATA[target.suffix])
+    logs = {label: Path(folder) / LOG for label, folder in runs.items()}
+    points = read_curves(list(logs.values()), metric=metric)
+    curves = [curve_of(label, [found]) for label, found in zip(logs, points, strict=True)]
+    save_figure(draw_curves(curves, metric=metric, title=title), target, dpi=200)
     frame = pd.DataFrame(
-        [(label, *point) for label, points in curves.items() for point in points],
+        [(label, *point) for label, found in zip(logs, points, strict=True) for point in found],
         columns=["run", "step", "seconds", metric],
     )
     write_text(target.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
     return target
 
 
-def read_curve(path: Path, *, metric: str) -> list[Point]:
-    """Reads the values of a metric from a log of JSON lines, each with ``step`` and ``seconds``.
-
-    A run that was resumed goes back to its checkpoint: what was logged after that step belongs to a path that was
-    given up, and is left out. A last line without an end is one that a running job is about to finish.
+def read_curves(logs: Sequence[Path], *, metric: str) -> list[list[Point]]:
+    """Returns the values of a metric in each log.
 
     Raises:
-        ResultError: naming the file and the line, if the log is missing or any other line is damaged.
+        ResultError: if a log is damaged, or if none has the metric.
     """
-    points: list[Point] = []
-    last = -1
-    for number, record in _records(path):
-        step, seconds, value = record.get("step"), record.get("seconds"), record.get(metric)
-        if not _is_number(step) or step != int(step) or step < 0:
-            raise ResultError(f"{path}, line {number}: step: expected a whole number, found {step!r}")
-        if not _is_number(seconds):
-            raise ResultError(f"{path}, line {number}: seconds: expected a number, found {seconds!r}")
-        if step < last:
-            points = [point for point in points if point.step < step]
-        last = int(step)
-        if value is None:
-            continue
-        if not _is_number(value):
-            raise ResultError(f"{path}, line {number}: {metric}: expected a number, found {value!r}")
-        points.append(Point(int(step), float(seconds), float(value)))
-    return points
+    curves = [read_curve(log, metric=metric) for log in logs]
+    if not any(curves):
+        known = set().union(*(metric_names(log) for log in logs))
+        raise ResultError(f"no run has values of {metric!r}{did_you_mean(metric, known)}")
+    return curves
 
 
-def metric_names(path: Path) -> set[str]:
-    """Returns the names of all metrics in a log.
+@styled
+def draw_curves(curves: Sequence[Curve], *, metric: str, title: str | None = None) -> Figure:
+    """Draws one panel each for steps, seconds and, if the FLOPs of a step are known, FLOPs.
 
-    Raises:
-        ResultError: as :func:`read_curve`.
+    Bands are one standard deviation over seeds to either side. The vertical axis is logarithmic if all values are
+    positive and differ by a factor of more than 5. The legend states the last value of each curve.
+
+    Args:
+        curves: at least one with a value.
+        metric: for the vertical axis, as in ``metrics.jsonl``.
+        title: above the panels.
     """
-    names = {name for _, record in _records(path) for name, value in record.items() if _is_number(value)}
-    return names - {"step", "seconds", "scenes"}
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
-    lines.pop()  # what follows the last line break: nothing, or a line still being written
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise ResultError(f"{path}, line {number}: not valid JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise ResultError(f"{path}, line {number}: expected an object, found {type(record).__name__}")
-        records.append((number, record))
-    return records
-
-
-def _draw(curves: Mapping[str, list[Point]], *, metric: str, title: str | None) -> Figure:
-    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
-    by_steps, by_time = figure.subplots(1, 2, sharey=True)
-    clock = _clock(max(point.seconds for points in curves.values() for point in points))
-    handles = []
-    for index, (label, points) in enumerate(curves.items()):
-        style: dict[str, Any] = {
-            "color": _COLOURS[index % len(_COLOURS)],
-            "linestyle": _DASHES[index // len(_COLOURS) % len(_DASHES)],
-            "linewidth": 1.6,
-            "marker": _MARKERS[index // len(_COLOURS) % len(_MARKERS)] if len(points) <= _MARKED_POINTS else "",
-            "markersize": 3.5,
-        }
-        values = [point.value for point in points]
-        by_steps.plot([point.step for point in points], values, **style)
-        by_time.plot([point.seconds / clock.seconds for point in points], values, **style)
-        # matplotlib leaves labels out that begin with an underscore.
-        name = f" {label}" if label.startswith("_") else label
-        handles.append(Line2D([], [], label=name if points else f"{name} (no values yet)", **style))
-    _name_axes(by_steps, by_time, metric=metric, clock=clock)
-    values = [point.value for points in curves.values() for point in points]
-    if min(values) > 0 and max(values) > _WIDE_RANGE * min(values):
-        by_steps.set_yscale("log")
-    legend = figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9, handlelength=3.0)
-    texts = list(legend.get_texts())
+    panels = _panels(curves)
+    figure = Figure(figsize=(4.4 * len(panels), 3.9))
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, panel in zip(grid, panels, strict=True):
+        axes.set_xlabel(panel.label)
+        use_short_numbers(axes.xaxis)
+        for index, (curve, places) in enumerate(zip(curves, panel.places, strict=True)):
+            if places is not None:
+                _draw_curve(axes, curve, places, index=index)
+    means = np.concatenate([curve.per_seed.mean(axis=0) for curve in curves if curve.per_seed.size])
+    if means.min() > 0 and means.max() > _WIDE_RANGE * means.min():
+        use_log_scale(grid[0], "y", low=means.min(), high=means.max())
+        grid[0].set_ylim(means.min() / 1.2, means.max() * 1.2)  # a band may reach below zero
+    grid[0].set_ylabel(metric_label(metric))
+    handles = [
+        Line2D([], [], label=legend_label(f"{curve.label} ({curve.last})"), **_line_style(curve, index))
+        for index, curve in enumerate(curves)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(panels), handlelength=3.0)
     if title is not None:
-        texts.append(figure.suptitle(title, fontsize=11))
-    for text in texts:
-        text.set_parse_math(False)  # a dollar in a label is a dollar
+        figure.suptitle(title)
     return figure
 
 
-def _name_axes(by_steps: Axes, by_time: Axes, *, metric: str, clock: _Clock) -> None:
+def metric_label(metric: str) -> str:
+    """Returns the label of an axis for a metric of ``metrics.jsonl``: ``validation excess NELBO (nats/target)``."""
     prefix, _, name = metric.rpartition("/")
-    by_steps.set_xlabel("training steps")
-    by_steps.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
-    by_time.set_xlabel(f"wall-clock time ({clock.unit})")
     info = find_metric(name)
-    label = by_steps.set_ylabel(f"{prefix} {info.axis if info else name}".strip())
-    label.set_parse_math(False)
-    for axes in (by_steps, by_time):
-        axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_axisbelow(True)
+    return f"{_SPLITS.get(prefix, prefix)} {info.axis}".strip() if info else metric
 
 
-def _clock(longest: float) -> _Clock:
-    for unit, seconds in (("hours", 3600.0), ("minutes", 60.0)):
-        if longest >= 3 * seconds:
-            return _Clock(unit, seconds)
-    return _Clock("seconds", 1.0)
+class _Panel(NamedTuple):
+    label: str
+    places: list[np.ndarray | None]  # of each curve
+
+
+def _panels(curves: Sequence[Curve]) -> list[_Panel]:
+    panels = [
+        _Panel("training steps", [curve.steps for curve in curves]),
+        _scaled("wall-clock time", [curve.seconds for curve in curves], _SECONDS),
+    ]
+    if any(curve.flops_per_step for curve in curves):
+        flops = [curve.steps * curve.flops_per_step if curve.flops_per_step else None for curve in curves]
+        panels.append(_scaled("training operations", flops, _FLOPS))
+    return panels
+
+
+def _scaled(label: str, places: Sequence[np.ndarray | None], units: Sequence[tuple[float, str]]) -> _Panel:
+    """Divides by the largest unit of which the axis holds at least three."""
+    largest = max(float(part.max()) for part in places if part is not None and part.size)
+    size, unit = [units[0], *(unit for unit in units if largest >= 3.0 * unit[0])][-1]
+    return _Panel(f"{label} ({unit})", [None if part is None else part / size for part in places])
+
+
+def _draw_curve(axes: Axes, curve: Curve, places: np.ndarray, *, index: int) -> None:
+    count = len(places)
+    kept = np.unique(np.linspace(0, max(count - 1, 0), min(count, _MOST_POINTS)).round().astype(int))
+    style = _line_style(curve, index)
+    means = curve.per_seed.mean(axis=0)[kept] if count else np.zeros(0)
+    axes.plot(places[kept], means, **style)
+    if curve.spread is not None:
+        spread = curve.spread[kept]
+        axes.fill_between(places[kept], means - spread, means + spread, color=style["color"], alpha=0.2, linewidth=0.0)
+
+
+def _line_style(curve: Curve, index: int) -> dict[str, Any]:
+    style = series_style(index)
+    return style if len(curve.steps) <= _MOST_MARKERS else style | {"marker": ""}

@@ -1,4 +1,4 @@
-"""Functions and what is predicted of them, drawn: curves of one input, images of two."""
+"""Functions and their predictions: curves for inputs of one number, images for inputs of two."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from zoo.errors import ResultError
-from zoo.figures.sheets import check_format, contact_sheet
-from zoo.files import writing_file
+from zoo.figures.sheets import contact_sheet
+from zoo.figures.style import BLACK, BLUE, save_figure, styled
 
-UNKNOWN = (70, 90, 160)  # colour of pixels that were not observed: no grey level looks like it
-_COLUMNS = 4
-_METADATA: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+UNKNOWN = (70, 90, 160)  # colour of pixels that were not observed, unlike every grey level
 
 
 class Band(NamedTuple):
-    """A prediction along a line: its mean and two standard deviations to both sides, and samples of it."""
+    """A prediction along an input: mean, two standard deviations to either side, and samples."""
 
     label: str
     colour: str
@@ -31,12 +29,12 @@ class Band(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One image of curves over the inputs ``along``."""
+    """The bands of one function over the inputs ``along``."""
 
     title: str
     along: np.ndarray  # [G]
     bands: Sequence[Band]
-    inputs: np.ndarray  # [N] of the points that were observed
+    inputs: np.ndarray  # [N], of the observed points
     values: np.ndarray  # [N]
 
 
@@ -44,10 +42,10 @@ def point_sheet(path: Path, *, inputs: np.ndarray, values: np.ndarray, title: st
     """Draws functions: curves for inputs of one number, images for inputs of two.
 
     Args:
-        path: the image.
+        path: the image; curves: .png, .pdf or .svg.
         inputs: [n, V, P] float.
         values: [n, V, C] float; of images 1 or 3 channels in [0, 1].
-        title: one line above the sheet.
+        title: above the sheet.
         labels: n texts.
 
     Raises:
@@ -63,18 +61,18 @@ def point_sheet(path: Path, *, inputs: np.ndarray, values: np.ndarray, title: st
     panels = []
     for label, place, value in zip(labels, inputs[..., 0], values, strict=True):
         order = place.argsort()
-        lines = [Band("", "#0072B2", line[order], 0.0 * line, np.empty((0, len(line)))) for line in value.T]
-        panels.append(Panel(label, place[order], lines, place, value[:, 0]))
+        curves = [Band("", BLUE, curve[order], np.zeros(len(curve)), np.empty((0, len(curve)))) for curve in value.T]
+        panels.append(Panel(label, place[order], curves, place, value[:, 0]))
     return curve_panels(path, panels=panels, title=title)
 
 
 def images_of_points(inputs: np.ndarray, values: np.ndarray, *, size: int | None = None) -> np.ndarray:
-    """Puts points back into square images; pixels that are not among them get the colour ``UNKNOWN``.
+    """Arranges points as square images; pixels without a point get the colour ``UNKNOWN``.
 
     Args:
-        inputs: [n, V, 2], to the right and down, the middles of the outermost pixels at -1 and 1.
+        inputs: [n, V, 2], to the right and down, the centres of the outermost pixels at -1 and 1.
         values: [n, V, 1] or [n, V, 3] in [0, 1].
-        size: height and width, pixels; None: as the smallest distance of two of the points tells.
+        size: height and width, pixels; None: from the smallest distance between two points.
 
     Returns:
         [n, H, W, 3] uint8.
@@ -90,60 +88,44 @@ def images_of_points(inputs: np.ndarray, values: np.ndarray, *, size: int | None
     return frames
 
 
+@styled
 def curve_panels(
-    path: Path, *, panels: Sequence[Panel], title: str, columns: int = _COLUMNS, one_scale: bool = False
+    path: Path, *, panels: Sequence[Panel], title: str, columns: int = 4, same_scale: bool = False
 ) -> Path:
-    """Draws panels row by row, with one legend for all.
+    """Draws panels row by row with one legend.
 
     Args:
         path: the image: .png, .pdf or .svg.
-        panels: what is drawn.
-        title: one line above.
-        columns: panels in a row.
-        one_scale: all panels show the same range of values.
+        panels: at least one.
+        title: above the panels.
+        columns: panels per row.
+        same_scale: whether all panels have the same range of values.
 
     Raises:
         ResultError: if the format is not known.
     """
-    path = Path(path)
-    if path.suffix not in (".pdf", ".svg"):
-        check_format(path)
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(3.0 * columns, 2.2 * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=one_scale).flatten()
-    for place, panel in zip(axes, panels, strict=False):
-        _draw(place, panel)
-    for place in axes[len(panels) :]:
-        place.set_axis_off()
-    handles = {
-        label: handle for place in axes for handle, label in zip(*place.get_legend_handles_labels(), strict=True)
-    }
+    figure = Figure(figsize=(3.0 * columns, 2.2 * rows + 0.6))
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=same_scale).flatten()
+    handles: dict[str, Artist] = {}
+    for axes, panel in zip(grid, panels, strict=False):
+        _draw(axes, panel)
+        handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
     if handles:
-        figure.legend(
-            handles.values(), handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9
-        )
-    figure.suptitle(title, fontsize=11).set_parse_math(False)
-    with mpl.rc_context({"svg.hashsalt": "gqn-zoo", "svg.fonttype": "none"}), writing_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], dpi=130, metadata=_METADATA.get(path.suffix))
-    return path
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+    figure.suptitle(title)
+    return save_figure(figure, path)
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
     for band in panel.bands:
-        axes.fill_between(
-            panel.along,
-            band.mean - 2.0 * band.scale,
-            band.mean + 2.0 * band.scale,
-            color=band.colour,
-            alpha=0.18,
-            linewidth=0.0,
-        )
+        low, high = band.mean - 2.0 * band.scale, band.mean + 2.0 * band.scale
+        axes.fill_between(panel.along, low, high, color=band.colour, alpha=0.18, linewidth=0.0)
         for sample in band.samples:
             axes.plot(panel.along, sample, color=band.colour, linewidth=0.7, alpha=0.55)
-        axes.plot(panel.along, band.mean, color=band.colour, linewidth=1.5, label=band.label or None)
-    axes.plot(panel.inputs, panel.values, "o", color="#000000", markersize=3.0)
-    axes.set_title(panel.title, fontsize=9).set_parse_math(False)
-    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
+        axes.plot(panel.along, band.mean, color=band.colour, label=band.label or None)
+    axes.plot(panel.inputs, panel.values, "o", color=BLACK, markersize=3.0)
+    axes.set_title(panel.title)

@@ -1,162 +1,174 @@
-"""Quality against what it costs, drawn: one panel a cost, the lines that nothing beats joined by steps."""
+"""Quality against cost: one panel per cost, with the Pareto front."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from zoo.comparison.formatting import hardware_of, sanitize
 from zoo.comparison.leaderboards import Leaderboard
 from zoo.comparison.pareto import COSTS, Cost, on_pareto_front
-from zoo.comparison.seed_groups import machine_of
+from zoo.comparison.seed_groups import SeedGroup, machine_of
 from zoo.errors import ResultError
-from zoo.figures.curves import SUFFIXES
-from zoo.figures.label_placement import Drawn, Label, Level, place_labels
-from zoo.figures.reference_lines import axis_words, reference_lines, words_of_far
-from zoo.files import writing_file
+from zoo.figures.style import GREY, PALETTE, check_suffix, save_figure, styled, use_log_scale, use_short_numbers
+from zoo.results.metrics import metric_info
 
-_METADATA: dict[str, dict[str, str | None]] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito (2008)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _COLUMNS = 3
 _WIDE_RANGE = 3.0  # largest over smallest cost from which the axis is logarithmic
-_LETTERS = 28  # of a name beside a point
-_NAME_SIZE = 7
-_MARKER = 5.0  # points
+_DOTS = (0, (1.5, 2.0))
+# Baselines farther from the models than the models are from one another are not drawn: they would press the models together.
+_REACH = 1.0
 
 
-def can_be_drawn(group: Leaderboard) -> bool:
-    """Returns whether a group has two ranked lines with a cost in common."""
-    return bool(_costs(group))
+class Baseline(NamedTuple):
+    """A baseline with its value of the ranking metric, and whether it is near enough to be drawn."""
+
+    name: str
+    value: float
+    near: bool
 
 
-def frontier_image(group: Leaderboard, target: Path, *, title: str) -> Path:
-    """Draws a group's ranking metric against every cost that two of its lines have.
+def can_be_drawn(board: Leaderboard) -> bool:
+    """Returns whether two ranked variants of a leaderboard have a cost in common."""
+    return bool(_costs(board))
 
-    Bars are the spreads of the tables. Lines on the frontier are full and named, the others hollow. Where a cost
-    depends on the machine, every machine has a colour and a frontier of its own. References are thin horizontal lines.
 
-    Args:
-        group: comparable lines.
-        target: the image; its suffix, .png, .pdf or .svg, decides the format.
-        title: printed above the panels.
+def frontier_image(board: Leaderboard, target: Path, *, title: str) -> Path:
+    """Writes the figure of :func:`draw_pareto_front`.
 
     Raises:
-        ResultError: if the suffix is not known, or if there is nothing to draw.
+        ResultError: if the suffix is not .pdf, .png or .svg, or if there is nothing to draw.
         DiskFullError: if the image cannot be written.
     """
-    target = Path(target)
-    if target.suffix not in SUFFIXES:
-        raise ResultError(f"{target}: expected a name that ends with one of {', '.join(SUFFIXES)}")
-    costs = _costs(group)
-    if group.metric is None or not costs:
-        raise ResultError(f"{target}: no two lines with a metric and a cost")
-    rows = -(-len(costs) // _COLUMNS)
-    with mpl.rc_context({"svg.hashsalt": "gqn-zoo", "svg.fonttype": "none", "pdf.fonttype": 42}):
-        figure = Figure(figsize=(4.4 * min(_COLUMNS, len(costs)), 3.6 * rows + 0.7), layout="constrained")
-        panels = figure.subplots(rows, min(_COLUMNS, len(costs)), squeeze=False, sharey=True).ravel()
-        machines = list(dict.fromkeys(machine_of(line.first) for line in group.models))
-        drawn = [
-            _panel(axes, group, metric=group.metric, cost=cost, machines=machines)
-            for axes, cost in zip(panels, costs, strict=False)
+    target = check_suffix(target)
+    if not can_be_drawn(board):
+        raise ResultError(f"{target}: no two variants with a metric and a cost")
+    return save_figure(draw_pareto_front(board, title=title), target)
+
+
+@styled
+def draw_pareto_front(board: Leaderboard, *, title: str = "") -> Figure:
+    """Draws the ranking metric of a leaderboard against every cost that two of its variants have.
+
+    Numbers are ranks in the board. Bars are the spreads of the tables. Discs on the Pareto front are full, the others
+    pale. Each machine has a colour and, for costs that depend on the machine, a front of its own. Baselines are dotted.
+
+    Args:
+        board: one for which :func:`can_be_drawn`.
+        title: above the panels.
+    """
+    costs = _costs(board)
+    columns, rows = min(_COLUMNS, len(costs)), -(-len(costs) // _COLUMNS)
+    figure = Figure(figsize=(4.4 * columns, 3.6 * rows + 0.2 * (len(board.models) // columns + 2)))
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    machines = list(dict.fromkeys(machine_of(line.first) for line in board.models))
+    for axes, cost in zip(panels, costs, strict=False):
+        _draw_panel(axes, board, cost, machines=machines)
+    for axes in panels[len(costs) :]:
+        axes.remove()
+    for axes in panels[: len(costs) : columns]:
+        axes.set_ylabel(metric_info(board.metric or "").axis)
+    handles = [
+        Line2D(
+            [], [], linestyle="", marker="o", color=_colour(line, machines), label=f"{rank}  {sanitize(line.variant)}"
+        )
+        for rank, line in enumerate(board.models, start=1)
+        if line.estimate(board.metric or "")
+    ]
+    if len(machines) > 1:
+        handles += [
+            Line2D([], [], marker="", color=_colour(line, machines), label=sanitize(hardware_of(line.first)))
+            for line in {machine_of(line.first): line for line in board.models}.values()
         ]
-        for axes in panels[len(costs) :]:
-            axes.remove()
-        for axes in panels[: len(costs) : _COLUMNS]:
-            axes.set_ylabel(axis_words(group))
-        _legend(figure, group, machines)
-        figure.suptitle(sanitize(title), fontsize=9, wrap=True).set_parse_math(False)
-        place_labels(figure, drawn, fontsize=_NAME_SIZE)
-        with writing_file(target) as temporary:
-            figure.savefig(temporary, format=target.suffix[1:], dpi=150, metadata=_METADATA[target.suffix])
-    return target
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=1.0)
+    head = "\n".join(text for text in (sanitize(title), sanitize(note_on_far_baselines(board))) if text)
+    if head:
+        figure.suptitle(head, fontsize=9, wrap=True)
+    return figure
 
 
-def _costs(group: Leaderboard) -> list[Cost]:
-    if group.metric is None:
+def baselines_of(board: Leaderboard) -> list[Baseline]:
+    """Returns the baselines of a leaderboard that have its ranking metric, best first."""
+    if board.metric is None:
         return []
-    ranked = [line for line in group.models if line.estimate(group.metric)]
+    values = [estimate.value for line in board.models if (estimate := line.estimate(board.metric)) is not None]
+    if not values:
+        return []
+    reach = _REACH * (max(values) - min(values))
+    return [
+        Baseline(line.variant, estimate.value, near=min(values) - reach <= estimate.value <= max(values) + reach)
+        for line in board.baselines
+        if (estimate := line.estimate(board.metric)) is not None
+    ]
+
+
+def note_on_far_baselines(board: Leaderboard) -> str:
+    """Returns a sentence on the baselines that are not drawn, with their values; empty if there are none."""
+    far = [f"{baseline.name} ({baseline.value:.4g})" for baseline in baselines_of(board) if not baseline.near]
+    return f"Baselines too far away to be drawn: {', '.join(far)}." if far else ""
+
+
+def _costs(board: Leaderboard) -> list[Cost]:
+    if board.metric is None:
+        return []
+    ranked = [line for line in board.models if line.estimate(board.metric)]
     return [cost for cost in COSTS if sum(cost.of(line) is not None for line in ranked) > 1]
 
 
-def _panel(axes: Axes, group: Leaderboard, *, metric: str, cost: Cost, machines: list[tuple[object, ...]]) -> Drawn:
-    """Draws everything but the names of the lines on the frontier, which it returns with what they must not cover."""
-    best = on_pareto_front(group.models, metric=metric, cost=cost, higher_is_better=group.higher_is_better)
-    frontiers: dict[int, list[tuple[float, float]]] = {}
-    prices = [price for line in group.models if (price := cost.of(line)) is not None and line.estimate(metric)]
-    labels: list[Label] = []
-    points: list[tuple[float, float, float]] = []
-    lines: list[tuple[float, float, float, float]] = []
-    for line, first in sorted(zip(group.models, best, strict=True), key=lambda item: cost.of(item[0]) or 0.0):
+def _colour(line: SeedGroup, machines: list[tuple[object, ...]]) -> str:
+    return PALETTE[machines.index(machine_of(line.first)) % len(PALETTE)]
+
+
+def _draw_panel(axes: Axes, board: Leaderboard, cost: Cost, *, machines: list[tuple[object, ...]]) -> None:
+    metric = board.metric or ""
+    best = on_pareto_front(board.models, metric=metric, cost=cost, higher_is_better=board.higher_is_better)
+    fronts: dict[str, list[tuple[float, float]]] = {}
+    prices = []
+    for rank, (line, is_best) in enumerate(zip(board.models, best, strict=True), start=1):
         estimate, price = line.estimate(metric), cost.of(line)
-        if first is None or estimate is None or price is None:
+        if is_best is None or estimate is None or price is None:
             continue
-        machine = machines.index(machine_of(line.first))
-        colour = _COLOURS[machine % len(_COLOURS)]
-        axes.errorbar(
-            [price],
-            [estimate.value],
-            yerr=None if estimate.spread is None else [estimate.spread],
-            fmt=_MARKERS[machine % len(_MARKERS)],
-            markersize=_MARKER,
-            color=colour,
-            markerfacecolor=colour if first else "white",
-            elinewidth=0.8,
-            alpha=1.0 if first else 0.55,
-        )
-        points.append((price, estimate.value, estimate.spread or 0.0))
-        if first:
-            frontiers.setdefault(machine if cost.of_machine else -1, []).append((price, estimate.value))
-            labels.append(Label(sanitize(line.variant)[:_LETTERS], price, estimate.value))
-    for machine, steps in frontiers.items():
-        across, up = zip(*sorted(steps), strict=True)
-        for (x0, y0), (x1, y1) in pairwise(sorted(steps)):
-            lines += [(x0, y0, x1, y0), (x1, y0, x1, y1)]
-        axes.step(
-            across,
-            up,
-            where="post",
-            color=_COLOURS[machine % len(_COLOURS)] if machine >= 0 else "#888888",
-            linewidth=1.0,
-            zorder=1,
-        )
-    for mark in reference_lines(group):
-        if mark.near:
-            axes.axhline(mark.value, color="#888888", linewidth=0.8, linestyle=(0, (1.5, 2.0)), zorder=0.5)
+        prices.append(price)
+        colour, layer = _colour(line, machines), 3.0 + is_best + 1.0 / rank
+        spread = 0.0 if estimate.spread is None else estimate.spread
+        axes.errorbar(price, estimate.value, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, zorder=2)
+        axes.plot(
+            price, estimate.value, "o", markersize=11, color=colour if is_best else "white",
+            markeredgecolor=colour, markeredgewidth=0.8, zorder=layer,
+        )  # fmt: skip
+        axes.annotate(
+            str(rank), (price, estimate.value), ha="center", va="center_baseline", fontsize=7,
+            color="white" if is_best else colour, zorder=layer,
+        )  # fmt: skip
+        if is_best:
+            fronts.setdefault(colour if cost.of_machine else GREY, []).append((price, estimate.value))
+    for colour, corners in fronts.items():
+        across, up = zip(*sorted(corners), strict=True)
+        axes.step(across, up, where="post", color=colour, linewidth=1.0, zorder=1)
+    _draw_baselines(axes, board)
     if max(prices) > _WIDE_RANGE * min(prices):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if max(prices) < 100 * min(prices) else (1.0,)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
-    )
-    axes.margins(x=0.18, y=0.12)
+        use_log_scale(axes, "x", low=min(prices), high=max(prices))
+    else:
+        use_short_numbers(axes.xaxis)
+    axes.margins(x=0.12, y=0.12)
     axes.set_xlabel(cost.title)
-    axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-    levels = [Level(sanitize(mark.name), mark.value) for mark in reference_lines(group) if mark.near]
-    return Drawn(axes, labels, points, radius=_MARKER / 2 + 1.0, lines=lines, levels=levels)
 
 
-def _legend(figure: Figure, group: Leaderboard, machines: list[tuple[object, ...]]) -> None:
-    handles = []
-    for index, machine in enumerate(machines):
-        row = next(line.first for line in group.models if machine_of(line.first) == machine)
-        style: dict[str, Any] = {"marker": _MARKERS[index % len(_MARKERS)], "color": _COLOURS[index % len(_COLOURS)]}
-        handles.append(Line2D([], [], linestyle="", label=sanitize(hardware_of(row)), **style))
-    hollow: dict[str, Any] = {"marker": "o", "color": "#666666", "markerfacecolor": "white", "linestyle": ""}
-    handles.append(Line2D([], [], label="another line is better and cheaper", **hollow))
-    if far := words_of_far(group):
-        handles.append(Line2D([], [], linestyle="", label=sanitize(far)))
-    for text in figure.legend(
-        handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8
-    ).get_texts():
-        text.set_parse_math(False)
+def _draw_baselines(axes: Axes, board: Leaderboard) -> None:
+    """Draws dotted lines with their names, in turn at the right and the left end, so that two near ones can be read."""
+    for index, baseline in enumerate(baseline for baseline in baselines_of(board) if baseline.near):
+        axes.axhline(baseline.value, color=GREY, linewidth=0.8, linestyle=_DOTS, zorder=0.5)
+        axes.annotate(
+            sanitize(baseline.name),
+            (0.995 - 0.99 * (index % 2), baseline.value),
+            (0, 1.5),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points",
+            ha="left" if index % 2 else "right",
+            fontsize=7,
+            color=GREY,
+        )

@@ -1,4 +1,4 @@
-"""Images of where a camera may have been: probability over the floor, with the truth and the answer."""
+"""Maps of where a camera may have been, seen from above, with the true and the estimated camera."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,16 +15,16 @@ from matplotlib.lines import Line2D
 
 from zoo.errors import ResultError
 from zoo.evaluation.localisation import Located
-from zoo.figures.curves import SUFFIXES
-from zoo.files import writing_file
+from zoo.figures.style import BLUE, GREY, VERMILION, save_figure, styled
 
-ARROW = 0.085  # length of a camera's arrow, of the width of the floor
-TRUTH, ESTIMATE, CONTEXT = "#D55E00", "#0072B2", "#555555"  # Okabe and Ito (2008)
-LARGEST_RANGE = 1e4  # a cell with less than this part of the best cell's probability is white
+_ARROW = 0.085  # length of a camera's arrow, as a share of the map's width
+_TRUTH, _ESTIMATE, _CONTEXT = VERMILION, BLUE, GREY
+_WIDEST_RANGE = 1e4  # a cell whose probability is this many times below that of the best cell is white
+_LETTERS_PER_INCH = 12  # of the title
 
 
 class FloorMap(NamedTuple):
-    """One panel: the probability of every place."""
+    """One panel: the probability of every position."""
 
     title: str
     mass: np.ndarray  # [Y, X], sums to 1 or less
@@ -36,7 +35,7 @@ class FloorMap(NamedTuple):
 
     @classmethod
     def of(cls, located: Located, *, title: str) -> FloorMap:
-        """Shows what was found out about a image, whatever the yaw."""
+        """Returns the map of a localised image, summed over yaw."""
         return cls(
             title=title,
             mass=located.floor_mass,
@@ -48,80 +47,69 @@ class FloorMap(NamedTuple):
 
 
 class MapRow(NamedTuple):
-    """One image and what was found out about it, in one way or in several."""
+    """One image with one or several maps."""
 
     label: str
     image: np.ndarray  # [H, W, 3] uint8
     maps: Sequence[FloorMap]
 
 
+@styled
 def probability_maps(path: Path, rows: Sequence[MapRow], *, title: str | None = None) -> Path:
-    """Draws one row a image: the image itself, then its maps, seen from above with +y up.
+    """Draws one row per image: the image, then its maps from above with +y up.
 
-    Darker is more probable, by the square root, so that a second mode of a tenth of the first is still seen. Arrows
-    stand where cameras stand and point where they look.
+    Grey is the square root of the probability, so that a second mode of a tenth of the first is visible. An arrow
+    starts at a camera and points in its direction.
 
     Args:
-        path: the image; its suffix, .png, .pdf or .svg, decides the format.
+        path: the image: .png, .pdf or .svg.
         rows: all with equally many maps.
-        title: printed above.
+        title: above the rows.
 
     Raises:
         ResultError: if there is nothing to draw, the rows are unequal, or the suffix is not known.
     """
-    path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise ResultError(f"{path}: expected a name that ends with one of {', '.join(SUFFIXES)}")
     if not rows or not rows[0].maps:
         raise ResultError(f"{path}: no maps to draw")
-    columns = len(rows[0].maps)
-    if any(len(row.maps) != columns for row in rows):
-        raise ResultError(
-            f"{path}: rows of {sorted({len(row.maps) for row in rows})} maps, expected equally many in all"
-        )
-    with mpl.rc_context({"svg.hashsalt": "gqn-zoo", "svg.fonttype": "none", "pdf.fonttype": 42}):
-        figure = Figure(figsize=(1.6 + 2.35 * columns, 0.75 + 2.35 * len(rows)), layout="constrained")
-        grid = figure.add_gridspec(len(rows), columns + 1, width_ratios=[0.62, *[1.0] * columns])
-        texts = []
-        for place, row in enumerate(rows):
-            image = figure.add_subplot(grid[place, 0])
-            image.imshow(row.image, interpolation="nearest")
-            image.set_axis_off()
-            texts.append(image.set_title(row.label, fontsize=8))
-            for column, panel in enumerate(row.maps, start=1):
-                axes = figure.add_subplot(grid[place, column])
-                texts.append(_draw(axes, panel, labelled=place == len(rows) - 1))
-        texts += figure.legend(
-            handles=_legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=8
-        ).get_texts()
-        if title is not None:
-            # One inch holds some 12 letters of this size; long titles go on in further lines, and are not cut.
-            texts.append(figure.suptitle(textwrap.fill(title, int(12 * figure.get_figwidth())), fontsize=10))
-        for text in texts:
-            text.set_parse_math(False)
-        with writing_file(path) as temporary:
-            metadata = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[path.suffix]
-            figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=metadata)
-    return path
+    counts = sorted({len(row.maps) for row in rows})
+    if len(counts) > 1:
+        raise ResultError(f"{path}: rows of {counts} maps, expected equally many in all")
+    figure = Figure(figsize=(1.6 + 2.35 * counts[0], 0.75 + 2.35 * len(rows)))
+    grid = figure.add_gridspec(len(rows), counts[0] + 1, width_ratios=[0.62, *[1.0] * counts[0]])
+    for place, row in enumerate(rows):
+        image = figure.add_subplot(grid[place, 0])
+        image.imshow(row.image)
+        image.set_axis_off()
+        image.set_title(row.label)
+        for column, panel in enumerate(row.maps, start=1):
+            axes = figure.add_subplot(grid[place, column])
+            _draw(axes, panel)
+            if place == len(rows) - 1:
+                axes.set_xlabel("x (scene units)", fontsize=7, labelpad=1)
+    names = ((_TRUTH, "true camera"), (_ESTIMATE, "estimate"), (_CONTEXT, "context camera"))
+    handles = [Line2D([], [], color=colour, marker="o", label=label) for colour, label in names]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    if title is not None:
+        figure.suptitle(textwrap.fill(title, int(_LETTERS_PER_INCH * figure.get_figwidth())), fontsize=10)
+    return save_figure(figure, path)
 
 
-def _draw(axes: Axes, panel: FloorMap, *, labelled: bool) -> mpl.text.Text:
+def _draw(axes: Axes, panel: FloorMap) -> None:
     mass = panel.mass / max(float(panel.mass.max()), 1e-300)
-    shown = np.sqrt(np.where(mass * LARGEST_RANGE < 1.0, 0.0, mass))
-    axes.imshow(shown, extent=panel.extent, origin="lower", cmap="Greys", vmin=0.0, vmax=1.15, interpolation="nearest")
+    grey = np.sqrt(np.where(mass * _WIDEST_RANGE < 1.0, 0.0, mass))
+    axes.imshow(grey, extent=panel.extent, origin="lower", cmap="Greys", vmin=0.0, vmax=1.15)
     width = panel.extent[1] - panel.extent[0]
     for camera in panel.context:
-        _arrow(axes, camera, colour=CONTEXT, length=0.6 * ARROW * width, weight=0.9)
-    _arrow(axes, panel.truth, colour=TRUTH, length=1.3 * ARROW * width, weight=2.0)
-    _arrow(axes, panel.estimate, colour=ESTIMATE, length=ARROW * width, weight=1.6)
+        _draw_camera(axes, camera, colour=_CONTEXT, length=0.6 * _ARROW * width, weight=0.9)
+    _draw_camera(axes, panel.truth, colour=_TRUTH, length=1.3 * _ARROW * width, weight=2.0)
+    _draw_camera(axes, panel.estimate, colour=_ESTIMATE, length=_ARROW * width, weight=1.6)
     axes.set(xlim=panel.extent[:2], ylim=panel.extent[2:], aspect="equal")
+    axes.grid(visible=False)
     axes.tick_params(labelsize=6, length=2)
-    if labelled:
-        axes.set_xlabel("x (scene units)", fontsize=7, labelpad=1)
-    return axes.set_title(panel.title, fontsize=8)
+    axes.set_title(panel.title, fontsize=8)
 
 
-def _arrow(axes: Axes, camera: np.ndarray, *, colour: str, length: float, weight: float) -> None:
+def _draw_camera(axes: Axes, camera: np.ndarray, *, colour: str, length: float, weight: float) -> None:
     x, y, yaw = float(camera[0]), float(camera[1]), float(camera[3])
     axes.plot([x], [y], marker="o", markersize=2.2 * weight, color=colour, markeredgewidth=0.0, clip_on=False)
     axes.annotate(
@@ -137,10 +125,3 @@ def _arrow(axes: Axes, camera: np.ndarray, *, colour: str, length: float, weight
             "mutation_scale": 6,
         },
     )
-
-
-def _legend() -> list[Line2D]:
-    return [
-        Line2D([], [], color=colour, marker="o", markersize=4, linewidth=1.6, label=label)
-        for colour, label in ((TRUTH, "true camera"), (ESTIMATE, "estimate"), (CONTEXT, "camera of the context"))
-    ]

@@ -1,25 +1,40 @@
-"""Sheets of images: predictions beside the truth, and the views of scenes. Pixels are enlarged, never smoothed."""
+"""Sheets of images: predictions beside the truth, and the views of scenes. Pixels are enlarged and never smoothed."""
 
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from zoo.errors import ResultError
 from zoo.files import writing_file
 
-_TILE = 96  # pixels that a tile is at least wide, whatever the size of the images
-_GAP = 4
-_GROUP_GAP = 20
-_MARGIN = 14
-_FONT_SIZE = 15
-_TITLE_SIZE = 18
-_INK = (30, 30, 30)
-_PAPER = (255, 255, 255)
+# All lengths are pixels.
+_MIN_TILE = 96  # images are enlarged to at least this width
+_GAP, _GROUP_GAP, _MARGIN = 4, 20, 14
+_FONT_SIZE, _TITLE_SIZE, _LINE_HEIGHT = 14, 17, 17
+_LABEL_LETTERS = 52
+_INK, _PAPER = (30, 30, 30), (255, 255, 255)
+
+
+class ImageGroup(NamedTuple):
+    """Columns of a sheet under one caption."""
+
+    caption: str
+    images: np.ndarray  # [R, columns, H, W, 3] uint8
+
+
+class ImageColumn(NamedTuple):
+    """One column of a sheet."""
+
+    caption: str
+    images: np.ndarray  # [R, H, W, 3] uint8
 
 
 def prediction_sheet(
@@ -32,15 +47,15 @@ def prediction_sheet(
     title: str | None = None,
     row_labels: Sequence[str] | None = None,
 ) -> Path:
-    """Draws one row a query: its context views, the true image, the predicted mean, and samples.
+    """Draws one row per query: its context views, the true image, the predicted mean, and samples.
 
     Args:
-        path: the image, by its suffix in any format that Pillow writes.
-        context: [R, N, H, W, 3] uint8; N may be 0.
+        path: the image, in the format of its suffix.
+        context: [R, N, H, W, 3] uint8; N may be 0. The caption states N.
         truth: [R, H, W, 3] uint8.
         mean: [R, H, W, 3] uint8.
         samples: [R, S, H, W, 3] uint8; S may be 0.
-        title: one line above the sheet.
+        title: above the sheet.
         row_labels: R texts at the left.
 
     Raises:
@@ -48,11 +63,19 @@ def prediction_sheet(
     """
     rows, size = truth.shape[:1], truth.shape[1:]
     for name, images in {"context": context, "samples": samples}.items():
-        _require(name, images, (*rows, images.shape[1] if images.ndim > 1 else 0, *size))
+        _check_images(name, images, (*rows, images.shape[1] if images.ndim > 1 else 0, *size))
     for name, images in {"truth": truth, "mean": mean}.items():
-        _require(name, images, (*rows, *size))
-    groups = [("context", context), ("truth", truth[:, None]), ("mean", mean[:, None]), ("samples", samples)]
-    return _draw(path, [group for group in groups if group[1].shape[1]], title=title, row_labels=row_labels)
+        _check_images(name, images, (*rows, *size))
+    count = context.shape[1]
+    groups = [
+        ImageGroup(f"{count} context view{'s' if count > 1 else ''}", context),
+        ImageGroup("truth" if count else "truth (0 context views)", truth[:, None]),
+        ImageGroup("mean", mean[:, None]),
+        ImageGroup("samples", samples),
+    ]
+    return image_sheet(
+        path, groups=[group for group in groups if group.images.shape[1]], title=title, row_labels=row_labels
+    )
 
 
 def contact_sheet(
@@ -63,80 +86,104 @@ def contact_sheet(
     scene_labels: Sequence[str] | None = None,
     max_views: int = 10,
 ) -> Path:
-    """Draws one row a scene: its first ``max_views`` views.
+    """Draws one row per scene: its first ``max_views`` views.
 
     Args:
-        path: the image, by its suffix in any format that Pillow writes.
+        path: the image, in the format of its suffix.
         frames: [n, V, H, W, 3] uint8.
-        title: one line above the sheet.
+        title: above the sheet.
         scene_labels: n texts at the left.
-        max_views: how many views of a scene are shown.
+        max_views: the most views per scene.
 
     Raises:
         ResultError: if ``frames`` is not of that shape, or the format is not known.
     """
-    _require("frames", frames, (*frames.shape[:4], 3))
+    _check_images("frames", frames, (*frames.shape[:4], 3))
     if frames.ndim != 5 or frames.shape[1] == 0 or max_views < 1:
         raise ResultError(f"frames: expected [n, V, H, W, 3] with V above 0, found {frames.shape}")
-    shown = frames[:, :max_views]
-    caption = "views" if shown.shape[1] == frames.shape[1] else f"the first {max_views} of {frames.shape[1]} views"
-    return _draw(path, [(caption, shown)], title=title, row_labels=scene_labels)
+    first = frames[:, :max_views]
+    caption = "views" if first.shape[1] == frames.shape[1] else f"the first {max_views} of {frames.shape[1]} views"
+    return image_sheet(path, groups=[ImageGroup(caption, first)], title=title, row_labels=scene_labels)
 
 
-def _require(name: str, images: np.ndarray, shape: tuple[int, ...]) -> None:
-    if images.dtype != np.uint8:
-        raise ResultError(f"{name}: expected uint8, found {images.dtype}")
-    if images.shape != shape or images.ndim not in (4, 5) or shape[-1] != 3 or 0 in (shape[0], *shape[-3:-1]):
-        raise ResultError(f"{name}: expected images of shape {list(shape)}, found {list(images.shape)}")
-
-
-def _draw(
-    path: Path, groups: Sequence[tuple[str, np.ndarray]], *, title: str | None, row_labels: Sequence[str] | None
+def image_columns(
+    path: Path, *, columns: Sequence[ImageColumn], title: str, row_labels: Sequence[str] | None = None
 ) -> Path:
-    """Draws groups of columns; every group is a caption and [R, columns, H, W, 3]."""
-    rows, _, height, width, _ = groups[0][1].shape
+    """Draws a table of images with one caption per column.
+
+    Args:
+        path: the image, in the format of its suffix.
+        columns: their captions are wrapped.
+        title: above the sheet.
+        row_labels: R texts at the left, which are wrapped.
+
+    Raises:
+        ResultError: if there are no images, they do not fit together, or the format is not known.
+    """
+    rows = len(columns[0][1]) if columns else 0
+    if not rows:
+        raise ResultError(f"{path}: there are no images to draw")
+    for caption, images in columns:
+        _check_images(f"column {caption!r}", images, (rows, *columns[0][1].shape[1:]))
+    groups = [ImageGroup(textwrap.fill(caption, 13), images[:, None]) for caption, images in columns]
+    return image_sheet(path, groups=groups, title=title, row_labels=row_labels, group_gap=_GAP)
+
+
+def image_sheet(
+    path: Path,
+    *,
+    groups: Sequence[ImageGroup],
+    title: str | None = None,
+    row_labels: Sequence[str] | None = None,
+    group_gap: int = _GROUP_GAP,
+) -> Path:
+    """Draws groups of columns side by side, all with R rows of images of one size.
+
+    Raises:
+        ResultError: if the number of labels is not R, or the format is not known.
+    """
+    check_format(path)
+    rows, _, height, width, _ = groups[0].images.shape
     if row_labels is not None and len(row_labels) != rows:
         raise ResultError(f"expected {rows} labels of rows, found {len(row_labels)}")
-    font, title_font = ImageFont.load_default(_FONT_SIZE), ImageFont.load_default(_TITLE_SIZE)
-    scale = max(1, -(-_TILE // width))
-    tile_width, tile_height = width * scale, height * scale
-    labels = [_one_line(label) for label in row_labels or []]
-    left = _MARGIN + (max(int(font.getlength(label)) for label in labels) + 10 if labels else 0)
-    top = _MARGIN + (_TITLE_SIZE + 14 if title is not None else 0)
-    # A narrow group is widened to its caption, so that captions never run into each other.
-    widths = [
-        max(images.shape[1] * (tile_width + _GAP) - _GAP, int(font.getlength(caption)) + 1)
-        for caption, images in groups
-    ]
-    total_width = left + sum(widths) + _GROUP_GAP * (len(groups) - 1) + _MARGIN
+    font, title_font = _font(_FONT_SIZE), _font(_TITLE_SIZE)
+    scale = max(1, -(-_MIN_TILE // width))
+    step_x, step_y = width * scale + _GAP, height * scale + _GAP
+    labels = [textwrap.fill(" ".join(label.split()), _LABEL_LETTERS) for label in row_labels or []]
+    left = _MARGIN + (max(_width(label, font) for label in labels) + 10 if labels else 0)
+    # A narrow group is widened to its caption, so that captions do not overlap.
+    widths = [max(group.images.shape[1] * step_x - _GAP, _width(group.caption, font)) for group in groups]
+    title = None if title is None else " ".join(title.split())
+    total_width = left + sum(widths) + group_gap * (len(groups) - 1) + _MARGIN
+    first_row = _MARGIN + _LINE_HEIGHT * (1 + max(group.caption.count("\n") for group in groups))
     if title is not None:
-        total_width = max(total_width, int(title_font.getlength(_one_line(title))) + 2 * _MARGIN)
-    first_row = top + _FONT_SIZE + 10
-    sheet = Image.new("RGB", (total_width, first_row + rows * (tile_height + _GAP) - _GAP + _MARGIN), _PAPER)
+        total_width = max(total_width, _width(title, title_font) + 2 * _MARGIN)
+        first_row += _TITLE_SIZE + 10
+    sheet = Image.new("RGB", (total_width, first_row + rows * step_y - _GAP + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(sheet)
     if title is not None:
-        pen.text((_MARGIN, _MARGIN), _one_line(title), fill=_INK, font=title_font)
+        pen.text((_MARGIN, _MARGIN), title, fill=_INK, font=title_font)
     for row, label in enumerate(labels):
-        middle = first_row + row * (tile_height + _GAP) + tile_height // 2
-        pen.text((left - 10, middle), label, fill=_INK, font=font, anchor="rm")
+        middle = first_row + row * step_y + height * scale // 2
+        pen.multiline_text((left - 10, middle), label, fill=_INK, font=font, anchor="rm", align="right")
     x = left
-    for (caption, images), group_width in zip(groups, widths, strict=True):
-        pen.text((x + group_width // 2, first_row - 8), caption, fill=_INK, font=font, anchor="ms")
-        start = x + (group_width - images.shape[1] * (tile_width + _GAP) + _GAP) // 2
-        for row in range(rows):
-            for column in range(images.shape[1]):
-                tile = Image.fromarray(np.ascontiguousarray(images[row, column]))
-                place = (start + column * (tile_width + _GAP), first_row + row * (tile_height + _GAP))
-                sheet.paste(tile.resize((tile_width, tile_height), Image.Resampling.NEAREST), place)
-        x += group_width + _GROUP_GAP
-    check_format(path)
+    for group, group_width in zip(groups, widths, strict=True):
+        pen.multiline_text(
+            (x + group_width // 2, first_row - 6), group.caption, fill=_INK, font=font, anchor="md", align="center"
+        )
+        start = x + (group_width - group.images.shape[1] * step_x + _GAP) // 2
+        for row, column in np.ndindex(group.images.shape[:2]):
+            tile = Image.fromarray(np.ascontiguousarray(group.images[row, column]))
+            enlarged = tile.resize((width * scale, height * scale), Image.Resampling.NEAREST)
+            sheet.paste(enlarged, (start + column * step_x, first_row + row * step_y))
+        x += group_width + group_gap
     with writing_file(path) as temporary:
         sheet.save(temporary)
     return Path(path)
 
 
 def check_format(path: str | os.PathLike[str]) -> None:
-    """Refuses a name of a image whose suffix says nothing to Pillow, before there is a image to write.
+    """Checks that an image can be written in the format of its suffix.
 
     Raises:
         ResultError: naming the suffix.
@@ -146,5 +193,17 @@ def check_format(path: str | os.PathLike[str]) -> None:
         raise ResultError(f"{path}: {suffix!r} is not a format of images that can be written")
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _check_images(name: str, images: np.ndarray, shape: tuple[int, ...]) -> None:
+    if images.dtype != np.uint8:
+        raise ResultError(f"{name}: expected uint8, found {images.dtype}")
+    if images.shape != shape or images.ndim not in (4, 5) or shape[-1] != 3 or 0 in (shape[0], *shape[-3:-1]):
+        raise ResultError(f"{name}: expected images of shape {list(shape)}, found {list(images.shape)}")
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Returns the font of the charts."""
+    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+
+
+def _width(text: str, font: ImageFont.FreeTypeFont) -> int:
+    return max(int(font.getlength(line)) + 1 for line in text.split("\n"))

@@ -11,8 +11,11 @@ from markupsafe import escape
 
 from zoo.comparison.formatting import hardware_of, sanitize
 from zoo.comparison.leaderboards import Leaderboard, SeedGroup
-from zoo.figures.reference_lines import Mark, axis_words, reference_lines, words_of_far
+from zoo.figures.pareto_front import Baseline as Mark
+from zoo.figures.pareto_front import baselines_of as reference_lines
+from zoo.figures.pareto_front import note_on_far_baselines as words_of_far
 from zoo.report.charts import WIDE_RANGE, Axis, Chart, Scale, drawing, frame, level, path_of, pixels, style_of
+from zoo.results.metrics import metric_info
 from zoo.results.row import PREDICT_THROUGHPUT, ResultRow
 
 _AIR = 1.25  # by which a logarithmic axis goes on behind the last disc
@@ -71,7 +74,9 @@ def cost_figures(groups: Sequence[Leaderboard], *, styles: Mapping[str, int]) ->
             if cost.of_a_machine and len(machines) > 1:
                 notes.append(f"{cost.axis.words} is not drawn: the lines were measured on {len(machines)} machines.")
             else:
-                charts.append(_chart(points, cost.axis, vertical=axis_words(group), styles=styles, marks=marks))
+                charts.append(
+                    _chart(points, cost.axis, vertical=metric_info(group.metric).axis, styles=styles, marks=marks)
+                )
         if charts:
             places = tuple(
                 (place, styles[line.variant], line.variant) for place, line in enumerate(group.models, start=1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo.comparison.formatting import number
 from zoo.errors import ResultError, did_you_mean
-from zoo.figures.curves import Point, metric_names, read_curve
+from zoo.figures.training_log import Point, metric_names, read_curve
 from zoo.report.charts import Axis, Chart, Series
 from zoo.report.runs import Run
 from zoo.results.metrics import find_metric

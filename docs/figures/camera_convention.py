@@ -1,24 +1,22 @@
-"""The image of the camera convention that the README shows.
+"""Draws the camera convention: ``python docs/figures/camera_convention.py docs/camera.png``.
 
-Drawn from ``zoo.data.camera`` itself: axes, rays and pixels come from the functions that models and renderers use.
+Axes, rays and pixels come from the functions of ``zoo.data.camera`` that models and renderers use.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor
 
 from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, rays
-from zoo.files import writing_file
 
 Axes3D = Any  # the three-dimensional axes of matplotlib carry no types
 
@@ -111,14 +109,9 @@ def _draw_pixels(axes: Axes) -> None:
     axes.axis("off")
 
 
-def draw_camera_convention(path: str | os.PathLike[str]) -> None:
-    """Draws world axes, a camera with its two angles, and the pixels of a image into an image file (PNG, SVG, PDF).
-
-    Raises:
-        DiskFullError: if the file cannot be written.
-    """
+def draw_camera_convention(path: Path) -> None:
+    """Draws world axes, a camera with its two angles, and the pixels of an image; the suffix decides the format."""
     figure = Figure(figsize=(9.6, 5.0), dpi=110, facecolor="white")
-    FigureCanvasAgg(figure)
     scene: Axes3D = figure.add_axes((0.0, 0.0, 0.64, 1.0), projection="3d")
     _draw_world(scene)
     _draw_camera(scene, torch.tensor([*POSITION, YAW, PITCH], dtype=torch.float64))
@@ -128,13 +121,10 @@ def draw_camera_convention(path: str | os.PathLike[str]) -> None:
     scene.set_axis_off()
     _draw_pixels(figure.add_axes((0.66, 0.08, 0.32, 0.84)))
     figure.text(0.32, 0.95, "right-handed world, z up; angles in radians, no roll", ha="center", fontsize=11)
-    figure.text(
-        0.32,
-        0.035,
-        "pose = (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch)",
-        ha="center",
-        fontsize=11,
-        family="monospace",
-    )
-    with writing_file(path) as temporary:
-        figure.savefig(temporary, format=Path(path).suffix.lstrip(".") or "png", metadata={"Software": None})
+    pose = "pose = (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch)"
+    figure.text(0.32, 0.035, pose, ha="center", fontsize=11, family="monospace")
+    figure.savefig(path, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    draw_camera_convention(Path(sys.argv[1]))
