@@ -13,15 +13,13 @@ import torch
 from pydantic import Field
 
 from zoo.config.settings import Settings
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
+from zoo.episode import CoreOutput, Episode, ScheduleValues
 from zoo.model.interfaces import (
     CoreShapes,
-    Encoder,
     LatentCore,
-    Representation,
+    PerViewEncoder,
     RepresentationShape,
     ViewShape,
-    represent,
 )
 from zoo.model.tasks import Render
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
@@ -45,7 +43,7 @@ class ExactImages(Render):
         )
 
 
-class LinearEncoder(Encoder):
+class LinearEncoder(PerViewEncoder):
     """r = sum_i W [x_i; v_i], a vector."""
 
     class Config(Settings):
@@ -60,16 +58,10 @@ class LinearEncoder(Encoder):
         super().__init__(config, view=view)
         numbers = view.channels * view.height * view.width + view.pose_width
         self.weight = torch.nn.Parameter(torch.randn(config.channels, numbers, dtype=torch.float64) * 0.1)
+        self.shape = RepresentationShape(channels=config.channels, height=1, width=1)
 
-    @property
-    def shape(self):
-        return RepresentationShape(channels=len(self.weight), height=1, width=1)
-
-    def forward(self, views: Views) -> Representation:
-        def network(images, poses):
-            return (torch.cat([images.flatten(1), poses], dim=1) @ self.weight.T)[:, :, None, None]
-
-        return represent(views, network)
+    def encode_views(self, values, poses):
+        return (torch.cat([values.flatten(1), poses], dim=1) @ self.weight.T)[:, :, None, None]
 
 
 class Beliefs(NamedTuple):

@@ -11,7 +11,8 @@ from scipy import stats
 from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as torch_kl
 
-from zoo.checks import CHECKS, subject
+from zoo.checks.fixture import make_fixture
+from zoo.checks.runner import CHECKS
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import ScheduleValues
 from zoo.evaluation.bounds import Bounds
@@ -119,7 +120,7 @@ def sigma_points(monkeypatch):
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", ["lab/exact", "lab/wrong"])
 def test_a_third_partys_parts_keep_the_contract(registry, name, check):
-    CHECKS[check](subject(registry.variant(name)))
+    CHECKS[check](make_fixture(registry.variant(name)))
 
 
 def test_the_closed_form_agrees_with_scipy(exact):

@@ -10,7 +10,8 @@ import torch
 from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as torch_kl
 
-from zoo.checks import CHECKS, subject
+from zoo.checks.fixture import make_fixture
+from zoo.checks.runner import CHECKS
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import ScheduleValues
 from zoo.evaluation.bounds import Bounds
@@ -116,7 +117,7 @@ def sigma_points(monkeypatch):
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", ["lab/scene", "lab/wrong-scene"])
 def test_a_third_partys_core_keeps_the_contract(registry, name, check):
-    CHECKS[check](subject(registry.variant(name)))
+    CHECKS[check](make_fixture(registry.variant(name)))
 
 
 @pytest.mark.parametrize("targets", NUMBERS)

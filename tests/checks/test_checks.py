@@ -3,26 +3,28 @@
 import pytest
 import torch
 
-from zoo.checks import CHECKS, QUICK, CheckFailedError, subject
+from zoo.checks.failures import CheckFailedError
+from zoo.checks.fixture import make_fixture
+from zoo.checks.runner import CHECKS, QUICK
 from zoo.cores import cvae, gqn
-from zoo.encoders import tower
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
+from zoo.model.interfaces import PerViewEncoder
 from zoo.nn import latent_groups
 from zoo.nn.gaussian import kl_divergence
 from zoo.nn.noise import standard_normal
 from zoo.registry.registry import default_registry
 
 FORWARD, PREDICT = gqn.Gqn.forward, gqn.Gqn.predict
-LOG_PROB, REPRESENT = AnnealedGaussian.log_prob, tower.represent
+LOG_PROB, ENCODE = AnnealedGaussian.log_prob, PerViewEncoder.forward
 
 
-def trial_of(name="gqn-tower"):
-    return subject(default_registry().variant(name, size="smoke"))
+def fixture_of(name="gqn-tower"):
+    return make_fixture(default_registry().variant(name, size="smoke"))
 
 
-def finds(check, trial):
+def finds(check, fixture):
     with pytest.raises(CheckFailedError) as caught:
-        CHECKS[check](trial)
+        CHECKS[check](fixture)
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) > 20
@@ -59,9 +61,9 @@ def predict_of(**changes):
     return predict
 
 
-def represent_of(change):
-    """Returns the tower's sum over views, of other views."""
-    return lambda views, network: REPRESENT(change(views), network)
+def encode_of(change):
+    """Returns a forward pass of encoders on other views."""
+    return lambda self, views: ENCODE(self, change(views))
 
 
 def target_through_the_gate(core, episode, output):
@@ -102,7 +104,7 @@ FORWARDS = {
     ),
     "the log-ratio is copied from the KL": ("reproducible", forward_with(copied_log_ratio)),
     "one colour fills the image": (
-        "predictions",
+        "shapes",
         forward_with(
             lambda core, episode, output: output._replace(prediction=output.prediction.mean((2, 3, 4), keepdim=True))
         ),
@@ -144,15 +146,15 @@ PREDICTS = {
 ENCODERS = {
     "poses are paired with the next image": (
         "context order",
-        represent_of(lambda views: views._replace(poses=views.poses.roll(1, 1))),
+        encode_of(lambda views: views._replace(poses=views.poses.roll(1, 1))),
     ),
     "poses are not looked at": (
         "context is used",
-        represent_of(lambda views: views._replace(poses=torch.ones_like(views.poses))),
+        encode_of(lambda views: views._replace(poses=torch.ones_like(views.poses))),
     ),
     "padding is not looked at": (
         "padding",
-        represent_of(lambda views: views._replace(mask=torch.ones_like(views.mask))),
+        encode_of(lambda views: views._replace(mask=torch.ones_like(views.mask))),
     ),
 }
 
@@ -176,37 +178,37 @@ def summed_over_channels(self, prediction, target, schedule):
 @pytest.mark.parametrize("fault", FORWARDS)
 def test_a_fault_of_the_forward_pass_is_found(fault, monkeypatch):
     check, forward = FORWARDS[fault]
-    trial = trial_of()
-    trial.model.core.gate = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
-    CHECKS[check](trial)
+    fixture = fixture_of()
+    fixture.model.core.gate = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+    CHECKS[check](fixture)
     monkeypatch.setattr(gqn.Gqn, "forward", forward)
-    finds(check, trial)
+    finds(check, fixture)
 
 
 @pytest.mark.parametrize("fault", PREDICTS)
 def test_a_fault_of_prediction_is_found(fault, monkeypatch):
     check, predict = PREDICTS[fault]
     monkeypatch.setattr(gqn.Gqn, "predict", predict)
-    finds(check, trial_of())
+    finds(check, fixture_of())
 
 
 @pytest.mark.parametrize("fault", ENCODERS)
 def test_a_fault_of_the_encoder_is_found(fault, monkeypatch):
-    check, represent = ENCODERS[fault]
-    monkeypatch.setattr(tower, "represent", represent)
-    finds(check, trial_of())
+    check, encode = ENCODERS[fault]
+    monkeypatch.setattr(PerViewEncoder, "forward", encode)
+    finds(check, fixture_of())
 
 
 @pytest.mark.parametrize("log_prob", [averaged, without_half, without_normaliser, summed_over_channels])
 def test_a_fault_of_the_likelihood_is_found(log_prob, monkeypatch):
     monkeypatch.setattr(AnnealedGaussian, "log_prob", log_prob)
-    finds("likelihood", trial_of())
+    finds("likelihood", fixture_of())
 
 
 @pytest.mark.parametrize(("name", "module"), [("gqn-tower", latent_groups), ("cvae", cvae)])
 def test_a_kl_the_wrong_way_round_is_found(name, module, monkeypatch):
     monkeypatch.setattr(module, "kl_divergence", lambda q, p: kl_divergence(p, q))
-    finds("log ratio", trial_of(name))
+    finds("log ratio", fixture_of(name))
 
 
 def test_what_is_kept_of_the_targets_is_found(monkeypatch):
@@ -218,12 +220,12 @@ def test_what_is_kept_of_the_targets_is_found(monkeypatch):
     monkeypatch.setattr(
         gqn.Gqn, "predict", lambda self, *args, **named: PREDICT(self, *args, **named) + getattr(self, "seen", 0.0)
     )
-    finds("target leak", trial_of())
+    finds("target leak", fixture_of())
 
 
 def test_noise_where_no_latents_are_declared_is_found(monkeypatch):
-    trial = trial_of("deterministic")
-    core = type(trial.model.core)
+    fixture = fixture_of("deterministic")
+    core = type(fixture.model.core)
     predict = core.predict
 
     def noisy(self, context, query, key, **named):
@@ -231,19 +233,19 @@ def test_noise_where_no_latents_are_declared_is_found(monkeypatch):
         return drawn + standard_normal(key, drawn.shape[3:])[None, :, None] * named["schedule"].temperature
 
     monkeypatch.setattr(core, "predict", noisy)
-    finds("predictions", trial)
+    finds("predictions", fixture)
 
 
 @pytest.mark.parametrize("name", ["gqn-tower", "np-1d"])
 def test_checks_leave_the_weights_and_torchs_generator_as_they_were(name):
-    trial = trial_of(name)
-    before = [weight.detach().clone() for weight in trial.model.parameters()]
+    fixture = fixture_of(name)
+    before = [weight.detach().clone() for weight in fixture.model.parameters()]
     state = torch.get_rng_state()
     for title in (*QUICK, "marginal likelihood"):
-        CHECKS[title](trial)
+        CHECKS[title](fixture)
     assert torch.equal(torch.get_rng_state(), state)
-    assert not trial.model.training
-    for weight, was in zip(trial.model.parameters(), before, strict=True):
+    assert not fixture.model.training
+    for weight, was in zip(fixture.model.parameters(), before, strict=True):
         assert torch.equal(weight, was)
         assert weight.grad is None
 

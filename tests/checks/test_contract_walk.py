@@ -5,7 +5,8 @@ import functools
 import pytest
 import torch
 
-from zoo.checks import CHECKS, subject
+from zoo.checks.fixture import make_fixture
+from zoo.checks.runner import CHECKS
 from zoo.registry.components import find_component
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import resolve
@@ -15,7 +16,7 @@ REGISTRY = default_registry()
 
 @functools.cache
 def registered(name):
-    return subject(REGISTRY.variant(name, size="smoke"))
+    return make_fixture(REGISTRY.variant(name, size="smoke"))
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -35,12 +36,12 @@ def test_every_variant_has_a_smoke_size_and_resolves_at_every_size(name):
 @pytest.mark.parametrize("name", REGISTRY.names())
 def test_the_query_of_a_scene_is_scored_as_if_it_were_alone(name):
     """Latents that range over queries: the terms of two queries are the sum of those of each."""
-    trial = registered(name)
+    fixture = registered(name)
     if find_component("core", REGISTRY.variant(name).core.use, file="tests").latents != "query":
         pytest.skip("one latent for all queries of a scene")
-    if trial.episode().target.shape[1] != 2:
+    if fixture.episode().target.shape[1] != 2:
         pytest.skip("more is asked of a scene than its views")
-    episode = trial.episode()
+    episode = fixture.episode()
 
     def first_of(field):
         return field[:, :1]
@@ -51,7 +52,7 @@ def test_the_query_of_a_scene_is_scored_as_if_it_were_alone(name):
         target_views=type(episode.target_views)(*map(first_of, episode.target_views)),
     )
     with torch.no_grad():
-        both, first = trial.model.score(episode, trial.schedule), trial.model.score(alone, trial.schedule)
-        output = trial.model.core(episode, trial.model.encoder, trial.schedule)
+        both, first = fixture.model.score(episode, fixture.schedule), fixture.model.score(alone, fixture.schedule)
+        output = fixture.model.core(episode, fixture.model.encoder, fixture.schedule)
     torch.testing.assert_close(first.kl, output.kl[:, 0].flatten(1).sum(1), rtol=1e-9, atol=1e-9)
     assert (both.floor == 2 * first.floor).all()

@@ -90,26 +90,38 @@ def test_a_variant_is_described_with_every_setting(gqn_zoo):
 
 
 def test_a_variant_is_checked(gqn_zoo):
-    from zoo.checks import CHECKS
+    from zoo.checks.runner import CHECKS
 
     code, out, err = gqn_zoo("check vae")
     assert (code, err) == (0, "")
-    assert out.splitlines() == [f"vae: {title}: ok" for title in CHECKS]
+    assert out.splitlines() == [f"vae: {title}: ok" for title in ("build", *CHECKS)]
 
 
-def test_a_variant_that_breaks_the_contract_is_told_with_code_1(gqn_zoo, monkeypatch):
+def test_a_variant_that_breaks_the_contract_exits_with_code_1(gqn_zoo, monkeypatch):
     from types import MappingProxyType
 
-    import zoo.checks
+    import zoo.checks.runner
+    from zoo.checks.failures import CheckFailedError
 
-    def broken(trial):
-        raise zoo.checks.CheckFailedError("scene 0 changes with scene 1")
+    def broken(fixture):
+        raise CheckFailedError("scene 0 changes with scene 1", location="core.py:7")
 
-    checks = {"shapes": zoo.checks.check_shapes, "scene independence": broken}
-    monkeypatch.setattr(zoo.checks, "CHECKS", MappingProxyType(checks))
+    checks = {"shapes": lambda fixture: None, "scene independence": broken}
+    monkeypatch.setattr(zoo.checks.runner, "CHECKS", MappingProxyType(checks))
     code, out, err = gqn_zoo("check vae")
     assert code == 1 and err == "gqn-zoo: 1 check(s) failed\n"
-    assert out.splitlines() == ["vae: shapes: ok", "vae: scene independence: FAILED: scene 0 changes with scene 1"]
+    assert out.splitlines() == [
+        "vae: build: ok",
+        "vae: shapes: ok",
+        "vae: scene independence: failed: scene 0 changes with scene 1 (core.py:7)",
+    ]
+    code, out, err = gqn_zoo("check vae --json")
+    assert code == 1
+    assert [(record["check"], record["status"], record["location"]) for record in json.loads(out)] == [
+        ("build", "ok", ""),
+        ("shapes", "ok", ""),
+        ("scene independence", "failed", "core.py:7"),
+    ]
 
 
 def test_a_traceback_is_shown_when_it_is_asked_for(monkeypatch):

@@ -38,11 +38,11 @@ def close(one, other):
     torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_there_is_no_latent_and_nothing_to_pay(pair):
+def test_kl_and_log_ratio_are_zero(pair):
     core, encode = pair
     given = problem()
     output = core(given, encode, SCHEDULE)
-    assert output.kl.shape == (SCENES, 1) and (output.kl == 0).all()
+    assert output.kl.shape == (SCENES,) and (output.kl == 0).all()
     assert output.log_ratio.shape == (SCENES,) and (output.log_ratio == 0).all()
     found = core.predict(given.context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)
     assert found.shape == (3, SCENES, QUERIES, 2, 1, 1)

@@ -96,10 +96,10 @@ class TestBoth:
         assert difference[1] < 1e-9
 
 
-def test_without_latents_there_is_nothing_to_pay():
+def test_kl_and_log_ratio_of_the_conditional_process_are_zero():
     core, given = made(ConvolutionalCnp), problem()
     output = core(given, None, SCHEDULE)
-    assert (output.kl == 0).all() and output.kl.shape == (SCENES, 1) and (output.log_ratio == 0).all()
+    assert (output.kl == 0).all() and output.kl.shape == (SCENES,) and (output.log_ratio == 0).all()
     for sample in predicted(core, given):
         close(sample, output.prediction)
 

@@ -79,10 +79,10 @@ def test_it_is_a_gqn_whose_generator_is_deaf_to_z(shared, side):
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_there_is_nothing_to_pay_for(shared):
+def test_kl_and_log_ratio_are_zero(shared):
     output = made(shared=shared)(problem(), encode, SCHEDULE)
     assert output.prediction.shape == (SCENES, QUERIES, 3, SIZE, SIZE)
-    assert torch.equal(output.kl, torch.zeros(SCENES, 1, dtype=torch.float64))
+    assert torch.equal(output.kl, torch.zeros(SCENES, dtype=torch.float64))
     assert torch.equal(output.log_ratio, torch.zeros(SCENES, dtype=torch.float64))
 
 

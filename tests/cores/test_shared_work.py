@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoo.checks import subject
+from zoo.checks.fixture import make_fixture
 from zoo.registry.registry import default_registry
 
 # One variant of every core and of every encoder.
@@ -17,10 +17,10 @@ for name in default_registry().names():
 
 @pytest.mark.parametrize("use", VARIANTS)
 def test_the_context_is_encoded_once(use):
-    on_trial = subject(VARIANTS[use])
-    model, views = on_trial.model, []
+    fixture = make_fixture(VARIANTS[use])
+    model, views = fixture.model, []
     model.encoder.register_forward_hook(lambda _, inputs, __: views.append(inputs[0]))
-    episode = on_trial.episode()
+    episode = fixture.episode()
     context = episode.context
     scenes, number = context.mask.shape
     queries = episode.query.shape[1]
@@ -35,11 +35,11 @@ def test_the_context_is_encoded_once(use):
             [int((seen == one).all(-1).sum()) for one in context.values.flatten(0, 1).flatten(1)] if len(seen) else []
         )
 
-    model.core(episode, model.encoder, on_trial.schedule)
+    model.core(episode, model.encoder, fixture.schedule)
     assert set(images()) <= {1}, "training"
     assert len(views) <= 2
     views.clear()
-    on_trial.predict_parameters(episode, num_samples=3)
+    fixture.predict_parameters(episode, num_samples=3)
     assert set(images()) <= {1}, "prediction"
     assert sum(given.mask.shape[0] == scenes and given.mask.shape[1] == number for given in views) <= 1
     assert queries > 1
@@ -48,12 +48,12 @@ def test_the_context_is_encoded_once(use):
 @pytest.mark.parametrize("use", VARIANTS)
 def test_queries_in_one_call_equal_queries_in_calls_of_their_own(use):
     """Without latents of their own, or at temperature 0, a query's answer does not depend on what else is asked."""
-    on_trial = subject(VARIANTS[use])
-    episode = on_trial.episode()
-    schedule = on_trial.schedule._replace(temperature=torch.zeros_like(on_trial.schedule.temperature))
-    together = on_trial.predict_parameters(episode, schedule=schedule, num_samples=2)
+    fixture = make_fixture(VARIANTS[use])
+    episode = fixture.episode()
+    schedule = fixture.schedule._replace(temperature=torch.zeros_like(fixture.schedule.temperature))
+    together = fixture.predict_parameters(episode, schedule=schedule, num_samples=2)
     for index in range(episode.query.shape[1]):
         one = slice(index, index + 1)
         alone = episode._replace(query=episode.query[:, one], target=episode.target[:, one])
-        found = on_trial.predict_parameters(alone, schedule=schedule, num_samples=2)
+        found = fixture.predict_parameters(alone, schedule=schedule, num_samples=2)
         torch.testing.assert_close(found, together[:, :, one], rtol=1e-9, atol=1e-10)

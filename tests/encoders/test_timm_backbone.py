@@ -129,7 +129,7 @@ class TestWeights:
 
 @pytest.mark.parametrize(
     ("model", "stage", "message"),
-    [("resnet81", 1, "did you mean"), ("resnet18", 9, "resnet18 offers no feature map 9")],
+    [("resnet81", 1, "did you mean"), ("resnet18", 9, "resnet18 has no feature map 9")],
 )
 def test_what_timm_does_not_have_is_refused(model, stage, message):
     with pytest.raises(ConfigError, match=message) as caught:

@@ -16,7 +16,7 @@ def variants():
     found = {}
     for name in REGISTRY.names():
         variant = REGISTRY.variant(name, size="smoke")
-        if find_component("encoder", variant.encoder.use, file="tests").views_apart:
+        if find_component("encoder", variant.encoder.use, file="tests").independent_views:
             found.setdefault(variant.encoder.use, name)
     return found
 

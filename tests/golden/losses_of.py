@@ -2,7 +2,7 @@
 
 import torch
 
-from zoo.checks import subject
+from zoo.checks.fixture import make_fixture
 from zoo.config.schedules import schedule_values_at, value_at
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import scene_keys
@@ -16,7 +16,7 @@ def variants():
     return [name for name in default_registry().names() if "/" not in name]
 
 
-def losses_of(name, *, build=subject):
+def losses_of(name, *, build=make_fixture):
     """Returns the losses [STEPS] of the first updates by Adam, with the recipe's own schedules."""
     variant = default_registry().variant(name, size="smoke")
     recipe = variant.training

@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from zoo.checks import subject
+from zoo.checks.fixture import make_fixture
 from zoo.config.schedules import schedule_values
 from zoo.episode import Views
 from zoo.evaluation.throughput import random_batch
@@ -123,12 +123,12 @@ def test_the_seed_decides_the_weights_and_leaves_torch_alone():
 
 @pytest.mark.parametrize("name", ["gqn-tower", "gqn-tower-8bit", "cvae"])
 def test_gradient_of_the_whole_loss_equals_finite_differences(name):
-    trial = subject(default_registry().variant(name, size="smoke"))
-    model, parameters = trial.model, list(trial.model.parameters())
+    fixture = make_fixture(default_registry().variant(name, size="smoke"))
+    model, parameters = fixture.model, list(fixture.model.parameters())
 
     def loss():
-        terms = trial.terms()
-        return (terms.nelbo(trial.schedule.beta) / terms.num_targets).mean()
+        terms = fixture.terms()
+        return (terms.nelbo(fixture.schedule.beta) / terms.num_targets).mean()
 
     gradients = torch.autograd.grad(loss(), parameters)
     start = [parameter.detach().clone() for parameter in parameters]

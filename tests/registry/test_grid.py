@@ -9,7 +9,8 @@ import torch
 
 from zoo.bench.measurement import evaluate
 from zoo.bench.protocol import Protocol
-from zoo.checks import CHECKS, QUICK, subject
+from zoo.checks.fixture import make_fixture
+from zoo.checks.runner import CHECKS, QUICK
 from zoo.config.schedules import schedule_values_at
 from zoo.errors import ConfigError, RegistryError
 from zoo.evaluation.throughput import random_batch
@@ -117,9 +118,9 @@ def pair(encoder, core):
 
 @pytest.mark.parametrize(("encoder", "core"), FITTING, ids=lambda value: value)
 def test_a_fitting_pair_keeps_the_contract(encoder, core):
-    trial = subject(pair(encoder, core))
+    fixture = make_fixture(pair(encoder, core))
     for check in QUICK:
-        CHECKS[check](trial)
+        CHECKS[check](fixture)
 
 
 @pytest.mark.parametrize(("encoder", "core"), FITTING, ids=lambda value: value)

@@ -311,11 +311,17 @@ def test_a_module_of_a_third_party_that_breaks_is_named(tmp_path, monkeypatch):
         assert module in message and reason in message and message.startswith("x.yaml: core.use")
 
 
-def test_a_part_without_a_typed_config_is_refused_when_it_is_defined():
-    with pytest.raises(TypeError, match="needs a class attribute 'Config'"):
+class UntypedEncoder(TinyEncoder):
+    Config = dict
+    features = "pooled"
 
-        class Nameless(TinyEncoder):
-            Config = dict
+
+def test_a_class_that_does_not_declare_its_interface_is_refused_with_its_place(tmp_path):
+    variant = variant_of(tmp_path, f"encoder.use='{__name__}:UntypedEncoder'")
+    message = refusal(resolve, variant, error=RegistryError)
+    assert "test_registry.py:" in message
+    assert "declares Config = <class 'dict'>: input should be a subclass of Settings" in message
+    assert "declares features = 'pooled': input should be a valid frozenset" in message
 
 
 def test_a_part_is_one_of_its_kind_only():

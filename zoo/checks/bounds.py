@@ -1,4 +1,4 @@
-"""Whether the ELBO is a bound on what is sampled: two identities that hold in the mean, by Monte Carlo."""
+"""Monte Carlo checks that the ELBO is a bound for the model that is sampled from: two identities of expectations."""
 
 from __future__ import annotations
 
@@ -7,47 +7,48 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.checks.fixture import NUM_CONTEXT, NUM_TARGETS, Subject, chosen_views, moved_weights, require
+from zoo.checks.failures import require
+from zoo.checks.fixture import NUM_CONTEXT, NUM_TARGETS, CheckContext, perturbed_weights, select_views
 from zoo.nn.noise import fold, standard_normal
 
-SCALES = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.05)  # of the weights, until importance weights vary little enough
-LARGEST_ERRORS = {"likelihood": 0.12, "predictions": 0.095}  # of the estimates that are compared, nats
-AT_ONCE = 32  # samples of a scene in one pass
+SCALES = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.05)  # of the weights, tried until importance weights vary little enough
+LARGEST_ERRORS = {"likelihood": 0.12, "predictions": 0.095}  # largest standard errors of compared estimates, nats
+BATCH_SAMPLES = 32  # samples of a scene in one pass
 
 
 @torch.no_grad()
-def check_log_ratio(trial: Subject, *, samples: int = 192) -> None:
-    """The mean of log q(z) - log p(z) over samples is the analytic KL, within five standard errors.
+def check_log_ratio(fixture: CheckContext, *, samples: int = 192) -> None:
+    """Checks that the mean of log q(z) - log p(z) over samples equals the analytic KL within five standard errors.
 
-    For latents in several groups the analytic KL of a sample is itself random; the two have the same mean. Weights are
-    moved far, so that posterior and prior differ.
+    With several groups of latents the analytic KL depends on the sampled groups; both have the same mean. The weights
+    are perturbed strongly, so that posterior and prior differ.
     """
-    if not trial.has_latents:
+    if not fixture.has_latents:
         return
-    number = len(trial.batch.key)
-    with moved_weights(trial, by=2.0):
+    number = len(fixture.batch.key)
+    with perturbed_weights(fixture, by=2.0):
         rounds = []
-        for first in range(0, samples, AT_ONCE):
-            copies = trial.batch.apply(lambda field: field.repeat_interleave(AT_ONCE, dim=0))
-            sample = torch.arange(first, first + AT_ONCE).repeat(number)
-            terms = trial.terms(copies._replace(key=fold(copies.key, sample)))
-            rounds.append((terms.log_ratio - terms.kl).view(number, AT_ONCE))
+        for first in range(0, samples, BATCH_SAMPLES):
+            copies = fixture.batch.apply(lambda field: field.repeat_interleave(BATCH_SAMPLES, dim=0))
+            sample = torch.arange(first, first + BATCH_SAMPLES).repeat(number)
+            terms = fixture.terms(copies._replace(key=fold(copies.key, sample)))
+            rounds.append((terms.log_ratio - terms.kl).view(number, BATCH_SAMPLES))
     difference = torch.cat(rounds, dim=1)
     error = difference.std(1) / samples**0.5
     distance = difference.mean(1).abs()
     require(
         bool((distance <= 5 * error + 1e-9).all()),
         f"log q - log p at the samples differs from the analytic KL by {distance.max().item():.4g} nats "
-        f"({(distance / error).max().item():.1f} standard errors): the KL is of other distributions than those sampled",
+        f"({(distance / error).max().item():.1f} standard errors): the KL is not that of the sampled distributions",
     )
 
 
 class Draws(NamedTuple):
-    """Samples of the latents of every scene, with what follows from them. Every field is [B, S]."""
+    """Samples of the latents of every scene and functions of them. Every field is [B, S]."""
 
-    log_weight: Tensor  # log p(z) - log(the density that z was drawn from), nats
+    log_weight: Tensor  # log p(z) - log of the density from which z was drawn, nats
     log_likelihood: Tensor  # log p(targets | z), summed over the targets of the scene, nats
-    summary: Tensor  # one number for the predictions at all queries of the scene, a projection on a fixed direction
+    summary: Tensor  # projection of the predictions at all queries of the scene on a fixed direction
 
 
 class Estimate(NamedTuple):
@@ -58,37 +59,36 @@ class Estimate(NamedTuple):
 
 
 @torch.no_grad()
-def check_marginal_likelihood(trial: Subject, *, samples: int = 192) -> None:
-    """E_q[f(z) p(z) / q(z)] = E_p[f(z)]: what is scored is what is sampled.
+def check_marginal_likelihood(fixture: CheckContext, *, samples: int = 192) -> None:
+    """Checks E_q[f(z) p(z) / q(z)] = E_p[f(z)]: ``forward`` scores the model from which ``predict`` samples.
 
-    With f(z) = p(x | z) both sides are p(targets | context): the left is the importance-weighted bound of Burda et al.
-    2016 ("Importance weighted autoencoders", equation 8), the right is made of predictions. Where sigma is large that
-    hardly depends on z, so that it is asked a second time with f a bump around the mean prediction, as wide as
-    predictions spread. Means over samples must agree within five standard errors, which can only be trusted where
-    posterior and prior are close: the weights are scaled down until they are. One view of context and two scenes are
-    enough here.
+    With f(z) = p(x | z) both sides are p(targets | context): the left side is the importance-weighted estimate of Burda
+    et al. 2016 ("Importance weighted autoencoders", equation 8), the right side uses predictions. At a large sigma
+    p(x | z) hardly depends on z, so f is also a Gaussian bump around the mean prediction, as wide as the spread of the
+    predictions. Means over samples must agree within five standard errors. Standard errors are reliable only where
+    posterior and prior are close, so the weights are scaled down until they are. One context view and two scenes.
     """
-    small = trial._replace(
-        batch=chosen_views(trial, [0, *range(NUM_CONTEXT, NUM_CONTEXT + NUM_TARGETS)]).apply(lambda field: field[:2])
+    small = fixture._replace(
+        batch=select_views(fixture, [0, *range(NUM_CONTEXT, NUM_CONTEXT + NUM_TARGETS)]).apply(lambda field: field[:2])
     )
-    left = dict(LARGEST_ERRORS)
+    remaining = dict(LARGEST_ERRORS)
     for scale in SCALES:
-        with moved_weights(trial, by=0.0, scale=scale):
-            # A quarter of the samples tells whether the others are worth drawing.
-            for number in (max(samples // 4 // AT_ONCE, 1) * AT_ONCE, samples):
-                pairs = _estimates(_by_posterior(small, samples=number), _by_prior(small, samples=number))
+        with perturbed_weights(fixture, by=0.0, scale=scale):
+            # A quarter of the samples shows whether this scale gives small enough errors.
+            for number in (max(samples // 4 // BATCH_SAMPLES, 1) * BATCH_SAMPLES, samples):
+                pairs = _estimates(_draw_from_posterior(small, samples=number), _draw_from_prior(small, samples=number))
                 factor = (samples / number) ** 0.5
-                certain = [
+                precise = [
                     name
-                    for name, limit in left.items()
-                    if all(bool((each.error < factor * limit).all()) for each in pairs[name])
+                    for name, limit in remaining.items()
+                    if all(bool((side.error < factor * limit).all()) for side in pairs[name])
                 ]
-                if not certain:
+                if not precise:
                     break
-        for name in certain:
+        for name in precise:
             _require_agreement(name, *pairs[name])
-            del left[name]
-        if not left:
+            del remaining[name]
+        if not remaining:
             break
 
 
@@ -99,14 +99,14 @@ def _require_agreement(name: str, scored: Estimate, sampled: Estimate) -> None:
         bool((distance <= 5 * error + 1e-8 * (1 + scored.value.abs())).all()),
         f"the log-mean of the {name} over samples from the posterior differs from that over samples from the prior "
         f"by {distance.max().item():.4g} nats (standard error {error.max().item():.2g}): "
-        "what is scored is not what is sampled",
+        "forward does not score the model from which predict samples",
     )
 
 
 def _estimates(scored: Draws, sampled: Draws) -> dict[str, tuple[Estimate, Estimate]]:
-    """Returns both sides of the identity, for every f."""
+    """Returns both sides of the identity for every f."""
     centre = sampled.summary.mean(1, keepdim=True)
-    # The narrower of both: a prior that is too wide or too narrow then shows in the logarithm as much.
+    # The smaller spread, so that a prior too wide and a prior too narrow change the logarithm equally.
     spread = torch.minimum(scored.summary.std(1, keepdim=True), sampled.summary.std(1, keepdim=True))
     found = {}
     for name in ("likelihood", "predictions"):
@@ -119,25 +119,25 @@ def _estimates(scored: Draws, sampled: Draws) -> dict[str, tuple[Estimate, Estim
     return found
 
 
-def _by_posterior(trial: Subject, *, samples: int) -> Draws:
-    model, number = trial.model, len(trial.batch.key)
+def _draw_from_posterior(fixture: CheckContext, *, samples: int) -> Draws:
+    model, number = fixture.model, len(fixture.batch.key)
     rounds = []
-    for first in range(0, samples, AT_ONCE):
-        copies = trial.batch.apply(lambda field: field.repeat_interleave(AT_ONCE, dim=0))
-        sample = torch.arange(first, first + AT_ONCE).repeat(number)
+    for first in range(0, samples, BATCH_SAMPLES):
+        copies = fixture.batch.apply(lambda field: field.repeat_interleave(BATCH_SAMPLES, dim=0))
+        sample = torch.arange(first, first + BATCH_SAMPLES).repeat(number)
         episode = model.task(copies._replace(key=fold(copies.key, sample)), num_context=1)
-        output = model.core(episode, model.encoder, trial.schedule)
-        log_likelihood = model.likelihood.log_prob(output.prediction, episode.target, trial.schedule).sum(1)
+        output = model.core(episode, model.encoder, fixture.schedule)
+        log_likelihood = model.likelihood.log_prob(output.prediction, episode.target, fixture.schedule).sum(1)
         found = (-output.log_ratio, log_likelihood, _summary(output.prediction))
-        rounds.append(Draws(*(field.view(number, AT_ONCE) for field in found)))
+        rounds.append(Draws(*(field.view(number, BATCH_SAMPLES) for field in found)))
     return Draws(*(torch.cat(fields, dim=1) for fields in zip(*rounds, strict=True)))
 
 
-def _by_prior(trial: Subject, *, samples: int) -> Draws:
-    episode = trial.model.task(trial.batch, num_context=1)
-    drawn = trial.predict_parameters(episode._replace(key=fold(episode.key, -2)), num_samples=samples)
+def _draw_from_prior(fixture: CheckContext, *, samples: int) -> Draws:
+    episode = fixture.model.task(fixture.batch, num_context=1)
+    drawn = fixture.predict_parameters(episode._replace(key=fold(episode.key, -2)), num_samples=samples)
     log_likelihood = torch.stack(
-        [trial.model.likelihood.log_prob(each, episode.target, trial.schedule).sum(1) for each in drawn], dim=1
+        [fixture.model.likelihood.log_prob(each, episode.target, fixture.schedule).sum(1) for each in drawn], dim=1
     )
     summary = torch.stack([_summary(each) for each in drawn], dim=1)
     return Draws(log_weight=torch.zeros_like(log_likelihood), log_likelihood=log_likelihood, summary=summary)

@@ -1,36 +1,35 @@
-"""What may change without any effect, and what may not: scenes of a batch, order of views, padding, context, query."""
+"""Checks of invariance to other scenes, order of views and padding, and of dependence on context and query."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from zoo.checks.failures import close, require
 from zoo.checks.fixture import (
     NUM_CONTEXT,
     NUM_TARGETS,
     SCORED,
-    Subject,
-    chosen_views,
-    close,
-    moved_weights,
-    require,
+    CheckContext,
+    perturbed_weights,
+    select_views,
 )
 from zoo.episode import Episode, SceneBatch, Views
 
 
 @torch.no_grad()
-def check_scene_independence(trial: Subject) -> None:
-    """What a scene scores and what is predicted for it are the same beside other scenes, at other places and alone."""
+def check_scene_independence(fixture: CheckContext) -> None:
+    """Checks that terms and predictions of a scene do not depend on the other scenes of its batch, or its index in it."""
 
-    def with_others(field: Tensor) -> Tensor:
+    def with_other_scenes(field: Tensor) -> Tensor:
         return torch.cat([field[:1], field[1:].flip(-1)])
 
-    changed = trial.batch.apply(lambda field: field if field.dim() == 1 else with_others(field))
-    with moved_weights(trial):
+    changed = fixture.batch.apply(lambda field: field if field.dim() == 1 else with_other_scenes(field))
+    with perturbed_weights(fixture):
         for training in (False, True):
-            trial.model.train(training)
-            before, after = trial.terms(), trial.terms(changed)
-            trial.model.eval()
+            fixture.model.train(training)
+            before, after = fixture.terms(), fixture.terms(changed)
+            fixture.model.eval()
             for name in SCORED:
                 one, other = getattr(before, name)[0], getattr(after, name)[0]
                 mode = "training" if training else "evaluation"
@@ -38,40 +37,39 @@ def check_scene_independence(trial: Subject) -> None:
                     close(one, other),
                     f"{name} of scene 0 changes with scene 1 in {mode} mode: {one.item()} and {other.item()}",
                 )
-        _require_own_place(trial)
+        _require_batch_invariance(fixture)
 
 
-def _require_own_place(trial: Subject) -> None:
+def _require_batch_invariance(fixture: CheckContext) -> None:
     order = [2, 0, 1]
-    elsewhere: SceneBatch = trial.batch.apply(lambda field: field[order])
-    alone: SceneBatch = trial.batch.apply(lambda field: field[1:2])
-    here, there, one = trial.terms(), trial.terms(elsewhere), trial.terms(alone)
+    permuted: SceneBatch = fixture.batch.apply(lambda field: field[order])
+    alone: SceneBatch = fixture.batch.apply(lambda field: field[1:2])
+    here, there, one = fixture.terms(), fixture.terms(permuted), fixture.terms(alone)
     for name in SCORED:
         value = getattr(here, name)
+        require(close(value[order], getattr(there, name)), f"{name} of a scene depends on its index in the batch")
         require(
-            close(value[order], getattr(there, name)), f"{name} of a scene depends on the scene's place in its batch"
+            close(value[1:2], getattr(one, name)),
+            f"{name} of a scene differs between a batch of one scene and a batch of several",
         )
-        require(close(value[1:2], getattr(one, name)), f"{name} of a scene alone is not what it is in a batch")
-    predicted = trial.predict()
+    predicted = fixture.predict()
     require(
-        close(predicted[:, order], trial.predict(elsewhere)),
-        "predictions for a scene depend on the scene's place in its batch",
+        close(predicted[:, order], fixture.predict(permuted)),
+        "predictions for a scene depend on its index in the batch",
     )
     require(
-        close(predicted[:, 1:2], trial.predict(alone)), "predictions for a scene alone are not what they are in a batch"
+        close(predicted[:, 1:2], fixture.predict(alone)),
+        "predictions for a scene differ between a batch of one scene and a batch of several",
     )
 
 
 @torch.no_grad()
-def check_context_order(trial: Subject) -> None:
-    """Views may come in any order, as long as every image keeps its pose.
-
-    Transpositions are tried too: a rotation leaves views the neighbours of those that they were beside.
-    """
-    with moved_weights(trial):
-        before = trial.terms()
+def check_context_order(fixture: CheckContext) -> None:
+    """Checks that terms do not depend on the order of the context views, for a rotation and two transpositions."""
+    with perturbed_weights(fixture):
+        before = fixture.terms()
         for order in ((2, 0, 1), (1, 0, 2), (0, 2, 1)):
-            after = trial.terms(chosen_views(trial, [*order, *range(NUM_CONTEXT, NUM_CONTEXT + NUM_TARGETS)]))
+            after = fixture.terms(select_views(fixture, [*order, *range(NUM_CONTEXT, NUM_CONTEXT + NUM_TARGETS)]))
             for name in SCORED:
                 one, other = getattr(before, name), getattr(after, name)
                 require(
@@ -81,47 +79,47 @@ def check_context_order(trial: Subject) -> None:
 
 
 @torch.no_grad()
-def check_context_is_used(trial: Subject) -> None:
-    """A core that is given a context looks at it, at its poses too, and at the query.
+def check_context_is_used(fixture: CheckContext) -> None:
+    """Checks that predictions from posterior and prior depend on the context, its poses and the query.
 
-    What counts is the prediction, from the posterior and from the prior; a core without a context is not asked.
+    Cores without a context pass.
     """
-    episode = trial.episode()
-    if not trial.is_conditional:
+    episode = fixture.episode()
+    if not fixture.is_conditional:
         return
-    with moved_weights(trial):
+    with perturbed_weights(fixture):
         if episode.context.values.numel():
-            what = episode.context.values
-            other = 0.5 * what if what.is_floating_point() else 255 - what
+            values = episode.context.values
+            other = 0.5 * values if values.is_floating_point() else 255 - values
             changed = episode._replace(context=episode.context._replace(values=other))
-            _require_other_predictions(trial, changed, "the images, captions or values of the context change")
+            _require_other_predictions(fixture, changed, "the images, captions or values of the context change")
             moved = episode.context._replace(poses=episode.context.poses + 0.3)
-            _require_other_predictions(trial, episode._replace(context=moved), "the poses of the context move")
-        if trial.model.task.query_kind != "nothing":
-            _require_other_predictions(trial, episode._replace(query=episode.query + 0.3), "the queries change")
+            _require_other_predictions(fixture, episode._replace(context=moved), "the poses of the context move")
+        if fixture.model.task.query_kind != "nothing":
+            _require_other_predictions(fixture, episode._replace(query=episode.query + 0.3), "the queries change")
 
 
-def _require_other_predictions(trial: Subject, changed: Episode, change: str) -> None:
-    model, episode = trial.model, trial.episode()
-    scored, other = (model.core(each, model.encoder, trial.schedule).prediction for each in (episode, changed))
+def _require_other_predictions(fixture: CheckContext, changed: Episode, change: str) -> None:
+    model, episode = fixture.model, fixture.episode()
+    scored, other = (model.core(each, model.encoder, fixture.schedule).prediction for each in (episode, changed))
     require(not close(scored, other, tolerance=1e-12), f"predictions from the posterior stay the same when {change}")
-    answer, other = trial.predict_parameters(episode), trial.predict_parameters(changed)
-    require(not close(answer, other, tolerance=1e-12), f"predictions from the prior stay the same when {change}")
+    predicted, other = fixture.predict_parameters(episode), fixture.predict_parameters(changed)
+    require(not close(predicted, other, tolerance=1e-12), f"predictions from the prior stay the same when {change}")
 
 
 @torch.no_grad()
-def check_padding(trial: Subject) -> None:
-    """A view that is padding changes neither scores nor predictions."""
-    episode = trial.episode()
+def check_padding(fixture: CheckContext) -> None:
+    """Checks that padding of the context changes neither terms nor predictions."""
+    episode = fixture.episode()
     if not episode.context.values.numel():
         return
     padded = episode._replace(context=_with_padding(episode.context))
-    with moved_weights(trial):
-        before, after = (trial.model.score(each, trial.schedule) for each in (episode, padded))
+    with perturbed_weights(fixture):
+        before, after = (fixture.model.score(each, fixture.schedule) for each in (episode, padded))
         for name in SCORED:
             require(close(getattr(before, name), getattr(after, name)), f"padding of the context changes {name}")
         require(
-            close(trial.predict_parameters(episode), trial.predict_parameters(padded)),
+            close(fixture.predict_parameters(episode), fixture.predict_parameters(padded)),
             "padding of the context changes predictions",
         )
 

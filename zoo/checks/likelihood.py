@@ -1,4 +1,4 @@
-"""Whether a likelihood is a density of its own samples, and a sum over pixels."""
+"""Checks that a likelihood is the density of its own samples and sums over pixels."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import math
 import torch
 from torch import Tensor
 
-from zoo.checks.fixture import Subject, close, require
+from zoo.checks.failures import close, require
+from zoo.checks.fixture import CheckContext
 from zoo.nn.noise import fold, standard_normal
 
 SAMPLES = 2000
 
 
 @torch.no_grad()
-def check_likelihood(trial: Subject) -> None:
-    """Samples are of the density, the density integrates to 1, pixels are summed, and nothing is below the floor.
+def check_likelihood(fixture: CheckContext) -> None:
+    """Checks samples, normalisation, the sum over pixels and the floor.
 
-    For two predictions 1 and 2: E_{x ~ p_1}[p_2(x) / p_1(x)] = 1 within five standard errors. That leaves out a constant
-    factor, so that for densities of images and values any known density u takes the place of p_2 as well.
+    For predictions 1 and 2, E_{x ~ p_1}[p_2(x) / p_1(x)] = 1 within five standard errors. This identity holds for
+    unnormalised densities too; for densities of images and values p_2 is therefore also replaced by a Gaussian u.
     """
-    likelihood, schedule = trial.model.likelihood, trial.schedule
-    channels = trial.model.task.target_shape[0]
+    likelihood, schedule = fixture.model.likelihood, fixture.schedule
+    channels = fixture.model.task.target_shape[0]
     key = torch.zeros((), dtype=torch.int64)
     shape = (1, 1, likelihood.prediction_channels(channels), 1, 1)
     one = 0.3 + 0.3 * standard_normal(fold(key, 1), shape).double()
@@ -31,17 +32,18 @@ def check_likelihood(trial: Subject) -> None:
     log_prob, other = (
         likelihood.log_prob(each.expand(SAMPLES, -1, -1, -1, -1), target, schedule)[:, 0] for each in (one, two)
     )
-    _require_mean_of_one(other - log_prob, "samples are not drawn from the density that scores them")
-    if not likelihood.discrete and trial.model.task.target_kind != "poses":
+    _require_mean_of_one(other - log_prob, "samples are not drawn from the density that log_prob returns")
+    if not likelihood.discrete and fixture.model.task.target_kind != "poses":
         _require_mean_of_one(_log_known_density(target) - log_prob, "the density does not integrate to 1")
     floor = likelihood.floor(channels, schedule)
     if likelihood.bounded:
         require(bool((-log_prob >= floor - 1e-9).all()), "a negative log-likelihood is below the floor")
-    if trial.model.task.target_kind == "images":
+    if fixture.model.task.target_kind == "images":
         pixels = likelihood.log_prob(one.expand(1, 1, -1, 2, 3), target[:1].expand(1, 1, -1, 2, 3), schedule)
-        require(close(pixels[:, 0], 6 * log_prob[:1]), "the log-likelihood of a image is not the sum over its pixels")
+        require(close(pixels[:, 0], 6 * log_prob[:1]), "the log-likelihood of an image is not the sum over its pixels")
         require(
-            close(likelihood.floor(6 * channels, schedule), 6 * floor), "the floor is not in proportion to the pixels"
+            close(likelihood.floor(6 * channels, schedule), 6 * floor),
+            "the floor is not proportional to the number of pixels",
         )
 
 
@@ -52,7 +54,10 @@ def _log_known_density(target: Tensor) -> Tensor:
     return density.flatten(1).sum(1)
 
 
-def _require_mean_of_one(log_weights: Tensor, fault: str) -> None:
+def _require_mean_of_one(log_weights: Tensor, message: str) -> None:
     weights = torch.exp(log_weights)
     mean, error = weights.mean().item(), (weights.std() / len(weights) ** 0.5).item()
-    require(abs(mean - 1) <= 5 * error + 1e-9, f"{fault}: a mean that is 1 is {mean:.4g} +- {error:.2g}")
+    require(
+        abs(mean - 1) <= 5 * error + 1e-9,
+        f"{message}: a mean of importance weights is {mean:.4g} +- {error:.2g}, expected 1",
+    )

@@ -6,13 +6,12 @@ from pydantic import Field
 from torch import Tensor
 
 from zoo.config.settings import Settings
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.gaussian import at_least_float32
+from zoo.episode import Views
+from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.set_paths import Aggregation, PointDecoder, deterministic_path
 
 
-class ConditionalNeuralProcess(LatentCore):
+class ConditionalNeuralProcess(DeterministicCore):
     """p(y^1..Q | x^1..Q, C) = prod_q p(y^q | d(x^q, C), x^q)  (Garnelo et al. 2018, "Conditional neural processes").
 
     d is the mean of the context's features or, with ``aggregation: attention``, cross-attention from the query. There is
@@ -34,7 +33,6 @@ class ConditionalNeuralProcess(LatentCore):
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})
     target_kinds = frozenset({"images", "values"})
-    latents = "none"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -56,20 +54,9 @@ class ConditionalNeuralProcess(LatentCore):
             channels_out=shapes.prediction_channels,
         )
 
-    def _decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+    def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         """Returns predictions [B, Q, C', H, W] for queries [B, Q, P]."""
         encoded = encode(context)
         features = encoded.per_view.mean(dim=(-2, -1))
         told = self.deterministic(features, context.poses.to(features.dtype), encoded.mask, query.to(features.dtype))
         return self.decoder(told, query)
-
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        prediction = self._decode(episode.context, episode.query, encode)
-        nothing = at_least_float32(prediction).new_zeros(len(prediction), 1)
-        return CoreOutput(prediction=prediction, kl=nothing, log_ratio=nothing[:, 0])
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        prediction = self._decode(context, query, encode)
-        return prediction.expand(num_samples, *prediction.shape)

@@ -6,13 +6,12 @@ from pydantic import Field
 from torch import Tensor
 
 from zoo.config.settings import Settings
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.gaussian import at_least_float32
+from zoo.episode import Views
+from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.set_convolution import Anchor, FromGrid, GridMaker, GridNetwork, ToGrid
 
 
-class ConvolutionalCnp(LatentCore):
+class ConvolutionalCnp(DeterministicCore):
     """p(y^1..Q | x^1..Q, C) = prod_q p(y^q | h(x^q)), h = SetConv(CNN(SetConv(C)))  (Gordon et al. 2020, ICLR).
 
     The context becomes values and a density on a grid, a convolutional network makes features of them, and features at a
@@ -38,7 +37,6 @@ class ConvolutionalCnp(LatentCore):
     required_features = frozenset()
     query_kinds = frozenset({"inputs"})
     target_kinds = frozenset({"values"})
-    latents = "none"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -60,19 +58,8 @@ class ConvolutionalCnp(LatentCore):
         )
         self.from_grid = FromGrid(spacing=self.grid.spacing)
 
-    def _decode(self, context: Views, query: Tensor) -> Tensor:
+    def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         """Returns predictions [B, Q, C', 1, 1] for queries [B, Q, P]."""
         grid = self.grid(context.poses, context.mask)
         signal = self.to_grid(context.values.flatten(2), context.poses, context.mask, grid)
         return self.from_grid(self.network(signal), grid, query)[..., None, None]
-
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        prediction = self._decode(episode.context, episode.query)
-        nothing = at_least_float32(prediction).new_zeros(len(prediction), 1)
-        return CoreOutput(prediction=prediction, kl=nothing, log_ratio=nothing[:, 0])
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        prediction = self._decode(context, query)
-        return prediction.expand(num_samples, *prediction.shape)

@@ -8,15 +8,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.episode import Views
+from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.blocks import match_size
 from zoo.nn.canvas import composed_image, sum_of_writes
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
-from zoo.nn.gaussian import at_least_float32
 
 
-class Deterministic(LatentCore):
+class Deterministic(DeterministicCore):
     """p(x^q | v^q, r) = N(x^q; eta_g(u_L), sigma^2): the generator of GQN (Eslami et al. 2018) with z_l left out.
 
     Every step l: generator cell (v^q, r) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}); the image is eta_g(u_L). State,
@@ -36,7 +35,6 @@ class Deterministic(LatentCore):
         kernel_size: int = Field(default=5, ge=1, description="of the ConvLSTM; odd")
 
     required_features = frozenset({"pooled"})
-    latents = "none"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -55,27 +53,9 @@ class Deterministic(LatentCore):
         )
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
 
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        prediction = self.render(encode(episode.context).pooled, episode.query)
-        nothing = at_least_float32(prediction).new_zeros(len(prediction), 1)
-        return CoreOutput(prediction=prediction, kl=nothing, log_ratio=nothing[:, 0])
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        # All samples are the same image, rendered once.
-        return self.render(encode(context).pooled, query).expand(num_samples, -1, -1, -1, -1, -1)
-
-    def render(self, pooled: Tensor, query: Tensor) -> Tensor:
-        """Runs the L steps.
-
-        Args:
-            pooled: the scenes' representations, [B, C, h, w].
-            query: [B, Q, P].
-
-        Returns:
-            Predictions [B, Q, C', H, W].
-        """
+    def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+        """Runs the L steps; returns predictions [B, Q, C', H, W] at poses [B, Q, P]."""
+        pooled = encode(context).pooled
         batch, queries = query.shape[:2]
         height, width = self.state_size
         scene = match_size(pooled, height=height, width=width)

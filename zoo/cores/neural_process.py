@@ -95,7 +95,7 @@ class NeuralProcess(LatentCore):
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         whole = encoded(together(episode.context, episode.target_views), encode)
-        if isinstance(encode, Encoder) and encode.views_apart:
+        if isinstance(encode, Encoder) and encode.independent_views:
             # What is made of a view does not depend on the views beside it: the context's vectors are there already.
             number = episode.context.mask.shape[1]
             context = Views(*(field[:, :number] for field in whole))

@@ -6,13 +6,13 @@ from pydantic import Field
 from torch import Tensor
 
 from zoo.config.settings import Settings
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.episode import Views
+from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.blocks import mlp
 from zoo.nn.pose_pooling import PosePooling
 
 
-class Reversed(LatentCore):
+class Reversed(DeterministicCore):
     """p(v^q | x^q, r) = likelihood(MLP(f(x^q, r))), r the pooled context; no latents  (Rosenbaum et al. 2018).
 
     The discriminative model of the paper ("Learning models for visual 3D localization with implicit mapping", section
@@ -28,7 +28,6 @@ class Reversed(LatentCore):
     required_features = frozenset({"pooled"})
     query_kinds = frozenset({"images"})
     target_kinds = frozenset({"poses"})
-    latents = "none"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -43,18 +42,6 @@ class Reversed(LatentCore):
         )
         self.read_out = mlp(config.width, config.width, shapes.prediction_channels)
 
-    def _prediction(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+    def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         """Returns [B, Q, C', 1, 1] for images [B, Q, C, H, W]."""
         return self.read_out(self.match(query, encode(context).pooled))[..., None, None]
-
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        prediction = self._prediction(episode.context, episode.query, encode)
-        nothing = prediction.new_zeros(len(prediction))
-        return CoreOutput(prediction=prediction, kl=nothing[:, None], log_ratio=nothing)
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        # Without latents every sample is the same.
-        prediction = self._prediction(context, query, encode)
-        return prediction.expand(num_samples, *prediction.shape)

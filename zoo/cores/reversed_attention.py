@@ -7,13 +7,13 @@ from pydantic import Field
 from torch import Tensor
 
 from zoo.config.settings import Settings
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.episode import Views
+from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.blocks import mlp
 from zoo.nn.pose_cross_attention import PoseCrossAttention
 
 
-class ReversedAttention(LatentCore):
+class ReversedAttention(DeterministicCore):
     """p(v^q | x^q, patches) = likelihood(MLP(h_L, f(x^q))), h_L after L looks; no latents  (Rosenbaum et al. 2018).
 
     The paper's attention takes the place of the pooled representation: at every step the state makes a query, and the
@@ -33,7 +33,6 @@ class ReversedAttention(LatentCore):
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"images"})
     target_kinds = frozenset({"poses"})
-    latents = "none"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -51,7 +50,7 @@ class ReversedAttention(LatentCore):
         )
         self.read_out = mlp(2 * config.width, config.width, shapes.prediction_channels)
 
-    def _prediction(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+    def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         """Returns [B, Q, C', 1, 1] for images [B, Q, C, H, W]."""
         found = encode(context)
         # Each image is encoded as a scene of its own: encoders whose views know of each other mix no queries.
@@ -61,15 +60,3 @@ class ReversedAttention(LatentCore):
         own = encode(alone).per_view[:, 0].unflatten(0, query.shape[:2])
         state = self.match(query, own, found.per_view, where=context.poses, mask=found.mask)
         return self.read_out(state)[..., None, None]
-
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        prediction = self._prediction(episode.context, episode.query, encode)
-        nothing = prediction.new_zeros(len(prediction))
-        return CoreOutput(prediction=prediction, kl=nothing[:, None], log_ratio=nothing)
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        # Without latents every sample is the same.
-        prediction = self._prediction(context, query, encode)
-        return prediction.expand(num_samples, *prediction.shape)

@@ -1,4 +1,4 @@
-"""The small encoder of the Consistent Generative Query Network."""
+"""The encoder of the Consistent Generative Query Network (JUMP)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
-from zoo.episode import Views
-from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.broadcast_conv import concatenated_conv
 
 
-class Jump(Encoder):
-    """r = sum_i psi(x^i, v^i), a map of a quarter of the image's size, 16x16x32 for 64x64 (Kumar et al. 2018).
+class Jump(PerViewEncoder):
+    """JUMP encoder, r = sum_i psi(x^i, v^i), a map of 1/4 of the image's size (Kumar et al. 2018).
 
-    The pose is spread over the image; two 2x2 convolutions of stride 2, then two 3x3 convolutions, each with a ReLU. The
-    numbers are those of public implementations (torch-jump, gqnlib).
+    The pose is broadcast over the image; two 2x2 convolutions of stride 2 and two 3x3 convolutions, each with a ReLU.
+    Sizes follow public implementations (torch-jump, gqnlib): 16x16x32 for images of 64x64.
     """
 
     class Config(Settings):
@@ -31,8 +30,6 @@ class Jump(Encoder):
         )
 
     context_kind = "images"
-    features = frozenset({"pooled", "per_view"})
-    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
@@ -40,7 +37,7 @@ class Jump(Encoder):
             raise ValueError(
                 f"images of {view.height}x{view.width} pixels: the encoder 'jump' needs sizes divisible by 4"
             )
-        self._shape = RepresentationShape(channels=config.channels, height=view.height // 4, width=view.width // 4)
+        self.shape = RepresentationShape(channels=config.channels, height=view.height // 4, width=view.width // 4)
         quarter, half, whole = config.channels // 4, config.channels // 2, config.channels
         self.network = nn.Sequential(
             nn.Conv2d(view.channels + view.pose_width, quarter, 2, stride=2),
@@ -52,20 +49,13 @@ class Jump(Encoder):
             nn.Conv2d(whole, whole, 3, padding=1),
             nn.ReLU(),
         )
-        # Default weights weaken a image to a hundredth on its way through four layers, and the latents' noise covers it.
+        # Default weights shrink the signal to a hundredth over four layers, far below the noise of the latents.
         for layer in self.network:
             if isinstance(layer, nn.Conv2d):
                 assert layer.bias is not None
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
 
-    @property
-    def shape(self) -> RepresentationShape:
-        return self._shape
-
-    def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
+    def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
         first = cast("nn.Conv2d", self.network[0])
-        return self.network[1:](concatenated_conv(first, images, poses))
-
-    def forward(self, views: Views) -> Representation:
-        return represent(views, self._psi)
+        return self.network[1:](concatenated_conv(first, values, poses))

@@ -1,4 +1,4 @@
-"""No encoder: for cores that know nothing of the scene."""
+"""No encoder, for cores without context."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ from zoo.model.interfaces import Encoder, Representation, RepresentationShape, V
 
 
 class NoEncoder(Encoder):
-    """The empty representation: no channels, no parameters. The baseline that tells whether context is used at all."""
+    """Empty representation, without channels and parameters: the baseline that ignores the context."""
 
     class Config(Settings):
-        """There is nothing to set."""
+        """No settings."""
 
     context_kind = "anything"
     features = frozenset()
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
-
-    @property
-    def shape(self) -> RepresentationShape:
-        return RepresentationShape(channels=0, height=1, width=1)
+        self.shape = RepresentationShape(channels=0, height=1, width=1)
 
     def forward(self, views: Views) -> Representation:
         batch, number = views.poses.shape[:2]

@@ -1,4 +1,4 @@
-"""The dictionary encoder of attention GQN: patches of the context images, each encoded by itself."""
+"""The patch encoder of attention GQN."""
 
 from __future__ import annotations
 
@@ -11,36 +11,35 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.config.settings import Settings
-from zoo.episode import Views
-from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.attention import POSITION_WIDTH, positions
 from zoo.nn.blocks import expand_to_map
 
 
-class Patches(Encoder):
-    """r^i_k = psi(patch k of x^i [, v^i, k]), one vector a patch: a dictionary for cores that attend.
+class Patches(PerViewEncoder):
+    """Patch dictionary, r^i_k = psi(patch k of x^i [, v^i, k]), one vector per patch (Rosenbaum et al. 2018).
 
-    Rosenbaum et al. 2018 cut images of 32x32 into overlapping patches of 8x8 pixels, 4 pixels apart, and encode each by
-    a small convolutional network. That alone is what a patch looks like, ``pose: left_out``; a core that looks a patch up
-    by its looks puts the pose and the place beside it. With ``pose: joined`` both are fused in here, so that r^i_k knows
-    where it was seen from and the sum over views, which is the pooled representation, means something too.
+    The paper cuts images of 32x32 into overlapping patches of 8x8 pixels, 4 pixels apart, and encodes each by a small
+    convolutional network. With ``pose: left_out``, as in the paper, a vector describes the appearance alone, and an
+    attending core adds pose and position. With ``pose: joined`` the encoder fuses both, so that the sum over views, the
+    pooled representation, is meaningful too.
     """
 
     class Config(Settings):
-        """How images are cut, and the sizes of the network."""
+        """The patches, and sizes of the network."""
 
-        channels: int = Field(default=64, ge=2, multiple_of=2, description="width of a patch's vector")
+        channels: int = Field(default=64, ge=2, multiple_of=2, description="width of the vector of a patch")
         patch_size: int = Field(default=8, ge=2, multiple_of=2, description="pixels of a patch in both directions")
         stride: int = Field(
-            default=4, ge=1, description="pixels from one patch to the next; less than a patch: overlap"
+            default=4,
+            ge=1,
+            description="pixels from one patch to the next; patches overlap if it is smaller than a patch",
         )
         pose: Literal["joined", "left_out"] = Field(
-            default="joined", description="left_out: a patch's vector says what it looks like and not where it was seen"
+            default="joined", description="whether the vector of a patch includes pose and position"
         )
 
     context_kind = "images"
-    features = frozenset({"pooled", "per_view"})
-    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
@@ -51,7 +50,7 @@ class Patches(Encoder):
                 f"{stride} pixels apart"
             )
         self.config = config
-        self._shape = RepresentationShape(
+        self.shape = RepresentationShape(
             channels=config.channels,
             height=(view.height - size) // stride + 1,
             width=(view.width - size) // stride + 1,
@@ -72,25 +71,18 @@ class Patches(Encoder):
                 nn.Conv2d(joined, config.channels, 1), nn.ReLU(), nn.Conv2d(config.channels, config.channels, 1)
             )
 
-    @property
-    def shape(self) -> RepresentationShape:
-        return self._shape
-
-    def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
-        """Maps images [n, C, H, W] and poses [n, P] to one vector a patch, [n, channels, h, w]."""
-        size, (_, height, width) = self.config.patch_size, self._shape
+    def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
+        """Maps images [n, C, H, W] and poses [n, P] to one vector per patch, [n, channels, h, w]."""
+        size, (_, height, width) = self.config.patch_size, self.shape
         patches = (
-            F.unfold(images, size, stride=self.config.stride)
-            if len(images)
-            else images.new_zeros(0, images.shape[1] * size * size, height * width)
+            F.unfold(values, size, stride=self.config.stride)
+            if len(values)
+            else values.new_zeros(0, values.shape[1] * size * size, height * width)
         )
-        cut = rearrange(patches, "n (c a b) t -> (n t) c a b", a=size, b=size)
-        features = rearrange(self.network(cut), "(n h w) c -> n c h w", h=height, w=width)
+        patches = rearrange(patches, "n (c a b) t -> (n t) c a b", a=size, b=size)
+        features = rearrange(self.network(patches), "(n h w) c -> n c h w", h=height, w=width)
         if self.join is None:
             return features
         place = positions(height, width, like=features).expand(len(features), -1, -1, -1)
         pose = expand_to_map(poses, height=height, width=width).to(features.dtype)
         return self.join(torch.cat([F.relu(features), pose, place], dim=1))
-
-    def forward(self, views: Views) -> Representation:
-        return represent(views, self._psi)

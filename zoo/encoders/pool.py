@@ -7,12 +7,11 @@ from torch import Tensor
 
 from zoo.config.settings import Settings
 from zoo.encoders.tower import TowerNetwork
-from zoo.episode import Views
-from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 
 
-class Pool(Encoder):
-    """r = sum_i mean over space of psi(x^i, v^i), a vector (Eslami et al. 2018, figure S1, "pool")."""
+class Pool(PerViewEncoder):
+    """Pool encoder, r = sum_i mean over space of psi(x^i, v^i), a vector (Eslami et al. 2018, figure S1)."""
 
     class Config(Settings):
         """Sizes of the network."""
@@ -20,24 +19,15 @@ class Pool(Encoder):
         channels: int = Field(default=256, ge=2, multiple_of=2, description="width of the representation")
 
     context_kind = "images"
-    features = frozenset({"pooled", "per_view"})
-    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
         if view.height % 4 or view.width % 4:
             raise ValueError(
-                f"images of {view.height}x{view.width} pixels: the pool encoder needs sizes divisible by 4"
+                f"images of {view.height}x{view.width} pixels: the encoder 'pool' needs sizes divisible by 4"
             )
-        self._shape = RepresentationShape(channels=config.channels, height=1, width=1)
+        self.shape = RepresentationShape(channels=config.channels, height=1, width=1)
         self.network = TowerNetwork(image_channels=view.channels, pose_width=view.pose_width, channels=config.channels)
 
-    @property
-    def shape(self) -> RepresentationShape:
-        return self._shape
-
-    def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
-        return self.network(images, poses).mean(dim=(2, 3), keepdim=True)
-
-    def forward(self, views: Views) -> Representation:
-        return represent(views, self._psi)
+    def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
+        return self.network(values, poses).mean(dim=(2, 3), keepdim=True)

@@ -9,16 +9,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
-from zoo.episode import Views
-from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.broadcast_conv import concatenated_conv
 
 
-class Pyramid(Encoder):
-    """r = sum_i psi(x^i, v^i), a vector (Eslami et al. 2018, figure S1, "pyramid").
+class Pyramid(PerViewEncoder):
+    """Pyramid encoder, r = sum_i psi(x^i, v^i), a vector (Eslami et al. 2018, figure S1).
 
-    The pose is spread over the image; three 2x2 convolutions of stride 2 and one convolution over all that is left
-    (8x8 for images of 64x64).
+    The pose is broadcast over the image; three 2x2 convolutions of stride 2 and one convolution over the whole map.
     """
 
     class Config(Settings):
@@ -32,14 +30,14 @@ class Pyramid(Encoder):
         )
 
     context_kind = "images"
-    features = frozenset({"pooled", "per_view"})
-    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
         if view.height % 8 or view.width % 8:
-            raise ValueError(f"images of {view.height}x{view.width} pixels: the pyramid needs sizes divisible by 8")
-        self._shape = RepresentationShape(channels=config.channels, height=1, width=1)
+            raise ValueError(
+                f"images of {view.height}x{view.width} pixels: the encoder 'pyramid' needs sizes divisible by 8"
+            )
+        self.shape = RepresentationShape(channels=config.channels, height=1, width=1)
         widths = [view.channels + view.pose_width, config.channels // 8, config.channels // 4, config.channels // 2]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
@@ -47,13 +45,6 @@ class Pyramid(Encoder):
         layers += [nn.Conv2d(widths[-1], config.channels, (view.height // 8, view.width // 8)), nn.ReLU()]
         self.network = nn.Sequential(*layers)
 
-    @property
-    def shape(self) -> RepresentationShape:
-        return self._shape
-
-    def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
+    def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
         first = cast("nn.Conv2d", self.network[0])
-        return self.network[1:](concatenated_conv(first, images, poses))
-
-    def forward(self, views: Views) -> Representation:
-        return represent(views, self._psi)
+        return self.network[1:](concatenated_conv(first, values, poses))

@@ -1,4 +1,4 @@
-"""The encoder of captions that brings its knowledge of language along: a pretrained model from a folder on disk."""
+"""A caption encoder with a frozen, pretrained language model."""
 
 from __future__ import annotations
 
@@ -12,46 +12,38 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
-from zoo.encoders.captions import represent_captions
-from zoo.episode import Views
 from zoo.errors import ConfigError
-from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
+from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.text import PoseFusion
 
 NEEDED_FILES = ("config.json", "tokenizer.json")
 
 
-class Sentence(Encoder):
-    """r = sum_i psi(caption^i, v^i) with psi = fuse(mean over tokens of a frozen language model, v^i), a vector.
+class Sentence(PerViewEncoder):
+    """Sentence encoder, r = sum_i psi(caption^i, v^i), psi = fuse(mean over tokens of a language model, v^i), a vector.
 
-    The model is one of the library transformers, read from a folder and never from the network: ``config.json``,
-    ``tokenizer.json`` and weights in ``*.safetensors``. It stays as it is; only what joins its sentence vectors with the
-    poses is trained. Captions are decoded on the host.
+    The language model is one of the library transformers, read from a folder and never downloaded: ``config.json``,
+    ``tokenizer.json`` and weights in ``*.safetensors``. It is frozen; the fusion with the pose is trained. Captions are
+    tokenised on the host.
     """
 
     class Config(Settings):
-        """Where the model lies, and the width of what is made of it."""
+        """The folder of the model, and the width of the representation."""
 
         path: str = Field(description="folder of a transformers model with safetensors weights and a tokenizer.json")
         channels: int = Field(default=256, ge=1, description="width of the representation")
-        max_tokens: int = Field(default=128, ge=2, description="tokens of a caption that are read")
+        max_tokens: int = Field(default=128, ge=2, description="tokens of a caption; further tokens are ignored")
 
     context_kind = "captions"
-    features = frozenset({"pooled", "per_view"})
-    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
-        self._shape = RepresentationShape(channels=config.channels, height=1, width=1)
+        self.shape = RepresentationShape(channels=config.channels, height=1, width=1)
         self.tokenizer, self.model, self.width = load(Path(config.path), max_tokens=config.max_tokens)
         self.fusion = PoseFusion(text_channels=self.width, pose_width=view.pose_width, channels=config.channels)
 
-    @property
-    def shape(self) -> RepresentationShape:
-        return self._shape
-
     def train(self, mode: bool = True) -> Self:
-        """Sets the mode of what is trained; the language model always predicts, without dropout."""
+        """Sets the mode of all but the language model, which stays in evaluation mode, without dropout."""
         super().train(mode)
         self.model.eval()
         return self
@@ -60,34 +52,30 @@ class Sentence(Encoder):
     def sentences(self, captions: Tensor) -> Tensor:
         """Returns the mean of the model's last hidden states, [n, width], for captions [n, T] uint8."""
         texts = [row.tobytes().split(b"\0", 1)[0].decode(errors="replace") for row in captions.cpu().numpy()]
-        found = [encoded.ids for encoded in self.tokenizer.encode_batch(texts)]
-        # At least one place, so that captions without tokens have a shape; it counts for nothing.
-        length = max([1, *map(len, found)])
-        tokens = torch.zeros(len(found), length, dtype=torch.int64)
-        mask = torch.zeros(len(found), length, dtype=torch.int64)
-        for index, numbers in enumerate(found):
+        token_ids = [encoded.ids for encoded in self.tokenizer.encode_batch(texts)]
+        # At least one, masked position, so that captions without tokens have a shape.
+        length = max([1, *map(len, token_ids)])
+        tokens = torch.zeros(len(token_ids), length, dtype=torch.int64)
+        mask = torch.zeros(len(token_ids), length, dtype=torch.int64)
+        for index, numbers in enumerate(token_ids):
             tokens[index, : len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
             mask[index, : len(numbers)] = 1
         mask = mask.to(captions.device)
         hidden = self.model(input_ids=tokens.to(captions.device), attention_mask=mask).last_hidden_state
         weights = mask[..., None].to(hidden.dtype)
-        # A caption without tokens has the zero vector, whatever the model makes of nothing.
+        # The vector of a caption without tokens is zero.
         return torch.where(weights > 0, hidden, 0.0).sum(1) / weights.sum(1).clamp(min=1.0)
 
-    def _psi(self, captions: Tensor, poses: Tensor) -> Tensor:
-        if not len(captions):
-            return self.fusion(poses.new_zeros(0, self.width), poses)
-        return self.fusion(self.sentences(captions), poses)
-
-    def forward(self, views: Views) -> Representation:
-        return represent_captions(views, self._psi)
+    def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
+        sentences = self.sentences(values) if len(values) else poses.new_zeros(0, self.width)
+        return self.fusion(sentences, poses)
 
 
 def load(folder: Path, *, max_tokens: int) -> tuple[Any, nn.Module, int]:
-    """Reads a tokenizer and a frozen language model from a folder, and returns them with the width of its states.
+    """Reads a tokenizer and a frozen language model from a folder; returns them with the width of its hidden states.
 
     Raises:
-        ConfigError: if the library is not installed, files are missing, or they are not those of an encoder of text.
+        ConfigError: if the library is not installed, files are missing, or the model is no text encoder.
     """
     try:
         import tokenizers
@@ -108,17 +96,17 @@ def load(folder: Path, *, max_tokens: int) -> tuple[Any, nn.Module, int]:
             )
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_tokens)
-        # Weights may be saved in half precision; what is trained behind them is in single.
+        # Weights may be saved in half precision.
         model.float().eval().requires_grad_(False)
-        # The longest text that will ever be read, so that it fails here and not in the middle of training.
+        # The longest text, so that a model with fewer positions fails here and not in training.
         longest = tokenizer.encode("a " * max_tokens).ids
         hidden = model(input_ids=torch.tensor([longest])).last_hidden_state
-    except Exception as error:  # these libraries raise what they like, of many kinds, for files that are not theirs
+    except Exception as error:  # these libraries raise many kinds for invalid files
         raise ConfigError(
             f"encoder.path: {folder} cannot be used as an encoder of up to {max_tokens} tokens: "
             f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
         ) from None
-    # The pooler of BERT and its kin reads the hidden states that are averaged here, and is often not saved.
+    # The pooler of BERT-like models is not used here, and is often not saved.
     absent = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if absent:
         raise ConfigError(f"encoder.path: the weights in {folder} lack {absent[0]!r} and {len(absent) - 1} more")
@@ -127,7 +115,7 @@ def load(folder: Path, *, max_tokens: int) -> tuple[Any, nn.Module, int]:
 
 @contextmanager
 def _quiet(log: Any) -> Iterator[None]:
-    """Keeps transformers from drawing progress bars and reports on the screen; what matters of them is checked here."""
+    """Silences the progress bars and reports of transformers."""
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity(log.CRITICAL)
     log.disable_progress_bar()

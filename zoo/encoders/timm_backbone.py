@@ -1,4 +1,4 @@
-"""Any timm feature backbone as an encoder."""
+"""Feature backbones of timm as encoders."""
 
 from __future__ import annotations
 
@@ -10,36 +10,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.config.settings import Settings
-from zoo.episode import Views
 from zoo.errors import ConfigError, did_you_mean
-from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape, represent
+from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.blocks import ResidualBlock, expand_to_map
 
 
-class TimmBackbone(Encoder):
-    """r = sum_i psi(x^i, v^i), psi = fuse(backbone(x^i), v^i), with a backbone of the library timm by name.
+class TimmBackbone(PerViewEncoder):
+    """timm encoder, r = sum_i psi(x^i, v^i), psi = fuse(backbone(x^i), v^i), with a backbone of timm by name.
 
-    Backbones are made for images of 224x224; the small images of GQN are enlarged to ``input_size`` first, so that
-    a stage keeps enough pixels. The pose joins either the pixels or the features of the chosen stage, where residual
-    blocks fuse the two. Batch normalisation mixes the scenes of a batch and is therefore replaced by group normalisation
-    when the backbone starts from random weights, and frozen when it starts from a weight file.
+    Images are resized to ``input_size`` first, because most backbones expect 224x224 pixels. The pose is concatenated
+    with the pixels or with the features of the chosen stage. Batch normalisation mixes the scenes of a batch; it is
+    replaced by group normalisation if the backbone starts from random weights, and frozen if it starts from a file.
     """
 
     class Config(Settings):
-        """Which backbone, where it is tapped, and how the pose enters."""
+        """The backbone, its stage, and where the pose enters."""
 
-        model: str = Field(default="resnet18", description="a name that timm.list_models() knows")
-        stage: int = Field(default=1, ge=0, description="which feature map is taken, 0 is the finest")
-        pose: Literal["features", "pixels"] = Field(default="features", description="where the pose joins")
+        model: str = Field(default="resnet18", description="a name in timm.list_models()")
+        stage: int = Field(default=1, ge=0, description="index of the feature map, 0 is the finest")
+        pose: Literal["features", "pixels"] = Field(default="features", description="where the pose is concatenated")
         input_size: int | None = Field(
-            default=None, ge=8, description="images are resized to this many pixels first; null keeps them"
+            default=None, ge=8, description="images are resized to this many pixels; null keeps their size"
         )
         channels: int = Field(default=256, ge=8, description="channels of the representation")
         weights: str | None = Field(default=None, description="path of a safetensors file with the backbone's weights")
 
     context_kind = "images"
-    features = frozenset({"pooled", "per_view"})
-    views_apart = True
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
@@ -49,32 +45,28 @@ class TimmBackbone(Encoder):
         channels_in = view.channels + (view.pose_width if pose_in_pixels else 0)
         self.backbone = make_backbone(config, channels_in=channels_in, size=size)
         self.channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
-        # Numbers in order rather than random ones: building draws nothing but initial weights.
+        # Not random, so that building draws nothing but initial weights.
         example = torch.linspace(-1.0, 1.0, channels_in * size * size).view(1, channels_in, size, size)
         drop_unused(self.backbone, example)
         with torch.no_grad():
             features = self._features(example)
-        self._shape = RepresentationShape(channels=config.channels, height=features.shape[-2], width=features.shape[-1])
+        self.shape = RepresentationShape(channels=config.channels, height=features.shape[-2], width=features.shape[-1])
         joined = features.shape[1] + (0 if pose_in_pixels else view.pose_width)
         self.fuse = nn.Sequential(
             nn.Conv2d(joined, config.channels, 1),
             ResidualBlock(channels_in=config.channels, channels_out=config.channels),
         )
 
-    @property
-    def shape(self) -> RepresentationShape:
-        return self._shape
-
     def _features(self, images: Tensor) -> Tensor:
-        """Returns the feature map of the stage, [n, C, h, w]; some transformers of timm put the channels last."""
+        """Returns the feature map of the stage, [n, C, h, w]; some transformers of timm return [n, h, w, C]."""
         features = self.backbone(images)[0]
         return features.movedim(-1, 1) if self.channels_last else features
 
-    def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
-        count = len(images)
+    def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
+        images, count = values, len(values)
         if not count:
-            # No image becomes one blank image that is dropped again: normalisations refuse empty batches, and every
-            # parameter must stay in the graph for DistributedDataParallel.
+            # Normalisation refuses empty batches, and DistributedDataParallel needs every parameter in the graph: one
+            # blank image is encoded and dropped again.
             images, poses = images.new_zeros(1, *images.shape[1:]), poses.new_zeros(1, poses.shape[1])
         if self.config.input_size is not None:
             images = F.interpolate(images, size=(self.config.input_size,) * 2, mode="bilinear", align_corners=False)
@@ -86,21 +78,18 @@ class TimmBackbone(Encoder):
             features = torch.cat([features, poses.to(features.dtype)], dim=1)
         return self.fuse(features)[:count]
 
-    def forward(self, views: Views) -> Representation:
-        return represent(views, self._psi)
-
 
 def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -> nn.Module:
     """Makes the feature extractor of one stage.
 
     Raises:
-        ConfigError: if timm does not know the model, it has no such stage, or the weights do not fit.
+        ConfigError: if there is no such model or stage, or the weights do not fit.
     """
     import timm
 
     if not timm.is_model(config.model):
         raise ConfigError(
-            f"encoder.model: timm does not know {config.model!r}{did_you_mean(config.model, timm.list_models())[:200]}"
+            f"encoder.model: timm has no model {config.model!r}{did_you_mean(config.model, timm.list_models())[:200]}"
         )
     try:
         backbone = timm.create_model(
@@ -113,7 +102,7 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
         )
     except (IndexError, AssertionError, RuntimeError) as error:
         raise ConfigError(
-            f"encoder: {config.model} offers no feature map {config.stage} for images of {size} pixels: {error}"
+            f"encoder: {config.model} has no feature map {config.stage} for images of {size} pixels: {error}"
         ) from None
     if config.weights is None:
         _normalise_by_groups(backbone)
@@ -121,7 +110,7 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
         backbone = _with_weights(backbone, config)
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in backbone.modules()):
         raise ConfigError(
-            f"encoder.model: {config.model} normalises vectors over the batch, which would mix the scenes; choose another"
+            f"encoder.model: {config.model} normalises vectors over the batch, which mixes scenes; choose another model"
         )
     return backbone
 
@@ -146,7 +135,7 @@ def _with_weights(backbone: nn.Module, config: TimmBackbone.Config) -> nn.Module
 
 
 def _size_argument(model: str, size: int) -> dict[str, Any]:
-    """Vision transformers build their position embedding for one size of image; convolutional networks take any."""
+    """Returns the image size for vision transformers, whose position embedding has one size."""
     import timm
 
     config = timm.get_pretrained_cfg(model)
@@ -171,10 +160,10 @@ def _normalise_by_groups(module: nn.Module) -> None:
 
 @torch.enable_grad()
 def drop_unused(backbone: nn.Module, example: Tensor) -> None:
-    """Takes out of a backbone what lies behind the tapped stage.
+    """Removes the layers of a backbone behind its stage, in place, and freezes those that cannot be removed.
 
-    Some families of timm keep and compute all later layers. Their weights would never get a gradient, which
-    DistributedDataParallel refuses, and would be counted as the encoder's. Whatever cannot be taken out is frozen.
+    Some families of timm keep and compute all later layers. Their weights get no gradient, which
+    DistributedDataParallel refuses, and would count as parameters of the encoder.
 
     Args:
         backbone: changed in place.
@@ -187,7 +176,7 @@ def drop_unused(backbone: nn.Module, example: Tensor) -> None:
     gradients = torch.autograd.grad(features.sum(), parameters, allow_unused=True)
     unused = {id(parameter) for parameter, gradient in zip(parameters, gradients, strict=True) if gradient is None}
     if unused:
-        _take_out(backbone, unused, backbone=backbone, example=example, expected=features.detach())
+        _remove(backbone, unused, backbone=backbone, example=example, expected=features.detach())
     for parameter in backbone.parameters():
         if id(parameter) in unused:
             parameter.requires_grad_(False)
@@ -195,8 +184,8 @@ def drop_unused(backbone: nn.Module, example: Tensor) -> None:
 
 
 @torch.no_grad()
-def _take_out(module: nn.Module, unused: set[int], *, backbone: nn.Module, example: Tensor, expected: Tensor) -> None:
-    # From the last to the first: what comes later may not take what an earlier one was given.
+def _remove(module: nn.Module, unused: set[int], *, backbone: nn.Module, example: Tensor, expected: Tensor) -> None:
+    # Last to first: a later layer may not accept the input of the removed one.
     for name, child in reversed(list(module.named_children())):
         own = {id(parameter) for parameter in child.parameters()}
         if not own & unused:
@@ -207,6 +196,6 @@ def _take_out(module: nn.Module, unused: set[int], *, backbone: nn.Module, examp
                 if torch.equal(backbone(example)[0], expected):
                     continue
             except (RuntimeError, TypeError, AttributeError, IndexError):
-                pass  # its surroundings ask more of it than to hand on what it is given
+                pass  # the code around it uses more than its output
             setattr(module, name, child)
-        _take_out(child, unused, backbone=backbone, example=example, expected=expected)
+        _remove(child, unused, backbone=backbone, example=example, expected=expected)

@@ -54,7 +54,7 @@ class Transformer(Encoder):
                 "pixels, which do not divide them"
             )
         self.config = config
-        self._shape = RepresentationShape(
+        self.shape = RepresentationShape(
             channels=config.channels, height=view.height // patch, width=view.width // patch
         )
         layers: list[nn.Module] = []
@@ -70,10 +70,6 @@ class Transformer(Encoder):
             for _ in range(config.blocks)
         )
         self.norm = nn.LayerNorm(config.channels)
-
-    @property
-    def shape(self) -> RepresentationShape:
-        return self._shape
 
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
         """Maps images [n, C, H, W] and poses [n, 7] to tokens [n, channels, h, w], every view by itself."""
@@ -94,7 +90,7 @@ class Transformer(Encoder):
         return self.network[1:](features + origin)
 
     def forward(self, views: Views) -> Representation:
-        (batch, number), (_, height, width) = views.mask.shape, self._shape
+        (batch, number), (_, height, width) = views.mask.shape, self.shape
         alone = self._psi(views.values.flatten(0, 1), views.poses.flatten(0, 1))
         tokens = view_tokens(alone.view(batch, number, *alone.shape[1:]), views.mask)
         for block in self.blocks:

@@ -30,7 +30,7 @@ class AnnealedGaussian(Likelihood):
     has_mass = True
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
 
     def prediction_channels(self, target_channels: int) -> int:

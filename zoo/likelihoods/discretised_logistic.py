@@ -39,7 +39,7 @@ class DiscretisedLogistic(Likelihood):
     discrete = has_mass = True
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
 
     def prediction_channels(self, target_channels: int) -> int:
@@ -53,9 +53,6 @@ class DiscretisedLogistic(Likelihood):
         mean, log_scale = self._mean_and_log_scale(prediction)
         value = logistic_log_mass(at_least_float32(target), location=mean, log_scale=log_scale)
         return value.flatten(2).sum(-1)
-
-    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
-        return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
 
     def mean(self, prediction: Tensor) -> Tensor:
         return self._mean_and_log_scale(prediction)[0]

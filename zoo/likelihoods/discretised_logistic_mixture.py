@@ -57,7 +57,7 @@ class DiscretisedLogisticMixture(Likelihood):
     discrete = has_mass = True
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
 
     def prediction_channels(self, target_channels: int) -> int:
@@ -112,9 +112,6 @@ class DiscretisedLogisticMixture(Likelihood):
         if self.config.channels == "linear":
             masses = masses.sum(-3, keepdim=True)
         return torch.logsumexp(parts.log_weights + masses, dim=-4).flatten(2).sum(-1)
-
-    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
-        return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
 
     def mean(self, prediction: Tensor) -> Tensor:
         parts = self._components(prediction)

@@ -42,7 +42,7 @@ class Laplace(Likelihood):
     has_mass = True
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         self.scale: LearnedScale | None = None
         if config.scale != "sigma":

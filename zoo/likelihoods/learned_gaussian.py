@@ -46,7 +46,7 @@ class LearnedGaussian(Likelihood):
     has_mass = True
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         self.scale = LearnedScale(kind=config.scale, minimum=config.minimum_scale, initial=config.initial_scale)
 
@@ -58,9 +58,6 @@ class LearnedGaussian(Likelihood):
         standardised = (at_least_float32(target) - mean) / scale
         density = -0.5 * standardised.square() - torch.log(scale)
         return density.flatten(2).sum(-1) - 0.5 * math.log(2.0 * math.pi) * math.prod(target.shape[2:])
-
-    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
-        return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
 
     def log_mass(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         mean, scale = self.scale(prediction)

@@ -70,7 +70,7 @@ class PoseHistogram(Likelihood):
     target_kinds = frozenset({"poses"})
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config)
         if len(set(config.coordinates)) < len(config.coordinates):
             raise ValueError(f"coordinates {config.coordinates}: each may be named once")
         if ("x" in config.coordinates) != ("y" in config.coordinates):

@@ -76,7 +76,7 @@ class PoseMixture(Likelihood):
     bounded = False
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config)
         if len(set(config.coordinates)) < len(config.coordinates):
             raise ValueError(f"coordinates {config.coordinates}: each may be named once")
         if config.initial_scale <= config.minimum_scale:
@@ -127,9 +127,6 @@ class PoseMixture(Likelihood):
 
     def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         return self.log_density(prediction, target.flatten(-3).unsqueeze(-2)).squeeze(-1)
-
-    def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
-        return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
 
     def mean(self, prediction: Tensor) -> Tensor:
         found = self.components(prediction)

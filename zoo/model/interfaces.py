@@ -1,8 +1,7 @@
-"""The four kinds of parts that a variant is made of, and what each declares about itself.
+"""Interfaces of the four components of a variant: task, encoder, latent core and likelihood.
 
-A part states what it offers and needs as class attributes; a combination that does not fit is refused in one sentence
-when a variant is resolved, before anything is built. Parts are made as ``Component(config, ...shapes)`` where ``config`` is
-the part's own ``Config``.
+A component declares as class attributes what it offers and needs; a combination that does not fit is refused when a
+variant is resolved, before anything is built. A component is made from its own ``Config`` and the shapes around it.
 """
 
 from __future__ import annotations
@@ -10,15 +9,17 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_origin
 
-from einops import rearrange
+import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
 from zoo.data.source import ExtraShape
 from zoo.episode import CoreOutput, Episode, SceneBatch, ScheduleValues, Views
 from zoo.nn.blocks import masked_sum
+from zoo.nn.gaussian import at_least_float32
 
 Feature = Literal["pooled", "per_view"]
 ContextKind = Literal["images", "captions", "values", "nothing"]
@@ -27,10 +28,10 @@ TargetKind = Literal["images", "poses", "values"]
 
 
 class ViewShape(NamedTuple):
-    """The shape of one observation: a image [channels, height, width] seen from a pose of ``pose_width`` numbers.
+    """The shape of one observation: an image [channels, height, width] with a pose of ``pose_width`` numbers.
 
-    A value has height and width 1, at an input of ``pose_width`` numbers; a caption has channels, height and width 0,
-    because its length may vary from one data set to the next.
+    Values have height and width 1 and an input of ``pose_width`` numbers. Captions have channels, height and width 0,
+    because their length depends on the data set.
     """
 
     channels: int
@@ -40,7 +41,7 @@ class ViewShape(NamedTuple):
 
 
 class RepresentationShape(NamedTuple):
-    """The shape of a scene's representation, a feature map [channels, height, width]; channels 0 means there is none."""
+    """The shape of the representation of one scene, a feature map; channels 0 means that there is none."""
 
     channels: int
     height: int
@@ -48,53 +49,43 @@ class RepresentationShape(NamedTuple):
 
 
 class Representation(NamedTuple):
-    """What an encoder makes of the context of every scene."""
+    """The encoded context of every scene."""
 
-    pooled: Tensor  # [B, C, h, w]: one map a scene, whatever the order of the views
-    per_view: Tensor  # [B, N, C, h, w]: one map a view, for cores that attend; a view's map may know of the other views
+    pooled: Tensor  # [B, C, h, w]: one map per scene, invariant to the order of the views
+    per_view: Tensor  # [B, N, C, h, w]: one map per view, which may depend on the other views
     mask: Tensor  # [B, N] bool: False is padding
 
 
 class CoreShapes(NamedTuple):
-    """The shapes between which a latent core is built."""
+    """The shapes of the inputs and outputs of a latent core."""
 
     representation: RepresentationShape
     query: tuple[int, ...]  # of one query: (P,) or, for images, (C, H, W)
     target: tuple[int, int, int]  # [C, H, W] of one target
-    prediction_channels: int  # channels of the likelihood's parameters at every pixel
-    pose_width: int = 7  # of the poses or inputs at which context and evidence were observed
+    prediction_channels: int  # C', channels of the likelihood's parameters
+    pose_width: int = 7  # P, of the poses or inputs of the context views
 
     @property
     def query_width(self) -> int:
-        """P, for queries that are poses or inputs."""
+        """P of queries that are poses or inputs."""
         (width,) = self.query
         return width
 
 
 class Component(ABC):
-    """What all parts share: a typed ``Config`` of their own, checked when the class is defined."""
+    """Base of all components. A ClassVar without a value is declared by every concrete class."""
 
-    Config: ClassVar[type[Settings]]
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if inspect.isabstract(cls):
-            return
-        config = getattr(cls, "Config", None)
-        if not (isinstance(config, type) and issubclass(config, Settings)):
-            raise TypeError(
-                f"{cls.__module__}.{cls.__qualname__}: needs a class attribute 'Config' derived from zoo.config.settings.Settings"
-            )
+    Config: ClassVar[type[Settings]]  # the settings, typed
 
 
 class Task(Component):
-    """Cuts scenes into episodes: what is context, what is asked, what is scored."""
+    """Splits scenes into episodes of context, queries and targets."""
 
     throughput_unit: ClassVar[str] = "scenes"
     has_images: ClassVar[bool] = True  # False: for data without images, whose image_size is 0
-    context_kind: ClassVar[ContextKind]  # what an encoder reads
-    target_view_kind: ClassVar[ContextKind]  # what the targets are as views
-    query_kind: ClassVar[QueryKind]  # what a core is asked with
+    context_kind: ClassVar[ContextKind]  # what an encoder gets
+    target_view_kind: ClassVar[ContextKind]  # the targets as views
+    query_kind: ClassVar[QueryKind]  # what a core predicts from
     target_kind: ClassVar[TargetKind]  # what a core predicts and a likelihood scores
 
     @abstractmethod
@@ -117,48 +108,51 @@ class Task(Component):
 
     @property
     def extras(self) -> Mapping[str, ExtraShape]:
-        """What the data must hold beside images and cameras. A size of 0 in a shape means that any will do."""
+        """Further arrays that the data must have, by name. A size of 0 in a shape stands for any size."""
         return {}
 
     @abstractmethod
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
-        """Cuts a batch [B, V, ...] after its first ``num_context`` views."""
+        """Splits a batch [B, V, ...] after its first ``num_context`` views."""
 
 
 class Likelihood(Component, nn.Module):
-    """p(target | prediction): log-density, samples, mean, and the least NELBO it allows."""
+    """p(target | prediction): log-density, samples, mean, and the least NELBO that is possible."""
 
     target_kinds: ClassVar[frozenset[TargetKind]]  # what it can score
-    bounded: bool = True  # True: no NELBO is below ``floor``; False: a density that may become ever sharper
-    discrete: ClassVar[bool] = False  # True: probabilities of 8-bit values, for which bits/dim are honest
-    uses_sigma: bool = False  # True: ScheduleValues.sigma is a parameter, so a result must state it
-    has_mass: ClassVar[bool] = False  # True: ``log_mass`` is there, so that bits/dim can be told
+    bounded: bool = True  # True: no NELBO is below ``floor``; False: a density without an upper bound
+    discrete: ClassVar[bool] = False  # True: probabilities of 8-bit values, so that bits/dim are a lossless code length
+    uses_sigma: bool = False  # True: ScheduleValues.sigma is a parameter
+    has_mass: ClassVar[bool] = False  # True: ``log_mass`` is implemented
+
+    def __init__(self, config: Settings) -> None:
+        super().__init__()
 
     @abstractmethod
     def prediction_channels(self, target_channels: int) -> int:
-        """Returns how many channels a core must predict for targets of so many channels."""
+        """Returns C', the channels that a core predicts for targets of C channels."""
 
     @abstractmethod
     def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         """Returns log p(target), [B, Q], nats, for [B, Q, ...] predictions and targets; sums in float32 or better."""
 
-    @abstractmethod
     def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
-        """Returns the least negative log-likelihood of one target, a 0-d tensor, nats; 0 if there is no least."""
+        """Returns the least negative log-likelihood of one target, a 0-d tensor, nats; 0 if it is not ``bounded``."""
+        return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
 
     def log_mass(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
-        """Returns log P of the 8-bit values of images, [B, Q], nats: their code length with the sign turned.
+        """Returns log P of the 8-bit values of images, [B, Q], nats: the negative of their lossless code length.
 
-        Of a density it is the mass between half a step below a value and half a step above it, and beyond 0 and 255 to
-        infinity, so that the 256 probabilities sum to 1. Arguments as of ``log_prob``.
+        For a density this is the mass within half a step of a value. The bins of 0 and 255 extend to infinity, so that
+        the 256 probabilities sum to 1. Arguments as for ``log_prob``.
         """
         if self.discrete:
             return self.log_prob(prediction, target, schedule)
-        raise NotImplementedError(f"{type(self).__name__} gives 8-bit values no probability")
+        raise NotImplementedError(f"{type(self).__name__} has no probabilities of 8-bit values")
 
     @abstractmethod
     def mean(self, prediction: Tensor) -> Tensor:
-        """Returns the target that is shown for a prediction, its mean or location, [..., C, H, W]."""
+        """Returns the point prediction of the target, its mean or location, [..., C, H, W]."""
 
     @abstractmethod
     def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
@@ -166,53 +160,53 @@ class Likelihood(Component, nn.Module):
 
 
 class Encoder(Component, nn.Module):
-    """views -> representation. The order of views does not matter, and a scene without views has one too."""
+    """views -> representation, invariant to the order of the views and defined for scenes without views.
 
-    context_kind: ClassVar[str]  # the task's context_kind that it understands
+    ``__init__`` sets ``shape``.
+    """
+
+    context_kind: ClassVar[str]  # the task's context_kind that it encodes, or "anything"
     features: ClassVar[frozenset[Feature]]
-    views_apart: ClassVar[bool] = False  # True: what is made of a view does not depend on the views beside it
+    independent_views: ClassVar[bool] = False  # True: the map of a view does not depend on the other views
+    shape: RepresentationShape  # of the representation of one scene
 
     def __init__(self, config: Settings, *, view: ViewShape) -> None:
         super().__init__()
 
-    @property
-    @abstractmethod
-    def shape(self) -> RepresentationShape:
-        """The shape of the representation of one scene."""
-
     @abstractmethod
     def forward(self, views: Views) -> Representation:
-        """Encodes [B, N, ...] views."""
+        """Encodes views [B, N, ...]; N may be 0."""
+
+
+class PerViewEncoder(Encoder):
+    """r = sum_i psi(x^i, v^i): encodes every view by itself and sums over the views of a scene."""
+
+    features = frozenset({"pooled", "per_view"})
+    independent_views = True
+
+    @abstractmethod
+    def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
+        """Returns psi, [n, C, h, w], of the views of all scenes, values [n, ...] with poses [n, P]; n may be 0."""
+
+    def forward(self, views: Views) -> Representation:
+        """Encodes views [B, N, ...]."""
+        encoded = self.encode_views(views.values.flatten(0, 1), views.poses.flatten(0, 1))
+        per_view = encoded.unflatten(0, views.mask.shape)
+        return Representation(pooled=masked_sum(per_view, views.mask), per_view=per_view, mask=views.mask)
 
 
 Encode = Callable[[Views], Representation]
 
 
-def represent(views: Views, network: Callable[[Tensor, Tensor], Tensor]) -> Representation:
-    """Encodes every view by itself and sums over the views of a scene, r = sum_i psi(x^i, v^i).
-
-    Args:
-        views: images [B, N, C, H, W] with poses [B, N, P].
-        network: psi, from images [B * N, C, H, W] and poses [B * N, P] to maps [B * N, C', h, w].
-    """
-    images, poses = rearrange(views.values, "b n c h w -> (b n) c h w"), rearrange(views.poses, "b n p -> (b n) p")
-    # Both sizes are given: with N = 0 neither could be inferred.
-    batch, number = views.mask.shape
-    per_view = rearrange(network(images, poses), "(b n) c h w -> b n c h w", b=batch, n=number)
-    return Representation(pooled=masked_sum(per_view, views.mask), per_view=per_view, mask=views.mask)
-
-
 class LatentCore(Component, nn.Module):
     """(representation, query) -> distribution of the target, through latent variables."""
 
-    required_features: ClassVar[frozenset[Feature]]  # what it cannot do without
-    optional_features: ClassVar[frozenset[Feature]] = (
-        frozenset()
-    )  # what it uses if the encoder offers it; neither: only "none" fits
-    query_kinds: ClassVar[frozenset[QueryKind]] = frozenset({"poses"})  # what it can be asked with
-    target_kinds: ClassVar[frozenset[TargetKind]] = frozenset({"images"})  # what it can predict
-    encodes_targets: ClassVar[bool] = False  # True: the posterior reads the targets through the context's encoder
-    latents: ClassVar[Literal["query", "scene", "none"]]  # over what the latents range
+    required_features: ClassVar[frozenset[Feature]]
+    optional_features: ClassVar[frozenset[Feature]] = frozenset()  # neither: only the encoder "none" fits
+    query_kinds: ClassVar[frozenset[QueryKind]] = frozenset({"poses"})
+    target_kinds: ClassVar[frozenset[TargetKind]] = frozenset({"images"})
+    encodes_targets: ClassVar[bool] = False  # True: the posterior encodes the targets with the encoder of the context
+    latents: ClassVar[Literal["query", "scene", "none"]]  # one set of latents for each query or scene, or none
 
     def __init__(self, config: Settings, *, shapes: CoreShapes) -> None:
         super().__init__()
@@ -230,20 +224,71 @@ class LatentCore(Component, nn.Module):
         Args:
             context: [B, N, ...] views.
             query: [B, Q, ...].
-            key: [B] int64, the seeds of the latent noise; the same key gives the same latents. Where only some samples
-                are asked for, [B, S], or some samples of some queries, [B, S, Q]: ``sample_keys`` and
-                ``scene_sample_keys`` of :mod:`zoo.nn.noise` take all of them.
+            key: seeds of the latent noise, int64: [B], or [B, S] for some of the samples, or [B, S, Q] for some samples
+                of some queries. ``sample_keys`` and ``scene_sample_keys`` of :mod:`zoo.nn.noise` accept all of them.
             encode: the encoder.
             schedule: the temperature scales the prior's standard deviation.
-            num_samples: S. Latents of a scene are shared by all its queries, those of a query are drawn for each.
+            num_samples: S.
         """
+
+
+class DeterministicCore(LatentCore):
+    """p(y^q | x^q, C) without latents: the KL is zero and the negative log-likelihood is exact."""
+
+    latents = "none"
+
+    @abstractmethod
+    def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+        """Returns the likelihood's parameters [B, Q, C', H, W] at queries [B, Q, ...]."""
+
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
+        """Predicts the targets, with a KL and a log-ratio of zero."""
+        prediction = self.decode(episode.context, episode.query, encode)
+        zeros = at_least_float32(prediction).new_zeros(len(prediction))
+        return CoreOutput(prediction=prediction, kl=zeros, log_ratio=zeros)
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
+    ) -> Tensor:
+        """Predicts the targets; all samples are equal."""
+        prediction = self.decode(context, query, encode)
+        return prediction.expand(num_samples, *prediction.shape)
+
+
+def contract_problems(component: type[Component], /) -> list[str]:
+    """Returns what a class lacks of its interface: abstract methods, and attributes missing or of the wrong type."""
+    problems = [f"does not implement {name}()" for name in sorted(getattr(component, "__abstractmethods__", ()))]
+    interfaces = [base for base in component.__mro__ if base.__module__ == __name__]
+    for name, annotation in (
+        item for base in reversed(interfaces) for item in inspect.get_annotations(base, eval_str=True).items()
+    ):
+        if get_origin(annotation) is not ClassVar:
+            continue
+        if not hasattr(component, name):
+            problems.append(f"lacks the class attribute {name!r}")
+            continue
+        value = getattr(component, name)
+        try:
+            TypeAdapter(get_args(annotation)[0]).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            problems.append(f"declares {name} = {value!r}: {reason[:1].lower()}{reason[1:]}")
+    return problems
+
+
+def source_of(component: type[Component], /) -> str:
+    """Returns ``file:line`` of the definition of a class, or its module where the source is not known."""
+    try:
+        return f"{inspect.getsourcefile(component)}:{inspect.getsourcelines(component)[1]}"
+    except (OSError, TypeError):
+        return component.__module__
 
 
 ComponentType = TypeVar("ComponentType", bound=Component)
 
 
 def find_unique_subclass(module: Any, kind: type[ComponentType], /) -> type[ComponentType]:
-    """Returns the one class of a kind that a module defines.
+    """Returns the one concrete class derived from ``kind`` that a module defines.
 
     Raises:
         LookupError: if it defines none or several.

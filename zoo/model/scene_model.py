@@ -111,7 +111,7 @@ class SceneModel(nn.Module):
         ones = torch.ones_like(log_likelihood)
         terms = ElboTerms(
             log_likelihood=log_likelihood,
-            kl=output.kl.flatten(1).sum(1),
+            kl=output.kl.flatten(1).sum(1) if output.kl.ndim > 1 else output.kl,
             log_ratio=output.log_ratio,
             num_targets=ones * num_targets,
             target_dims=ones * target_dims,

@@ -83,10 +83,16 @@ def resolve(variant: Variant) -> dict[Kind, ResolvedComponent]:
         RegistryError: if a part does not exist or the parts do not fit; one sentence says why.
         ConfigError: if a setting is not valid.
     """
+    from zoo.model.interfaces import contract_problems, source_of
+
     resolved: dict[Kind, ResolvedComponent] = {}
     for kind in KINDS:
         component = variant.component(kind)
         part = find_component(kind, component.use, file=variant.file)
+        problems = contract_problems(part)
+        if problems:
+            place = f"{part.__name__} ({source_of(part)})"
+            raise RegistryError(f"{variant.file}: {kind}.use: {component.use!r}: {place} {'; '.join(problems)}")
         path = kind if variant.file.startswith("--set") else f"variants.{variant.name}.{kind}"
         resolved[kind] = ResolvedComponent(
             part=part, config=parse(part.Config, component.settings, file=variant.file, path=path)
@@ -174,7 +180,7 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
             encoder = made["encoder"](parts["encoder"].config, view=task.view_shape)
             likelihood = made["likelihood"](parts["likelihood"].config)
             shapes = contract.CoreShapes(
-                representation=encoder.shape,
+                representation=contract.RepresentationShape(*encoder.shape),
                 query=task.query_shape,
                 pose_width=task.view_shape.pose_width,
                 target=task.target_shape,
