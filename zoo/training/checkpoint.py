@@ -1,8 +1,8 @@
-"""Checkpoints: whole or not there, checked when read, without pickles.
+"""Checkpoints: atomic, with checksums, without pickles.
 
 A checkpoint is a folder ``checkpoints/step-000001000`` with ``model.safetensors``, ``optimizer.safetensors``, perhaps
 ``ema.safetensors``, ``state.json`` and ``MANIFEST.json`` with the SHA-256 of each. It is written under a temporary name
-and renamed; older ones are removed only afterwards. Random states need no file: every random number of a run is a
+and renamed; older ones are removed only afterwards. No random states are stored: every random number of a run is a
 function of seed and step.
 """
 
@@ -10,37 +10,58 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from zoo.errors import CheckpointError
-from zoo.files import TEMPORARY_PREFIX, sha256_of, write_json, writing_directory
+from zoo.config.settings import Settings, parse
+from zoo.errors import CheckpointError, ConfigError
+from zoo.files import sha256_of, writing_directory
 
 FOLDER = "checkpoints"
 STEP_NAME = re.compile(r"step-(\d{9})")
-MANIFEST = "MANIFEST.json"
-BEST = "best.json"
-SET_ASIDE = "set-aside-"
+MANIFEST, STATE = "MANIFEST.json", "state.json"
+MODEL, OPTIMIZER, EMA = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
 SCHEMA_VERSION = 1
-Which = Literal["best", "last"]
+MAX_STEP = 10**9 - 1
+
+
+class OptimizerShape(Settings):
+    """Parameter groups of an optimiser."""
+
+    groups: int
+    parameters: list[int] = Field(description="number of parameters of every group")
+
+
+class State(Settings):
+    """``state.json``: where training is, beside weights and moments."""
+
+    schema_version: int = SCHEMA_VERSION
+    step: int = Field(ge=0, le=MAX_STEP, description="updates made")
+    seed: int = Field(ge=0, description="of the run")
+    seconds: float = Field(ge=0, description="spent on training")
+    config: dict[str, Any] = Field(description="everything that decides the weights, see zoo.training.run.run_config")
+    optimizer: OptimizerShape
+    best_step: int | None = Field(ge=0, le=MAX_STEP, description="with the lowest validation metric so far")
+    best_value: float | None = Field(description="of the validation metric at that step")
+    scaler: dict[str, Any] | None = Field(description="state of the loss scaler under fp16")
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint on disk whose files were found to be as they were written."""
+    """A checkpoint on disk whose files have the checksums of its manifest."""
 
     path: Path
-    state: dict[str, Any]
+    state: State
 
 
 def step_folder(run: Path, step: int) -> Path:
-    """Returns where the checkpoint of a step is."""
+    """Returns the folder of the checkpoint of a step."""
     return run / FOLDER / f"step-{step:09d}"
 
 
@@ -53,33 +74,38 @@ def save(
     ema: nn.Module | None,
     state: Mapping[str, Any],
 ) -> Path:
-    """Writes the checkpoint of a step; an existing one of the same step stays as it is.
+    """Writes the checkpoint of a step; an existing one of the same step is left unchanged.
+
+    Args:
+        run: the run's folder.
+        step: updates made.
+        model: with the weights.
+        optimizer: with the moments.
+        ema: the averaged copy of the model, if there is one.
+        state: the other fields of :class:`State`.
 
     Raises:
-        DiskFullError: if it cannot be written; the older checkpoints are untouched.
+        DiskFullError: if it cannot be written; the older checkpoints are unchanged.
     """
     target = step_folder(run, step)
     if target.exists():
         return target
+    moments, shape = _flatten_optimizer(optimizer)
     with writing_directory(target) as folder:
-        _write_tensors(_tensors(model.state_dict()), folder / "model.safetensors")
-        optimizer_tensors, optimizer_numbers = _flatten_optimizer(optimizer)
-        _write_tensors(optimizer_tensors, folder / "optimizer.safetensors")
+        _write_tensors(model.state_dict(), folder / MODEL)
+        _write_tensors(moments, folder / OPTIMIZER)
         if ema is not None:
-            _write_tensors(_tensors(ema.state_dict()), folder / "ema.safetensors")
-        _write_values(
-            {"schema_version": SCHEMA_VERSION, "step": step, "optimizer": optimizer_numbers, **state},
-            folder / "state.json",
-        )
+            _write_tensors(ema.state_dict(), folder / EMA)
+        _write_values(State(step=step, optimizer=shape, **state).model_dump(), folder / STATE)
         _write_values({file.name: sha256_of(file) for file in sorted(folder.iterdir())}, folder / MANIFEST)
     return target
 
 
-def _write_tensors(tensors: dict[str, Tensor], file: Path) -> None:
+def _write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     try:
-        save_file(tensors, file)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
     except SafetensorError as error:
-        # safetensors hides a full disk behind an error of its own.
+        # safetensors reports a full disk as an error of its own.
         raise OSError(str(error)) from error
 
 
@@ -87,56 +113,50 @@ def _write_values(values: Mapping[str, Any], file: Path) -> None:
     file.write_text(json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-
-
-def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], OptimizerShape]:
     state = optimizer.state_dict()
     tensors = {
-        f"{index}.{name}": value.detach().cpu().contiguous()
+        f"{index}.{name}": value
         for index, values in state["state"].items()
         for name, value in values.items()
         if isinstance(value, Tensor)
     }
-    numbers = {
-        "groups": len(state["param_groups"]),
-        "parameters": [len(group["params"]) for group in state["param_groups"]],
-    }
-    return tensors, numbers
+    sizes = [len(group["params"]) for group in state["param_groups"]]
+    return tensors, OptimizerShape(groups=len(sizes), parameters=sizes)
 
 
 def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> None:
-    """Gives the optimiser its moments back; its settings are those of the configuration.
+    """Restores the moments of an optimiser; its settings remain those of the configuration.
 
     Raises:
         CheckpointError: if the moments belong to other parameters.
     """
     current = optimizer.state_dict()
-    expected = [len(group["params"]) for group in current["param_groups"]]
-    if checkpoint.state["optimizer"]["parameters"] != expected:
-        raise CheckpointError(f"{checkpoint.path}: optimizer.safetensors belongs to a model with other parameters")
+    if checkpoint.state.optimizer.parameters != [len(group["params"]) for group in current["param_groups"]]:
+        raise CheckpointError(f"{checkpoint.path}: {OPTIMIZER} belongs to a model with other parameters")
     state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in _read(checkpoint.path / "optimizer.safetensors").items():
-        index, name = key.split(".", 1)
+    for key, tensor in _read_tensors(checkpoint.path / OPTIMIZER).items():
+        index, _, name = key.partition(".")
+        if not index.isdecimal():
+            raise CheckpointError(f"{checkpoint.path / OPTIMIZER}: found a tensor {key!r}, expected <parameter>.<name>")
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            kept = optimizer.state.get(parameter, {})
-            for name, value in kept.items():
-                # Fused Adam walks through weights and moments side by side, so that they must lie alike in memory.
+            moments = optimizer.state.get(parameter, {})
+            for name, value in moments.items():
+                # Fused Adam reads weights and moments in the same order, so that their strides must be equal.
                 if value.shape == parameter.shape and value.stride() != parameter.stride():
-                    kept[name] = torch.empty_like(parameter).copy_(value)
+                    moments[name] = torch.empty_like(parameter).copy_(value)
 
 
-def load_weights(checkpoint: Checkpoint, model: nn.Module, *, file: str = "model.safetensors") -> None:
-    """Fills a model, or its averaged copy, with a checkpoint's weights.
+def load_weights(checkpoint: Checkpoint, model: nn.Module, *, file: str = MODEL) -> None:
+    """Loads a checkpoint's weights into a model, or into its averaged copy.
 
     Raises:
-        CheckpointError: if they are of another variant or size; the first difference is told.
+        CheckpointError: if they belong to another variant or size, naming the first difference.
     """
-    found = _read(checkpoint.path / file)
+    found = _read_tensors(checkpoint.path / file)
     expected = model.state_dict()
     for name in sorted(set(expected) ^ set(found)):
         side = "lacks" if name in expected else "has, but the model lacks,"
@@ -150,7 +170,7 @@ def load_weights(checkpoint: Checkpoint, model: nn.Module, *, file: str = "model
     model.load_state_dict(found)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -158,21 +178,15 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def read(path: Path) -> Checkpoint:
-    """Opens a checkpoint after comparing every file with its manifest.
+    """Opens a checkpoint after checking every file.
 
     Raises:
         CheckpointError: naming the file that is missing or damaged.
     """
     if not path.is_dir():
         raise CheckpointError(f"{path}: there is no such checkpoint folder")
-    try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        files = dict(manifest.items())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path / MANIFEST}: is missing, so this is not a checkpoint") from None
-    except (OSError, ValueError, AttributeError, RecursionError):
-        raise CheckpointError(f"{path / MANIFEST}: is damaged") from None
-    for required in ("model.safetensors", "optimizer.safetensors", "state.json"):
+    files = read_mapping(path / MANIFEST)
+    for required in (MODEL, OPTIMIZER, STATE):
         if required not in files:
             raise CheckpointError(f"{path / MANIFEST}: does not list {required}; the checkpoint is damaged")
     for name, digest in files.items():
@@ -185,102 +199,43 @@ def read(path: Path) -> Checkpoint:
             raise CheckpointError(f"{file}: cannot be read: {error.strerror or error}") from None
         if found != digest:
             raise CheckpointError(f"{file}: is damaged: its SHA-256 is not that of {MANIFEST}")
-    state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    if state.get("schema_version") != SCHEMA_VERSION:
+        if file.suffix == ".safetensors":
+            _check_header(file)
+    return Checkpoint(path=path, state=_parse_state(read_mapping(path / STATE), file=path / STATE))
+
+
+def _check_header(file: Path) -> None:
+    """Checks that a file with a correct checksum is a safetensors file: it may have been damaged before it was written."""
+    try:
+        with safe_open(file, framework="pt"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: cannot be read: {error}") from None
+
+
+def _parse_state(values: Mapping[str, Any], *, file: Path) -> State:
+    if values.get("schema_version") != SCHEMA_VERSION:
         raise CheckpointError(
-            f"{path / 'state.json'}: schema_version: found {state.get('schema_version')!r}, expected {SCHEMA_VERSION}"
+            f"{file}: schema_version: found {values.get('schema_version')!r}, expected {SCHEMA_VERSION}"
         )
-    return Checkpoint(path=path, state=state)
+    try:
+        return parse(State, values, file=str(file))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
 
 
-def all_steps(run: Path) -> list[Path]:
-    """Returns the folders of a run's checkpoints, oldest first, unchecked."""
-    folder = run / FOLDER
-    return sorted(path for path in folder.glob("step-*") if STEP_NAME.fullmatch(path.name)) if folder.is_dir() else []
-
-
-def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Returns a run's newest intact checkpoint, and one sentence for each newer one that is damaged."""
-    problems: list[str] = []
-    for path in reversed(all_steps(run)):
-        try:
-            return read(path), problems
-        except CheckpointError as error:
-            problems.append(str(error))
-    return None, problems
-
-
-def find(path: Path, *, which: Which = "best") -> Checkpoint:
-    """Opens what a user names: a checkpoint's folder, or a run's folder and there the best or the newest checkpoint.
-
-    The best is the one with the lowest figure on the validation scenes; a run without validation has only a newest.
+def read_mapping(file: Path) -> dict[str, Any]:
+    """Reads a JSON file whose top level is a mapping.
 
     Raises:
-        CheckpointError: if there is none, or it is damaged.
+        CheckpointError: if it is missing or is not such a file.
     """
-    if not path.exists():
-        raise CheckpointError(f"{path}: there is no such folder")
-    if STEP_NAME.fullmatch(path.name):
-        return read(path)
-    best = best_step(path)
-    if which == "best" and best is not None:
-        return read(step_folder(path, best))
-    found, problems = newest(path)
-    if found is None:
-        detail = f"; {problems[0]}" if problems else ""
-        raise CheckpointError(f"{path}: holds no intact checkpoint in {FOLDER}/{detail}")
-    return found
-
-
-def best_step(run: Path) -> int | None:
-    """Returns the step whose validation figure was the lowest so far, if its checkpoint is still there."""
     try:
-        step = int(json.loads((run / FOLDER / BEST).read_text(encoding="utf-8"))["step"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return step if step_folder(run, step).is_dir() else None
-
-
-def mark_best(run: Path, *, step: int, metric: str, value: float) -> None:
-    """Records the best step; lower is better."""
-    write_json(run / FOLDER / BEST, {"step": step, "metric": metric, "value": value, "higher_is_better": False})
-
-
-def forget_best(run: Path) -> None:
-    """Takes the record of the best step away."""
-    (run / FOLDER / BEST).unlink(missing_ok=True)
-
-
-def set_aside(run: Path, *, after: int) -> list[Path]:
-    """Renames the checkpoints of later steps, so that a run that goes on from ``after`` can write its own.
-
-    They are damaged, or of a course that is no longer followed; left in place they would stand for what is trained from
-    here on, and push it out when older ones are removed.
-
-    Returns:
-        Where they are now.
-    """
-    moved = []
-    for path in all_steps(run):
-        if int(path.name.removeprefix("step-")) > after:
-            number = 1
-            while (target := path.with_name(f"{SET_ASIDE}{number}-{path.name}")).exists():
-                number += 1
-            moved.append(path.rename(target))
-    return moved
-
-
-def prune(run: Path, *, keep_last: int, keep_every: int) -> None:
-    """Removes all but the newest ``keep_last``, the best, and those of every ``keep_every``-th step (0: none of those)."""
-    folders = all_steps(run)
-    best = best_step(run)
-    for path in folders[:-keep_last]:
-        step = int(path.name.removeprefix("step-"))
-        if step != best and not (keep_every and step % keep_every == 0):
-            shutil.rmtree(path)
-    for leftover in (run / FOLDER).glob(f"{TEMPORARY_PREFIX}*"):
-        # Only one process writes a run's checkpoints, so that what is temporary now is what a crash left behind.
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: is missing, so this is not a checkpoint") from None
+    except (OSError, ValueError, RecursionError):
+        raise CheckpointError(f"{file}: is damaged") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{file}: is damaged: found {type(found).__name__}, expected a mapping")
+    return found

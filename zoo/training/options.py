@@ -1,8 +1,9 @@
-"""How a training run is carried out, apart from what decides its weights."""
+"""Options of a training run that do not decide its weights, and how it starts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from zoo.data.loader import Residence, Workers
 from zoo.errors import ConfigError
@@ -11,22 +12,21 @@ from zoo.model.scene_model import CompileMode
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a run is carried out: nothing here changes which weights it ends with (but for rounding).
+    """How a run is executed; except for rounding, nothing here changes the weights it ends with.
 
     Attributes:
-        compile: trains a model that is compiled as one graph.
-        compile_mode: what the compiler takes its time for: nothing but fused kernels (``default``), CUDA graphs as well,
-            so that a step costs the host a few launches (``reduce-overhead``), the choice of every kernel by trial too
-            (``max-autotune``).
-        recompute: computes activations again in the backward pass instead of keeping them: less memory, more time.
-        workers: processes that read scenes; 0 reads in the training process, ``auto`` goes by device and cores.
-        residence: where scenes lie.
-        log_interval: steps between figures.
+        compile: compiles the model as one graph.
+        compile_mode: as for ``torch.compile``: ``default``, ``reduce-overhead`` (CUDA graphs) or ``max-autotune`` (CUDA
+            graphs and autotuned kernels).
+        recompute: recomputes activations in the backward pass: less memory, more time.
+        workers: processes that read scenes; 0 reads in the training process, ``auto`` chooses by device and cores.
+        residence: where the scenes are kept: ``device``, ``disk`` or ``auto``.
+        log_interval: steps between logged metrics.
         validation_interval: steps between validations.
         validation_scenes: scenes of a validation.
         save_interval: steps between checkpoints.
-        keep_last: newest checkpoints that are kept.
-        keep_every: the checkpoint of every so many steps is kept too; 0: none of those.
+        keep_last: number of newest checkpoints that are kept.
+        keep_every: also keeps the checkpoint of every multiple of this step; 0: none.
     """
 
     compile: bool = False
@@ -49,6 +49,21 @@ class TrainingOptions:
             raise ConfigError(f"keep_every: found {self.keep_every}, expected 0 or more")
 
     @property
-    def records_graphs(self) -> bool:
-        """Whether gradients lie in memory that the next pass writes to again, as those of CUDA graphs do."""
+    def uses_cuda_graphs(self) -> bool:
+        """Whether the next pass overwrites the memory of the gradients, as CUDA graphs do."""
         return self.compile and self.compile_mode != "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeOptions:
+    """Where a run starts.
+
+    Attributes:
+        mode: ``never`` (an existing run is an error), ``auto`` (its newest intact checkpoint, if any), or a path.
+        init_from: a run or checkpoint whose weights, and nothing else, the new run starts with.
+        allow_config_change: resumes although the configuration differs from that of the checkpoint.
+    """
+
+    mode: str = "never"
+    init_from: Path | None = None
+    allow_config_change: bool = False

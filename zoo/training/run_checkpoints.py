@@ -1,0 +1,118 @@
+"""The checkpoints of a run: the newest, the best, those that are set aside or removed.
+
+They lie in ``<run>/checkpoints``; ``best.json`` beside them records the step with the lowest validation metric.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from zoo.errors import CheckpointError
+from zoo.files import TEMPORARY_PREFIX, write_json
+from zoo.training.checkpoint import FOLDER, MAX_STEP, STEP_NAME, Checkpoint, read, read_mapping, step_folder
+
+BEST = "best.json"
+SET_ASIDE = "set-aside-"
+Which = Literal["best", "last"]
+
+
+def all_steps(run: Path) -> list[Path]:
+    """Returns the folders of a run's checkpoints, oldest first, unchecked."""
+    folder = run / FOLDER
+    return sorted(path for path in folder.glob("step-*") if STEP_NAME.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Returns a run's newest intact checkpoint, and one sentence for each newer one that is damaged."""
+    problems: list[str] = []
+    for path in reversed(all_steps(run)):
+        try:
+            return read(path), problems
+        except CheckpointError as error:
+            problems.append(str(error))
+    return None, problems
+
+
+def find(path: Path, *, which: Which = "best") -> Checkpoint:
+    """Opens the checkpoint in a folder, or the best or newest checkpoint of a run's folder.
+
+    The best has the lowest metric on the validation scenes; a run without validation has only a newest.
+
+    Raises:
+        CheckpointError: if there is none, or it is damaged.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: there is no such folder")
+    if STEP_NAME.fullmatch(path.name):
+        return read(path)
+    best = best_step(path)
+    if which == "best" and best is not None:
+        return read(step_folder(path, best))
+    found, problems = newest(path)
+    if found is None:
+        detail = f"; {problems[0]}" if problems else _runs_inside(path)
+        raise CheckpointError(f"{path}: holds no intact checkpoint in {FOLDER}/{detail}")
+    return found
+
+
+def _runs_inside(path: Path) -> str:
+    """Names the runs in a folder of runs, as a hint for whoever gave the folder instead of one of them."""
+    runs = sorted(folder.parent.name for folder in path.glob(f"*/{FOLDER}"))
+    shown = ", ".join(runs[:5]) + (", ..." if len(runs) > 5 else "")
+    return f"; it is a folder of {len(runs)} run(s), give one of them: {shown}" if runs else ""
+
+
+def best_step(run: Path) -> int | None:
+    """Returns the step with the lowest validation metric so far, if it is recorded and its checkpoint exists."""
+    try:
+        found = read_mapping(run / FOLDER / BEST).get("step")
+    except CheckpointError:
+        return None
+    known = isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= MAX_STEP
+    return found if known and step_folder(run, found).is_dir() else None
+
+
+def mark_best(run: Path, *, step: int, metric: str, value: float) -> None:
+    """Records the best step; lower is better."""
+    write_json(run / FOLDER / BEST, {"step": step, "metric": metric, "value": value, "higher_is_better": False})
+
+
+def forget_best(run: Path) -> None:
+    """Removes the record of the best step."""
+    (run / FOLDER / BEST).unlink(missing_ok=True)
+
+
+def set_aside(run: Path, *, after: int) -> list[Path]:
+    """Renames the checkpoints of later steps, so that a run resumed from ``after`` can write its own.
+
+    They are damaged, or belong to a continuation that is no longer followed; otherwise they would be kept in place of
+    the new checkpoints of the same steps.
+
+    Returns:
+        Their new paths.
+    """
+    moved = []
+    for path in all_steps(run):
+        if int(path.name.removeprefix("step-")) > after:
+            number = 1
+            while (target := path.with_name(f"{SET_ASIDE}{number}-{path.name}")).exists():
+                number += 1
+            moved.append(path.rename(target))
+    return moved
+
+
+def prune(run: Path, *, keep_last: int, keep_every: int) -> None:
+    """Removes all but the newest ``keep_last``, the best, and those of every ``keep_every``-th step (0: none of those)."""
+    best = best_step(run)
+    for path in all_steps(run)[:-keep_last]:
+        step = int(path.name.removeprefix("step-"))
+        if step != best and not (keep_every and step % keep_every == 0):
+            shutil.rmtree(path)
+    # Only one process writes a run's checkpoints, so that temporary files were left by a crash.
+    for leftover in (run / FOLDER).glob(f"{TEMPORARY_PREFIX}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
