@@ -63,6 +63,6 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Scene
     Raises:
         zoo.errors.CheckpointError, zoo.errors.ConfigError: if something is missing or damaged.
     """
-    from zoo.training.run import load_trained
+    from zoo.training.trained_model import load_trained
 
     return load_trained(Path(path), device=device).model

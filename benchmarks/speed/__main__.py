@@ -29,14 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 repeats=options.repeats,
                 parts=[part.strip() for part in options.parts.split(",")] if options.parts else (),
                 command=["python", "-m", "benchmarks.speed", *(sys.argv[1:] if arguments is None else arguments)],
-                tell=screen.tell,
+                tell=screen.log,
             )
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    results = screen.results()
+    results = screen.stdout_console()
     results.print(to_terminal(tables_of(record), width=results.width))
-    screen.tell("wrote " + ", ".join(map(str, written)))
+    screen.log("wrote " + ", ".join(map(str, written)))
     return 1 if any(part.failures for part in record.parts) else 0
 
 

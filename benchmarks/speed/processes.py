@@ -29,8 +29,8 @@ from zoo.errors import OutOfMemoryError
 from zoo.provenance import usable_cores
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import Variant
+from zoo.training.options import TrainingOptions
 from zoo.training.run import train
-from zoo.training.trainer import TrainingOptions
 
 PART = "processes"
 GROUPS: Mapping[Size, Sequence[int]] = {"full": (1, 2, 4), "quick": (1, 2)}

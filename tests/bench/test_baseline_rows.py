@@ -43,7 +43,7 @@ def test_a_reference_is_a_row_like_any_other(scenes, tmp_path):
 def test_its_key_is_that_of_the_variants_own_rows(scenes, tmp_path):
     from zoo.bench.measurement import evaluate
     from zoo.registry.variant import build
-    from zoo.training.run import TrainedModel
+    from zoo.training.trained_model import TrainedModel
 
     variant = default_registry().variant("cvae", size="smoke")
     config = {**variant.config(), "seed": 0}

@@ -15,7 +15,7 @@ from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
 from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT
 from zoo.results.store import load_row, save_row
-from zoo.training.run import TrainedModel
+from zoo.training.trained_model import TrainedModel
 
 QUICK = Protocol(repeats=0, prediction_samples=2)
 

@@ -13,7 +13,7 @@ from zoo.bench.suite.jobs import Job, run_folder, train_job
 from zoo.data.make import make_dataset
 from zoo.errors import ConfigError, OutOfMemoryError
 from zoo.registry.registry import default_registry
-from zoo.training import checkpoint
+from zoo.training import run_checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_runs_at_once_equal_runs_one_by_one_and_tell_every_step(data, tmp_path):
     for job in at_once:
         alone = job_of(job.variant.name, data=data, folder=tmp_path / "alone")
         train_job(alone)
-        one, other = (load_file(checkpoint.find(run).path / "model.safetensors") for run in (job.run, alone.run))
+        one, other = (load_file(run_checkpoints.find(run).path / "model.safetensors") for run in (job.run, alone.run))
         assert one.keys() == other.keys()
         for name, weights in one.items():
             assert abs(weights - other[name]).max() <= 1e-5 * max(1.0, abs(weights).max())

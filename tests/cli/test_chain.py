@@ -125,7 +125,7 @@ def test_a_suite_measures_and_goes_on_where_it_was(gqn_zoo, work, scenes, in_thi
 def test_an_interrupted_run_says_how_to_go_on_and_does(gqn_zoo, work, scenes, monkeypatch):
     import signal
 
-    from zoo.training.tracking import Tracker
+    from zoo.training.session import Tracker
 
     real = Tracker.log
 
@@ -146,7 +146,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(gqn_zoo, work, scenes, mo
 
 
 def test_a_loss_that_is_not_finite_ends_with_code_4_and_an_intact_checkpoint(gqn_zoo, work, scenes):
-    from zoo.training import checkpoint
+    from zoo.training import run_checkpoints
 
     run = work / "diverged"
     changes = ("--set", "training.learning_rate={start: 1e30, end: 1e30, steps: 0}", "--save-interval", 1)
@@ -156,8 +156,8 @@ def test_a_loss_that_is_not_finite_ends_with_code_4_and_an_intact_checkpoint(gqn
     step = int(
         re.match(r"gqn-zoo: step (\d+): the loss or its gradient is not finite; the update was not made", line)[1]
     )
-    found, problems = checkpoint.newest(run)
-    assert found.state["step"] == step >= 1 and problems == []
+    found, problems = run_checkpoints.newest(run)
+    assert found.state.step == step >= 1 and problems == []
 
 
 def test_a_dry_run_of_the_quickstart_writes_nothing(gqn_zoo, work, contents):

@@ -123,7 +123,10 @@ MISTAKES = [
     ("data convert {scenes} -o {place}/new --image-size 0", "image_size"),
     ("data convert {place}/records -o {place}/new", ".tfrecord: record 3 at byte"),
     # runs and checkpoints
-    ("train cvae --size smoke --cpu --data {scenes} -o {place}/run", "holds a run already; pass --resume auto"),
+    (
+        "train cvae --size smoke --cpu --data {scenes} -o {place}/run",
+        "holds a run already; resume it with --resume auto",
+    ),
     ("train vae --size smoke --cpu --data {scenes} -o {place}/run --resume auto", "written with another configuration"),
     ("train cvae --size smoke --cpu --data {scenes} -o {place}/run --resume auto --seed 1", "differing: seed"),
     ("train cvae --size smoke --cpu --data {scenes} -o {place}/run --resume auto -b 8", "training.batch_size"),

@@ -11,7 +11,7 @@ from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.model.interfaces import Likelihood
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
-from zoo.training.run import TrainedModel
+from zoo.training.trained_model import TrainedModel
 
 
 class EveryByteAlike(AnnealedGaussian):

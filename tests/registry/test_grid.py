@@ -18,7 +18,8 @@ from zoo.model import tasks
 from zoo.registry.components import available, find_component
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build, resolve
-from zoo.training.run import TrainedModel, run_config
+from zoo.training.run import run_config
+from zoo.training.trained_model import TrainedModel
 
 REGISTRY = default_registry()
 TIMM = {

@@ -9,8 +9,8 @@ from benchmarks.speed.textbook_gqn import plain_model
 from zoo.data.make import make_dataset
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
+from zoo.training.options import TrainingOptions
 from zoo.training.run import train
-from zoo.training.trainer import TrainingOptions
 
 STEPS = 2000
 NATS = 0.5  # a target, at the end

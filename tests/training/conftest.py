@@ -9,8 +9,8 @@ from accelerate.state import AcceleratorState
 
 from zoo.data.store import StoreWriter
 from zoo.registry.registry import default_registry
-from zoo.training.run import Start, train
-from zoo.training.trainer import TrainingOptions
+from zoo.training.options import ResumeOptions, TrainingOptions
+from zoo.training.run import train
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,17 @@ def variant():
 def run_training(scenes):
     """Returns a function that trains into a folder, on the CPU, with a figure and a checkpoint at every chance."""
 
-    def go(run, name="vae", *overrides, seed=0, resume="never", start=None, progress=None, tell=None, **options):
+    def go(
+        run,
+        name="vae",
+        *overrides,
+        seed=0,
+        mode="never",
+        resume=None,
+        progress=None,
+        log=lambda sentence: None,
+        **options,
+    ):
         options = {"log_interval": 1, "validation_interval": 3, "save_interval": 4, "keep_last": 3, **options}
         return train(
             make_variant(name, *overrides),
@@ -53,10 +63,10 @@ def run_training(scenes):
             run=run,
             seed=seed,
             options=TrainingOptions(**options),
-            start=start or Start(resume=resume),
+            resume=resume or ResumeOptions(mode=mode),
             cpu=True,
             progress=progress,
-            tell=tell,
+            log=log,
         )
 
     return go

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import multiprocessing
 import os
@@ -12,10 +13,11 @@ from torch import nn
 
 from zoo.errors import CheckpointError, DiskFullError
 from zoo.files import TEMPORARY_PREFIX
-from zoo.training import checkpoint
+from zoo.training import checkpoint, run_checkpoints
 
 # Newer versions of Python warn of every fork of a process with threads; the children here do next to nothing.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+STATE = {"config": {}, "seed": 0, "seconds": 1.5}
 FILES = ("MANIFEST.json", "ema.safetensors", "model.safetensors", "optimizer.safetensors", "state.json")
 
 
@@ -28,21 +30,19 @@ def make(seed=0, width=4):
     return model, optimizer
 
 
-def save(run, step, *, seed=None, ema=True, **state):
+def save(run, step, *, seed=None, ema=True):
     model, optimizer = make(step if seed is None else seed)
     averaged = torch.optim.swa_utils.AveragedModel(model) if ema else None
-    return checkpoint.save(
-        run, step=step, model=model, optimizer=optimizer, ema=averaged, state={"config": {}, "seed": 0, **state}
-    )
+    return checkpoint.save(run, step=step, model=model, optimizer=optimizer, ema=averaged, state=STATE)
 
 
 def test_what_was_saved_is_what_is_read(tmp_path):
     model, optimizer = make(1)
-    path = save(tmp_path, 1, seed=1, note="x")
+    path = save(tmp_path, 1, seed=1)
     assert path == tmp_path / "checkpoints" / "step-000000001"
     assert sorted(file.name for file in path.iterdir()) == sorted(FILES)
     found = checkpoint.read(path)
-    assert found.state["step"] == 1 and found.state["note"] == "x" and found.state["schema_version"] == 1
+    assert found.state.step == 1 and found.state.seconds == 1.5 and found.state.schema_version == 1
     other_model, other_optimizer = make(2)
     checkpoint.load_weights(found, other_model)
     checkpoint.load_optimizer(found, other_optimizer)
@@ -118,7 +118,7 @@ def test_any_damage_to_any_file_is_found_and_told_with_the_files_name(tmp_path, 
             checkpoint.read(path)
         assert str(path) in str(caught.value), done
     assert {file.name: file.read_bytes() for file in whole.iterdir()} == before
-    assert checkpoint.read(whole).state["step"] == 3
+    assert checkpoint.read(whole).state.step == 3
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"])
@@ -127,7 +127,7 @@ def test_a_file_of_another_checkpoint_is_found(tmp_path, name):
     shutil.copy(other / name, one / name)
     with pytest.raises(CheckpointError, match=f"{name}: is damaged"):
         checkpoint.read(one)
-    assert checkpoint.read(other).state["step"] == 2
+    assert checkpoint.read(other).state.step == 2
 
 
 @pytest.mark.parametrize(
@@ -161,15 +161,77 @@ def test_a_file_that_cannot_be_read_from_the_disk_is_damage_as_well(tmp_path, mo
         return real(file)
 
     monkeypatch.setattr(checkpoint, "sha256_of", broken_disk)
-    found, problems = checkpoint.newest(tmp_path)
-    assert found is not None and found.state["step"] == 1
+    found, problems = run_checkpoints.newest(tmp_path)
+    assert found is not None and found.state.step == 1
     assert len(problems) == 1 and "Input/output error" in problems[0]
 
 
-def test_another_version_of_the_format_is_refused(tmp_path):
-    path = save(tmp_path, 1, schema_version=2)
-    with pytest.raises(CheckpointError, match=r"state\.json: schema_version: found 2, expected 1"):
+def rewrite(path, text):
+    """Replaces a checkpoint's state.json, with the correct checksum in its manifest."""
+    (path / "state.json").write_text(text)
+    manifest = json.loads((path / "MANIFEST.json").read_text())
+    manifest["state.json"] = hashlib.sha256((path / "state.json").read_bytes()).hexdigest()
+    (path / "MANIFEST.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, "schema_version: found 2, expected 1"),
+        ({"step": "x"}, "step: found 'x'"),
+        ({"step": 1.5}, "step: found 1.5"),
+        ({"step": -1}, "step: found -1"),
+        ({"step": 10**30}, "step: found 10"),
+        ({"step": None}, "step: found None"),
+        ({"seed": "0"}, "seed: found '0'"),
+        ({"seconds": "long"}, "seconds: found 'long'"),
+        ({"config": []}, r"config: found \[\]"),
+        ({"optimizer": 5}, "optimizer: found 5"),
+        ({"optimizer": {"groups": 1}}, r"optimizer.parameters: this key is missing"),
+        ({"best_step": "x"}, "best_step: found 'x'"),
+        ({"best_value": [1]}, r"best_value: found \[1\]"),
+        ({"scaler": 3}, "scaler: found 3"),
+        ({"more": 3}, "more: unknown key 'more'"),
+    ],
+)
+def test_a_state_with_a_wrong_field_names_file_field_and_content(tmp_path, change, message):
+    path = save(tmp_path, 1)
+    state = json.loads((path / "state.json").read_text())
+    rewrite(path, json.dumps({**state, **change}))
+    with pytest.raises(CheckpointError, match=rf"state\.json: {message}"):
         checkpoint.read(path)
+
+
+@pytest.mark.parametrize("field", ["step", "seed", "seconds", "config", "optimizer"])
+def test_a_state_without_a_field_is_refused(tmp_path, field):
+    path = save(tmp_path, 1)
+    state = json.loads((path / "state.json").read_text())
+    del state[field]
+    rewrite(path, json.dumps(state))
+    with pytest.raises(CheckpointError, match=rf"state\.json: {field}: this key is missing"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "5", "null", '"x"', "{", "[" * 10_000])
+def test_a_state_that_is_no_mapping_is_refused(tmp_path, text):
+    path = save(tmp_path, 1)
+    rewrite(path, text)
+    with pytest.raises(CheckpointError, match=r"state\.json: "):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "ema.safetensors"])
+def test_an_unreadable_file_with_a_correct_checksum_falls_back_to_the_older_checkpoint(tmp_path, name):
+    save(tmp_path, 1)
+    path = save(tmp_path, 2)
+    (path / name).write_bytes((path / name).read_bytes()[:20])
+    manifest = json.loads((path / "MANIFEST.json").read_text())
+    manifest[name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
+    (path / "MANIFEST.json").write_text(json.dumps(manifest))
+    found, problems = run_checkpoints.newest(tmp_path)
+    assert found.state.step == 1
+    assert len(problems) == 1 and f"{name}: cannot be read" in problems[0]
+    assert run_checkpoints.find(tmp_path).state.step == 1
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
@@ -178,68 +240,85 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"MANIFEST\.json: is missing, so this is not a checkpoint"):
         checkpoint.read(tmp_path)
     with pytest.raises(CheckpointError, match="there is no such folder"):
-        checkpoint.find(tmp_path / "none")
+        run_checkpoints.find(tmp_path / "none")
     with pytest.raises(CheckpointError, match="holds no intact checkpoint in checkpoints/"):
-        checkpoint.find(tmp_path)
+        run_checkpoints.find(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError):
-        checkpoint.find(tmp_path / "file")
+        run_checkpoints.find(tmp_path / "file")
 
 
 def test_the_newest_intact_one_is_found_and_the_damaged_ones_are_told(tmp_path):
-    assert checkpoint.newest(tmp_path) == (None, [])
+    assert run_checkpoints.newest(tmp_path) == (None, [])
     for step in (2, 10, 9, 100):
         save(tmp_path, step)
     (tmp_path / "checkpoints" / "step-7").mkdir()
     (tmp_path / "checkpoints" / f"{TEMPORARY_PREFIX}abc").mkdir()
     for step, name in ((100, "model.safetensors"), (10, "MANIFEST.json")):
         (tmp_path / "checkpoints" / f"step-{step:09d}" / name).unlink()
-    found, problems = checkpoint.newest(tmp_path)
-    assert found is not None and found.state["step"] == 9
+    found, problems = run_checkpoints.newest(tmp_path)
+    assert found is not None and found.state.step == 9
     assert ["step-000000100" in problems[0], "step-000000010" in problems[1], len(problems)] == [True, True, 2]
-    assert checkpoint.find(tmp_path).state["step"] == 9
-    assert [path.name for path in checkpoint.all_steps(tmp_path)] == [f"step-{step:09d}" for step in (2, 9, 10, 100)]
+    assert run_checkpoints.find(tmp_path).state.step == 9
+    assert [path.name for path in run_checkpoints.all_steps(tmp_path)] == [
+        f"step-{step:09d}" for step in (2, 9, 10, 100)
+    ]
 
 
 def test_the_best_is_found_while_it_is_there(tmp_path):
     for step in (1, 2, 3):
         save(tmp_path, step)
-    assert checkpoint.best_step(tmp_path) is None
-    checkpoint.mark_best(tmp_path, step=2, metric="eval/nelbo_excess", value=1.5)
-    assert checkpoint.best_step(tmp_path) == 2 and checkpoint.find(tmp_path).state["step"] == 2
-    assert checkpoint.find(tmp_path / "checkpoints" / "step-000000003").state["step"] == 3
+    assert run_checkpoints.best_step(tmp_path) is None
+    run_checkpoints.mark_best(tmp_path, step=2, metric="eval/nelbo_excess", value=1.5)
+    assert run_checkpoints.best_step(tmp_path) == 2 and run_checkpoints.find(tmp_path).state.step == 2
+    assert run_checkpoints.find(tmp_path / "checkpoints" / "step-000000003").state.step == 3
     shutil.rmtree(tmp_path / "checkpoints" / "step-000000002")
-    assert checkpoint.best_step(tmp_path) is None and checkpoint.find(tmp_path).state["step"] == 3
+    assert run_checkpoints.best_step(tmp_path) is None and run_checkpoints.find(tmp_path).state.step == 3
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "[]", "{}", '{"step": "x"}', '{"step": null}', '{"step": 99}', '{"step": -1}', "\xff"]
+    "text",
+    [
+        "",
+        "5",
+        "[]",
+        "{}",
+        '{"step": "x"}',
+        '{"step": null}',
+        '{"step": 99}',
+        '{"step": -1}',
+        "\xff",
+        '{"step": true}',
+        '{"step": 1e400}',
+        '{"step": [3]}',
+        "[" * 10_000,
+    ],
 )
 def test_a_note_of_the_best_that_makes_no_sense_is_passed_over(tmp_path, text):
     save(tmp_path, 3)
     (tmp_path / "checkpoints" / "best.json").write_bytes(text.encode("latin-1"))
-    assert checkpoint.best_step(tmp_path) is None and checkpoint.find(tmp_path).state["step"] == 3
+    assert run_checkpoints.best_step(tmp_path) is None and run_checkpoints.find(tmp_path).state.step == 3
 
 
 def test_pruning_keeps_the_newest_the_best_and_every_so_many_steps(tmp_path):
     for step in range(1, 11):
         save(tmp_path, step, ema=False)
-    checkpoint.mark_best(tmp_path, step=3, metric="m", value=0.0)
+    run_checkpoints.mark_best(tmp_path, step=3, metric="m", value=0.0)
     leftover = tmp_path / "checkpoints" / f"{TEMPORARY_PREFIX}x"
     leftover.mkdir()
     (leftover / "model.safetensors").write_text("")
     (tmp_path / "checkpoints" / f"{TEMPORARY_PREFIX}y.json").write_text("")
     (tmp_path / "checkpoints" / "notes.txt").write_text("mine")
-    checkpoint.prune(tmp_path, keep_last=2, keep_every=4)
-    assert [int(path.name[5:]) for path in checkpoint.all_steps(tmp_path)] == [3, 4, 8, 9, 10]
+    run_checkpoints.prune(tmp_path, keep_last=2, keep_every=4)
+    assert [int(path.name[5:]) for path in run_checkpoints.all_steps(tmp_path)] == [3, 4, 8, 9, 10]
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if "step" not in path.name) == [
         "best.json",
         "notes.txt",
     ]
-    checkpoint.prune(tmp_path, keep_last=1, keep_every=0)
-    assert [int(path.name[5:]) for path in checkpoint.all_steps(tmp_path)] == [3, 10]
-    checkpoint.prune(tmp_path, keep_last=5, keep_every=0)
-    assert [int(path.name[5:]) for path in checkpoint.all_steps(tmp_path)] == [3, 10]
+    run_checkpoints.prune(tmp_path, keep_last=1, keep_every=0)
+    assert [int(path.name[5:]) for path in run_checkpoints.all_steps(tmp_path)] == [3, 10]
+    run_checkpoints.prune(tmp_path, keep_last=5, keep_every=0)
+    assert [int(path.name[5:]) for path in run_checkpoints.all_steps(tmp_path)] == [3, 10]
 
 
 def _save_within(run, limit, results):
@@ -267,7 +346,7 @@ def test_a_full_disk_leaves_the_older_checkpoints_and_one_sentence(tmp_path, lim
     assert message.startswith(f"{tmp_path}/checkpoints/step-000000002") and "cannot be written" in message
     assert "\n" not in message
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000001"]
-    assert checkpoint.read(whole).state["step"] == 1
+    assert checkpoint.read(whole).state.step == 1
 
 
 def _save_and_crash(run, point):
@@ -290,8 +369,8 @@ def _save_and_crash(run, point):
         setattr(Path, name, counted(getattr(Path, name)))
     checkpoint.save_file = counted(checkpoint.save_file)
     save(run, 2)
-    checkpoint.mark_best(run, step=2, metric="m", value=0.0)
-    checkpoint.prune(run, keep_last=1, keep_every=0)
+    run_checkpoints.mark_best(run, step=2, metric="m", value=0.0)
+    run_checkpoints.prune(run, keep_last=1, keep_every=0)
     os._exit(0)
 
 
@@ -301,21 +380,21 @@ def test_a_crash_at_any_point_of_saving_loses_nothing(tmp_path):
     for point in range(1, 100):
         run = tmp_path / str(point)
         save(run, 1)
-        checkpoint.mark_best(run, step=1, metric="m", value=1.0)
+        run_checkpoints.mark_best(run, step=1, metric="m", value=1.0)
         process = context.Process(target=_save_and_crash, args=(run, point))
         process.start()
         process.join(60)
-        found, problems = checkpoint.newest(run)
+        found, problems = run_checkpoints.newest(run)
         assert found is not None, f"crash point {point}: nothing is left"
         assert problems == [], f"crash point {point}: a torn checkpoint bears the name of a whole one"
-        assert checkpoint.find(run).state["step"] in (1, 2)
-        steps.add(found.state["step"])
+        assert run_checkpoints.find(run).state.step in (1, 2)
+        steps.add(found.state.step)
         # The next save clears away what the crash left.
         save(run, 3)
-        checkpoint.prune(run, keep_last=1, keep_every=0)
+        run_checkpoints.prune(run, keep_last=1, keep_every=0)
         left = {path.name for path in (run / "checkpoints").iterdir()}
         assert not [name for name in left if name.startswith(TEMPORARY_PREFIX)], f"crash point {point}: {left}"
-        assert checkpoint.find(run).state["step"] in (1, 2, 3)
+        assert run_checkpoints.find(run).state.step in (1, 2, 3)
         if process.exitcode == 0:
             break
         assert process.exitcode == 137

@@ -4,7 +4,7 @@ import threading
 import pytest
 from accelerate import Accelerator
 
-from zoo.training.interruption import Interruption
+from zoo.training.session import Interruption
 
 
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -21,10 +21,10 @@ def test_a_signal_is_noted_and_handlers_are_put_back(number, alone):
     before = signal.getsignal(number)
     with Interruption() as interruption:
         assert signal.getsignal(number) != before
-        assert not interruption.agreed(alone, often=True)
+        assert not interruption.agreed(alone, synchronize=True)
         signal.raise_signal(number)
         assert interruption.signal == number
-        assert interruption.agreed(alone, often=False), "one process needs to ask nobody"
+        assert interruption.agreed(alone, synchronize=False), "one process needs to ask nobody"
     assert signal.getsignal(number) == before
 
 
@@ -54,7 +54,7 @@ def test_a_thread_other_than_the_main_one_trains_without_handlers(alone):
 
     def work():
         with Interruption() as interruption:
-            found.append((signal.getsignal(signal.SIGINT), interruption.agreed(alone, often=True)))
+            found.append((signal.getsignal(signal.SIGINT), interruption.agreed(alone, synchronize=True)))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -7,8 +7,9 @@ from zoo.bench.protocol import Protocol
 from zoo.data.make import make_dataset
 from zoo.data.store import SceneStore
 from zoo.registry.registry import default_registry
-from zoo.training.run import load_trained, train
-from zoo.training.trainer import TrainingOptions
+from zoo.training.options import TrainingOptions
+from zoo.training.run import train
+from zoo.training.trained_model import load_trained
 
 STEPS = 3000
 CHANGES = (

@@ -9,7 +9,8 @@ import torch
 from zoo.data.source import SPLITS
 from zoo.data.store import SceneStore
 from zoo.errors import CheckpointError
-from zoo.training.run import Start, load_trained
+from zoo.training.options import ResumeOptions
+from zoo.training.trained_model import load_trained
 
 STEPS = 12
 COMMON = (f"training.steps={STEPS}", "training.ema_decay=0.9", "training.sigma={start: 2.0, end: 0.7, steps: 10}")
@@ -63,8 +64,8 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(case, run_training, t
     for number, split in enumerate((*splits, None)):
         # What torch's own generator did before must not matter.
         torch.manual_seed(number)
-        resume = "auto" if number else "never"
-        report = run_training(parts, name, *settings, resume=resume, progress=interrupt_at(split), **options)
+        mode = "auto" if number else "never"
+        report = run_training(parts, name, *settings, mode=mode, progress=interrupt_at(split), **options)
         assert (report.status, report.step) == (("interrupted", split) if split else ("finished", STEPS))
         assert report.signal == (signal.SIGTERM if split else None)
     assert report.scenes == STEPS * (5 if "batch_size=5" in str(changes) else 4)
@@ -85,7 +86,7 @@ def test_other_ways_to_carry_a_run_out_do_not_change_it(run_training, tmp_path, 
     settings = ("gqn-tower", *COMMON)
     run_training(whole, *settings)
     run_training(parts, *settings, progress=interrupt_at(5), save_interval=2)
-    run_training(parts, *settings, resume="auto", residence="device", keep_last=1, validation_interval=4)
+    run_training(parts, *settings, mode="auto", residence="device", keep_last=1, validation_interval=4)
     assert look.digests(parts, STEPS)["model.safetensors"] == look.digests(whole, STEPS)["model.safetensors"]
     assert look.digests(parts, STEPS)["optimizer.safetensors"] == look.digests(whole, STEPS)["optimizer.safetensors"]
 
@@ -93,13 +94,13 @@ def test_other_ways_to_carry_a_run_out_do_not_change_it(run_training, tmp_path, 
 def test_a_finished_run_is_left_as_it_is(run_training, tmp_path, look):
     run_training(tmp_path, "vae")
     before = look.digests(tmp_path, 4), look.rows(tmp_path)
-    report = run_training(tmp_path, "vae", resume="auto")
+    report = run_training(tmp_path, "vae", mode="auto")
     assert (report.status, report.step) == ("finished", 4)
     assert (look.digests(tmp_path, 4), look.rows(tmp_path)) == before
 
 
 def test_auto_starts_anew_where_there_is_nothing(run_training, tmp_path, look):
-    run_training(tmp_path / "auto", "vae", resume="auto")
+    run_training(tmp_path / "auto", "vae", mode="auto")
     run_training(tmp_path / "never", "vae")
     assert look.digests(tmp_path / "auto", 4) == look.digests(tmp_path / "never", 4)
 
@@ -107,7 +108,7 @@ def test_auto_starts_anew_where_there_is_nothing(run_training, tmp_path, look):
 def test_an_existing_run_is_not_written_over(run_training, tmp_path, look):
     run_training(tmp_path, "vae")
     before = look.digests(tmp_path, 4)
-    with pytest.raises(CheckpointError, match=f"{tmp_path}: holds a run already; pass --resume auto"):
+    with pytest.raises(CheckpointError, match=f"{tmp_path}: holds a run already; resume it with --resume auto"):
         run_training(tmp_path, "vae", seed=1)
     assert look.digests(tmp_path, 4) == before
 
@@ -125,7 +126,7 @@ def test_another_configuration_is_refused_with_the_differing_keys(run_training, 
     run_training(tmp_path, "vae")
     before = look.digests(tmp_path, 4), (tmp_path / "config.yaml").read_text()
     with pytest.raises(CheckpointError) as caught:
-        run_training(tmp_path, name, *changes, resume="auto")
+        run_training(tmp_path, name, *changes, mode="auto")
     message = str(caught.value)
     assert "was written with another configuration; differing:" in message and "--allow-config-change" in message
     assert all(key in message for key in keys)
@@ -135,20 +136,20 @@ def test_another_configuration_is_refused_with_the_differing_keys(run_training, 
 def test_another_seed_is_refused(run_training, tmp_path):
     run_training(tmp_path, "vae")
     with pytest.raises(CheckpointError, match="differing: seed;"):
-        run_training(tmp_path, "vae", seed=1, resume="auto")
+        run_training(tmp_path, "vae", seed=1, mode="auto")
 
 
 def test_a_changed_configuration_is_taken_when_it_is_allowed(run_training, tmp_path, look):
     run_training(tmp_path, "vae")
-    start = Start(resume="auto", allow_config_change=True)
-    report = run_training(tmp_path, "vae", "training.steps=6", "training.beta.end=0.5", start=start)
+    start = ResumeOptions(mode="auto", allow_config_change=True)
+    report = run_training(tmp_path, "vae", "training.steps=6", "training.beta.end=0.5", resume=start)
     assert report.step == 6
     assert "end: 0.5" in (tmp_path / "config.yaml").read_text()
     assert [row["train/beta"] for row in look.rows(tmp_path) if "train/beta" in row] == [1.0] * 4 + [0.5] * 2
     with pytest.raises(CheckpointError, match="it belongs to another variant"):
-        run_training(tmp_path, "cvae", start=start)
+        run_training(tmp_path, "cvae", resume=start)
     with pytest.raises(CheckpointError, match="it belongs to a model of another size"):
-        run_training(tmp_path, "vae", "core.channels=12", start=start)
+        run_training(tmp_path, "vae", "core.channels=12", resume=start)
 
 
 def spoil(run, look, step):
@@ -167,7 +168,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_taken(run_tra
     before = look.steps(run)[-2]
     spoil(run, look, 10)
     told = []
-    report = run_training(run, "gqn-tower", *COMMON, resume="auto", tell=told.append)
+    report = run_training(run, "gqn-tower", *COMMON, mode="auto", log=told.append)
     assert (report.status, report.step) == ("finished", STEPS)
     assert "step-000000010" in told[0] and "model.safetensors: is damaged" in told[0] and "older" in told[0]
     assert all("\n" not in sentence for sentence in told)
@@ -187,15 +188,15 @@ def test_what_is_trained_again_takes_the_place_of_what_was_damaged(run_training,
         spoil(run, look, step)
     told = []
     options["keep_last"] = keep_last
-    run_training(run, "vae", "training.steps=8", resume="auto", tell=told.append, **options)
-    assert [sentence for sentence in told if "set aside" in sentence]
+    run_training(run, "vae", "training.steps=8", mode="auto", log=told.append, **options)
+    assert [sentence for sentence in told if "renamed to this" in sentence]
     assert look.digests(run, 8) == whole
     assert load_trained(run).step == 8
     assert look.steps(run)[-keep_last:] == [6, 8][-keep_last:]
     # The damaged ones are still there for whoever wants to look at them, out of the way.
     aside = sorted(path.name for path in (run / "checkpoints").glob("set-aside-*"))
     assert aside == ["set-aside-1-step-000000006", "set-aside-1-step-000000008"]
-    run_training(run, "vae", "training.steps=8", resume="auto", **options)
+    run_training(run, "vae", "training.steps=8", mode="auto", **options)
     assert sorted(path.name for path in (run / "checkpoints").glob("set-aside-*")) == aside
 
 
@@ -205,7 +206,7 @@ def test_when_none_is_intact_the_run_is_refused_and_stays(run_training, tmp_path
     for step in steps:
         spoil(tmp_path, look, step)
     with pytest.raises(CheckpointError, match=r"none of its checkpoints is intact; .*is damaged"):
-        run_training(tmp_path, "vae", resume="auto")
+        run_training(tmp_path, "vae", mode="auto")
     assert look.steps(tmp_path) == steps
 
 
@@ -214,8 +215,8 @@ def test_an_older_checkpoint_of_the_same_run_may_be_named(run_training, tmp_path
     run_training(tmp_path, *settings, save_interval=2, validation_interval=4, keep_last=9)
     before, rows = look.digests(tmp_path, 8), look.rows(tmp_path)
     best = (tmp_path / "checkpoints" / "best.json").read_text()
-    start = Start(resume=str(look.folder(tmp_path, 4)))
-    run_training(tmp_path, *settings, start=start, save_interval=2, validation_interval=4, keep_last=9)
+    start = ResumeOptions(mode=str(look.folder(tmp_path, 4)))
+    run_training(tmp_path, *settings, resume=start, save_interval=2, validation_interval=4, keep_last=9)
     assert look.digests(tmp_path, 8) == before and look.rows(tmp_path) == rows
     assert (tmp_path / "checkpoints" / "best.json").read_text() == best
     assert look.steps(tmp_path) == [2, 4, 6, 8]
@@ -226,8 +227,8 @@ def test_the_note_of_the_best_goes_back_with_the_run(run_training, tmp_path, loo
     settings = ("vae", "training.steps=8", "training.learning_rate={start: 1e-3, end: 1e-3, steps: 0}")
     run_training(tmp_path, *settings, save_interval=2, validation_interval=8, keep_last=9)
     assert '"step": 8' in (tmp_path / "checkpoints" / "best.json").read_text()
-    start = Start(resume=str(look.folder(tmp_path, 4)))
-    run_training(tmp_path, *settings, start=start, progress=interrupt_at(6), validation_interval=8)
+    start = ResumeOptions(mode=str(look.folder(tmp_path, 4)))
+    run_training(tmp_path, *settings, resume=start, progress=interrupt_at(6), validation_interval=8)
     assert not (tmp_path / "checkpoints" / "best.json").exists()
     assert load_trained(tmp_path).step == 6
 
@@ -239,7 +240,7 @@ def test_a_crash_between_the_checkpoint_and_the_note_of_the_best_is_mended(run_t
     run_training(run, *settings, validation_interval=4, progress=interrupt_at(5))
     assert '"step": 4' in (run / "checkpoints" / "best.json").read_text()
     (run / "checkpoints" / "best.json").unlink()
-    run_training(run, *settings, validation_interval=4, resume="auto", progress=interrupt_at(6))
+    run_training(run, *settings, validation_interval=4, mode="auto", progress=interrupt_at(6))
     assert '"step": 4' in (run / "checkpoints" / "best.json").read_text()
 
 
@@ -247,7 +248,7 @@ def test_another_run_may_be_gone_on_with_in_a_folder_of_its_own(run_training, tm
     one, two = tmp_path / "one", tmp_path / "two"
     run_training(one, "vae", "training.steps=8", progress=interrupt_at(5))
     before = look.digests(one, 5)
-    run_training(two, "vae", "training.steps=8", start=Start(resume=str(one)))
+    run_training(two, "vae", "training.steps=8", resume=ResumeOptions(mode=str(one)))
     run_training(tmp_path / "whole", "vae", "training.steps=8")
     assert look.digests(two, 8)["model.safetensors"] == look.digests(tmp_path / "whole", 8)["model.safetensors"]
     assert look.digests(one, 5) == before
@@ -255,15 +256,15 @@ def test_another_run_may_be_gone_on_with_in_a_folder_of_its_own(run_training, tm
 
 def test_a_run_may_start_with_the_weights_of_another_and_nothing_else(run_training, tmp_path, look, weights):
     run_training(tmp_path / "one", "vae")
-    start = Start(init_from=tmp_path / "one")
-    run_training(tmp_path / "two", "vae", "training.learning_rate={start: 1e-30, end: 1e-30, steps: 0}", start=start)
+    start = ResumeOptions(init_from=tmp_path / "one")
+    run_training(tmp_path / "two", "vae", "training.learning_rate={start: 1e-30, end: 1e-30, steps: 0}", resume=start)
     one, two = load_trained(tmp_path / "one").model, load_trained(tmp_path / "two").model
     torch.testing.assert_close(weights(two), weights(one), rtol=0, atol=1e-12)
     assert look.rows(tmp_path / "two")[0]["step"] == 1
     with pytest.raises(CheckpointError, match="belongs to another variant"):
-        run_training(tmp_path / "three", "cvae", start=start)
+        run_training(tmp_path / "three", "cvae", resume=start)
     with pytest.raises(CheckpointError, match="there is no such folder"):
-        run_training(tmp_path / "three", "vae", start=Start(init_from=tmp_path / "gone"))
+        run_training(tmp_path / "three", "vae", resume=ResumeOptions(init_from=tmp_path / "gone"))
     assert not (tmp_path / "three").exists()
 
 
@@ -278,18 +279,18 @@ def test_other_scenes_under_the_same_path_are_refused(run_training, tmp_path, sc
     monkeypatch.setattr(SceneStore, "__init__", other)
     assert SPLITS
     with pytest.raises(CheckpointError, match=r"differing: data\.revision;"):
-        run_training(tmp_path / "run", "vae", resume="auto")
+        run_training(tmp_path / "run", "vae", mode="auto")
 
 
 def test_a_checkpoint_without_averages_cannot_go_on_with_them(run_training, tmp_path):
     run_training(tmp_path, "vae")
-    start = Start(resume="auto", allow_config_change=True)
+    start = ResumeOptions(mode="auto", allow_config_change=True)
     with pytest.raises(CheckpointError, match=r"ema\.safetensors: cannot be read"):
-        run_training(tmp_path, "vae", "training.ema_decay=0.5", "training.steps=6", start=start)
+        run_training(tmp_path, "vae", "training.ema_decay=0.5", "training.steps=6", resume=start)
 
 
 def test_a_killed_run_without_a_checkpoint_starts_anew(run_training, tmp_path, look):
     run_training(tmp_path / "whole", "vae")
     shutil.copytree(tmp_path / "whole", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
-    run_training(tmp_path / "run", "vae", resume="auto")
+    run_training(tmp_path / "run", "vae", mode="auto")
     assert look.rows(tmp_path / "run") == look.rows(tmp_path / "whole")

@@ -11,14 +11,14 @@ import zoo
 from zoo.config.settings import load_yaml, parse_yaml
 from zoo.data.opening import open_scenes
 from zoo.errors import CheckpointError, ConfigError, DataError, OutOfMemoryError
-from zoo.files import sha256_of, write_json
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import Provenance, hash_config
 from zoo.registry.variant import build
-from zoo.training import checkpoint
-from zoo.training.lock import RunLock
-from zoo.training.run import Start, load_trained, make_accelerator, open_training_data, run_config, to_yaml, train
-from zoo.training.trainer import TrainingOptions
+from zoo.training import checkpoint, run_checkpoints
+from zoo.training.options import ResumeOptions, TrainingOptions
+from zoo.training.run import make_accelerator, open_training_data, run_config, to_yaml, train
+from zoo.training.session import RunLock
+from zoo.training.trained_model import load_trained
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_run_has_cost_all_of_its_steps_and_a_named_checkpoint_those_before_it(
 
 def test_a_finished_run_that_is_started_again_still_names_the_code_that_trained_it(copy, scenes, variant):
     before = (copy / "environment.json").read_bytes()
-    started_again = {"data": scenes, "run": copy, "seed": 3, "start": Start(resume="auto"), "cpu": True}
+    started_again = {"data": scenes, "run": copy, "seed": 3, "resume": ResumeOptions(mode="auto"), "cpu": True}
     started_again["options"] = TrainingOptions()
     report = train(variant("gqn-tower", "training.ema_decay=0.5"), command=["later"], **started_again)
     assert report.step == load_trained(copy, which="last").step
@@ -300,14 +300,12 @@ def test_building_again_gives_the_model_that_was_trained(run, weights, variant):
 
 def test_the_last_checkpoint_can_be_asked_for_and_is_the_one_that_a_run_is_resumed_from(tmp_path):
     run = tmp_path / "run"
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    state = {"config": {}, "seed": 0, "seconds": 0.0}
     for step in (2, 4):
-        folder = checkpoint.step_folder(run, step)
-        folder.mkdir(parents=True)
-        for name in ("model.safetensors", "optimizer.safetensors"):
-            (folder / name).write_bytes(b"weights")
-        write_json(folder / "state.json", {"schema_version": checkpoint.SCHEMA_VERSION, "step": step})
-        write_json(folder / checkpoint.MANIFEST, {file.name: sha256_of(file) for file in folder.iterdir()})
-    checkpoint.mark_best(run, step=2, metric="eval/nelbo_excess", value=1.0)
-    assert checkpoint.find(run).state["step"] == 2
-    assert checkpoint.find(run, which="last").state["step"] == 4
-    assert checkpoint.find(checkpoint.step_folder(run, 2), which="last").state["step"] == 2
+        checkpoint.save(run, step=step, model=model, optimizer=optimizer, ema=None, state=state)
+    run_checkpoints.mark_best(run, step=2, metric="eval/nelbo_excess", value=1.0)
+    assert run_checkpoints.find(run).state.step == 2
+    assert run_checkpoints.find(run, which="last").state.step == 4
+    assert run_checkpoints.find(checkpoint.step_folder(run, 2), which="last").state.step == 2

@@ -3,7 +3,7 @@ import json
 import pytest
 from accelerate import Accelerator
 
-from zoo.training.tracking import Tracker
+from zoo.training.session import Tracker
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from zoo.errors import ConfigError, NonFiniteError
 from zoo.evaluation.nelbo import score_scenes
 from zoo.model.scene_model import SceneModel
 from zoo.registry.variant import build
-from zoo.training import checkpoint
-from zoo.training.trainer import Trainer, TrainingOptions
+from zoo.training import checkpoint, run_checkpoints
+from zoo.training.options import TrainingOptions
+from zoo.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_clipping_changes_nothing_while_the_norm_is_small_and_bounds_it_otherwis
     # Adam forgets the scale of a gradient; its first moment does not.
     clipped = trainer_of("vae", "training.gradient_clip=0.25", "training.steps=1")
     clipped.fit()
-    moments = [state["exp_avg"].flatten() for state in clipped.updates.optimizer.state_dict()["state"].values()]
+    moments = [state["exp_avg"].flatten() for state in clipped.train_step.optimizer.state_dict()["state"].values()]
     assert torch.cat(moments).norm().item() == pytest.approx(0.1 * 0.25, rel=1e-3)
     assert look.rows(clipped.run)[0]["train/gradient_norm"] == pytest.approx(norms[0], rel=1e-6)
 
@@ -158,7 +159,7 @@ def test_the_metrics_hold_the_schedules_of_their_step(trainer_of, look):
         assert row["train/nelbo"] - row["train/nelbo_excess"] == pytest.approx(floor, rel=1e-4)
         assert row["train/nelbo"] == pytest.approx(row["train/kl"] - row["train/log_likelihood"], rel=1e-6)
         assert row["scenes"] == row["step"] * 4
-    assert trainer.updates.optimizer.param_groups[0]["lr"] == 2e-4
+    assert trainer.train_step.optimizer.param_groups[0]["lr"] == 2e-4
 
 
 @pytest.mark.parametrize("name", ["vae", "gqn-tower"])
@@ -219,7 +220,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(trainer_of, weights, 
             poison(trainer.model)
             before.update(weights=weights(trainer.model), average=weights(trainer.evaluated_model))
             before["moments"] = {
-                key: value["exp_avg"].clone() for key, value in trainer.updates.optimizer.state_dict()["state"].items()
+                key: value["exp_avg"].clone()
+                for key, value in trainer.train_step.optimizer.state_dict()["state"].items()
             }
 
     with pytest.raises(NonFiniteError) as caught:
@@ -232,7 +234,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(trainer_of, weights, 
     assert caught.value.exit_code == 4
     torch.testing.assert_close(weights(trainer.model), before["weights"], rtol=0, atol=0, equal_nan=True)
     assert torch.equal(weights(trainer.evaluated_model), before["average"])
-    for key, value in trainer.updates.optimizer.state_dict()["state"].items():
+    for key, value in trainer.train_step.optimizer.state_dict()["state"].items():
         assert torch.equal(value["exp_avg"], before["moments"][key])
     # The poison came before the third checkpoint was written; the second is as good as ever.
     found = checkpoint.read(look.folder(trainer.run, 2))
@@ -308,8 +310,8 @@ def test_the_best_checkpoint_is_kept_and_the_others_pruned(trainer_of, array_sce
     trainer.fit(progress=lambda step, figures: seen.update({step: look.steps(trainer.run)}))
     assert seen == {1: [], 2: [], 3: [2], 4: [2, 3], 5: [4], 6: [4], 7: [4, 6], 8: [4, 6], 9: [4, 6], 10: [4, 9]}
     assert look.steps(trainer.run) == [4, 10]
-    assert checkpoint.best_step(trainer.run) == 4
-    assert checkpoint.read(look.folder(trainer.run, 10)).state["best_value"] == 3.0
+    assert run_checkpoints.best_step(trainer.run) == 4
+    assert checkpoint.read(look.folder(trainer.run, 10)).state.best_value == 3.0
 
 
 def test_checkpoints_are_kept_as_asked(trainer_of, look):
@@ -358,7 +360,7 @@ def test_weight_decay_takes_adamw(trainer_of, weights):
     plain = trainer_of("vae")
     decayed = trainer_of("vae", "training.optimizer.weight_decay=0.1")
     assert (
-        type(plain.updates.optimizer.optimizer) is torch.optim.Adam
-        and type(decayed.updates.optimizer.optimizer) is torch.optim.AdamW
+        type(plain.train_step.optimizer.optimizer) is torch.optim.Adam
+        and type(decayed.train_step.optimizer.optimizer) is torch.optim.AdamW
     )
     assert not torch.equal(trained(plain, weights), trained(decayed, weights))

@@ -27,8 +27,9 @@ from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.nelbo import score_scenes
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
-from zoo.training import checkpoint
-from zoo.training.trainer import Trainer, TrainingOptions
+from zoo.training import run_checkpoints
+from zoo.training.options import TrainingOptions
+from zoo.training.trainer import Trainer
 
 SIZES = ((1, 4), (2, 4), (3, 1), (5, 4), (7, 2), (10, 3))  # scenes, batch
 
@@ -140,7 +141,7 @@ def stop_at_nonsense(folder, scenes):
             "exit_code": error.exit_code,
             "steps_before": before["step"],
             "unchanged": digest(trainer.model) == before["model"],
-            "checkpoints": [path.name for path in checkpoint.all_steps(folder)],
+            "checkpoints": [path.name for path in run_checkpoints.all_steps(folder)],
         }
     finally:
         loader.assemble = real

@@ -26,7 +26,7 @@ from zoo.evaluation.images import score_images, sheet_of
 from zoo.evaluation.nelbo import score_scenes
 from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
-from zoo.training.run import TrainedModel
+from zoo.training.trained_model import TrainedModel
 
 TITLE = "Attention finds in many views what their sum blurs"
 PAPER = (

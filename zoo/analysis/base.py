@@ -22,8 +22,9 @@ from zoo.errors import ConfigError, did_you_mean
 from zoo.files import write_json
 from zoo.provenance import collect
 from zoo.registry.registry import default_registry
-from zoo.training.run import Start, TrainedModel, load_trained, train
-from zoo.training.trainer import TrainingOptions
+from zoo.training.options import ResumeOptions, TrainingOptions
+from zoo.training.run import train
+from zoo.training.trained_model import TrainedModel, load_trained
 
 __all__ = ["AnalysisContext", "Claim", "Demonstration", "Report", "demonstrate", "demonstration", "names"]
 
@@ -114,7 +115,7 @@ class AnalysisContext:
                 validation_scenes=64,
                 save_interval=max(1, steps // 4),
             ),
-            start=Start(resume="auto"),
+            resume=ResumeOptions(mode="auto"),
             cpu=True,
             progress=progress,
         )

@@ -30,7 +30,7 @@ from zoo.evaluation.images import to_bytes
 from zoo.evaluation.nelbo import score_scenes
 from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
-from zoo.training.run import TrainedModel
+from zoo.training.trained_model import TrainedModel
 
 TITLE = "One draw of CGQN's latents shows one digit from everywhere; GQN decides anew with every question"
 PAPER = "Kumar et al. 2018, Consistent generative query networks, arXiv 1807.02033 (figures 6 and 7)"

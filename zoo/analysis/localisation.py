@@ -27,7 +27,7 @@ from zoo.evaluation.localisation import Located, localise
 from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
 from zoo.evaluation.refine_poses import Search
 from zoo.figures.probability_maps import FloorMap, MapRow, probability_maps
-from zoo.training.run import TrainedModel
+from zoo.training.trained_model import TrainedModel
 
 TITLE = "Images are localised directly and by inversion, and maps have several modes where places look alike"
 PAPER = "Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149"

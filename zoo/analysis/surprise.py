@@ -24,7 +24,7 @@ from zoo.evaluation.images import Sheet, score_images, sheet_of
 from zoo.evaluation.nelbo import score_scenes
 from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
-from zoo.training.run import TrainedModel
+from zoo.training.trained_model import TrainedModel
 
 TITLE = "Surprise falls with every view of a scene, and only a model with latents can be surprised"
 PAPER = "Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (Bayesian surprise)"

@@ -38,7 +38,7 @@ from zoo.results.row import (
     Status,
     Timing,
 )
-from zoo.training.run import TrainedModel, TrainingCost
+from zoo.training.trained_model import TrainedModel, TrainingCost
 
 Progress = Callable[[str, int, int], None]
 SCORERS: Mapping[TargetKind, Callable[..., dict[str, np.ndarray]]] = MappingProxyType(

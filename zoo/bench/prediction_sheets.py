@@ -13,7 +13,7 @@ from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.source import SceneSource
 from zoo.evaluation.images import sheet_of
 from zoo.figures.sheets import prediction_sheet
-from zoo.training.run import TrainedModel
+from zoo.training.trained_model import TrainedModel
 
 SCENES = 8
 SAMPLES = 4

@@ -13,7 +13,7 @@ from zoo.cli.options import Contexts, Cpu, ImportanceSamples, Set, bound_samples
 
 if TYPE_CHECKING:
     from zoo.bench.suite.jobs import Job
-    from zoo.training.trainer import TrainingOptions
+    from zoo.training.options import TrainingOptions
 
 REPEATS = 10
 VARIANTS = "variants"
@@ -104,7 +104,7 @@ def run(
     code 1 if a job failed.
     """
     from zoo.cli.bench_suite import ExecutionOptions, carry_out, dry_run_of, plan, prepare, require_fresh
-    from zoo.training.trainer import TrainingOptions
+    from zoo.training.options import TrainingOptions
 
     options = TrainingOptions(compile=compile_model, workers="auto" if workers is None else workers)
     manner = ExecutionOptions(

@@ -66,7 +66,7 @@ def plan(
 
     loaded = load_suite(suite)
     costs = CostBook(output, device=device_of(cpu=manner.cpu), keep=keep)
-    with screen.counting(f"suite {loaded.name}: costs", unit="variants") as counting:
+    with screen.progress_bar(f"suite {loaded.name}: costs", unit="variants") as counting:
         return plan_suite(
             loaded,
             output=output,
@@ -87,7 +87,7 @@ def prepare(suite: str, planned: Sequence[Planned], *, output: Path) -> list[Pla
     from zoo.bench.suite.plan import settle
     from zoo.bench.suite.settings import load_suite
     from zoo.cli import screen
-    from zoo.training.lock import RunLock
+    from zoo.training.session import RunLock
 
     loaded = load_suite(suite)
     needed = {entry.data for entry in planned}
@@ -95,11 +95,11 @@ def prepare(suite: str, planned: Sequence[Planned], *, output: Path) -> list[Pla
         for name, scenes in loaded.data.items():
             folder = folder_of(name, scenes, output=output)
             if name in needed and scenes.recipe is not None and not folder.exists():
-                with screen.counting(f"making {name}", unit="scenes") as progress:
+                with screen.progress_bar(f"making {name}", unit="scenes") as progress:
                     make_scenes(scenes, folder=folder, progress=progress)
         settled = settle(planned, output=output)
         if loaded.settings.references:
-            with screen.counting("references", unit="jobs") as progress:
+            with screen.progress_bar("references", unit="jobs") as progress:
                 leave_references([entry.job for entry in settled], rows=output / "rows", counting=progress)
     return settled
 
@@ -151,7 +151,7 @@ def dry_run_of(planned: Sequence[Planned], *, output: Path, manner: ExecutionOpt
             first.cost.source,
             f"{len(waiting)} of {len(group)}" + (f", {failed} failed" if failed else ""),
         )
-    results = screen.results()
+    results = screen.stdout_console()
     results.print(table)
     seconds = sum(entry.seconds for entry in left)
     results.print(
@@ -181,16 +181,16 @@ def carry_out(
     from zoo.comparison.markup import to_terminal
     from zoo.comparison.tables import tables_of, write_tables
     from zoo.results.store import load_rows
-    from zoo.training.lock import RunLock
+    from zoo.training.session import RunLock
 
     engine = _engine(output, manner)
     failures: list[Job] = []
     with RunLock(output):
         standing = partition_jobs(jobs, retry=manner.retry, limit=manner.limit)
         if standing.done:
-            screen.tell(f"{len(standing.done)} of {len(jobs)} have their rows already")
+            screen.log(f"{len(standing.done)} of {len(jobs)} have their rows already")
         if standing.failed:
-            screen.tell(
+            screen.log(
                 f"{len(standing.failed)} of {len(jobs)} failed before and are left alone; --retry tries them again"
             )
         if standing.waiting:
@@ -200,12 +200,12 @@ def carry_out(
                     standing.waiting, engine=engine, output=output, audience=audience, again=manner.retry
                 )
     rows = load_rows([output])
-    results = screen.results()
+    results = screen.stdout_console()
     results.print(to_terminal(tables_of(rows), width=results.width))
     written = write_tables(rows, output / "tables")
-    screen.tell("wrote " + ", ".join(map(str, written)))
+    screen.log("wrote " + ", ".join(map(str, written)))
     if failures:
-        screen.tell(
+        screen.log(
             f"{len(failures)} of {len(standing.waiting)} jobs failed; their rows say why, their logs are in {output / 'jobs'}"
         )
         raise typer.Exit(1)

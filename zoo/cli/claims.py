@@ -66,15 +66,15 @@ def run(
     stated = load_claims(claims)
     judgement = judge(stated, load_rows(places), allow_missing=allow_missing)
     table = table_of_claims(judgement)
-    screen.results().print(_shown(table))
+    screen.stdout_console().print(_shown(table))
     if output is not None:
         write_text(output, csv_of_claims(judgement))
-        screen.tell(f"wrote {output}")
+        screen.log(f"wrote {output}")
     if readme is not None:
         update_markdown_between_markers(readme, "claims", to_markdown([table]))
-        screen.tell(f"wrote the table into {readme}")
+        screen.log(f"wrote the table into {readme}")
     if fail and (refuted := judgement.count("does not hold")):
-        screen.tell(f"--fail: {refuted} claim{'s do' if refuted > 1 else ' does'} not hold")
+        screen.log(f"--fail: {refuted} claim{'s do' if refuted > 1 else ' does'} not hold")
         raise typer.Exit(REFUTED)
 
 

@@ -154,7 +154,7 @@ def run(
     if readme is not None:
         update_markdown_between_markers(readme, "results", to_markdown(tables))
     for sentence in sentences:
-        screen.tell(f"--fail: {sentence}")
+        screen.log(f"--fail: {sentence}")
     if sentences:
         raise typer.Exit(REGRESSION)
 

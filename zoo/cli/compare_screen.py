@@ -48,7 +48,7 @@ def ranking(
         for place, ((_, group), table) in enumerate(zip(sections, tables, strict=True), start=1):
             if frontier and can_be_drawn(group):
                 written.append(frontier_image(group, output / f"frontier-{place}.png", title=table.title))
-        screen.tell("wrote " + ", ".join(map(str, written)))
+        screen.log("wrote " + ", ".join(map(str, written)))
     return tables
 
 
@@ -84,7 +84,7 @@ def differences(
         }
         for name, text in texts.items():
             write_text(output / name, text)
-        screen.tell("wrote " + ", ".join(str(output / name) for name in texts))
+        screen.log("wrote " + ", ".join(str(output / name) for name in texts))
     return tables, sentences
 
 
@@ -94,7 +94,7 @@ def _print(tables: Sequence[Table], *, form: Format, csv: Callable[[], str]) -> 
     from zoo.comparison.markup import to_latex, to_markdown, to_terminal
 
     if form == "terminal":
-        console = screen.results()
+        console = screen.stdout_console()
         console.print(to_terminal(tables, width=console.width))
     else:
         text = {"markdown": lambda: to_markdown(tables), "latex": lambda: to_latex(tables), "csv": csv}[form]()

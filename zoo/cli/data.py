@@ -57,7 +57,7 @@ def make(
             f"{name}: {sum(counts.values())} scenes of {num_views} {unit}, {_megabytes(size)} in {folder}. Nothing was written."
         )
         return
-    with screen.counting(f"rendering {name}", unit="scenes") as progress:
+    with screen.progress_bar(f"rendering {name}", unit="scenes") as progress:
         make_dataset(
             name,
             folder=folder,
@@ -163,7 +163,7 @@ def convert(
     from zoo.cli import screen
     from zoo.data.convert import convert as convert_scenes
 
-    with screen.counting("converting", unit="scenes") as progress:
+    with screen.progress_bar("converting", unit="scenes") as progress:
         report = convert_scenes(
             source,
             target,

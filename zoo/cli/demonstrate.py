@@ -36,14 +36,14 @@ def run(
             typer.echo(f"{known}: {shown.TITLE} ({shown.PAPER}; about {shown.MINUTES} minutes)")
         return
     chosen = names() if name is None else [name]
-    workshop = AnalysisContext(folder=output, tell=screen.tell, seed=seed)
+    workshop = AnalysisContext(folder=output, tell=screen.log, seed=seed)
     failed = False
     for each in chosen:
         started = time.monotonic()
         report = demonstrate(each, workshop, command=["gqn-zoo", *sys.argv[1:]])
         for claim in report.claims:
-            screen.results().print(f"{each}: {claim.sentence}", soft_wrap=True)
+            screen.stdout_console().print(f"{each}: {claim.sentence}", soft_wrap=True)
             failed |= not claim.holds
-        screen.tell(f"{each}: {time.monotonic() - started:.0f} s; images in {output}")
+        screen.log(f"{each}: {time.monotonic() - started:.0f} s; images in {output}")
     if failed:
         raise typer.Exit(1)

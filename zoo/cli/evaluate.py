@@ -80,7 +80,8 @@ def run(
     from zoo.errors import ConfigError
     from zoo.figures.sheets import check_format
     from zoo.results.store import rows_in, save_row
-    from zoo.training.run import device_of, load_trained
+    from zoo.training.run import device_of
+    from zoo.training.trained_model import load_trained
 
     device = device_of(cpu=cpu)
     protocol = Protocol(
@@ -110,7 +111,7 @@ def run(
         check_format(sheet)
     folder = results or trained.run / "results" / "rows"
     rows: list[ResultRow] = []
-    with screen.staging(trained.variant.name) as progress:
+    with screen.stage_progress(trained.variant.name) as progress:
         for index, num_context in enumerate(sizes):
             row = evaluate(
                 trained,
@@ -146,9 +147,9 @@ def run(
             device=device,
             pixel_noise=pixel_noise,
         )
-    console = screen.results()
+    console = screen.stdout_console()
     console.print(to_terminal(tables_of(rows), width=console.width))
-    screen.tell(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
+    screen.log(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
 
 
 def _metrics(text: str) -> tuple[str, ...]:

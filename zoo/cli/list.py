@@ -60,11 +60,11 @@ def run(
     from rich.table import Table
     from rich.text import Text
 
-    from zoo.cli.screen import results
+    from zoo.cli.screen import stdout_console
 
     table = Table("variant", "task", "encoder", "core", "likelihood", "pixels", "status", "paper", box=box.SIMPLE_HEAD)
     for name, entry in entries.items():
         parts_used = [entry.task["use"], entry.encoder["use"], entry.core["use"], entry.likelihood["use"]]
         cells = [name, *parts_used, str(entry.image_size), entry.status, entry.paper.split(",")[0]]
         table.add_row(*(Text(cell) for cell in cells))
-    results().print(table)
+    stdout_console().print(table)

@@ -77,7 +77,8 @@ def run(
     from zoo.evaluation.localisation import localise
     from zoo.evaluation.refine_poses import Search
     from zoo.figures.style import SUFFIXES
-    from zoo.training.run import device_of, load_trained
+    from zoo.training.run import device_of
+    from zoo.training.trained_model import load_trained
 
     if output is not None and output.suffix not in SUFFIXES:
         raise ResultError(f"{output}: expected a name that ends with one of {', '.join(SUFFIXES)}")
@@ -91,7 +92,7 @@ def run(
     plans = [plan_of(protocol.at(size, timed=False), trained.variant, source) for size in sizes]
     known = _prior(data, source, kind=prior, places=places, yaws=yaws)
     found: dict[int, list[Located]] = {}
-    with screen.staging(label_of(trained.variant)) as progress:
+    with screen.stage_progress(label_of(trained.variant)) as progress:
         for plan in plans:
             found[plan.num_context] = localise(
                 trained.model,
@@ -118,7 +119,7 @@ def run(
         _print(found, title=f"{label_of(trained.variant)}, {way}, {source.name} {source.split}")
     if output is not None:
         _draw(output, found, title=f"{label_of(trained.variant)}, step {trained.step}: {way} on {source.name}, {split}")
-        screen.tell(f"wrote {output}")
+        screen.log(f"wrote {output}")
 
 
 def _prior(
@@ -173,7 +174,7 @@ def _print(found: dict[int, list[Located]], *, title: str) -> None:
         for label, rows in (("model", ours), ("prior alone", guessed)):
             cells = [_mean(values) for values in zip(*rows, strict=True)]
             table.add_row(str(size), str(len(located)), label, *cells)
-    screen.results().print(table)
+    screen.stdout_console().print(table)
 
 
 def _mean(values: Sequence[float]) -> str:

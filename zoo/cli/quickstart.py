@@ -57,8 +57,8 @@ def run(
     from zoo.provenance import usable_cores
     from zoo.registry.registry import default_registry
     from zoo.results.store import load_rows
-    from zoo.training.run import load_trained
-    from zoo.training.trainer import TrainingOptions
+    from zoo.training.options import TrainingOptions
+    from zoo.training.trained_model import load_trained
 
     started = time.monotonic()
     counts = {split: min(count, scenes or count) for split, count in SCENES.items()}
@@ -75,7 +75,7 @@ def run(
         typer.echo(f"write table, curves and sheets into {output}. Nothing was written.")
         return
     if not data.exists():
-        with screen.counting(f"rendering {DATASET}", unit="scenes") as rendered:
+        with screen.progress_bar(f"rendering {DATASET}", unit="scenes") as rendered:
             make_dataset(DATASET, folder=data, num_scenes=counts, image_size=image_size, seed=seed, progress=rendered)  # type: ignore[arg-type]
     jobs = [
         Job(
@@ -97,14 +97,14 @@ def run(
     if waiting:
         # The slowest first, so that the others share the rest of the cores meanwhile.
         ordered = sorted(waiting, key=lambda job: VARIANTS.index(job.variant.name), reverse=True)
-        with screen.training({job.variant.name: job.variant.training.steps for job in ordered}) as trained:
+        with screen.training_progress({job.variant.name: job.variant.training.steps for job in ordered}) as trained:
             train_in_parallel(
                 ordered,
                 cores=usable_cores(),
                 progress=lambda job, step, figures: trained(job.variant.name, step, figures),
             )
     # One at a time and each in a process of its own, so that speeds and memory are those of the variant alone.
-    carry_out_all(waiting, tell=lambda sentence: screen.tell(f"measuring {sentence}"))
+    carry_out_all(waiting, tell=lambda sentence: screen.log(f"measuring {sentence}"))
     rows = load_rows([output])
     written = write_tables(rows, output / "tables")
     written.append(
@@ -119,13 +119,13 @@ def run(
         target = output / f"sheet-{job.variant.name}.png"
         draw_sheet(load_trained(job.run), test, target=target, num_context=None, protocol=job.protocol, device="cpu")
         written.append(target)
-    results = screen.results()
+    results = screen.stdout_console()
     results.print(to_terminal(tables_of(rows), width=results.width))
     claims = judge(rows, names=[label_of(job.variant) for job in jobs])
     for claim in claims:
         results.print(claim.sentence, soft_wrap=True)
-    screen.tell("wrote " + ", ".join(map(str, written)))
-    screen.tell(
+    screen.log("wrote " + ", ".join(map(str, written)))
+    screen.log(
         f"{time.monotonic() - started:.0f} s in all. Next: gqn-zoo list; gqn-zoo data make --help; gqn-zoo train --help"
     )
     if not all(claim.holds for claim in claims):

@@ -60,7 +60,7 @@ def run(
         title=title or TITLE,
         claims=claims_table(stated, rows) if stated is not None else None,
     )
-    screen.tell(
+    screen.log(
         f"wrote {output} ({output.stat().st_size / 1024:.0f} KiB): {len(rows)} rows, {len(found)} runs, "
         f"{len(images)} sheets"
     )

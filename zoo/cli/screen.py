@@ -1,4 +1,4 @@
-"""What the person at the terminal sees: progress on stderr, results on stdout."""
+"""Terminal output: progress and remarks on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 WIDTH_WITHOUT_TERMINAL = 160
 
 
-def results() -> Console:
+def stdout_console() -> Console:
     """Returns the console for results."""
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
-def notes() -> Console:
+def stderr_console() -> Console:
     """Returns the console for progress and remarks."""
     return Console(file=sys.stderr, width=None if sys.stderr.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
-def tell(sentence: str) -> None:
-    """Prints a remark on stderr, as one line however long."""
-    notes().print(sentence, soft_wrap=True, markup=False)
+def log(sentence: str) -> None:
+    """Prints a remark on stderr, as one line of any length."""
+    stderr_console().print(sentence, soft_wrap=True, markup=False)
 
 
 @contextmanager
-def counting(label: str, *, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Gives a function that is told (done, total) and moves a bar."""
+def progress_bar(label: str, *, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function of (done, total) that updates a progress bar."""
     with _bar(TextColumn(unit)) as bar:
         task = bar.add_task(label, total=None)
 
@@ -40,8 +40,8 @@ def counting(label: str, *, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def staging(label: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Gives a function that is told (stage, done, total) and moves a bar a stage."""
+def stage_progress(label: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Yields a function of (stage, done, total) that updates one progress bar per stage."""
     with _bar() as bar:
         tasks: dict[str, int] = {}
 
@@ -54,27 +54,27 @@ def staging(label: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def training(
+def training_progress(
     steps: Mapping[str, int], *, shown: bool = True
 ) -> Iterator[Callable[[str, int, Mapping[str, float]], None]]:
-    """Shows a bar for every run of ``steps`` (label -> updates), with NELBO, KL and speed.
+    """Shows a progress bar with NELBO, KL and speed for every run of ``steps`` (label -> updates).
 
-    Gives a function that is told a label, a step and, at times, the figures of that step. Where stderr is no terminal
-    the figures come as lines instead.
+    Yields a function of (label, step, metrics); the metrics may be empty. Where stderr is no terminal the metrics are
+    printed as lines instead.
     """
     interactive = sys.stderr.isatty()
-    with _bar(TextColumn("{task.fields[figures]}"), shown=shown) as bar:
-        tasks = {label: bar.add_task(label, total=total, figures="") for label, total in steps.items()}
+    with _bar(TextColumn("{task.fields[metrics]}"), shown=shown) as bar:
+        tasks = {label: bar.add_task(label, total=total, metrics="") for label, total in steps.items()}
 
-        def update(label: str, step: int, figures: Mapping[str, float]) -> None:
-            if not figures:
+        def update(label: str, step: int, metrics: Mapping[str, float]) -> None:
+            if not metrics:
                 bar.update(tasks[label], completed=step)
                 return
             text = (
-                f"NELBO {figures['train/nelbo']:.1f} (floor + {figures['train/nelbo_excess']:.1f})  "
-                f"KL {figures['train/kl']:.2f} nats  {figures.get('perf/scenes_per_second', 0.0):.1f} scenes/s"
+                f"NELBO {metrics['train/nelbo']:.1f} (floor + {metrics['train/nelbo_excess']:.1f})  "
+                f"KL {metrics['train/kl']:.2f} nats  {metrics.get('perf/scenes_per_second', 0.0):.1f} scenes/s"
             )
-            bar.update(tasks[label], completed=step, figures=text)
+            bar.update(tasks[label], completed=step, metrics=text)
             if shown and not interactive:
                 bar.console.print(f"{label}: step {step} of {steps[label]}  {text}", soft_wrap=True, markup=False)
 
@@ -92,9 +92,9 @@ def _bar(*further: TextColumn, shown: bool = True) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=notes(), disable=not visible, transient=False)
+    bar = Progress(*columns, console=stderr_console(), disable=not visible, transient=False)
     if not visible:
-        # Not even started: some versions of rich print an empty line for a bar that nobody sees.
+        # Not started either: some versions of rich print an empty line for a disabled bar.
         yield bar
         return
     with bar:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from zoo.cli.screen import notes
+from zoo.cli.screen import stderr_console
 
 if TYPE_CHECKING:
     from zoo.bench.suite.jobs import Job
@@ -110,7 +110,7 @@ def watching(seconds: Mapping[int, float]) -> Iterator[SuiteScreen]:
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=notes(),
+        console=stderr_console(),
         disable=not shown,
         speed_estimate_period=ETA_SECONDS,
     )

@@ -12,8 +12,7 @@ from zoo.cli.options import Cpu, Data, Seed, Set, Size
 
 if TYPE_CHECKING:
     from zoo.registry.variant import Variant
-    from zoo.training.run import Start
-    from zoo.training.trainer import TrainingOptions
+    from zoo.training.options import ResumeOptions, TrainingOptions
 
 
 def run(
@@ -104,8 +103,7 @@ def run(
     the global one. Ctrl-C ends the run after the step at hand with a checkpoint; --resume auto goes on exactly from there.
     """
     from zoo.registry.registry import default_registry
-    from zoo.training.run import Start
-    from zoo.training.trainer import TrainingOptions
+    from zoo.training.options import ResumeOptions, TrainingOptions
 
     short = {"training.steps": steps, "training.batch_size": batch_size, "training.mixed_precision": mixed_precision}
     changes = [
@@ -133,9 +131,15 @@ def run(
     if dry_run:
         _dry_run(variant, data=data, options=options, seed=seed, cpu=cpu)
         return
-    start = Start(resume=resume, init_from=init_from, allow_config_change=allow_config_change)
     _train(
-        variant, data=data, output=output, seed=seed, options=options, start=start, cpu=cpu, on_bad_record=on_bad_record
+        variant,
+        data=data,
+        output=output,
+        seed=seed,
+        options=options,
+        resume=ResumeOptions(mode=resume, init_from=init_from, allow_config_change=allow_config_change),
+        cpu=cpu,
+        on_bad_record=on_bad_record,
     )
 
 
@@ -146,7 +150,7 @@ def _train(
     output: Path,
     seed: int,
     options: TrainingOptions,
-    start: Start,
+    resume: ResumeOptions,
     cpu: bool,
     on_bad_record: Literal["raise", "skip"],
 ) -> None:
@@ -154,28 +158,28 @@ def _train(
     from zoo.training.run import train
 
     main_process = _is_main_process()
-    with screen.training({variant.name: variant.training.steps}, shown=main_process) as progress:
+    with screen.training_progress({variant.name: variant.training.steps}, shown=main_process) as progress:
         report = train(
             variant,
             data=data,
             run=output,
             seed=seed,
             options=options,
-            start=start,
+            resume=resume,
             cpu=cpu,
             on_bad_record=on_bad_record,
             command=["gqn-zoo", *sys.argv[1:]],
             progress=lambda step, figures: progress(variant.name, step, figures),
-            tell=screen.tell,
+            log=screen.log,
         )
     if not main_process:
         return
     if report.status == "interrupted":
-        screen.tell(
+        screen.log(
             f"Interrupted after step {report.step}; a checkpoint was written. Go on with: the same command and --resume auto"
         )
         raise typer.Exit(128 + (report.signal or 2))
-    screen.tell(
+    screen.log(
         f"Trained {report.step} steps on {report.scenes} scenes in {report.seconds:.0f} s. Next: gqn-zoo evaluate {output} --data {data}"
     )
 

@@ -48,9 +48,11 @@ class State(Settings):
     seconds: float = Field(ge=0, description="spent on training")
     config: dict[str, Any] = Field(description="everything that decides the weights, see zoo.training.run.run_config")
     optimizer: OptimizerShape
-    best_step: int | None = Field(ge=0, le=MAX_STEP, description="with the lowest validation metric so far")
-    best_value: float | None = Field(description="of the validation metric at that step")
-    scaler: dict[str, Any] | None = Field(description="state of the loss scaler under fp16")
+    best_step: int | None = Field(
+        default=None, ge=0, le=MAX_STEP, description="with the lowest validation metric so far"
+    )
+    best_value: float | None = Field(default=None, description="of the validation metric at that step")
+    scaler: dict[str, Any] | None = Field(default=None, description="state of the loss scaler under fp16")
 
 
 class Checkpoint(NamedTuple):

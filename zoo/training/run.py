@@ -1,4 +1,4 @@
-"""A run's folder: what is trained, on what, from where on; and a trained model out of it again.
+"""Training runs: a variant, scenes and a seed -> a run's folder.
 
 ``<run>/config.yaml`` (everything that decides the weights, as plain values), ``<run>/environment.json`` (provenance),
 ``<run>/metrics.jsonl``, ``<run>/tensorboard/``, ``<run>/checkpoints/``.
@@ -10,54 +10,36 @@ import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
-from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from zoo.config.settings import load_yaml
 from zoo.data.opening import open_scenes, open_splits
 from zoo.data.source import SceneSource
 from zoo.data.tfrecord import OnBadRecord
-from zoo.errors import CheckpointError, ConfigError, OutOfMemoryError
+from zoo.errors import CheckpointError, ConfigError
 from zoo.files import write_json, write_text
-from zoo.model.scene_model import SceneModel
-from zoo.provenance import GitState, Provenance, collect
-from zoo.registry.registry import variant_from_config
+from zoo.provenance import collect
 from zoo.registry.variant import Variant, build, data_requirements
-from zoo.training import checkpoint
-from zoo.training.lock import RunLock
-from zoo.training.trainer import Progress, Trainer, TrainingOptions, TrainingReport
+from zoo.training import run_checkpoints
+from zoo.training.checkpoint import Checkpoint, load_weights
+from zoo.training.memory import check_batch_memory, check_model_memory, memory_errors
+from zoo.training.options import ResumeOptions, TrainingOptions
+from zoo.training.session import RunLock
+from zoo.training.trained_model import CONFIG, ENVIRONMENT, check_seed
+from zoo.training.trainer import Progress, Trainer, TrainingReport
 
-CONFIG = "config.yaml"
-ENVIRONMENT = "environment.json"
-RUN_KEYS = ("seed", "data")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """How a run begins.
-
-    Attributes:
-        resume: ``never`` (an existing run is an error), ``auto`` (its newest intact checkpoint, if any), or a path.
-        init_from: a run or checkpoint whose weights, and nothing else, the new run starts with.
-        allow_config_change: goes on although the configuration is not the one of the checkpoint.
-    """
-
-    resume: str = "never"
-    init_from: Path | None = None
-    allow_config_change: bool = False
+Log = Callable[[str], None]
 
 
 def device_of(*, cpu: bool) -> str:
-    """Returns the device to work on: the GPU if there is one and it is not refused."""
+    """Returns ``cuda`` if there is a GPU and ``cpu`` is not set, else ``cpu``."""
     return "cuda" if torch.cuda.is_available() and not cpu else "cpu"
 
 
@@ -85,12 +67,12 @@ def train(
     run: Path,
     seed: int = 0,
     options: TrainingOptions,
-    start: Start | None = None,
+    resume: ResumeOptions | None = None,
     cpu: bool = False,
     on_bad_record: OnBadRecord = "raise",
     command: Sequence[str] = (),
     progress: Progress | None = None,
-    tell: Callable[[str], None] | None = None,
+    log: Log = lambda sentence: None,
 ) -> TrainingReport:
     """Trains a variant into a run's folder.
 
@@ -99,60 +81,79 @@ def train(
         data: folder of a scene store or of TFRecords.
         run: where everything goes.
         seed: decides initial weights, order, views and noise.
-        options: how the run is carried out.
-        start: whether it goes on from something.
-        cpu: leave GPUs alone.
+        options: how the run is executed.
+        resume: whether it continues a run; None: a new run.
+        cpu: do not use GPUs.
         on_bad_record: what to do with damaged records of TFRecords.
         command: the command line, for the provenance.
-        progress: is told every step and, at times, the figures.
-        tell: called with one sentence at a time that the user should know.
+        progress: called with every step and, at the log interval, its metrics.
+        log: called with one sentence at a time that the user should know.
 
     Raises:
-        ZooError: one sentence about what the user can mend.
+        ZooError: one sentence about what the user can change.
     """
-    start = start or Start()
+    resume = resume or ResumeOptions()
+    check_seed(seed, file="--seed")
+    _check_run_folder(run, data=data)
     sources = open_training_data(data, variant, on_bad_record=on_bad_record)
     config = run_config(variant, seed=seed, source=sources["train"])
-    found = _starting_point(run, start, tell=tell)
+    found = _starting_point(run, resume, log=log)
     accelerator = make_accelerator(variant, run=run, cpu=cpu)
-    model = build(variant, seed=seed)
-    if start.init_from is not None:
-        checkpoint.load_weights(checkpoint.find(start.init_from), model)
-    trainer = Trainer(
-        model,
-        recipe=variant.training,
-        train=sources["train"],
-        validation=sources.get("validation"),
-        run=run,
-        seed=seed,
-        accelerator=accelerator,
-        options=options,
-        config=config,
-    )
-    if found is not None:
-        trainer.resume(found, allow_config_change=start.allow_config_change)
-    with RunLock(run) if accelerator.is_main_process else nullcontext():
-        if accelerator.is_main_process:
-            for path in trainer.restore_folder() if found is not None else ():
-                if tell:
-                    tell(
-                        f"{path}: a later checkpoint than the one from which the run goes on, set aside under this name"
-                    )
-            write_text(run / CONFIG, to_yaml(config))
-            if found is None or trainer.step < variant.training.steps:  # else this code has trained nothing
-                provenance = collect(seed=seed, command=command, config=config, device=accelerator.device.type)
-                write_json(run / ENVIRONMENT, provenance.model_dump(mode="json"))
-        accelerator.init_trackers("tensorboard")
-        try:
-            return trainer.fit(progress=progress)
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemoryError(
-                f"{variant.name}: a batch of {variant.training.batch_size} scenes does not fit into memory: use a smaller "
-                "-b, a larger --set training.gradient_accumulation, --recompute, or --mixed-precision bf16 "
-                f"({str(error).splitlines()[0]})"
-            ) from None
-        finally:
-            accelerator.end_training()
+    check_model_memory(variant, device=accelerator.device)
+    check_batch_memory(variant, sources["train"], num_processes=accelerator.num_processes)
+    with memory_errors(variant):
+        model = build(variant, seed=seed)
+        if resume.init_from is not None:
+            load_weights(run_checkpoints.find(resume.init_from), model)
+        trainer = Trainer(
+            model,
+            recipe=variant.training,
+            train=sources["train"],
+            validation=sources.get("validation"),
+            run=run,
+            seed=seed,
+            accelerator=accelerator,
+            options=options,
+            config=config,
+        )
+        if found is not None:
+            trainer.resume(found, allow_config_change=resume.allow_config_change)
+        with RunLock(run) if accelerator.is_main_process else nullcontext():
+            if accelerator.is_main_process:
+                _prepare_folder(trainer, resumed=found is not None, command=command, log=log)
+            accelerator.init_trackers("tensorboard")
+            try:
+                return trainer.fit(progress=progress)
+            finally:
+                accelerator.end_training()
+
+
+def _prepare_folder(trainer: Trainer, *, resumed: bool, command: Sequence[str], log: Log) -> None:
+    """Writes configuration and provenance of a run, and sets aside the checkpoints after the one it resumes from."""
+    for path in trainer.restore_folder() if resumed else ():
+        log(f"{path}: a checkpoint later than the one from which the run resumes, renamed to this")
+    write_text(trainer.run / CONFIG, to_yaml(trainer.config))
+    if not resumed or trainer.step < trainer.recipe.steps:  # else this code has trained nothing
+        device = trainer.accelerator.device.type
+        provenance = collect(seed=trainer.seed, command=command, config=trainer.config, device=device)
+        write_json(trainer.run / ENVIRONMENT, provenance.model_dump(mode="json"))
+
+
+def _check_run_folder(run: Path, *, data: Path) -> None:
+    """Refuses a run's folder inside its own data, or with a name that TensorBoard cannot write.
+
+    Raises:
+        ConfigError: saying why.
+    """
+    try:
+        os.fspath(run.absolute()).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{run}: the name of a run's folder must be valid UTF-8; choose another one with -o"
+        ) from None
+    place, scenes = run.resolve(), data.resolve()
+    if place == scenes or scenes in place.parents:
+        raise ConfigError(f"{run}: lies in the folder of the scenes, {data}; choose a folder outside of it with -o")
 
 
 def run_config(variant: Variant, *, seed: int, source: SceneSource) -> dict[str, Any]:
@@ -179,22 +180,19 @@ def open_training_data(
     return sources
 
 
-def _starting_point(run: Path, start: Start, *, tell: Callable[[str], None] | None) -> checkpoint.Checkpoint | None:
-    existing = bool(checkpoint.all_steps(run))
-    if start.resume == "never":
+def _starting_point(run: Path, resume: ResumeOptions, *, log: Log) -> Checkpoint | None:
+    existing = bool(run_checkpoints.all_steps(run))
+    if resume.mode == "never":
         if existing:
-            raise CheckpointError(
-                f"{run}: holds a run already; pass --resume auto to go on with it, or another folder with -o"
-            )
+            raise CheckpointError(f"{run}: holds a run already; resume it with --resume auto, or choose another -o")
         return None
-    if start.resume != "auto":
-        return checkpoint.find(Path(start.resume), which="last")
-    found, problems = checkpoint.newest(run)
+    if resume.mode != "auto":
+        return run_checkpoints.find(Path(resume.mode), which="last")
+    found, problems = run_checkpoints.newest(run)
     if found is None and existing:
         raise CheckpointError(f"{run}: none of its checkpoints is intact; {problems[0]}")
-    if tell:
-        for problem in problems:
-            tell(f"{problem}; an older checkpoint is taken")
+    for problem in problems:
+        log(f"{problem}; an older checkpoint is used")
     return found
 
 
@@ -206,92 +204,3 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     stream = io.StringIO()
     yaml.dump(dict(values), stream)
     return stream.getvalue()
-
-
-class TrainingCost(NamedTuple):
-    """What training has cost."""
-
-    steps: int
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainedModel:
-    """A model with the weights of a checkpoint, and what is known about how it came to be."""
-
-    model: SceneModel
-    variant: Variant
-    run: Path
-    config: Mapping[str, Any]
-    step: int
-    seconds: float
-    git: GitState | None = None  # of the code that trained, the last one if there were several
-    spent: TrainingCost | None = (
-        None  # on the whole run, of which this may not be the last checkpoint; None: no more than this
-    )
-
-    @property
-    def seed(self) -> int:
-        """The seed of the run."""
-        return int(self.config["seed"])
-
-
-def load_trained(
-    path: Path, *, device: torch.device | str = "cpu", averaged: bool = True, which: checkpoint.Which = "best"
-) -> TrainedModel:
-    """Loads a run's best or newest checkpoint, or the checkpoint that ``path`` names.
-
-    Args:
-        path: a run's folder or a checkpoint's folder.
-        device: where the model goes.
-        averaged: takes the EMA weights if there are any.
-        which: ``best`` by validation, or ``last``.
-
-    Raises:
-        CheckpointError, ConfigError: if something is missing, damaged or of another variant.
-    """
-    path = Path(os.path.normpath(path))
-    found = checkpoint.find(path, which=which)
-    run = found.path.parent.parent
-    config = load_yaml(run / CONFIG) if (run / CONFIG).is_file() else found.state["config"]
-    file = str(run / CONFIG)
-    for key in RUN_KEYS:
-        if key not in config:
-            raise ConfigError(f"{file}: {key}: this key is missing")
-    variant = variant_from_config({key: value for key, value in config.items() if key not in RUN_KEYS}, file=file)
-    model = build(variant)
-    ema = found.path / "ema.safetensors"
-    if averaged and ema.is_file():
-        from torch.optim.swa_utils import AveragedModel
-
-        shadow = AveragedModel(model)
-        checkpoint.load_weights(found, shadow, file=ema.name)
-        loaded = shadow.module
-        assert isinstance(loaded, SceneModel)
-        model = loaded
-    else:
-        checkpoint.load_weights(found, model)
-    return TrainedModel(
-        model=model.to_device(device).eval(),
-        variant=variant,
-        run=run,
-        config=config,
-        step=int(found.state["step"]),
-        seconds=float(found.state["seconds"]),
-        git=_git_of(run),
-        spent=_spent(path, found),
-    )
-
-
-def _spent(path: Path, found: checkpoint.Checkpoint) -> TrainingCost:
-    """Returns what was spent until the checkpoint could be chosen: the whole run, unless the checkpoint was named."""
-    last = found if found.path == path else checkpoint.find(path, which="last")
-    return TrainingCost(steps=int(last.state["step"]), seconds=float(last.state["seconds"]))
-
-
-def _git_of(run: Path) -> GitState | None:
-    """Returns the commit that trained a run, or its last part; None if the run does not tell, or lost the file that does."""
-    try:
-        return Provenance.model_validate_json((run / ENVIRONMENT).read_bytes()).git
-    except (OSError, ValidationError):
-        return None

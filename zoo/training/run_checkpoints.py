@@ -70,8 +70,9 @@ def best_step(run: Path) -> int | None:
         found = read_mapping(run / FOLDER / BEST).get("step")
     except CheckpointError:
         return None
-    known = isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= MAX_STEP
-    return found if known and step_folder(run, found).is_dir() else None
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= MAX_STEP:
+        return None
+    return found if step_folder(run, found).is_dir() else None
 
 
 def mark_best(run: Path, *, step: int, metric: str, value: float) -> None:

@@ -16,7 +16,8 @@ from zoo.config.settings import load_yaml
 from zoo.errors import ConfigError
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import GitState, Provenance
-from zoo.registry.registry import Variant, build, variant_from_config
+from zoo.registry.registry import variant_from_config
+from zoo.registry.variant import Variant, build
 from zoo.training import run_checkpoints
 from zoo.training.checkpoint import EMA, Checkpoint, load_weights
 

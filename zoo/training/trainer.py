@@ -18,13 +18,10 @@ from zoo.data.source import SceneSource
 from zoo.errors import CheckpointError
 from zoo.evaluation.nelbo import score_scenes
 from zoo.model.scene_model import SceneModel
-from zoo.training import checkpoint
-from zoo.training.interruption import Interruption
+from zoo.training import checkpoint, run_checkpoints
 from zoo.training.options import TrainingOptions
-from zoo.training.tracking import Tracker
-from zoo.training.update import TrainStep
-
-__all__ = ["BEST_METRIC", "Progress", "Trainer", "TrainingOptions", "TrainingReport"]
+from zoo.training.session import Interruption, Tracker
+from zoo.training.step import TrainStep
 
 BEST_METRIC = "eval/nelbo_excess"
 
@@ -44,7 +41,7 @@ Progress = Callable[[int, Mapping[str, float]], None]
 
 
 class Trainer:
-    """Minimises the mean over scenes of NELBO(beta) / targets by Adam, as accelerate lays it out over processes."""
+    """Trains one model: steps, validation, checkpoints and logging, on one or several processes."""
 
     def __init__(
         self,
@@ -59,10 +56,10 @@ class Trainer:
         options: TrainingOptions,
         config: Mapping[str, Any],
     ) -> None:
-        """Lays everything out; nothing is written to ``run`` before ``fit``.
+        """Prepares model, data and optimiser; nothing is written to ``run`` before ``fit``.
 
         Raises:
-            ConfigError: if batch, processes, context sizes and data do not fit together.
+            ConfigError: if batch size, number of processes, context sizes and data do not match.
         """
         self.recipe, self.run, self.seed = recipe, run, seed
         self.accelerator, self.options, self.config = accelerator, options, dict(config)
@@ -87,7 +84,7 @@ class Trainer:
                 num_targets=recipe.targets,
                 max_scenes=options.validation_scenes,
             )
-        self.updates = TrainStep(
+        self.train_step = TrainStep(
             model,
             recipe=recipe,
             seed=seed,
@@ -102,42 +99,41 @@ class Trainer:
     @property
     def model(self) -> SceneModel:
         """The model as it was given, without the wrapper of accelerate."""
-        return self.updates.model
+        return self.train_step.model
 
     @property
     def evaluated_model(self) -> SceneModel:
         """The model that is validated and used: the averaged one if there is one."""
-        return self.updates.evaluated_model
+        return self.train_step.evaluated_model
 
     def fit(self, *, progress: Progress | None = None) -> TrainingReport:
-        """Trains up to the recipe's last step, or until a signal asks for an end; a checkpoint is there afterwards.
+        """Trains up to the recipe's last step, or until a signal arrives; writes a checkpoint at the end.
 
         Raises:
-            NonFiniteError: if the loss or the gradient is not finite; that update is not made, and none after it.
-            DiskFullError: if a checkpoint cannot be written; the older ones stay.
+            NonFiniteError: if the loss or the gradient is not finite; neither that update nor a later one is made.
+            DiskFullError: if a checkpoint cannot be written; the older ones are unchanged.
         """
         tracker = Tracker(self.run, accelerator=self.accelerator, resume_step=self.step)
-        self.updates.wrapped.train()
-        pieces = self.loader.pieces(start=self.step, stop=self.recipe.steps)
-        window = Window(self.step, time.perf_counter())
+        self.train_step.wrapped.train()
+        batches = self.loader.pieces(start=self.step, stop=self.recipe.steps)
+        speed = SpeedMeter(self.step)
         with Interruption() as interruption:
             while self.step < self.recipe.steps:
                 started = time.perf_counter()
-                figures = self.updates.make(self.step, pieces)
+                metrics = self.train_step.run(self.step, batches)
                 self.step += 1
                 self.seconds += time.perf_counter() - started
                 if self.step % self.options.log_interval == 0 or self.step == self.recipe.steps:
-                    self.updates.settle()
-                    shown = {**figures(), **window.speed(self.step, self.recipe.batch_size)}
-                    tracker.log(
-                        self.step, {"seconds": self.seconds, "scenes": self.step * self.recipe.batch_size, **shown}
-                    )
+                    self.train_step.synchronize()
+                    values = {**metrics(), **speed.measure(self.step, self.recipe.batch_size)}
+                    self._log(tracker, values)
                     if progress:
-                        progress(self.step, shown)
+                        progress(self.step, values)
                 elif progress:
                     progress(self.step, {})
-                stopping = interruption.agreed(self.accelerator, often=self.step % self.options.log_interval == 0)
-                self._look_after(tracker, stopping=stopping)
+                synchronize = self.step % self.options.log_interval == 0
+                stopping = interruption.agreed(self.accelerator, synchronize=synchronize)
+                self._validate_and_save(tracker, stopping=stopping)
                 if stopping:
                     break
         finished = self.step >= self.recipe.steps
@@ -149,8 +145,11 @@ class Trainer:
             signal=None if finished else interruption.signal,
         )
 
-    def _look_after(self, tracker: Tracker, *, stopping: bool) -> None:
-        """Validates and saves when it is time, and at the end."""
+    def _log(self, tracker: Tracker, values: Mapping[str, float]) -> None:
+        tracker.log(self.step, {"seconds": self.seconds, "scenes": self.step * self.recipe.batch_size, **values})
+
+    def _validate_and_save(self, tracker: Tracker, *, stopping: bool) -> None:
+        """Validates and saves at their intervals and at the end."""
         last = stopping or self.step == self.recipe.steps
         improved = False
         if self.validation is not None and (
@@ -161,9 +160,9 @@ class Trainer:
             self._save(improved=improved)
 
     def _validate(self, tracker: Tracker) -> bool:
-        """Scores the validation scenes at fixed sigma and tells whether this is the best step so far."""
+        """Scores the validation scenes at fixed sigma; returns whether this is the best step so far."""
         assert self.validation is not None
-        self.updates.settle()
+        self.train_step.synchronize()
         scores = score_scenes(
             self.evaluated_model,
             self.validation,
@@ -174,22 +173,22 @@ class Trainer:
             accelerator=self.accelerator,
         )
         means = {f"eval/{name}": float(values.mean()) for name, values in scores.items() if name != "scene"}
-        tracker.log(self.step, {"seconds": self.seconds, "scenes": self.step * self.recipe.batch_size, **means})
+        self._log(tracker, means)
         improved = means[BEST_METRIC] < self.best_value
         if improved:
             self.best_step, self.best_value = self.step, means[BEST_METRIC]
         return improved
 
     def _save(self, *, improved: bool) -> None:
-        self.updates.settle()
+        self.train_step.synchronize()
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
             checkpoint.save(
                 self.run,
                 step=self.step,
                 model=self.model,
-                optimizer=self.updates.optimizer,
-                ema=self.updates.average,
+                optimizer=self.train_step.optimizer,
+                ema=self.train_step.average,
                 state={
                     "config": self.config,
                     "seed": self.seed,
@@ -200,17 +199,18 @@ class Trainer:
                 },
             )
             if improved:
-                checkpoint.mark_best(self.run, step=self.step, metric=BEST_METRIC, value=self.best_value)
-            checkpoint.prune(self.run, keep_last=self.options.keep_last, keep_every=self.options.keep_every)
+                run_checkpoints.mark_best(self.run, step=self.step, metric=BEST_METRIC, value=self.best_value)
+            run_checkpoints.prune(self.run, keep_last=self.options.keep_last, keep_every=self.options.keep_every)
         self.accelerator.wait_for_everyone()
 
     def resume(self, found: checkpoint.Checkpoint, *, allow_config_change: bool = False) -> None:
-        """Goes on exactly where a checkpoint was written: weights, moments, averages, schedules, noise and data.
+        """Continues exactly where a checkpoint was written: weights, moments, averages, schedules, noise and data.
 
         Raises:
-            CheckpointError: if it belongs to another variant, configuration or seed; the differing keys are told.
+            CheckpointError: if it belongs to another variant, configuration or seed, naming the differing keys.
         """
-        before = {**found.state["config"], "seed": found.state["seed"]}
+        state = found.state
+        before = {**state.config, "seed": state.seed}
         differing = sorted(_differences(before, {**self.config, "seed": self.seed}))
         if differing and not allow_config_change:
             raise CheckpointError(
@@ -218,27 +218,27 @@ class Trainer:
                 "start a new run, or pass --allow-config-change"
             )
         checkpoint.load_weights(found, self.model)
-        checkpoint.load_optimizer(found, self.updates.optimizer)
-        if self.updates.average is not None:
-            checkpoint.load_weights(found, self.updates.average, file="ema.safetensors")
-        if self.accelerator.scaler is not None and found.state["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(found.state["scaler"])
-        self.step, self.seconds = found.state["step"], found.state["seconds"]
-        if found.state["best_step"] is not None:
-            self.best_step, self.best_value = found.state["best_step"], found.state["best_value"]
+        checkpoint.load_optimizer(found, self.train_step.optimizer)
+        if self.train_step.average is not None:
+            checkpoint.load_weights(found, self.train_step.average, file=checkpoint.EMA)
+        if self.accelerator.scaler is not None and state.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state.scaler)
+        self.step, self.seconds = state.step, state.seconds
+        if state.best_step is not None and state.best_value is not None:
+            self.best_step, self.best_value = state.best_step, state.best_value
 
     def restore_folder(self) -> list[Path]:
-        """Makes the run's folder what it was when the checkpoint was written from which this trainer goes on.
+        """Restores the run's folder to its state at the checkpoint that this trainer resumes from.
 
         Returns:
-            Where later checkpoints, which are damaged or no longer followed, were set aside.
+            The new paths of later checkpoints, which are damaged or no longer followed.
         """
-        moved = checkpoint.set_aside(self.run, after=self.step)
-        # A crash may have come between a checkpoint and the note that it is the best; or the best was set aside.
+        moved = run_checkpoints.set_aside(self.run, after=self.step)
+        # The process may have died between a checkpoint and its record as the best; or the best was set aside.
         if self.best_step is not None and checkpoint.step_folder(self.run, self.best_step).is_dir():
-            checkpoint.mark_best(self.run, step=self.best_step, metric=BEST_METRIC, value=self.best_value)
+            run_checkpoints.mark_best(self.run, step=self.best_step, metric=BEST_METRIC, value=self.best_value)
         else:
-            checkpoint.forget_best(self.run)
+            run_checkpoints.forget_best(self.run)
         return moved
 
 
@@ -253,13 +253,13 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
     return found
 
 
-class Window:
-    """Scenes per second since the last look."""
+class SpeedMeter:
+    """Scenes per second since the last measurement."""
 
-    def __init__(self, step: int, now: float) -> None:
-        self.step, self.time = step, now
+    def __init__(self, step: int) -> None:
+        self.step, self.time = step, time.perf_counter()
 
-    def speed(self, step: int, batch_size: int) -> dict[str, float]:
+    def measure(self, step: int, batch_size: int) -> dict[str, float]:
         """Returns the speed since the last call, validation and checkpoints included."""
         now = time.perf_counter()
         elapsed, steps = now - self.time, step - self.step

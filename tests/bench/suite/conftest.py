@@ -7,7 +7,7 @@ from zoo.bench.protocol import Protocol
 from zoo.bench.suite.jobs import Job, run_folder
 from zoo.data.store import StoreWriter
 from zoo.registry.registry import default_registry
-from zoo.training.trainer import TrainingOptions
+from zoo.training.options import TrainingOptions
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from zoo.bench.protocol import Protocol
 from zoo.bench.suite.jobs import carry_out, carry_out_all, digest_of_job, finished, run_folder
 from zoo.registry.registry import default_registry
 from zoo.results.store import load_row, load_rows
-from zoo.training.tracking import Tracker
+from zoo.training.session import Tracker
 
 
 def test_a_job_trains_and_leaves_a_row_for_each_number_of_context_views(job, tmp_path):

@@ -22,8 +22,10 @@ from zoo.provenance import collect, hash_config
 from zoo.registry.variant import Variant
 from zoo.results.row import ResultRow
 from zoo.results.store import rows_in, save_row
-from zoo.training.run import Start, device_of, load_trained, run_config, train
-from zoo.training.trainer import Progress, TrainingOptions, TrainingReport
+from zoo.training.options import ResumeOptions, TrainingOptions
+from zoo.training.run import device_of, run_config, train
+from zoo.training.trained_model import load_trained
+from zoo.training.trainer import Progress, TrainingReport
 
 Watch = Callable[[str, int, int], None]
 ENDED_FROM_OUTSIDE = "the process of this variant was ended from outside, most likely for want of memory"
@@ -153,7 +155,7 @@ def train_job(job: Job, *, progress: Progress | None = None) -> TrainingReport:
         run=job.run,
         seed=job.seed,
         options=job.options,
-        start=Start(resume="auto"),
+        resume=ResumeOptions(mode="auto"),
         cpu=job.cpu,
         command=job.command,
         progress=progress,

@@ -25,7 +25,7 @@ from zoo.bench.suite.jobs import Job, carry_out, failed, failure_of, missing_con
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.files import write_text
 from zoo.results.store import save_row
-from zoo.training.lock import RunLock
+from zoo.training.session import RunLock
 
 JOB, PROGRESS = "job.json", "progress.json"
 ATTACHED, AGAIN = "--attached", "--again"

@@ -1,4 +1,4 @@
-"""TrainStep that are not made, on devices that are asked at once and on devices that answer later."""
+"""Training steps that are skipped, with immediate and with deferred checks."""
 
 import copy
 
@@ -13,14 +13,14 @@ from zoo.evaluation.throughput import random_batch
 from zoo.registry.variant import build
 from zoo.training import checkpoint
 from zoo.training.options import TrainingOptions
-from zoo.training.update import TrainStep, make_optimizer, move_average
+from zoo.training.step import TrainStep, make_optimizer, move_average
 
 
 @pytest.fixture
 def updates(variant, tmp_path):
     """Returns a maker of updates of a small model."""
 
-    def make(*overrides, name="vae", lags=False, model=None, **options):
+    def make(*overrides, name="vae", deferred=False, model=None, **options):
         chosen = variant(name, *overrides)
         return TrainStep(
             model or build(chosen, seed=0),
@@ -29,7 +29,7 @@ def updates(variant, tmp_path):
             accelerator=Accelerator(cpu=True),
             options=TrainingOptions(**options),
             checkpoints=tmp_path / "checkpoints",
-            lags=lags,
+            deferred=deferred,
         )
 
     return make
@@ -62,11 +62,11 @@ def equal(one, other):
 
 def test_an_answer_at_once_or_one_update_later_makes_the_same_weights(updates):
     found = []
-    for lags in (False, True):
-        made = updates("training.ema_decay=0.5", name="gqn-tower-shared", lags=lags)
+    for deferred in (False, True):
+        made = updates("training.ema_decay=0.5", name="gqn-tower-shared", deferred=deferred)
         coming = pieces(made.model)
-        figures = [made.make(step, coming) for step in range(5)]
-        made.settle()
+        figures = [made.run(step, coming) for step in range(5)]
+        made.synchronize()
         found.append(([each() for each in figures], state_of(made), list(made.evaluated_model.parameters())))
     (figures, state, average), (later_figures, later_state, later_average) = found
     assert figures == later_figures
@@ -78,42 +78,49 @@ def test_a_fault_at_once_stops_before_the_next_update(updates):
     made = updates("training.ema_decay=0.5", name="gqn-tower-shared")
     coming = pieces(made.model, spoilt={2})
     for step in range(2):
-        made.make(step, coming)
+        made.run(step, coming)
     before, average = state_of(made), copy.deepcopy(list(made.evaluated_model.parameters()))
     with pytest.raises(
         NonFiniteError, match=r"step 2: .*the update was not made. Not finite: scenes \[12\]; .*checkpoints"
     ):
-        made.make(2, coming)
+        made.run(2, coming)
     assert equal(state_of(made), before) and equal(list(made.evaluated_model.parameters()), average)
 
 
 def test_a_fault_that_is_told_later_has_changed_nothing_by_then(updates):
-    made = updates("training.ema_decay=0.5", name="gqn-tower-shared", lags=True)
+    made = updates("training.ema_decay=0.5", name="gqn-tower-shared", deferred=True)
     coming = pieces(made.model, spoilt={2})
     for step in range(2):
-        made.make(step, coming)
-    made.settle()
+        made.run(step, coming)
+    made.synchronize()
     before, average = state_of(made), copy.deepcopy(list(made.evaluated_model.parameters()))
-    made.make(2, coming)  # nobody has looked yet
+    made.run(2, coming)  # nobody has looked yet
     assert equal(state_of(made), before)
     with pytest.raises(NonFiniteError, match=r"step 2: .*Not finite: scenes \[12\]"):
-        made.make(3, coming)
+        made.run(3, coming)
     assert equal(state_of(made), before) and equal(list(made.evaluated_model.parameters()), average)
-    made.settle()  # is told once
+    made.synchronize()  # is told once
 
 
 def test_settling_tells_of_the_last_fault(updates):
-    made = updates(name="gqn-tower-shared", lags=True)
-    made.make(0, pieces(made.model, spoilt={0}))
+    made = updates(name="gqn-tower-shared", deferred=True)
+    made.run(0, pieces(made.model, spoilt={0}))
     with pytest.raises(NonFiniteError, match="step 0"):
-        made.settle()
+        made.synchronize()
 
 
 def test_weights_and_moments_lie_alike_after_they_were_read(updates, tmp_path):
     """Fused Adam takes them for one and the same order of numbers."""
     made = updates(name="gqn-tower-shared")
-    made.make(0, pieces(made.model))
-    saved = checkpoint.save(tmp_path, step=1, model=made.model, optimizer=made.optimizer, ema=None, state={})
+    made.run(0, pieces(made.model))
+    saved = checkpoint.save(
+        tmp_path,
+        step=1,
+        model=made.model,
+        optimizer=made.optimizer,
+        ema=None,
+        state={"config": {}, "seed": 0, "seconds": 0.0},
+    )
     other = updates(name="gqn-tower-shared")
     other.model.to(memory_format=torch.channels_last)
     checkpoint.load_weights(checkpoint.read(saved), other.model)
@@ -127,7 +134,7 @@ def test_weights_and_moments_lie_alike_after_they_were_read(updates, tmp_path):
             assert other.optimizer.state[parameter][name].stride() == parameter.stride()
     assert equal(state_of(made), state_of(other))
     for each in (made, other):
-        each.make(1, pieces(each.model))
+        each.run(1, pieces(each.model))
     for one, same in zip(state_of(made), state_of(other), strict=True):
         torch.testing.assert_close(same, one, rtol=1e-4, atol=1e-6)
 
@@ -172,7 +179,7 @@ def test_recomputed_activations_give_the_same_update(updates):
     kept, again = updates(name="gqn-tower-shared"), updates(name="gqn-tower-shared", recompute=True)
     assert again.model.recompute_activations(True) >= 1
     for made in (kept, again):
-        made.make(0, pieces(made.model))
+        made.run(0, pieces(made.model))
     for one, other in zip(state_of(kept), state_of(again), strict=True):
         torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-8)
 
