@@ -11,8 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from zoo.errors import DiskFullError
-from zoo.files import TEMPORARY_PREFIX, sha256_of, write_json, write_text, writing_directory, writing_file
+from zoo.errors import DiskFullError, did_you_mean
+from zoo.files import (
+    TEMPORARY_PREFIX,
+    check_free_space,
+    sha256_of,
+    write_json,
+    write_text,
+    writing_directory,
+    writing_file,
+)
 
 # Newer versions of Python warn of every fork of a process with threads; the children here do next to nothing.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -266,3 +274,31 @@ def test_concurrent_writers_never_leave_a_torn_file(tmp_path):
     reader.join()
     assert seen <= set(texts)
     assert target.read_text() in texts and names(tmp_path) == ["x.txt"]
+
+
+def test_temporary_names_say_what_is_being_written(tmp_path):
+    with writing_directory(tmp_path / "scenes") as folder, writing_file(tmp_path / "row.json") as file:
+        assert folder.name.startswith(".writing-scenes-") and file.name.startswith(".writing-row.json-")
+    write_text(tmp_path / ("x" * 240 + ".txt"), "a long name")
+
+
+def test_too_little_room_on_the_disk_is_refused_before_anything_is_written(tmp_path):
+    check_free_space(tmp_path / "new" / "scenes", num_bytes=10)
+    with pytest.raises(DiskFullError, match=r"scenes: needs 1e\+06 GB, but the disk has .* GB left"):
+        check_free_space(tmp_path / "new" / "scenes", num_bytes=10**15)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("rooms", "; did you mean 'rooms_free_camera', 'rooms_ring_camera', 'captioned_rooms'?"),
+        ("ROOMS_RING", "; did you mean 'rooms_ring_camera', 'rooms_free_camera'?"),
+        ("vea", "; did you mean 'vae'?"),
+        ("xyzzy", "; known are captioned_rooms, rooms_free_camera, rooms_ring_camera, vae"),
+    ],
+)
+def test_the_nearest_names_are_suggested(name, expected):
+    known = ["rooms_ring_camera", "rooms_free_camera", "captioned_rooms", "vae"]
+    assert did_you_mean(name, known) == expected
+    assert did_you_mean(name, []) == ""

@@ -52,12 +52,27 @@ class OutOfMemoryError(ZooError):
     exit_code = 5
 
 
+MOST_SUGGESTIONS = 5
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns ``"; did you mean 'x', 'y'?"`` with up to three close names, or the list of names if none is close."""
+    """Returns ``"; did you mean 'x', 'y'?"`` with the nearest names, or the list of names if none is near.
+
+    Names that begin with ``name`` come first, then those spelt alike, then those that contain it, whatever the case.
+    """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if close:
-        return "; did you mean " + ", ".join(repr(candidate) for candidate in close) + "?"
     if not names:
         return ""
+    folded = {candidate: candidate.lower() for candidate in names}
+    wanted = name.lower()
+    begins = [candidate for candidate in names if wanted and folded[candidate].startswith(wanted)]
+    alike = set(difflib.get_close_matches(wanted, folded.values(), n=3, cutoff=0.5))
+    close = sorted(
+        (candidate for candidate in names if folded[candidate] in alike),
+        key=lambda candidate: -difflib.SequenceMatcher(None, folded[candidate], wanted).ratio(),
+    )
+    contains = [candidate for candidate in names if wanted and wanted in folded[candidate]]
+    near = list(dict.fromkeys([*begins, *close, *contains]))[:MOST_SUGGESTIONS]
+    if near:
+        return "; did you mean " + ", ".join(repr(candidate) for candidate in near) + "?"
     return "; known are " + ", ".join(names)

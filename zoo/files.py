@@ -17,6 +17,31 @@ from zoo.errors import DiskFullError
 TEMPORARY_PREFIX = ".writing-"
 
 
+def temporary_prefix(target: Path) -> str:
+    """Returns how the temporary names begin under which ``target`` is written; they lie beside it."""
+    return f"{TEMPORARY_PREFIX}{target.name[:80]}-"
+
+
+def check_free_space(target: str | os.PathLike[str], *, num_bytes: int) -> None:
+    """Refuses to begin what the disk has no room for.
+
+    Args:
+        target: the file or folder to write; neither it nor its parents need to exist.
+        num_bytes: how much will be written.
+
+    Raises:
+        DiskFullError: if the disk that holds ``target`` has less room than that.
+    """
+    folder = Path(target).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if num_bytes > free:
+        raise DiskFullError(
+            f"{target}: needs {num_bytes / 1e9:.3g} GB, but the disk has {free / 1e9:.3g} GB left; nothing was written"
+        )
+
+
 def _as_user_error(target: Path, error: OSError) -> DiskFullError:
     reason = os.strerror(error.errno) if error.errno else str(error)
     return DiskFullError(f"{target}: cannot be written: {reason}; nothing was changed there")
@@ -50,7 +75,9 @@ def writing_file(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY_PREFIX, suffix=target.suffix)
+            descriptor, name = tempfile.mkstemp(
+                dir=target.parent, prefix=temporary_prefix(target), suffix=target.suffix[:16]
+            )
             os.close(descriptor)
             temporary = Path(name)
             yield temporary
@@ -81,7 +108,7 @@ def writing_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
                 raise DiskFullError(f"{target}: exists already; it is never overwritten")
-            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=TEMPORARY_PREFIX))
+            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=temporary_prefix(target)))
             # mkdtemp makes folders that only their owner may enter; a result is as readable as any other folder.
             temporary.chmod(0o777 & ~_umask())
             yield temporary

@@ -27,7 +27,8 @@ from zoo.data.images import resize_images
 from zoo.data.loader import LoadedBatch, TrainingLoader
 from zoo.data.plan import TrainingPlan
 from zoo.data.source import SceneSource
-from zoo.data.store import SceneStore, StoreWriter
+from zoo.data.store import SceneStore
+from zoo.data.store_writer import StoreWriter
 from zoo.evaluation.throughput import synchronise
 
 RESIDENT: Final = "resident"
@@ -60,7 +61,7 @@ def smooth_scenes(num_scenes: int, *, image_size: int, seed: int = 0) -> tuple[n
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (num_scenes * NUM_VIEWS, COARSE, COARSE, 3), dtype=np.uint8)
     frames = resize_images(coarse, image_size=image_size)
-    cameras = rng.normal(size=(num_scenes, NUM_VIEWS, 5)).astype(np.float32)
+    cameras = rng.normal(size=(num_scenes, NUM_VIEWS, 5)).clip(-1.5, 1.5).astype(np.float32)
     return frames.reshape(num_scenes, NUM_VIEWS, image_size, image_size, 3), cameras
 
 

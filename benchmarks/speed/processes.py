@@ -24,7 +24,7 @@ import torch
 from benchmarks.speed.record import Findings, Measured, Size, measured
 from benchmarks.speed.work import NETWORKS
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.store import StoreWriter
+from zoo.data.store_writer import StoreWriter
 from zoo.errors import OutOfMemoryError
 from zoo.provenance import usable_cores
 from zoo.registry.registry import default_registry
@@ -117,7 +117,7 @@ def _store_of_noise(folder: Path, variant: Variant) -> Path:
     views = recipe.contexts.maximum + recipe.targets
     count = max(STORED_SCENES, recipe.batch_size)
     frames = generator.integers(0, 256, (count, views, pixels, pixels, 3), dtype=np.uint8)
-    cameras = generator.normal(size=(count, views, CAMERA_WIDTH)).astype(np.float32)
+    cameras = generator.normal(size=(count, views, CAMERA_WIDTH)).clip(-1.5, 1.5).astype(np.float32)
     with StoreWriter(folder, name="noise", image_size=pixels, num_views=views, provenance={}) as writer:
         writer.add("train", frames, cameras)
     return folder

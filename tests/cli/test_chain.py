@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from zoo.data.opening import inspect_scenes
+from zoo.data.inspection import inspect_scenes
 from zoo.results.store import load_rows
 
 QUICK = ("--repeats", 1, "--prediction-samples", 1)
@@ -37,7 +37,7 @@ def test_from_rendering_to_a_table(gqn_zoo, work, contents):
     assert sheet.read_bytes().startswith(b"\x89PNG")
     facts = json.loads(succeeded(gqn_zoo("data", "inspect", data, "--verify", "--json")).out)
     assert facts["verified"] and facts["splits"]["train"]["num_scenes"] == 6 and facts["image_size"] == 16
-    assert "every checksum was compared" in succeeded(gqn_zoo("data", "inspect", data, "--verify")).out
+    assert "all checksums match" in succeeded(gqn_zoo("data", "inspect", data, "--verify")).out
 
     assert "train 6" in succeeded(gqn_zoo("data", "convert", data, "-o", records, "--to", "tfrecord")).out
     assert "test 2" in succeeded(gqn_zoo("data", "convert", records, "-o", again, "--max-scenes", 2)).out

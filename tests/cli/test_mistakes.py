@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data.convert import convert
-from zoo.data.store import StoreWriter
+from zoo.data.store_writer import StoreWriter
 
 
 @pytest.fixture(scope="module")

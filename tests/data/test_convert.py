@@ -10,8 +10,7 @@ from zoo.data.convert import convert
 from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.images import encode_jpeg, resize_images
 from zoo.data.opening import open_splits
-from zoo.data.store import StoreWriter
-from zoo.data.store_writer import _ArrayFile
+from zoo.data.store_writer import StoreWriter, _ArrayFile
 from zoo.data.tf_example import serialise_example
 from zoo.data.tfrecord import RecordWriter, index_records, read_record
 from zoo.errors import DataError, DiskFullError
@@ -23,7 +22,7 @@ def make_scenes(count, *, seed=0):
     """Flat images survive JPEG within a rounding error; cameras tell the scenes apart."""
     rng = np.random.default_rng(seed)
     gray = rng.integers(0, 256, (count, VIEWS, 1, 1, 1), dtype=np.uint8)
-    cameras = rng.normal(size=(count, VIEWS, 5)).astype(np.float32)
+    cameras = rng.normal(size=(count, VIEWS, 5)).clip(-1.5, 1.5).astype(np.float32)
     return np.broadcast_to(gray, (count, VIEWS, SIZE, SIZE, 3)).copy(), cameras
 
 

@@ -28,7 +28,7 @@ def png(image):
 def make_scenes(count, *, seed=0, views=VIEWS, size=SIZE):
     rng = np.random.default_rng(seed)
     frames = rng.integers(0, 256, (count, views, size, size, 3), dtype=np.uint8)
-    return frames, rng.normal(size=(count, views, 5)).astype(np.float32)
+    return frames, rng.normal(size=(count, views, 5)).clip(-1.5, 1.5).astype(np.float32)
 
 
 def record(frames, cameras):
@@ -90,7 +90,7 @@ def test_only_the_views_asked_for_are_decoded(folder, monkeypatch):
 
 @pytest.mark.parametrize(("scenes", "views"), [([10], [[0]]), ([-1], [[0]]), ([0], [[VIEWS]]), ([0], [[-1]])])
 def test_an_index_out_of_range_is_refused(folder, scenes, views):
-    with pytest.raises(DataError, match="is not one of the"):
+    with pytest.raises(DataError, match=" is out of range, expected 0 to "):
         DeepMindScenes(folder, "test").read(np.array(scenes), np.array(views))
 
 
@@ -143,13 +143,16 @@ def damaged_records():
     frames, cameras = frames[0], cameras[0]
     bad = cameras.copy()
     bad[1, 2] = np.inf
+    huge = cameras.copy()
+    huge[2, 3] = 1e30
     images = [png(image) for image in frames]
     other_size, _ = make_scenes(1, size=SIZE + 2)
     return {
         "has no frames": serialise_example({"frames": [], "cameras": cameras[:0]}),
         "15 camera numbers for 2 frames": record(frames[:2], cameras),
         "14 camera numbers for 3 frames": serialise_example({"frames": images, "cameras": cameras.ravel()[:14]}),
-        "a camera number is not finite": record(frames, bad),
+        r"the z of camera \[1\] is inf": record(frames, bad),
+        r"the yaw of camera \[2\] is 1e\+30": record(frames, huge),
         "frame 0: cannot be decoded": serialise_example({"frames": [b"?", *images[1:]], "cameras": cameras}),
         "frame 0: the image is 8 x 6": record(frames[:, :6], cameras),
         "no feature 'cameras'": serialise_example({"frames": images}),

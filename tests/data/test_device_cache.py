@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.config.recipe import Contexts, TrainingRecipe
 from zoo.data.batches import assemble
-from zoo.data.device_cache import STEPS_PER_BLOCK, ResidentSampler, empty_scenes, read_all
+from zoo.data.device_cache import STEPS_PER_BLOCK, ResidentSampler, ResidentScenes, read_all
 from zoo.data.plan import Share, TrainingPlan
 from zoo.data.source import ExtraShape
 
@@ -48,7 +48,9 @@ class Noise:
 
 def sampler_of(source, *, share=None, device="cpu"):
     plan = TrainingPlan(source, recipe=RECIPE, seed=5)
-    scenes = read_all(source, device=device) if device == "cpu" else empty_scenes(source, device=device)
+    frames, cameras, extras = read_all(source, device="cpu")
+    extras = {name: extra.to(device) for name, extra in extras.items()}
+    scenes = ResidentScenes(frames.to(device), cameras.to(device), extras)
     return plan, ResidentSampler(source, scenes, plan=plan, share=share or Share())
 
 

@@ -11,7 +11,8 @@ from zoo.config.recipe import Contexts, TrainingRecipe
 from zoo.data.loader import Share, TrainingLoader, assemble, fits_on, read_all, to_device
 from zoo.data.plan import TrainingPlan
 from zoo.data.source import ExtraShape
-from zoo.data.store import SceneStore, StoreWriter
+from zoo.data.store import SceneStore
+from zoo.data.store_writer import StoreWriter
 from zoo.errors import ConfigError, DataError
 
 NUM_SCENES, NUM_VIEWS, SIZE = 10, 6, 8
@@ -37,7 +38,7 @@ def folder(tmp_path_factory):
         writer.add(
             "train",
             generator.integers(0, 256, (NUM_SCENES, NUM_VIEWS, SIZE, SIZE, 3), dtype=np.uint8),
-            generator.normal(size=(NUM_SCENES, NUM_VIEWS, 5)).astype(np.float32),
+            generator.normal(size=(NUM_SCENES, NUM_VIEWS, 5)).clip(-1.5, 1.5).astype(np.float32),
             {
                 "notes": generator.integers(0, 256, (NUM_SCENES, NUM_VIEWS, 3), dtype=np.uint8),
                 "weather": generator.normal(size=(NUM_SCENES, 2)).astype(np.float32),

@@ -5,8 +5,10 @@ import pytest
 
 from zoo.data.deepmind import DeepMindScenes
 from zoo.data.deepmind_writer import DeepMindWriter
-from zoo.data.opening import inspect_scenes, open_scenes, open_splits
-from zoo.data.store import SceneStore, StoreWriter
+from zoo.data.inspection import inspect_scenes
+from zoo.data.opening import open_scenes, open_splits
+from zoo.data.store import SceneStore
+from zoo.data.store_writer import StoreWriter
 from zoo.errors import DataError
 
 SIZE, VIEWS = 6, 2
@@ -15,7 +17,7 @@ SIZE, VIEWS = 6, 2
 def make_scenes(count):
     rng = np.random.default_rng(count)
     frames = rng.integers(0, 256, (count, VIEWS, SIZE, SIZE, 3), dtype=np.uint8)
-    return frames, rng.normal(size=(count, VIEWS, 5)).astype(np.float32)
+    return frames, rng.normal(size=(count, VIEWS, 5)).clip(-1.5, 1.5).astype(np.float32)
 
 
 SCENES = {"train": make_scenes(43), "test": make_scenes(5)}
@@ -80,13 +82,13 @@ def test_records_are_described_and_compared_with_the_publication(tmp_path):
     assert list(facts["splits"]) == ["train", "validation", "test"]
     assert facts["bytes"] == sum(path.stat().st_size for path in folder.rglob("*.tfrecord"))
     assert facts["splits"]["test"]["cameras"] == ranges(SCENES["test"][1])
-    assert "train: 3 of 3600 files are here" in facts["warnings"]
-    assert "test: 1 of 400 files are here" in facts["warnings"]
+    assert "train: 3 of 3600 files are present" in facts["warnings"]
+    assert "test: 1 of 400 files are present" in facts["warnings"]
     assert "test: images have 6 pixels, published were 64" in facts["warnings"]
     assert "test: scenes have 2 views, published were 11" in facts["warnings"]
     (folder / "train" / "2-of-3.tfrecord").unlink()
     renamed = folder.rename(tmp_path / "mine")
-    assert inspect_scenes(renamed)["warnings"] == ["train: 2 of 3 files are here"]
+    assert inspect_scenes(renamed)["warnings"] == ["train: 2 of 3 files are present"]
 
 
 def test_verifying_finds_the_damage(tmp_path):

@@ -34,7 +34,7 @@ def test_scenes_with_what_the_task_reads_pass():
     ("required", "found", "message"),
     [
         ({}, scenes(32), "st: has images of 32 pixels, but 'vae' at size 'smoke' reads 16; use data of 16 pixels"),
-        ({}, scenes(0, inputs=CAPTIONS, values=CAPTIONS), "st: has no images but inputs and values; expected images of 16"),
+        ({}, scenes(0, inputs=CAPTIONS, values=CAPTIONS), "st: has no images but inputs, values; expected images of 16"),
         ({"image_size": 0}, scenes(), "st: has images of 16 pixels, but task 'nvs' of 'vae' reads data without images"),
         ({"extras": {"captions": CAPTIONS}}, scenes(), "st: has no captions, which task 'nvs' of 'vae' reads"),
         (

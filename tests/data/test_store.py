@@ -8,9 +8,11 @@ import pickle
 import numpy as np
 import pytest
 
-from zoo.data.store import SceneStore, StoreWriter, describe, verify
-from zoo.data.store_format import header_of
-from zoo.data.store_writer import _ArrayFile
+from zoo.data.inspection import inspect_scenes, verify_store
+from zoo.data.source import ExtraShape
+from zoo.data.store import SceneStore
+from zoo.data.store_format import HEADER_SIZE, header_of
+from zoo.data.store_writer import StoreWriter, _ArrayFile
 from zoo.errors import DataError, DiskFullError
 
 SIZE, VIEWS = 7, 3
@@ -19,7 +21,7 @@ SIZE, VIEWS = 7, 3
 def make_scenes(count, *, seed=0, views=VIEWS, size=SIZE):
     rng = np.random.default_rng(seed)
     frames = rng.integers(0, 256, (count, views, size, size, 3), dtype=np.uint8)
-    return frames, rng.normal(size=(count, views, 5)).astype(np.float32)
+    return frames, rng.uniform(-1.5, 1.5, size=(count, views, 5)).astype(np.float32)
 
 
 def write(folder, splits, *, name="toy", provenance=None, scenes_per_shard=4):
@@ -135,15 +137,15 @@ def test_the_revision_follows_the_contents_alone(tmp_path):
     }
     for name, splits in folders.items():
         write(tmp_path / name, splits, name=name, provenance={"from": name})
-    revision = {name: describe(tmp_path / name)["revision"] for name in folders}
+    revision = {name: inspect_scenes(tmp_path / name)["revision"] for name in folders}
     assert revision["a"] == revision["same"]
     assert len(set(revision.values())) == 4
     assert all(len(digits) == 16 for digits in revision.values())
 
 
-def test_describe_counts(store):
-    facts = describe(store)
-    assert facts["splits"]["train"] == {
+def test_a_report_counts(store):
+    facts = inspect_scenes(store)
+    assert {key: facts["splits"]["train"][key] for key in ("num_scenes", "num_files", "bytes")} == {
         "num_scenes": 10,
         "num_files": 4,
         "bytes": 4 * 128 + 10 * VIEWS * (SIZE * SIZE * 3 + 20),
@@ -153,15 +155,13 @@ def test_describe_counts(store):
 
 
 def test_verify_passes_a_sound_store_and_names_a_damaged_file(store):
-    seen = []
-    assert verify(store, progress=lambda done, total: seen.append((done, total))) == 6
-    assert seen[-1] == (6, 6)
+    assert verify_store(store) == 6
     path = store / "train" / "frames-00001.npy"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"frames-00001\.npy: SHA-256"):
-        verify(store)
+        verify_store(store)
 
 
 @pytest.mark.parametrize("name", ["frames-00002.npy", "cameras.npy"])
@@ -227,16 +227,31 @@ def test_an_existing_folder_is_refused_before_any_work(tmp_path):
     assert list((tmp_path / "s").iterdir()) == []
 
 
+def _with(cameras, value, field=0):
+    changed = cameras.copy()
+    changed[0, 0, field] = value
+    return changed
+
+
 def _wrong(frames, cameras):
-    bad = cameras.copy()
-    bad[0, 0, 0] = np.nan
     return {
-        "frames: the type is float64": (frames / 1.0, cameras),
-        "cameras: the type is float64": (frames, cameras.astype(np.float64)),
+        r"frames: the type is float64, expected uint8 \(0 to 255\)": (frames / 1.0, cameras),
+        "cameras: the type is complex128": (frames, cameras.astype(np.complex128)),
+        "frames: is no array": ([frames[0], frames[0, :2]], cameras),
         r"frames: the shape is \(2, 3, 7, 6, 3\)": (frames[:, :, :, :6], cameras),
         r"cameras: the shape is \(1, 3, 5\)": (frames, cameras[:1]),
         r"frames: the shape is \(7, 3\)": (frames[0, 0, 0], cameras),
-        "not finite": (frames, bad),
+        r"cameras: the x of camera \[0, 0\] is nan, expected a finite number": (frames, _with(cameras, np.nan)),
+        r"cameras: the pitch of camera \[0, 0\] is -inf": (frames, _with(cameras, -np.inf, 4)),
+        r"cameras: the z of camera \[0, 0\] is 1e\+30, expected a finite number within": (
+            frames,
+            _with(cameras, 1e30, 2),
+        ),
+        "cameras: found a yaw of 90 and .*; expected radians, at most 6.2832 and 1.5708": (
+            frames,
+            _with(cameras, 90, 3),
+        ),
+        "cameras: found .* a pitch of 30; expected radians": (frames, _with(cameras, -30, 4)),
     }
 
 
@@ -274,7 +289,7 @@ def test_an_unknown_split_and_an_empty_store_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("step", ["append", "close"])
+@pytest.mark.parametrize("step", ["append", "complete"])
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, step):
     original = getattr(_ArrayFile, step)
     calls = []
@@ -289,3 +304,62 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, step):
     with pytest.raises(DiskFullError, match="No space left"):
         write(tmp_path / "s", {"train": make_scenes(10)})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lists_and_other_number_types_are_written_like_arrays(tmp_path):
+    frames, cameras = make_scenes(3)
+    expected = inspect_scenes(write(tmp_path / "array", {"train": (frames, cameras)}))["revision"]
+    as_lists = (list(frames), cameras.astype(np.float64).tolist())
+    for name, scenes in {"lists": as_lists, "float64": (frames, cameras.astype(np.float64))}.items():
+        assert inspect_scenes(write(tmp_path / name, {"train": scenes}))["revision"] == expected
+    with StoreWriter(
+        tmp_path / "views", name="toy", image_size=SIZE, num_views=VIEWS, provenance={}, scenes_per_shard=4
+    ) as writer:
+        for images, places in zip(frames, cameras, strict=True):
+            writer.add("train", list(images), list(places))
+    assert inspect_scenes(tmp_path / "views")["revision"] == expected
+
+
+def change(path, place, value):
+    """Writes a number into an array of a store, behind the back of its checksums."""
+    array = np.load(path)
+    array[place] = value
+    path.write_bytes(path.read_bytes()[:HEADER_SIZE] + array.tobytes())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_a_camera_that_is_not_finite_or_absurd_is_refused_on_opening(store, value):
+    change(store / "train" / "cameras.npy", (7, 2, 3), value)
+    for opened in (lambda: SceneStore(store, "train"), lambda: inspect_scenes(store)):
+        with pytest.raises(DataError, match=r"train/cameras\.npy: the yaw of camera \[7, 2\] is .*expected a finite"):
+            opened()
+    SceneStore(store, "test")
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
+def test_a_value_that_is_not_finite_or_absurd_is_refused_on_opening(tmp_path, value):
+    extras = {"values": ExtraShape("float32", (1,), per_view=True)}
+    with StoreWriter(tmp_path / "s", name="points", image_size=0, num_views=4, provenance={}, extras=extras) as writer:
+        writer.add(
+            "train",
+            np.zeros((5, 4, 0, 0, 3), np.uint8),
+            np.zeros((5, 4, 5)),
+            {"values": np.ones((5, 4, 1), np.float32)},
+        )
+    SceneStore(tmp_path / "s", "train")
+    change(tmp_path / "s" / "train" / "extra-values.npy", (3, 1, 0), value)
+    with pytest.raises(DataError, match=r"extra-values\.npy: the value at \[3, 1, 0\] is .*expected a finite number"):
+        SceneStore(tmp_path / "s", "train")
+
+
+def test_contents_are_checked_in_blocks_and_once(store, monkeypatch):
+    monkeypatch.setattr("zoo.data.store._BLOCK_BYTES", 200)
+    blocks = []
+    monkeypatch.setattr("zoo.data.store.check_cameras", lambda block, origin: blocks.append(len(block)))
+    source = SceneStore(store, "train")
+    assert blocks == [3, 3, 3, 1]
+    _, cameras = all_of(source)
+    np.testing.assert_array_equal(source.camera_range, [cameras.min((0, 1)), cameras.max((0, 1))])
+    copy = pickle.loads(pickle.dumps(source))
+    all_of(copy)
+    assert len(blocks) == 4

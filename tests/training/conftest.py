@@ -7,7 +7,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from zoo.data.store import StoreWriter
+from zoo.data.store_writer import StoreWriter
 from zoo.registry.registry import default_registry
 from zoo.training.options import ResumeOptions, TrainingOptions
 from zoo.training.run import train
@@ -28,7 +28,7 @@ def scenes(tmp_path_factory):
     with StoreWriter(folder, name="noise", image_size=16, num_views=6, provenance={}) as writer:
         for split, count in (("train", 10), ("validation", 5), ("test", 7)):
             frames = generator.integers(0, 256, (count, 6, 16, 16, 3), dtype=np.uint8)
-            writer.add(split, frames, generator.normal(size=(count, 6, 5)).astype(np.float32))
+            writer.add(split, frames, generator.normal(size=(count, 6, 5)).clip(-1.5, 1.5).astype(np.float32))
     return folder
 
 

@@ -196,7 +196,7 @@ def test_scenes_that_do_not_fit_are_refused_before_the_folder_is_made(scenes, tm
 def test_a_store_without_training_scenes_is_refused(tmp_path, variant):
     import numpy as np
 
-    from zoo.data.store import StoreWriter
+    from zoo.data.store_writer import StoreWriter
 
     with StoreWriter(tmp_path / "store", name="noise", image_size=16, num_views=6, provenance={}) as writer:
         writer.add("test", np.zeros((2, 6, 16, 16, 3), np.uint8), np.zeros((2, 6, 5), np.float32))
@@ -207,7 +207,7 @@ def test_a_store_without_training_scenes_is_refused(tmp_path, variant):
 def test_a_store_without_validation_scenes_is_trained_on_without(tmp_path, variant, look):
     import numpy as np
 
-    from zoo.data.store import StoreWriter
+    from zoo.data.store_writer import StoreWriter
 
     with StoreWriter(tmp_path / "store", name="noise", image_size=16, num_views=6, provenance={}) as writer:
         writer.add("train", np.zeros((2, 6, 16, 16, 3), np.uint8), np.zeros((2, 6, 5), np.float32))

@@ -4,57 +4,58 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from zoo.cli.options import Json, Seed
 
-app = typer.Typer(
-    help="Make, look at, inspect and convert scenes; write down a suite's episodes.", no_args_is_help=True
-)
+app = typer.Typer(help="Make, draw, inspect and convert data sets; write a suite's episodes.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
 OnBadRecord = Annotated[
     Literal["raise", "skip"], typer.Option("--on-bad-record", help="Damaged TFRecords: stop, or skip and count them.")
 ]
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.2g} MB"
+def _size(num_bytes: int) -> str:
+    if num_bytes >= 1e10:
+        return f"{num_bytes / 1e9:,.0f} GB"
+    return f"{num_bytes / 1e6:.0f} MB" if num_bytes >= 1e7 else f"{num_bytes / 1e6:.2g} MB"
 
 
 @app.command("make")
 def make(
-    name: Annotated[str, typer.Argument(help="A built-in data set: gqn-zoo list --kind dataset.")],
+    name: Annotated[str, typer.Argument(help="A built-in data set; gqn-zoo list --kind dataset lists them.")],
     folder: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; it must not exist.")],
-    train: Annotated[int, typer.Option("--train", help="Scenes to train on.")] = 10_000,
-    validation: Annotated[int, typer.Option("--validation", help="Scenes to validate on while training.")] = 500,
-    test: Annotated[int, typer.Option("--test", help="Scenes to report on.")] = 1000,
+    train: Annotated[int, typer.Option("--train", help="Scenes of the training split.")] = 10_000,
+    validation: Annotated[int, typer.Option("--validation", help="Scenes of the validation split.")] = 500,
+    test: Annotated[int, typer.Option("--test", help="Scenes of the test split.")] = 1000,
     image_size: Annotated[int, typer.Option("--image-size", help="Height and width of the images, pixels.")] = 64,
     views: Annotated[
-        int | None,
-        typer.Option("--views", min=1, help="Images of every scene; default: as in the published data set."),
+        int | None, typer.Option("--views", min=1, help="Images per scene; default: as in the published data set.")
     ] = None,
     seed: Seed = 0,
     workers: Annotated[
-        int | None, typer.Option("-j", "--workers", help="Processes; default: one a core, 0: none.")
+        int | None, typer.Option("-j", "--workers", help="Processes; default: one per core, 0: none.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="Where to render: cpu or cuda.")] = "cpu",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell sizes, write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the size and write nothing.")] = False,
 ) -> None:
-    """Render a built-in data set; the same seed gives the same bytes, and the three splits share no scene."""
+    """Render a built-in data set. The same seed gives the same bytes; no scene is in two splits."""
     from zoo.cli import screen
     from zoo.data.make import bytes_of_scene, check_request, make_dataset
     from zoo.data.source import Split
+    from zoo.files import check_free_space
 
     counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
     recipe = check_request(name, num_scenes=counts, image_size=image_size, num_views=views, seed=seed, device=device)
-    num_views = views or recipe.num_views
-    size = sum(counts.values()) * bytes_of_scene(recipe, image_size=image_size, num_views=num_views)
+    num_scenes, num_views = sum(counts.values()), views or recipe.num_views
+    size = num_scenes * bytes_of_scene(recipe, image_size=image_size, num_views=num_views)
     if dry_run:
+        check_free_space(folder, num_bytes=size)
         unit = "views" if recipe.has_images else "points"
         typer.echo(
-            f"{name}: {sum(counts.values())} scenes of {num_views} {unit}, {_megabytes(size)} in {folder}. Nothing was written."
+            f"{name}: {num_scenes} scenes of {num_views} {unit}, {_size(size)} in {folder}. Nothing was written."
         )
         return
     with screen.progress_bar(f"rendering {name}", unit="scenes") as progress:
@@ -69,9 +70,7 @@ def make(
             device=device,
             progress=progress,
         )
-    typer.echo(
-        f"{folder}: {sum(counts.values())} scenes, {_megabytes(size)}. Next: gqn-zoo data show {folder} -o sheet.png"
-    )
+    typer.echo(f"{folder}: {num_scenes} scenes, {_size(size)}. Next: gqn-zoo data show {folder} -o sheet.png")
 
 
 @app.command("show")
@@ -79,11 +78,11 @@ def show(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--output", help="The image to write: .png, .jpg.")],
     split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "train",
-    scenes: Annotated[int, typer.Option("--scenes", min=1, help="How many scenes, one a row.")] = 8,
-    views: Annotated[int, typer.Option("--views", min=1, help="At most how many views of each.")] = 10,
-    first: Annotated[int, typer.Option("--first", min=0, help="The first scene.")] = 0,
+    scenes: Annotated[int, typer.Option("--scenes", min=1, help="Number of scenes, one per row.")] = 8,
+    views: Annotated[int, typer.Option("--views", min=1, help="Largest number of views per scene.")] = 10,
+    first: Annotated[int, typer.Option("--first", min=0, help="Index of the first scene.")] = 0,
 ) -> None:
-    """Draw a contact sheet: one row a scene, or functions as curves and images made of points as images."""
+    """Draw a contact sheet with one row per scene; functions are drawn as curves."""
     import numpy as np
 
     from zoo.data.opening import open_scenes
@@ -103,7 +102,7 @@ def show(
     else:
         extras = source.read_extras(chosen, everything)
         if not {"inputs", "values"} <= set(extras):
-            raise DataError(f"{folder}: has neither images nor points (inputs and values) that could be drawn")
+            raise DataError(f"{folder}: has neither images nor points (inputs and values) to draw")
         point_sheet(output, inputs=extras["inputs"], values=extras["values"], title=title, labels=labels)
     typer.echo(str(output))
 
@@ -114,34 +113,31 @@ def inspect(
     verify: Annotated[bool, typer.Option("--verify", help="Read everything and compare checksums.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Tell what is in a folder of scenes: splits, sizes, revision, ranges of the cameras, damage."""
-    from zoo.data.opening import inspect_scenes
+    """Print splits, sizes, revision, ranges of the cameras and damage of a data set."""
+    from zoo.data.inspection import inspect_scenes
 
     facts = inspect_scenes(folder, verify=verify)
-    if as_json:
-        typer.echo(json.dumps(facts, indent=2))
-        return
-    images = (
-        f"images of {facts['image_size']} pixels, {facts['num_views']} views"
-        if facts["image_size"]
-        else f"{facts['num_views']} points"
-    )
-    typer.echo(f"{facts['name']}@{facts['revision']} ({facts['kind']}): {images} a scene, {_megabytes(facts['bytes'])}")
+    typer.echo(json.dumps(facts, indent=2) if as_json else "\n".join(_report(facts)))
+
+
+def _report(facts: dict[str, Any]) -> list[str]:
+    size, views = facts["image_size"], facts["num_views"]
+    content = f"{views} views of {size} pixels" if size else f"{views} points"
+    lines = [f"{facts['name']}@{facts['revision']} ({facts['kind']}): {content} per scene, {_size(facts['bytes'])}"]
     for name, extra in facts["extras"].items():
-        size = "x".join(str(length) for length in extra["shape"]) or "1"
-        typer.echo(f"  {name}: {size} {extra['dtype']} of every {'view' if extra['per_view'] else 'scene'}")
+        shape = "x".join(str(length) for length in extra["shape"]) or "1"
+        lines.append(f"  {name}: {shape} {extra['dtype']} per {'view' if extra['per_view'] else 'scene'}")
     for split, values in facts["splits"].items():
-        typer.echo(
-            f"  {split}: {values['num_scenes']} scenes in {values['num_files']} file(s), {_megabytes(values['bytes'])}"
+        lines.append(
+            f"  {split}: {values['num_scenes']} scenes in {values['num_files']} file(s), {_size(values['bytes'])}"
         )
-        ranges = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (low, high) in values["cameras"].items())
-        if facts["image_size"]:
-            typer.echo(f"    cameras of {values['cameras_from_scenes']} scenes: {ranges}")
-    for sentence in facts["warnings"]:
-        typer.echo(f"  warning: {sentence}")
-    for bad in facts["skipped"]:
-        typer.echo(f"  damaged: {bad['reason']}")
-    typer.echo("  every checksum was compared" if verify else "  checksums were not compared; --verify does")
+        if size:
+            ranges = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (low, high) in values["cameras"].items())
+            lines.append(f"    cameras of {values['cameras_from_scenes']} scenes: {ranges}")
+    lines += [f"  warning: {sentence}" for sentence in facts["warnings"]]
+    lines += [f"  damaged: {bad['reason']}" for bad in facts["skipped"]]
+    lines.append("  all checksums match" if facts["verified"] else "  checksums not compared; --verify compares them")
+    return lines
 
 
 @app.command("convert")
@@ -152,10 +148,10 @@ def convert(
         Literal["store", "tfrecord"], typer.Option("--to", help="A scene store, or DeepMind's format.")
     ] = "store",
     image_size: Annotated[
-        int | None, typer.Option("--image-size", help="Resize the images; default: as they are.")
+        int | None, typer.Option("--image-size", help="Resize the images; default: keep their size.")
     ] = None,
     max_scenes: Annotated[
-        int | None, typer.Option("--max-scenes", min=1, help="At most so many scenes of each split.")
+        int | None, typer.Option("--max-scenes", min=1, help="Only the first scenes of each split, at most this many.")
     ] = None,
     on_bad_record: OnBadRecord = "raise",
 ) -> None:
@@ -175,7 +171,8 @@ def convert(
         )
     counts = ", ".join(f"{split} {count}" for split, count in report.num_scenes.items())
     typer.echo(
-        f"{target}: {counts} scenes of {report.num_views} views at {report.image_size} pixels; {len(report.skipped)} damaged record(s) skipped"
+        f"{target}: {counts} scenes of {report.num_views} views at {report.image_size} pixels; "
+        f"{len(report.skipped)} damaged record(s) skipped"
     )
     for bad in report.skipped:
         typer.echo(f"  skipped: {bad.reason}")
@@ -185,10 +182,10 @@ def convert(
 def episodes(
     suite: Annotated[str, typer.Argument(help="A suite's name, or its file.")],
     folder: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the indices; in a checkout benchmarks/episodes is read.")
+        Path, typer.Option("-o", "--output", help="Folder of the indices; a checkout reads benchmarks/episodes.")
     ],
 ) -> None:
-    """Write down which views a suite's test scenes are scored on: an index for every number of scenes, views and seed."""
+    """Write which views a suite's test scenes are scored on: one index per number of scenes, views and seed."""
     from zoo.bench.suite.episodes import write_episodes
     from zoo.bench.suite.settings import load_suite
     from zoo.registry.registry import default_registry

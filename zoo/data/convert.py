@@ -14,11 +14,14 @@ from zoo.data.deepmind import DeepMindScenes
 from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.images import resize_images
 from zoo.data.opening import FolderKind, Source, kind_of, open_splits
-from zoo.data.source import Split
-from zoo.data.store import StoreWriter
+from zoo.data.scene_writer import SceneArrays, SceneWriter
+from zoo.data.source import Split, bytes_per_scene
+from zoo.data.store_writer import StoreWriter
 from zoo.data.tfrecord import BadRecord, OnBadRecord
 from zoo.errors import DataError, did_you_mean
+from zoo.files import check_free_space
 
+_JPEG_SHARE = 0.1  # of the bytes of raw images, the least to expect
 _BATCH_BYTES = 1 << 26  # of images held in memory at a time
 
 
@@ -33,29 +36,25 @@ class ConversionReport(NamedTuple):
     skipped: tuple[BadRecord, ...]
 
 
-class _Scenes(NamedTuple):
-    frames: np.ndarray  # [n, V, H, W, 3] uint8
-    cameras: np.ndarray  # [n, V, 5] float32
-    extras: dict[str, np.ndarray]
-
-
-def _read_good(source: Source, scenes: np.ndarray, *, on_bad_record: OnBadRecord, skipped: list[BadRecord]) -> _Scenes:
+def _read_good(
+    source: Source, scenes: np.ndarray, *, on_bad_record: OnBadRecord, skipped: list[BadRecord]
+) -> SceneArrays:
     """Reads whole scenes; under ``skip`` those that turn out to be undecodable are appended to ``skipped``."""
     views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
     try:
-        return _Scenes(*source.read(scenes, views), source.read_extras(scenes, views))
+        return SceneArrays(*source.read(scenes, views), source.read_extras(scenes, views))
     except DataError as error:
         if on_bad_record == "raise" or not isinstance(source, DeepMindScenes):
             raise
         if len(scenes) == 1:
             skipped.append(BadRecord(*source.place_of(int(scenes[0])), str(error)))
-            return _Scenes(*source.read(scenes[:0], views[:0]), source.read_extras(scenes[:0], views[:0]))
+            return SceneArrays(*source.read(scenes[:0], views[:0]), source.read_extras(scenes[:0], views[:0]))
     # Something in the batch is bad: one by one, so that only that is lost.
     parts = [
         _read_good(source, scene, on_bad_record=on_bad_record, skipped=skipped)
         for scene in np.split(scenes, len(scenes))
     ]
-    return _Scenes(
+    return SceneArrays(
         frames=np.concatenate([part.frames for part in parts]),
         cameras=np.concatenate([part.cameras for part in parts]),
         extras={name: np.concatenate([part.extras[name] for part in parts]) for name in source.extras},
@@ -64,7 +63,7 @@ def _read_good(source: Source, scenes: np.ndarray, *, on_bad_record: OnBadRecord
 
 def _writer(
     folder: str | os.PathLike[str], *, to: FolderKind, source: Source, image_size: int, provenance: dict[str, Any]
-) -> StoreWriter | DeepMindWriter:
+) -> SceneWriter:
     if to == "tfrecord":
         return DeepMindWriter(folder)
     # Folders may be called anything; the name of a store may not.
@@ -126,6 +125,10 @@ def convert(
         raise DataError(f"image_size: the images of {source_folder} cannot be resized; make the data set at that size")
     size = image_size or first.image_size
     counts = {split: min(source.num_scenes, max_scenes or source.num_scenes) for split, source in sources.items()}
+    # TFRecords hold JPEG, a few times smaller; how much depends on the images.
+    share = 1.0 if to == "store" else _JPEG_SHARE
+    num_bytes = sum(counts.values()) * bytes_per_scene(first.extras, image_size=size, num_views=first.num_views)
+    check_free_space(target_folder, num_bytes=int(share * num_bytes))
     provenance = {
         "converted_from": {"kind": kind_of(source_folder), "name": first.name, "revision": first.revision},
         "image_size": {"source": first.image_size, "resampling": _resampling(first.image_size, size)},
@@ -142,7 +145,7 @@ def convert(
                 scenes = np.arange(start, min(start + batch, counts[split]))
                 found = _read_good(source, scenes, on_bad_record=on_bad_record, skipped=skipped)
                 frames = found.frames if size == source.image_size else resize_images(found.frames, image_size=size)
-                writer.add(split, frames, found.cameras, *([found.extras] if isinstance(writer, StoreWriter) else []))
+                writer.add(split, frames, found.cameras, found.extras)
                 written[split] += len(found.frames)
                 done += len(scenes)
                 if progress is not None:

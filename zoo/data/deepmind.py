@@ -28,14 +28,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.deepmind_index import FolderIndex, index_folder
 from zoo.data.images import decode_image
-from zoo.data.source import ExtraShape, Split
+from zoo.data.scene_checks import check_cameras
+from zoo.data.source import ExtraShape, Split, check_indices
 from zoo.data.tf_example import Example
 from zoo.data.tfrecord import BadRecord, OnBadRecord, first_record, read_record
 from zoo.errors import DataError
-
-CAMERA_WIDTH = 5
 
 
 class PublishedSet(NamedTuple):
@@ -80,9 +80,9 @@ def parse_record(data: bytes, *, where: str) -> _Scene:
         raise DataError(
             f"{where}: {len(cameras)} camera numbers for {len(frames)} frames, expected {CAMERA_WIDTH} a frame"
         )
-    if not np.isfinite(cameras).all():
-        raise DataError(f"{where}: a camera number is not finite")
-    return _Scene(where, frames, cameras.reshape(-1, CAMERA_WIDTH))
+    cameras = cameras.reshape(-1, CAMERA_WIDTH)
+    check_cameras(cameras, origin=where)
+    return _Scene(where, frames, cameras)
 
 
 def first_image_size(file: Path) -> int:
@@ -177,11 +177,6 @@ class DeepMindScenes:
         """Returns the file that holds a scene, and the number of its record in that file."""
         return str(self._path(scene)), int(self._records[scene, 1])
 
-    def _check_range(self, label: str, indices: np.ndarray, limit: int) -> None:
-        wrong = indices[(indices < 0) | (indices >= limit)]
-        if wrong.size:
-            raise DataError(f"{self._folder}: {self.split}: {label} {wrong[0]} is not one of the {limit} there are")
-
     def _scene_of_usual_length(self, scene: int) -> _Scene:
         found = self._scene(scene)
         if len(found.frames) != self.num_views:
@@ -201,10 +196,7 @@ class DeepMindScenes:
         Raises:
             DataError: if an index is out of range or a record is damaged; the message names the file and the record.
         """
-        scenes, views = np.asarray(scenes), np.asarray(views)
-        assert scenes.ndim == 1 and views.ndim == 2 and len(scenes) == len(views), "scenes [B], views [B, N]"
-        self._check_range("scene", scenes, self.num_scenes)
-        self._check_range("view", views, self.num_views)
+        scenes, views = check_indices(self, scenes, views, origin=f"{self._folder}")
         size = self.image_size
         frames = np.empty((*views.shape, size, size, 3), dtype=np.uint8)
         cameras = np.empty((*views.shape, CAMERA_WIDTH), dtype=np.float32)
@@ -231,8 +223,7 @@ class DeepMindScenes:
         Raises:
             DataError: as :meth:`read` does.
         """
-        scenes = np.asarray(scenes)
-        self._check_range("scene", scenes, self.num_scenes)
+        scenes, _ = check_indices(self, scenes, None, origin=f"{self._folder}")
         cameras = np.empty((len(scenes), self.num_views, CAMERA_WIDTH), dtype=np.float32)
         for i, scene in enumerate(scenes.tolist()):
             cameras[i] = self._scene_of_usual_length(scene).cameras

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.data.batches import LoadedBatch
+from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.keys import host_keys
 from zoo.data.plan import BatchPlan, Share, TrainingPlan
-from zoo.data.source import SceneSource
+from zoo.data.source import SceneSource, bytes_per_scene
 from zoo.episode import SceneBatch
 
 RESIDENT_SHARE: Final = 0.25  # of the free memory, the most that scenes may take under residence "auto"
@@ -28,21 +29,12 @@ class ResidentScenes(NamedTuple):
     extras: dict[str, Tensor]  # name -> [n, V, ...] of views or [n, ...] of scenes
 
 
-@runtime_checkable
-class MadeOnDevice(Protocol):
-    """A source that can make its scenes where they are wanted."""
-
-    def scenes_on(self, device: torch.device | str) -> ResidentScenes:
-        """Returns the whole split on a device."""
-        ...
-
-
-def empty_scenes(source: SceneSource, *, device: torch.device | str) -> ResidentScenes:
-    """Returns room for a whole split on a device."""
+def read_all(source: SceneSource, *, device: torch.device | str, chunk: int = 256) -> ResidentScenes:
+    """Reads a whole split onto a device, ``chunk`` scenes at a time."""
     shape, size = (source.num_scenes, source.num_views), source.image_size
-    return ResidentScenes(
+    resident = ResidentScenes(
         frames=torch.empty(*shape, size, size, 3, dtype=torch.uint8, device=device),
-        cameras=torch.empty(*shape, 5, dtype=torch.float32, device=device),
+        cameras=torch.empty(*shape, CAMERA_WIDTH, dtype=torch.float32, device=device),
         extras={
             name: torch.empty(
                 *(shape if extra.per_view else shape[:1]),
@@ -53,13 +45,6 @@ def empty_scenes(source: SceneSource, *, device: torch.device | str) -> Resident
             for name, extra in source.extras.items()
         },
     )
-
-
-def read_all(source: SceneSource, *, device: torch.device | str, chunk: int = 256) -> ResidentScenes:
-    """Reads a whole split onto a device, ``chunk`` scenes at a time, or has it made there."""
-    if isinstance(source, MadeOnDevice):
-        return source.scenes_on(device)
-    resident = empty_scenes(source, device=device)
     for start in range(0, source.num_scenes, chunk):
         scenes = np.arange(start, min(start + chunk, source.num_scenes))
         views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
@@ -76,12 +61,9 @@ def fits_on(device: torch.device, source: SceneSource) -> bool:
     """Tells whether a split takes at most a quarter of a GPU's free memory; other devices read from disk."""
     if device.type != "cuda":
         return False
-    size = source.num_scenes * source.num_views * source.image_size**2 * 3
-    for extra in source.extras.values():
-        views = source.num_views if extra.per_view else 1
-        size += source.num_scenes * views * math.prod(extra.shape) * np.dtype(extra.dtype).itemsize
+    scene = bytes_per_scene(source.extras, image_size=source.image_size, num_views=source.num_views)
     free, _ = torch.cuda.mem_get_info(device)
-    return size <= RESIDENT_SHARE * free
+    return source.num_scenes * scene <= RESIDENT_SHARE * free
 
 
 class _Rows(NamedTuple):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import math
 import multiprocessing
 import os
 import signal
@@ -26,9 +25,10 @@ import torch
 
 from zoo.data.built_in import BuiltIn
 from zoo.data.render.recipes import RECIPES
-from zoo.data.source import SPLITS, Split
+from zoo.data.source import SPLITS, Split, bytes_per_scene
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import DataError, did_you_mean
+from zoo.files import check_free_space
 from zoo.provenance import usable_cores
 
 # A process gets this many scenes at a time: enough to outweigh the hand-over, few enough that an interrupt, which waits
@@ -189,12 +189,9 @@ def check_request(
 
 
 def bytes_of_scene(recipe: BuiltIn, *, image_size: int, num_views: int) -> int:
-    """Returns how much room a scene takes: images and what else is known of it; its cameras are next to nothing."""
+    """Returns the size of a scene in a store: images, cameras and extras."""
     image_size = image_size if recipe.has_images else 0
-    size = num_views * image_size**2 * 3
-    for extra in recipe.extras(image_size=image_size).values():
-        size += math.prod(extra.shape) * np.dtype(extra.dtype).itemsize * (num_views if extra.per_view else 1)
-    return size
+    return bytes_per_scene(recipe.extras(image_size=image_size), image_size=image_size, num_views=num_views)
 
 
 def make_dataset(
@@ -234,13 +231,15 @@ def make_dataset(
 
     Raises:
         DataError: if an argument is not valid or the folder exists.
-        DiskFullError: if the store cannot be written.
+        DiskFullError: if the disk has no room for the store, or it cannot be written.
     """
     recipe = check_request(
         recipe_name, num_scenes=num_scenes, image_size=image_size, num_views=num_views, seed=seed, device=device
     )
     views = num_views or recipe.num_views
     image_size = image_size if recipe.has_images else 0
+    total, done = sum(num_scenes.values()), 0
+    check_free_space(folder, num_bytes=total * bytes_of_scene(recipe, image_size=image_size, num_views=views))
     step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
     pieces = [
         _Piece(recipe.name, seed, split, first, min(step, num_scenes[split] - first), image_size, views, device)
@@ -249,7 +248,6 @@ def make_dataset(
         for first in range(0, num_scenes[split], step)
     ]
     workers = _num_workers(workers, device=device, num_pieces=len(pieces))
-    total, done = sum(num_scenes.values()), 0
     writing = StoreWriter(
         folder,
         name=recipe.name,

@@ -64,7 +64,7 @@ class DataRequirements:
             return
         if not scenes.image_size:
             raise ConfigError(
-                f"{folder}: has no images but {' and '.join(sorted(scenes.extras)) or 'cameras only'}; expected images "
+                f"{folder}: has no images but {', '.join(sorted(scenes.extras)) or 'cameras'}; expected images "
                 f"of {self.image_size} pixels, which task {self.task!r} of {self.variant!r} reads"
             )
         if not self.image_size:

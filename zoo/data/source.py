@@ -1,35 +1,47 @@
-"""The one face that every set of scenes shows to the loader."""
+"""The interface of a data set: one split with random access to single views."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
+
+from zoo.data.camera import CAMERA_WIDTH
+from zoo.errors import DataError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class ExtraShape(NamedTuple):
-    """What a data set knows of its scenes beside images and cameras: captions, a map, the values of a function."""
+    """Type and shape of an array beside images and cameras: captions, a map, the values of a function."""
 
     dtype: str  # "uint8", "int64" or "float32"
     shape: tuple[int, ...]  # of one view or of one scene
     per_view: bool
 
 
+def bytes_per_scene(extras: Mapping[str, ExtraShape], *, image_size: int, num_views: int) -> int:
+    """Returns the size of a scene's images, cameras and extras in memory and in a store."""
+    size = num_views * (image_size**2 * 3 + CAMERA_WIDTH * 4)
+    for extra in extras.values():
+        size += math.prod(extra.shape) * np.dtype(extra.dtype).itemsize * (num_views if extra.per_view else 1)
+    return size
+
+
 class SceneSource(Protocol):
     """One split of a scene set with random access to single views.
 
     Attributes:
-        name: the data set, for example ``shepard_metzler_5_parts``.
+        name: of the data set, for example ``shepard_metzler_5_parts``.
         split: ``train``, ``validation`` or ``test``.
-        revision: a hexadecimal digest of the contents of the whole data set; part of every result.
+        revision: hexadecimal digest of the contents of the whole data set; part of every result row.
         num_scenes: scenes in this split.
         num_views: images of every scene.
-        image_size: height and width of a image, in pixels; 0 for data without images.
-        extras: name -> what else is known of every scene.
+        image_size: height and width of the images, pixels; 0 for data without images.
+        extras: name -> type and shape of another array of every scene.
     """
 
     name: str
@@ -56,9 +68,23 @@ class SceneSource(Protocol):
         ...
 
     def read_extras(self, scenes: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
-        """Reads what else is known of some scenes.
-
-        Returns:
-            name -> [B, N, ...] of the wanted views, or [B, ...] of the scenes.
-        """
+        """Reads the extras of some scenes, name -> [B, N, ...] of the views or [B, ...] of the scenes."""
         ...
+
+
+def check_indices(
+    source: SceneSource, scenes: np.ndarray, views: np.ndarray | None, *, origin: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns indices of scenes [B] and views [B, N] as arrays; without views, [B, 0].
+
+    Raises:
+        DataError: naming ``origin`` and the first index that is out of range.
+    """
+    scenes = np.asarray(scenes)
+    views = np.zeros((len(scenes), 0), np.int64) if views is None else np.asarray(views)
+    assert scenes.ndim == 1 and views.ndim == 2 and len(scenes) == len(views), "scenes [B], views [B, N]"
+    for name, indices, count in (("scene", scenes, source.num_scenes), ("view", views, source.num_views)):
+        if indices.size and not 0 <= indices.min() <= indices.max() < count:
+            wrong = indices[(indices < 0) | (indices >= count)][0]
+            raise DataError(f"{origin}: {source.split}: {name} {wrong} is out of range, expected 0 to {count - 1}")
+    return scenes, views

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo.data.source import SPLITS, ExtraShape, Split
-from zoo.data.store_format import HEADER_SIZE, check_file, extra_name, layout_of, read_meta, shard_name
-from zoo.data.store_writer import StoreWriter
+from zoo.data.camera import CAMERA_WIDTH
+from zoo.data.scene_checks import check_cameras, check_values
+from zoo.data.source import ExtraShape, Split, check_indices
+from zoo.data.store_format import HEADER_SIZE, cameras_name, check_file, extra_name, layout_of, read_meta, shard_name
 from zoo.errors import DataError
-from zoo.files import sha256_of
 
-__all__ = ["SceneStore", "StoreWriter", "describe", "verify"]
+_BLOCK_BYTES = 1 << 24  # read at a time when values are checked
+_LARGEST_CHECKED = 1 << 30  # bytes of an extra; reading a larger one would make opening slow
 
 
 class SceneStore:
     """One split of a scene store: a :class:`zoo.data.source.SceneSource` over memory-mapped files.
 
-    Files are mapped when they are first read, and an unpickled copy (a worker of a data loader) maps its own.
+    Opening reads all cameras and float32 extras once and checks that they are finite and within bounds. Files are mapped
+    when they are first read; an unpickled copy (a worker of a data loader) maps its own and checks nothing again.
 
     Args:
-        folder: the store.
+        folder: of the store.
         split: ``train``, ``validation`` or ``test``.
 
     Raises:
-        DataError: if the store is not valid, has no such split, or a file is missing or truncated.
+        DataError: if the store is not valid, has no such split, a file is missing or truncated, or a camera or value is
+            not finite.
     """
 
     def __init__(self, folder: str | os.PathLike[str], split: Split) -> None:
@@ -49,9 +52,30 @@ class SceneStore:
         self._shards: dict[int, np.ndarray] = {}  # the images among the maps: looked up for every scene read
         for name, (dtype, shape) in self._layout.items():
             check_file(self._folder / name, dtype, shape)
+        self.camera_range = self._check_contents()  # [2, 5]: smallest and largest value of every coordinate
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}, "_shards": {}}
+
+    def _blocks(self, name: str) -> Iterator[np.ndarray]:
+        """Yields the rows of a file, some megabytes at a time; in this way a map of it stays out of memory."""
+        rows = self._map(name)
+        step = max(1, _BLOCK_BYTES // max(1, rows[:1].nbytes))
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step]
+
+    def _check_contents(self) -> np.ndarray:
+        smallest, largest = np.full(CAMERA_WIDTH, np.inf), np.full(CAMERA_WIDTH, -np.inf)
+        cameras = cameras_name(self.split)
+        for block in self._blocks(cameras):
+            check_cameras(block, origin=f"{self._folder / cameras}")
+            smallest, largest = np.minimum(smallest, block.min((0, 1))), np.maximum(largest, block.max((0, 1)))
+        for name, extra in self.extras.items():
+            file = extra_name(self.split, name)
+            if extra.dtype == "float32" and (self._folder / file).stat().st_size <= _LARGEST_CHECKED:
+                for block in self._blocks(file):
+                    check_values(block, origin=f"{self._folder / file}")
+        return np.stack([smallest, largest])
 
     def _map(self, name: str) -> np.ndarray:
         if name not in self._maps:
@@ -73,114 +97,41 @@ class SceneStore:
             self._shards[number] = self._map(shard_name(self.split, number))
         return self._shards[number]
 
-    def _check_range(self, label: str, indices: np.ndarray, limit: int) -> None:
-        wrong = indices[(indices < 0) | (indices >= limit)]
-        if wrong.size:
-            raise DataError(f"{self._folder}: {self.split}: {label} {wrong[0]} is not one of the {limit} there are")
-
     def read(self, scenes: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Reads some views of some scenes; see :meth:`zoo.data.source.SceneSource.read`.
 
-        Args:
-            scenes: [B] integers.
-            views: [B, N] integers.
-
         Returns:
-            frames [B, N, H, W, 3] uint8 and cameras [B, N, 5] float32, copies both.
+            frames [B, N, H, W, 3] uint8 and cameras [B, N, 5] float32, both copies.
 
         Raises:
             DataError: if an index is out of range or a file cannot be mapped.
         """
-        scenes, views = np.asarray(scenes), np.asarray(views)
-        assert scenes.ndim == 1 and views.ndim == 2 and len(scenes) == len(views), "scenes [B], views [B, N]"
-        self._check_range("scene", scenes, self.num_scenes)
-        self._check_range("view", views, self.num_views)
+        scenes, views = check_indices(self, scenes, views, origin=f"{self._folder}")
         frames = np.empty((*views.shape, self.image_size, self.image_size, 3), dtype=np.uint8)
         per_shard = self._scenes_per_shard
         for i, scene in enumerate(scenes.tolist()):
             # One copy, straight into place; "clip" spares NumPy a buffer, the indices are checked above.
             self._shard(scene // per_shard)[scene % per_shard].take(views[i], axis=0, out=frames[i], mode="clip")
-        cameras = self._map(f"{self.split}/cameras.npy")[scenes[:, None], views]
+        cameras = self._map(cameras_name(self.split))[scenes[:, None], views]
         return frames, cameras.astype(np.float32, copy=False)
 
     def read_extras(self, scenes: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
-        """Reads what else is known of some scenes; see :meth:`zoo.data.source.SceneSource.read_extras`.
-
-        Args:
-            scenes: [B] integers.
-            views: [B, N] integers.
+        """Reads the extras of some scenes; see :meth:`zoo.data.source.SceneSource.read_extras`.
 
         Raises:
-            DataError: if an index is out of range or a file cannot be mapped.
+            DataError: as :meth:`read`.
         """
-        scenes, views = np.asarray(scenes), np.asarray(views)
-        self._check_range("scene", scenes, self.num_scenes)
-        self._check_range("view", views, self.num_views)
+        scenes, views = check_indices(self, scenes, views, origin=f"{self._folder}")
         index = {True: (scenes[:, None], views), False: (scenes,)}
         return {
             name: self._map(extra_name(self.split, name))[index[extra.per_view]] for name, extra in self.extras.items()
         }
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
-        """Reads all cameras of some scenes, without their images.
-
-        Args:
-            scenes: [B] integers.
-
-        Returns:
-            [B, V, 5] float32.
+        """Reads all cameras of some scenes [B] without their images, [B, V, 5] float32.
 
         Raises:
-            DataError: if an index is out of range or the file cannot be mapped.
+            DataError: as :meth:`read`.
         """
-        scenes = np.asarray(scenes)
-        self._check_range("scene", scenes, self.num_scenes)
-        return self._map(f"{self.split}/cameras.npy")[scenes].astype(np.float32, copy=False)
-
-
-def verify(folder: str | os.PathLike[str], *, progress: Callable[[int, int], None] | None = None) -> int:
-    """Compares the SHA-256 of every file of a store with ``meta.json``.
-
-    Args:
-        folder: the store.
-        progress: called with the files done and the files in all, after each.
-
-    Returns:
-        The number of files, all of them sound.
-
-    Raises:
-        DataError: naming the first file that is missing, truncated or damaged.
-    """
-    meta = read_meta(folder)
-    files = [(split, name) for split in sorted(meta.splits) for name in layout_of(meta, split)]
-    for done, (split, name) in enumerate(files, start=1):
-        path = Path(folder) / name
-        check_file(path, *layout_of(meta, split)[name])
-        found, expected = sha256_of(path), meta.splits[split].files[name]
-        if found != expected:
-            raise DataError(f"{path}: SHA-256 is {found}, expected {expected}; the file is damaged")
-        if progress is not None:
-            progress(done, len(files))
-    return len(files)
-
-
-def describe(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns what a store says of itself: name, sizes, provenance, revision, and scenes, shards and bytes a split."""
-    meta = read_meta(folder)
-    splits: dict[str, dict[str, int]] = {}
-    for split in (known for known in SPLITS if known in meta.splits):
-        layout = layout_of(meta, split)
-        for name, (dtype, shape) in layout.items():
-            check_file(Path(folder) / name, dtype, shape)
-        size = sum((Path(folder) / name).stat().st_size for name in layout)
-        splits[split] = {"num_scenes": meta.splits[split].num_scenes, "num_files": len(layout), "bytes": size}
-    return {
-        "kind": "store",
-        "name": meta.name,
-        "image_size": meta.image_size,
-        "num_views": meta.num_views,
-        "revision": meta.revision,
-        "provenance": meta.provenance,
-        "splits": splits,
-        "bytes": sum(facts["bytes"] for facts in splits.values()),
-    }
+        scenes, _ = check_indices(self, scenes, None, origin=f"{self._folder}")
+        return self._map(cameras_name(self.split))[scenes].astype(np.float32, copy=False)

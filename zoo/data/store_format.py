@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
+from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.source import ExtraShape, Split
 from zoo.errors import DataError
 
@@ -31,7 +32,6 @@ _NAME_PATTERN = r"^[a-z0-9._-]+$"
 
 FRAMES_TYPE = np.dtype("|u1")
 CAMERAS_TYPE = np.dtype("<f4")
-CAMERA_WIDTH = 5
 HEADER_SIZE = 128  # a multiple of 64, so that the mapped data is aligned; room for any shape that meta.json allows
 
 
@@ -96,7 +96,7 @@ def layout_of(meta: StoreMeta, split: Split) -> dict[str, tuple[np.dtype[Any], t
         count = min(facts.scenes_per_shard, facts.num_scenes - first)
         shape = (count, meta.num_views, meta.image_size, meta.image_size, 3)
         layout[shard_name(split, shard)] = (FRAMES_TYPE, shape)
-    layout[f"{split}/cameras.npy"] = (CAMERAS_TYPE, (facts.num_scenes, meta.num_views, CAMERA_WIDTH))
+    layout[cameras_name(split)] = (CAMERAS_TYPE, (facts.num_scenes, meta.num_views, CAMERA_WIDTH))
     for name, extra in meta.extras.items():
         views = (meta.num_views,) if extra.per_view else ()
         layout[extra_name(split, name)] = (
@@ -109,6 +109,11 @@ def layout_of(meta: StoreMeta, split: Split) -> dict[str, tuple[np.dtype[Any], t
 def shard_name(split: str, shard: int) -> str:
     """Returns the name of a file of images, relative to the store."""
     return f"{split}/frames-{shard:05d}.npy"
+
+
+def cameras_name(split: str) -> str:
+    """Returns the name of the file of cameras, relative to the store."""
+    return f"{split}/cameras.npy"
 
 
 def extra_name(split: str, name: str) -> str:

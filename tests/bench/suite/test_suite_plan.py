@@ -111,10 +111,11 @@ def test_scenes_are_made_once_and_jobs_get_folders_of_their_own(tmp_path):
     plan = plan_of(file, tmp_path, seeds=[0, 1])
     scenes = load_suite(file).data["rooms"]
     folder = folder_of("rooms", scenes, output=tmp_path)
-    begun = folder.parent / ".writing-killed"
-    begun.mkdir(parents=True)
+    unfinished, of_others = folder.parent / f".writing-{folder.name}-killed", folder.parent / ".writing-other-killed"
+    for begun in (unfinished, of_others):
+        begun.mkdir(parents=True)
     make_scenes(scenes, folder=folder)
-    assert not begun.exists() and plan[0].job.data == folder
+    assert not unfinished.exists() and of_others.exists() and plan[0].job.data == folder
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     make_scenes(scenes, folder=folder)
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from zoo.data.built_in import BuiltIn
 from zoo.data.make import check_request, make_dataset
 from zoo.data.source import Split
 from zoo.errors import DataError
-from zoo.files import TEMPORARY_PREFIX
+from zoo.files import temporary_prefix
 from zoo.provenance import hash_config
 
 
@@ -69,9 +70,9 @@ def make_scenes(scenes: SceneSet, *, folder: Path, progress: Callable[[int, int]
     if scenes.recipe is None or folder.exists():
         return
     if folder.parent.is_dir():
-        # What a killed process had begun; a suite's folder belongs to one runner at a time.
-        for begun in folder.parent.glob(f"{TEMPORARY_PREFIX}*"):
-            shutil.rmtree(begun, ignore_errors=True)
+        # Left by a killed process that was writing this folder; a suite's folder belongs to one runner at a time.
+        for unfinished in folder.parent.glob(f"{glob.escape(temporary_prefix(folder))}*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
     make_dataset(
         scenes.recipe,
         folder=folder,

@@ -16,8 +16,8 @@ def succeeded(outcome):
 @pytest.mark.parametrize(
     ("recipe", "variants", "what"),
     [
-        ("functions_rbf", ("np-1d", "convcnp-1d"), "64 points a scene"),
-        ("completion_digits", ("anp-digits",), "64 points a scene"),
+        ("functions_rbf", ("np-1d", "convcnp-1d"), "64 points per scene"),
+        ("completion_digits", ("anp-digits",), "64 points per scene"),
     ],
 )
 def test_from_drawing_functions_to_a_table(gqn_zoo, tmp_path, recipe, variants, what):

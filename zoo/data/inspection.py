@@ -1,0 +1,167 @@
+"""A report on a folder of scenes: sizes, ranges of the cameras, missing files and damage."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data.camera import CAMERA_FIELDS
+from zoo.data.deepmind import PUBLISHED, DeepMindScenes
+from zoo.data.deepmind_index import FolderIndex, index_folder
+from zoo.data.opening import Source, kind_of, open_splits
+from zoo.data.source import SPLITS, Split
+from zoo.data.store_format import StoreMeta, check_file, layout_of, read_meta
+from zoo.data.tfrecord import BadRecord, OnBadRecord
+from zoo.errors import DataError
+from zoo.files import sha256_of
+
+_FRAMING_BYTES = 16  # of a record beside its data
+_SAMPLED_SCENES = 1000  # of a split of TFRecords, spread evenly
+_TOTAL = re.compile(r"-of-(\d+)\.tfrecord$")
+
+
+def verify_store(folder: str | os.PathLike[str]) -> int:
+    """Compares the SHA-256 of every file of a store with ``meta.json`` and returns the number of files.
+
+    Raises:
+        DataError: naming the first file that is missing, truncated or damaged.
+    """
+    meta = read_meta(folder)
+    files = [(split, name) for split in sorted(meta.splits) for name in layout_of(meta, split)]
+    for split, name in files:
+        path = Path(folder) / name
+        check_file(path, *layout_of(meta, split)[name])
+        found, expected = sha256_of(path), meta.splits[split].files[name]
+        if found != expected:
+            raise DataError(f"{path}: SHA-256 is {found}, expected {expected}; the file is damaged")
+    return len(files)
+
+
+def _store_sizes(folder: str | os.PathLike[str], meta: StoreMeta) -> dict[Split, dict[str, Any]]:
+    sizes: dict[Split, dict[str, Any]] = {}
+    for split in meta.splits:
+        files = [Path(folder) / name for name in layout_of(meta, split)]
+        sizes[split] = {"num_files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+    return sizes
+
+
+def _tfrecord_sizes(index: FolderIndex) -> dict[Split, dict[str, Any]]:
+    return {
+        split: {
+            "num_files": len(facts.files),
+            "bytes": int(facts.records[:, 3].sum()) + _FRAMING_BYTES * len(facts.records),
+        }
+        for split, facts in index.splits.items()
+    }
+
+
+def _sampled_camera_range(source: DeepMindScenes) -> tuple[np.ndarray, int, list[BadRecord]]:
+    """Returns the camera range [2, 5] of some scenes, their number, and the damaged records among them."""
+    bad: list[BadRecord] = []
+    cameras: list[np.ndarray] = []
+    count = min(_SAMPLED_SCENES, source.num_scenes)
+    for scene in np.unique(np.linspace(0, source.num_scenes - 1, num=count, dtype=np.int64)):
+        try:
+            cameras.append(source.read_cameras(np.array([scene]))[0])
+        except DataError as error:
+            bad.append(BadRecord(*source.place_of(int(scene)), str(error)))
+    return np.stack([np.min(cameras, (0, 1)), np.max(cameras, (0, 1))]), len(cameras), bad
+
+
+def _missing_files(index: FolderIndex) -> list[str]:
+    """Returns a warning for every split with another number of files than their names, or the publication, say."""
+    published = PUBLISHED.get(index.name)
+    expected = {"train": published.num_train_files, "test": published.num_test_files} if published else {}
+    warnings: list[str] = []
+    for split, facts in index.splits.items():
+        if not facts.files[0].startswith(f"{split}/"):
+            continue  # a validation split that lies in the files of train
+        totals = {int(match[1]) for name in facts.files if (match := _TOTAL.search(name))}
+        if split in expected:
+            totals.add(expected[split])
+        here = len(facts.files)
+        warnings.extend(f"{split}: {here} of {total} files are present" for total in sorted(totals - {here}))
+    return warnings
+
+
+def _unlike_published(sources: Mapping[Split, Source]) -> list[str]:
+    """Returns a warning for every split whose views or pixels are not as published."""
+    warnings: list[str] = []
+    for split, source in sources.items():
+        published = PUBLISHED.get(source.name)
+        if published is not None and source.image_size != published.image_size:
+            warnings.append(f"{split}: images have {source.image_size} pixels, published were {published.image_size}")
+        if published is not None and source.num_views != published.num_views:
+            warnings.append(f"{split}: scenes have {source.num_views} views, published were {published.num_views}")
+    return warnings
+
+
+def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
+    """Returns a report on a folder of scenes.
+
+    Args:
+        folder: a store, or ``<root>/<set>`` with TFRecords.
+        verify: reads everything: the SHA-256 of every file of a store, every record of a set of TFRecords.
+
+    Returns:
+        - ``kind``, ``name``, ``image_size`` (pixels), ``num_views``, ``revision``, ``provenance``, ``bytes``, ``verified``
+        - ``extras``: name -> ``dtype``, ``shape`` and ``per_view``
+        - ``splits``: split -> ``num_scenes``, ``num_files``, ``bytes``, ``cameras`` (coordinate -> smallest and largest
+          value, in scene units and radians) and ``cameras_from_scenes``, the number of scenes that these come from
+        - ``warnings``: sentences
+        - ``skipped``: damaged records with file, number and reason; without ``verify`` only those among the scenes read
+
+    Raises:
+        DataError: if the folder holds no scenes or its first scenes cannot be read; if a store is damaged (a damaged
+            record is listed under ``skipped`` instead).
+    """
+    skipped: list[BadRecord] = []
+    warnings: list[str] = []
+    sources: dict[Split, Source]
+    if kind_of(folder) == "store":
+        meta = read_meta(folder)
+        if verify:
+            verify_store(folder)
+        sources = open_splits(folder)
+        sizes, provenance = _store_sizes(folder, meta), meta.provenance
+    else:
+        index = index_folder(folder, on_bad_record="skip")
+        mode: OnBadRecord = "skip" if verify else "raise"
+        sources = {split: DeepMindScenes(folder, split, on_bad_record=mode, index=index) for split in index.splits}
+        sizes, provenance = _tfrecord_sizes(index), {"folder": Path(folder).absolute().name}
+        warnings = _missing_files(index) + _unlike_published(sources)
+    splits: dict[str, dict[str, Any]] = {}
+    for split in (known for known in SPLITS if known in sources):
+        source = sources[split]
+        if isinstance(source, DeepMindScenes):
+            camera_range, count, bad = _sampled_camera_range(source)
+            skipped += [*source.skipped, *bad]
+        else:
+            camera_range, count = source.camera_range, source.num_scenes
+        bounds = dict(zip(CAMERA_FIELDS, camera_range.T.tolist(), strict=True))
+        splits[split] = {
+            "num_scenes": source.num_scenes,
+            **sizes[split],
+            "cameras": bounds,
+            "cameras_from_scenes": count,
+        }
+    first = next(iter(sources.values()))
+    return {
+        "kind": kind_of(folder),
+        "name": first.name,
+        "image_size": first.image_size,
+        "num_views": first.num_views,
+        "revision": first.revision,
+        "provenance": provenance,
+        "splits": splits,
+        "bytes": sum(facts["bytes"] for facts in splits.values()),
+        "extras": {name: extra._asdict() for name, extra in first.extras.items()},
+        "verified": verify,
+        "warnings": warnings,
+        "skipped": [bad._asdict() for bad in skipped],
+    }
