@@ -35,6 +35,7 @@ def check_likelihood(fixture: CheckContext) -> None:
     _require_mean_of_one(other - log_prob, "samples are not drawn from the density that log_prob returns")
     if not likelihood.discrete and fixture.model.task.target_kind != "poses":
         _require_mean_of_one(_log_known_density(target) - log_prob, "the density does not integrate to 1")
+    likelihood.mean(one)  # the fixture validates the shape
     floor = likelihood.floor(channels, schedule)
     if likelihood.bounded:
         require(bool((-log_prob >= floor - 1e-9).all()), "a negative log-likelihood is below the floor")
@@ -45,6 +46,10 @@ def check_likelihood(fixture: CheckContext) -> None:
             close(likelihood.floor(6 * channels, schedule), 6 * floor),
             "the floor is not proportional to the number of pixels",
         )
+    if fixture.model.task.target_kind == "images" and likelihood.has_mass:
+        values = (255.0 * target.clamp(0.0, 1.0)).round() / 255.0
+        log_mass = likelihood.log_mass(one.expand(SAMPLES, -1, -1, -1, -1), values, schedule)
+        require(bool((log_mass <= 1e-9).all()), "log_mass of 8-bit values is positive: a probability above 1")
 
 
 def _log_known_density(target: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def _validate_likelihood(likelihood: Likelihood, *, channels: int) -> None:
         return _wrong_shape(output, target.shape[:2], name="a log-likelihood", axes=axes)
 
     def problem_of_floor(output: Any, *arguments: Any) -> str | None:
-        return _wrong_shape(output, [], name="a floor", axes="a tensor without axes")
+        return _wrong_shape(output, [], name="a floor", axes="without axes")
 
     def problem_of_mean(output: Any, prediction: Tensor) -> str | None:
         expected = [*prediction.shape[:-3], channels, *prediction.shape[-2:]]
@@ -83,6 +83,7 @@ def _validate_likelihood(likelihood: Likelihood, *, channels: int) -> None:
         return _wrong_shape(output, noise.shape, name="a sample", axes="[..., C, H, W], that of the noise")
 
     _validate(likelihood, "log_prob", problem_of_log_prob)
+    _validate(likelihood, "log_mass", problem_of_log_prob)
     _validate(likelihood, "floor", problem_of_floor)
     _validate(likelihood, "mean", problem_of_mean)
     _validate(likelihood, "sample", problem_of_sample)

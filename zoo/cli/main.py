@@ -9,7 +9,20 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from zoo.cli import bench, check, compare, data, demonstrate, describe, evaluate, localise, quickstart, report, train
+from zoo.cli import (
+    bench,
+    check,
+    compare,
+    data,
+    demonstrate,
+    describe,
+    evaluate,
+    localise,
+    new,
+    quickstart,
+    report,
+    train,
+)
 from zoo.cli import claims as conclude
 from zoo.cli import list as list_command
 from zoo.errors import ZooError
@@ -54,6 +67,7 @@ def _options(
 app.command("list")(list_command.run)
 app.command("describe")(describe.run)
 app.command("check")(check.run)
+app.command("new")(new.run)
 app.command("quickstart")(quickstart.run)
 app.add_typer(data.app, name="data")
 app.command("train")(train.run)

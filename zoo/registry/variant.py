@@ -188,5 +188,5 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
             )
             core = made["core"](parts["core"].config, shapes=shapes)
         except ValueError as error:
-            raise ConfigError(f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: {error}") from None
+            raise ConfigError(f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: {error}") from error
     return SceneModel(task=task, encoder=encoder, core=core, likelihood=likelihood)

@@ -1,0 +1,164 @@
+"""``gqn-zoo new``."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TEMPLATES = Path(__file__).parent / "templates"
+VARIANT = """  {name}:
+    base: {base}
+    title: {title}
+    status: extension
+    {kind}: {{use: "{use}"}}
+"""
+REGISTRY = """# The variants of this folder. Settings that an entry leaves out are those of its base.
+version: 1
+variants:
+"""
+PYPROJECT = """[build-system]
+requires = ["hatchling>=1.26"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "0.1.0"
+description = "Components for gqn-zoo."
+requires-python = ">=3.11"
+dependencies = ["gqn-zoo"]
+
+[project.entry-points."gqn_zoo.registry"]
+{name} = "{module}"
+
+[tool.hatch.build.targets.wheel]
+packages = ["{module}"]
+"""
+
+
+class NewKind(StrEnum):
+    """What can be started."""
+
+    CORE = "core"
+    ENCODER = "encoder"
+    PLUGIN = "plugin"
+
+
+BASES = {NewKind.CORE: "cvae", NewKind.ENCODER: "gqn-tower-shared"}
+
+
+def run(
+    kind: Annotated[NewKind, typer.Argument(help="core, encoder or plugin.")],
+    name: Annotated[str, typer.Argument(help="Of the new variant, or of the plug-in.")],
+    folder: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")] = Path(),
+) -> None:
+    """Write a small, working start of a core, an encoder or a plug-in, which passes gqn-zoo check.
+
+    core, encoder: NAME.py and a variant NAME in registry.yaml, both in the current folder. plugin: a Python package
+    with a core, an encoder and a variant of each. Nothing is overwritten.
+    """
+    module = _module_name(name)
+    if kind is NewKind.PLUGIN:
+        _write_plugin(folder / name, name=name, module=module)
+        typer.echo(f"Wrote {folder / name}. Next: pip install -e {folder / name} && gqn-zoo check {name}/core")
+        return
+    _write_component(folder, kind=kind, name=name, module=module)
+    enter = "" if folder == Path() else f"cd {folder} && "
+    typer.echo(f"Wrote {folder / (module + '.py')} and {folder / 'registry.yaml'}. Next: {enter}gqn-zoo check {name}")
+
+
+def _module_name(name: str) -> str:
+    """Returns the name of the Python module for a variant or plug-in.
+
+    Raises:
+        ConfigError: if the name is not valid, or an installed module has it.
+    """
+    from zoo.errors import ConfigError
+
+    if not re.fullmatch(r"[a-z][a-z0-9._-]*", name):
+        raise ConfigError(
+            f"NAME: found {name!r}, expected a lower-case letter, then lower-case letters, digits, '.', '_' and '-'"
+        )
+    module = re.sub(r"[.-]", "_", name)
+    if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
+        raise ConfigError(f"NAME: {module!r} is the name of a Python module or keyword already; choose another name")
+    return module
+
+
+def _class_name(module: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in module.split("_"))
+
+
+def _template(kind: NewKind, *, class_name: str, name: str) -> str:
+    text = (TEMPLATES / f"{kind}.py").read_text(encoding="utf-8")
+    return text.replace(f"My{kind.capitalize()}", class_name).replace("check NAME", f"check {name}")
+
+
+def _entry(kind: NewKind, *, name: str, use: str) -> str:
+    title = f"{use.rpartition(':')[2]}, derived from {BASES[kind]}"
+    return VARIANT.format(name=name, base=BASES[kind], title=title, kind=kind, use=use)
+
+
+def _write_component(folder: Path, *, kind: NewKind, name: str, module: str) -> None:
+    """Writes a component's file, and its variant into the folder's registry file.
+
+    Raises:
+        ConfigError: if the file or the variant exists, or the registry file is not a block mapping that can be extended.
+    """
+    from zoo.config.settings import load_yaml, parse_yaml
+    from zoo.errors import ConfigError
+    from zoo.files import write_text
+    from zoo.registry.registry import default_registry
+
+    code, registry = folder / f"{module}.py", folder / "registry.yaml"
+    class_name = _class_name(module)
+    if code.exists():
+        raise ConfigError(f"{code}: exists already; choose another name")
+    if name in default_registry().names():
+        raise ConfigError(f"NAME: {name!r} is a registered variant already; choose another name")
+    entry = _entry(kind, name=name, use=f"./{code.name}:{class_name}")
+    before = REGISTRY
+    if registry.exists():
+        variants = load_yaml(registry).get("variants") or {}
+        if name in variants:
+            raise ConfigError(f"{registry}: variants.{name}: exists already; choose another name")
+        before = registry.read_text(encoding="utf-8").rstrip() + "\n\n"
+        try:
+            extended = parse_yaml(before + entry, file=str(registry))["variants"]
+        except ConfigError:
+            extended = {}
+        if extended != {**variants, **parse_yaml(entry, file="entry")}:
+            raise ConfigError(
+                f"{registry}: variants: found no block of variants at the end of the file, with two spaces before each "
+                f"name, to which {name!r} could be added; add it by hand, or choose another folder with -o"
+            )
+    write_text(code, _template(kind, class_name=class_name, name=name))
+    write_text(registry, before + entry)
+
+
+def _write_plugin(folder: Path, *, name: str, module: str) -> None:
+    """Writes a package with a core, an encoder and a registry file.
+
+    Raises:
+        ConfigError: if the folder exists.
+    """
+    from zoo.errors import ConfigError
+    from zoo.files import write_text, writing_directory
+
+    if folder.exists():
+        raise ConfigError(f"{folder}: exists already; choose another name")
+    entries = [_entry(kind, name=kind, use=f"{module}.{kind}:My{kind.capitalize()}") for kind in BASES]
+    with writing_directory(folder) as written:
+        write_text(written / "pyproject.toml", PYPROJECT.format(name=name, module=module))
+        write_text(
+            written / module / "__init__.py", f'"""Components for gqn-zoo; variants are called {name}/NAME."""\n'
+        )
+        write_text(written / module / "registry.yaml", REGISTRY + "\n".join(entries))
+        for kind in BASES:
+            text = _template(kind, class_name=f"My{kind.capitalize()}", name=f"{name}/{kind}")
+            write_text(written / module / f"{kind}.py", text)
