@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed.record import Size
-from benchmarks.speed.textbook_gqn import plain_model
+from benchmarks.speed.textbook_gqn import textbook_model
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.episode import ElboTerms, Episode, SceneBatch, ScheduleValues, Views
 from zoo.evaluation.throughput import random_batch
@@ -186,7 +186,7 @@ def network(name: str, *, size: Size, overrides: Sequence[str] = ()) -> Variant:
 def make_pair(variant: Variant, *, device: torch.device | str = "cpu") -> Pair:
     """Builds a network in both ways, the fast one laid out in memory as is best for the device."""
     fast = build(variant)
-    plain = plain_model(fast).to(device)  # copied before anything is laid out, as public code has its weights
+    plain = textbook_model(fast).to(device)  # copied before anything is laid out, as public code has its weights
     return Pair(fast=fast.to_device(device), plain=plain)
 
 

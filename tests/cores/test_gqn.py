@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from textbook_gqn import TextbookGqn, copy, correspondence
 
+from benchmarks.speed.textbook_gqn import TextbookGqn, to_fast, to_textbook, weight_pairs
 from zoo.config.schedules import schedule_values
 from zoo.cores.gqn import Gqn
 from zoo.episode import Episode, Views
@@ -75,14 +75,19 @@ def close(one, other, tolerance=1e-10):
     torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("direction", ["core", "book"])
+@pytest.mark.parametrize("direction", ["to fast", "to textbook"])
 @pytest.mark.parametrize("side", [1, STATE, 2 * STATE])
 @pytest.mark.parametrize("queries", [1, 2])
 @pytest.mark.parametrize("shared", [False, True])
 def test_it_equals_the_textbook_loop(shared, queries, side, direction):
     core = made(shared=shared, side=side)
-    book = TextbookGqn(core.config, shapes(side)).double()
-    copy(core.recurrence, book, to=direction)
+    if direction == "to textbook":
+        textbook = to_textbook(core)
+    else:
+        textbook = TextbookGqn(core.config, shapes=shapes(side)).double()
+        if not shared:
+            torch.nn.init.zeros_(textbook.steps[0].read_canvas.bias)
+        core = to_fast(textbook)
     pooled, query, target, keys = inputs(queries=queries, side=side)
     for tensor in (pooled, query, target):
         tensor.requires_grad_()
@@ -102,31 +107,32 @@ def test_it_equals_the_textbook_loop(shared, queries, side, direction):
         noise = torch.stack(
             [standard_normal(fold(keys[index], step), (Z, STATE, STATE)).double() for step in range(STEPS)]
         )
-        expected = book(small, query[index], target[index], noise)
-        close(output.prediction[scene, place], expected["prediction"])
-        close(rollout.prediction[index], expected["prediction"])
-        close(torch.stack([z[index] for z in rollout.latents]), expected["latents"])
-        close(output.kl[scene, place], expected["kl"])
+        expected = textbook.rollout(small[None], query[index][None], noise[:, None], target=target[index][None])
+        close(output.prediction[scene, place], expected.prediction[0])
+        close(rollout.prediction[index], expected.prediction[0])
+        close(torch.stack([z[index] for z in rollout.latents]), expected.latents[0])
+        close(output.kl[scene, place], expected.kl[0])
         expected_loss = (
             expected_loss
-            + (weights[scene, place] * expected["prediction"]).sum()
-            + 0.7 * expected["kl"].sum()
-            + 0.3 * expected["log_ratio"]
+            + (weights[scene, place] * expected.prediction[0]).sum()
+            + 0.7 * expected.kl.sum()
+            + 0.3 * expected.log_ratio[0]
         )
     close(loss, expected_loss)
     gradients = torch.autograd.grad(
-        expected_loss, [pooled, query, target, *book.parameters()], allow_unused=True, materialize_grads=True
+        expected_loss, [pooled, query, target, *textbook.parameters()], allow_unused=True, materialize_grads=True
     )
     for one, other in zip(found[:3], gradients[:3], strict=True):
         close(one, other)
-    by_parameter = dict(zip(map(id, book.parameters()), gradients[3:], strict=True))
+    by_parameter = dict(zip(map(id, textbook.parameters()), gradients[3:], strict=True))
     by_own = dict(zip(map(id, core.parameters()), found[3:], strict=True))
     seen = set()
-    for name, parameter, other, part in correspondence(core.recurrence, book):
+    for pair in weight_pairs(core, textbook):
+        expected = by_parameter[id(pair.textbook)][pair.part]
         torch.testing.assert_close(
-            by_own[id(parameter)], part(by_parameter[id(other)]), rtol=1e-10, atol=1e-10, msg=lambda m, n=name: n + m
+            by_own[id(pair.fast)], expected, rtol=1e-10, atol=1e-10, msg=lambda m, n=pair.name: n + m
         )
-        seen.add(id(parameter))
+        seen.add(id(pair.fast))
     assert seen == set(by_own), "the textbook has no counterpart of some weight"
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.speed.textbook_gqn import plain_model
+from benchmarks.speed.textbook_gqn import textbook_model
 from zoo.data.make import make_dataset
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
@@ -42,7 +42,7 @@ def curves(tmp_path_factory):
         )
         with pytest.MonkeyPatch.context() as patch:
             if way == "plain":
-                patch.setattr("zoo.training.run.build", lambda *given, **more: plain_model(build(*given, **more)))
+                patch.setattr("zoo.training.run.build", lambda *given, **more: textbook_model(build(*given, **more)))
             train(
                 variant,
                 data=data,
