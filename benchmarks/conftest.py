@@ -24,7 +24,8 @@ import pytest
 import torch
 
 from benchmarks.subject import DEVICE, SEED, SIZES, Subject, all_cases, subject_of
-from zoo.evaluation.throughput import REPEATS, WARMUP, synchronise
+from zoo.evaluation.throughput import REPEATS, WARMUP
+from zoo.evaluation.timing import synchronise
 from zoo.provenance import Provenance, collect
 from zoo.results.pytest_benchmark import Action, BenchmarkFacts
 

@@ -11,7 +11,8 @@ import torch
 from accelerate import Accelerator
 
 from benchmarks.subject import DEVICE, SEED
-from zoo.evaluation.throughput import noise_for, prediction_action, synchronise, training_action
+from zoo.evaluation.throughput import noise_for, prediction_action, training_action
+from zoo.evaluation.timing import synchronise
 from zoo.registry.variant import Variant, build
 from zoo.results.pytest_benchmark import Action
 

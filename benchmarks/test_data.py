@@ -21,7 +21,7 @@ from benchmarks.speed.loading import (
 from benchmarks.subject import DEVICE
 from zoo.data.loader import TrainingLoader
 from zoo.data.render.recipes import RECIPES
-from zoo.evaluation.throughput import synchronise
+from zoo.evaluation.timing import synchronise
 
 CASES = {"smoke": (32, 16), "full": (256, 64)}  # scenes, pixels
 STEPS = {RESIDENT: 100, STORE: 50, STORE_WITH_WORKERS: 50, RECORDS: 2, RECORD_LOOP: 2, SCENE_FILES: 2}

@@ -88,6 +88,10 @@ class ElboTerms(NamedTuple):
         """Returns -(log-likelihood) + beta * KL, [B], nats for all targets of a scene together."""
         return beta * self.kl - self.log_likelihood
 
+    def loss(self, beta: Tensor | float = 1.0) -> Tensor:
+        """Returns the training loss, the NELBO per target averaged over scenes: a 0-d tensor, nats."""
+        return (self.nelbo(beta) / self.num_targets).mean()
+
     def excess(self) -> Tensor:
         """Returns the NELBO at beta 1 above its floor, [B], nats for all targets of a scene together."""
         return self.nelbo() - self.floor

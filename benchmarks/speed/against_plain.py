@@ -14,7 +14,6 @@ import torch
 
 from benchmarks.speed.convolutions import Convolution, fastest
 from benchmarks.speed.record import Findings, Measured, Size, measured
-from benchmarks.speed.turns import time_interleaved
 from benchmarks.speed.work import (
     NETWORKS,
     SIDES,
@@ -25,6 +24,7 @@ from benchmarks.speed.work import (
     make_task,
     network,
 )
+from zoo.evaluation.timing import time_interleaved
 
 PART = "plain loop"
 CONVOLUTION = "convolution"

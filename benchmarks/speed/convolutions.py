@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.speed.record import Size
-from benchmarks.speed.turns import time_interleaved
+from zoo.evaluation.timing import time_interleaved
 
 KERNEL = 5
 PASSES = 3  # a backward pass makes two convolutions of the size of the forward pass

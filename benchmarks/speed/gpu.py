@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.speed.convolutions import Convolution, fastest
 from benchmarks.speed.record import Findings, Measured, Size, measured
-from benchmarks.speed.turns import Action, time_interleaved
 from benchmarks.speed.work import NETWORKS, Task, TrainingStep, make_pair, make_task, network
 from zoo.episode import ElboTerms
+from zoo.evaluation.timing import Action, time_interleaved
 from zoo.model.scene_model import CompileMode
 
 PART = "gpu"
@@ -139,7 +139,7 @@ def _step(task: Task, way: Way, *, device: str) -> Callable[[], None]:
     def step() -> None:
         with torch.autocast(device, dtype=torch.bfloat16, enabled=way.bf16):
             found = terms()
-        (found.nelbo() / found.num_targets).mean().backward()
+        found.loss().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

@@ -29,7 +29,7 @@ from zoo.data.plan import TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.data.store import SceneStore
 from zoo.data.store_writer import StoreWriter
-from zoo.evaluation.throughput import synchronise
+from zoo.evaluation.timing import synchronise
 
 RESIDENT: Final = "resident"
 STORE: Final = "store"

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.speed.record import Findings, Measured, Size, measured
 from benchmarks.speed.work import NETWORKS, SIDES, Side, TrainingStep, make_pair, make_task, network
-from zoo.evaluation.process_memory import forget_peak, give_back, peak, resident
+from zoo.evaluation.process_memory import peak, reset_peak, resident
 
 PART = "memory"
 ACTION = "training, 1 query"
@@ -106,16 +106,14 @@ def _of_a_step(name: str, size: Size, side: Side, threads: int) -> Memory:
     del pair
     task = make_task(model, variant, scenes=SCENES)
     step = TrainingStep(task)
-    give_back()
+    reset_peak()
     before = resident()
     saved = step.count().saved_bytes
-    give_back()
-    forget_peak()
+    reset_peak()
     loss = task.loss()
     after_forward = peak()
     del loss
-    give_back()
-    forget_peak()
+    reset_peak()
     step()
     weights = sum(parameter.nbytes for parameter in model.parameters())
     return Memory(

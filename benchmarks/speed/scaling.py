@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.speed.record import Findings, Scaling, Size
-from benchmarks.speed.turns import Action, time_interleaved
 from benchmarks.speed.work import SIDES, Pair, TrainingStep, make_pair, make_task, network
+from zoo.evaluation.timing import Action, time_interleaved
 from zoo.registry.variant import Variant
 
 PART = "scaling"

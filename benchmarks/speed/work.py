@@ -56,7 +56,7 @@ class Task(NamedTuple):
     def loss(self) -> Tensor:
         """Returns the training loss, a 0-d tensor, nats per target."""
         terms = self.terms()
-        return (terms.nelbo() / terms.num_targets).mean()
+        return terms.loss()
 
     def predict(self) -> Tensor:
         """Draws one prediction a query, [1, B, Q, C, H, W]."""
@@ -114,7 +114,7 @@ class TrainingStep:
         model, episode = _double(self.task)
         with FlopCounterMode(display=False) as counter:
             terms = model.score(episode, self.task.schedule)
-            (terms.nelbo() / terms.num_targets).mean().backward()
+            terms.loss().backward()
         return counter.get_total_flops()
 
 

@@ -43,7 +43,7 @@ def drawn(variant, *, queries, scenes=2, seed=0):
 def loss_of(model, batch, schedule):
     model.zero_grad(set_to_none=True)
     terms = model(batch, schedule, NUM_CONTEXT)
-    loss = (terms.nelbo() / terms.num_targets).mean()
+    loss = terms.loss()
     loss.backward()
     return terms
 

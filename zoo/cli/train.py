@@ -206,7 +206,7 @@ def _dry_run(variant: Variant, *, data: Path, options: TrainingOptions, seed: in
     model = build(variant, seed=seed).to(device)
     batch, num_context = next(loader.pieces(start=0, stop=1))
     terms = model(batch, schedule_values_at(recipe, 0, device=device), num_context)
-    (terms.nelbo() / terms.num_targets).mean().backward()
+    terms.loss().backward()
     parameters = model.num_parameters
     checkpoint_bytes = 4 * parameters * (4 if recipe.ema_decay else 3)
     typer.echo(f"variant        {variant.name} (size {variant.size}), {parameters:,} parameters")
@@ -217,7 +217,7 @@ def _dry_run(variant: Variant, *, data: Path, options: TrainingOptions, seed: in
         f"run            {recipe.steps} steps of {recipe.batch_size} scenes, {recipe.steps * recipe.batch_size / source.num_scenes:.1f} epochs"
     )
     typer.echo(
-        f"first step     NELBO {(terms.nelbo() / terms.num_targets).mean().item():.1f} nats/target with {num_context} context views on {device}"
+        f"first step     NELBO {terms.loss().item():.1f} nats/target with {num_context} context views on {device}"
     )
     typer.echo(
         f"checkpoints    {checkpoint_bytes / 1e6:.0f} MB each, at most {(options.keep_last + 2) * checkpoint_bytes / 1e6:.0f} MB at a time"

@@ -1,4 +1,4 @@
-"""How much memory this process takes, and took at most since it was last asked to forget."""
+"""Resident memory of this process, and the peak of a device's memory since it was last reset."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ import resource
 import sys
 from pathlib import Path
 
-_STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_FORGET_PEAK = "5"  # what /proc/self/clear_refs is told to set the highest mark back
+import torch
 
-
-def give_back() -> None:
-    """Returns freed memory to the system, so that the next mark does not count it."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # of the GNU C library alone
-        ctypes.CDLL(None).malloc_trim(0)
+_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"  # see proc(5)
 
 
 def resident() -> int:
-    """Returns the resident memory of this process, bytes; its highest mark where the system does not tell more."""
+    """Returns the resident memory of this process, bytes; its peak where /proc does not exist."""
     return _status("VmRSS")
 
 
-def peak() -> int:
-    """Returns the highest mark of this process's resident memory since it was set back, bytes."""
-    return _status("VmHWM")
+def peak(device: torch.device | str = "cpu") -> int:
+    """Returns the peak of a GPU's allocations, or of this process's resident memory, bytes."""
+    device = torch.device(device)
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
 
 
-def forget_peak() -> None:
-    """Sets the highest mark back to what is resident now, where the system can."""
+def reset_peak(device: torch.device | str = "cpu") -> None:
+    """Resets the peak to what is in use now, where the system can; freed memory is returned to the system first."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # only the GNU C library has it
+        ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):
-        _FORGET.write_text(_FORGET_PEAK, encoding="ascii")
+        _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
 
 
 def _status(field: str) -> int:
@@ -41,5 +44,5 @@ def _status(field: str) -> int:
         for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
-    mark = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return mark if sys.platform == "darwin" else mark * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,15 +1,14 @@
-"""How fast a model trains and predicts, how much arithmetic that is, and how much memory it takes."""
+"""Throughput of training and prediction, floating-point operations and peak memory of a model."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.config.recipe import TrainingRecipe
@@ -17,7 +16,8 @@ from zoo.config.schedules import schedule_values_at
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.source import ExtraShape
 from zoo.episode import SceneBatch
-from zoo.evaluation.process_memory import forget_peak, give_back, peak
+from zoo.evaluation.process_memory import peak, reset_peak
+from zoo.evaluation.timing import time_interleaved
 from zoo.model.scene_model import SceneModel
 
 WARMUP = 3  # repetitions that are not counted
@@ -25,7 +25,7 @@ REPEATS = 10
 
 
 class Spread(NamedTuple):
-    """Repeated measurements of one thing."""
+    """Quantiles of repeated measurements."""
 
     median: float
     p10: float
@@ -34,15 +34,15 @@ class Spread(NamedTuple):
     warmup: int
 
     def per_second(self, units: int) -> Spread:
-        """Returns the speed that these seconds stand for, if one repetition gets so many units done.
+        """Returns the units per second, where these are seconds per repetition of ``units``.
 
-        The slowest tenth of the seconds is the lowest tenth of the speeds; the medians say the same thing.
+        The 90th percentile of the seconds is the 10th of the speeds.
         """
         return self._replace(median=units / self.median, p10=units / self.p90, p90=units / self.p10)
 
 
 class Throughput(NamedTuple):
-    """Training in scenes per second, prediction in images per second (one sample for each query)."""
+    """Speeds, operations and memory: training in scenes/s, prediction in images/s (one sample per query)."""
 
     train: Spread
     predict: Spread
@@ -55,7 +55,7 @@ class Throughput(NamedTuple):
     num_context: int
 
 
-ANY_LENGTH = 64  # what stands for a size of 0 in the shape of an extra: any will do
+ANY_LENGTH = 64  # replaces a size of 0 (any length) in the shape of an extra
 
 
 def random_batch(
@@ -67,14 +67,14 @@ def random_batch(
     device: torch.device | str = "cpu",
     seed: int = 0,
 ) -> SceneBatch:
-    """Makes scenes of noise, for measurements in which the images do not matter.
+    """Makes scenes of random images and cameras.
 
     Args:
         batch_size: B.
         num_views: V.
         image_size: height and width, pixels.
-        extras: what the task asks for beside images and cameras.
-        device: where the batch goes.
+        extras: the task's further inputs, by name.
+        device: of the batch.
         seed: of the noise.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -103,14 +103,7 @@ def random_batch(
 def noise_for(
     model: SceneModel, *, recipe: TrainingRecipe, image_size: int, device: torch.device | str = "cpu"
 ) -> SceneBatch:
-    """Makes one batch of noise as a recipe asks for it: its batch size, its largest context and its targets.
-
-    Args:
-        model: for what its task reads beside images and cameras.
-        recipe: B, N and Q.
-        image_size: height and width, pixels.
-        device: where the batch goes.
-    """
+    """Makes one batch of noise with a recipe's batch size, largest context and targets; see :func:`random_batch`."""
     return random_batch(
         batch_size=recipe.batch_size,
         num_views=recipe.contexts.maximum + recipe.targets,
@@ -120,41 +113,51 @@ def noise_for(
     )
 
 
-def training_action(model: nn.Module, *, recipe: TrainingRecipe, batch: SceneBatch) -> Callable[[], None]:
-    """Returns one training step: forward in the recipe's precision, backward, fused Adam; weights stay what they are.
+def adam_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
+    """Returns one training step for timing: the loss, its backward pass and fused Adam.
 
-    The model is set to training. On a GPU a step is handed out, not awaited.
-
-    Args:
-        model: a ``SceneModel``, or what accelerate wrapped around one.
-        recipe: for its precision and its largest context; the schedule values are those at its last step.
-        batch: B scenes of at least one view more than the context has.
+    The learning rate is zero, which costs the same as any other and leaves the weights unchanged.
     """
-    device = batch.frames.device
-    schedule = schedule_values_at(recipe, recipe.steps, device=device)
-    # A learning rate of zero costs what any other costs, and what was measured is still the trained model.
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0, fused=True)
-    model.train()
 
     def step() -> None:
-        with _precision_of(recipe, device):
-            terms = model(batch, schedule, recipe.contexts.maximum)
-        (terms.nelbo() / terms.num_targets).mean().backward()
+        loss().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     return step
 
 
-def prediction_action(model: SceneModel, *, recipe: TrainingRecipe, batch: SceneBatch) -> Callable[[], None]:
-    """Returns one prediction, a single sample from the prior for every query, in the recipe's precision.
+def training_action(
+    model: nn.Module, *, recipe: TrainingRecipe, batch: SceneBatch, num_context: int | None = None
+) -> Callable[[], None]:
+    """Returns one training step in the recipe's precision, see :func:`adam_step`; sets the model to training mode.
 
-    The model is set to evaluation. On a GPU a prediction is handed out, not awaited.
+    Args:
+        model: a ``SceneModel``, or accelerate's wrapper of one.
+        recipe: for the precision and the schedule values, which are those of the last step.
+        batch: B scenes of more than N views.
+        num_context: N; the recipe's largest context if left out.
+    """
+    device = batch.frames.device
+    schedule = schedule_values_at(recipe, recipe.steps, device=device)
+    views = recipe.contexts.maximum if num_context is None else num_context
+    model.train()
+
+    def loss() -> Tensor:
+        with _precision_of(recipe, device):
+            return model(batch, schedule, views).loss()
+
+    return adam_step(model, loss)
+
+
+def prediction_action(model: SceneModel, *, recipe: TrainingRecipe, batch: SceneBatch) -> Callable[[], None]:
+    """Returns the prediction of one prior sample per query, in the recipe's precision; sets the model to evaluation mode.
 
     Args:
         model: that predicts.
-        recipe: for its precision and its largest context; the schedule values are those at its last step.
-        batch: B scenes of at least one view more than the context has.
+        recipe: for the precision, the largest context and the schedule values of the last step.
+        batch: B scenes of more views than the context has.
     """
     device = batch.frames.device
     schedule = schedule_values_at(recipe, recipe.steps, device=device)
@@ -173,7 +176,7 @@ def _precision_of(recipe: TrainingRecipe, device: torch.device) -> torch.autocas
 
 
 def flops_of(action: Callable[[], object]) -> int:
-    """Carries an action out once and returns its multiplications and additions in convolutions and matrix products."""
+    """Runs an action once and returns its multiplications and additions in convolutions and matrix products."""
     with FlopCounterMode(display=False) as counter:
         action()
     return counter.get_total_flops()
@@ -189,10 +192,9 @@ def measure(
     warmup: int = WARMUP,
     repeats: int = REPEATS,
 ) -> Throughput:
-    """Times training steps (forward, backward, Adam) and predictions of one sample, at the recipe's largest context.
+    """Times training steps and predictions of one sample, at the recipe's largest context, without loading of data.
 
-    Every repetition is timed by itself after the device has finished; loading of data is not part of it. The model's
-    weights and mode are left as they are.
+    The model's weights and mode are unchanged.
     """
     device = torch.device(device)
     size = batch_size or recipe.batch_size
@@ -201,14 +203,13 @@ def measure(
     was_training = model.training
     train_step = training_action(model, recipe=recipe, batch=batch)
     training_flops = flops_of(train_step)
-    _forget_peak(device)
-    training = _timed(train_step, device=device, warmup=warmup, repeats=repeats)
-    peak_memory = _peak_memory(device)
+    reset_peak(device)
+    train_seconds = _timed(train_step, device=device, warmup=warmup, repeats=repeats)
+    peak_memory = peak(device)
     predict = prediction_action(model, recipe=recipe, batch=batch)
     prediction_flops = flops_of(predict)
-    predicting = _timed(predict, device=device, warmup=warmup, repeats=repeats)
+    predict_seconds = _timed(predict, device=device, warmup=warmup, repeats=repeats)
     model.train(was_training)
-    train_seconds, predict_seconds = _spread(training, warmup), _spread(predicting, warmup)
     return Throughput(
         train=train_seconds.per_second(size),
         predict=predict_seconds.per_second(size * recipe.targets),
@@ -222,40 +223,7 @@ def measure(
     )
 
 
-def _timed(action: Callable[[], None], *, device: torch.device, warmup: int, repeats: int) -> np.ndarray:
-    times = []
-    for index in range(warmup + repeats):
-        synchronise(device)
-        started = time.perf_counter()
-        action()
-        synchronise(device)
-        if index >= warmup:
-            times.append(time.perf_counter() - started)
-    return np.array(times)
-
-
-def synchronise(device: torch.device) -> None:
-    """Waits until a GPU has done what it was asked; other devices have already."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _spread(values: np.ndarray, warmup: int) -> Spread:
-    low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
-    return Spread(median=float(middle), p10=float(low), p90=float(high), n=len(values), warmup=warmup)
-
-
-def _forget_peak(device: torch.device) -> None:
-    """Sets the marks of memory back: a process starts with that of the one that started it, and has done other things."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        give_back()
-        forget_peak()
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Returns the peak of a GPU's allocations, or of the whole process's resident memory on a CPU, bytes."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return peak()
+def _timed(action: Callable[[], None], *, device: torch.device, warmup: int, repeats: int) -> Spread:
+    seconds = time_interleaved({"action": action}, repeats=repeats, warmup=warmup, device=device)["action"]
+    low, middle, high = np.quantile(seconds, [0.1, 0.5, 0.9])
+    return Spread(median=float(middle), p10=float(low), p90=float(high), n=len(seconds), warmup=warmup)

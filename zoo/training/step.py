@@ -209,7 +209,7 @@ class TrainStep:
             with nullcontext() if index == count - 1 else self.accelerator.no_sync(self.wrapped):
                 with self.accelerator.autocast():
                     found = self.wrapped(batch, schedule, num_context)
-                loss = (found.nelbo(schedule.beta) / found.num_targets).mean()
+                loss = found.loss(schedule.beta)
                 self.accelerator.backward(loss / count)
             # A copy: a CUDA graph writes its next terms over these.
             terms.append(torch.stack([field.detach() for field in found]))

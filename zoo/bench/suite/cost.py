@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-import math
-import time
 from typing import Literal, NamedTuple
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.bench.suite.settings import Budget
-from zoo.config.recipe import TrainingRecipe
 from zoo.config.schedules import schedule_values_at
 from zoo.episode import SceneBatch
-from zoo.evaluation.throughput import random_batch, synchronise
+from zoo.evaluation.throughput import flops_of, random_batch, training_action
+from zoo.evaluation.timing import time_interleaved
 from zoo.model.scene_model import SceneModel
 from zoo.registry.variant import Variant, build
 
@@ -52,10 +49,11 @@ def flops_of_scene(variant: Variant) -> int:
     with FakeTensorMode():
         model = build(variant)
         batch, num_context = _noise(variant, model, num_scenes=COUNTED_SCENES)
+        schedule = schedule_values_at(recipe, recipe.steps)
         # Under autocast no special convolution of a CPU is taken.
-        with torch.autocast("cpu", dtype=torch.bfloat16), FlopCounterMode(display=False) as counter:
-            _loss(model, batch, recipe, num_context=num_context).backward()
-    return counter.get_total_flops() // COUNTED_SCENES
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            flops = flops_of(lambda: model(batch, schedule, num_context).loss().backward())
+    return flops // COUNTED_SCENES
 
 
 def cost_of(variant: Variant, *, device: str, longest: float = TRIED_ON_A_CPU) -> Cost:
@@ -77,19 +75,9 @@ def _seconds_of_step(variant: Variant, *, device: str) -> float:
     recipe = variant.training
     model = build(variant).to_device(device)
     batch, num_context = _noise(variant, model, num_scenes=recipe.batch_size, device=device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.0, fused=True)
-    best = math.inf
-    for _ in range(3):  # the first one warms up
-        synchronise(torch.device(device))
-        started = time.perf_counter()
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.mixed_precision == "bf16"):
-            loss = _loss(model, batch, recipe, num_context=num_context)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        synchronise(torch.device(device))
-        best = min(best, time.perf_counter() - started)
-    return best * ASIDE
+    step = training_action(model, recipe=recipe, batch=batch, num_context=num_context)
+    seconds = time_interleaved({"step": step}, repeats=2, device=device)["step"]
+    return float(seconds.min()) * ASIDE
 
 
 @functools.cache
@@ -98,14 +86,9 @@ def speed_of_convolution(device: str) -> float:
     channels, kernel, images, pixels = 128, 5, 16, 16
     weight = torch.ones(channels, channels, kernel, kernel, device=device)
     inputs = torch.ones(images, channels, pixels, pixels, device=device)
-    best = math.inf
-    for _ in range(3):
-        synchronise(torch.device(device))
-        started = time.perf_counter()
-        F.conv2d(inputs, weight, padding=kernel // 2)
-        synchronise(torch.device(device))
-        best = min(best, time.perf_counter() - started)
-    return 2 * images * pixels**2 * (channels * kernel) ** 2 / best
+    run = functools.partial(F.conv2d, inputs, weight, padding=kernel // 2)
+    seconds = time_interleaved({"convolution": run}, repeats=2, device=device)["convolution"].min()
+    return 2 * images * pixels**2 * (channels * kernel) ** 2 / float(seconds)
 
 
 def _noise(variant: Variant, model: SceneModel, *, num_scenes: int, device: str = "cpu") -> tuple[SceneBatch, int]:
@@ -119,11 +102,6 @@ def _noise(variant: Variant, model: SceneModel, *, num_scenes: int, device: str 
         device=device,
     )
     return batch, num_context
-
-
-def _loss(model: SceneModel, batch: SceneBatch, recipe: TrainingRecipe, *, num_context: int) -> torch.Tensor:
-    terms = model(batch, schedule_values_at(recipe, recipe.steps, device=batch.frames.device), num_context)
-    return (terms.nelbo() / terms.num_targets).mean()
 
 
 def steps_within(budget: Budget | None, variant: Variant, cost: Cost | None) -> int:

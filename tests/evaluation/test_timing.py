@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.speed.turns import time_interleaved
+from zoo.evaluation.timing import time_interleaved
 
 
 def test_actions_are_done_in_turns_and_only_those_after_the_warm_up_count():
