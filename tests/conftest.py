@@ -71,17 +71,28 @@ def array_scenes():
 @pytest.fixture
 def in_this_process(monkeypatch):
     """Jobs run in this process instead of one of their own; returns the folders of those started."""
+    return run_jobs_in_this_process(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def module_in_this_process():
+    """The same for all tests of a module."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield run_jobs_in_this_process(monkeypatch)
+
+
+def run_jobs_in_this_process(monkeypatch):
     import zoo.bench.suite.local
     import zoo.bench.suite.runner
-    from zoo.bench.suite.worker import INTERRUPTED, carry_out_in
+    from zoo.bench.suite.worker import INTERRUPTED, run_job_in
 
     started = []
 
     class InThisProcess:
-        def __init__(self, folder, slot, *, again):
+        def __init__(self, folder, slot, *, retry):
             self.slot = slot
             started.append(folder)
-            self.code = carry_out_in(str(folder), again=again)
+            self.code = run_job_in(str(folder), retry=retry)
 
         def ended(self):
             return True

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.bench.baselines import Scenes, reference_rows
+from zoo.bench.baselines import BaselineScenes, baseline_rows
 from zoo.bench.protocol import Protocol
 from zoo.registry.registry import default_registry
 from zoo.results.store import load_row, save_row
@@ -12,15 +12,17 @@ PROTOCOL = Protocol(num_context=2, num_targets=2, repeats=0)
 
 @pytest.fixture
 def scenes(array_scenes):
-    return Scenes(array_scenes(num_scenes=5), array_scenes(num_scenes=4, seed=1), array_scenes(num_scenes=3, seed=2))
+    return BaselineScenes(
+        array_scenes(num_scenes=5), array_scenes(num_scenes=4, seed=1), array_scenes(num_scenes=3, seed=2)
+    )
 
 
 def made(name, scenes, *, protocol=PROTOCOL, present=(), size="smoke"):
     variant = default_registry().variant(name, size=size)
-    return list(reference_rows(variant, scenes, protocol=protocol, present=present, command=["gqn-zoo", "evaluate"]))
+    return list(baseline_rows(variant, scenes, protocol=protocol, present=present, command=["gqn-zoo", "evaluate"]))
 
 
-def test_a_reference_is_a_row_like_any_other(scenes, tmp_path):
+def test_a_baseline_is_a_row_like_any_other(scenes, tmp_path):
     rows = made("gqn-tower", scenes)
     assert [(row.variant, row.core, row.encoder) for row in rows] == [
         ("mean-image", "mean_image", "none"),
@@ -52,7 +54,7 @@ def test_its_key_is_that_of_the_variants_own_rows(scenes, tmp_path):
     )
     row = evaluate(trained, scenes.reported, protocol=Protocol(num_context=2, num_targets=2, repeats=0, metrics=()))
     assert not row.is_baseline
-    assert {reference.key.model_dump_json() for reference in made("cvae", scenes)} == {row.key.model_dump_json()}
+    assert {baseline.key.model_dump_json() for baseline in made("cvae", scenes)} == {row.key.model_dump_json()}
 
 
 def test_what_is_there_is_not_made_again(scenes):

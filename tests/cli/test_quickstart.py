@@ -11,11 +11,11 @@ NAMES = [f"{name}@quickstart" for name in VARIANTS]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, module_in_this_process):
     folder = tmp_path_factory.mktemp("quickstart") / "out"
     with pytest.raises(SystemExit) as ended:
         main(["quickstart", "-o", str(folder), "--steps", "2", "--scenes", "12", "--cpu"])
-    assert ended.value.code == 1  # two updates teach nobody anything, and the program says so
+    assert ended.value.code == 1  # two updates teach nothing
     return folder
 
 

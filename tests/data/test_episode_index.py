@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from zoo.bench.suite.episodes import episodes_of
+from zoo.bench.suite.plan import largest_episodes
 from zoo.bench.suite.settings import load_suite, suite_names
 from zoo.data import episode_index
 from zoo.data.episode_index import drawn_order, index_folder, index_name, read_index, view_order, write_index
@@ -26,7 +26,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", suite_names())
 def test_every_suite_has_its_index_as_far_as_its_largest_episode(name):
     """If this fails: gqn-zoo data episodes SUITE -o benchmarks/episodes."""
-    for num_scenes, num_views, seed, needed in episodes_of(load_suite(name), registry=default_registry()):
+    largest = largest_episodes(load_suite(name), registry=default_registry())
+    for (num_scenes, num_views, seed), needed in largest.items():
         path = index_folder() / index_name(num_scenes=num_scenes, num_views=num_views, seed=seed)
         assert read_index(path, num_scenes=num_scenes, num_views=num_views).shape[1] >= needed
 

@@ -1,16 +1,17 @@
-"""Rows of predictions without a model: what every model has to pass, on its own episodes."""
+"""Rows of baselines without a model, the mean image and the nearest context view, on the episodes of the models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.bench.measurement import key_of
 from zoo.bench.protocol import Protocol, calibration_of, calibration_plan, calibration_size, plan_of
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import open_scenes
 from zoo.data.source import SceneSource, Split
+from zoo.errors import ConfigError
 from zoo.evaluation.baselines import MEAN_IMAGE, NEAREST_VIEW, guess_of, score_reference
 from zoo.model.interfaces import Task
 from zoo.model.tasks import MAP
@@ -18,43 +19,47 @@ from zoo.provenance import collect
 from zoo.registry.variant import Variant, resolve
 from zoo.results.metrics import code_sigma_metric, floor_metric, metrics_of
 from zoo.results.row import Budget, ModelFacts, ResultRow
+from zoo.results.store import rows_in, save_row
 
-LIKELIHOOD = "annealed_gaussian"  # the one whose only parameter is a sigma that is given
+if TYPE_CHECKING:
+    from zoo.bench.suite.jobs import Job
+
+LIKELIHOOD = "annealed_gaussian"  # the only one whose single parameter is a given sigma
 _NO_TRAINING = Budget(steps=0, batch_size=0, scenes_seen=0, seconds=0.0)
 
 
-class Scenes(NamedTuple):
-    """The splits that a reference is made of."""
+class BaselineScenes(NamedTuple):
+    """The splits that a baseline needs."""
 
-    reported: SceneSource  # what is scored
-    train: SceneSource  # whose mean image is taken
-    calibration: SceneSource | None  # on which the sigma of a code is fitted
+    reported: SceneSource
+    train: SceneSource  # for the mean image
+    calibration: SceneSource | None  # for the sigma of a code
 
     @classmethod
-    def of(cls, data: Path, split: Split) -> Scenes:
+    def of(cls, data: Path, split: Split) -> BaselineScenes:
         """Opens the splits of a folder.
 
         Raises:
             DataError: if there are no such scenes.
         """
-        return cls(open_scenes(data, split), open_scenes(data, "train"), calibration_of(data))
+        return cls(open_scenes(data, split), open_scenes(data, "train"), calibration_of(data, reported=split))
 
 
-def reference_rows(
+def baseline_rows(
     variant: Variant,
-    scenes: Scenes,
+    scenes: BaselineScenes,
     *,
     protocol: Protocol,
     present: Iterable[ResultRow],
     command: Sequence[str] = (),
 ) -> Iterator[ResultRow]:
-    """Makes the rows that a variant is held against, those that are not there yet.
+    """Measures the baselines that rank with a variant and have no row yet.
 
     Args:
         variant: decides task, sigma and, where the protocol leaves them open, the numbers of views.
         scenes: the splits.
         protocol: of the variant's own measurement.
-        present: rows that are there.
+        present: existing rows.
         command: the command line, for the provenance.
 
     Raises:
@@ -64,13 +69,12 @@ def reference_rows(
     schedule = evaluation_schedule_values(variant.training, sigma=protocol.sigma)
     key = key_of(variant, scenes.reported, plan, sigma=float(schedule.sigma))
     names = _names_for(variant, num_context=plan.num_context)
-    there = {row.variant for row in present if row.is_baseline and row.key == key} if names else set()
+    existing = {row.variant for row in present if row.is_baseline and row.key == key} if names else set()
     calibration = None
     if "bits-per-dim" in protocol.metrics and scenes.calibration is not None:
-        episodes = calibration_plan(plan, scenes.calibration, seed=protocol.seed)
-        calibration = scenes.calibration, episodes
+        calibration = scenes.calibration, calibration_plan(plan, scenes.calibration, seed=protocol.seed)
     for name in names:
-        if name in there:
+        if name in existing:
             continue
         scores = score_reference(
             guess_of(name, train=scenes.train),
@@ -82,12 +86,10 @@ def reference_rows(
         )
         per_scene = dict(scores.per_scene)
         floor = per_scene.pop("floor")
-        metrics = metrics_of(per_scene, samples=1)
-        metrics["floor"] = floor_metric(floor)
+        metrics = {**metrics_of(per_scene, samples=1), "floor": floor_metric(floor)}
         if scores.code_sigma is not None:
-            metrics["code_sigma"] = code_sigma_metric(
-                scores.code_sigma, num_scenes=calibration_size(scenes.calibration)
-            )
+            num_scenes = calibration_size(scenes.calibration)
+            metrics["code_sigma"] = code_sigma_metric(scores.code_sigma, num_scenes=num_scenes)
         yield ResultRow(
             status="ok",
             variant=name,
@@ -110,3 +112,47 @@ def _names_for(variant: Variant, *, num_context: int) -> list[str]:
     if variant.likelihood.use != LIKELIHOOD or task.target_kind != "images" or MAP in task.extras:
         return []
     return [MEAN_IMAGE, NEAREST_VIEW] if num_context and task.context_kind == "images" else [MEAN_IMAGE]
+
+
+def measure_baselines(
+    jobs: Sequence[Job], *, rows: Path, progress: Callable[[int, int], None] | None = None
+) -> list[Path]:
+    """Measures the baselines on the episodes of all jobs, each once.
+
+    Args:
+        jobs: of a suite whose scenes exist.
+        rows: folder of the rows.
+        progress: called with the jobs done and all jobs.
+
+    Returns:
+        The files of the new rows.
+
+    Raises:
+        ZooError: if scenes or a row are damaged.
+    """
+    present = [row for row in rows_in(rows) if row.is_baseline]
+    opened: dict[Path, BaselineScenes] = {}
+    seen = set()
+    written: list[Path] = []
+    for number, job in enumerate(jobs, start=1):
+        for num_context in job.contexts if job.data else ():
+            assert job.data is not None
+            if job.data not in opened:
+                opened[job.data] = BaselineScenes.of(job.data, job.split)
+            scenes = opened[job.data]
+            protocol = job.protocol.at(num_context, timed=False)
+            try:
+                plan = plan_of(protocol, job.variant, scenes.reported)
+            except ConfigError:
+                continue  # the row of the job's failure has the reason
+            task, sigma = job.variant.task.model_dump_json(), protocol.sigma_for(job.variant)
+            episodes = (job.data, task, job.variant.likelihood.use, plan.digest(), plan.num_context, sigma)
+            if episodes in seen:
+                continue
+            seen.add(episodes)
+            for row in baseline_rows(job.variant, scenes, protocol=protocol, present=present, command=job.command):
+                present.append(row)
+                written.append(save_row(row, rows))
+        if progress:
+            progress(number, len(jobs))
+    return written

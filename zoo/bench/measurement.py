@@ -1,10 +1,11 @@
-"""From a trained model to a result row: test-set bounds, images, speeds, and failures as rows of their own."""
+"""From a trained model to a result row: test-set bounds, predictions, speeds, and rows of failures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
 from zoo.errors import NonFiniteError, OutOfMemoryError, ZooError
-from zoo.evaluation.bounds import ELBO_ALONE, Bounds
+from zoo.evaluation.bounds import Bounds
 from zoo.evaluation.code_length import codes_images, schedule_values_for_code
 from zoo.evaluation.image_metrics import check_image_size
 from zoo.evaluation.images import score_images
@@ -40,11 +41,14 @@ from zoo.results.row import (
 )
 from zoo.training.trained_model import TrainedModel, TrainingCost
 
-Progress = Callable[[str, int, int], None]
+StageProgress = Callable[[str, int, int], None]  # stage, done, total
 SCORERS: Mapping[TargetKind, Callable[..., dict[str, np.ndarray]]] = MappingProxyType(
     {"images": score_images, "poses": score_poses, "values": score_values}
 )
-TYPICAL: Mapping[TargetKind, str] = MappingProxyType({"images": "mse", "poses": "position_error", "values": "rmse"})
+# One metric of every scorer, by which rows with predictions are recognised.
+PREDICTION_METRIC: Mapping[TargetKind, str] = MappingProxyType(
+    {"images": "mse", "poses": "position_error", "values": "rmse"}
+)
 
 
 def evaluate(
@@ -56,22 +60,22 @@ def evaluate(
     speeds_of: ResultRow | None = None,
     device: torch.device | str = "cpu",
     command: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> ResultRow:
-    """Measures a trained model on a whole split.
+    """Measures a trained model on a whole split: float32, beta 1, fixed sigma, seeded.
 
-    Float32, beta 1, fixed sigma, seeded: the same row (but for speeds) whenever and wherever it is made again.
+    Except for speeds, the row depends neither on the time nor on the machine.
 
     Args:
         trained: the model.
         source: the scenes that are reported on.
-        protocol: what is measured.
+        protocol: of the measurement.
         calibration: other scenes, on which the sigma of a code of 8-bit values is fitted; None leaves bits/dim out where
             the likelihood has a sigma.
-        speeds_of: a row of the same model on the same machine, whose speeds are taken over instead of being measured.
-        device: where the model is.
+        speeds_of: a row of the same model on the same machine, whose speeds are copied instead of being measured.
+        device: of the model.
         command: the command line, for the provenance.
-        progress: is told a stage, how many scenes are done and of how many.
+        progress: called with a stage, the scenes done and all scenes.
 
     Raises:
         ConfigError: if the scenes have too few views or images of another size.
@@ -81,26 +85,26 @@ def evaluate(
     recipe = variant.training
     plan = plan_of(protocol, variant, source)
     schedule = evaluation_schedule_values(recipe, sigma=protocol.sigma, device=device)
-    measured = _Measurement(model, source, plan, schedule=schedule, protocol=protocol, device=device, progress=progress)
-    code_knobs = measured.code_knobs(calibration)
-    per_scene = measured.scores(code_knobs)
-    floor = per_scene.pop("floor")
+    measurement = _Measurement(
+        model, source, plan, schedule=schedule, protocol=protocol, device=device, progress=progress
+    )
+    code_schedule = measurement.code_schedule(calibration)
+    per_scene = measurement.scores(code_schedule)
     for name, values in per_scene.items():
         if not np.isfinite(values).all():
             scene = int(np.flatnonzero(~np.isfinite(values))[0])
             raise NonFiniteError(f"{variant.name}: {name} of scene {scene} is {values[scene]}; the model is not usable")
+    floor = per_scene.pop("floor")
     metrics = metrics_of(per_scene, samples=protocol.prediction_samples)
     metrics["floor"] = floor_metric(floor)
-    if code_knobs is not None and model.likelihood.uses_sigma:
-        metrics["code_sigma"] = code_sigma_metric(float(code_knobs.sigma), num_scenes=calibration_size(calibration))
-    spent = trained.spent or TrainingCost(trained.step, trained.seconds)
-    throughput = None
+    if code_schedule is not None and model.likelihood.uses_sigma:
+        sigma = float(code_schedule.sigma)
+        metrics["code_sigma"] = code_sigma_metric(sigma, num_scenes=calibration_size(calibration))
+    cost = trained.spent or TrainingCost(trained.step, trained.seconds)
+    speeds = None
     if protocol.repeats and speeds_of is None:
-        throughput = measure(
-            model, recipe=recipe, image_size=variant.image_size, device=device, repeats=protocol.repeats
-        )
-    performance = _timings(throughput) if throughput else {}
-    facts = _facts(model, throughput)
+        speeds = measure(model, recipe=recipe, image_size=variant.image_size, device=device, repeats=protocol.repeats)
+    performance, facts = _timings(speeds), _facts(model, speeds)
     if speeds_of is not None and speeds_of.model is not None:
         performance, facts = speeds_of.performance, speeds_of.model
     return ResultRow(
@@ -114,10 +118,10 @@ def evaluate(
         performance=performance,
         model=facts,
         budget=Budget(
-            steps=spent.steps,
+            steps=cost.steps,
             batch_size=recipe.batch_size,
-            scenes_seen=spent.steps * recipe.batch_size,
-            seconds=spent.seconds,
+            scenes_seen=cost.steps * recipe.batch_size,
+            seconds=cost.seconds,
         ),
         provenance=collect(
             seed=trained.seed,
@@ -140,10 +144,10 @@ class _Measurement:
     schedule: ScheduleValues
     protocol: Protocol
     device: torch.device | str
-    progress: Progress | None
+    progress: StageProgress | None
 
-    def code_knobs(self, calibration: SceneSource | None) -> ScheduleValues | None:
-        """Returns the schedule values of a code of 8-bit values, None if there is no such code or it is not asked for."""
+    def code_schedule(self, calibration: SceneSource | None) -> ScheduleValues | None:
+        """Returns the schedule values of a code of 8-bit values; None without such a code or if it is not requested."""
         if "bits-per-dim" not in self.protocol.metrics or not codes_images(self.model):
             return None
         if not self.model.likelihood.uses_sigma:
@@ -159,8 +163,8 @@ class _Measurement:
             device=self.device,
         )
 
-    def scores(self, code_knobs: ScheduleValues | None) -> dict[str, np.ndarray]:
-        """Returns every figure by scene."""
+    def scores(self, code_schedule: ScheduleValues | None) -> dict[str, np.ndarray]:
+        """Returns every metric by scene, and the floor."""
         metrics, images = self.protocol.metrics, self.model.task.target_kind == "images"
         if images:
             check_image_size(self.source)
@@ -168,49 +172,37 @@ class _Measurement:
             importance_samples=self.protocol.importance_samples,
             separate="separate-targets" in metrics,
             reconstruction=images and "reconstruction" in metrics,
-            code_knobs=code_knobs,
+            code_knobs=code_schedule,
         )
-        found = self._scored("bound", bounds=bounds)
+        found = self._score("bound", score_scenes, bounds=bounds)
         if self.model.likelihood.uses_sigma:
             found["distortion"] = found["nelbo_excess"] - found["kl"]
         if "wrong-context" in metrics and self.plan.num_context and self.plan.num_scenes > 1:
-            wrong = self._scored("wrong context", bounds=ELBO_ALONE, shift=1)
+            wrong = self._score("wrong context", score_scenes, shift=1)
             found["wrong_context_nelbo_excess"] = wrong["nelbo_excess"]
         if "predictions" in metrics:
-            found |= SCORERS[self.model.task.target_kind](
-                self.model,
-                self.source,
-                self.plan,
-                schedule=self.schedule,
-                batch_size=self.protocol.batch_size,
-                num_samples=self.protocol.prediction_samples,
-                device=self.device,
-                progress=self._told("predictions"),
-            )
+            scorer = SCORERS[self.model.task.target_kind]
+            found |= self._score("predictions", scorer, num_samples=self.protocol.prediction_samples)
         return found
 
-    def _scored(self, stage: str, *, bounds: Bounds, shift: int = 0) -> dict[str, np.ndarray]:
-        return score_scenes(
+    def _score(self, stage: str, scorer: Callable[..., dict[str, np.ndarray]], **options: Any) -> dict[str, np.ndarray]:
+        progress = self.progress
+        return scorer(
             self.model,
             self.source,
             self.plan,
             schedule=self.schedule,
             batch_size=self.protocol.batch_size,
             device=self.device,
-            bounds=bounds,
-            shift=shift,
-            progress=self._told(stage),
+            progress=None if progress is None else lambda done, total: progress(stage, done, total),
+            **options,
         )
-
-    def _told(self, stage: str) -> Callable[[int, int], None] | None:
-        progress = self.progress
-        return None if progress is None else lambda done, total: progress(stage, done, total)
 
 
 def expected_metrics(variant: Variant, plan: EvaluationPlan, *, protocol: Protocol) -> dict[str, str]:
-    """Returns, with its unit, one metric for everything that a protocol asks for and that a variant can be asked for.
+    """Returns metrics, with their units, by which a row that satisfies a protocol is recognised.
 
-    A row that lacks one of them answers another protocol.
+    There is one for everything that the protocol includes and the variant has.
     """
     parts = resolve(variant)
     task, likelihood = parts["task"].part, parts["likelihood"].part
@@ -222,14 +214,14 @@ def expected_metrics(variant: Variant, plan: EvaluationPlan, *, protocol: Protoc
         "separate_nelbo_excess": "separate-targets" in asked and plan.num_targets > 1,
         "reconstruction_mse": "reconstruction" in asked and images,
         "bits_per_dim": "bits-per-dim" in asked and images and likelihood.has_mass,
-        TYPICAL[task.target_kind]: "predictions" in asked,
+        PREDICTION_METRIC[task.target_kind]: "predictions" in asked,
     }
     names += [name for name, expected in found.items() if expected]
     return {name: unit_of(name, samples=protocol.prediction_samples) for name in names}
 
 
 def key_of(variant: Variant, source: SceneSource, plan: EvaluationPlan, *, sigma: float | None) -> ComparabilityKey:
-    """Returns with what a variant's row on a plan may be compared."""
+    """Returns the comparability key of a variant's row on a plan."""
     return ComparabilityKey(
         task=variant.task.use,
         dataset=source.name,
@@ -248,7 +240,7 @@ def key_of(variant: Variant, source: SceneSource, plan: EvaluationPlan, *, sigma
 def speed_row(
     variant: Variant, *, seed: int, protocol: Protocol, device: torch.device | str = "cpu", command: Sequence[str] = ()
 ) -> ResultRow:
-    """Measures how fast an untrained model of a variant trains and predicts, on images of noise."""
+    """Measures the training and prediction speed of an untrained model, on images of noise."""
     model = build(variant, seed=seed).to_device(device)
     recipe = variant.training
     throughput = measure(
@@ -268,7 +260,7 @@ def speed_row(
 
 
 def label_of(variant: Variant) -> str:
-    """Returns the name under which a variant stands in tables: sizes other than the full one are told."""
+    """Returns the name of a variant in tables, with its size unless that is the full one."""
     return variant.name if variant.size == "full" else f"{variant.name}@{variant.size}"
 
 
@@ -281,7 +273,10 @@ def _facts(model: SceneModel, throughput: Throughput | None) -> ModelFacts:
     )
 
 
-def _timings(throughput: Throughput) -> dict[str, Timing]:
+def _timings(throughput: Throughput | None) -> dict[str, Timing]:
+    if throughput is None:
+        return {}
+
     def timing(spread: Spread, *, unit: str, higher: bool) -> Timing:
         return Timing(**spread._asdict(), unit=unit, higher_is_better=higher)
 
@@ -296,7 +291,7 @@ def _timings(throughput: Throughput) -> dict[str, Timing]:
 def failed_row(
     variant: Variant, error: BaseException, *, seed: int, command: Sequence[str] = (), device: str = "cpu"
 ) -> ResultRow:
-    """Makes the row of a variant that could not be trained or measured, so that tables do not pass over it."""
+    """Returns the row of a variant that could not be trained or measured, so that tables include it."""
     status: Status = "error"
     if isinstance(error, NonFiniteError):
         status = "nan"

@@ -35,16 +35,16 @@ def draw_sheet(
         trained: a model that predicts images.
         source: the scenes.
         target: the image to write.
-        num_context: context views; None takes the largest number of training.
-        protocol: of the measurement whose episodes are shown.
-        device: where the model is.
+        num_context: context views; None is the largest number of training.
+        protocol: of the measurement with the same episodes.
+        device: of the model.
         pixel_noise: draws the samples with the likelihood's own noise.
 
     Raises:
         ConfigError: if the scenes have too few views.
-        ResultError: if the image's format is not known.
+        ResultError: if the image's format is unknown.
     """
-    # A sheet shows the same episodes as the row, of its usual number of scenes even where fewer were measured.
+    # The episodes of the row; all eight scenes also where fewer were measured.
     plan = plan_of(replace(protocol, num_context=num_context, max_scenes=None), trained.variant, source)
     scenes = np.arange(min(SCENES, source.num_scenes))
     images = sheet_of(

@@ -1,4 +1,4 @@
-"""The protocol of a measurement: what is measured, on which episodes."""
+"""The protocol of a measurement: metrics and episodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from zoo.data.opening import open_splits
 from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource
+from zoo.data.source import SceneSource, Split
 from zoo.errors import ConfigError, did_you_mean
 from zoo.registry.variant import Variant, data_requirements
 
@@ -19,8 +19,8 @@ CALIBRATION_SCENES = 256
 METRICS: Mapping[str, str] = MappingProxyType(
     {
         "wrong-context": "the NELBO given the context of another scene",
-        "separate-targets": "the NELBO of every target by itself beside the joint one, where a scene has several",
-        "bits-per-dim": "the length of a code of 8-bit images, with a sigma fitted on validation scenes",
+        "separate-targets": "the NELBO of every target alone, where a scene has several",
+        "bits-per-dim": "the lossless code length of 8-bit images, with a sigma fitted on validation scenes",
         "reconstruction": "the errors of the posterior's images",
         "predictions": "the errors, or likelihoods, of predictions from the prior",
     }
@@ -29,15 +29,15 @@ METRICS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What is measured, on which episodes. The ELBO always is.
+    """Metrics and episodes of a measurement; the ELBO is always measured.
 
     Attributes:
         num_context: context views of a scene; None takes the largest number seen in training.
         num_targets: targets of a scene; None takes the number of training.
         sigma: standard deviation of the annealed Gaussian; None takes the one at which training ends.
         importance_samples: the K of every importance-weighted bound.
-        prediction_samples: samples of a prediction: their mean, one and the best of them are compared with the truth.
-        metrics: what is measured besides, names of :data:`METRICS`.
+        prediction_samples: samples of a prediction; their mean, one and the best of them are compared with the truth.
+        metrics: further metrics, names of :data:`METRICS`.
         max_scenes: the first so many scenes of the split; None takes all.
         batch_size: scenes at once.
         repeats: repetitions of the speed measurement; 0 leaves it out.
@@ -86,7 +86,7 @@ class Protocol:
 
 
 def plan_of(protocol: Protocol, variant: Variant, source: SceneSource) -> EvaluationPlan:
-    """Returns the episodes on which a variant is measured; what the protocol leaves open is as in training.
+    """Returns the episodes of a measurement; numbers that the protocol leaves open are as in training.
 
     Raises:
         ConfigError: if the scenes have too few views or images of another size.
@@ -114,15 +114,16 @@ def calibration_plan(plan: EvaluationPlan, calibration: SceneSource, *, seed: in
 
 
 def calibration_size(calibration: SceneSource | None) -> int:
-    """Returns on how many scenes of a split a sigma is fitted; 1 stands for none."""
+    """Returns the number of scenes on which a sigma is fitted; 1 if there is no split for it."""
     return 1 if calibration is None else min(CALIBRATION_SCENES, calibration.num_scenes)
 
 
-def calibration_of(data: Path) -> SceneSource | None:
-    """Returns the scenes on which a sigma is fitted: those of validation, else of training, None if there are neither.
+def calibration_of(data: Path, *, reported: Split) -> SceneSource | None:
+    """Returns the scenes on which a sigma is fitted: validation, else training, never the split that is reported on.
 
     Raises:
         DataError: if the folder holds no scenes.
     """
     splits = open_splits(data)
-    return splits.get("validation", splits.get("train"))
+    candidates: tuple[Split, ...] = ("validation", "train")
+    return next((splits[split] for split in candidates if split in splits and split != reported), None)

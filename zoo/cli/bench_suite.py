@@ -1,9 +1,11 @@
-"""What ``gqn-zoo bench`` does with jobs: the plan with its costs, the scenes, the running, the tables."""
+"""Planning and running a suite from the command line; ``bench`` and ``quickstart`` share it."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,220 +13,294 @@ import typer
 
 if TYPE_CHECKING:
     from zoo.bench.suite.jobs import Job
-    from zoo.bench.suite.plan import Choice, Planned
+    from zoo.bench.suite.plan import PlannedJob, SuiteSelection
     from zoo.bench.suite.runner import Engine
+    from zoo.bench.suite.settings import Suite
     from zoo.training.options import TrainingOptions
+
+INTERRUPTED = 130
 
 
 class ExecutionOptions(NamedTuple):
-    """How jobs are carried out, whatever they are.
+    """How jobs are executed.
 
     Attributes:
-        resume: goes on with what is in the folder; else rows that are there are refused.
-        retry: tries jobs again that failed.
-        limit: so many jobs in this call.
-        cpu: leaves GPUs alone.
+        resume: continues with the rows of the folder; otherwise existing rows are refused.
+        retry: runs failed jobs again.
+        limit: of jobs in this call.
+        cpu: does not use GPUs.
         parallel: jobs at a time.
         gpus_per_job: GPUs that train one job together.
-        cluster: where jobs are submitted to; None carries them out here.
+        cluster: that jobs are submitted to; None runs them on this machine.
         cluster_options: ``key=value`` for submitit.
     """
 
-    resume: bool
-    retry: bool
-    limit: int | None
-    cpu: bool
-    parallel: int | None
-    gpus_per_job: int
-    cluster: str | None
-    cluster_options: Sequence[str]
+    resume: bool = True
+    retry: bool = False
+    limit: int | None = None
+    cpu: bool = False
+    parallel: int | None = None
+    gpus_per_job: int = 1
+    cluster: str | None = None
+    cluster_options: Sequence[str] = ()
 
 
-def require_fresh(output: Path, manner: ExecutionOptions) -> None:
-    """Refuses to go on with what is in the folder, if that is not wished.
+class SuiteRun(NamedTuple):
+    """What a run of a suite leaves.
 
-    Raises:
-        ConfigError: if there are rows.
+    Attributes:
+        jobs: all jobs of the selection, with their run folders.
+        failures: of this call.
     """
-    from zoo.errors import ConfigError
-    from zoo.results.store import rows_in
 
-    if not manner.resume and rows_in(output / "rows"):
-        raise ConfigError(f"--no-resume: {output / 'rows'} holds rows already; give another folder with -o")
+    jobs: list[Job]
+    failures: list[Job]
 
 
 def plan(
-    suite: str, *, output: Path, choice: Choice, options: TrainingOptions, manner: ExecutionOptions, keep: bool
-) -> list[Planned]:
-    """Makes the jobs of a suite."""
-    from zoo.bench.suite.cost_book import CostBook
+    suite: Suite,
+    *,
+    output: Path,
+    selection: SuiteSelection,
+    options: TrainingOptions,
+    execution: ExecutionOptions,
+    save_costs: bool,
+) -> list[PlannedJob]:
+    """Makes the jobs of a suite with their costs."""
+    from zoo.bench.suite.cost import CostBook
     from zoo.bench.suite.plan import plan_suite
-    from zoo.bench.suite.settings import load_suite
     from zoo.cli import screen
     from zoo.registry.registry import default_registry
     from zoo.training.run import device_of
 
-    loaded = load_suite(suite)
-    costs = CostBook(output, device=device_of(cpu=manner.cpu), keep=keep)
-    with screen.progress_bar(f"suite {loaded.name}: costs", unit="variants") as counting:
+    costs = CostBook(output, device=device_of(cpu=execution.cpu), save=save_costs)
+    screen.log("counting the operations of the variants")
+    with screen.progress_bar("operations", unit="variants") as progress:
         return plan_suite(
-            loaded,
+            suite,
             output=output,
             registry=default_registry(),
             costs=costs,
-            choice=choice,
+            selection=selection,
             options=options,
-            cpu=manner.cpu,
+            cpu=execution.cpu,
             command=["gqn-zoo", *sys.argv[1:]],
-            counting=counting,
+            progress=progress,
         )
 
 
-def prepare(suite: str, planned: Sequence[Planned], *, output: Path) -> list[Planned]:
-    """Makes the scenes that are not there yet, measures the references on them, and gives every job its folder."""
-    from zoo.bench.suite.baselines import leave_references
-    from zoo.bench.suite.data import folder_of, make_scenes
-    from zoo.bench.suite.plan import settle
-    from zoo.bench.suite.settings import load_suite
+def run_suite(
+    suite: Suite,
+    *,
+    output: Path,
+    selection: SuiteSelection,
+    options: TrainingOptions,
+    execution: ExecutionOptions,
+) -> SuiteRun:
+    """Plans a suite, makes its scenes, measures its baselines and runs its jobs.
+
+    Raises:
+        ZooError: before anything is trained, if an option, the suite or the output folder is not valid.
+        typer.Exit: with code 130 on Ctrl-C, after running jobs have written their checkpoints.
+    """
+    from zoo.bench.suite.runner import partition_jobs, run_jobs
     from zoo.cli import screen
+    from zoo.cli.suite_screen import suite_progress
+    from zoo.errors import ConfigError
+    from zoo.results.store import rows_in
     from zoo.training.session import RunLock
 
-    loaded = load_suite(suite)
-    needed = {entry.data for entry in planned}
-    with RunLock(output):
-        for name, scenes in loaded.data.items():
-            folder = folder_of(name, scenes, output=output)
-            if name in needed and scenes.recipe is not None and not folder.exists():
-                with screen.progress_bar(f"making {name}", unit="scenes") as progress:
-                    make_scenes(scenes, folder=folder, progress=progress)
-        settled = settle(planned, output=output)
-        if loaded.settings.references:
-            with screen.progress_bar("references", unit="jobs") as progress:
-                leave_references([entry.job for entry in settled], rows=output / "rows", counting=progress)
-    return settled
+    engine = make_engine(output, execution)
+    if not execution.resume and rows_in(output / "rows"):
+        raise ConfigError(f"--no-resume: {output / 'rows'} holds rows already; give another folder with -o")
+    with _interruption_reported(output):
+        planned = plan(suite, output=output, selection=selection, options=options, execution=execution, save_costs=True)
+        failures: list[Job] = []
+        with RunLock(output):
+            planned = _prepare(suite, planned, output=output)
+            jobs = [entry.job for entry in planned]
+            status = partition_jobs(jobs, retry=execution.retry, limit=execution.limit)
+            if status.done:
+                screen.log(f"{len(status.done)} of {len(jobs)} have their rows already")
+            if status.failed:
+                screen.log(
+                    f"{len(status.failed)} of {len(jobs)} failed before and are not run again; --retry runs them"
+                )
+            if status.waiting:
+                seconds = {id(entry.job): entry.seconds for entry in planned}
+                with suite_progress({id(job): seconds[id(job)] for job in status.waiting}) as listener:
+                    failures = run_jobs(
+                        status.waiting, engine=engine, output=output, listener=listener, retry=execution.retry
+                    )
+        if failures:
+            screen.log(
+                f"{len(failures)} of {len(status.waiting)} jobs failed; their rows have the reasons, their logs are in "
+                f"{output / 'jobs'}"
+            )
+    return SuiteRun(jobs, failures)
 
 
-def dry_run_of(planned: Sequence[Planned], *, output: Path, manner: ExecutionOptions) -> None:
-    """Prints every job with its state and what it costs, and the whole."""
+@contextmanager
+def _interruption_reported(output: Path) -> Iterator[None]:
+    from zoo.cli import screen
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        screen.log(
+            f"gqn-zoo: interrupted: finished jobs have their rows in {output / 'rows'}, running jobs wrote a checkpoint; "
+            "the same command resumes"
+        )
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _prepare(suite: Suite, planned: Sequence[PlannedJob], *, output: Path) -> list[PlannedJob]:
+    """Makes the missing scenes, measures the baselines on them, and assigns the run folders."""
+    from zoo.bench.baselines import measure_baselines
+    from zoo.bench.suite.plan import assign_run_dirs
+    from zoo.cli import screen
+
+    for name in dict.fromkeys(entry.data for entry in planned if entry.data is not None):
+        scenes = suite.data[name]
+        directory = scenes.directory(name, output=output)
+        if not directory.exists():
+            screen.log(f"making {sum(scenes.counts.values())} scenes of {name}")
+            with screen.progress_bar(f"making {name}", unit="scenes") as progress:
+                scenes.make(directory, progress=progress)
+    assigned = assign_run_dirs(planned, output=output)
+    if suite.settings.baselines:
+        with screen.progress_bar("baselines", unit="jobs") as progress:
+            measure_baselines([entry.job for entry in assigned], rows=output / "rows", progress=progress)
+    return assigned
+
+
+def print_tables(output: Path) -> list[Path]:
+    """Prints the tables of all rows of a folder, and returns the files that they were written to."""
+    from zoo.cli import screen
+    from zoo.comparison.markup import to_terminal
+    from zoo.comparison.tables import tables_of, write_tables
+    from zoo.results.store import load_rows
+
+    rows = load_rows([output])
+    console = screen.stdout_console()
+    console.print(to_terminal(tables_of(rows), width=console.width))
+    return write_tables(rows, output / "tables")
+
+
+def make_engine(output: Path, execution: ExecutionOptions) -> Engine:
+    """Returns the engine of the jobs.
+
+    Raises:
+        ConfigError: if there are too few GPUs, or the cluster does not accept an option.
+    """
+    from zoo.bench.suite.cluster import ClusterEngine
+    from zoo.bench.suite.local import LocalEngine, slots_of_machine
+    from zoo.config.settings import parse_yaml
+    from zoo.errors import ConfigError
+
+    if execution.cluster is None:
+        if execution.cluster_options:
+            raise ConfigError("--cluster-option: requires --cluster")
+        return LocalEngine(
+            slots_of_machine(cpu=execution.cpu, parallel=execution.parallel, gpus_per_job=execution.gpus_per_job)
+        )
+    parameters: dict[str, Any] = {}
+    for option in execution.cluster_options:
+        key, equals, value = option.partition("=")
+        if not (key and equals):
+            raise ConfigError(f"--cluster-option {option}: expected key=value, for example slurm_partition=gpu")
+        parameters[key] = parse_yaml(value, file=f"--cluster-option {key}")
+    return ClusterEngine(execution.cluster, output=output, parameters=parameters, gpus_per_job=execution.gpus_per_job)
+
+
+def print_plan(
+    planned: Sequence[PlannedJob], *, output: Path, execution: ExecutionOptions, as_json: bool = False
+) -> None:
+    """Prints every job with its status and cost, and the sums; writes nothing."""
+    from zoo.cli import screen
+    from zoo.cli.suite_screen import format_seconds
+
+    records = plan_records(planned, output=output, retry=execution.retry)
+    waiting = [record for record in records if record["status"] == "to do"]
+    seconds, flops = (sum(record[name] for record in waiting) for name in ("seconds", "flops"))
+    if as_json:
+        facts = {"jobs": records, "to_do": len(waiting), "flops": flops, "seconds": seconds}
+        typer.echo(json.dumps(facts, indent=2, allow_nan=False))
+        return
+    console = screen.stdout_console()
+    console.print(_plan_table(records))
+    console.print(
+        f"{len(waiting)} of {len(planned)} jobs to do: {flops / 1e15:.3g} PFLOP of training, about "
+        f"{format_seconds(seconds)} one after the other on this machine. TFLOP and time are per job: operations are "
+        "counted per scene at the middle number of context views; the time is measured on a short step, or estimated "
+        "from the operations at the speed of a convolution (flops), with measurements as passes over the test scenes. "
+        "Nothing was written.",
+        soft_wrap=True,
+    )
+
+
+def plan_records(planned: Sequence[PlannedJob], *, output: Path, retry: bool) -> list[dict[str, Any]]:
+    """Returns variant, data, contexts, seed, steps, costs and status (to do, done, failed) of every job."""
+    from zoo.bench.measurement import label_of
+    from zoo.bench.suite.plan import assign_run_dirs
+    from zoo.bench.suite.runner import partition_jobs
+
+    # Without its scenes no job can be done.
+    existing = [entry for entry in planned if entry.job.data is None or entry.job.data.is_dir()]
+    assigned = {
+        id(entry): ready.job for entry, ready in zip(existing, assign_run_dirs(existing, output=output), strict=True)
+    }
+    status = partition_jobs(list(assigned.values()), retry=retry)
+    names = {id(job): "done" for job in status.done} | {id(job): "failed" for job in status.failed}
+    return [
+        {
+            "variant": label_of(entry.job.variant),
+            "data": entry.data,
+            "contexts": list(entry.job.contexts),
+            "seed": entry.job.seed,
+            "steps": entry.job.variant.training.steps if entry.data else 0,
+            "batch_size": entry.job.variant.training.batch_size,
+            "flops_per_scene": entry.cost.flops,
+            "flops": entry.flops,
+            "seconds": entry.seconds,
+            "seconds_from": entry.cost.source,
+            "status": names.get(id(assigned.get(id(entry))), "to do"),
+        }
+        for entry in planned
+    ]
+
+
+def _plan_table(records: Sequence[Mapping[str, Any]]) -> Any:
+    """Returns a table with one row for all seeds of a variant on its data."""
     from rich.table import Table
 
-    from zoo.bench.measurement import label_of
-    from zoo.bench.suite.plan import settle
-    from zoo.bench.suite.runner import partition_jobs
-    from zoo.cli import screen
-    from zoo.cli.suite_screen import length_of
+    from zoo.cli.suite_screen import format_seconds
 
-    # Without its scenes nothing can be known to be done; the plan is the same.
-    there = [entry for entry in planned if entry.job.data is None or entry.job.data.is_dir()]
-    settled = {id(entry): ready for entry, ready in zip(there, settle(there, output=output), strict=True)}
-    jobs = [settled[id(entry)].job for entry in there]
-    standing = partition_jobs(jobs, retry=manner.retry)
-    states = {id(job): "done" for job in standing.done} | {id(job): "failed" for job in standing.failed}
     table = Table(box=None, pad_edge=False)
     for title in ("variant", "data", "context"):
         table.add_column(title)
     for title in ("seeds", "steps", "batch", "GFLOP/scene", "TFLOP", "time"):
         table.add_column(title, justify="right")
     table.add_column("time from")
-    table.add_column("to do")
-    groups: dict[tuple[int, str | None], list[Planned]] = {}
-    for entry in planned:
-        groups.setdefault((id(entry.job.variant), entry.data), []).append(entry)
-    left: list[Planned] = []
+    table.add_column("status")
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        key = {name: value for name, value in record.items() if name not in ("seed", "status")}
+        groups.setdefault(json.dumps(key), []).append(record)
     for group in groups.values():
         first = group[0]
-        recipe = first.job.variant.training
-        waiting = [e for e in group if id(e) not in settled or id(settled[id(e)].job) not in states]
-        left += waiting
-        failed = sum(1 for e in group if id(e) in settled and states.get(id(settled[id(e)].job)) == "failed")
-        contexts = ",".join("most" if number is None else str(number) for number in first.job.contexts)
+        states = [record["status"] for record in group]
         table.add_row(
-            label_of(first.job.variant),
-            first.data or "noise",
-            contexts,
-            ",".join(str(entry.job.seed) for entry in group),
-            str(recipe.steps) if first.data else "-",
-            str(recipe.batch_size),
-            f"{first.cost.flops / 1e9:.3g}",
-            f"{first.flops / 1e12:.3g}" if first.data else "-",
-            length_of(first.seconds),
-            first.cost.source,
-            f"{len(waiting)} of {len(group)}" + (f", {failed} failed" if failed else ""),
+            first["variant"],
+            first["data"] or "noise",
+            ",".join("most" if number is None else str(number) for number in first["contexts"]),
+            ",".join(str(record["seed"]) for record in group),
+            str(first["steps"] or "-"),
+            str(first["batch_size"]),
+            f"{first['flops_per_scene'] / 1e9:.3g}",
+            f"{first['flops'] / 1e12:.3g}" if first["data"] else "-",
+            format_seconds(first["seconds"]),
+            first["seconds_from"],
+            ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
         )
-    results = screen.stdout_console()
-    results.print(table)
-    seconds = sum(entry.seconds for entry in left)
-    results.print(
-        f"{len(left)} of {len(planned)} jobs to do: {sum(entry.flops for entry in left) / 1e15:.3g} PFLOP of training, "
-        f"about {length_of(seconds)} one after the other on this machine. TFLOP and time are of one job: operations are "
-        "counted for a scene at the middle number of context views; time comes from a short measured step, or from the "
-        "operations at the speed of a convolution (flops), with the measurements guessed in passes over the test scenes. "
-        "Nothing was written.",
-        soft_wrap=True,
-    )
-
-
-def carry_out(
-    jobs: Sequence[Job], *, output: Path, manner: ExecutionOptions, seconds: Mapping[int, float] | None = None
-) -> None:
-    """Carries jobs out, and makes the tables of all rows of the folder.
-
-    Args:
-        jobs: what to do.
-        output: folder of everything.
-        manner: how.
-        seconds: the estimated time of every job, by its ``id()``; without, all count the same.
-    """
-    from zoo.bench.suite.runner import partition_jobs, run_jobs
-    from zoo.cli import screen
-    from zoo.cli.suite_screen import watching
-    from zoo.comparison.markup import to_terminal
-    from zoo.comparison.tables import tables_of, write_tables
-    from zoo.results.store import load_rows
-    from zoo.training.session import RunLock
-
-    engine = _engine(output, manner)
-    failures: list[Job] = []
-    with RunLock(output):
-        standing = partition_jobs(jobs, retry=manner.retry, limit=manner.limit)
-        if standing.done:
-            screen.log(f"{len(standing.done)} of {len(jobs)} have their rows already")
-        if standing.failed:
-            screen.log(
-                f"{len(standing.failed)} of {len(jobs)} failed before and are left alone; --retry tries them again"
-            )
-        if standing.waiting:
-            estimated = {id(job): seconds[id(job)] if seconds else 1.0 for job in standing.waiting}
-            with watching(estimated) as audience:
-                failures = run_jobs(
-                    standing.waiting, engine=engine, output=output, audience=audience, again=manner.retry
-                )
-    rows = load_rows([output])
-    results = screen.stdout_console()
-    results.print(to_terminal(tables_of(rows), width=results.width))
-    written = write_tables(rows, output / "tables")
-    screen.log("wrote " + ", ".join(map(str, written)))
-    if failures:
-        screen.log(
-            f"{len(failures)} of {len(standing.waiting)} jobs failed; their rows say why, their logs are in {output / 'jobs'}"
-        )
-        raise typer.Exit(1)
-
-
-def _engine(output: Path, manner: ExecutionOptions) -> Engine:
-    from zoo.bench.suite.cluster import ClusterEngine
-    from zoo.bench.suite.local import LocalEngine, slots_of_machine
-    from zoo.config.settings import parse_yaml
-    from zoo.errors import ConfigError
-
-    if manner.cluster is None:
-        if manner.cluster_options:
-            raise ConfigError("--cluster-option: has a meaning with --cluster only")
-        return LocalEngine(slots_of_machine(cpu=manner.cpu, parallel=manner.parallel, gpus_per_job=manner.gpus_per_job))
-    parameters: dict[str, Any] = {}
-    for option in manner.cluster_options:
-        key, equals, value = option.partition("=")
-        if not (key and equals):
-            raise ConfigError(f"--cluster-option {option}: expected key=value, for example slurm_partition=gpu")
-        parameters[key] = parse_yaml(value, file=f"--cluster-option {key}")
-    return ClusterEngine(manner.cluster, output=output, parameters=parameters, gpus_per_job=manner.gpus_per_job)
+    return table

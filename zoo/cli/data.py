@@ -186,7 +186,7 @@ def episodes(
     ],
 ) -> None:
     """Write which views a suite's test scenes are scored on: one index per number of scenes, views and seed."""
-    from zoo.bench.suite.episodes import write_episodes
+    from zoo.bench.suite.plan import write_episodes
     from zoo.bench.suite.settings import load_suite
     from zoo.registry.registry import default_registry
 

@@ -69,7 +69,7 @@ def run(
     cpu: Cpu = False,
 ) -> None:
     """Measure a trained model on a whole split: bounds at fixed sigma, images, speed; one row for each context size."""
-    from zoo.bench.baselines import Scenes, reference_rows
+    from zoo.bench.baselines import BaselineScenes, baseline_rows
     from zoo.bench.measurement import evaluate
     from zoo.bench.prediction_sheets import draw_sheet
     from zoo.bench.protocol import Protocol, calibration_of, plan_of
@@ -98,8 +98,8 @@ def run(
     sizes = numbers(contexts, option="--contexts")
     trained = load_trained(path, device=device, which=which)
     source = open_scenes(data, split)
-    calibration = calibration_of(data)
-    scenes = Scenes.of(data, split) if references else None
+    calibration = calibration_of(data, reported=split)
+    scenes = BaselineScenes.of(data, split) if references else None
     # A mistake in the last of several sizes, or in the image's name, is told before the first is measured.
     for num_context in sizes:
         plan_of(protocol.at(num_context, timed=False), trained.variant, source)
@@ -127,7 +127,7 @@ def run(
             save_row(row, folder)
     if scenes is not None:
         for num_context in sizes:
-            made = reference_rows(
+            made = baseline_rows(
                 trained.variant,
                 scenes,
                 protocol=protocol.at(num_context, timed=False),

@@ -1,8 +1,8 @@
-"""``gqn-zoo quickstart``."""
+"""``gqn-zoo quickstart``: the suite ``quickstart`` with figures and three claims."""
 
 from __future__ import annotations
 
-import sys
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,114 +16,66 @@ if TYPE_CHECKING:
     from zoo.analysis.claim import Claim
     from zoo.results.row import ResultRow
 
-DATASET = "rooms_ring_camera"
+SUITE = "quickstart"
 VARIANTS = ("vae", "cvae", "gqn-tower")
-SCENES = {"train": 4000, "validation": 100, "test": 400}
-SIZE = "quickstart"
 UNIT = "nats/target"
 
 
 def run(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for everything; an interrupted quickstart goes on.")
+        Path, typer.Option("-o", "--output", help="Folder for everything; an interrupted quickstart is resumed.")
     ] = Path("quickstart"),
     seed: Seed = 0,
     steps: Annotated[
-        int | None,
-        typer.Option("--steps", min=1, help="Fewer updates, for a look at the machinery; the claims may then fail."),
+        int | None, typer.Option("--steps", min=1, help="Fewer updates, for a quick look; the claims may then fail.")
     ] = None,
     scenes: Annotated[
         int | None, typer.Option("--scenes", min=2, help="Fewer scenes in each split; the claims may then fail.")
     ] = None,
     cpu: Cpu = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the jobs with their costs; write nothing.")] = False,
 ) -> None:
     """Render rooms, train VAE, CVAE and GQN, compare them: seven to ten minutes on two CPU cores.
 
-    It leaves a table, a learning curve and prediction sheets in the folder, and says whether GQN and CVAE beat VAE and whether
-    GQN makes use of its context, each by more than five standard errors. Exit code 1 if one of these does not come out.
+    The folder gets a table, learning curves and prediction sheets. Three claims are tested: GQN and CVAE are better than
+    VAE, and GQN uses its context, each by more than five standard errors. Exit code 1 if one of them does not hold.
     """
     from zoo.bench.measurement import label_of
-    from zoo.bench.parallel_training import train_in_parallel
-    from zoo.bench.prediction_sheets import draw_sheet
-    from zoo.bench.protocol import Protocol
-    from zoo.bench.suite.jobs import Job, carry_out_all, finished, run_folder
+    from zoo.bench.suite.jobs import sheet_path
+    from zoo.bench.suite.plan import SuiteSelection
+    from zoo.bench.suite.settings import load_suite
     from zoo.cli import screen
-    from zoo.comparison.markup import to_terminal
-    from zoo.comparison.tables import tables_of, write_tables
-    from zoo.data.make import make_dataset
+    from zoo.cli.bench_suite import ExecutionOptions, plan, print_plan, print_tables, run_suite
     from zoo.data.opening import open_scenes
     from zoo.figures.curves import learning_curves
-    from zoo.provenance import usable_cores
-    from zoo.registry.registry import default_registry
     from zoo.results.store import load_rows
     from zoo.training.options import TrainingOptions
-    from zoo.training.trained_model import load_trained
 
     started = time.monotonic()
-    counts = {split: min(count, scenes or count) for split, count in SCENES.items()}
-    changes = [f"training.steps={steps}"] if steps else []
-    variants = [default_registry().variant(name, size=SIZE, overrides=changes) for name in VARIANTS]
-    image_size = variants[0].image_size
-    data = output / "data" / f"{DATASET}-{image_size}-{counts['train']}-seed-{seed}"
+    suite = load_suite(SUITE)
+    if scenes is not None:
+        suite = suite._replace(data={name: value.at_most(scenes) for name, value in suite.data.items()})
+    selection = SuiteSelection(seeds=[seed], steps=steps)
+    execution, options = ExecutionOptions(cpu=cpu, retry=True), TrainingOptions(log_interval=25)
     if dry_run:
-        typer.echo(f"render {sum(counts.values())} scenes of {DATASET} at {image_size} pixels into {data}")
-        for variant in variants:
-            typer.echo(
-                f"train {label_of(variant)}: {variant.training.steps} steps of {variant.training.batch_size} scenes; measure it on {counts['test']} scenes"
-            )
-        typer.echo(f"write table, curves and sheets into {output}. Nothing was written.")
+        planned = plan(
+            suite, output=output, selection=selection, options=options, execution=execution, save_costs=False
+        )
+        print_plan(planned, output=output, execution=execution)
         return
-    if not data.exists():
-        with screen.progress_bar(f"rendering {DATASET}", unit="scenes") as rendered:
-            make_dataset(DATASET, folder=data, num_scenes=counts, image_size=image_size, seed=seed, progress=rendered)  # type: ignore[arg-type]
-    jobs = [
-        Job(
-            variant=variant,
-            data=data,
-            run=run_folder(output, variant, seed=seed),
-            rows=output / "rows",
-            seed=seed,
-            protocol=Protocol(repeats=5),
-            cpu=cpu,
-            command=["gqn-zoo", *sys.argv[1:]],
-            options=TrainingOptions(
-                log_interval=25, validation_interval=100, validation_scenes=counts["validation"], save_interval=250
-            ),
-        )
-        for variant in variants
-    ]
-    waiting = [job for job in jobs if not finished(job)]
-    if waiting:
-        # The slowest first, so that the others share the rest of the cores meanwhile.
-        ordered = sorted(waiting, key=lambda job: VARIANTS.index(job.variant.name), reverse=True)
-        with screen.training_progress({job.variant.name: job.variant.training.steps for job in ordered}) as trained:
-            train_in_parallel(
-                ordered,
-                cores=usable_cores(),
-                progress=lambda job, step, figures: trained(job.variant.name, step, figures),
-            )
-    # One at a time and each in a process of its own, so that speeds and memory are those of the variant alone.
-    carry_out_all(waiting, tell=lambda sentence: screen.log(f"measuring {sentence}"))
-    rows = load_rows([output])
-    written = write_tables(rows, output / "tables")
-    written.append(
-        learning_curves(
-            {label_of(job.variant): job.run for job in jobs},
-            output / "curves.png",
-            title=f"{DATASET}, validation scenes",
-        )
-    )
-    test = open_scenes(data, "test")
+    jobs = run_suite(suite, output=output, selection=selection, options=options, execution=execution).jobs
+    written = print_tables(output)
+    names = [f"{name}@{SUITE}" for name in VARIANTS]
+    claims = judge(load_rows([output]), names=names)
+    runs = {label_of(job.variant): job.run for job in jobs}
+    written.append(learning_curves(runs, output / "curves.png", title="rooms, validation scenes"))
     for job in jobs:
-        target = output / f"sheet-{job.variant.name}.png"
-        draw_sheet(load_trained(job.run), test, target=target, num_context=None, protocol=job.protocol, device="cpu")
-        written.append(target)
-    results = screen.stdout_console()
-    results.print(to_terminal(tables_of(rows), width=results.width))
-    claims = judge(rows, names=[label_of(job.variant) for job in jobs])
+        assert job.data is not None
+        sheet = output / f"sheet-{job.variant.name}.png"
+        shutil.copyfile(sheet_path(job, dataset=open_scenes(job.data, job.split).name), sheet)
+        written.append(sheet)
     for claim in claims:
-        results.print(claim.sentence, soft_wrap=True)
+        screen.stdout_console().print(claim.sentence, soft_wrap=True)
     screen.log("wrote " + ", ".join(map(str, written)))
     screen.log(
         f"{time.monotonic() - started:.0f} s in all. Next: gqn-zoo list; gqn-zoo data make --help; gqn-zoo train --help"
@@ -133,7 +85,7 @@ def run(
 
 
 def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
-    """Tests the three claims of the quickstart on its rows, paired over the test scenes; the newest row of a name counts.
+    """Tests the three claims of the quickstart, paired over the test scenes, on the newest row of each name.
 
     Raises:
         ResultError: if one of the variants has no row without failure.

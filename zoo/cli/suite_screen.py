@@ -1,4 +1,4 @@
-"""What a suite shows while it runs: a bar for the whole and one for every running job, with the time that is left."""
+"""Progress of a suite: bars for all jobs and for every running job, with the time left; lines without a terminal."""
 
 from __future__ import annotations
 
@@ -14,85 +14,85 @@ from zoo.cli.screen import stderr_console
 
 if TYPE_CHECKING:
     from zoo.bench.suite.jobs import Job
-    from zoo.bench.suite.worker import State
+    from zoo.bench.suite.worker import JobState
 
-# Speeds of jobs differ, so that the time left goes by minutes and not by the last seconds.
-ETA_SECONDS = 600
-LINE_EVERY_SECONDS = 60.0
+# Jobs differ in speed, so that the time left is estimated from minutes and not from the last seconds.
+SPEED_PERIOD_SECONDS = 600
+LINE_INTERVAL_SECONDS = 60.0
+TRAINING_SHARE = 0.85  # of a job; the rest is measuring
 
 
-class SuiteScreen:
-    """Is told how a suite goes; shows bars on a terminal, and a line for every event anywhere else."""
+class SuiteProgress:
+    """Listens to a suite's jobs; draws bars on a terminal, and prints a line per event elsewhere."""
 
-    def __init__(self, bars: Progress, *, seconds: Mapping[int, float], shown: bool) -> None:
+    def __init__(self, bars: Progress, *, seconds: Mapping[int, float]) -> None:
         """Begins with nothing done.
 
         Args:
-            bars: where bars are drawn.
-            seconds: the estimated time of every job, by the job's ``id()``; they weigh the jobs in the whole.
-            shown: whether anybody sees the bars.
+            bars: drawn on a terminal.
+            seconds: the estimated time of every job, by the job's ``id()``: its weight in the whole.
         """
-        self._bars, self._seconds, self._shown = bars, dict(seconds), shown
-        self._parts: dict[int, float] = {}
+        self._bars, self._seconds = bars, dict(seconds)
+        self._shares: dict[int, float] = {}
         self._tasks: dict[int, TaskID] = {}
-        self._ended = 0
-        self._started = self._told = time.monotonic()
+        self.num_ended = 0
+        self._started = self._last_line = time.monotonic()
         self._whole = bars.add_task(f"0 of {len(seconds)} jobs", total=max(sum(seconds.values()), 1e-9))
 
-    def began(self, job: Job) -> None:
-        """A job was started."""
-        self._tasks[id(job)] = self._bars.add_task(f"{name_of(job)}: starting", total=None)
+    def started(self, job: Job) -> None:
+        """Adds the bar of a job."""
+        self._tasks[id(job)] = self._bars.add_task(f"{describe_job(job)}: starting", total=None)
+        if self._bars.disable:
+            self._print(f"{describe_job(job)}: started")
 
-    def moved(self, job: Job, state: State) -> None:
-        """A job got further."""
+    def progressed(self, job: Job, state: JobState) -> None:
+        """Moves the bar of a job."""
         share = state.done / max(1, state.total)
-        # Measuring takes a few passes over the test scenes; how long, next to training, depends on the suite.
-        self._parts[id(job)] = 0.85 * share if state.stage == "training" else 0.85 + 0.15 * share
+        training = state.stage == "training"
+        self._shares[id(job)] = TRAINING_SHARE * share if training else TRAINING_SHARE + (1 - TRAINING_SHARE) * share
         self._bars.update(
             self._tasks[id(job)],
-            description=f"{name_of(job)}: {state.stage}",
+            description=f"{describe_job(job)}: {state.stage}",
             completed=state.done,
             total=state.total,
         )
-        self._move_whole()
-        if not self._shown and time.monotonic() - self._told > LINE_EVERY_SECONDS:
-            self._line(f"{name_of(job)}: {state.stage} {state.done} of {state.total}")
+        self._bars.update(self._whole, completed=self._done())
+        if self._bars.disable and time.monotonic() - self._last_line > LINE_INTERVAL_SECONDS:
+            self._print(f"{describe_job(job)}: {state.stage} {state.done} of {state.total}")
 
     def ended(self, job: Job, failure: str | None) -> None:
-        """A job is over."""
-        self._parts[id(job)] = 1.0
-        self._ended += 1
+        """Removes the bar of a job and prints its outcome."""
+        self._shares[id(job)] = 1.0
+        self.num_ended += 1
         self._bars.remove_task(self._tasks.pop(id(job)))
-        self._bars.update(self._whole, description=f"{self._ended} of {len(self._seconds)} jobs")
-        self._move_whole()
-        outcome = "done" if failure is None else f"failed: {failure}"
-        self._line(f"{name_of(job)}: {outcome}")
-
-    def _move_whole(self) -> None:
-        self._bars.update(self._whole, completed=self._done())
+        description = f"{self.num_ended} of {len(self._seconds)} jobs"
+        self._bars.update(self._whole, description=description, completed=self._done())
+        self._print(f"{describe_job(job)}: {'done' if failure is None else f'failed: {failure}'}")
 
     def _done(self) -> float:
-        return sum(self._parts.get(key, 0.0) * seconds for key, seconds in self._seconds.items())
+        return sum(self._shares.get(key, 0.0) * seconds for key, seconds in self._seconds.items())
 
-    def _line(self, sentence: str) -> None:
-        self._told = time.monotonic()
-        if not self._shown:
-            done, passed = self._done(), self._told - self._started
-            left = (sum(self._seconds.values()) - done) * passed / done if done > 0 else 0.0
-            sentence = f"[{self._ended} of {len(self._seconds)}] {sentence}; {length_of(passed)} so far, about {length_of(left)} left"
+    def _print(self, sentence: str) -> None:
+        self._last_line = time.monotonic()
+        if self._bars.disable:
+            done, elapsed = self._done(), self._last_line - self._started
+            sentence = f"[{self.num_ended} of {len(self._seconds)}] {sentence}"
+            if done > 0:
+                left = (sum(self._seconds.values()) - done) * elapsed / done
+                sentence += f"; {format_seconds(elapsed)} so far, about {format_seconds(left)} left"
         self._bars.console.print(sentence, soft_wrap=True, markup=False)
 
 
-def name_of(job: Job) -> str:
-    """Returns a job in a few words."""
+def describe_job(job: Job) -> str:
+    """Returns variant, data and seed of a job."""
     from zoo.bench.measurement import label_of
 
     data = "" if job.data is None else f" on {job.data.name.rpartition('-')[0] or job.data.name}"
     return f"{label_of(job.variant)}{data}, seed {job.seed}"
 
 
-def length_of(seconds: float) -> str:
-    """Writes a length of time for people."""
+def format_seconds(seconds: float) -> str:
+    """Returns a duration in seconds, minutes or hours."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 100 * 60:
@@ -101,9 +101,8 @@ def length_of(seconds: float) -> str:
 
 
 @contextmanager
-def watching(seconds: Mapping[int, float]) -> Iterator[SuiteScreen]:
-    """Gives whoever is told how a suite goes."""
-    shown = sys.stderr.isatty()
+def suite_progress(seconds: Mapping[int, float]) -> Iterator[SuiteProgress]:
+    """Gives the listener of a suite with jobs of these estimated seconds, by their ``id()``."""
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -111,11 +110,11 @@ def watching(seconds: Mapping[int, float]) -> Iterator[SuiteScreen]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=stderr_console(),
-        disable=not shown,
-        speed_estimate_period=ETA_SECONDS,
+        disable=not sys.stderr.isatty(),
+        speed_estimate_period=SPEED_PERIOD_SECONDS,
     )
-    if not shown:
-        yield SuiteScreen(bars, seconds=seconds, shown=False)
+    if bars.disable:
+        yield SuiteProgress(bars, seconds=seconds)
         return
     with bars:
-        yield SuiteScreen(bars, seconds=seconds, shown=True)
+        yield SuiteProgress(bars, seconds=seconds)

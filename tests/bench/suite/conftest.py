@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.bench.protocol import Protocol
-from zoo.bench.suite.jobs import Job, run_folder
+from zoo.bench.suite.jobs import Job
 from zoo.data.store_writer import StoreWriter
 from zoo.registry.registry import default_registry
 from zoo.training.options import TrainingOptions
@@ -30,7 +30,7 @@ def job(scenes, tmp_path):
         made = Job(
             variant=variant,
             data=data,
-            run=run_folder(tmp_path, variant, seed=seed),
+            run=tmp_path / "runs" / variant.name / f"{variant.size}-seed-{seed}",
             rows=tmp_path / "rows",
             seed=seed,
             protocol=Protocol(repeats=0, prediction_samples=1),
@@ -43,22 +43,22 @@ def job(scenes, tmp_path):
     return make
 
 
-class Silent:
-    """Hears what happened and in which order."""
+class RecordingListener:
+    """Records the events of jobs in their order."""
 
     def __init__(self):
-        self.heard = []
+        self.events = []
 
-    def began(self, job):
-        self.heard.append(("began", job.variant.name, job.seed))
+    def started(self, job):
+        self.events.append(("started", job.variant.name, job.seed))
 
-    def moved(self, job, state):
-        self.heard.append(("moved", job.variant.name, job.seed))
+    def progressed(self, job, state):
+        self.events.append(("progressed", job.variant.name, job.seed))
 
     def ended(self, job, failure):
-        self.heard.append(("ended", job.variant.name, job.seed, failure))
+        self.events.append(("ended", job.variant.name, job.seed, failure))
 
 
 @pytest.fixture
-def audience():
-    return Silent()
+def listener():
+    return RecordingListener()

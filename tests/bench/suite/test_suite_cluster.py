@@ -21,9 +21,9 @@ def engine(tmp_path):
 
 
 @pytest.mark.slow
-def test_jobs_are_submitted_together_and_leave_their_rows(job, tmp_path, audience, engine):
+def test_jobs_are_submitted_together_and_leave_their_rows(job, tmp_path, listener, engine):
     jobs = [job("vae"), job("vae", "training.learning_rate={start: 1e30, end: 1e30, steps: 0}", seed=1)]
-    failures = run_jobs(jobs, engine=engine, output=tmp_path, audience=audience)
+    failures = run_jobs(jobs, engine=engine, output=tmp_path, listener=listener)
     assert failures == jobs[1:]
     assert sorted(row.status for row in load_rows([tmp_path])) == ["nan", "ok"]
     assert partition_jobs(jobs, retry=False).waiting == []
@@ -31,7 +31,7 @@ def test_jobs_are_submitted_together_and_leave_their_rows(job, tmp_path, audienc
 
 
 def test_what_waits_in_the_queue_is_not_submitted_again(job, tmp_path, engine, monkeypatch):
-    """A killed runner left its note; the cluster still has the job."""
+    """A killed runner left its file; the cluster still has the job."""
     submitted = []
 
     class Queued:
@@ -44,20 +44,20 @@ def test_what_waits_in_the_queue_is_not_submitted_again(job, tmp_path, engine, m
     monkeypatch.setattr(engine._executor._executor, "job_class", Queued)
     monkeypatch.setattr(engine._executor, "submit", lambda *arguments, **more: submitted.append(arguments) or Queued(folder="", job_id="18"))  # fmt: skip
     places = []
-    for seed, note in enumerate(({"cluster": "local", "id": "17"}, {"cluster": "local", "id": "16"}, {"cluster": "slurm", "id": "17"}, None)):  # fmt: skip
+    for seed, record in enumerate(({"cluster": "local", "id": "17"}, {"cluster": "local", "id": "16"}, {"cluster": "slurm", "id": "17"}, None)):  # fmt: skip
         folder = tmp_path / digest_of_job(replace(job("vae"), seed=seed))
         folder.mkdir()
-        if note:
-            (folder / "submitted.json").write_text(json.dumps(note))
+        if record:
+            (folder / "submitted.json").write_text(json.dumps(record))
         places.append(folder)
     with pytest.warns(RuntimeWarning, match="No submission"), engine.starting():
-        started = [engine.start(folder, again=False) for folder in places]
+        started = [engine.start(folder, retry=False) for folder in places]
     assert [entry[1] for entry in submitted] == [str(folder) for folder in places[1:]]
     assert not started[0].ended() and started[0].job.job_id == "17"
     assert json.loads((places[3] / "submitted.json").read_text()) == {"cluster": "local", "id": "18"}
 
 
-def test_an_end_by_the_cluster_is_told(job, tmp_path, engine):
+def test_an_end_by_the_cluster_is_a_failure(job, tmp_path, engine):
     class Ended:
         state = "OUT_OF_MEMORY"
 
@@ -67,14 +67,14 @@ def test_an_end_by_the_cluster_is_told(job, tmp_path, engine):
         def result(self):
             raise RuntimeError("exceeded\nlog")
 
-    started = engine.start(tmp_path, again=False)
+    started = engine.start(tmp_path, retry=False)
     started.job = Ended()
     assert isinstance(started.failure(), MemoryError)
     Ended.state = "TIMEOUT"
     assert "in state TIMEOUT: exceeded" in str(started.failure()) and not started.interrupted()
 
 
-def test_mistakes_are_told_in_a_sentence(tmp_path, monkeypatch):
+def test_a_mistake_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="--cluster moon"):
         ClusterEngine("moon", output=tmp_path, parameters={})
     with pytest.raises(ConfigError, match=r"--cluster local: .*timeout_minutes"):

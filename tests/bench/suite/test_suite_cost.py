@@ -1,8 +1,7 @@
 import pytest
 
-from zoo.bench.suite import cost_book
-from zoo.bench.suite.cost import Cost, cost_of, flops_of_scene, steps_within, with_steps
-from zoo.bench.suite.cost_book import CostBook
+from zoo.bench.suite import cost
+from zoo.bench.suite.cost import Cost, CostBook, flops_per_scene, measure_cost, steps_within, with_steps
 from zoo.bench.suite.settings import Budget
 from zoo.errors import ConfigError
 from zoo.registry.registry import default_registry
@@ -14,18 +13,18 @@ def variant(name="vae", *overrides):
 
 def test_operations_are_those_of_the_convolutions():
     """A step more of the recurrent core costs what a step costs, and twice the batch costs nothing for a scene."""
-    one, two, three = (flops_of_scene(variant("gqn-tower", f"core.steps={steps}")) for steps in (1, 2, 3))
+    one, two, three = (flops_per_scene(variant("gqn-tower", f"core.steps={steps}")) for steps in (1, 2, 3))
     assert three - two == pytest.approx(two - one, rel=0.02) and two > one
-    assert flops_of_scene(variant("gqn-tower", "core.steps=1", "training.batch_size=8")) == one
+    assert flops_per_scene(variant("gqn-tower", "core.steps=1", "training.batch_size=8")) == one
 
 
 def test_the_count_does_not_depend_on_a_faster_way_of_this_machine(monkeypatch):
     from zoo.nn import winograd
 
     wide = variant("gqn-tower", "core.kernel_size=5", "core.hidden_channels=16", "core.canvas_channels=16")
-    before = flops_of_scene(wide)
+    before = flops_per_scene(wide)
     monkeypatch.setattr(winograd, "FEWEST_POSITIONS", 1)
-    assert flops_of_scene(wide) == before
+    assert flops_per_scene(wide) == before
 
 
 @pytest.mark.parametrize(
@@ -48,8 +47,8 @@ def test_equal_compute_gives_the_cheaper_variant_more_updates():
     spent = {}
     for name in ("gqn-tower", "vae", "np-1d"):
         chosen = variant(name)
-        cost = Cost(flops=flops_of_scene(chosen), seconds=1.0, source="measured")
-        spent[name] = steps_within(budget, chosen, cost) * cost.flops * chosen.training.batch_size
+        per_step = Cost(flops=flops_per_scene(chosen), seconds=1.0, source="measured")
+        spent[name] = steps_within(budget, chosen, per_step) * per_step.flops * chosen.training.batch_size
     assert all(value == pytest.approx(1e10, rel=0.01) for value in spent.values())
 
 
@@ -62,29 +61,29 @@ def test_schedules_are_stretched_with_the_training():
     assert long.core == variant().core
 
 
-def test_a_step_too_long_to_be_tried_is_told_by_its_operations():
-    assert cost_of(variant(), device="cpu", longest=1.0).source == "flops"
-    measured = cost_of(variant(), device="cpu")
+def test_the_time_of_a_long_step_is_estimated_from_its_operations():
+    assert measure_cost(variant(), device="cpu", longest=1.0).source == "flops"
+    measured = measure_cost(variant(), device="cpu")
     assert measured.source == "measured" and measured.seconds > 0
 
 
 def test_costs_are_remembered_and_a_wall_clock_budget_with_them(tmp_path, monkeypatch):
     counted = []
 
-    def cost(variant, *, device, longest):
+    def measure(variant, *, device, longest):
         counted.append(longest)
         return Cost(flops=100, seconds=0.5 / len(counted), source="flops" if longest < 1e12 else "measured")
 
-    monkeypatch.setattr(cost_book, "cost_of", cost)
-    book = CostBook(tmp_path, device="cpu", keep=True)
+    monkeypatch.setattr(cost, "measure_cost", measure)
+    book = CostBook(tmp_path, device="cpu", save=True)
     first = book.cost(variant(), budget=Budget(flops=1e9))
     assert book.cost(variant("vae", "training.steps=9"), budget=None) == first and len(counted) == 1
     measured = book.cost(variant(), budget=Budget(seconds=9.0))
     assert measured.source == "measured" and len(counted) == 2
-    again = CostBook(tmp_path, device="cpu", keep=False)
+    again = CostBook(tmp_path, device="cpu", save=False)
     assert again.cost(variant(), budget=Budget(seconds=9.0)) == measured and len(counted) == 2
     again.cost(variant("cvae"), budget=None)
-    assert len(CostBook(tmp_path, device="cpu", keep=True)._entries) == 1, "a dry run writes nothing"
+    assert len(CostBook(tmp_path, device="cpu", save=True)._entries) == 1, "a dry run writes nothing"
     (tmp_path / "costs.json").write_text('{"x": {"flops": "many"}}')
     with pytest.raises(ConfigError, match=r"costs\.json: x"):
-        CostBook(tmp_path, device="cpu", keep=True)
+        CostBook(tmp_path, device="cpu", save=True)

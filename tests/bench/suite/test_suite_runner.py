@@ -15,15 +15,15 @@ from zoo.bench.protocol import Protocol
 from zoo.bench.suite.jobs import digest_of_job
 from zoo.bench.suite.local import LocalEngine, LocalJob, Slot, slots_of_machine
 from zoo.bench.suite.runner import partition_jobs, run_jobs
-from zoo.bench.suite.worker import ProgressWriter, State, carry_out_in, read_job, read_state, write_job
+from zoo.bench.suite.worker import JobState, ProgressWriter, read_job, read_state, run_job_in, write_job
 from zoo.errors import ConfigError
 from zoo.results.store import load_rows
 
 ROOT = Path(zoo.bench.suite.local.__file__).resolve().parents[3]
 
 
-def run(jobs, output, audience, *, slots=1, **options):
-    return run_jobs(jobs, engine=LocalEngine([Slot({})] * slots), output=output, audience=audience, **options)
+def run(jobs, output, listener, *, slots=1, **options):
+    return run_jobs(jobs, engine=LocalEngine([Slot({})] * slots), output=output, listener=listener, **options)
 
 
 def measured(folder):
@@ -51,55 +51,55 @@ def test_a_job_survives_being_written_and_read(job, tmp_path):
     [{"seed": 1}, {"contexts": [1]}, {"data": None}, {"split": "train"}, {"protocol": Protocol(seed=1)}, {"protocol": Protocol(max_scenes=3)}],
     ids=str,
 )  # fmt: skip
-def test_a_jobs_digest_stands_for_all_that_it_asks_for(job, change):
+def test_a_jobs_digest_covers_everything_that_it_measures(job, change):
     assert digest_of_job(replace(job("vae"), **change)) != digest_of_job(job("vae"))
     assert digest_of_job(job("vae", "training.steps=5")) != digest_of_job(job("vae"))
 
 
-def test_how_a_job_is_carried_out_is_no_part_of_it(job, tmp_path):
+def test_execution_is_not_part_of_a_jobs_digest(job, tmp_path):
     mine = job("vae")
     faster = replace(mine.protocol, repeats=7, batch_size=3)
     assert digest_of_job(replace(mine, run=tmp_path, cpu=False, protocol=faster)) == digest_of_job(mine)
 
 
-def test_jobs_are_carried_out_and_then_skipped(job, tmp_path, audience, in_this_process):
+def test_jobs_are_run_and_then_skipped(job, tmp_path, listener, in_this_process):
     jobs = [job("vae"), job("vae", seed=1), job("cvae", contexts=[1, 2])]
     assert partition_jobs(jobs, retry=False, limit=2).waiting == jobs[:2]
-    assert run(jobs, tmp_path, audience) == []
-    assert [entry[:3] for entry in audience.heard if entry[0] == "ended"] == [
+    assert run(jobs, tmp_path, listener) == []
+    assert [entry[:3] for entry in listener.events if entry[0] == "ended"] == [
         ("ended", one.variant.name, one.seed) for one in jobs
     ]
-    standing = partition_jobs(jobs, retry=False)
-    assert standing.done == jobs and not standing.waiting
+    status = partition_jobs(jobs, retry=False)
+    assert status.done == jobs and not status.waiting
     _, counts = measured(tmp_path)
     assert sorted(counts.values()) == [1, 1, 1, 1]
     # Started all the same, a job finds that there is nothing to do.
-    run(jobs, tmp_path, audience)
+    run(jobs, tmp_path, listener)
     assert measured(tmp_path)[1] == counts
 
 
-def test_a_failure_is_a_row_and_stands_until_it_is_tried_again(job, tmp_path, audience, in_this_process):
+def test_a_failure_is_a_row_and_the_job_is_skipped_until_retry(job, tmp_path, listener, in_this_process):
     rate = "training.learning_rate={start: 1e30, end: 1e30, steps: 0}"
     jobs = [job("vae", rate), job("cvae", contexts=[1, 9]), job("cvae", seed=1)]
-    assert run(jobs, tmp_path, audience) == jobs[:2]
-    standing = partition_jobs(jobs, retry=False)
-    assert (standing.failed, standing.done) == (jobs[:2], jobs[2:])
+    assert run(jobs, tmp_path, listener) == jobs[:2]
+    status = partition_jobs(jobs, retry=False)
+    assert (status.failed, status.done) == (jobs[:2], jobs[2:])
     assert sorted(row.status for row in load_rows([tmp_path])) == ["error", "nan", "ok"]
     assert partition_jobs(jobs, retry=True).waiting == jobs[:2]
     # A process that comes late, after another one's failure, leaves it at that.
     folder = in_this_process[0]
-    assert carry_out_in(str(folder)) == 0 and len(load_rows([tmp_path])) == 3
-    assert run(jobs[:1], tmp_path, audience, again=True) == jobs[:1] and len(load_rows([tmp_path])) == 4
+    assert run_job_in(str(folder)) == 0 and len(load_rows([tmp_path])) == 3
+    assert run(jobs[:1], tmp_path, listener, retry=True) == jobs[:1] and len(load_rows([tmp_path])) == 4
     # The same run, asked for less, is another job.
     assert partition_jobs([job("cvae", contexts=[1])], retry=False).waiting
 
 
-def test_a_defect_is_a_row_too(job, tmp_path, audience, in_this_process, monkeypatch):
-    def breaks(job, *, watch):
+def test_a_defect_is_a_row_too(job, tmp_path, listener, in_this_process, monkeypatch):
+    def breaks(job, *, progress):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr("zoo.bench.suite.worker.carry_out", breaks)
-    assert len(run([job("vae")], tmp_path, audience)) == 1
+    monkeypatch.setattr("zoo.bench.suite.worker.run_job", breaks)
+    assert len(run([job("vae")], tmp_path, listener)) == 1
     (row,) = load_rows([tmp_path])
     assert (row.status, row.error) == ("error", "RuntimeError: shapes do not match")
 
@@ -109,7 +109,7 @@ class Killed(BaseException):
 
 
 def test_whatever_the_write_at_which_it_dies_nothing_is_lost_or_done_twice(
-    job, tmp_path, audience, in_this_process, monkeypatch
+    job, tmp_path, listener, in_this_process, monkeypatch
 ):
     """Every file appears by a rename: the process dies before or after each of them, and is started again."""
     real = Path.replace
@@ -130,7 +130,7 @@ def test_whatever_the_write_at_which_it_dies_nothing_is_lost_or_done_twice(
         made = [job("vae", "training.steps=2", contexts=[1, 2]), job("cvae", "training.steps=2")]
         return [replace(one, rows=folder / "rows", run=folder / "runs" / one.variant.name) for one in made]
 
-    run(jobs_in(tmp_path / "whole"), tmp_path / "whole", audience)
+    run(jobs_in(tmp_path / "whole"), tmp_path / "whole", listener)
     truth, counts = measured(tmp_path / "whole")
     assert len(truth) == 3
     folder = tmp_path / "killed"
@@ -139,29 +139,29 @@ def test_whatever_the_write_at_which_it_dies_nothing_is_lost_or_done_twice(
         renames = 0
         with monkeypatch.context() as patch, contextlib.suppress(Killed):
             patch.setattr(Path, "replace", rename)
-            run(partition_jobs(jobs_in(folder), retry=False).waiting, folder, audience)
+            run(partition_jobs(jobs_in(folder), retry=False).waiting, folder, listener)
             deaths -= 1
         deaths += 1
-    run(partition_jobs(jobs_in(folder), retry=False).waiting, folder, audience)
+    run(partition_jobs(jobs_in(folder), retry=False).waiting, folder, listener)
     assert deaths >= 4
     assert measured(folder) == (truth, counts)
 
 
-def test_progress_is_told_and_read(tmp_path):
+def test_progress_is_written_and_read(tmp_path):
     assert read_state(tmp_path) is None
-    telling = ProgressWriter(tmp_path)
-    telling("training", 1, 10)
-    assert read_state(tmp_path) == State("training", 1, 10)
-    telling("training", 2, 10)
+    writer = ProgressWriter(tmp_path)
+    writer("training", 1, 10)
+    assert read_state(tmp_path) == JobState("training", 1, 10)
+    writer("training", 2, 10)
     assert read_state(tmp_path).done == 1, "not at every step"
-    telling("training", 10, 10)
-    telling("measuring", 1, 5)
-    assert read_state(tmp_path) == State("measuring", 1, 5)
+    writer("training", 10, 10)
+    writer("measuring", 1, 5)
+    assert read_state(tmp_path) == JobState("measuring", 1, 5)
     (tmp_path / "progress.json").write_text("[")
     assert read_state(tmp_path) is None
 
 
-def test_the_machine_is_shared_out(monkeypatch):
+def test_the_machine_is_divided_among_jobs(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(zoo.bench.suite.local, "usable_cores", lambda: 8)
     assert slots_of_machine(cpu=True, parallel=None)[0].environment["OMP_NUM_THREADS"] == "8"
@@ -178,21 +178,21 @@ def test_the_machine_is_shared_out(monkeypatch):
         slots_of_machine(cpu=True, parallel=None, gpus_per_job=2)
 
 
-def test_a_process_that_is_killed_leaves_a_row_and_one_without_its_runner_leaves(job, tmp_path, audience):
+def test_a_process_that_is_killed_leaves_a_row_and_one_without_its_runner_leaves(job, tmp_path, listener):
     """With real processes: the first is killed while it imports, the second sees the pipe to its runner closed."""
 
     class Impatient(LocalEngine):
-        def start(self, folder, *, again):
-            started = super().start(folder, again=again)
+        def start(self, folder, *, retry):
+            started = super().start(folder, retry=retry)
             started._process.kill()
             return started
 
     mine = job("vae")
-    run_jobs([mine], engine=Impatient([Slot({})]), output=tmp_path, audience=audience)
+    run_jobs([mine], engine=Impatient([Slot({})]), output=tmp_path, listener=listener)
     (row,) = load_rows([tmp_path])
-    assert row.status == "oom" and "ended from outside" in row.error
+    assert row.status == "oom" and "was killed" in row.error
     folder = tmp_path / "jobs" / digest_of_job(mine)
-    orphan = LocalJob(folder, Slot({}), again=True)
+    orphan = LocalJob(folder, Slot({}), retry=True)
     orphan.close()
     assert orphan._process.wait(timeout=60) == 1
     assert len(load_rows([tmp_path])) == 1

@@ -23,7 +23,7 @@ def written(tmp_path, text):
 
 def test_a_suite_of_ones_own_is_read(tmp_path):
     suite = load_suite(written(tmp_path, GOOD))
-    assert suite.name == "mine" and suite.data["rooms"].train == 4 and suite.parts[0].variants == ["vae"]
+    assert suite.data["rooms"].train == 4 and suite.parts[0].variants == ["vae"]
     assert suite.importance_samples(suite.parts[0]) == ()
 
 
@@ -43,20 +43,20 @@ def test_a_suite_of_ones_own_is_read(tmp_path):
         ("version: 1", "version: 2", "version: found 2"),
     ],
 )
-def test_a_slip_of_the_pen_is_told_with_file_and_place(tmp_path, old, new, message):
+def test_a_mistake_is_reported_with_file_and_place(tmp_path, old, new, message):
     assert old in GOOD
     with pytest.raises(ConfigError) as error:
         load_suite(written(tmp_path, GOOD.replace(old, new)))
     assert message in str(error.value) and "mine.yaml" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_an_unknown_suite_is_told_with_the_nearest_name():
+def test_an_unknown_suite_is_reported_with_the_nearest_name():
     with pytest.raises(ConfigError, match="no suite 'papers'; did you mean 'paper'"):
         find_suite("papers")
 
 
-def test_what_is_shipped_is_what_is_promised():
-    assert suite_names() == ["cpu", "functions", "localisation", "paper", "smoke", "throughput"]
+def test_the_shipped_suites():
+    assert suite_names() == ["cpu", "functions", "localisation", "paper", "quickstart", "smoke", "throughput"]
 
 
 def test_the_papers_suite_compares_at_equal_compute():

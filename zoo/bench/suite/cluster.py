@@ -1,7 +1,7 @@
-"""Jobs on a cluster, through submitit (the extra ``cluster``): queueing, requeueing and limits are the cluster's own.
+"""Jobs on a cluster, through submitit (the extra ``cluster``): the cluster queues, requeues and limits them.
 
-The folder of the results must be on a file system that all nodes share. When the runner dies its jobs go on; the same
-command finds those that are queued or running again instead of submitting them twice.
+The folder of the results must be on a file system that all nodes share. When the runner dies its jobs continue; the
+same command finds those that are queued or running and does not submit them twice.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from zoo.bench.suite.jobs import ENDED_FROM_OUTSIDE
-from zoo.bench.suite.worker import INTERRUPTED, carry_out_in
+from zoo.bench.suite.jobs import KILLED
+from zoo.bench.suite.worker import INTERRUPTED, run_job_in
 from zoo.errors import ConfigError, DiskFullError
 from zoo.files import write_json
 
@@ -33,43 +33,43 @@ def _submitit() -> ModuleType:
 
 
 class OnNode:
-    """What runs on a node; submitit puts it into the queue again when its time is over, and it goes on where it was."""
+    """The function that runs on a node; submitit requeues it when its time is over, and it resumes from its checkpoint."""
 
-    def __call__(self, folder: str, *, again: bool, processes: int) -> int:
-        """Carries a job out; several processes of one node train it together."""
+    def __call__(self, folder: str, *, retry: bool, processes: int) -> int:
+        """Runs a job; several processes of one node train it together."""
         if processes > 1:
             _submitit().helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-        return carry_out_in(folder, again=again)
+        return run_job_in(folder, retry=retry)
 
-    def checkpoint(self, folder: str, *, again: bool, processes: int) -> Any:
-        """Returns what is put into the queue: the same once more, with the checkpoints that it has left."""
-        return _submitit().helpers.DelayedSubmission(self, folder, again=again, processes=processes)
+    def checkpoint(self, folder: str, *, retry: bool, processes: int) -> Any:
+        """Returns the submission that is requeued: the same job, which finds its checkpoints."""
+        return _submitit().helpers.DelayedSubmission(self, folder, retry=retry, processes=processes)
 
 
 class ClusterJob:
-    """A job that a cluster holds."""
+    """A job in the queue of a cluster."""
 
     def __init__(self, folder: Path, job: Any = None) -> None:
         self.folder, self.job = folder, job
 
     def ended(self) -> bool:
-        """Tells whether it is over."""
-        over = bool(self.job.done())
-        if over:
+        """Returns whether it has ended."""
+        ended = bool(self.job.done())
+        if ended:
             (self.folder / SUBMITTED).unlink(missing_ok=True)
-        return over
+        return ended
 
     def interrupted(self) -> bool:
-        """Tells whether it was interrupted and can go on."""
+        """Returns whether it was interrupted and can be resumed."""
         return self._result() == INTERRUPTED
 
     def failure(self) -> Exception | None:
-        """Returns what it died of: out of memory, out of time, or a node that failed."""
+        """Returns its failure: out of memory, out of time, or a node that failed."""
         result = self._result()
         return None if isinstance(result, int) else result
 
     def interrupt(self) -> None:
-        """Takes it from the cluster."""
+        """Cancels it."""
         self.job.cancel()
 
     def _result(self) -> int | Exception:
@@ -80,21 +80,21 @@ class ClusterJob:
         except Exception as error:  # submitit raises errors of its own, and whatever the job raised
             state = str(self.job.state)
             if "MEMORY" in state:
-                return MemoryError(ENDED_FROM_OUTSIDE)
+                return MemoryError(KILLED)
             return RuntimeError(f"the cluster ended this job in state {state}: {str(error).splitlines()[0]}")
 
 
 class ClusterEngine:
-    """Submits every job at once, as one array where the cluster knows arrays."""
+    """Submits every job at once, as one array where the cluster has arrays."""
 
     def __init__(self, cluster: str, *, output: Path, parameters: Mapping[str, Any], gpus_per_job: int = 1) -> None:
-        """Finds the cluster.
+        """Connects to the cluster.
 
         Args:
-            cluster: ``slurm``, or whatever else submitit knows.
+            cluster: ``slurm``, or another executor of submitit.
             output: folder of the results.
             parameters: of submitit's executor, for example ``slurm_partition`` or ``timeout_min``.
-            gpus_per_job: processes of one job, one for each of its GPUs.
+            gpus_per_job: processes of one job, one per GPU.
 
         Raises:
             ConfigError: if submitit is missing, or does not know the cluster or a parameter.
@@ -108,37 +108,37 @@ class ClusterEngine:
             raise ConfigError(f"--cluster {cluster}: {str(error).splitlines()[0]}") from None
         self._new: list[tuple[ClusterJob, bool]] = []
 
-    def room(self) -> int:
-        """Returns how many jobs may be started now: the cluster does the waiting."""
+    def free_slots(self) -> int:
+        """Returns how many jobs may be started now: the cluster queues them."""
         return 1_000_000
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """Jobs started in this block are submitted together at its end."""
+        """Returns a block whose jobs are submitted together at its end."""
         self._new = []
         yield
         if not self._new:
             return
         with self._executor.batch():
-            for job, again in self._new:
+            for job, retry in self._new:
                 folder = str(job.folder.absolute())
-                job.job = self._executor.submit(OnNode(), folder, again=again, processes=self._processes)
+                job.job = self._executor.submit(OnNode(), folder, retry=retry, processes=self._processes)
         for job, _ in self._new:
-            # Unwritten, it may be submitted twice; the second one finds that there is nothing to do.
+            # Without the file a job may be submitted twice; the second process finds its rows and ends.
             with contextlib.suppress(DiskFullError):
                 write_json(job.folder / SUBMITTED, {"cluster": self.cluster, "id": str(job.job.job_id)})
 
-    def start(self, folder: Path, *, again: bool) -> ClusterJob:
-        """Submits the job of a folder, or finds it again where it was submitted before."""
-        job = ClusterJob(folder, self._found_again(folder))
+    def start(self, folder: Path, *, retry: bool) -> ClusterJob:
+        """Submits the job of a folder, or finds it in the queue."""
+        job = ClusterJob(folder, self._submitted_before(folder))
         if job.job is None:
-            self._new.append((job, again))
+            self._new.append((job, retry))
         return job
 
-    def gone(self, job: ClusterJob) -> None:
-        """Is told that a job is over."""
+    def release(self, job: ClusterJob) -> None:
+        """Does nothing: a cluster has its own slots."""
 
-    def _found_again(self, folder: Path) -> Any | None:
+    def _submitted_before(self, folder: Path) -> Any | None:
         try:
             submitted = json.loads((folder / SUBMITTED).read_text(encoding="utf-8"))
             if submitted["cluster"] != self.cluster:

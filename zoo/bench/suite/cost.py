@@ -1,117 +1,162 @@
-"""What training a variant costs: operations, counted without doing them, and seconds, from a short measured step."""
+"""Costs of training: operations, counted, and seconds, from a measured step or from the operations."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from typing import Literal, NamedTuple
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from zoo.bench.suite.settings import Budget
-from zoo.config.schedules import schedule_values_at
-from zoo.episode import SceneBatch
-from zoo.evaluation.throughput import flops_of, random_batch, training_action
+from zoo.config.settings import Settings, load_yaml, parse
+from zoo.evaluation.throughput import flops_of, noise_for, training_action
 from zoo.evaluation.timing import time_interleaved
+from zoo.files import write_json
 from zoo.model.scene_model import SceneModel
+from zoo.provenance import hash_config
 from zoo.registry.variant import Variant, build
 
+FILE = "costs.json"
 COUNTED_SCENES = 2
-# A step of more than so many operations is not tried out on a CPU: its time is told from its operations.
-TRIED_ON_A_CPU = 5.0e10
-# What a short measurement may leave out: reading scenes, validations, checkpoints.
-ASIDE = 1.15
+# Images up to this size are computed when operations are counted, which is faster than tensors without values.
+COMPUTED_IMAGE_SIZE = 32  # pixels
+# The time of a longer step on a CPU is estimated from its operations.
+MEASURED_ON_CPU = 1.0e9
+# Reading scenes, validations and checkpoints, as a factor on a measured step.
+OVERHEAD = 1.15
 
 
-class Cost(NamedTuple):
+class Cost(Settings):
     """What one update of a variant costs.
 
     Attributes:
-        flops: operations of a forward and backward pass, for one scene.
-        seconds: of an update, on the device asked for.
+        flops: operations of a forward and backward pass, per scene.
+        seconds: of an update, on the device that jobs run on.
         source: whether the seconds come from a ``measured`` step or from the ``flops`` and the speed of a convolution.
     """
 
-    flops: int
-    seconds: float
+    flops: int = Field(ge=0)
+    seconds: float = Field(gt=0)
     source: Literal["measured", "flops"]
 
 
-def flops_of_scene(variant: Variant) -> int:
-    """Counts the operations of a training step, for one scene at the middle number of context views.
+def flops_per_scene(variant: Variant) -> int:
+    """Counts the operations of a training step, per scene, at the middle number of context views.
 
-    Nothing is computed: the model runs on tensors without values. What the model does not do twice is not counted
-    twice, but every convolution counts in full, whatever faster way a device has for it: the number is the same on every
-    machine.
+    Every convolution counts in full, also where a device has a faster algorithm: the number is the same on every
+    machine. Small models are computed; of others the tensors have no values.
     """
-    recipe = variant.training
-    with FakeTensorMode():
-        model = build(variant)
-        batch, num_context = _noise(variant, model, num_scenes=COUNTED_SCENES)
-        schedule = schedule_values_at(recipe, recipe.steps)
-        # Under autocast no special convolution of a CPU is taken.
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            flops = flops_of(lambda: model(batch, schedule, num_context).loss().backward())
+    # Under autocast a CPU takes none of its special convolutions.
+    counted = _at_middle_context(variant, {"batch_size": COUNTED_SCENES, "mixed_precision": "bf16"})
+    computed = variant.image_size <= COMPUTED_IMAGE_SIZE
+    with contextlib.nullcontext() if computed else FakeTensorMode():
+        flops = flops_of(_training_step(build(counted), variant=counted))
     return flops // COUNTED_SCENES
 
 
-def cost_of(variant: Variant, *, device: str, longest: float = TRIED_ON_A_CPU) -> Cost:
-    """Counts and measures what an update costs.
+def measure_cost(variant: Variant, *, device: str, longest: float = MEASURED_ON_CPU) -> Cost:
+    """Counts the operations of an update and measures or estimates its time.
 
     Args:
         variant: at the size, batch and contexts with which it is trained.
         device: of torch.
-        longest: a step of more operations is not tried on a CPU; its time is told from its operations.
+        longest: operations of a step above which a CPU's time is estimated.
     """
-    flops = flops_of_scene(variant)
-    whole = flops * variant.training.batch_size
-    if device == "cpu" and whole > longest:
-        return Cost(flops=flops, seconds=whole / speed_of_convolution(device), source="flops")
-    return Cost(flops=flops, seconds=_seconds_of_step(variant, device=device), source="measured")
-
-
-def _seconds_of_step(variant: Variant, *, device: str) -> float:
-    recipe = variant.training
+    flops = flops_per_scene(variant)
+    step_flops = flops * variant.training.batch_size
+    if device == "cpu" and step_flops > longest:
+        return Cost(flops=flops, seconds=step_flops / convolution_speed(device), source="flops")
     model = build(variant).to_device(device)
-    batch, num_context = _noise(variant, model, num_scenes=recipe.batch_size, device=device)
-    step = training_action(model, recipe=recipe, batch=batch, num_context=num_context)
+    step = _training_step(model, variant=_at_middle_context(variant, {}), device=device)
     seconds = time_interleaved({"step": step}, repeats=2, device=device)["step"]
-    return float(seconds.min()) * ASIDE
+    return Cost(flops=flops, seconds=float(seconds.min()) * OVERHEAD, source="measured")
+
+
+def _at_middle_context(variant: Variant, changes: dict[str, object]) -> Variant:
+    recipe = variant.training
+    middle = (recipe.contexts.minimum + recipe.contexts.maximum + 1) // 2
+    contexts = recipe.contexts.model_copy(update={"minimum": middle, "maximum": middle})
+    return variant.model_copy(update={"training": recipe.model_copy(update={**changes, "contexts": contexts})})
+
+
+def _training_step(model: SceneModel, *, variant: Variant, device: str = "cpu") -> Callable[[], None]:
+    recipe = variant.training
+    batch = noise_for(model, recipe=recipe, image_size=variant.image_size, device=device)
+    return training_action(model, recipe=recipe, batch=batch)
 
 
 @functools.cache
-def speed_of_convolution(device: str) -> float:
-    """Measures how many operations a second a device does in a convolution such as a recurrent core's."""
+def convolution_speed(device: str) -> float:
+    """Measures the operations per second of a device in a convolution such as a recurrent core's."""
     channels, kernel, images, pixels = 128, 5, 16, 16
     weight = torch.ones(channels, channels, kernel, kernel, device=device)
     inputs = torch.ones(images, channels, pixels, pixels, device=device)
-    run = functools.partial(F.conv2d, inputs, weight, padding=kernel // 2)
-    seconds = time_interleaved({"convolution": run}, repeats=2, device=device)["convolution"].min()
-    return 2 * images * pixels**2 * (channels * kernel) ** 2 / float(seconds)
+    convolve = functools.partial(F.conv2d, inputs, weight, padding=kernel // 2)
+    seconds = time_interleaved({"convolution": convolve}, repeats=2, device=device)["convolution"]
+    return float(2 * images * pixels**2 * (channels * kernel) ** 2 / seconds.min())
 
 
-def _noise(variant: Variant, model: SceneModel, *, num_scenes: int, device: str = "cpu") -> tuple[SceneBatch, int]:
-    recipe = variant.training
-    num_context = (recipe.contexts.minimum + recipe.contexts.maximum + 1) // 2
-    batch = random_batch(
-        batch_size=num_scenes,
-        num_views=num_context + recipe.targets,
-        image_size=variant.image_size,
-        extras=model.task.extras,
-        device=device,
-    )
-    return batch, num_context
+class CostBook:
+    """The costs known in one output folder, in ``costs.json``.
 
-
-def steps_within(budget: Budget | None, variant: Variant, cost: Cost | None) -> int:
-    """Returns how many updates a budget allows, at least one.
-
-    Args:
-        budget: None leaves the variant as it is registered.
-        variant: the variant.
-        cost: needed for a budget in operations or seconds.
+    With it a wall-clock budget gives the same number of steps whenever the same command is run again, so that finished
+    jobs are recognised.
     """
+
+    def __init__(self, folder: Path, *, device: str, save: bool) -> None:
+        """Reads the known costs.
+
+        Args:
+            folder: of the results.
+            device: on which the jobs run.
+            save: writes new costs to the file at once.
+
+        Raises:
+            ConfigError: if the file is damaged.
+        """
+        self.path, self.device, self.save = folder / FILE, device, save
+        self._entries: dict[str, _Entry] = {}
+        if self.path.is_file():
+            for key, value in load_yaml(self.path).items():
+                self._entries[key] = parse(_Entry, value, file=str(self.path), path=key)
+
+    def cost(self, variant: Variant, *, budget: Budget | None) -> Cost:
+        """Returns the cost of an update of a variant, measured only for a budget in seconds or a short step."""
+        exact = budget is not None and budget.seconds is not None
+        key = self._key(variant)
+        known = self._entries.get(key)
+        if known is None or (exact and known.source != "measured"):
+            cost = measure_cost(variant, device=self.device, longest=math.inf if exact else MEASURED_ON_CPU)
+            known = _Entry(variant=f"{variant.name}@{variant.size}", **cost.model_dump())
+            self._entries[key] = known
+            if self.save:
+                write_json(self.path, {name: entry.model_dump() for name, entry in self._entries.items()})
+        return known
+
+    def _key(self, variant: Variant) -> str:
+        """Returns a digest of what decides the cost of a step: neither name nor schedules do."""
+        config = {name: value for name, value in variant.config().items() if name not in ("variant", "size")}
+        schedules = ("steps", "learning_rate", "sigma", "beta")
+        training = {name: value for name, value in config["training"].items() if name not in schedules}
+        machine = torch.cuda.get_device_name() if self.device == "cuda" else self.device
+        return hash_config({**config, "training": training, "device": machine})
+
+
+class _Entry(Cost):
+    """A cost in the file."""
+
+    variant: str
+
+
+def steps_within(budget: Budget | None, variant: Variant, cost: Cost) -> int:
+    """Returns the number of updates that a budget allows, at least one; without a budget the registered number."""
     recipe = variant.training
     if budget is None:
         return recipe.steps
@@ -119,7 +164,6 @@ def steps_within(budget: Budget | None, variant: Variant, cost: Cost | None) -> 
         return budget.steps
     if budget.scenes is not None:
         return max(1, round(budget.scenes / recipe.batch_size))
-    assert cost is not None
     if budget.flops is not None:
         return max(1, round(budget.flops / (cost.flops * recipe.batch_size)))
     assert budget.seconds is not None
@@ -127,17 +171,10 @@ def steps_within(budget: Budget | None, variant: Variant, cost: Cost | None) -> 
 
 
 def with_steps(variant: Variant, steps: int) -> Variant:
-    """Returns a variant that is trained for ``steps`` updates, with all of its schedules stretched alike.
-
-    An annealing that took a tenth of the registered training takes a tenth of the new one.
-    """
+    """Returns a variant that is trained for ``steps`` updates, its schedules stretched in proportion."""
     recipe = variant.training
-
-    def stretched(count: int) -> int:
-        return round(count * steps / recipe.steps)
-
-    changed = {
-        name: getattr(recipe, name).model_copy(update={"steps": stretched(getattr(recipe, name).steps)})
-        for name in ("learning_rate", "sigma", "beta")
-    }
+    changed = {}
+    for name in ("learning_rate", "sigma", "beta"):
+        schedule = getattr(recipe, name)
+        changed[name] = schedule.model_copy(update={"steps": round(schedule.steps * steps / recipe.steps)})
     return variant.model_copy(update={"training": recipe.model_copy(update={**changed, "steps": steps})})

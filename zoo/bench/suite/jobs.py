@@ -1,15 +1,11 @@
-"""One job: a variant that is trained and measured, known again by its content; jobs one after the other."""
+"""One job: a variant that is trained and measured. Its rows show whether it is done."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 from zoo.bench.measurement import evaluate, expected_metrics, failed_row, label_of, speed_row
@@ -27,8 +23,8 @@ from zoo.training.run import device_of, run_config, train
 from zoo.training.trained_model import load_trained
 from zoo.training.trainer import Progress, TrainingReport
 
-Watch = Callable[[str, int, int], None]
-ENDED_FROM_OUTSIDE = "the process of this variant was ended from outside, most likely for want of memory"
+StageProgress = Callable[[str, int, int], None]  # stage, done, total
+KILLED = "the process of this variant was killed, most likely for lack of memory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +32,17 @@ class Job:
     """One variant to train and measure.
 
     Attributes:
-        variant: what.
+        variant: the variant.
         data: folder of scenes; None measures speeds alone, on noise.
         run: folder of the run.
         rows: folder of the result rows.
         seed: of the run.
         contexts: numbers of context views to evaluate at; None is the largest of training.
-        split: which split is reported on.
-        protocol: the measurement.
-        options: how training is carried out.
-        cpu: leaves GPUs alone.
-        sheet: leaves a sheet of predictions in the folder of the run, where images are predicted.
+        split: that is reported on.
+        protocol: of the measurement.
+        options: how training is executed.
+        cpu: does not use GPUs.
+        sheet: writes a sheet of predictions into the run folder, where images are predicted.
         command: the command line, for the provenance.
     """
 
@@ -65,38 +61,37 @@ class Job:
 
     @property
     def device(self) -> str:
-        """Where it runs."""
+        """The device that it runs on."""
         return device_of(cpu=self.cpu)
 
 
-def carry_out(job: Job, *, watch: Watch | None = None) -> list[Path]:
-    """Trains (going on with an interrupted run) and measures what has no row yet; returns the files of the rows written.
+def run_job(job: Job, *, progress: StageProgress | None = None) -> list[Path]:
+    """Trains, resuming an interrupted run, and measures what has no row yet; returns the files of the new rows.
 
-    A failure that belongs to the variant (not finite, out of memory, a user's mistake) is a row as well.
+    A failure of the variant (not finite, out of memory, a user's mistake) becomes a row as well.
 
     Args:
-        job: what to do.
-        watch: is told a stage (``training``, ``measuring``), how far it is and out of how much.
+        job: the job.
+        progress: called with a stage (``training``, ``measuring``), what is done and the total.
 
     Raises:
-        KeyboardInterrupt: if the run was interrupted; its checkpoint is there.
+        KeyboardInterrupt: if the run was interrupted; it has a checkpoint.
     """
     written: list[Path] = []
     try:
-        for row in _rows(job, watch=watch):
-            written.append(save_row(_signed(row, job=digest_of_job(job)), job.rows))  # noqa: PERF401  (what was saved before a failure is told too)
+        for row in _rows(job, progress=progress):
+            written.append(save_row(_with_job(row, job=digest_of_job(job)), job.rows))  # noqa: PERF401  (kept on failure)
     except (ZooError, MemoryError) as error:
-        written.append(save_row(failure_of(job, error), job.rows))
+        written.append(save_row(failure_row(job, error), job.rows))
     return written
 
 
-def _rows(job: Job, *, watch: Watch | None) -> Iterator[ResultRow]:
+def _rows(job: Job, *, progress: StageProgress | None) -> Iterator[ResultRow]:
     if job.data is None:
-        if finished(job):
-            return
-        yield speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)
+        if not is_done(job):
+            yield speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)
         return
-    # What cannot be measured is told before it is trained for hours.
+    # A job that cannot be measured is refused before hours of training.
     source = open_scenes(job.data, job.split)
     for num_context in job.contexts:
         plan_of(job.protocol.at(num_context, timed=False), job.variant, source)
@@ -104,24 +99,24 @@ def _rows(job: Job, *, watch: Watch | None) -> Iterator[ResultRow]:
     if not missing:
         return
     steps = job.variant.training.steps
-    report = train_job(job, progress=None if watch is None else lambda step, figures: watch("training", step, steps))
+    report = train_job(job, progress=progress and (lambda step, figures: progress("training", step, steps)))
     if report.status == "interrupted":
-        # A checkpoint is there; the same command goes on from it. A row of a half-trained model would mislead.
+        # The checkpoint is resumed by the same command. A row of a half-trained model would be wrong.
         raise KeyboardInterrupt
     trained = load_trained(job.run, device=job.device)
-    calibration = calibration_of(job.data)
-    # Speeds do not depend on the number of context views that is scored: they are measured once.
+    calibration = calibration_of(job.data, reported=job.split)
+    # Speeds do not depend on the number of context views: they are measured once.
     timed = _timed_row(job)
-    for number in missing:
+    for num_context in missing:
         row = evaluate(
             trained,
             source,
-            protocol=job.protocol.at(number, timed=timed is None),
+            protocol=job.protocol.at(num_context, timed=timed is None),
             calibration=calibration,
             speeds_of=timed,
             device=job.device,
             command=job.command,
-            progress=None if watch is None else lambda stage, done, total: watch("measuring", done, total),
+            progress=progress and (lambda stage, done, total: progress("measuring", done, total)),
         )
         timed = timed or (row if row.performance else None)
         yield row
@@ -129,11 +124,16 @@ def _rows(job: Job, *, watch: Watch | None) -> Iterator[ResultRow]:
         draw_sheet(
             trained,
             source,
-            target=job.run / f"sheet-{job.variant.name.replace('/', '-')}-{source.name}.png",
+            target=sheet_path(job, dataset=source.name),
             num_context=job.contexts[-1],
             protocol=job.protocol,
             device=job.device,
         )
+
+
+def sheet_path(job: Job, *, dataset: str) -> Path:
+    """Returns the file of a job's prediction sheet."""
+    return job.run / f"sheet-{job.variant.name.replace('/', '-')}-{dataset}.png"
 
 
 def _timed_row(job: Job) -> ResultRow | None:
@@ -147,7 +147,7 @@ def _timed_row(job: Job) -> ResultRow | None:
 
 
 def train_job(job: Job, *, progress: Progress | None = None) -> TrainingReport:
-    """Trains, going on from the newest checkpoint if there is one; a finished run is left as it is."""
+    """Trains from the newest checkpoint, if there is one; a finished run is not trained again."""
     assert job.data is not None
     return train(
         job.variant,
@@ -162,33 +162,8 @@ def train_job(job: Job, *, progress: Progress | None = None) -> TrainingReport:
     )
 
 
-def carry_out_all(jobs: Sequence[Job], *, tell: Callable[[str], None]) -> list[Path]:
-    """Carries jobs out one after the other, each in a fresh process; one that dies or breaks leaves a row that says so."""
-    written: list[Path] = []
-    for number, job in enumerate(jobs, start=1):
-        tell(f"{number} of {len(jobs)}: {job.variant.name}, seed {job.seed}")
-        failure: Exception
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            try:
-                written += pool.submit(carry_out, job).result()
-                continue
-            except BrokenProcessPool:
-                failure = MemoryError(ENDED_FROM_OUTSIDE)
-            except Exception as error:  # a defect of one variant must not spoil the others
-                failure = error
-        tell(f"{job.variant.name}, seed {job.seed}: {failure}")
-        written.append(save_row(failure_of(job, failure), job.rows))
-    return written
-
-
-def run_folder(folder: Path, variant: Variant, *, seed: int) -> Path:
-    """Returns where a suite keeps the run of a variant and seed."""
-    name = variant.name.replace("/", os.sep)
-    return folder / "runs" / name / f"{variant.size}-seed-{seed}"
-
-
 def rows_of(job: Job) -> list[ResultRow]:
-    """Returns the rows of a job's variant in the job's folder, those of other jobs among them.
+    """Returns the rows of a job's variant in the job's folder, also those of other jobs.
 
     Raises:
         ResultError: if a row is damaged.
@@ -196,12 +171,12 @@ def rows_of(job: Job) -> list[ResultRow]:
     return rows_in(job.rows, variant=label_of(job.variant))
 
 
-def finished(job: Job, rows: Sequence[ResultRow] | None = None) -> bool:
-    """Tells whether a job has left a row without failure for everything that it asks for.
+def is_done(job: Job, rows: Sequence[ResultRow] | None = None) -> bool:
+    """Returns whether a job has a row without failure for everything that it measures.
 
     Args:
         job: the job.
-        rows: where to look; None reads the job's folder.
+        rows: candidates; None reads the job's folder.
     """
     try:
         rows = rows_of(job) if rows is None else rows
@@ -210,7 +185,16 @@ def finished(job: Job, rows: Sequence[ResultRow] | None = None) -> bool:
             return any(row.key is None and row.provenance.device == device for row in _of_configuration(job, rows))
         return not missing_contexts(job, rows)
     except ZooError:
-        return False  # whatever is wrong is told when the job is carried out
+        return False  # running the job reports the error
+
+
+def has_failed(job: Job, rows: Sequence[ResultRow]) -> bool:
+    """Returns whether there is a row of a job's failure."""
+    return any(
+        row.status != "ok" and row.provenance.seed == job.seed and row.provenance.config_hash == digest_of_job(job)
+        for row in rows
+        if row.variant == label_of(job.variant)
+    )
 
 
 def missing_contexts(job: Job, rows: Sequence[ResultRow]) -> list[int | None]:
@@ -225,7 +209,7 @@ def missing_contexts(job: Job, rows: Sequence[ResultRow]) -> list[int | None]:
     return [
         number
         for number in job.contexts
-        if not any(_answers(row, job.protocol.at(number, timed=False), job.variant, source) for row in same)
+        if not any(_satisfies(row, job.protocol.at(number, timed=False), job.variant, source) for row in same)
     ]
 
 
@@ -236,24 +220,21 @@ def _of_configuration(job: Job, rows: Sequence[ResultRow]) -> list[ResultRow]:
     return [row for row in named if row.provenance.config_hash == configuration]
 
 
-def _answers(row: ResultRow, protocol: Protocol, variant: Variant, source: SceneSource) -> bool:
-    """Tells whether a row of a variant is on the episodes, with the sigma and with the bounds of a protocol."""
+def _satisfies(row: ResultRow, protocol: Protocol, variant: Variant, source: SceneSource) -> bool:
+    """Returns whether a row of a variant has the episodes, the sigma and the metrics of a protocol."""
     plan = plan_of(protocol, variant, source)
-    found = row.key
-    if found is None or (found.split, found.num_context, found.episodes) != (
-        source.split,
-        plan.num_context,
-        plan.digest(),
-    ):
+    key = row.key
+    wanted_key = (source.split, plan.num_context, plan.digest())
+    if key is None or (key.split, key.num_context, key.episodes) != wanted_key:
         return False
-    if found.sigma is not None and not math.isclose(found.sigma, protocol.sigma_for(variant), rel_tol=1e-5):
+    if key.sigma is not None and not math.isclose(key.sigma, protocol.sigma_for(variant), rel_tol=1e-5):
         return False
     wanted = expected_metrics(variant, plan, protocol=protocol)
     return all(name in row.metrics and row.metrics[name].unit == unit for name, unit in wanted.items())
 
 
 def configuration_of(job: Job) -> str:
-    """Returns the digest of the configuration that a job's rows bear."""
+    """Returns the digest of the configuration in a job's rows."""
     config = job.variant.config()
     if job.data is not None:
         source = open_scenes(job.data, "train")
@@ -262,16 +243,16 @@ def configuration_of(job: Job) -> str:
 
 
 def digest_of_job(job: Job) -> str:
-    """Returns 16 hexadecimal digits that stand for all that a job asks for: weights, data, seed and measurements.
+    """Returns 16 hexadecimal digits for everything that a job asks for: weights, data, seed and measurements.
 
-    How it is carried out (device, workers, folders, repetitions of timings) is no part of it.
+    Device, workers, folders and repetitions of timings are not included.
     """
     try:
         configuration = configuration_of(job)
-    except ZooError:  # what does not fit together has a digest as well, under which its failure is filed
+    except ZooError:  # the failure of a job whose parts do not fit needs a digest as well
         configuration = job.variant.model_dump_json()
     measured = dataclasses.asdict(job.protocol)
-    # ``hash_config`` passes over whatever is called seed.
+    # ``hash_config`` leaves out every key that is called seed.
     episodes = measured.pop("seed")
     for free in ("batch_size", "repeats"):
         measured.pop(free)
@@ -288,24 +269,15 @@ def digest_of_job(job: Job) -> str:
     )
 
 
-def failure_of(job: Job, error: BaseException) -> ResultRow:
-    """Makes the row of a job that failed; its configuration is the job's digest, by which the job is known again."""
+def failure_row(job: Job, error: BaseException) -> ResultRow:
+    """Returns the row of a job that failed; the job's digest is its configuration."""
     row = failed_row(job.variant, error, seed=job.seed, command=job.command, device=job.device)
     digest = digest_of_job(job)
-    return _signed(row, job=digest, config_hash=digest)
+    return _with_job(row, job=digest, config_hash=digest)
 
 
-def _signed(row: ResultRow, *, job: str, config_hash: str | None = None) -> ResultRow:
-    """Returns a row that names its job in its provenance, and with another digest of its configuration if there is one."""
+def _with_job(row: ResultRow, *, job: str, config_hash: str | None = None) -> ResultRow:
+    """Returns a row with its job, and with another configuration if given, in its provenance."""
     values = row.model_dump()
     changed = {"job": job, "config_hash": config_hash or row.provenance.config_hash}
     return ResultRow.model_validate({**values, "id": "", "provenance": {**values["provenance"], **changed}})
-
-
-def failed(job: Job, rows: Sequence[ResultRow]) -> bool:
-    """Tells whether there is a row of a job's failure."""
-    return any(
-        row.status != "ok" and row.provenance.seed == job.seed and row.provenance.config_hash == digest_of_job(job)
-        for row in rows
-        if row.variant == label_of(job.variant)
-    )

@@ -1,4 +1,4 @@
-"""Jobs as processes of this machine: side by side on CPUs, one for each GPU, or one over several GPUs."""
+"""Jobs as processes of this machine: several on the cores, one per GPU, or one over several GPUs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from zoo.bench.suite.jobs import ENDED_FROM_OUTSIDE
-from zoo.bench.suite.worker import AGAIN, ATTACHED, INTERRUPTED
+from zoo.bench.suite.jobs import KILLED
+from zoo.bench.suite.worker import ATTACHED, INTERRUPTED, RETRY
 from zoo.errors import ConfigError
 from zoo.provenance import usable_cores
 
@@ -25,8 +25,8 @@ class Slot(NamedTuple):
     """Room for one job.
 
     Attributes:
-        environment: what is set for its process.
-        processes: how many share the job, through torchrun and accelerate.
+        environment: variables set for its process.
+        processes: that share the job, through torchrun and accelerate.
     """
 
     environment: Mapping[str, str]
@@ -34,20 +34,20 @@ class Slot(NamedTuple):
 
 
 def slots_of_machine(*, cpu: bool, parallel: int | None, gpus_per_job: int = 1) -> list[Slot]:
-    """Shares the machine out.
+    """Divides the machine among jobs.
 
     Args:
-        cpu: leaves GPUs alone.
-        parallel: jobs at a time; None takes one for each group of GPUs, or one on CPUs. Cores are shared out evenly.
+        cpu: does not use GPUs.
+        parallel: jobs at a time, which share the cores evenly; None is one per group of GPUs, or one on CPUs.
         gpus_per_job: GPUs of one job.
 
     Raises:
-        ConfigError: if a job is to have more GPUs than there are.
+        ConfigError: if a job needs more GPUs than there are.
     """
     gpus = [] if cpu else visible_gpus()
     if not gpus:
         if gpus_per_job > 1:
-            raise ConfigError(f"--gpus-per-job: found {gpus_per_job}, but there is no GPU to be used")
+            raise ConfigError(f"--gpus-per-job: found {gpus_per_job}, but there is no GPU that may be used")
         return [Slot(_threads(parallel or 1))] * (parallel or 1)
     if gpus_per_job > len(gpus):
         raise ConfigError(f"--gpus-per-job: found {gpus_per_job}, but there are {len(gpus)} GPUs")
@@ -62,7 +62,7 @@ def slots_of_machine(*, cpu: bool, parallel: int | None, gpus_per_job: int = 1) 
 
 
 def visible_gpus() -> list[str]:
-    """Returns the names of the GPUs that may be used, as CUDA_VISIBLE_DEVICES has them; none of them is touched."""
+    """Returns the names of the usable GPUs, as in CUDA_VISIBLE_DEVICES, without opening any of them."""
     import torch
 
     count = torch.cuda.device_count()
@@ -72,18 +72,18 @@ def visible_gpus() -> list[str]:
 
 
 def _threads(jobs: int) -> dict[str, str]:
-    """Returns the environment that gives each of so many jobs its share of the cores; what the user set stays."""
+    """Returns the environment with the threads of each of so many jobs; a number that the user set is kept."""
     threads = os.environ.get(THREADS[0]) or str(max(1, usable_cores() // jobs))
     return dict.fromkeys(THREADS, threads)
 
 
 class LocalJob:
-    """A job's process, in a session of its own: a Ctrl-C reaches it through the runner, once."""
+    """A job's process, in a session of its own: Ctrl-C reaches it once, through the runner."""
 
-    def __init__(self, folder: Path, slot: Slot, *, again: bool) -> None:
+    def __init__(self, folder: Path, slot: Slot, *, retry: bool) -> None:
         self.slot = slot
         launcher = [] if slot.processes == 1 else _torchrun(slot.processes)
-        command = [sys.executable, *launcher, "-m", WORKER, str(folder), ATTACHED, *([AGAIN] if again else [])]
+        command = [sys.executable, *launcher, "-m", WORKER, str(folder), ATTACHED, *([RETRY] if retry else [])]
         with (folder / LOG).open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  (our own module)
                 command,
@@ -95,36 +95,36 @@ class LocalJob:
             )
 
     def ended(self) -> bool:
-        """Tells whether the process has ended."""
+        """Returns whether the process has ended."""
         return self._process.poll() is not None
 
     def interrupted(self) -> bool:
-        """Tells whether it was interrupted and can go on."""
+        """Returns whether it was interrupted and can be resumed."""
         return self._process.poll() == INTERRUPTED
 
     def failure(self) -> Exception | None:
-        """Returns what a process ended with that could not say so itself."""
+        """Returns the failure of a process that could not write a row itself."""
         code = self._process.poll()
         if code in (None, 0, INTERRUPTED):
             return None
         if code == -signal.SIGKILL:
-            return MemoryError(ENDED_FROM_OUTSIDE)
+            return MemoryError(KILLED)
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return RuntimeError(f"the process of this variant ended by {name}")
 
     def close(self) -> None:
-        """Closes the pipe by which the process knows that somebody waits for it."""
+        """Closes the pipe to the process, which ends without it."""
         assert self._process.stdin is not None
         self._process.stdin.close()
 
     def interrupt(self) -> None:
-        """Asks for an end with a checkpoint."""
+        """Requests an end with a checkpoint."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
 
 def same_imports() -> dict[str, str]:
-    """Returns the environment in which a process imports what this one does, whatever lies in the current folder."""
+    """Returns the environment in which a process has the import path of this one, whatever the current folder holds."""
     return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONSAFEPATH": "1"}
 
 
@@ -133,25 +133,25 @@ def _torchrun(processes: int) -> list[str]:
 
 
 class LocalEngine:
-    """Starts jobs wherever there is a free slot."""
+    """Starts a job in every free slot."""
 
     def __init__(self, slots: list[Slot]) -> None:
         self._free = list(slots)
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """Returns how many jobs may be started now."""
         return len(self._free)
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """Jobs started in this block start at once."""
+        """Returns a block whose jobs start at once."""
         yield
 
-    def start(self, folder: Path, *, again: bool) -> LocalJob:
+    def start(self, folder: Path, *, retry: bool) -> LocalJob:
         """Starts the job of a folder."""
-        return LocalJob(folder, self._free.pop(0), again=again)
+        return LocalJob(folder, self._free.pop(0), retry=retry)
 
-    def gone(self, job: LocalJob) -> None:
-        """Takes the slot of a job back."""
+    def release(self, job: LocalJob) -> None:
+        """Takes back the slot of a job that has ended."""
         job.close()
         self._free.append(job.slot)

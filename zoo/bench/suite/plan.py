@@ -10,22 +10,21 @@ from typing import Any
 
 from zoo.bench.measurement import label_of
 from zoo.bench.protocol import Protocol
-from zoo.bench.suite.cost import Cost, steps_within, with_steps
-from zoo.bench.suite.cost_book import CostBook
-from zoo.bench.suite.data import check_scenes, counts_of, folder_of
+from zoo.bench.suite.cost import Cost, CostBook, steps_within, with_steps
 from zoo.bench.suite.jobs import Job, configuration_of
-from zoo.bench.suite.settings import Suite, SuitePart
+from zoo.bench.suite.settings import MAXIMUM_SEED, Suite, SuitePart
+from zoo.data.episode_index import write_index
 from zoo.errors import ConfigError, RegistryError, ZooError, did_you_mean
 from zoo.registry.registry import Registry
 from zoo.registry.variant import FULL, Variant, resolve
 from zoo.training.options import TrainingOptions
 
-Counting = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 START_SECONDS = 5.0  # of a process, until it has imported everything
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class SuiteSelection:
     """What the command line takes out of a suite or sets in its place.
 
     Attributes:
@@ -34,7 +33,7 @@ class Choice:
         seeds: instead of the suite's.
         steps: updates, instead of the budgets.
         scenes: the first so many test scenes, instead of the suite's.
-        repeats: of the timings, instead of the suite's.
+        repeats: of the speed measurements, instead of the suite's.
     """
 
     models: Sequence[str] = ("*",)
@@ -44,13 +43,18 @@ class Choice:
     scenes: int | None = None
     repeats: int | None = None
 
+    def __post_init__(self) -> None:
+        for seed in self.seeds or ():
+            if not 0 <= seed <= MAXIMUM_SEED:
+                raise ConfigError(f"--seeds: found {seed}, expected 0 to {MAXIMUM_SEED}")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PlannedJob:
     """A job with what it costs.
 
     Attributes:
-        job: the job; its folder of the run is settled once the scenes are there.
+        job: the job; its run folder is assigned when the scenes exist.
         data: the name of its scenes in the suite.
         cost: of an update.
         measured_scenes: test scenes, for every number of context views.
@@ -69,12 +73,12 @@ class Planned:
 
     @property
     def seconds(self) -> float:
-        """Estimated time of training and measuring; a forward pass is taken for a third of a training step."""
+        """Estimated time of training and measuring; a forward pass is estimated as a third of a training step."""
         recipe, protocol = self.job.variant.training, self.job.protocol
         forward = self.cost.seconds / recipe.batch_size / 3
-        timings = 2 * (protocol.repeats + 3) * self.cost.seconds
+        speeds = 2 * (protocol.repeats + 3) * self.cost.seconds
         if self.data is None:
-            return START_SECONDS + timings
+            return START_SECONDS + speeds
         # Samples of a prediction share the context's pass, and have no posterior.
         passes = 1.0 + max(protocol.importance_samples, default=0) + ("wrong-context" in protocol.metrics)
         if "predictions" in protocol.metrics:
@@ -82,14 +86,14 @@ class Planned:
         if "separate-targets" in protocol.metrics and (protocol.num_targets or recipe.targets) > 1:
             passes += 1
         measuring = forward * passes * self.measured_scenes * len(self.job.contexts)
-        return START_SECONDS + recipe.steps * self.cost.seconds + measuring + timings
+        return START_SECONDS + recipe.steps * self.cost.seconds + measuring + speeds
 
 
-def names_of(patterns: Iterable[str], *, exclude: Iterable[str], registry: Registry) -> list[str]:
+def matching_names(patterns: Iterable[str], *, exclude: Iterable[str], registry: Registry) -> list[str]:
     """Returns the variants that match one of the patterns and none of the others, in the order of the patterns.
 
     Raises:
-        RegistryError: if a pattern matches nothing; the nearest names are told.
+        RegistryError: if a pattern matches nothing; the message has the nearest names.
     """
     left_out = {name for pattern in exclude for name in registry.names(pattern.strip())}
     names: list[str] = []
@@ -101,92 +105,33 @@ def names_of(patterns: Iterable[str], *, exclude: Iterable[str], registry: Regis
     return names
 
 
-def plan_suite(
-    suite: Suite,
-    *,
-    output: Path,
-    registry: Registry,
-    costs: CostBook,
-    choice: Choice,
-    options: TrainingOptions,
-    cpu: bool,
-    command: Sequence[str] = (),
-    counting: Counting | None = None,
-) -> list[Planned]:
-    """Makes the jobs of a suite; nothing is written but the book of costs, if it keeps what is new.
-
-    Args:
-        suite: the suite.
-        output: folder of everything.
-        registry: of the variants.
-        costs: counts and measures.
-        choice: of the command line.
-        options: how training is carried out; intervals of validation are the suite's.
-        cpu: leaves GPUs alone.
-        command: the command line, for the provenance.
-        counting: is told how many variants' costs are known, and of how many.
-
-    Raises:
-        ZooError: naming the place in the suite file that cannot be.
-    """
-    file = str(suite.path)
-    for name, scenes in suite.data.items():
-        check_scenes(scenes, file=file, path=f"data.{name}")
-    wanted = set(names_of(choice.models, exclude=[choice.exclude] if choice.exclude else [], registry=registry))
-    chosen = [
-        (index, part, variant)
-        for index, part in enumerate(suite.parts)
-        for variant in variants_of(part, registry=registry, place=f"{file}: parts.{index}", wanted=wanted)
-    ]
-    if not chosen:
-        raise ConfigError(f"{file}: parts: no variant of the suite is left; see --models and --exclude")
-    plan: list[Planned] = []
-    for number, (_, part, variant) in enumerate(chosen):
-        if counting:
-            counting(number, len(chosen))
-        budget = part.budget or suite.settings.budget
-        cost = costs.cost(variant, budget=budget)
-        steps = choice.steps or (steps_within(budget, variant, cost) if part.data else variant.training.steps)
-        trained = with_steps(variant, steps)
-        places: Sequence[str | None] = part.data or [None]
-        for place in places:
-            seeds = choice.seeds if choice.seeds is not None else suite.settings.seeds
-            for seed in seeds:
-                job = _job(suite, part, trained, data=place, seed=seed, output=output, choice=choice)
-                settings = _options(options, suite, steps=steps)
-                job = replace(job, options=settings, cpu=cpu, sheet=seed == seeds[0], command=command)
-                plan.append(Planned(job=job, data=place, cost=cost, measured_scenes=_scenes(suite, place, choice)))
-    _check_duplicates(plan, file=file)
-    return plan
-
-
 def variants_of(
-    part: SuitePart, *, registry: Registry, place: str, wanted: Container[str] | None = None
+    part: SuitePart, *, registry: Registry, place: str, selected: Container[str] | None = None
 ) -> Iterator[Variant]:
-    """Gives the variants of a part at their size, with the part's settings laid over them.
+    """Yields the variants of a part at its size and with its settings.
 
     Args:
         part: of a suite.
         registry: of the variants.
-        place: of the part, for messages.
-        wanted: the only names that are given; None gives all.
+        place: of the part, for messages; see :meth:`Suite.place`.
+        selected: the only names that are yielded; None yields all.
 
     Raises:
         ZooError: naming the place, if a name or a setting does not exist.
     """
     try:
-        names = names_of(part.variants, exclude=part.exclude, registry=registry)
+        names = matching_names(part.variants, exclude=part.exclude, registry=registry)
         for name in names:
-            if wanted is None or name in wanted:
+            if selected is None or name in selected:
                 variant = registry.variant(name, size=part.size, overrides=list(_as_overrides(part.set)))
                 resolve(variant)
                 yield variant
     except ZooError as error:
-        raise type(error)(f"{place}: {error}") from None
+        raise type(error)(f"{place}{error}") from None
 
 
 def _as_overrides(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Writes nested settings as ``key=value``, a part with ``use`` in one piece."""
+    """Writes nested settings as ``key=value``; a component with ``use`` stays one value."""
     for key, value in changes.items():
         if isinstance(value, Mapping) and "use" not in value:
             yield from _as_overrides(value, f"{prefix}{key}.")
@@ -194,16 +139,79 @@ def _as_overrides(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]
             yield f"{prefix}{key}={json.dumps(value)}"
 
 
+def plan_suite(
+    suite: Suite,
+    *,
+    output: Path,
+    registry: Registry,
+    costs: CostBook,
+    selection: SuiteSelection,
+    options: TrainingOptions,
+    cpu: bool,
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> list[PlannedJob]:
+    """Makes the jobs of a suite; nothing is written but the costs, if the book saves them.
+
+    Args:
+        suite: the suite.
+        output: folder of everything.
+        registry: of the variants.
+        costs: of an update of each variant.
+        selection: of the command line.
+        options: how training is executed; intervals of validation are the suite's.
+        cpu: does not use GPUs.
+        command: the command line, for the provenance.
+        progress: called with the number of variants whose cost is known, and of all.
+
+    Raises:
+        ZooError: naming the place in the suite file that is not valid.
+    """
+    exclude = [selection.exclude] if selection.exclude else []
+    selected = set(matching_names(selection.models, exclude=exclude, registry=registry))
+    chosen = [
+        (part, variant)
+        for index, part in enumerate(suite.parts)
+        for variant in variants_of(part, registry=registry, place=suite.place(f"parts.{index}"), selected=selected)
+    ]
+    if not chosen:
+        raise ConfigError(f"{suite.place('parts')}no variant of the suite is left; see --models and --exclude")
+    seeds = selection.seeds if selection.seeds is not None else suite.settings.seeds
+    plan: list[PlannedJob] = []
+    for number, (part, variant) in enumerate(chosen, start=1):
+        budget = part.budget or suite.settings.budget
+        cost = costs.cost(variant, budget=budget)
+        steps = selection.steps or (steps_within(budget, variant, cost) if part.data else variant.training.steps)
+        trained = with_steps(variant, steps)
+        names: Sequence[str | None] = part.data or [None]
+        for name in names:
+            for seed in seeds:
+                job = replace(
+                    _job(suite, part, trained, data=name, output=output, selection=selection),
+                    seed=seed,
+                    sheet=seed == seeds[0],
+                    options=_training_options(options, suite, steps=steps),
+                    cpu=cpu,
+                    command=command,
+                )
+                scenes = _measured_scenes(suite, name, selection)
+                plan.append(PlannedJob(job=job, data=name, cost=cost, measured_scenes=scenes))
+        if progress:
+            progress(number, len(chosen))
+    _check_duplicates(plan, place=suite.place("parts"))
+    return plan
+
+
 def _job(
-    suite: Suite, part: SuitePart, variant: Variant, *, data: str | None, seed: int, output: Path, choice: Choice
+    suite: Suite, part: SuitePart, variant: Variant, *, data: str | None, output: Path, selection: SuiteSelection
 ) -> Job:
     settings = suite.settings
+    repeats = settings.repeats if selection.repeats is None else selection.repeats
     return Job(
         variant=variant,
-        data=None if data is None else folder_of(data, suite.data[data], output=output),
+        data=None if data is None else suite.data[data].directory(data, output=output),
         run=output / "runs",
         rows=output / "rows",
-        seed=seed,
         contexts=list(part.contexts) or [None],
         protocol=Protocol(
             num_targets=part.targets,
@@ -211,14 +219,14 @@ def _job(
             importance_samples=suite.importance_samples(part),
             prediction_samples=settings.prediction_samples,
             metrics=tuple(settings.metrics),
-            max_scenes=choice.scenes or settings.scenes,
-            repeats=(settings.repeats if choice.repeats is None else choice.repeats) or (0 if data else 1),
+            max_scenes=selection.scenes or settings.scenes,
+            repeats=repeats or (0 if data else 1),
             seed=settings.episodes_seed,
         ),
     )
 
 
-def _options(options: TrainingOptions, suite: Suite, *, steps: int) -> TrainingOptions:
+def _training_options(options: TrainingOptions, suite: Suite, *, steps: int) -> TrainingOptions:
     interval = max(1, -(-steps // suite.settings.checks))
     return replace(
         options,
@@ -229,36 +237,66 @@ def _options(options: TrainingOptions, suite: Suite, *, steps: int) -> TrainingO
     )
 
 
-def _scenes(suite: Suite, data: str | None, choice: Choice) -> int:
-    """Returns how many test scenes are measured; of a folder that is not capped it is not known, and is told as none."""
+def _measured_scenes(suite: Suite, data: str | None, selection: SuiteSelection) -> int:
+    """Returns the number of test scenes that are measured; 0 for a folder without a limit, whose number is unknown."""
     if data is None:
         return 0
-    most = choice.scenes or suite.settings.scenes
-    made = counts_of(suite.data[data]).get("test", 0)
-    return min(most, made) if most and made else most or made
+    limits = (selection.scenes or suite.settings.scenes, suite.data[data].test)
+    return min((limit for limit in limits if limit), default=0)
 
 
-def _check_duplicates(plan: Sequence[Planned], *, file: str) -> None:
-    seen: dict[str, Planned] = {}
+def _check_duplicates(plan: Sequence[PlannedJob], *, place: str) -> None:
+    seen = set()
     for planned in plan:
         job = planned.job
         key = json.dumps([job.variant.config(), planned.data, job.seed], sort_keys=True)
         if key in seen:
             raise ConfigError(
-                f"{file}: parts: {label_of(job.variant)} stands twice in the suite, on {planned.data or 'no data'} with "
+                f"{place}{label_of(job.variant)} stands twice in the suite, on {planned.data or 'no data'} with "
                 "the same settings; put its context views into one part"
             )
-        seen[key] = planned
+        seen.add(key)
 
 
-def settle(plan: Sequence[Planned], *, output: Path) -> list[Planned]:
-    """Gives every job the folder of its run, named by its configuration; the scenes must be there."""
-    settled = []
+def assign_run_dirs(plan: Sequence[PlannedJob], *, output: Path) -> list[PlannedJob]:
+    """Assigns every job a run folder that is named by its configuration; the scenes must exist."""
+    assigned = []
     for planned in plan:
         job = planned.job
         if job.data is not None:
             size = "" if job.variant.size == FULL else f"{job.variant.size}-"
             tag = f"{size}{planned.data}-seed-{job.seed}-{configuration_of(job)[:8]}"
             planned = replace(planned, job=replace(job, run=output / "runs" / Path(job.variant.name) / tag))
-        settled.append(planned)
-    return settled
+        assigned.append(planned)
+    return assigned
+
+
+def largest_episodes(suite: Suite, *, registry: Registry) -> dict[tuple[int, int, int], int]:
+    """Returns the views that the largest episode needs, by (scenes, views, seed) of each test split that is made.
+
+    Raises:
+        ZooError: if a part names variants or settings that do not exist.
+    """
+    largest: dict[tuple[int, int, int], int] = {}
+    for index, part in enumerate(suite.parts):
+        for variant in variants_of(part, registry=registry, place=suite.place(f"parts.{index}")):
+            recipe = variant.training
+            needed = (part.targets or recipe.targets) + max(part.contexts, default=recipe.contexts.maximum)
+            for scenes in (suite.data[name] for name in part.data):
+                if scenes.recipe is not None:
+                    num_views = scenes.views or scenes.built_in().num_views
+                    split = scenes.test, num_views, suite.settings.episodes_seed
+                    largest[split] = max(needed, largest.get(split, 0))
+    return largest
+
+
+def write_episodes(suite: Suite, *, registry: Registry, folder: Path) -> list[Path]:
+    """Writes an index for every test split of a suite, as far as its largest episode reaches; returns the files.
+
+    Raises:
+        ZooError: if the suite, or an existing index, is not valid.
+    """
+    return [
+        write_index(folder, num_scenes=num_scenes, num_views=num_views, seed=seed, needed=needed)
+        for (num_scenes, num_views, seed), needed in sorted(largest_episodes(suite, registry=registry).items())
+    ]

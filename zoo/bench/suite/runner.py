@@ -1,7 +1,7 @@
-"""Carries the jobs of a suite out, several at a time, each in a process of its own; the same call goes on after any death.
+"""Runs the jobs of a suite, several at a time, each in a process of its own; the same call resumes after any crash.
 
-The rows are the only truth: a row is written whole or not at all, a job is known again by its content, and a process
-looks for the rows of its job under the job's lock before it begins. What else lies beside them may be lost.
+Only the rows count: a row is written whole or not at all, a job is recognised by its content, and a process looks for the
+rows of its job under the job's lock before it begins.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from zoo.bench.suite.jobs import Job, digest_of_job, failed, failure_of, finished, rows_of
-from zoo.bench.suite.worker import PROGRESS, State, read_state, write_job
+from zoo.bench.suite.jobs import Job, digest_of_job, failure_row, has_failed, is_done, rows_of
+from zoo.bench.suite.worker import PROGRESS, JobState, read_state, write_job
 from zoo.results.row import ResultRow
 from zoo.results.store import rows_in, save_row
 
@@ -22,59 +22,59 @@ JOBS = "jobs"
 POLL_SECONDS = 0.2
 
 
-class Running(Protocol):
-    """A job that somebody carries out."""
+class RunningJob(Protocol):
+    """A job that an engine has started."""
 
     def ended(self) -> bool:
-        """Tells whether it is over."""
+        """Returns whether it has ended."""
 
     def interrupted(self) -> bool:
-        """Tells whether it was interrupted and can go on."""
+        """Returns whether it was interrupted and can be resumed."""
 
     def failure(self) -> Exception | None:
-        """Returns what it died of when it could not leave a row itself."""
+        """Returns the failure of a job that could not write a row itself."""
 
     def interrupt(self) -> None:
-        """Asks for an end with a checkpoint."""
+        """Requests an end with a checkpoint."""
 
 
 class Engine(Protocol):
-    """Whoever carries jobs out: this machine or a cluster."""
+    """Starts jobs: on this machine or on a cluster."""
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """Returns how many jobs may be started now."""
 
     def starting(self) -> AbstractContextManager[None]:
-        """Gives a block in which jobs are started together."""
+        """Returns a block whose jobs are started together."""
 
-    def start(self, folder: Path, *, again: bool) -> Any:
+    def start(self, folder: Path, *, retry: bool) -> Any:
         """Starts the job of a folder."""
 
-    def gone(self, job: Any) -> None:
-        """Is told that a job is over."""
+    def release(self, job: Any) -> None:
+        """Takes back the slot of a job that has ended."""
 
 
 class ProgressListener(Protocol):
-    """Whoever is told how things go."""
+    """Receives the progress of jobs."""
 
-    def began(self, job: Job) -> None:
-        """A job was started."""
+    def started(self, job: Job) -> None:
+        """Called when a job was started."""
 
-    def moved(self, job: Job, state: State) -> None:
-        """A job got further."""
+    def progressed(self, job: Job, state: JobState) -> None:
+        """Called while a job runs."""
 
     def ended(self, job: Job, failure: str | None) -> None:
-        """A job is over; its failure, if any, is a row."""
+        """Called when a job has ended; a failure is a row by then."""
 
 
 @dataclass
 class JobStatus:
-    """What is done and what is to do.
+    """Jobs by their status.
 
     Attributes:
         done: jobs with all of their rows.
-        failed: jobs with a row of their failure, which are left alone unless they are to be tried again.
-        waiting: what is carried out.
+        failed: jobs with a row of their failure, which are not run again without ``retry``.
+        waiting: jobs to run.
     """
 
     done: list[Job] = field(default_factory=list)
@@ -87,75 +87,75 @@ def partition_jobs(jobs: Sequence[Job], *, retry: bool, limit: int | None = None
 
     Args:
         jobs: all of one folder of rows.
-        retry: tries failed ones again.
-        limit: so many jobs at most are carried out; the rest waits for another call.
+        retry: runs failed ones again.
+        limit: of jobs to run; the rest is left to another call.
 
     Raises:
         ResultError: if a row is damaged.
     """
-    standing = JobStatus()
+    status = JobStatus()
     rows: list[ResultRow] = rows_in(jobs[0].rows) if jobs else []
     by_name: dict[tuple[str, int], list[ResultRow]] = {}
     for row in rows:
         by_name.setdefault((row.variant.partition("@")[0], row.provenance.seed), []).append(row)
     for job in jobs:
-        mine = by_name.get((job.variant.name, job.seed), [])
-        if finished(job, mine):
-            standing.done.append(job)
-        elif not retry and failed(job, mine):
-            standing.failed.append(job)
+        own = by_name.get((job.variant.name, job.seed), [])
+        if is_done(job, own):
+            status.done.append(job)
+        elif not retry and has_failed(job, own):
+            status.failed.append(job)
         else:
-            standing.waiting.append(job)
-    standing.waiting = standing.waiting[:limit]
-    return standing
+            status.waiting.append(job)
+    status.waiting = status.waiting[:limit]
+    return status
 
 
 def run_jobs(
-    jobs: Sequence[Job], *, engine: Engine, output: Path, audience: ProgressListener, again: bool = False
+    jobs: Sequence[Job], *, engine: Engine, output: Path, listener: ProgressListener, retry: bool = False
 ) -> list[Job]:
-    """Carries jobs out in their order, as many at a time as the engine has room for.
+    """Runs jobs in their order, as many at a time as the engine has slots.
 
     Args:
-        jobs: what to do.
-        engine: who does it.
+        jobs: to run.
+        engine: starts them.
         output: folder of everything.
-        audience: is told how things go.
-        again: tries although there is a row of a failure.
+        listener: of the progress.
+        retry: runs a job although there is a row of its failure.
 
     Returns:
         The jobs that failed; the failures are rows.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C or a termination, after every running job has left its checkpoint.
+        KeyboardInterrupt: on Ctrl-C or a termination, after every running job has written its checkpoint.
     """
     waiting = list(jobs)
-    running: list[tuple[Job, Path, Running]] = []
+    running: list[tuple[Job, Path, RunningJob]] = []
     failures: list[Job] = []
     interrupted = False
     try:
         while waiting or running:
-            if waiting and engine.room() > 0:
+            if waiting and engine.free_slots() > 0:
                 with engine.starting():
-                    while waiting and engine.room() > 0:
+                    while waiting and engine.free_slots() > 0:
                         job = waiting.pop(0)
                         folder = _prepare(job, output)
-                        running.append((job, folder, engine.start(folder, again=again)))
-                        audience.began(job)
+                        running.append((job, folder, engine.start(folder, retry=retry)))
+                        listener.started(job)
             time.sleep(POLL_SECONDS)
             for entry in list(running):
                 job, folder, process = entry
                 state = read_state(folder)
                 if state is not None:
-                    audience.moved(job, state)
+                    listener.progressed(job, state)
                 if not process.ended():
                     continue
                 running.remove(entry)
-                engine.gone(process)
+                engine.release(process)
                 interrupted |= process.interrupted()
-                error = _leave_row(job, process)
+                error = _ensure_row(job, process)
                 if error is not None:
                     failures.append(job)
-                audience.ended(job, error)
+                listener.ended(job, error)
             if interrupted:
                 raise KeyboardInterrupt
     except (KeyboardInterrupt, SystemExit):
@@ -172,25 +172,25 @@ def _prepare(job: Job, output: Path) -> Path:
     return folder
 
 
-def _leave_row(job: Job, process: Running) -> str | None:
-    """Returns what a job failed with, None if it did not; sees to it that the failure is a row."""
+def _ensure_row(job: Job, process: RunningJob) -> str | None:
+    """Returns a job's failure, None if it did not fail; writes a row of the failure if there is none yet."""
     if process.interrupted():
         return None
-    died_of = process.failure()
+    failure = process.failure()
     rows = rows_of(job)
-    if died_of is None:
-        if finished(job, rows):
+    if failure is None:
+        if is_done(job, rows):
             return None
-        mine = [row for row in rows if row.status != "ok" and failed(job, [row])]
-        if mine:
-            return mine[-1].error
-        died_of = RuntimeError("the process of this variant ended without a row")
-    row = failure_of(job, died_of)
+        own = [row for row in rows if row.status != "ok" and has_failed(job, [row])]
+        if own:
+            return own[-1].error
+        failure = RuntimeError("the process of this variant ended without a row")
+    row = failure_row(job, failure)
     save_row(row, job.rows)
     return row.error
 
 
-def _end_all(processes: Sequence[Running]) -> None:
+def _end_all(processes: Sequence[RunningJob]) -> None:
     for process in processes:
         process.interrupt()
     while not all(process.ended() for process in processes):
