@@ -21,9 +21,9 @@ from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.scene_model import SceneModel
 from zoo.nn.blocks import expand_to_map, match_size
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.gqn_step import GqnStep
 from zoo.nn.latent_groups import group_noise
 from zoo.nn.noise import query_keys, sample_keys
-from zoo.nn.recurrence import Step
 
 
 class TextbookStep(nn.Module):
@@ -219,7 +219,7 @@ def weight_pairs(fast: Gqn, textbook: TextbookGqn) -> Iterator[WeightPair]:
     recurrence = fast.recurrence
     modules = [(name, getattr(recurrence, name), getattr(textbook, name)) for name in ("eta_pi", "eta_q", "eta_g")]
     for index, (ours, theirs) in enumerate(zip(recurrence.steps, textbook.steps, strict=True)):
-        ours, theirs = cast("Step", ours), cast("TextbookStep", theirs)
+        ours, theirs = cast("GqnStep", ours), cast("TextbookStep", theirs)
         names = ("delta", "read_target", "read_canvas")
         modules += [(f"steps.{index}.{name}", getattr(ours, name), getattr(theirs, name)) for name in names]
         for name in ("generator", "inference"):

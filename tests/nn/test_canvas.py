@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.nn.canvas import ManyWritersCanvas, OneWritersCanvas, sum_of_writes
+from zoo.nn.canvas import PerStepCanvas, SharedCanvas, sum_of_writes
 
 STEPS, HIDDEN, CANVAS, READ, OUT, SCALE, SIDE = 4, 3, 5, 6, 2, 2, 3
 
@@ -26,7 +26,7 @@ def close(one, other):
 @pytest.mark.parametrize("reads", [True, False])
 def test_steps_with_weights_of_their_own(reads):
     deltas, readers, eta_g, states = layers()
-    canvas = ManyWritersCanvas(deltas=deltas, read_canvases=readers[1:] if reads else [], eta_g=eta_g)
+    canvas = PerStepCanvas(deltas=deltas, read_canvases=readers[1:] if reads else [], eta_g=eta_g)
     painted = torch.zeros(2, CANVAS, SIDE * SCALE, SIDE * SCALE, dtype=torch.float64)
     for index, state in enumerate(states):
         if index and reads:
@@ -38,7 +38,7 @@ def test_steps_with_weights_of_their_own(reads):
 
 def test_steps_that_share_their_weights():
     deltas, readers, eta_g, states = layers()
-    canvas = OneWritersCanvas(delta=deltas[0], read_canvas=readers[0], eta_g=eta_g)
+    canvas = SharedCanvas(delta=deltas[0], read_canvas=readers[0], eta_g=eta_g)
     painted = torch.zeros(2, CANVAS, SIDE * SCALE, SIDE * SCALE, dtype=torch.float64)
     for index, state in enumerate(states):
         if index:
@@ -50,7 +50,7 @@ def test_steps_that_share_their_weights():
 
 def test_gradients_reach_every_weight():
     deltas, readers, eta_g, states = layers()
-    canvas = ManyWritersCanvas(deltas=deltas, read_canvases=readers[1:], eta_g=eta_g)
+    canvas = PerStepCanvas(deltas=deltas, read_canvases=readers[1:], eta_g=eta_g)
     total = 0.0
     for index, state in enumerate(states):
         total = total + (canvas.read().square().sum() if index else 0.0)
@@ -65,7 +65,7 @@ def test_sums_are_float32_where_the_states_are_not():
         [layer.float() for layer in group] if isinstance(group, list) and isinstance(group[0], nn.Module) else group
         for group in layers()
     )
-    canvas = OneWritersCanvas(delta=deltas[0], read_canvas=readers[0], eta_g=eta_g.float())
+    canvas = SharedCanvas(delta=deltas[0], read_canvas=readers[0], eta_g=eta_g.float())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         for _ in range(3):
             canvas.write(torch.ones(1, HIDDEN, SIDE, SIDE, dtype=torch.bfloat16) / 3)

@@ -1,24 +1,23 @@
-"""What a step looks up stands where a representation stands that is the same in all steps."""
+"""A map that every step looks up equals a constant representation, if it is the same map."""
 
 import pytest
 import torch
 
+from zoo.nn.gqn_step import StepSizes
 from zoo.nn.noise import fold
 from zoo.nn.recurrence import Recurrence
 
 SCENE, SIZE, SIDE, STEPS = 5, 8, 4, 3
-SIZES = {
-    "steps": STEPS,
-    "z_channels": 2,
-    "hidden_channels": 4,
-    "canvas_channels": 6,
-    "read_channels": 5,
-    "canvas_scale": 2,
-    "kernel_size": 3,
-    "target": (3, SIZE, SIZE),
-    "query_width": 7,
-    "prediction_channels": 3,
-}
+SIZES = StepSizes(
+    z_channels=2,
+    hidden_channels=4,
+    canvas_channels=6,
+    read_channels=5,
+    canvas_scale=2,
+    kernel_size=3,
+    target_channels=3,
+    query_width=7,
+)
 
 
 def random(*shape, seed=0):
@@ -27,12 +26,13 @@ def random(*shape, seed=0):
 
 def made(*, shared, **channels):
     torch.manual_seed(0)
-    return Recurrence(shared=shared, **SIZES, **channels).double()
+    sizes = SIZES._replace(**channels)
+    return Recurrence(sizes, steps=STEPS, shared=shared, image_size=(SIZE, SIZE), prediction_channels=3).double()
 
 
 @torch.no_grad()
 def with_weights_of(attending, constant):
-    """Gives a recurrence that looks the scene up the weights of one that is told."""
+    """Copies the weights of a recurrence with a constant scene to one that looks the scene up."""
     state = constant.state_dict()
     for name in list(state):
         if "from_scene" not in name:
@@ -42,7 +42,7 @@ def with_weights_of(attending, constant):
         if own is None:  # the first inference cell has nothing else to read
             state[step] = scene
             continue
-        before = SIZES["z_channels"] if ".generator." in name else 0
+        before = SIZES.z_channels if ".generator." in name else 0
         state[step] = torch.cat([own[:, :before], scene, own[:, before:]], dim=1)
     attending.load_state_dict(state)
     return attending
@@ -50,31 +50,31 @@ def with_weights_of(attending, constant):
 
 @pytest.mark.parametrize("source", ["posterior", "prior"])
 @pytest.mark.parametrize("shared", [False, True])
-def test_looking_the_same_up_in_every_step_is_being_told_once(shared, source):
-    told = made(shared=shared, scene_channels=SCENE)
-    looks = with_weights_of(made(shared=shared, scene_channels=0, attended_channels=SCENE), told)
+def test_the_same_lookup_in_every_step_equals_a_constant_representation(shared, source):
+    constant = made(shared=shared, scene_channels=SCENE)
+    attending = with_weights_of(made(shared=shared, scene_channels=0, attended_channels=SCENE), constant)
     scene, query, target = random(2, SCENE, SIDE, SIDE), random(4, 7, seed=1), random(4, 3, SIZE, SIZE, seed=2)
     given = {"num_queries": 2, "target": target, "source": source}
     keys = fold(torch.arange(4), 1)
-    expected = told(query, keys, scene=scene, **given)
-    found = looks(query, keys, scene=None, attend=lambda hidden: scene.repeat_interleave(2, dim=0), **given)
+    expected = constant(query, keys, scene=scene, **given)
+    found = attending(query, keys, scene=None, attend=lambda hidden: scene.repeat_interleave(2, dim=0), **given)
     torch.testing.assert_close(found.prediction, expected.prediction, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found.terms().kl, expected.terms().kl, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found.terms().log_ratio, expected.terms().log_ratio, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_every_step_looks_up_once_with_the_generators_state_before_it(shared):
-    looks = made(shared=shared, scene_channels=0, attended_channels=SCENE)
+def test_every_step_makes_one_lookup_with_the_state_before_it(shared):
+    attending = made(shared=shared, scene_channels=0, attended_channels=SCENE)
     asked, after = [], []
-    for step in looks.steps:
+    for step in attending.steps:
         step.generator.register_forward_hook(lambda _, __, state: after.append(state.hidden))
 
     def attend(hidden):
         asked.append(hidden)
         return random(4, SCENE, SIDE, SIDE, seed=len(asked))
 
-    looks(
+    attending(
         random(4, 7, seed=1),
         fold(torch.arange(4), 1),
         scene=None,
@@ -90,8 +90,8 @@ def test_every_step_looks_up_once_with_the_generators_state_before_it(shared):
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_both_cells_of_a_step_use_what_it_looked_up(shared):
-    looks = made(shared=shared, scene_channels=0, attended_channels=SCENE)
+def test_both_cells_of_a_step_use_its_lookup(shared):
+    attending = made(shared=shared, scene_channels=0, attended_channels=SCENE)
     query, target, keys = random(4, 7, seed=1), random(4, 3, SIZE, SIZE, seed=2), fold(torch.arange(4), 1)
     latents = [random(4, 2, SIDE, SIDE, seed=10 + step) for step in range(STEPS)]
 
@@ -102,7 +102,7 @@ def test_both_cells_of_a_step_use_what_it_looked_up(shared):
             step = next(count)
             return random(4, SCENE, SIDE, SIDE, seed=20 + step) + (step == changed)
 
-        return looks(query, keys, scene=None, num_queries=2, attend=attend, target=target, source=latents)
+        return attending(query, keys, scene=None, num_queries=2, attend=attend, target=target, source=latents)
 
     before = run(None)
     for changed in range(STEPS):
@@ -111,5 +111,5 @@ def test_both_cells_of_a_step_use_what_it_looked_up(shared):
             posterior = (before.posteriors.mean[step] - after.posteriors.mean[step]).abs().max().item()
             prior = (before.priors.mean[step] - after.priors.mean[step]).abs().max().item()
             assert (posterior > 1e-6) == (step >= changed)
-            assert (prior > 1e-6) == (step > changed), "a prior is read off before its step looks anything up"
+            assert (prior > 1e-6) == (step > changed), "a prior depends on the lookups before its step only"
         assert (before.prediction - after.prediction).abs().max() > 1e-6

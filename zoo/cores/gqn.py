@@ -9,6 +9,7 @@ from torch import Tensor
 from zoo.config.settings import Settings
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.nn.gqn_step import StepSizes
 from zoo.nn.latent_groups import Source
 from zoo.nn.noise import query_keys, sample_keys
 from zoo.nn.recurrence import Recurrence, Rollout
@@ -110,19 +111,23 @@ def make_recurrence(
     Raises:
         ValueError: if a size does not fit the images.
     """
-    return Recurrence(
-        steps=config.steps,
-        shared=config.shared,
+    sizes = StepSizes(
         z_channels=config.z_channels,
         hidden_channels=config.hidden_channels,
         canvas_channels=config.canvas_channels,
         read_channels=config.read_channels,
         canvas_scale=config.canvas_scale,
         kernel_size=config.kernel_size,
-        target=shapes.target,
+        target_channels=shapes.target[0],
         query_width=shapes.query_width,
         scene_channels=scene_channels,
         attended_channels=attended_channels,
+    )
+    return Recurrence(
+        sizes,
+        steps=config.steps,
+        shared=config.shared,
+        image_size=shapes.target[1:],
         prediction_channels=shapes.prediction_channels,
     )
 

@@ -1,0 +1,135 @@
+"""The weights of one step of GQN's recurrence: two ConvLSTM cells, the reader of the target and of the canvas, the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from zoo.nn.broadcast_conv import broadcast_conv
+from zoo.nn.convlstm import ConvLSTMCell, LSTMState
+
+
+class StepSizes(NamedTuple):
+    """Sizes of a step.
+
+    Attributes:
+        z_channels: channels of a group of latents.
+        hidden_channels: channels of the states of both cells.
+        canvas_channels: channels of the canvas.
+        read_channels: channels to which target and canvas are each reduced for inference.
+        canvas_scale: pixels of the canvas along one cell of the states.
+        kernel_size: of the cells; odd.
+        target_channels: C.
+        query_width: P.
+        scene_channels: of the scene's representation; 0 without one.
+        attended_channels: of the map that every step looks up; 0 without one.
+    """
+
+    z_channels: int
+    hidden_channels: int
+    canvas_channels: int
+    read_channels: int
+    canvas_scale: int
+    kernel_size: int
+    target_channels: int
+    query_width: int
+    scene_channels: int = 0
+    attended_channels: int = 0
+
+
+class State(NamedTuple):
+    """The state between two steps."""
+
+    hidden: Tensor  # [n, hidden, h, w]: the generator's, zero at first
+    generator: LSTMState | None  # None is the zero state
+    inference: LSTMState | None
+
+
+class Constants(NamedTuple):
+    """The parts of both cells' gates that are the same in all steps, and their transformed filters."""
+
+    generator: Tensor
+    inference: Tensor | None  # None without a target
+    generator_filters: Tensor | None  # None where a direct convolution is faster
+    inference_filters: Tensor | None
+
+
+class GqnStep(nn.Module):
+    """h^e' = ConvLSTM(r, v, x, h^g, u), h^g' = ConvLSTM(r, v, z), canvas u' = u + Delta(h^g')  (Eslami et al. 2018)."""
+
+    def __init__(self, sizes: StepSizes, *, first: bool) -> None:
+        """With ``first``, the weights are those of the first step only, whose states and canvas are zero."""
+        super().__init__()
+        self.first = first
+        hidden, read, scale = sizes.hidden_channels, sizes.read_channels, sizes.canvas_scale
+        self.generator = ConvLSTMCell(
+            scene_channels=sizes.scene_channels,
+            query_channels=sizes.query_width,
+            step_channels=sizes.z_channels + sizes.attended_channels,
+            hidden_channels=hidden,
+            kernel_size=sizes.kernel_size,
+            first=first,
+        )
+        self.inference = ConvLSTMCell(
+            scene_channels=sizes.scene_channels,
+            query_channels=sizes.query_width + read,
+            # In the first step the generator's state and the canvas are zero and need no weights.
+            step_channels=sizes.attended_channels + (0 if first else hidden + read),
+            hidden_channels=hidden,
+            kernel_size=sizes.kernel_size,
+            first=first,
+        )
+        self.delta = nn.ConvTranspose2d(hidden, sizes.canvas_channels, scale, stride=scale)
+        self.read_target = nn.Conv2d(sizes.target_channels, read, scale, stride=scale)
+        self.read_canvas = None if first else nn.Conv2d(sizes.canvas_channels, read, scale, stride=scale)
+
+    def constants(
+        self,
+        scene: Tensor | None,
+        pose: Tensor,
+        target: Tensor | None,
+        *,
+        num_queries: int,
+        size: tuple[int, int],
+        uses: int,
+    ) -> Constants:
+        """Convolves what does not change over ``uses`` steps: scene [B, C, h, w], pose [n, P] and target [n, C, H, W]."""
+        given: dict[str, Any] = {"scene": scene, "num_queries": num_queries, "pose": pose, "size": size}
+        positions = len(pose) * size[0] * size[1] * uses
+        infers = target is not None
+        return Constants(
+            generator=self.generator.constant(query=None, **given),
+            inference=self.inference.constant(query=self.read_target(target), **given) if infers else None,
+            generator_filters=self.generator.step_filters(positions=positions),
+            inference_filters=self.inference.step_filters(positions=positions) if infers else None,
+        )
+
+    def infer(self, attended: Sequence[Tensor], state: State, read: Tensor | None, constants: Constants) -> LSTMState:
+        """Advances the inference cell.
+
+        Args:
+            attended: maps that the step looked up, [n, C, h, w] each.
+            state: before the step.
+            read: what is read from the canvas, [n, C, h, w]; None in the first step.
+            constants: of a target.
+        """
+        constant = constants.inference
+        assert constant is not None, "there is no target"
+        if read is not None:
+            inputs = [*attended, state.hidden, read]
+            return self.inference(inputs, state.inference, constant, constants.inference_filters)
+        if self.read_canvas is not None:
+            # A blank canvas is read as the reader's bias.
+            assert self.inference.from_step is not None and self.read_canvas.bias is not None
+            start = sum(found.shape[1] for found in attended) + state.hidden.shape[1]
+            weight = self.inference.from_step.weight[:, start : start + self.read_canvas.out_channels]
+            size, padding = (constant.shape[-2], constant.shape[-1]), self.inference.padding
+            constant = constant + broadcast_conv(self.read_canvas.bias[None], weight, size=size, padding=padding)
+        return self.inference(attended, None, constant)
+
+    def generate(self, attended: Sequence[Tensor], state: State, z: Tensor, constants: Constants) -> LSTMState:
+        """Advances the generator cell on latents [n, z, h, w]."""
+        inputs = [z.to(state.hidden.dtype), *attended]
+        return self.generator(inputs, state.generator, constants.generator, constants.generator_filters)
