@@ -244,13 +244,13 @@ class TestViews:
 
     def test_scenes_do_not_see_each_other(self, core):
         views, before = context(), rollout(core, context())
-        for field in ("what", "where"):
+        for field in ("values", "poses"):
             changed = getattr(views, field).clone()
             changed[1] = random(*changed[1].shape, seed=70)
             after = rollout(core, views._replace(**{field: changed}))
             assert torch.equal(before.prediction[:QUERIES], after.prediction[:QUERIES])
             assert torch.equal(before.terms().kl[:QUERIES], after.terms().kl[:QUERIES])
-            if field == "what":
+            if field == "values":
                 assert (before.prediction[QUERIES:] - after.prediction[QUERIES:]).abs().max() > 1e-7
 
     def test_views_with_their_poses_have_no_order(self, core):

@@ -1,5 +1,7 @@
 """The latent core of SLIM: a standard prior, a posterior that has not heard what was said, and sums of writes."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -9,6 +11,7 @@ from zoo.cores.slim import Slim
 from zoo.episode import Episode, Views
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence, standard_like
+from zoo.nn.latent_groups import group_noise
 from zoo.nn.noise import fold, standard_normal
 
 SIZE, STATE, POSES, SCENE, Z, STEPS, HIDDEN = 8, 4, 7, 5, 2, 3, 4
@@ -65,6 +68,17 @@ def episode(pooled, query, target, *, queries):
         key=torch.arange(scenes),
     )
     return cut, encode
+
+
+class Inferred(NamedTuple):
+    latents: torch.Tensor  # [L, n, z, h, w]
+    posteriors: DiagonalGaussian
+
+
+def infer(core, target, query, keys):
+    """Latents from the posterior and their posteriors."""
+    noise = group_noise(keys, groups=STEPS, shape=(Z, STATE, STATE))
+    return Inferred(*core.infer(target, query, noise, draw=True))
 
 
 def each(groups):
@@ -155,7 +169,7 @@ def test_the_prior_is_standard_normal(shared):
     core = made(shared=shared)
     pooled, query, target, keys = inputs()
     cut, encode = episode(pooled, query, target, queries=2)
-    inferred = core.infer(target, query, keys)
+    inferred = infer(core, target, query, keys)
     expected = torch.stack(
         [kl_divergence(q, standard_like(q)).flatten(1).sum(1) for q in each(inferred.posteriors)], dim=1
     )
@@ -177,7 +191,7 @@ def test_training_and_prediction_generate_alike(shared):
     core = made(shared=shared)
     pooled, query, target, keys = inputs()
     cut, encode = episode(pooled, query, target, queries=2)
-    latents = core.infer(target, query, keys).latents
+    latents = infer(core, target, query, keys).latents
     assert torch.equal(core(cut, encode, SCHEDULE).prediction.flatten(0, 1), core.generate(pooled, query, latents))
 
 
@@ -187,13 +201,13 @@ def test_every_posterior_sees_target_pose_and_earlier_latents(shared):
     _, query, target, keys = inputs()
     query.requires_grad_()
     target.requires_grad_()
-    before = core.infer(target, query, keys)
+    before = infer(core, target, query, keys)
     for posterior in each(before.posteriors):
         for given in (target, query):
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), given, retain_graph=True)
             assert (gradient.flatten(1).abs().amax(1) > 0).all()
     # Other noise gives other latents in the first step, of which only the later posteriors know.
-    after = core.infer(target, query, keys + 1)
+    after = infer(core, target, query, keys + 1)
     for index, (one, other) in enumerate(zip(each(before.posteriors), each(after.posteriors), strict=True)):
         assert ((one.mean - other.mean).abs().max() > 1e-7) == (index > 0)
 
@@ -203,7 +217,7 @@ def test_a_target_reaches_the_prediction_through_latents_only(shared):
     core = made(shared=shared)
     pooled, query, target, keys = inputs()
     target.requires_grad_()
-    latents = [z.detach() for z in core.infer(target, query, keys).latents]
+    latents = [z.detach() for z in infer(core, target, query, keys).latents]
     assert torch.autograd.grad(core.generate(pooled, query, latents).sum(), target, allow_unused=True) == (None,)
 
 
@@ -214,7 +228,7 @@ def test_the_canvas_is_the_sum_of_the_writes(shared):
     states = []
     for step in core.generator:
         step.cell.register_forward_hook(lambda _, __, state: states.append(state.hidden))
-    canvas = core.generate(pooled, query, core.infer(target, query, keys).latents)
+    canvas = core.generate(pooled, query, infer(core, target, query, keys).latents)
     writers = [step.write for step in core.generator] * (STEPS if shared else 1)
     assert len(states) == len(writers) == STEPS
     close(canvas, sum(write(state) for write, state in zip(writers, states, strict=True)))
@@ -236,11 +250,11 @@ def test_representation_pose_and_every_latent_count(shared):
 def test_queries_side_by_side_equal_queries_one_by_one(shared):
     core = made(shared=shared)
     pooled, query, target, keys = inputs(queries=3)
-    together = core.infer(target, query, keys)
+    together = infer(core, target, query, keys)
     canvas = core.generate(pooled, query, together.latents)
     for index in range(len(query)):
         scene, one = index // 3, slice(index, index + 1)
-        alone = core.infer(target[one], query[one], keys[one])
+        alone = infer(core, target[one], query[one], keys[one])
         close(alone.latents[-1], together.latents[-1][one], 1e-12)
         close(core.generate(pooled[scene : scene + 1], query[one], alone.latents), canvas[one], 1e-12)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from einops import rearrange, repeat
@@ -18,20 +17,11 @@ from zoo.nn.blocks import match_size
 from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
-from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
-from zoo.nn.latent_groups import Source, draw_group, given_groups, group_terms, stacked
+from zoo.nn.gaussian import at_least_float32
+from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
 from zoo.nn.noise import scene_sample_keys
 
 INITIAL_LOG_SCALE = -2.0  # of prior and posterior, before any training
-
-
-class Rollout(NamedTuple):
-    """L groups of latents for n = B * S draws, in whichever way they were found, and what they look like."""
-
-    prediction: Tensor  # [n * Q, C', H, W]
-    latents: Tensor  # [L, n, z, h, w]
-    priors: DiagonalGaussian  # [L, n, z, h, w]
-    posteriors: DiagonalGaussian | None  # the same; None if no targets were looked at
 
 
 class Cgqn(LatentCore):
@@ -76,8 +66,6 @@ class Cgqn(LatentCore):
                 f"images of {height}x{width} pixels: canvas_scale * stride, {config.canvas_scale} * {config.stride}, does not "
                 "divide them"
             )
-        if config.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
         self.config = config
         self.state_size = (height // cell, width // cell)
         self.canvas_size = (height // config.canvas_scale, width // config.canvas_scale)
@@ -95,8 +83,7 @@ class Cgqn(LatentCore):
             source="posterior",
             schedule=schedule,
         )
-        assert rollout.posteriors is not None
-        terms = group_terms(rollout.latents, posteriors=rollout.posteriors, priors=rollout.priors)
+        terms = rollout.terms()
         prediction = rollout.prediction.unflatten(0, tuple(episode.target.shape[:2]))
         return CoreOutput(prediction=prediction, kl=terms.kl, log_ratio=terms.log_ratio)
 

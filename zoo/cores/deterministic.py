@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zoo.config.settings import Settings
 from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
-from zoo.nn.blocks import match_size
+from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.canvas import composed_image, sum_of_writes
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 
@@ -38,17 +38,10 @@ class Deterministic(DeterministicCore):
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
-        height, width = shapes.target[1:]
-        if height % config.canvas_scale or width % config.canvas_scale:
-            raise ValueError(
-                f"images of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"
-            )
-        if config.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
         self.config = config
-        self.state_size = (height // config.canvas_scale, width // config.canvas_scale)
+        self.state_size = divide_size(shapes.target[1:], config.canvas_scale, name="canvas_scale")
         self.steps = nn.ModuleList(
-            Step(config, shapes=shapes, first=not config.shared and index == 0)
+            DeterministicStep(config, shapes=shapes, first=not config.shared and index == 0)
             for index in range(1 if config.shared else config.steps)
         )
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
@@ -60,7 +53,7 @@ class Deterministic(DeterministicCore):
         height, width = self.state_size
         scene = match_size(pooled, height=height, width=width)
         pose = query.flatten(0, 1).to(pooled.dtype)
-        sets = [cast("Step", step) for step in self.steps]  # of weights: one, or one a step
+        sets = [cast("DeterministicStep", step) for step in self.steps]  # of weights: one, or one a step
         constants = [
             step.generator.constant(scene=scene, query=None, num_queries=queries, pose=pose, size=self.state_size)
             for step in sets
@@ -84,7 +77,7 @@ class Deterministic(DeterministicCore):
         return sum_of_writes(states, weight, bias).unflatten(0, (batch, queries))
 
 
-class Step(nn.Module):
+class DeterministicStep(nn.Module):
     """The weights of one step (or of all, when they are shared): the generator's cell and its way to the canvas."""
 
     def __init__(self, config: Deterministic.Config, *, shapes: CoreShapes, first: bool) -> None:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from functools import partial
+from typing import Literal, cast
 
 import torch
-from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.blocks import match_size
+from zoo.model.query_latents import sample_queries, score_queries
+from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.convlstm import LSTMState
 from zoo.nn.draw_step import DrawStep
 from zoo.nn.filterbank import WindowHead
-from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import Source, draw_group, given_groups, group_terms, stacked
-from zoo.nn.noise import query_keys, sample_keys
-
-
-class Rollout(NamedTuple):
-    """L steps of the decoder for n = B * Q queries, in whichever way the latents were found."""
-
-    canvases: list[Tensor]  # L times [n, C', H, W]: after every step; the last is the prediction
-    latents: Tensor  # [L, n, z, h, w]
-    priors: DiagonalGaussian  # [L, n, z, h, w]
-    posteriors: DiagonalGaussian | None  # the same; None if no target was looked at
+from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
 
 
 class Draw(LatentCore):
@@ -86,15 +76,9 @@ class Draw(LatentCore):
         area = (config.glimpse_size, config.glimpse_size) if attends else (height, width)
         if area[0] > height or area[1] > width:
             raise ValueError(f"images of {height}x{width} pixels: smaller than glimpse_size {config.glimpse_size}")
-        if area[0] % config.canvas_scale or area[1] % config.canvas_scale:
-            what = "glimpses" if attends else "images"
-            raise ValueError(
-                f"{what} of {area[0]}x{area[1]} pixels: canvas_scale {config.canvas_scale} does not divide them"
-            )
-        if config.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
         self.config = config
-        self.state_size = (area[0] // config.canvas_scale, area[1] // config.canvas_scale)
+        kind = "glimpses" if attends else "images"
+        self.state_size = divide_size(area, config.canvas_scale, name="canvas_scale", kind=kind)
         self.canvas_shape = (shapes.prediction_channels, height, width)
         self.steps = nn.ModuleList(
             DrawStep(
@@ -126,32 +110,14 @@ class Draw(LatentCore):
         self.write_window = window_head()
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        batch, queries = episode.target.shape[:2]
-        rollout = self.rollout(
-            encode(episode.context).pooled,
-            episode.query.flatten(0, 1),
-            query_keys(episode.key, num_queries=queries).flatten(),
-            target=episode.target.flatten(0, 1),
-            source="posterior",
-            schedule=schedule,
-        )
-        assert rollout.posteriors is not None
-        terms = group_terms(rollout.latents, posteriors=rollout.posteriors, priors=rollout.priors)
-        return CoreOutput(
-            prediction=rollout.canvases[-1].unflatten(0, (batch, queries)),
-            kl=terms.kl.unflatten(0, (batch, queries)),
-            log_ratio=terms.log_ratio.unflatten(0, (batch, queries)).sum(1),
-        )
+        pooled = encode(episode.context).pooled
+        return score_queries(partial(self.rollout, pooled, schedule=schedule), episode)
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
-        batch, queries = query.shape[:2]
-        # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
-        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
-        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        rollout = self.rollout(encode(context).pooled, repeated, keys, target=None, source="prior", schedule=schedule)
-        return rearrange(rollout.canvases[-1], "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+        rollout = partial(self.rollout, encode(context).pooled, schedule=schedule)
+        return sample_queries(rollout, query, key, num_samples=num_samples)
 
     def rollout(
         self,
@@ -163,16 +129,7 @@ class Draw(LatentCore):
         source: Source,
         schedule: ScheduleValues,
     ) -> Rollout:
-        """Runs the L steps; the only place where they are written down.
-
-        Args:
-            pooled: the scenes' representations, [B, C, h, w]; C may be 0.
-            query: [n, P] with n = B * Q, all queries of a scene beside each other; P may be 0.
-            keys: [n] int64, seeds of the latent noise.
-            target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
-            source: where z_l comes from: the posterior, the prior, or L given tensors.
-            schedule: the temperature scales the prior's standard deviation when sampling.
-        """
+        """Runs the L steps for representations [B, C, h, w], C may be 0; see ``zoo.model.query_latents``."""
         height, width = self.state_size
         count = len(query)
         scene = match_size(pooled, height=height, width=width)
@@ -225,6 +182,7 @@ class Draw(LatentCore):
             canvas = canvas + written
             canvases.append(canvas)
         return Rollout(
+            prediction=canvas,
             canvases=canvases,
             latents=torch.stack(latents),
             priors=stacked(priors or self._priors(before, first=True), dim=1),

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.cores.gqn import Gqn, core_output, make_recurrence
+from zoo.cores.gqn import Gqn, make_recurrence
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
+from zoo.model.query_latents import sample_queries, score_queries
 from zoo.nn.attention import POSITION_WIDTH, NullToken, attend, positions, view_tokens
 from zoo.nn.blocks import expand_to_map
 from zoo.nn.geometry import ray_features, ray_width
-from zoo.nn.latent_groups import Source
-from zoo.nn.noise import query_keys, sample_keys
-from zoo.nn.recurrence import Attend, Rollout
+from zoo.nn.latent_groups import Rollout, Source
+from zoo.nn.recurrence import Attend
 
 
 class GqnAttention(LatentCore):
@@ -85,29 +86,14 @@ class GqnAttention(LatentCore):
         self.to_query = nn.Linear(config.hidden_channels + asking, config.heads * config.key_channels)
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        batch, queries = episode.target.shape[:2]
-        rollout = self.rollout(
-            encode(episode.context),
-            episode.context.poses,
-            episode.query.flatten(0, 1),
-            query_keys(episode.key, num_queries=queries).flatten(),
-            target=episode.target.flatten(0, 1),
-            source="posterior",
-            schedule=schedule,
-        )
-        return core_output(rollout, batch=batch, queries=queries)
+        scene = encode(episode.context)
+        return score_queries(partial(self.rollout, scene, episode.context.poses, schedule=schedule), episode)
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
-        batch, queries = query.shape[:2]
-        # Samples are further queries of the same scene: the dictionary is shared by all.
-        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
-        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        rollout = self.rollout(
-            encode(context), context.poses, repeated, keys, target=None, source="prior", schedule=schedule
-        )
-        return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+        rollout = partial(self.rollout, encode(context), context.poses, schedule=schedule)
+        return sample_queries(rollout, query, key, num_samples=num_samples)
 
     def rollout(
         self,
@@ -120,17 +106,7 @@ class GqnAttention(LatentCore):
         source: Source,
         schedule: ScheduleValues,
     ) -> Rollout:
-        """Runs the L steps.
-
-        Args:
-            scene: what the encoder made of the context, with a map [C, h, w] for every view.
-            poses: [B, N, P] of the context views.
-            query: [n, P] with n = B * Q, all queries of a scene beside each other.
-            keys: [n] int64, seeds of the latent noise.
-            target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
-            source: where z_l comes from: the posterior, the prior, or L given tensors.
-            schedule: the temperature scales the prior's standard deviation when sampling.
-        """
+        """Runs the L steps for encoded scenes with context poses [B, N, P]; see ``zoo.model.query_latents``."""
         return self.recurrence(
             query,
             keys,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,15 +11,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.cores.gqn import Gqn, core_output, make_recurrence
+from zoo.cores.gqn import Gqn, make_recurrence
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
+from zoo.model.query_latents import sample_queries, score_queries
 from zoo.nn.attention import POSITION_WIDTH, positions, with_pose_and_position
 from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.geometry import epipolar_samples
-from zoo.nn.latent_groups import Source
-from zoo.nn.noise import query_keys, sample_keys
-from zoo.nn.recurrence import Attend, Rollout
+from zoo.nn.latent_groups import Rollout, Source
+from zoo.nn.recurrence import Attend
 
 # Cosines in which the distance along a ray is told to keys and values.
 REACH_WIDTH = 4
@@ -78,28 +79,14 @@ class GqnEpipolar(LatentCore):
         self.to_query = nn.Conv2d(config.hidden_channels, config.heads * config.key_channels, 1)
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        batch, queries = episode.target.shape[:2]
-        rollout = self.rollout(
-            encode(episode.context),
-            episode.context.poses,
-            episode.query.flatten(0, 1),
-            query_keys(episode.key, num_queries=queries).flatten(),
-            target=episode.target.flatten(0, 1),
-            source="posterior",
-            schedule=schedule,
-        )
-        return core_output(rollout, batch=batch, queries=queries)
+        scene = encode(episode.context)
+        return score_queries(partial(self.rollout, scene, episode.context.poses, schedule=schedule), episode)
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
-        batch, queries = query.shape[:2]
-        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
-        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        rollout = self.rollout(
-            encode(context), context.poses, repeated, keys, target=None, source="prior", schedule=schedule
-        )
-        return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+        rollout = partial(self.rollout, encode(context), context.poses, schedule=schedule)
+        return sample_queries(rollout, query, key, num_samples=num_samples)
 
     def rollout(
         self,
@@ -112,17 +99,7 @@ class GqnEpipolar(LatentCore):
         source: Source,
         schedule: ScheduleValues,
     ) -> Rollout:
-        """Runs the L steps.
-
-        Args:
-            scene: what the encoder made of the context, with a map [C, h, w] for every view.
-            poses: [B, N, 7] of the context views.
-            query: [n, 7] with n = B * Q, all queries of a scene beside each other.
-            keys: [n] int64, seeds of the latent noise.
-            target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
-            source: where z_l comes from: the posterior, the prior, or L given tensors.
-            schedule: the temperature scales the prior's standard deviation when sampling.
-        """
+        """Runs the L steps for encoded scenes with context poses [B, N, P]; see ``zoo.model.query_latents``."""
         return self.recurrence(
             query,
             keys,
@@ -134,7 +111,7 @@ class GqnEpipolar(LatentCore):
             temperature=schedule.temperature,
         )
 
-    def lines(self, scene: Representation, poses: Tensor, query: Tensor) -> Lines:
+    def lines(self, scene: Representation, poses: Tensor, query: Tensor) -> EpipolarTokens:
         """Samples keys and values along all epipolar lines, once for all steps."""
         config, (batch, number) = self.config, scene.mask.shape
         _, height, width = self.recurrence.state_shape
@@ -159,9 +136,11 @@ class GqnEpipolar(LatentCore):
         told = self.from_reach(rearrange(reach, "b q n h w s k -> (b q) (h w) n s k").to(found.dtype))
         visible = rearrange(samples.visible & scene.mask[:, None, :, None, None], "b q n h w -> (b q) (h w) n")
         present = repeat(scene.mask, "b n -> (b q) 1 n", q=len(query) // batch)
-        return Lines(values=found + told, mask=visible[..., None].expand(-1, -1, -1, config.samples), present=present)
+        return EpipolarTokens(
+            values=found + told, mask=visible[..., None].expand(-1, -1, -1, config.samples), present=present
+        )
 
-    def reader(self, lines: Lines, query: Tensor) -> Attend:
+    def reader(self, lines: EpipolarTokens, query: Tensor) -> Attend:
         """Returns how every position of a state looks along its lines."""
         config = self.config
         _, height, width = self.recurrence.state_shape
@@ -202,7 +181,7 @@ class GqnEpipolar(LatentCore):
         return read
 
 
-class Lines(NamedTuple):
+class EpipolarTokens(NamedTuple):
     """What lies along the epipolar lines of m = B * Q queries, for every position x of their maps."""
 
     values: Tensor  # [m, x, N, S, keys and values]

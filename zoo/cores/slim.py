@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from functools import partial
+from typing import cast
 
 import torch
-from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.blocks import match_size
+from zoo.model.query_latents import sample_queries, score_queries
+from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.canvas import sum_of_writes
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
-from zoo.nn.gaussian import DiagonalGaussian, standard_like
-from zoo.nn.latent_groups import draw_group, group_noise, group_terms, stacked
-from zoo.nn.noise import query_keys, sample_keys
-
-
-class Inferred(NamedTuple):
-    """L groups of latents of n = B * Q queries, and the posteriors that they were drawn from."""
-
-    latents: Tensor  # [L, n, z, h, w]
-    posteriors: DiagonalGaussian  # [L, n, z, h, w]
+from zoo.nn.gaussian import DiagonalGaussian
+from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
 
 
 class Slim(LatentCore):
@@ -57,15 +50,8 @@ class Slim(LatentCore):
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
-        height, width = shapes.target[1:]
-        if height % config.canvas_scale or width % config.canvas_scale:
-            raise ValueError(
-                f"images of {height}x{width} pixels: canvas_scale {config.canvas_scale} does not divide them"
-            )
-        if config.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the states keep their size")
         self.config = config
-        self.state_size = (height // config.canvas_scale, width // config.canvas_scale)
+        self.state_size = divide_size(shapes.target[1:], config.canvas_scale, name="canvas_scale")
         sets = range(1 if config.shared else config.steps)
         firsts = [not config.shared and index == 0 for index in sets]
         self.inference = nn.ModuleList(InferenceStep(config, shapes=shapes, first=first) for first in firsts)
@@ -75,42 +61,55 @@ class Slim(LatentCore):
         )
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        batch, queries = episode.target.shape[:2]
-        query = episode.query.flatten(0, 1)
-        keys = query_keys(episode.key, num_queries=queries).flatten()
-        inferred = self.infer(episode.target.flatten(0, 1), query, keys)
-        prediction = self.generate(encode(episode.context).pooled, query, inferred.latents)
-        posteriors = inferred.posteriors
-        terms = group_terms(inferred.latents, posteriors=posteriors, priors=standard_like(posteriors))
-        return CoreOutput(
-            prediction=prediction.unflatten(0, (batch, queries)),
-            kl=terms.kl.unflatten(0, (batch, queries)),
-            log_ratio=terms.log_ratio.unflatten(0, (batch, queries)).sum(1),
-        )
+        pooled = encode(episode.context).pooled
+        return score_queries(partial(self.rollout, pooled, schedule=schedule), episode)
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
-        batch, queries = query.shape[:2]
-        # Samples are further queries of the same scene: the representation and its convolutions are shared by all.
-        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
-        latents = schedule.temperature * self._noise(keys)
-        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        prediction = self.generate(encode(context).pooled, repeated, latents)
-        return rearrange(prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+        rollout = partial(self.rollout, encode(context).pooled, schedule=schedule)
+        return sample_queries(rollout, query, key, num_samples=num_samples)
 
-    def infer(self, target: Tensor, query: Tensor, keys: Tensor) -> Inferred:
-        """Draws the latents from q(z | x^q, v^q).
+    def rollout(
+        self,
+        pooled: Tensor,
+        query: Tensor,
+        keys: Tensor,
+        *,
+        target: Tensor | None,
+        source: Source,
+        schedule: ScheduleValues,
+    ) -> Rollout:
+        """Runs the L steps for representations [B, C, h, w]; see ``zoo.model.query_latents``."""
+        shape = (self.config.z_channels, *self.state_size)
+        given = torch.stack(list(given_groups(source, keys, groups=self.config.steps, shape=shape)))
+        posteriors = None
+        latents = schedule.temperature * given if source == "prior" else given
+        if target is not None:
+            latents, posteriors = self.infer(target, query, given, draw=source == "posterior")
+        zeros = torch.zeros_like(latents)
+        return Rollout(
+            prediction=self.generate(pooled, query, latents),
+            latents=latents,
+            priors=DiagonalGaussian(mean=zeros, log_scale=zeros),
+            posteriors=posteriors,
+        )
+
+    def infer(self, target: Tensor, query: Tensor, given: Tensor, *, draw: bool) -> tuple[Tensor, DiagonalGaussian]:
+        """Runs the recurrent posterior q(z | x^q, v^q).
 
         Args:
             target: [n, C, H, W].
             query: [n, P].
-            keys: [n] int64, seeds of the latent noise.
+            given: [L, n, z, h, w], the noise of the latents, or the latents themselves.
+            draw: True: ``given`` is noise.
+
+        Returns:
+            The latents and their posteriors, [L, n, z, h, w].
         """
         sets = [cast("InferenceStep", step) for step in self.inference]
         constants = [step.constant(target, query) for step in sets]
         filters = [step.cell.step_filters(positions=self._positions(len(query))) for step in sets]
-        noise = self._noise(keys)
         state: LSTMState | None = None  # the zero state, of which nothing need be convolved
         z = constants[0].new_zeros(len(target), self.config.z_channels, *self.state_size)
         latents: list[Tensor] = []
@@ -119,9 +118,9 @@ class Slim(LatentCore):
             which = min(index, len(sets) - 1)
             state = sets[which](z.to(constants[which].dtype), state, constants[which], filters[which])
             posteriors.append(self.eta_q(state.hidden))
-            z = draw_group(noise[index], posteriors[-1], dim=1)
+            z = draw_group(given[index], posteriors[-1] if draw else None, dim=1)
             latents.append(z)
-        return Inferred(latents=torch.stack(latents), posteriors=stacked(posteriors, dim=1))
+        return torch.stack(latents), stacked(posteriors, dim=1)
 
     def generate(self, pooled: Tensor, query: Tensor, latents: Sequence[Tensor] | Tensor) -> Tensor:
         """Returns the last canvas, [n, C', H, W], which is the prediction.
@@ -148,9 +147,6 @@ class Slim(LatentCore):
     def _positions(self, count: int) -> int:
         """Returns for how many outputs one set of weights is used, over ``count`` queries and the steps that share it."""
         return count * self.state_size[0] * self.state_size[1] * (self.config.steps // len(self.inference))
-
-    def _noise(self, keys: Tensor) -> Tensor:
-        return group_noise(keys, groups=self.config.steps, shape=(self.config.z_channels, *self.state_size))
 
 
 class InferenceStep(nn.Module):

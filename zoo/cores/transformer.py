@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
-from zoo.cores.gqn import core_output
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
+from zoo.model.query_latents import sample_queries, score_queries
 from zoo.nn.attention import CrossAttentionBlock, NullToken, SelfAttentionBlock, Tokens, view_tokens
+from zoo.nn.blocks import divide_size
 from zoo.nn.geometry import ray_features, ray_width
-from zoo.nn.latent_groups import Source, draw_group, given_groups, stacked
-from zoo.nn.noise import query_keys, sample_keys
-from zoo.nn.recurrence import Rollout
+from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
 
 
 class Transformer(LatentCore):
@@ -52,10 +52,8 @@ class Transformer(LatentCore):
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
         size, (channels_in, height, width) = config.patch_size, shapes.target
-        if height % size or width % size:
-            raise ValueError(f"images of {height}x{width} pixels: patch_size {size} does not divide them")
         self.config = config
-        self.grid = (height // size, width // size)
+        self.grid = divide_size((height, width), size, name="patch_size")
         tokens = shapes.representation.channels
         self.null_token = NullToken(tokens)
         self.from_rays = nn.Sequential(
@@ -64,7 +62,7 @@ class Transformer(LatentCore):
             nn.Linear(config.channels, config.channels),
         )
         self.read_target = nn.Conv2d(channels_in, config.channels, size, stride=size)
-        self.layers = nn.ModuleList(Layer(config, token_channels=tokens) for _ in range(config.steps))
+        self.layers = nn.ModuleList(TransformerLayer(config, token_channels=tokens) for _ in range(config.steps))
         self.last = _block(config)
         self.to_pixels = nn.Sequential(
             nn.LayerNorm(config.channels), nn.Linear(config.channels, config.pixel_channels * size**2), nn.GELU()
@@ -72,25 +70,13 @@ class Transformer(LatentCore):
         self.to_prediction = nn.Conv2d(config.pixel_channels, shapes.prediction_channels, 3, padding=1)
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        batch, queries = episode.target.shape[:2]
-        rollout = self.rollout(
-            encode(episode.context),
-            episode.query.flatten(0, 1),
-            query_keys(episode.key, num_queries=queries).flatten(),
-            target=episode.target.flatten(0, 1),
-            source="posterior",
-            schedule=schedule,
-        )
-        return core_output(rollout, batch=batch, queries=queries)
+        return score_queries(partial(self.rollout, encode(episode.context), schedule=schedule), episode)
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
-        batch, queries = query.shape[:2]
-        keys = sample_keys(key, num_samples=num_samples, num_queries=queries).flatten()
-        repeated = repeat(query, "b q p -> (b s q) p", s=num_samples)
-        rollout = self.rollout(encode(context), repeated, keys, target=None, source="prior", schedule=schedule)
-        return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+        rollout = partial(self.rollout, encode(context), schedule=schedule)
+        return sample_queries(rollout, query, key, num_samples=num_samples)
 
     def rollout(
         self,
@@ -102,18 +88,9 @@ class Transformer(LatentCore):
         source: Source,
         schedule: ScheduleValues,
     ) -> Rollout:
-        """Runs the L layers; the only place where they are written down.
+        """Runs the L layers for encoded scenes; see :class:`zoo.model.query_latents.QueryRollout`.
 
-        Args:
-            scene: what the encoder made of the context, with a map [C, h, w] for every view.
-            query: [n, 7] with n = B * Q, all queries of a scene beside each other.
-            keys: [n] int64, seeds of the latent noise.
-            target: [n, C, H, W]; needed by the posterior, and never seen when latents come from the prior.
-            source: where z_l comes from: the posterior, the prior, or L given tensors [n, T, z].
-            schedule: the temperature scales the prior's standard deviation when sampling.
-
-        Returns:
-            Predictions [n, C', H, W]; latents, priors and posteriors are [L, n, T, z] for the T patches of the image.
+        Latents, priors and posteriors are [L, n, T, z] for the T patches of the image.
         """
         batch, count = len(scene.mask), len(query)
         height, width = self.grid
@@ -132,7 +109,7 @@ class Transformer(LatentCore):
         priors: list[Tensor] = []
         posteriors: list[Tensor] = []
         for index, module in enumerate(self.layers):
-            layer = cast("Layer", module)
+            layer = cast("TransformerLayer", module)
             # Queries of a scene look at one set of tokens: beside each other they are one long list of queries.
             asked = rearrange(tokens, "(b q) t c -> b (q t) c", b=batch)
             tokens = rearrange(layer.look(asked, known), "b (q t) c -> (b q) t c", q=count // batch)
@@ -157,7 +134,7 @@ class Transformer(LatentCore):
         )
 
 
-class Layer(nn.Module):
+class TransformerLayer(nn.Module):
     """One look at the scene, one at each other, and a group of latents."""
 
     def __init__(self, config: Transformer.Config, *, token_channels: int) -> None:

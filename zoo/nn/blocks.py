@@ -10,6 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def divide_size(size: tuple[int, int], divisor: int, *, name: str, kind: str = "images") -> tuple[int, int]:
+    """Divides a height and a width in pixels.
+
+    Raises:
+        ValueError: if the divisor, which is called ``name`` in the error, does not divide both.
+    """
+    height, width = size
+    if height % divisor or width % divisor:
+        raise ValueError(f"{kind} of {height}x{width} pixels: {name} {divisor} does not divide them")
+    return height // divisor, width // divisor
+
+
 def match_size(features: Tensor, *, height: int, width: int) -> Tensor:
     """Brings [B, C, h, w] to [B, C, height, width]: 1x1 is spread, larger is averaged, smaller is repeated."""
     if features.shape[-2:] == (height, width):

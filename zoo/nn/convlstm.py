@@ -44,8 +44,14 @@ class ConvLSTMCell(nn.Module):
         kernel_size: int,
         first: bool = False,
     ) -> None:
-        """Any of the three groups may have no channels."""
+        """Any of the three groups may have no channels.
+
+        Raises:
+            ValueError: if the kernel size is even.
+        """
         super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {kernel_size}: must be odd, so that the states keep their size")
         self.first = first
         self.num_gates = 3 if first else 4
         self.padding = (kernel_size // 2, kernel_size // 2)

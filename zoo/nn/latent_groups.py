@@ -1,4 +1,4 @@
-"""Latents that come in groups, one after the other: what they are drawn with, and what they cost."""
+"""Groups of latents, each conditioned on those before it: noise, samples and KL."""
 
 from __future__ import annotations
 
@@ -11,15 +11,30 @@ from torch import Tensor
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
 
-# Where the groups come from: the posterior, the prior, or they are given, L times [n, ...].
+# The distribution from which the groups are drawn, or the given groups, L times [n, ...].
 Source = Literal["posterior", "prior"] | Sequence[Tensor] | Tensor
 
 
 class GroupTerms(NamedTuple):
-    """What L groups of latents cost."""
+    """KL and log-ratio of L groups of latents."""
 
     kl: Tensor  # [n, L]: analytic KL(q_l || p_l), given the groups before, nats
     log_ratio: Tensor  # [n]: log q(z) - log p(z) at the sampled z, all groups together, nats
+
+
+class Rollout(NamedTuple):
+    """L groups of latents for n queries or scenes, from posterior or prior, and the predictions that follow."""
+
+    prediction: Tensor  # [n, C', H, W], or [n * Q, C', H, W] for latents of scenes
+    latents: Tensor  # [L, n, ...]
+    priors: DiagonalGaussian  # [L, n, ...]
+    posteriors: DiagonalGaussian | None  # [L, n, ...]; None without targets
+    canvases: Sequence[Tensor] = ()  # of DRAW, L times [n, C', H, W]: after every step
+
+    def terms(self) -> GroupTerms:
+        """Returns KL(q || p) of every group of latents and log q(z) - log p(z) at the latents."""
+        assert self.posteriors is not None, "there is no posterior without a target"
+        return group_terms(self.latents, posteriors=self.posteriors, priors=self.priors)
 
 
 def group_noise(keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Tensor:

@@ -10,28 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from zoo.nn.blocks import match_size
+from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.canvas import PerStepCanvas, SharedCanvas
 from zoo.nn.gaussian import DiagonalGaussian
 from zoo.nn.gqn_step import Constants, GqnStep, State, StepSizes
-from zoo.nn.latent_groups import GroupTerms, Source, draw_group, given_groups, group_terms, stacked
+from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
 
 # A lookup in the scene: the generator's hidden state [n, C, h, w] -> a map [n, C', h, w].
 Attend = Callable[[Tensor], Tensor]
-
-
-class Rollout(NamedTuple):
-    """L steps of the generator for n = B * Q queries."""
-
-    prediction: Tensor  # [n, C', H, W]
-    latents: Tensor  # [L, n, z, h, w]
-    priors: DiagonalGaussian  # [L, n, z, h, w]
-    posteriors: DiagonalGaussian | None  # [L, n, z, h, w]; None without a target
-
-    def terms(self) -> GroupTerms:
-        """Returns KL(q || p) of every group of latents, and log q(z) - log p(z) at the latents."""
-        assert self.posteriors is not None, "there was no target"
-        return group_terms(self.latents, posteriors=self.posteriors, priors=self.priors)
 
 
 class _StepOutput(NamedTuple):
@@ -71,15 +57,8 @@ class Recurrence(nn.Module):
         self, sizes: StepSizes, *, steps: int, shared: bool, image_size: tuple[int, int], prediction_channels: int
     ) -> None:
         super().__init__()
-        height, width = image_size
-        if height % sizes.canvas_scale or width % sizes.canvas_scale:
-            raise ValueError(
-                f"images of {height}x{width} pixels: canvas_scale {sizes.canvas_scale} does not divide them"
-            )
-        if sizes.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size {sizes.kernel_size}: must be odd, so that the states keep their size")
         self.num_steps, self.z_channels = steps, sizes.z_channels
-        self.state_shape = (sizes.hidden_channels, height // sizes.canvas_scale, width // sizes.canvas_scale)
+        self.state_shape = (sizes.hidden_channels, *divide_size(image_size, sizes.canvas_scale, name="canvas_scale"))
         self.steps = nn.ModuleList(
             GqnStep(sizes, first=not shared and index == 0) for index in range(1 if shared else steps)
         )
