@@ -1,6 +1,6 @@
 """GQN zoo: Generative Query Network variants under one ELBO trainer.
 
-The front door; nothing is imported before it is asked for, so that ``import zoo`` needs neither torch nor timm.
+Imports are made inside the functions, so that ``import zoo`` needs neither torch nor timm.
 
 >>> import zoo
 >>> "gqn-tower" in zoo.list_variants("gqn-*")
@@ -9,6 +9,7 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +17,22 @@ if TYPE_CHECKING:
     import torch
 
     from zoo.model.scene_model import SceneModel
+    from zoo.training.trained_model import TrainedModel
 
-__all__ = ["create_model", "describe", "list_variants", "load_model"]
+__all__ = ["create_model", "describe", "list_variants", "load_model", "load_run"]
 __version__ = "0.1.0"
 
+Files = Sequence[str | Path]  # registry files beside the shipped one, ./registry.yaml and those of GQN_ZOO_REGISTRY
 
-def list_variants(pattern: str = "*", *, exclude: str | None = None) -> list[str]:
+
+def list_variants(pattern: str = "*", *, exclude: str | None = None, registry: Files = ()) -> list[str]:
     """Returns the names of the registered variants that match a shell pattern, for example ``gqn-*``."""
     from zoo.registry.registry import default_registry
 
-    return default_registry().names(pattern, exclude=exclude)
+    return default_registry(registry).names(pattern, exclude=exclude)
 
 
-def describe(name: str, *, size: str = "full") -> dict[str, Any]:
+def describe(name: str, *, size: str = "full", registry: Files = ()) -> dict[str, Any]:
     """Returns every setting of a variant as plain values.
 
     Raises:
@@ -36,10 +40,12 @@ def describe(name: str, *, size: str = "full") -> dict[str, Any]:
     """
     from zoo.registry.registry import default_registry
 
-    return default_registry().variant(name, size=size).config()
+    return default_registry(registry).variant(name, size=size).config()
 
 
-def create_model(name: str, *, size: str = "full", overrides: tuple[str, ...] = (), seed: int = 0) -> SceneModel:
+def create_model(
+    name: str, *, size: str = "full", overrides: Sequence[str] = (), seed: int = 0, registry: Files = ()
+) -> SceneModel:
     """Makes a model with fresh weights.
 
     Args:
@@ -47,22 +53,37 @@ def create_model(name: str, *, size: str = "full", overrides: tuple[str, ...] = 
         size: ``full``, or a key of the variant's ``sizes``.
         overrides: ``key=value`` changes, for example ``core.steps=8``.
         seed: decides the initial weights.
+        registry: further registry files.
 
     Raises:
-        zoo.errors.RegistryError, zoo.errors.ConfigError: if something is not known or not valid.
+        zoo.errors.RegistryError, zoo.errors.ConfigError: if a name or a setting is not valid.
     """
     from zoo.registry.registry import default_registry
     from zoo.registry.variant import build
 
-    return build(default_registry().variant(name, size=size, overrides=overrides), seed=seed)
+    return build(default_registry(registry).variant(name, size=size, overrides=overrides), seed=seed)
 
 
-def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> SceneModel:
-    """Loads the best checkpoint of a run's folder, or the checkpoint that ``path`` names, ready for evaluation.
+def load_run(path: str | Path, *, device: str | torch.device = "cpu", registry: Files = ()) -> TrainedModel:
+    """Loads the best checkpoint of a run's folder, or the checkpoint that ``path`` names.
+
+    The returned object has the ``model`` in evaluation mode, its ``variant``, and ``schedule``: the schedule values of
+    evaluation (sigma, beta, temperature) that ``model(batch, run.schedule, num_context)`` takes.
+
+    Args:
+        path: a run's folder or a checkpoint's folder.
+        device: where the model goes.
+        registry: further registry files, for a variant whose components lie beside its registry file.
 
     Raises:
         zoo.errors.CheckpointError, zoo.errors.ConfigError: if something is missing or damaged.
     """
+    from zoo.registry.registry import default_registry
     from zoo.training.trained_model import load_trained
 
-    return load_trained(Path(path), device=device).model
+    return load_trained(Path(path), device=device, registry=default_registry(registry))
+
+
+def load_model(path: str | Path, *, device: str | torch.device = "cpu", registry: Files = ()) -> SceneModel:
+    """Loads the model of a run, ready for evaluation; as ``load_run(path).model``."""
+    return load_run(path, device=device, registry=registry).model

@@ -1,7 +1,7 @@
-"""The errors that a user of the zoo can cause, each told in one sentence.
+"""The errors that a user of the zoo can cause; each message is one sentence.
 
-The command line prints such an error without a traceback and leaves with its ``exit_code``; everything else that is
-raised is a defect of the program.
+The command line prints such an error without a traceback and exits with its ``exit_code``; any other exception is a
+defect of the program.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class ZooError(ValueError):
-    """A mistake that the user can mend: the message names the file, the field, what was found and what was expected."""
+    """A mistake of the user: the message names the file, the field, what was found and what was expected."""
 
     exit_code = 2
 
@@ -52,27 +52,25 @@ class OutOfMemoryError(ZooError):
     exit_code = 5
 
 
+class ZooWarning(UserWarning):
+    """Something that the user should know and that stops nothing; the command line prints it as one line."""
+
+
 MOST_SUGGESTIONS = 5
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns ``"; did you mean 'x', 'y'?"`` with the nearest names, or the list of names if none is near.
+    """Returns ``"; did you mean 'x', 'y'?"`` with similar names, or the list of names if none is similar.
 
-    Names that begin with ``name`` come first, then those spelt alike, then those that contain it, whatever the case.
+    Names that begin with ``name`` come first (the shortest first), then those of similar spelling, then those that
+    contain it, ignoring case.
     """
-    names = sorted(known)
-    if not names:
-        return ""
-    folded = {candidate: candidate.lower() for candidate in names}
+    names = {candidate.lower(): candidate for candidate in sorted(known)}
     wanted = name.lower()
-    begins = [candidate for candidate in names if wanted and folded[candidate].startswith(wanted)]
-    alike = set(difflib.get_close_matches(wanted, folded.values(), n=3, cutoff=0.5))
-    close = sorted(
-        (candidate for candidate in names if folded[candidate] in alike),
-        key=lambda candidate: -difflib.SequenceMatcher(None, folded[candidate], wanted).ratio(),
-    )
-    contains = [candidate for candidate in names if wanted and wanted in folded[candidate]]
-    near = list(dict.fromkeys([*begins, *close, *contains]))[:MOST_SUGGESTIONS]
-    if near:
-        return "; did you mean " + ", ".join(repr(candidate) for candidate in near) + "?"
-    return "; known are " + ", ".join(names)
+    begin = sorted((key for key in names if wanted and key.startswith(wanted)), key=len)
+    spelt = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+    contain = [key for key in names if wanted and wanted in key]
+    close = [names[key] for key in dict.fromkeys([*begin, *spelt, *contain])][:MOST_SUGGESTIONS]
+    if close:
+        return "; did you mean " + ", ".join(map(repr, close)) + "?"
+    return "; known are " + ", ".join(names.values()) if names else ""

@@ -60,6 +60,14 @@ class Hardware(_Record):
     gpus: list[Gpu]
 
 
+class ComponentSource(_Record):
+    """The code of a component that this package does not hold."""
+
+    distribution: str | None
+    version: str | None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # first digits of the digest of the Python files
+
+
 class Provenance(_Record):
     """Everything that is needed to make a result again, or to doubt it."""
 
@@ -68,6 +76,7 @@ class Provenance(_Record):
     version: str | None
     config_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     job: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None  # of a suite: which of its jobs left the row
+    components: dict[str, ComponentSource] | None = None  # by kind; None: all components are of this package
     seed: int
     command: str
     versions: dict[str, str | None]
@@ -181,6 +190,7 @@ def collect(
     config: Mapping[str, Any],
     device: str | None = None,
     trained_git: GitState | None = None,
+    components: Mapping[str, ComponentSource] | None = None,
 ) -> Provenance:
     """Describes this process; never raises because a tool or a piece of information is missing.
 
@@ -190,6 +200,7 @@ def collect(
         config: the resolved settings of the run as plain JSON values. Only their hash is kept, see :func:`hash_config`.
         device: the device on which the model ran, for example ``cpu`` or ``cuda``.
         trained_git: the commit that trained what is measured here.
+        components: the code of the components that this package does not hold, by kind.
     """
     import torch
 
@@ -206,6 +217,7 @@ def collect(
         git=git_state(Path(__file__).resolve().parent),
         trained_git=trained_git,
         version=package_version(),
+        components=dict(components) if components else None,
         config_hash=hash_config(config),
         seed=seed,
         command=anonymous_command(command),

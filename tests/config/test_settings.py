@@ -1,5 +1,6 @@
 import os
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -367,7 +368,7 @@ def test_any_value_anywhere_in_a_registry_is_taken_or_refused(monkeypatch, place
     monkeypatch.setattr("zoo.registry.registry.load_yaml", lambda path: contents if isinstance(contents, dict) else {})
 
     def read():
-        registry = Registry([RegistryFile(path="fuzz.yaml", prefix="")])
+        registry = Registry([RegistryFile(path=Path("fuzz.yaml"))])
         for name in registry.names():
             registry.variant(name)
             only_user_errors(registry.variant, name, size="smoke")

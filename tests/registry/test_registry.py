@@ -1,4 +1,4 @@
-import importlib.metadata
+import importlib
 import json
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from zoo.errors import ConfigError, RegistryError
 from zoo.model.interfaces import Encoder, LatentCore, Likelihood, RepresentationShape, Task
 from zoo.registry.components import KINDS, available, find_component
 from zoo.registry.registry import Registry, default_registry, variant_from_config
-from zoo.registry.sources import RegistryFile, registry_files, registry_path
+from zoo.registry.sources import RegistryFile, registry_path
 from zoo.registry.variant import FULL, build, resolve
 from zoo.training.run import to_yaml
 
@@ -110,15 +110,15 @@ def test_the_registry_cannot_be_changed_through_what_it_returns():
     [
         (ONE + f"  one:\n{ENTRY}", 'duplicate key "one"'),
         (ONE + "  two: {base: on}\n", "variants.two.base: there is no variant 'on'; did you mean 'one'?"),
-        (ONE + "  two: {base: three}\n  three: {base: two}\n", "base goes in a circle: two -> three -> two"),
-        (ONE + "  two: {base: two}\n", "base goes in a circle: two -> two"),
+        (ONE + "  two: {base: three}\n  three: {base: two}\n", "base is circular: two -> three -> two"),
+        (ONE + "  two: {base: two}\n", "base is circular: two -> two"),
         (ONE + "  two: {base: [one]}\n", "variants.two.base: found ['one'], expected the name of a variant"),
         (ONE + "  two: 5\n", "variants.two: found int, expected a mapping"),
         (ONE + "  two: {base: one, tilte: x}\n", "variants.two.tilte: unknown key 'tilte'; did you mean 'title'?"),
         (ONE + "  two: {base: one, status: best}\n", "variants.two.status: found 'best'"),
         (ONE + "  two: {base: one, image_size: 2}\n", "variants.two.image_size"),
         (ONE + "  two: {base: one, training: {step: 1}}\n", "variants.two.training.step: unknown key"),
-        (ONE + "  two: {title: x}\n", "variants.two.paper: this key is missing"),
+        (ONE + "  two: {title: x}\n", "variants.two.task: this key is missing"),
         (ONE + "  Two: {base: one}\n", "'Two' is not a name"),
         (ONE + "  a/b: {base: one}\n", "'a/b' is not a name"),
         (ONE + "  '<script>': {base: one}\n", "is not a name"),
@@ -131,8 +131,8 @@ def test_the_registry_cannot_be_changed_through_what_it_returns():
         ("version: 1\nvariants: [one]\n", "variants: found list"),
     ],
 )
-def test_a_wrong_registry_file_is_refused_by_name_and_place(tmp_path, text, part):
-    message = refusal(lambda: registry_of(tmp_path, text))
+def test_a_wrong_file_or_entry_is_refused_by_name_and_place(tmp_path, text, part):
+    message = refusal(lambda: registry_of(tmp_path, text).entry("two"))
     assert part in message and str(tmp_path / "registry.yaml") in message
 
 
@@ -194,13 +194,14 @@ def variant_of(tmp_path, *overrides):
         (["core.channels=true"], "core.channels: found True (bool), expected"),
         (["core=5"], "core: found 5, expected a mapping with 'use: name'"),
         (["core.use=5"], "core: found"),
-        (["training=5"], "training: found int, expected a mapping"),
+        (["training=5"], "training: found 5 (int), expected a valid dictionary"),
         (["training.stesp=5"], "training.stesp: unknown key 'stesp'; did you mean 'steps'"),
         (["training.beta.edn=5"], "training.beta.edn: unknown key 'edn'; did you mean 'end'"),
-        (["image_size=1.5"], "image_size: found 1.5, expected a whole number"),
+        (["image_size=1.5"], "image_size: found 1.5 (float), expected a valid integer"),
         (["image_size=true"], "image_size: found True"),
         (["image_size=3"], "image_size: found 3"),
         (["image_size=-4"], "image_size: found -4"),
+        (["image_size=1000000"], "image_size: found 1000000 (int), expected 4 to 1024 pixels"),
         (["image_size=0"], "task 'render' needs images, but image_size is 0"),
         (["task.use=regress"], "task 'regress' has no images, but image_size is 16"),
         (["title=x"], "title: unknown key 'title'"),
@@ -361,77 +362,6 @@ def test_a_configuration_of_a_variant_that_is_not_registered_is_taken_as_it_is()
     assert message.startswith("config.yaml: image_size")
 
 
-def plug_in(monkeypatch, **packages):
-    """Fakes installed entry points ``name=package``."""
-    points = [importlib.metadata.EntryPoint(name, value, "gqn_zoo.registry") for name, value in packages.items()]
-    monkeypatch.setattr(
-        importlib.metadata, "entry_points", lambda *, group: points if group == "gqn_zoo.registry" else []
-    )
-
-
-@pytest.fixture
-def lab(tmp_path, monkeypatch):
-    """An installed package that breaks when it is imported, with a registry file beside its code."""
-    package = tmp_path / "site" / "zoo_lab_package"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
-    (package / "registry.yaml").write_text(ONE)
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    return package
-
-
-def test_the_variants_of_a_plug_in_bear_its_name_and_listing_does_not_import_it(monkeypatch, lab):
-    plug_in(monkeypatch, lab="zoo_lab_package")
-    registry = Registry(registry_files())
-    assert registry.names("lab/*") == ["lab/one"]
-    assert "vae" in registry.names()
-    variant = registry.variant("lab/one")
-    assert variant.file == str(lab / "registry.yaml")
-    assert resolve(variant)["core"].config.channels == 8
-    assert "zoo_lab_package" not in sys.modules
-    assert "did you mean 'lab/one'" in refusal(lambda: registry.entry("lab/oen"))
-
-
-def test_a_plug_in_in_a_subpackage_is_not_imported_either(monkeypatch, lab):
-    (lab / "variants").mkdir()
-    (lab / "variants" / "__init__.py").write_text("")
-    (lab / "registry.yaml").rename(lab / "variants" / "registry.yaml")
-    plug_in(monkeypatch, lab="zoo_lab_package.variants")
-    assert Registry(registry_files()).names("lab/*") == ["lab/one"]
-    assert "zoo_lab_package" not in sys.modules
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "zoo_lab_package_gone",
-        "zoo_lab_package_gone.sub",
-        "zoo_lab_package:SPEC",
-        "zoo_lab_package.gone",
-        "json.decoder",
-    ],
-)
-def test_a_plug_in_that_is_not_a_package_is_named(monkeypatch, lab, value):
-    plug_in(monkeypatch, lab=value)
-    message = refusal(registry_files, error=RegistryError)
-    assert "plug-in 'lab'" in message and repr(value) in message
-
-
-def test_a_plug_in_without_or_with_a_wrong_registry_file_is_named(monkeypatch, lab):
-    plug_in(monkeypatch, lab="zoo_lab_package")
-    (lab / "registry.yaml").write_text(ONE + "  two: {base: thre}\n")
-    message = refusal(lambda: Registry(registry_files()))
-    assert str(lab / "registry.yaml") in message and "'thre'" in message
-    (lab / "registry.yaml").unlink()
-    message = refusal(lambda: Registry(registry_files()))
-    assert str(lab / "registry.yaml") in message and "cannot be read" in message
-
-
-def test_two_plug_ins_may_use_the_same_name_for_a_variant(monkeypatch, lab):
-    plug_in(monkeypatch, lab="zoo_lab_package", other="zoo_lab_package")
-    assert Registry(registry_files()).names("*/*") == ["lab/one", "other/one"]
-
-
 def test_the_front_door_lists_describes_and_makes():
     assert zoo.list_variants("gqn-*") == default_registry().names("gqn-*")
     assert zoo.describe("vae", size="smoke")["core"]["channels"] == 8
@@ -478,7 +408,16 @@ def test_a_module_without_exactly_one_part_is_refused():
         find_unique_subclass(empty, LatentCore)
 
 
-def test_published_figures_are_not_inherited():
+def test_paper_status_and_published_figures_are_not_inherited(tmp_path):
     registry = default_registry()
     assert [item.value for item in registry.entry("gqn-tower")[0].reference] == [3.13, 9.97]
     assert registry.entry("gqn-tower-shared")[0].reference == []
+    derived = registry_of(
+        tmp_path,
+        ONE.replace("status: extension", "status: paper")
+        + "    reference: [{metric: m, value: 1.0, unit: nats, source: s}]\n  two: {base: one}\n  three: {base: two, paper: P, status: baseline}\n",
+    )
+    one, two, three = (derived.entry(name)[0] for name in ("one", "two", "three"))
+    assert (one.paper, one.status, len(one.reference)) == ("nobody", "paper", 1)
+    assert (two.paper, two.status, two.reference) == ("", "extension", [])
+    assert (three.paper, three.status, three.reference) == ("P", "baseline", [])

@@ -27,7 +27,7 @@ from zoo.evaluation.values import score_values
 from zoo.model.interfaces import Likelihood, TargetKind, Task
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import collect
-from zoo.registry.variant import Variant, build, resolve
+from zoo.registry.variant import Variant, build, component_sources, resolve
 from zoo.results.metrics import code_sigma_metric, floor_metric, metrics_of, unit_of
 from zoo.results.row import (
     PREDICT_THROUGHPUT,
@@ -129,6 +129,7 @@ def evaluate(
             config=dict(trained.config),
             device=torch.device(device).type,
             trained_git=trained.git,
+            components=component_sources(variant),
         ),
     )
 
@@ -255,7 +256,13 @@ def speed_row(
         performance=_timings(throughput),
         model=_facts(model, throughput),
         budget=Budget(steps=0, batch_size=recipe.batch_size, scenes_seen=0, seconds=0.0),
-        provenance=collect(seed=seed, command=command, config=variant.config(), device=torch.device(device).type),
+        provenance=collect(
+            seed=seed,
+            command=command,
+            config=variant.config(),
+            device=torch.device(device).type,
+            components=component_sources(variant),
+        ),
     )
 
 
@@ -300,9 +307,9 @@ def failed_row(
     elif isinstance(error, KeyboardInterrupt):
         status = "interrupted"
     try:
-        config = variant.config()
+        config, components = variant.config(), component_sources(variant)
     except ZooError:
-        config = {"variant": variant.name, "size": variant.size}
+        config, components = {"variant": variant.name, "size": variant.size}, {}
     return ResultRow(
         status=status,
         error=(str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}")[:2000],
@@ -312,5 +319,5 @@ def failed_row(
         key=None,
         model=None,
         budget=None,
-        provenance=collect(seed=seed, command=command, config=config, device=device),
+        provenance=collect(seed=seed, command=command, config=config, device=device, components=components),
     )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from zoo.errors import RegistryError, did_you_mean
+from zoo.provenance import ComponentSource
+from zoo.registry.sources import ENTRY_POINTS, ENVIRONMENT
 
 if TYPE_CHECKING:
     from zoo.model.interfaces import Component
@@ -19,13 +25,30 @@ KINDS: tuple[Kind, ...] = ("task", "encoder", "core", "likelihood")
 FOLDERS: Mapping[str, str] = MappingProxyType(
     {"encoder": "zoo.encoders", "core": "zoo.cores", "likelihood": "zoo.likelihoods"}
 )
+BESIDE = "./"  # begins the path of a Python file beside the registry file that names it
 
 
-def find_component(kind: Kind, use: str, *, file: str) -> type[Component]:
-    """Returns the class that ``use`` names: a file of ours, or ``package.module:Class`` of a third party.
+def available(kind: Kind) -> list[str]:
+    """Returns the names of the shipped encoders, cores or likelihoods: the files in their folder."""
+    return sorted(path.stem for path in folder_of(kind).glob("*.py") if path.stem != "__init__")
+
+
+def folder_of(kind: Kind) -> Path:
+    """Returns the folder of the shipped components of a kind."""
+    return Path(__file__).resolve().parent.parent / FOLDERS[kind].removeprefix("zoo.")
+
+
+def find_component(kind: Kind, use: str, *, file: str, folder: str = "") -> type[Component]:
+    """Imports a component and returns its class.
+
+    Args:
+        kind: task, encoder, core or likelihood.
+        use: a shipped name, ``package.module:Class``, or ``./file.py:Class``.
+        file: where ``use`` stands, for the error.
+        folder: the registry file's folder, in which ``./file.py`` lies; empty if that file is not known.
 
     Raises:
-        RegistryError: if there is no such file, module or class, or it is not a part of that kind.
+        RegistryError: if there is no such file, module or class, or it is not a component of that kind.
     """
     from zoo.model import interfaces as contract
     from zoo.model import tasks
@@ -40,10 +63,15 @@ def find_component(kind: Kind, use: str, *, file: str) -> type[Component]:
     if ":" in use:
         module_name, _, class_name = use.partition(":")
         try:
-            found = getattr(importlib.import_module(module_name), class_name)
-        except Exception as error:  # a third party's module may raise whatever it likes
+            beside = use.startswith(BESIDE)
+            module = _import_file(file_beside(use, folder)) if beside else importlib.import_module(module_name)
+            found = getattr(module, class_name)
+        except RegistryError as error:
+            raise RegistryError(f"{file}: {kind}.use: {error}") from None
+        except Exception as error:  # a third party's module may raise anything
+            hint = f"; did you mean './{use}'?" if module_name.endswith(".py") and not beside else ""
             raise RegistryError(
-                f"{file}: {kind}.use: {use!r} cannot be imported: {type(error).__name__}: {error}"
+                f"{file}: {kind}.use: {use!r} cannot be imported: {type(error).__name__}: {error}{hint}"
             ) from error
         if not (isinstance(found, type) and issubclass(found, base)):
             raise RegistryError(
@@ -61,9 +89,87 @@ def find_component(kind: Kind, use: str, *, file: str) -> type[Component]:
     return contract.find_unique_subclass(importlib.import_module(f"{FOLDERS[kind]}.{use}"), base)
 
 
-def available(kind: Kind) -> list[str]:
-    """Returns the names of our own encoders, cores or likelihoods: the files in their folder."""
-    specification = importlib.util.find_spec(FOLDERS[kind])
-    assert specification is not None and specification.submodule_search_locations
-    folder = Path(specification.submodule_search_locations[0])
-    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+def file_beside(use: str, folder: str) -> Path:
+    """Returns the Python file that ``./file.py:Class`` names.
+
+    Raises:
+        RegistryError: if the folder is not known, or the file does not lie in or below it, or does not exist.
+    """
+    if not folder:
+        raise RegistryError(
+            f"{use!r} is a file beside a registry file that is not read here; name the registry file with --registry "
+            f"or {ENVIRONMENT}"
+        )
+    root = Path(folder).resolve()
+    path = (root / use.partition(":")[0]).resolve()
+    if not path.is_relative_to(root) or path.suffix != ".py":
+        raise RegistryError(f"found {use!r}, expected a .py file in or below the registry file's folder {root}")
+    if not path.is_file():
+        raise RegistryError(f"{use!r}: there is no file {path}")
+    return path
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Imports a Python file under a name of its own; a file that was edited is imported again."""
+    name = f"gqn_zoo_file_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]}"
+    if name not in sys.modules:
+        specification = importlib.util.spec_from_file_location(name, path)
+        assert specification is not None and specification.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(specification)
+        try:
+            specification.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def component_source(use: str, *, folder: str = "") -> ComponentSource | None:
+    """Returns distribution, version and source hash of a third party's component; None for a shipped one.
+
+    The hash is that of the file ``./file.py``, else of all Python files of the module's top-level package.
+
+    Raises:
+        RegistryError: as ``file_beside``.
+    """
+    module, colon, _ = use.partition(":")
+    top = module.partition(".")[0]
+    if not colon or top == "zoo":
+        return None
+    if use.startswith(BESIDE):
+        path = file_beside(use, folder)
+        return ComponentSource(distribution=None, version=None, sha256=_hash({path.name: path}))
+    return _source_of_package(top)
+
+
+@functools.cache  # a process imports a package once, so that its source is that of the first import
+def _source_of_package(top: str) -> ComponentSource:
+    specification = importlib.util.find_spec(top)
+    if specification is None:
+        raise RegistryError(f"there is no package {top!r}")
+    folders = list(map(Path, specification.submodule_search_locations or ()))
+    files = {str(path.relative_to(folder)): path for folder in folders for path in folder.rglob("*.py")}
+    if not folders and specification.origin:
+        files = {Path(specification.origin).name: Path(specification.origin)}
+    distribution = _distribution_of(top)
+    return ComponentSource(
+        distribution=distribution.name if distribution else None,
+        version=distribution.version if distribution else None,
+        sha256=_hash(files),
+    )
+
+
+def _distribution_of(top: str) -> importlib.metadata.Distribution | None:
+    """Returns what installed a package: by its entry point, which an editable installation has as well, or its files."""
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        if point.value.partition(".")[0] == top and point.dist is not None:
+            return point.dist
+    names = importlib.metadata.packages_distributions().get(top)
+    return importlib.metadata.distribution(names[0]) if names else None
+
+
+def _hash(files: Mapping[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]

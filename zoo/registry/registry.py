@@ -1,206 +1,264 @@
-"""registry.yaml, ours and those of plug-ins -> validated variants.
+"""Registry files -> validated variants.
 
-Reading names imports neither torch nor any component; ``resolve`` imports the four parts of one variant, parses their
-settings and refuses what does not fit together; ``build`` makes the model. Both live in ``zoo.registry.variant``.
+Reading names imports neither torch nor any component; ``zoo.registry.variant`` resolves a variant's components and builds
+its model.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from zoo.config.recipe import TrainingRecipe
 from zoo.config.settings import Settings, load_yaml, merge, parse, parse_overrides
-from zoo.errors import ConfigError, RegistryError, did_you_mean
-from zoo.registry.components import KINDS
-from zoo.registry.sources import RegistryFile, registry_files
-from zoo.registry.variant import FULL, ComponentConfig, Reference, Variant
+from zoo.errors import ConfigError, RegistryError, ZooError, ZooWarning, did_you_mean
+from zoo.registry.components import BESIDE, KINDS, Kind
+from zoo.registry.sources import RegistryFile, plug_in_files, user_files
+from zoo.registry.variant import FULL, SOURCES, ComponentConfig, ImageSize, Reference, Variant, component_sources
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-SMALLEST_IMAGE = 4  # pixels
 CHANGEABLE = (*KINDS, "image_size", "training")
+NOT_INHERITED = frozenset({"base", "paper", "status", "reference"})  # a paper describes and measures its own network
+
+
+class FileBeside(NamedTuple):
+    """``./file.py:Class`` with the folder of the registry file that says so."""
+
+    folder: str
+    use: str
 
 
 class Entry(Settings):
-    """One variant as it stands in a registry file, after its ``base`` was laid under it."""
+    """One variant of a registry file, complete with what it inherits from its ``base``."""
 
     title: str
-    paper: str
-    status: Literal["paper", "baseline", "extension"] = Field(description="what the variant is to the literature")
+    paper: str = ""
+    status: Literal["paper", "baseline", "extension"] = Field(
+        default="extension", description="what the variant is to the literature"
+    )
     task: dict[str, Any]
     encoder: dict[str, Any]
     core: dict[str, Any]
     likelihood: dict[str, Any]
-    image_size: int = Field(ge=0, description="height and width of the images, pixels; 0 for data without images")
+    image_size: ImageSize
     training: TrainingRecipe
     reference: list[Reference] = Field(default=[])
     sizes: dict[str, dict[str, Any]] = Field(default={})
 
-    @field_validator("image_size")
-    @classmethod
-    def _a_size_of_images(cls, image_size: int) -> int:
-        if 0 < image_size < SMALLEST_IMAGE:
-            raise ValueError(f"at least {SMALLEST_IMAGE} pixels, or 0 for data without images")
-        return image_size
+    def use(self, kind: Kind) -> str:
+        """Returns which component of a kind it uses, as written in the registry file."""
+        found = getattr(self, kind).get("use")
+        return found.use if isinstance(found, FileBeside) else str(found)
 
 
 class Registry:
-    """The variants of some registry files, read-only."""
+    """The variants of some registry files, read-only.
+
+    Attributes:
+        files: the files that were read, in their order.
+        problems: a sentence for every file and entry that is not valid; such a variant is an error when asked for.
+    """
 
     def __init__(self, files: Iterable[RegistryFile]) -> None:
-        """Reads and validates the files.
+        """Reads the files and validates their entries.
 
         Raises:
-            RegistryError: if a name is not valid or is given twice, or a ``base`` is unknown or goes in a circle.
-            ConfigError: if a file or an entry is not valid.
+            RegistryError: if two files register the same name.
+            ConfigError: if a required file is not valid.
         """
+        self.files = tuple(files)
+        self._unread: dict[str, str] = {}
+        self._broken: dict[str, str] = {}
         self._entries: dict[str, tuple[Entry, str]] = {}
-        for path, prefix in files:
-            raw = load_yaml(path)
-            unknown = sorted(set(raw) - {"version", "variants"})
-            if unknown:
-                raise ConfigError(
-                    f"{path}: unknown key {unknown[0]!r}{did_you_mean(unknown[0], ['version', 'variants'])}"
-                )
-            if raw.get("version") != 1:
-                raise ConfigError(f"{path}: version: found {raw.get('version')!r}, expected 1")
-            variants = raw.get("variants")
-            if not isinstance(variants, dict) or not variants:
-                raise ConfigError(
-                    f"{path}: variants: found {type(variants).__name__}, expected a mapping of names to variants"
-                )
-            for name in variants:
-                if not isinstance(name, str) or not NAME.fullmatch(name):
-                    raise RegistryError(
-                        f"{path}: variants: {name!r} is not a name (lower-case letters, digits, '.', '_' and '-')"
-                    )
-                full_name = prefix + name
-                if full_name in self._entries:
-                    raise RegistryError(
-                        f"{path}: variants.{name}: {full_name!r} is registered already, by {self._entries[full_name][1]}"
-                    )
-                complete = _with_base(name, variants, file=str(path))
-                self._entries[full_name] = (parse(Entry, complete, file=str(path), path=f"variants.{name}"), str(path))
+        raw: dict[str, tuple[Any, RegistryFile]] = {}
+        for file in self.files:
+            for name, value in self._variants_of(file).items():
+                full_name = f"{file.prefix}{name}"
+                if full_name in raw:
+                    message = f"{file.path}: variants.{name}: {full_name!r} is registered already, by {raw[full_name][1].path}"
+                    if not file.prefix:
+                        raise RegistryError(message)
+                    self._broken[full_name] = message
+                raw[full_name] = (_located(value, str(file.path.parent)), file)
+        for name, (_, file) in raw.items():
+            try:
+                entry = parse(Entry, _complete(name, raw), file=str(file.path), path=_place(name, file))
+                self._entries[name] = (entry, str(file.path))
+            except ZooError as error:
+                self._broken.setdefault(name, str(error))
+        for name in self._broken:
+            self._entries.pop(name, None)
+
+    def _variants_of(self, file: RegistryFile) -> Mapping[str, Any]:
+        try:
+            if file.problem:
+                raise RegistryError(file.problem)
+            return _read_file(file.path)
+        except ZooError as error:
+            if file.required:
+                raise
+            self._unread[file.prefix] = str(error)
+            return {}
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence for every file and entry that is not valid."""
+        return [*self._unread.values(), *self._broken.values()]
 
     def names(self, pattern: str = "*", *, exclude: str | None = None) -> list[str]:
-        """Returns the sorted names that match a shell pattern (``gqn-*``) and not the other."""
-        return sorted(
-            name
-            for name in self._entries
-            if fnmatchcase(name, pattern) and not (exclude and fnmatchcase(name, exclude))
-        )
-
-    def entry(self, name: str) -> tuple[Entry, str]:
-        """Returns a variant's entry and the file that it stands in.
+        """Returns the sorted names that match a shell pattern (``gqn-*``) and not the other.
 
         Raises:
-            RegistryError: if there is no such variant; the nearest names are told.
+            RegistryError: if the pattern is the name of a variant whose entry is not valid.
         """
-        if name not in self._entries:
-            raise RegistryError(f"variant {name!r} is not registered{did_you_mean(name, self._entries)}")
-        return self._entries[name]
+        if pattern in self._broken:
+            raise RegistryError(self._broken[pattern])
+        pattern, exclude = pattern.lower(), (exclude or "").lower()
+        return sorted(name for name in self._entries if fnmatchcase(name, pattern) and not fnmatchcase(name, exclude))
+
+    def entry(self, name: str) -> tuple[Entry, str]:
+        """Returns a variant's entry and the file that holds it.
+
+        Raises:
+            RegistryError: if there is no such variant, naming similar ones, or if its entry is not valid.
+        """
+        if name in self._entries:
+            return self._entries[name]
+        if name in self._broken:
+            raise RegistryError(self._broken[name])
+        if any(character in name for character in "*?["):
+            matches = ", ".join(map(repr, self.names(name))) or "nothing"
+            raise RegistryError(f"found the pattern {name!r}, expected the name of one variant; it matches {matches}")
+        unread = [problem for prefix, problem in self._unread.items() if name.startswith(prefix)]
+        reason = f"; a registry file could not be read: {unread[0]}" if unread else did_you_mean(name, self._entries)
+        raise RegistryError(f"variant {name!r} is not registered{reason}")
 
     def variant(self, name: str, *, size: str = FULL, overrides: Iterable[str] = ()) -> Variant:
-        """Returns a variant at a size, with ``key=value`` overrides laid over it.
+        """Returns a variant at a size, with ``key=value`` overrides applied.
 
         Raises:
             RegistryError: if there is no such variant or size.
             ConfigError: if an override is not valid.
         """
         entry, file = self.entry(name)
-        values = {key: value for key, value in entry.model_dump().items() if key in CHANGEABLE}
+        values: dict[str, Any] = {key: getattr(entry, key) for key in (*KINDS, "image_size")}
+        values["training"] = entry.training.model_dump()
+        folder = str(Path(file).parent)
         if size != FULL:
             if size not in entry.sizes:
                 raise RegistryError(f"variant {name!r} has no size {size!r}{did_you_mean(size, [FULL, *entry.sizes])}")
-            values = merge(values, _changes(entry.sizes[size], file=file, path=f"variants.{name}.sizes.{size}"))
-        overrides = list(overrides)
-        if overrides:
-            values = merge(values, _changes(parse_overrides(overrides), file="--set", path=""))
+            values = merge(values, _changes(entry.sizes[size], file=file, path=f"variants.{name}.sizes.{size}."))
+        if overrides := list(overrides):
+            changes = _changes(parse_overrides(overrides), file="--set", path="")
+            values = merge(values, _located(changes, folder))
             file = "--set " + " ".join(overrides)
         return _variant(values, entry=entry, name=name, size=size, file=file)
 
 
-def _with_base(name: str, variants: Mapping[str, Any], *, file: str) -> dict[str, Any]:
-    """Returns an entry with everything that it inherits, the nearest ancestor first."""
+def _read_file(path: Path) -> Mapping[str, Any]:
+    """Returns the mapping ``variants:`` of a registry file."""
+    raw = load_yaml(path)
+    expected = ["version", "variants"]
+    for key in sorted(set(raw) - set(expected)):
+        raise ConfigError(f"{path}: unknown key {key!r}{did_you_mean(key, expected)}")
+    if raw.get("version") != 1:
+        raise ConfigError(f"{path}: version: found {raw.get('version')!r}, expected 1")
+    variants = raw.get("variants")
+    if not isinstance(variants, dict) or not variants:
+        raise ConfigError(f"{path}: variants: found {type(variants).__name__}, expected a mapping of names to variants")
+    for name in variants:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise RegistryError(
+                f"{path}: variants: {name!r} is not a name (lower-case letters, digits, '.', '_' and '-')"
+            )
+    return variants
+
+
+def _place(name: str, file: RegistryFile) -> str:
+    return f"variants.{name.removeprefix(file.prefix)}"
+
+
+def _complete(name: str, raw: Mapping[str, tuple[Any, RegistryFile]]) -> dict[str, Any]:
+    """Returns an entry with everything that it inherits; the nearest ancestor wins."""
     chain: list[str] = []
-    changes: list[Mapping[str, Any]] = []
+    merged: dict[str, Any] = {}
     current: str | None = name
     while current is not None:
-        if current in chain:
-            raise RegistryError(f"{file}: variants.{name}: base goes in a circle: {' -> '.join([*chain, current])}")
-        value = variants.get(current)
+        value, file = raw[current]
+        place = f"{file.path}: {_place(current, file)}"
         if not isinstance(value, dict):
-            if not chain:
-                raise ConfigError(f"{file}: variants.{name}: found {type(value).__name__}, expected a mapping")
-            raise RegistryError(
-                f"{file}: variants.{chain[-1]}.base: there is no variant {current!r}{did_you_mean(current, variants)}"
-            )
+            raise ConfigError(f"{place}: found {type(value).__name__}, expected a mapping")
+        own = {"base"} if current == name else NOT_INHERITED
+        merged = merge({key: inner for key, inner in value.items() if key not in own}, merged)
         chain.append(current)
         base = value.get("base")
         if base is not None and not isinstance(base, str):
-            raise ConfigError(f"{file}: variants.{current}.base: found {base!r}, expected the name of a variant")
-        # Published figures are those of one network; what derives from it has to earn its own.
-        own = {"base"} if current == name else {"base", "reference"}
-        changes.append({key: part for key, part in value.items() if key not in own})
-        current = base
-    merged: dict[str, Any] = {}
-    for change in reversed(changes):
-        merged = merge(merged, change)
+            raise ConfigError(f"{place}.base: found {base!r}, expected the name of a variant")
+        current = None if base is None else _find_base(base, child=current, prefix=file.prefix, raw=raw, place=place)
+        if current in chain:
+            raise RegistryError(f"{place}: base is circular: {' -> '.join([*chain, str(current)])}")
     return merged
 
 
-def _changes(changes: Mapping[str, Any], *, file: str, path: str) -> Mapping[str, Any]:
+def _find_base(base: str, *, child: str, prefix: str, raw: Mapping[str, Any], place: str) -> str:
+    """Returns the full name of a base: a variant of the same file, else one of any file."""
+    candidates = [name for name in (prefix + base, base) if name in raw]
+    if not candidates:
+        raise RegistryError(f"{place}.base: there is no variant {base!r}{did_you_mean(base, raw.keys() - {child})}")
+    # A plug-in's 'cvae' with 'base: cvae' derives from the shipped one.
+    return next((name for name in candidates if name != child), child)
+
+
+def _located(value: Any, folder: str) -> Any:
+    """Returns settings in which every ``use: ./file.py:Class`` knows the folder of its registry file."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: FileBeside(folder, inner)
+        if key == "use" and isinstance(inner, str) and inner.startswith(BESIDE)
+        else _located(inner, folder)
+        for key, inner in value.items()
+    }
+
+
+def _changes(changes: dict[str, Any], *, file: str, path: str) -> dict[str, Any]:
     for key in changes:
         if key not in CHANGEABLE:
-            raise ConfigError(
-                f"{file}: {path + '.' if path else ''}{key}: unknown key {key!r}{did_you_mean(str(key), CHANGEABLE)}"
-            )
+            raise ConfigError(f"{file}: {path}{key}: unknown key {key!r}{did_you_mean(str(key), CHANGEABLE)}")
     return changes
 
 
 def _variant(values: Mapping[str, Any], *, entry: Entry, name: str, size: str, file: str) -> Variant:
-    parts = {kind: _component(values[kind], file=file, path=kind) for kind in KINDS}
-    training = values["training"]
-    if not isinstance(training, Mapping):
-        raise ConfigError(f"{file}: training: found {type(training).__name__}, expected a mapping")
-    image_size = values["image_size"]
-    if (
-        not isinstance(image_size, int)
-        or isinstance(image_size, bool)
-        or 0 < image_size < SMALLEST_IMAGE
-        or image_size < 0
-    ):
-        raise ConfigError(
-            f"{file}: image_size: found {image_size!r}, expected a whole number of pixels, at least {SMALLEST_IMAGE}, or 0 for data without images"
-        )
-    return Variant(
-        name=name,
-        size=size,
-        title=entry.title,
-        paper=entry.paper,
-        status=entry.status,
-        image_size=image_size,
-        training=parse(TrainingRecipe, training, file=file, path="training"),
-        reference=entry.reference,
-        file=file,
-        **parts,
-    )
+    given: dict[str, Any] = {
+        **{kind: _component(values[kind], file=file, path=kind) for kind in KINDS},
+        "image_size": values["image_size"],
+        "training": values["training"],
+    }
+    of_entry = {key: getattr(entry, key) for key in ("title", "paper", "status", "reference")}
+    return parse(Variant, {"name": name, "size": size, "file": file, **of_entry, **given}, file=file)
 
 
 def _component(value: Any, *, file: str, path: str) -> ComponentConfig:
-    if not isinstance(value, Mapping) or not isinstance(value.get("use"), str):
+    use = value.get("use") if isinstance(value, Mapping) else None
+    folder, use = use if isinstance(use, FileBeside) else ("", use)
+    if not isinstance(use, str):
         raise ConfigError(f"{file}: {path}: found {value!r}, expected a mapping with 'use: name' and settings")
     settings = {key: setting for key, setting in value.items() if key != "use"}
-    return parse(ComponentConfig, {"use": value["use"], "settings": settings}, file=file, path=path)
+    return parse(ComponentConfig, {"use": use, "folder": folder, "settings": settings}, file=file, path=path)
 
 
-def variant_from_config(config: Mapping[str, Any], /, *, file: str) -> Variant:
-    """Makes a variant of the plain values that ``Variant.config`` returned, for example of a run's ``config.yaml``.
+def variant_from_config(config: Mapping[str, Any], /, *, file: str, registry: Registry | None = None) -> Variant:
+    """Makes a variant from the plain values of ``Variant.config``, for example of a run's ``config.yaml``.
+
+    A component ``./file.py:Class`` is found beside the registry file that registers the variant now. Warns if a
+    component's code has changed since the values were written.
 
     Raises:
         ConfigError: if a key is missing, unknown or of the wrong type.
@@ -208,19 +266,60 @@ def variant_from_config(config: Mapping[str, Any], /, *, file: str) -> Variant:
     expected = {"variant", "size", *CHANGEABLE}
     for key in sorted(expected - set(config)):
         raise ConfigError(f"{file}: {key}: this key is missing")
-    for key in sorted(set(config) - expected):
+    for key in sorted(set(config) - expected - {SOURCES}):
         raise ConfigError(f"{file}: {key}: unknown key {key!r}{did_you_mean(key, expected)}")
     name, size = config["variant"], config["size"]
     if not isinstance(name, str) or not isinstance(size, str):
         raise ConfigError(f"{file}: variant: found {name!r} at size {size!r}, expected two names")
-    known = default_registry()
-    titles = known.entry(name)[0] if name in known.names() else None
-    own = {key: config[key] for key in CHANGEABLE}
-    entry = titles or parse(Entry, {"title": name, "paper": "", "status": "extension", **own}, file=file)
-    return _variant(config, entry=entry, name=name, size=size, file=file)
+    known = registry or default_registry()
+    values = {key: config[key] for key in CHANGEABLE}
+    if name in known.names():
+        entry, origin = known.entry(name)
+        for kind in KINDS:
+            registered, used = getattr(entry, kind).get("use"), values[kind]
+            same = isinstance(registered, FileBeside) and isinstance(used, dict) and used.get("use") == registered.use
+            values[kind] = _located(used, registered.folder if same else str(Path(origin).parent))
+    else:
+        entry = parse(Entry, {"title": name, **values}, file=file)
+    variant = _variant(values, entry=entry, name=name, size=size, file=file)
+    _warn_of_changed_code(variant, config.get(SOURCES), file=file)
+    return variant
 
 
-@functools.lru_cache(maxsize=1)
-def default_registry() -> Registry:
-    """Returns our registry together with those of installed plug-ins, read once."""
-    return Registry(registry_files())
+def _warn_of_changed_code(variant: Variant, recorded: Any, *, file: str) -> None:
+    try:
+        sources = component_sources(variant) if isinstance(recorded, Mapping) else {}
+    except RegistryError:
+        return  # raised again with its place when the variant is resolved
+    for kind, source in sources.items():
+        before = recorded.get(kind)
+        if not isinstance(before, Mapping) or before.get("sha256") != source.sha256:
+            use = getattr(variant, kind).use
+            warnings.warn(f"{file}: the code of {kind} {use!r} has changed since", ZooWarning, stacklevel=3)
+
+
+def default_registry(named: Iterable[str | Path] = ()) -> Registry:
+    """Returns the variants of all registry files (see ``zoo.registry.sources``) and of ``named`` ones.
+
+    A file is read again when it has changed. Warns once of files and entries that are not valid.
+
+    Raises:
+        RegistryError, ConfigError: as ``Registry``.
+    """
+    files = user_files(named)
+    return _read(files, tuple(_version_of(file.path) for file in files))
+
+
+@functools.lru_cache(maxsize=4)
+def _read(files: tuple[RegistryFile, ...], versions: tuple[Any, ...]) -> Registry:
+    registry = Registry([*files, *plug_in_files()])
+    for problem in registry.problems:
+        warnings.warn(problem, ZooWarning, stacklevel=3)
+    return registry
+
+
+def _version_of(path: Path) -> tuple[int, int] | None:
+    try:
+        return path.stat().st_mtime_ns, path.stat().st_size
+    except OSError:
+        return None

@@ -1,55 +1,106 @@
-"""Registry files: ours and those of installed plug-ins."""
+"""Registry files: the shipped one, those of the user, and those of installed plug-ins."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from zoo.errors import RegistryError
 
 ENTRY_POINTS = "gqn_zoo.registry"
+ENVIRONMENT = "GQN_ZOO_REGISTRY"
+FILE = "registry.yaml"
+DISTRIBUTION = "gqn-zoo"
 
 
 class RegistryFile(NamedTuple):
-    """One registry file: ours has no prefix, a plug-in's is its entry point's name and a slash."""
+    """One registry file.
+
+    Attributes:
+        path: the file.
+        prefix: of its variants' names: empty, or a plug-in's name and a slash.
+        required: True: a file that cannot be read is an error; False: a warning.
+        problem: why there is no file; empty if there is one.
+    """
 
     path: Path
-    prefix: str
+    prefix: str = ""
+    required: bool = True
+    problem: str = ""
 
 
 def registry_path() -> Path:
-    """Returns our registry file: beside the package in a checkout, inside it when installed from a wheel."""
+    """Returns the shipped registry file: beside the package in a checkout, inside it when installed from a wheel."""
     package = Path(__file__).resolve().parent.parent
-    for candidate in (package.parent / "registry.yaml", package / "registry.yaml"):
+    for candidate in (package.parent / FILE, package / FILE):
         if candidate.is_file():
             return candidate
-    raise RegistryError(f"{package}: registry.yaml is neither in nor beside the package; the installation is damaged")
+    raise RegistryError(f"{package}: {FILE} is neither in nor beside the package; the installation is damaged")
 
 
-def registry_files() -> list[RegistryFile]:
-    """Returns our registry file and those of installed plug-ins, none of which is imported.
+def registry_files(named: Iterable[str | Path] = ()) -> list[RegistryFile]:
+    """Returns the shipped registry file, those of the user and those of plug-ins; no code is imported."""
+    return [*user_files(named), *plug_in_files()]
+
+
+def user_files(named: Iterable[str | Path] = ()) -> tuple[RegistryFile, ...]:
+    """Returns the shipped registry file, ``./registry.yaml``, those of ``GQN_ZOO_REGISTRY`` and the named ones.
+
+    The registry.yaml of a checkout of this project takes the place of the shipped copy.
+    """
+    shipped = registry_path()
+    files = {shipped: RegistryFile(shipped)}
+    if Path(FILE).is_file():
+        files.setdefault(Path(FILE).resolve(), RegistryFile(Path(FILE).resolve(), required=False))
+    for path in (Path(path).resolve() for path in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if path):
+        files.setdefault(path, RegistryFile(path, required=False))
+    files |= {path: RegistryFile(path) for path in (Path(path).expanduser().resolve() for path in named)}
+    checkout = next((path for path in files if path != shipped and _is_checkout(path)), None)
+    if checkout is not None:
+        files = {checkout: RegistryFile(checkout)} | {k: v for k, v in files.items() if k not in (shipped, checkout)}
+    return tuple(files.values())
+
+
+def registry_environment() -> dict[str, str]:
+    """Returns the environment in which another process, wherever it runs, reads the registry files of this one."""
+    paths = [str(file.path) for file in user_files() if file.path != registry_path()]
+    return {ENVIRONMENT: os.pathsep.join(paths)} if paths else {}
+
+
+def _is_checkout(path: Path) -> bool:
+    folder = path.parent
+    if path.name != FILE or not (folder / "zoo" / "__init__.py").is_file():
+        return False
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return project.get("project", {}).get("name") == DISTRIBUTION
+
+
+def plug_in_files() -> tuple[RegistryFile, ...]:
+    """Returns the registry files of installed plug-ins, none of which is imported.
 
     A plug-in is a package that holds a ``registry.yaml`` and declares the entry point
     ``[project.entry-points."gqn_zoo.registry"]  lab = "package"``; its variants are called ``lab/name``.
     """
     points = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
-    return [
-        RegistryFile(path=registry_path(), prefix=""),
-        *(
-            RegistryFile(path=_folder_of(point.value, plug_in=point.name) / "registry.yaml", prefix=f"{point.name}/")
-            for point in points
-        ),
-    ]
+    return tuple(_plug_in_file(point) for point in points)
 
 
-def _folder_of(package: str, *, plug_in: str) -> Path:
-    """Returns where a package lies. Only the top package is looked up: to find one inside it would import it."""
-    top, *inner = package.split(".")
+def _plug_in_file(point: importlib.metadata.EntryPoint) -> RegistryFile:
+    """Returns where a plug-in's file lies. Only the top package is looked up: to find one inside it would import it."""
+    prefix = f"{point.name}/"
+    top, *inner = point.value.split(".")
     specification = importlib.util.find_spec(top) if top.isidentifier() else None
     for location in (specification.submodule_search_locations or ()) if specification else ():
         folder = Path(location, *inner)
         if folder.is_dir():
-            return folder
-    raise RegistryError(f"plug-in {plug_in!r}: entry point {package!r} is not an installed package")
+            return RegistryFile(folder / FILE, prefix=prefix, required=False)
+    problem = f"plug-in {point.name!r}: entry point {point.value!r} is not an installed package"
+    return RegistryFile(Path(point.value), prefix=prefix, required=False, problem=problem)

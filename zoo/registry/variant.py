@@ -1,16 +1,17 @@
-"""A variant, and the parts that it is made of: found by name, checked against each other, built into a model."""
+"""A variant: its components are resolved, checked against each other and built into a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from zoo.config.recipe import TrainingRecipe
 from zoo.config.settings import Settings, parse
-from zoo.errors import ConfigError, RegistryError
-from zoo.registry.components import KINDS, Kind, find_component
+from zoo.errors import ConfigError, OutOfMemoryError, RegistryError
+from zoo.provenance import ComponentSource
+from zoo.registry.components import KINDS, Kind, component_source, find_component
 
 if TYPE_CHECKING:
     from zoo.data.requirements import DataRequirements
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     from zoo.model.scene_model import SceneModel
 
 FULL = "full"
+SOURCES = "sources"  # key of a configuration: the code of its components of third parties
+SMALLEST_IMAGE, LARGEST_IMAGE = 4, 1024  # pixels
+
+
+def _check_image_size(image_size: int) -> int:
+    if image_size and not SMALLEST_IMAGE <= image_size <= LARGEST_IMAGE:
+        raise ValueError(f"{SMALLEST_IMAGE} to {LARGEST_IMAGE} pixels, or 0 for data without images")
+    return image_size
+
+
+ImageSize = Annotated[
+    int,
+    AfterValidator(_check_image_size),
+    Field(description="height and width of the images, pixels; 0 for data without images"),
+]
 
 
 class Reference(Settings):
@@ -30,9 +46,10 @@ class Reference(Settings):
 
 
 class ComponentConfig(Settings):
-    """A part by name with its settings, complete with defaults once resolved."""
+    """A component by name with its settings, complete with defaults once resolved."""
 
     use: str
+    folder: str = Field(default="", description="where ./file.py lies")
     settings: dict[str, Any]
 
 
@@ -48,25 +65,39 @@ class Variant(Settings):
     encoder: ComponentConfig
     core: ComponentConfig
     likelihood: ComponentConfig
-    image_size: int
+    image_size: ImageSize
     training: TrainingRecipe
     reference: list[Reference]
     file: str = Field(description="the registry file that it was read from, for error messages")
 
     def component(self, kind: Kind) -> ComponentConfig:
-        """Returns the part of a kind."""
+        """Returns the component of a kind."""
         return getattr(self, kind)
 
     def config(self) -> dict[str, Any]:
         """Returns plain values from which ``variant_from_config`` makes the variant again."""
         resolved = resolve(self)
+        sources = {kind: source.model_dump() for kind, source in component_sources(self).items()}
         return {
             "variant": self.name,
             "size": self.size,
             **{kind: {"use": self.component(kind).use, **resolved[kind].config.model_dump()} for kind in KINDS},
             "image_size": self.image_size,
             "training": self.training.model_dump(),
+            **({SOURCES: sources} if sources else {}),
         }
+
+
+def component_sources(variant: Variant) -> dict[str, ComponentSource]:
+    """Returns distribution, version and source hash of the components that are not part of this package, by kind.
+
+    Raises:
+        RegistryError: if a component's file does not exist.
+    """
+    found = {
+        kind: component_source(part.use, folder=part.folder) for kind in KINDS for part in [variant.component(kind)]
+    }
+    return {kind: source for kind, source in found.items() if source is not None}
 
 
 class ResolvedComponent(NamedTuple):
@@ -88,7 +119,7 @@ def resolve(variant: Variant) -> dict[Kind, ResolvedComponent]:
     resolved: dict[Kind, ResolvedComponent] = {}
     for kind in KINDS:
         component = variant.component(kind)
-        part = find_component(kind, component.use, file=variant.file)
+        part = find_component(kind, component.use, file=variant.file, folder=component.folder)
         problems = contract_problems(part)
         if problems:
             place = f"{part.__name__} ({source_of(part)})"
@@ -189,4 +220,10 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
             core = made["core"](parts["core"].config, shapes=shapes)
         except ValueError as error:
             raise ConfigError(f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: {error}") from error
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "alloc" not in str(error):
+                raise
+            raise OutOfMemoryError(
+                f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: the model does not fit into memory"
+            ) from None
     return SceneModel(task=task, encoder=encoder, core=core, likelihood=likelihood)

@@ -222,7 +222,7 @@ def _rounded(values: list[float]) -> list[float]:
 def digest_of(row: ResultRow) -> str:
     """Returns the id that the contents of a row ask for: 16 hexadecimal digits of SHA-256 over canonical JSON."""
     contents = row.model_dump(mode="json", exclude={"id"})
-    for younger in ("trained_git", "job"):  # than the first rows, whose ids must stay
+    for younger in ("trained_git", "job", "components"):  # than the first rows, whose ids must stay
         if contents["provenance"][younger] is None:
             del contents["provenance"][younger]
     canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -12,11 +12,13 @@ import torch
 from pydantic import ValidationError
 from torch.optim.swa_utils import AveragedModel
 
+from zoo.config.schedules import evaluation_schedule_values
 from zoo.config.settings import load_yaml
+from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import GitState, Provenance
-from zoo.registry.registry import variant_from_config
+from zoo.registry.registry import Registry, variant_from_config
 from zoo.registry.variant import Variant, build
 from zoo.training import run_checkpoints
 from zoo.training.checkpoint import EMA, Checkpoint, load_weights
@@ -63,6 +65,12 @@ class TrainedModel:
         """The seed of the run."""
         return int(self.config["seed"])
 
+    @property
+    def schedule(self) -> ScheduleValues:
+        """The schedule values of evaluation, on the model's device."""
+        device = next(self.model.parameters()).device
+        return evaluation_schedule_values(self.variant.training, device=device)
+
 
 def load_trained(
     path: Path,
@@ -70,6 +78,7 @@ def load_trained(
     device: torch.device | str = "cpu",
     averaged: bool = True,
     which: run_checkpoints.Which = "best",
+    registry: Registry | None = None,
 ) -> TrainedModel:
     """Loads a run's best or newest checkpoint, or the checkpoint at ``path``.
 
@@ -78,6 +87,7 @@ def load_trained(
         device: where the model goes.
         averaged: takes the EMA weights if there are any.
         which: ``best`` by validation, or ``last``.
+        registry: where the variant is registered; None: the default registry.
 
     Raises:
         CheckpointError, ConfigError: if something is missing, damaged or of another variant.
@@ -91,7 +101,9 @@ def load_trained(
         if key not in config:
             raise ConfigError(f"{file}: {key}: this key is missing")
     check_seed(config["seed"], file=file)
-    variant = variant_from_config({key: value for key, value in config.items() if key not in RUN_KEYS}, file=file)
+    variant = variant_from_config(
+        {key: value for key, value in config.items() if key not in RUN_KEYS}, file=file, registry=registry
+    )
     return TrainedModel(
         model=_load_model(found, variant, averaged=averaged).to_device(device).eval(),
         variant=variant,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from zoo.bench.suite.jobs import KILLED
 from zoo.bench.suite.worker import INTERRUPTED, run_job_in
 from zoo.errors import ConfigError, DiskFullError
 from zoo.files import write_json
+from zoo.registry.sources import registry_environment
 
 SUBMITTED = "submitted.json"
 LOGS = "cluster"
@@ -35,8 +37,12 @@ def _submitit() -> ModuleType:
 class OnNode:
     """The function that runs on a node; submitit requeues it when its time is over, and it resumes from its checkpoint."""
 
+    def __init__(self) -> None:
+        self.environment = registry_environment()
+
     def __call__(self, folder: str, *, retry: bool, processes: int) -> int:
         """Runs a job; several processes of one node train it together."""
+        os.environ.update(self.environment)
         if processes > 1:
             _submitit().helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
         return run_job_in(folder, retry=retry)

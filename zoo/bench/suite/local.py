@@ -15,6 +15,7 @@ from zoo.bench.suite.jobs import KILLED
 from zoo.bench.suite.worker import ATTACHED, INTERRUPTED, RETRY
 from zoo.errors import ConfigError
 from zoo.provenance import usable_cores
+from zoo.registry.sources import registry_environment
 
 LOG = "log.txt"
 WORKER = "zoo.bench.suite.worker"
@@ -124,8 +125,12 @@ class LocalJob:
 
 
 def same_imports() -> dict[str, str]:
-    """Returns the environment in which a process has the import path of this one, whatever the current folder holds."""
-    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONSAFEPATH": "1"}
+    """Returns the environment in which a process has the modules and registry files of this one, in any folder."""
+    return {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONSAFEPATH": "1",
+        **registry_environment(),
+    }
 
 
 def _torchrun(processes: int) -> list[str]:
