@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from zoo.data.completion import COMPLETIONS
-from zoo.data.points import pixel_positions
+from zoo.data.completion import COMPLETIONS, pixel_positions
 from zoo.data.render.digits import split_of_digit
 from zoo.data.render.recipes import RECIPES
 from zoo.errors import DataError
@@ -63,7 +62,7 @@ def test_fewer_points_are_pixels_chosen_at_random(name):
 
 
 def test_more_points_than_pixels_are_refused():
-    with pytest.raises(DataError, match="completion_digits: num_views: 65 points wanted, a image has 64 pixels"):
+    with pytest.raises(DataError, match="completion_digits: num_views: 65 points wanted, an image has 64 pixels"):
         made("completion_digits", views=65)
 
 

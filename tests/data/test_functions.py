@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from zoo.data.functions import FUNCTIONS, _cholesky, _normal
-from zoo.data.gaussian_process import predictive
 from zoo.data.render.recipes import RECIPES
 from zoo.data.source import SPLITS
+from zoo.evaluation.gaussian_process import predictive
 
 NAMES = [recipe.name for recipe in FUNCTIONS]
 

@@ -11,7 +11,7 @@ from zoo.data.render import jaco, jaco_arm
 from zoo.data.render.jaco_arm import CURVED, distance_to_bones, forward_kinematics
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.rng import stable_hash
-from zoo.data.render.rotations import matrix_of
+from zoo.data.render.scene import rotation_matrix
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
 from zoo.data.source import SPLITS
 
@@ -154,7 +154,7 @@ def test_parts_lie_along_the_bones():
     ends = []
     for part in parts:
         if part.shape == "cylinder":
-            axis = np.array(matrix_of(part.tilt))[:, 2] * part.scale[2]
+            axis = np.array(rotation_matrix(part.tilt))[:, 2] * part.scale[2]
             ends += [(np.array(part.centre) + sign * axis) / jaco.SCALE for sign in (-1, 1)]
     ends = np.array(ends)
     for place in (*skeleton.joints[0, [0, 1, 3, 4, 5]], *skeleton.fingers[0].reshape(-1, 3)):

@@ -7,14 +7,24 @@ import torch
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
 from zoo.data.camera import camera_axes, project
-from zoo.data.render import maze_layout, maze_light
-from zoo.data.render import maze_textures as maze_paints
+from zoo.data.render import maze_layout, maze_light, maze_textures
 from zoo.data.render.maze_caster import render_mazes, stack_mazes
-from zoo.data.render.maze_layout import CORRIDOR, HALF_WIDTH, SIZE, SOLID, canonical, distance_to_walls, draw_maze
+from zoo.data.render.maze_layout import (
+    CORRIDOR,
+    EYE_HEIGHT,
+    HALF_WIDTH,
+    LARGEST_PITCH,
+    MARGIN,
+    SIZE,
+    SOLID,
+    canonical,
+    distance_to_walls,
+    draw_maze,
+)
 from zoo.data.render.maze_march import FAR, march
-from zoo.data.render.mazes import EYE_HEIGHT, LARGEST_PITCH, MAP_CAMERA, MARGIN, MAZES
+from zoo.data.render.mazes import MAP_CAMERA, MAZES
 from zoo.data.render.rng import stable_hash
-from zoo.data.render.textures import FLOOR_TEXTURES, TILE_SIZE, WALL_TEXTURES, paint
+from zoo.data.render.textures import FLOOR_TEXTURES, TILE_SIZE, WALL_TEXTURES, mip_levels
 from zoo.data.render.vectors import Vector
 from zoo.data.source import SPLITS
 
@@ -28,7 +38,7 @@ def generator(seed=0):
 
 @pytest.fixture(scope="module")
 def mazes():
-    return [draw_maze(generator(seed), wall_textures=WALLS, floor_textures=FLOORS) for seed in range(120)]
+    return [draw_maze(generator(seed)) for seed in range(120)]
 
 
 def reachable(free):
@@ -71,7 +81,7 @@ def test_mazes_are_one_or_two_rooms_joined_by_corridors(mazes):
     assert any(maze.panels for maze in mazes)
 
 
-def test_a_layout_keeps_its_name_however_it_is_turned_mirrored_or_painted(mazes):
+def test_a_layout_keeps_its_name_however_it_is_turned_mirrored_or_textured(mazes):
     for maze in mazes[:20]:
         zones = np.array(maze.zones)
         name = canonical(zones)
@@ -184,7 +194,7 @@ def test_the_map_agrees_with_the_grid():
     size = 64
     rendering = FEW.render(seed=0, scene_indices=range(6), split="train", image_size=size)
     lit = maze_light.AMBIENT + maze_light.SKYLIGHT + maze_light.SUNLIGHT * math.sin(maze_light.SUN_HEIGHT)
-    top = maze_paints._coping(np.array(0.5), np.array(0.5)) * 255.0 * lit
+    top = maze_textures._coping(np.array(0.5), np.array(0.5)) * 255.0 * lit
     rows, columns = (part.ravel() for part in np.indices((SIZE, SIZE))[:, 1:-1, 1:-1])
     for maze, image, camera in zip(
         rendering.scenes, rendering.extras["map"], rendering.extras["map_camera"], strict=True
@@ -213,7 +223,7 @@ def test_the_map_is_a_view_from_above_with_the_north_at_the_top():
     np.testing.assert_array_equal(again[:, 0].numpy(), rendering.extras["map"])
 
 
-def test_shadows_are_where_a_walk_to_the_sun_is_barred(mazes):
+def test_shadows_are_where_the_way_to_the_sun_is_blocked(mazes):
     rng = generator(3)
     for maze in mazes[:3]:
         rows, columns = (part.repeat(40) for part in np.nonzero(maze.free))
@@ -230,21 +240,23 @@ def test_shadows_are_where_a_walk_to_the_sun_is_barred(mazes):
         )[0].numpy()
         # Small steps towards the sun, until the way is above the walls.
         reach = (maze_light.WALL_HEIGHT - z) / math.tan(maze_light.SUN_HEIGHT)
-        barred = np.zeros(len(x), bool)
+        hidden = np.zeros(len(x), bool)
         for share in np.linspace(0.0, 1.0, 400, endpoint=False):
             row = np.floor(y + share * reach * math.sin(maze.sun) + HALF_WIDTH).astype(int)
             column = np.floor(x + share * reach * math.cos(maze.sun) + HALF_WIDTH).astype(int)
-            barred |= ~maze.free[row, column]
-        assert 0.02 < barred.mean() < 0.8
-        assert (dark != barred).mean() < 0.003
+            hidden |= ~maze.free[row, column]
+        assert 0.02 < hidden.mean() < 0.8
+        assert (dark != hidden).mean() < 0.003
 
 
-def test_a_wall_straight_ahead_is_as_far_as_it_is():
+def test_a_wall_straight_ahead_appears_at_its_distance():
     """The top of a wall seen from the middle of a cell appears where the camera model says."""
     zones = np.full((SIZE, SIZE), SOLID)
     zones[4, 2:7] = CORRIDOR
-    plain = maze_layout.Paint("orange", 0)
-    maze = maze_layout.Maze(tuple(map(tuple, zones.tolist())), (plain,), (maze_layout.Paint("blue floor", 0),), (), 0.3)
+    plain = maze_layout.HuedTexture("orange", 0)
+    maze = maze_layout.Maze(
+        tuple(map(tuple, zones.tolist())), (plain,), (maze_layout.HuedTexture("blue floor", 0),), (), 0.3
+    )
     camera = torch.tensor([[[-1.0, 0.0, 0.30, 0.0, 0.0]]])
     frame = render_mazes(stack_mazes([maze]), cameras=camera, image_size=128)[0, 0].int()
     edges = torch.tensor([[2.5, 0.0, maze_light.WALL_HEIGHT], [2.5, 0.0, 0.0]])
@@ -254,24 +266,24 @@ def test_a_wall_straight_ahead_is_as_far_as_it_is():
 
 
 def test_turned_hues_keep_greys_and_brightness():
-    assert maze_paints.hue_turn(0) == pytest.approx(np.eye(3))
-    for hue in range(maze_paints.NUM_HUES):
-        turn = maze_paints.hue_turn(hue)
+    assert maze_textures.hue_turn(0) == pytest.approx(np.eye(3))
+    for hue in range(maze_textures.NUM_HUES):
+        turn = maze_textures.hue_turn(hue)
         assert turn @ np.ones(3) == pytest.approx(np.ones(3))
-        assert maze_paints.LUMA @ turn == pytest.approx(maze_paints.LUMA)
-    assert maze_paints.hue_turn(4) @ [1.0, 0.0, 0.0] == pytest.approx(
-        np.array([0.0, 1.0, 0.0]) + maze_paints.LUMA @ np.array([1.0, -1.0, 0.0])
+        assert maze_textures.LUMA @ turn == pytest.approx(maze_textures.LUMA)
+    assert maze_textures.hue_turn(4) @ [1.0, 0.0, 0.0] == pytest.approx(
+        np.array([0.0, 1.0, 0.0]) + maze_textures.LUMA @ np.array([1.0, -1.0, 0.0])
     )
 
 
 def test_a_look_up_gives_the_texel_of_the_right_level():
-    atlas = maze_paints.paint_atlas(torch.device("cpu"))
-    number = maze_paints.paint_index(maze_layout.Paint("cerise", 0))
-    levels = paint(WALL_TEXTURES["cerise"])
+    atlas = maze_textures.hued_atlas(torch.device("cpu"))
+    number = maze_textures.hued_index(maze_layout.HuedTexture("cerise", 0))
+    levels = mip_levels(WALL_TEXTURES["cerise"])
     for level, image in enumerate(levels):
         side = image.shape[0]
         for row, column in ((0, 0), (1, side - 1), (side - 1, side // 2)):
-            packed = maze_paints.look_up(
+            packed = maze_textures.look_up(
                 atlas,
                 number=torch.tensor([number], dtype=torch.int32),
                 u=torch.tensor([(column + 0.5) / side - 3.0]),

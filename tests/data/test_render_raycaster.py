@@ -79,9 +79,9 @@ def test_images_of_one_batch_are_all_different():
 @pytest.mark.parametrize("room", [ROOM, None])
 def test_a_pixel_is_the_mean_of_its_samples(room):
     scene = room_of_all_shapes(5, room)
-    fine = image(scene, VIEWS[0], image_size=96, samples_per_side=1, field_of_view=50.0).double()
+    fine = image(scene, VIEWS[0], image_size=96, samples_per_side=1).double()
     # Textures choose their level by the distance between samples, which is the same in both.
-    coarse = image(scene, VIEWS[0], image_size=48, samples_per_side=2, field_of_view=50.0).double()
+    coarse = image(scene, VIEWS[0], image_size=48, samples_per_side=2).double()
     mean = fine.view(48, 2, 48, 2, 3).mean(dim=(1, 3))
     assert (coarse - mean).abs().max() <= 1.0
 

@@ -7,8 +7,7 @@ import torch
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
 from zoo.data.camera import project
-from zoo.data.render import terrain, terrain_caster, terrain_land
-from zoo.data.render import terrain_objects as terrain_things
+from zoo.data.render import terrain, terrain_caster, terrain_land, terrain_objects
 from zoo.data.render.rng import stable_hash
 from zoo.data.render.terrain import TERRAIN, draw_map
 from zoo.data.render.terrain_caster import FARTHEST, NUM_DEPTHS, depths, render_lands
@@ -24,7 +23,7 @@ from zoo.data.render.terrain_land import (
     canonical,
     slopes,
 )
-from zoo.data.render.terrain_walk import EXTENT, EYE_HEIGHT, LARGEST_GLANCE, PITCHES, STEP, draw_walk
+from zoo.data.render.terrain_path import EXTENT, EYE_HEIGHT, LARGEST_GLANCE, PITCHES, STEP, draw_path
 from zoo.data.source import SPLITS
 
 FEW = replace(TERRAIN, num_views=4)
@@ -72,7 +71,7 @@ def test_a_scene_is_a_function_of_seed_split_and_index():
 
 def test_images_do_not_depend_on_how_rays_are_cut_into_chunks(monkeypatch):
     drawn = [FEW.draw(seed=0, split="train", index=k) for k in range(2)]
-    tensors = stack_lands([item.land for item in drawn], origins=[item.scene.origin for item in drawn])
+    tensors = stack_lands([item.scene.land for item in drawn], origins=[item.scene.origin for item in drawn])
     cameras = torch.from_numpy(np.stack([item.cameras for item in drawn]))
     whole = render_lands(tensors, cameras=cameras, image_size=20)
     monkeypatch.setattr(terrain_caster, "RAYS_PER_CHUNK", {"cpu": 1})
@@ -132,30 +131,32 @@ def test_slopes_are_those_of_a_plane():
     np.testing.assert_allclose(north[1:-1, 1:-1], -0.7, atol=1e-3)
 
 
-def test_a_thing_stands_where_it_is_put():
+def test_an_object_stands_where_it_is_placed():
     height = np.full((GRID_SIZE, GRID_SIZE), 0.1, np.float32)
     ground, blocked = height.copy(), np.zeros((GRID_SIZE, GRID_SIZE), bool)
     colour = np.zeros((3, GRID_SIZE, GRID_SIZE), np.float32)
-    tower = terrain_things.Thing("tower", 0.5, -1.0, 0.1, 0.06, 0.4, (1.0, 0.0, 0.0))
-    terrain_things.put(tower, height=height, ground=ground, colour=colour, blocked=blocked, half_land=HALF_LAND)
+    tower = terrain_objects.LandObject("tower", 0.5, -1.0, 0.1, 0.06, 0.4, (1.0, 0.0, 0.0))
+    terrain_objects.place_object(
+        tower, height=height, ground=ground, colour=colour, blocked=blocked, half_land=HALF_LAND
+    )
     x, y = np.meshgrid(PLACES, PLACES)
     away = np.maximum(np.abs(x - 0.5), np.abs(y + 1.0))
     np.testing.assert_array_equal(height > 0.1, away <= 0.06)
     assert height.max() == pytest.approx(0.5)
-    np.testing.assert_array_equal(blocked, away < 0.06 + terrain_things.PATH)
-    np.testing.assert_array_equal(colour[0] > 0, away < 0.06 + terrain_things.SIDE)
+    np.testing.assert_array_equal(blocked, away < 0.06 + terrain_objects.CLEARANCE)
+    np.testing.assert_array_equal(colour[0] > 0, away < 0.06 + terrain_objects.SIDE)
 
 
-def test_a_walk_stays_in_its_square_on_open_ground(lands):
+def test_a_path_stays_in_its_square_on_open_ground(lands):
     for seed, land in enumerate(lands):
-        walk = draw_walk(generator(seed), land=land, num_views=100)
-        cameras = walk.cameras
+        path = draw_path(generator(seed), land=land, num_views=100)
+        cameras = path.cameras
         assert cameras.shape == (100, 5)
         assert np.abs(cameras[:, :2]).max() <= EXTENT
         assert np.ptp(cameras[:, :2], axis=0).max() > 0.5 * EXTENT
-        # Relative to the middle of the whole walk, of which the cameras are a hundred places.
+        # Relative to the middle of the whole path, of which the cameras are a hundred places.
         assert np.abs(cameras[:, :3].max(0) + cameras[:, :3].min(0)).max() < 0.05
-        places = cameras[:, :3] + walk.origin
+        places = cameras[:, :3] + path.origin
         row, column = cell_of(places[:, 1]), cell_of(places[:, 0])
         assert not land.blocked[row, column].any()
         above = places[:, 2] - land.ground[row, column]
@@ -176,10 +177,10 @@ def test_the_number_of_views_changes_neither_land_nor_path():
     assert gap.max() < 4 * STEP
 
 
-def test_a_land_without_a_dry_place_still_gives_a_walk():
+def test_a_land_without_a_dry_place_still_gives_a_path():
     land = flat_land()._replace(blocked=np.ones((GRID_SIZE, GRID_SIZE), bool))
-    walk = draw_walk(generator(), land=land, num_views=3)
-    assert np.isfinite(walk.cameras).all() and walk.origin[2] == pytest.approx(EYE_HEIGHT)
+    path = draw_path(generator(), land=land, num_views=3)
+    assert np.isfinite(path.cameras).all() and path.origin[2] == pytest.approx(EYE_HEIGHT)
 
 
 def view_of(tensors, camera, sides, slopes_):

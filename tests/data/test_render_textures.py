@@ -12,17 +12,17 @@ from zoo.data.render.textures import (
     TILE_WIDTH,
     WALL_TEXTURES,
     look_up,
-    paint,
+    mip_levels,
     texture_atlas,
     texture_index,
 )
 
-PAINTERS = {**WALL_TEXTURES, **FLOOR_TEXTURES}
+TEXTURES = {**WALL_TEXTURES, **FLOOR_TEXTURES}
 
 
 @pytest.fixture(scope="module")
 def levels():
-    return {name: paint(painter) for name, painter in PAINTERS.items()}
+    return {name: mip_levels(texture) for name, texture in TEXTURES.items()}
 
 
 def look(name, u, v, footprint=0.0):

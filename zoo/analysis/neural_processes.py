@@ -17,11 +17,11 @@ import numpy as np
 from zoo.analysis.base import AnalysisContext, Claim
 from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import schedule_values
-from zoo.data.gaussian_process import Kernel, predictive
+from zoo.data.functions import Kernel
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
-from zoo.evaluation.gaussian_process import exact_predictions, score_exactly
+from zoo.evaluation.gaussian_process import exact_predictions, predictive, score_exactly
 from zoo.evaluation.point_predictions import predict_at
 from zoo.evaluation.values import score_values
 from zoo.figures.functions import Band, Panel, curve_panels

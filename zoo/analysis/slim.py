@@ -18,12 +18,13 @@ from torch import Tensor
 from zoo.analysis.base import AnalysisContext, Claim
 from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import evaluation_schedule_values
+from zoo.data.built_in import DrawnScene
 from zoo.data.camera import pose_vector
-from zoo.data.captions import encode_captions
+from zoo.data.caption_bytes import encode_captions
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
-from zoo.data.render.captions import paraphrases
-from zoo.data.render.recipes import RECIPES, DrawnScene, Recipe
+from zoo.data.render.caption_grammar import paraphrases
+from zoo.data.render.recipes import RECIPES
 from zoo.data.source import SceneSource, Split
 from zoo.episode import SceneBatch, ScheduleValues, Views
 from zoo.evaluation.images import to_bytes
@@ -102,9 +103,7 @@ def run(workshop: AnalysisContext) -> list[Claim]:
 
 def draw_scenes(number: int) -> list[DrawnScene]:
     """Draws the test scenes again, whose objects the data set does not hold, with the cameras of its views."""
-    recipe = RECIPES[DATASET]
-    assert isinstance(recipe, Recipe)
-    recipe = replace(recipe, num_views=NUM_VIEWS)
+    recipe = replace(RECIPES[DATASET], num_views=NUM_VIEWS)
     return [recipe.draw(seed=DATA_SEED, split="test", index=index) for index in range(number)]
 
 

@@ -1,11 +1,10 @@
-"""What every built-in data set is: named, versioned, and a pure function of (recipe, version, seed, split, index).
+"""The interface of a built-in data set: named, versioned, a pure function of (recipe, version, seed, split, index).
 
-How scenes are cut into batches and how many processes make them changes nothing, nor does the device beyond rounding.
+Neither the number of processes nor how scenes are batched changes a scene; another device changes rounding only.
 
-The splits are disjoint by construction. Every scene has a canonical name (its content without what does not matter);
-the hash of the name, which no seed enters, says to which split the content belongs, and a scene is drawn again until it
-belongs to the split that it is wanted for. So nothing seen in training can appear in validation or test, whatever the
-seeds.
+The splits are disjoint by construction. Every scene has a canonical name, its content without irrelevant details. The
+hash of the name, in which no seed enters, decides to which split the content belongs, and a scene is drawn again until it
+belongs to the split that is asked for. So nothing seen in training appears in validation or test, whatever the seeds.
 """
 
 from __future__ import annotations
@@ -31,6 +30,15 @@ BUCKETS: Mapping[Split, range] = MappingProxyType(
 Content = TypeVar("Content")
 
 
+class DrawnScene(NamedTuple):
+    """A scene before it is rendered."""
+
+    scene: Any
+    name: str  # canonical: equal for contents that count as the same
+    cameras: np.ndarray  # [V, 5] float32
+    extras: Mapping[str, np.ndarray] = MappingProxyType({})  # name -> [V, ...] of views or [...] of the scene
+
+
 class Rendering(NamedTuple):
     """Scenes of a built-in data set, B of them with V views each."""
 
@@ -42,11 +50,11 @@ class Rendering(NamedTuple):
 
 @dataclass(frozen=True)
 class BuiltIn(ABC):
-    """How the scenes of a built-in data set are made.
+    """A built-in data set.
 
     Attributes:
         name: of the data set.
-        version: raised whenever the same seed gives other bytes than before.
+        version: increased whenever the same seed gives other bytes than before.
         num_views: views of every scene, as many as in the publication; ``dataclasses.replace`` changes it.
         description: one line.
     """
@@ -59,10 +67,17 @@ class BuiltIn(ABC):
     description: str
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
-        """Returns what else is known of every scene beside images and cameras."""
+        """Returns the types and shapes of the extras."""
         return {}
 
     @abstractmethod
+    def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
+        """Draws scene ``index`` of a split."""
+
+    @abstractmethod
+    def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
+        """Renders drawn scenes."""
+
     def render(
         self,
         *,
@@ -71,7 +86,6 @@ class BuiltIn(ABC):
         split: Split,
         image_size: int,
         device: torch.device | str = "cpu",
-        samples_per_side: int = 2,
     ) -> Rendering:
         """Makes scenes of a split.
 
@@ -79,10 +93,11 @@ class BuiltIn(ABC):
             seed: of the data set.
             scene_indices: which scenes, B of them; counted from 0.
             split: the split they belong to.
-            image_size: height and width in pixels.
+            image_size: height and width, pixels.
             device: where to render.
-            samples_per_side: a pixel is the mean of the square of this many rays.
         """
+        drawn = [self.draw(seed=seed, split=split, index=int(index)) for index in scene_indices]
+        return self.render_drawn(drawn, image_size=image_size, device=device)
 
     def draw_content(
         self, draw: Callable[[np.random.Generator], tuple[Content, str]], *, seed: int, split: Split, index: int
@@ -95,5 +110,21 @@ class BuiltIn(ABC):
         rng = scene_generator(recipe=self.name, version=self.version, seed=seed, split=split, index=index)
         while True:
             content, name = draw(rng)
-            if stable_hash(name) % NUM_BUCKETS in BUCKETS[split]:
+            if split_of(name) == split:
                 return content, name, rng
+
+
+def split_of(name: str) -> Split:
+    """Returns the split to which a content with this canonical name belongs."""
+    bucket = stable_hash(name) % NUM_BUCKETS
+    return next(split for split, buckets in BUCKETS.items() if bucket in buckets)
+
+
+def stack_cameras(drawn: Sequence[DrawnScene]) -> Tensor:
+    """Returns the cameras of drawn scenes, [B, V, 5] float32."""
+    return torch.from_numpy(np.stack([item.cameras for item in drawn]))
+
+
+def stack_extras(drawn: Sequence[DrawnScene]) -> dict[str, np.ndarray]:
+    """Returns the extras of drawn scenes, name -> [B, ...]."""
+    return {name: np.stack([item.extras[name] for item in drawn]) for name in drawn[0].extras}

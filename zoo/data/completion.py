@@ -1,8 +1,9 @@
-"""Images as functions from the position of a pixel to its value: completing one is regression."""
+"""Images as functions from the position of a pixel to its value; completing an image is regression."""
 
 from __future__ import annotations
 
 import functools
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,22 +11,35 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from zoo.data.built_in import BuiltIn, Rendering
-from zoo.data.points import INPUTS, VALUES, pixel_positions, point_shapes, rendering_of_points
+from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
+from zoo.data.camera import CAMERA_WIDTH
+from zoo.data.points import INPUTS, VALUES, point_shapes, rendering_of_points
 from zoo.data.render import rooms
 from zoo.data.render.digits import DIGIT_SIZE, digits_of, handwritten_digits
 from zoo.data.render.raycaster import render
 from zoo.data.render.rng import scene_generator
-from zoo.data.render.scene import Scene, stack_scenes
+from zoo.data.render.scene import stack_scenes
 from zoo.data.source import ExtraShape, Split
 from zoo.errors import DataError
+
+_PIXELS = "pixels"
+
+
+def pixel_positions(size: int) -> np.ndarray:
+    """Returns the positions of the pixels of a square image, row by row, [size * size, 2] float32.
+
+    The first coordinate goes to the right and the second down; the centres of the outermost pixels lie at -1 and 1.
+    """
+    along = np.linspace(-1.0, 1.0, size, dtype=np.float32)
+    down, right = np.meshgrid(along, along, indexing="ij")
+    return np.stack([right, down], axis=-1).reshape(-1, 2)
 
 
 @dataclass(frozen=True)
 class Completion(BuiltIn):
-    """A scene is a image, a view one of its pixels: its position in [-1, 1]^2 and its value in [0, 1].
+    """Scenes are images, views their pixels: a position in [-1, 1]^2 and a value in [0, 1].
 
-    All pixels are there unless fewer views are wanted; those are then drawn at random. They lie row by row.
+    All pixels are views, row by row, unless ``num_views`` is smaller; then as many are drawn at random.
 
     Attributes:
         source_image_size: height and width, pixels.
@@ -41,18 +55,26 @@ class Completion(BuiltIn):
         """Returns the types and shapes of inputs and values."""
         return point_shapes(input_width=2, value_width=self.channels)
 
-    def _points(self, images: Sequence[np.ndarray], rngs: Sequence[np.random.Generator]) -> dict[str, np.ndarray]:
-        """Returns V pixels of images [H, W, C], chosen by the images' own generators."""
+    def _draw_pixels(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         count = self.source_image_size**2
         if self.num_views > count:
-            raise DataError(f"{self.name}: num_views: {self.num_views} points wanted, a image has {count} pixels")
-        chosen = [np.sort(rng.random(count).argsort()[: self.num_views]) for rng in rngs]
+            raise DataError(f"{self.name}: num_views: {self.num_views} points wanted, an image has {count} pixels")
+        return {_PIXELS: np.sort(rng.random(count).argsort()[: self.num_views])}
+
+    @abstractmethod
+    def _images(self, drawn: Sequence[DrawnScene], device: torch.device | str) -> list[np.ndarray]:
+        """Returns the image [H, W, C] of every scene."""
+
+    def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
+        """Returns images as scenes of points."""
         positions = pixel_positions(self.source_image_size)
-        values = [image.reshape(count, -1)[pixels] for image, pixels in zip(images, chosen, strict=True)]
-        return {
-            INPUTS: np.stack([positions[pixels] for pixels in chosen]),
-            VALUES: np.stack(values).astype(np.float32),
-        }
+        points = []
+        for item, image in zip(drawn, self._images(drawn, device), strict=True):
+            pixels = item.extras[_PIXELS]
+            values = image.reshape(len(positions), -1)[pixels].astype(np.float32)
+            cameras = np.zeros((self.num_views, CAMERA_WIDTH), np.float32)
+            points.append(DrawnScene(item.scene, item.name, cameras, {INPUTS: positions[pixels], VALUES: values}))
+        return rendering_of_points(points)
 
 
 @functools.cache
@@ -65,63 +87,35 @@ class DigitCompletion(Completion):
     """Handwritten digits of 8x8 pixels. There are 1797: a split that is asked for more scenes repeats its own."""
 
     def digit(self, *, seed: int, split: Split, index: int) -> int:
-        """Returns the number of the digit that scene ``index`` shows: each once, in an order of the seed's own."""
+        """Returns the number of the digit of scene ``index``: each once, in an order that the seed decides."""
         own = _all_digits_of(split)
         rng = scene_generator(recipe=f"{self.name} order", version=self.version, seed=seed, split=split, index=0)
         return own[int(rng.random(len(own)).argsort()[index % len(own)])]
 
-    def render(
-        self,
-        *,
-        seed: int,
-        scene_indices: Sequence[int],
-        split: Split,
-        image_size: int,
-        device: torch.device | str = "cpu",
-        samples_per_side: int = 2,
-    ) -> Rendering:
-        """Returns digits of a split; see :meth:`zoo.data.built_in.BuiltIn.render`."""
-        numbers = [self.digit(seed=seed, split=split, index=int(index)) for index in scene_indices]
-        rngs = [
-            scene_generator(recipe=self.name, version=self.version, seed=seed, split=split, index=int(index))
-            for index in scene_indices
-        ]
-        pixels = handwritten_digits().pixels
-        points = self._points([pixels[number] for number in numbers], rngs)
-        return rendering_of_points(numbers, num_views=self.num_views, extras=points)
+    def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
+        """Draws digit ``index`` of a split and its pixels."""
+        rng = scene_generator(recipe=self.name, version=self.version, seed=seed, split=split, index=index)
+        number = self.digit(seed=seed, split=split, index=index)
+        return DrawnScene(number, str(number), np.zeros((1, CAMERA_WIDTH), np.float32), self._draw_pixels(rng))
+
+    def _images(self, drawn: Sequence[DrawnScene], device: torch.device | str) -> list[np.ndarray]:
+        return [handwritten_digits().pixels[item.scene] for item in drawn]
 
 
 @dataclass(frozen=True)
 class RoomCompletion(Completion):
-    """Images of the rooms of ``rooms_ring_camera``, one image a room."""
+    """Images of the rooms of ``rooms_ring_camera``, one image of each room."""
 
-    def render(
-        self,
-        *,
-        seed: int,
-        scene_indices: Sequence[int],
-        split: Split,
-        image_size: int,
-        device: torch.device | str = "cpu",
-        samples_per_side: int = 2,
-    ) -> Rendering:
-        """Renders images of a split; see :meth:`zoo.data.built_in.BuiltIn.render`."""
-        drawn = [self.draw_content(_draw_room, seed=seed, split=split, index=int(index)) for index in scene_indices]
-        scenes, rngs = [scene for scene, _, _ in drawn], [rng for _, _, rng in drawn]
-        cameras = np.stack([rooms.draw_ring_cameras(rng, num_views=1) for rng in rngs]).astype(np.float32)
-        frames = render(
-            stack_scenes(tuple(scenes), device=device),
-            cameras=torch.from_numpy(cameras),
-            image_size=self.source_image_size,
-            samples_per_side=samples_per_side,
-        )
-        points = self._points([frame.numpy() / np.float32(255.0) for frame in frames[:, 0].cpu()], rngs)
-        return rendering_of_points(scenes, num_views=self.num_views, extras=points)
+    def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
+        """Draws room ``index`` of a split, a camera and the pixels."""
+        scene, name, rng = self.draw_content(rooms.draw_named_room, seed=seed, split=split, index=index)
+        cameras = rooms.draw_ring_cameras(rng, scene=scene, num_views=1).astype(np.float32)
+        return DrawnScene(scene, name, cameras, self._draw_pixels(rng))
 
-
-def _draw_room(rng: np.random.Generator) -> tuple[Scene, str]:
-    scene = rooms.draw_room(rng)
-    return scene, rooms.canonical(scene)
+    def _images(self, drawn: Sequence[DrawnScene], device: torch.device | str) -> list[np.ndarray]:
+        scenes = stack_scenes([item.scene for item in drawn], device=device)
+        frames = render(scenes, cameras=stack_cameras(drawn), image_size=self.source_image_size)
+        return [frame.numpy() / np.float32(255.0) for frame in frames[:, 0].cpu()]
 
 
 COMPLETIONS: tuple[Completion, ...] = (

@@ -1,9 +1,9 @@
-"""Functions of one number, drawn from Gaussian processes: data whose best possible prediction is known exactly.
+"""Functions of one number drawn from Gaussian processes: data whose best possible prediction is known exactly.
 
 The protocol is that of the public code of Lee et al. 2020 ("Bootstrapping neural processes", NeurIPS): inputs are uniform
 in [-2, 2]; length scale in [0.1, 0.6], amplitude in [0.1, 1] and, for the periodic kernel, period in [0.1, 0.5] are
-uniform and of each function's own; the noise on values has standard deviation 0.02. ``functions_smooth`` has length scales
-in [0.5, 1.5], amplitudes in [0.5, 1] and noise 0.1: small networks come close to its exact posterior within minutes.
+uniform and drawn for each function; the noise on values has standard deviation 0.02. ``functions_smooth`` has length
+scales in [0.5, 1.5], amplitudes in [0.5, 1] and noise 0.1: small networks approach its exact posterior within minutes.
 """
 
 from __future__ import annotations
@@ -12,33 +12,73 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 
-from zoo.data.built_in import BuiltIn, Rendering
-from zoo.data.gaussian_process import Kernel, KernelKind
+from zoo.data.built_in import BuiltIn, DrawnScene, Rendering
+from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.points import INPUTS, KERNEL, VALUES, point_shapes, rendering_of_points
 from zoo.data.render.rng import uniform
 from zoo.data.source import ExtraShape, Split
 
-REACH = 2.0
+KernelKind = Literal["rbf", "matern", "periodic"]
+KINDS: tuple[KernelKind, ...] = get_args(KernelKind)
+
+LARGEST_INPUT = 2.0
 PERIODS = (0.1, 0.5)
 DECIMALS = 3  # hyper-parameters that agree to so many count as the same for the division into splits
 
 
+class Kernel(NamedTuple):
+    """A stationary covariance k(d) of two values at distance d, and the noise on values; all in float64.
+
+    ``rbf`` is a^2 exp(-r^2 / 2), ``matern`` the one of smoothness 5/2, a^2 (1 + sqrt(5) r + 5 r^2 / 3) exp(-sqrt(5) r),
+    both with r = d / l; ``periodic`` is a^2 exp(-2 (sin(pi d / period) / l)^2).
+    """
+
+    kind: KernelKind
+    length_scale: float  # l, in units of the inputs; without a unit for the periodic kernel
+    amplitude: float  # a, in units of the values
+    period: float  # in units of the inputs; 0 where there is none
+    noise: float  # in units of the values
+
+    def row(self) -> np.ndarray:
+        """Returns the kernel as numbers, [5] float32: index of the kind in ``KINDS``, then the other fields."""
+        return np.array([KINDS.index(self.kind), *self[1:]], dtype=np.float32)
+
+    @classmethod
+    def from_row(cls, row: np.ndarray) -> Kernel:
+        """Returns the kernel that ``row`` was made of."""
+        kind, *numbers = row.astype(np.float64).tolist()
+        return cls(KINDS[int(kind)], *numbers)
+
+    def covariance(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Returns the covariances [n, m] of the values, without noise, at inputs [n, P] and [m, P]."""
+        difference = one.astype(np.float64)[:, None] - other.astype(np.float64)[None]
+        distance = np.sqrt(np.square(difference).sum(-1))
+        if self.kind == "periodic":
+            shape = np.exp(-2.0 * np.square(np.sin(math.pi * distance / self.period) / self.length_scale))
+        elif self.kind == "matern":
+            scaled = math.sqrt(5.0) * distance / self.length_scale
+            shape = (1.0 + scaled + np.square(scaled) / 3.0) * np.exp(-scaled)
+        else:
+            shape = np.exp(-0.5 * np.square(distance / self.length_scale))
+        return self.amplitude**2 * shape
+
+
 @dataclass(frozen=True)
 class Functions(BuiltIn):
-    """Draws f ~ GP(0, k) with a kernel of its own for every function, y = f(x) + noise.
+    """Functions f ~ GP(0, k) with a kernel drawn for each, y = f(x) + noise.
 
-    A scene is a function, a view one point of it. The extra ``kernel`` is what the exact posterior needs, see
-    :meth:`zoo.data.gaussian_process.Kernel.row`.
+    A scene is a function, a view one of its points. The extra ``kernel`` is :meth:`Kernel.row`, from which the exact
+    posterior follows.
 
     Attributes:
         kind: of the kernel.
-        length_scales: least and largest length scale.
-        amplitudes: least and largest amplitude.
+        length_scales: smallest and largest length scale.
+        amplitudes: smallest and largest amplitude.
         noise: standard deviation of the noise on values.
     """
 
@@ -65,30 +105,18 @@ class Functions(BuiltIn):
         name = " ".join([self.kind, *(f"{number:.{DECIMALS}f}" for number in kernel[1:])])
         return Kernel.from_row(kernel.row()), name
 
-    def draw(self, *, seed: int, split: Split, index: int) -> tuple[Kernel, np.ndarray, np.ndarray]:
+    def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
         """Draws function ``index`` of a split: its kernel, inputs [V, 1] and values [V, 1], float32."""
-        kernel, _, rng = self.draw_content(self._draw_kernel, seed=seed, split=split, index=index)
-        inputs = (REACH * (2.0 * rng.random((self.num_views, 1)) - 1.0)).astype(np.float32)
+        kernel, name, rng = self.draw_content(self._draw_kernel, seed=seed, split=split, index=index)
+        inputs = (LARGEST_INPUT * (2.0 * rng.random((self.num_views, 1)) - 1.0)).astype(np.float32)
         covariance = kernel.covariance(inputs, inputs) + kernel.noise**2 * np.eye(self.num_views)
         values = np.einsum("ij,j->i", _cholesky(covariance), _normal(rng, self.num_views))
-        return kernel, inputs, values[:, None].astype(np.float32)
+        extras = {INPUTS: inputs, VALUES: values[:, None].astype(np.float32), KERNEL: kernel.row()}
+        return DrawnScene(kernel, name, np.zeros((self.num_views, CAMERA_WIDTH), np.float32), extras)
 
-    def render(
-        self,
-        *,
-        seed: int,
-        scene_indices: Sequence[int],
-        split: Split,
-        image_size: int,
-        device: torch.device | str = "cpu",
-        samples_per_side: int = 2,
-    ) -> Rendering:
-        """Draws functions of a split; see :meth:`zoo.data.built_in.BuiltIn.render`."""
-        drawn = [self.draw(seed=seed, split=split, index=int(index)) for index in scene_indices]
-        kernels, inputs, values = zip(*drawn, strict=True)
-        rows = [kernel.row() for kernel in kernels]
-        extras = {INPUTS: np.stack(inputs), VALUES: np.stack(values), KERNEL: np.stack(rows)}
-        return rendering_of_points(kernels, num_views=self.num_views, extras=extras)
+    def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
+        """Returns functions as scenes without images."""
+        return rendering_of_points(drawn)
 
 
 def _normal(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -100,7 +128,7 @@ def _normal(rng: np.random.Generator, count: int) -> np.ndarray:
 def _cholesky(matrix: np.ndarray) -> np.ndarray:
     """Returns the lower factor of a positive definite matrix.
 
-    That of LAPACK adds up in an order that depends on the number of threads, and so on the number of processes.
+    LAPACK's order of summation depends on the number of threads, and so on the number of processes.
     """
     factor = np.zeros_like(matrix)
     for column in range(len(matrix)):
@@ -109,30 +137,28 @@ def _cholesky(matrix: np.ndarray) -> np.ndarray:
     return factor
 
 
-def _functions(kind: KernelKind, described: str) -> Functions:
+def _functions(kind: KernelKind, kernel: str) -> Functions:
     return Functions(
         name=f"functions_{kind}",
         version=1,
         num_views=64,
-        description=f"functions of one number from Gaussian processes with {described}, with the kernel of each",
+        description=f"functions of one number from Gaussian processes with {kernel}, with the kernel of each",
         kind=kind,
     )
 
-
-_SMOOTH = Functions(
-    name="functions_smooth",
-    version=1,
-    num_views=64,
-    description="functions of one number from Gaussian processes with long length scales and more noise",
-    kind="rbf",
-    length_scales=(0.5, 1.5),
-    amplitudes=(0.5, 1.0),
-    noise=0.1,
-)
 
 FUNCTIONS: tuple[Functions, ...] = (
     _functions("rbf", "an RBF kernel"),
     _functions("matern", "a Matern-5/2 kernel"),
     _functions("periodic", "a periodic kernel"),
-    _SMOOTH,
+    Functions(
+        name="functions_smooth",
+        version=1,
+        num_views=64,
+        description="functions of one number from Gaussian processes with long length scales and more noise",
+        kind="rbf",
+        length_scales=(0.5, 1.5),
+        amplitudes=(0.5, 1.0),
+        noise=0.1,
+    ),
 )

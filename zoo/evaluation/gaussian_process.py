@@ -1,10 +1,16 @@
-"""The referee of regression on functions: what the exact posterior of the Gaussian process scores."""
+"""The exact posterior of the Gaussian process that functions were drawn from, and its scores (float64).
+
+Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", equations 2.22 to 2.24.
+"""
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
-from zoo.data.gaussian_process import Kernel, Predictive, predictive
+from zoo.data.functions import Kernel
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.errors import DataError
@@ -12,6 +18,49 @@ from zoo.evaluation.values import NAMES
 from zoo.model.tasks import INPUTS, VALUES
 
 KERNEL = "kernel"
+
+
+class Predictive(NamedTuple):
+    """The joint Gaussian of noisy values at Q queries."""
+
+    mean: np.ndarray  # [Q]
+    covariance: np.ndarray  # [Q, Q], the noise included
+
+    @property
+    def scale(self) -> np.ndarray:
+        """The standard deviation of every value, [Q]."""
+        return np.sqrt(np.diag(self.covariance))
+
+    def joint_log_prob(self, values: np.ndarray) -> float:
+        """Returns log p(values) of all queries together, nats, for values [Q]."""
+        factor = np.linalg.cholesky(self.covariance)
+        white = np.linalg.solve(factor, values - self.mean)
+        return float(-0.5 * white @ white - np.log(np.diag(factor)).sum() - 0.5 * len(white) * math.log(2.0 * math.pi))
+
+    def marginal_log_prob(self, values: np.ndarray) -> np.ndarray:
+        """Returns log p(value) of every query, [Q], nats, for values [Q]."""
+        white = (values - self.mean) / self.scale
+        return -0.5 * np.square(white) - np.log(self.scale) - 0.5 * math.log(2.0 * math.pi)
+
+
+def predictive(kernel: Kernel, *, inputs: np.ndarray, values: np.ndarray, queries: np.ndarray) -> Predictive:
+    """Returns p(values at the queries | values at the inputs), exactly.
+
+    Args:
+        kernel: the covariance that the function was drawn with, and the noise.
+        inputs: of the context, [N, P]; N may be 0.
+        values: of the context, [N], with noise.
+        queries: [Q, P].
+    """
+    noise = kernel.noise**2
+    own = kernel.covariance(queries, queries) + noise * np.eye(len(queries))
+    if not len(inputs):
+        return Predictive(mean=np.zeros(len(queries)), covariance=own)
+    among = kernel.covariance(inputs, inputs) + noise * np.eye(len(inputs))
+    across = kernel.covariance(inputs, queries)
+    weights = np.linalg.solve(among, across)
+    covariance = own - across.T @ weights
+    return Predictive(mean=weights.T @ values.astype(np.float64), covariance=0.5 * (covariance + covariance.T))
 
 
 def exact_predictions(

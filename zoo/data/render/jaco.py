@@ -17,8 +17,7 @@ import numpy as np
 from zoo.data.render.jaco_arm import LARGEST_CURL, NUM_FINGERS, Skeleton, distance_to_bones, forward_kinematics
 from zoo.data.render.rng import choose, uniform
 from zoo.data.render.rooms import KEY_CELL, KEY_HUES, ROOM_WIDTH
-from zoo.data.render.rotations import tilt_towards
-from zoo.data.render.scene import Room, Scene, SceneObject
+from zoo.data.render.scene import Quaternion, Room, Scene, SceneObject
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
 
 SCALE = 2.0  # scene units for a metre of the arm
@@ -131,6 +130,20 @@ def _draw_reach(rng: np.random.Generator) -> Reach:
     size = SCALE * radius
     sphere = SceneObject("sphere", (centre[0], centre[1], centre[2]), (size, size, size), 0.0, colour)
     return Reach(tuple(joints[chosen].tolist()), sphere, wall, floor, reaching)
+
+
+def tilt_towards(direction: Point) -> Quaternion:
+    """Returns the shortest rotation that takes the z axis into a direction of any length but zero."""
+    x, y, z = direction
+    length = math.sqrt(x * x + y * y + z * z)
+    if length == 0.0:
+        raise ValueError("direction: has length 0")
+    # Half the angle between the two lies at (1 + z, -y, x), which is nothing straight down.
+    w = 1.0 + z / length
+    size = math.sqrt(w * w + (x * x + y * y) / (length * length))
+    if size < 1e-9:
+        return (0.0, 1.0, 0.0, 0.0)
+    return (w / size, -y / length / size, x / length / size, 0.0)
 
 
 def _ball(centre: Point, radius: float, colour: Point) -> SceneObject:

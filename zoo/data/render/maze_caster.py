@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, image_plane
 from zoo.data.render.maze_layout import HALF_WIDTH, SIZE, Maze
 from zoo.data.render.maze_light import (
     FLOOR,
@@ -27,19 +25,19 @@ from zoo.data.render.maze_light import (
     stack_lights,
 )
 from zoo.data.render.maze_march import FAR, march, off_zero
-from zoo.data.render.maze_textures import coping_index, look_up, paint_atlas, paint_index
+from zoo.data.render.maze_textures import coping_index, hued_atlas, hued_index, look_up
+from zoo.data.render.sampling import camera_chunks, exact_axes, ray_grid
 from zoo.data.render.vectors import Vector
 
 # Small enough that what a chunk of rays needs stays near a core's cache. Results do not depend on it.
 RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 15, "cuda": 1 << 21})
-RAYS_PER_CHUNK_ELSEWHERE = 1 << 17
 
 
 class MazeTensors(NamedTuple):
     """S mazes."""
 
     room_ahead: Tensor  # [S * 81] float32: 0 for a solid cell, FAR for a free one
-    paint: Tensor  # [S * 81 * 6] int32: the paint of each kind of surface in a cell
+    texture: Tensor  # [S * 81 * 6] int32: of each kind of surface in a cell
     light: MazeLight
 
 
@@ -61,30 +59,30 @@ class _Hit(NamedTuple):
     is_sky: Tensor  # bool: the other fields then have no meaning
 
 
-def _paints(maze: Maze) -> np.ndarray:
-    """Returns the number of the paint of each kind of surface in each cell, [9, 9, 6]."""
+def _textures(maze: Maze) -> np.ndarray:
+    """Returns the texture of each kind of surface in each cell, [9, 9, 6]."""
     zones = np.array(maze.zones)
-    walls = np.array([paint_index(item) for item in maze.walls])
-    floors = np.array([paint_index(item) for item in maze.floors])
+    walls = np.array([hued_index(item) for item in maze.walls])
+    floors = np.array([hued_index(item) for item in maze.floors])
     own = np.full((SIZE, SIZE), -1)
     for cell, item in maze.panels:
-        own[cell] = paint_index(item)
-    paints = np.zeros((SIZE, SIZE, NUM_KINDS), np.int32)
+        own[cell] = hued_index(item)
+    textures = np.zeros((SIZE, SIZE, NUM_KINDS), np.int32)
     for kind, (x, y, _) in enumerate(NORMALS[:4]):
-        # A wall is painted like the free cell that it faces.
+        # A wall has the texture of the free cell that it faces.
         facing = np.roll(zones, (-y, -x), axis=(0, 1)).clip(0)
-        paints[..., kind] = np.where(own >= 0, own, walls[facing])
-    paints[..., FLOOR] = floors[zones.clip(0)]
-    paints[..., TOP] = coping_index()
-    return paints
+        textures[..., kind] = np.where(own >= 0, own, walls[facing])
+    textures[..., FLOOR] = floors[zones.clip(0)]
+    textures[..., TOP] = coping_index()
+    return textures
 
 
 def stack_mazes(mazes: Sequence[Maze], *, device: torch.device | str = "cpu") -> MazeTensors:
     """Packs mazes for the renderer."""
     room = np.concatenate([np.where(maze.free, FAR, 0.0).ravel() for maze in mazes]).astype(np.float32)
-    paint = np.concatenate([_paints(maze).ravel() for maze in mazes])
+    texture = np.concatenate([_textures(maze).ravel() for maze in mazes])
     return MazeTensors(
-        torch.from_numpy(room).to(device), torch.from_numpy(paint).to(device), stack_lights(mazes, device=device)
+        torch.from_numpy(room).to(device), torch.from_numpy(texture).to(device), stack_lights(mazes, device=device)
     )
 
 
@@ -132,8 +130,8 @@ def _shade(mazes: MazeTensors, view: _View, hit: _Hit, *, angle: float) -> tuple
     # Seen at a slant a sample covers a long strip; 0.2 keeps the far floor from dissolving into one colour.
     footprint = hit.distance * (view.length * angle) / (slant / view.length).clamp_min(0.2).sqrt()
     texels = look_up(
-        paint_atlas(device),
-        number=mazes.paint.index_select(0, (hit.cell * NUM_KINDS + hit.kind).flatten()),
+        hued_atlas(device),
+        number=mazes.texture.index_select(0, (hit.cell * NUM_KINDS + hit.kind).flatten()),
         # A tile begins where its cell does.
         u=(torch.where(across_x, y, x) + HALF_WIDTH).flatten(),
         v=torch.where(upright, z, y + HALF_WIDTH).flatten(),
@@ -157,21 +155,13 @@ def _shade(mazes: MazeTensors, view: _View, hit: _Hit, *, angle: float) -> tuple
     return torch.where(hit.is_sky, sky, texels), torch.where(hit.is_sky, 1.0, light)
 
 
-def render_mazes(
-    mazes: MazeTensors,
-    *,
-    cameras: Tensor,
-    image_size: int,
-    field_of_view: float = FIELD_OF_VIEW_DEGREES,
-    samples_per_side: int = 2,
-) -> Tensor:
+def render_mazes(mazes: MazeTensors, *, cameras: Tensor, image_size: int, samples_per_side: int = 2) -> Tensor:
     """Renders every camera of every maze.
 
     Args:
         mazes: B of them.
         cameras: [B, V, 5], see ``zoo.data.camera``: each in a free cell below the tops of the walls, or above them.
-        image_size: height and width in pixels.
-        field_of_view: degrees.
+        image_size: height and width, pixels.
         samples_per_side: a pixel is the mean of the square of this many rays.
 
     Returns:
@@ -179,40 +169,27 @@ def render_mazes(
     """
     device = mazes.room_ahead.device
     num_scenes, num_views = cameras.shape[:2]
-    side = image_size * samples_per_side
-    angle = 2.0 * math.tan(math.radians(field_of_view) / 2.0) / side
-    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole images.
-    offsets = image_plane(side, field_of_view=field_of_view).view(image_size, samples_per_side).T
-    shape = (samples_per_side, samples_per_side, image_size, image_size)
-    right = offsets[None, :, None, :].expand(shape).flatten().float().to(device)
-    up = -offsets[:, None, :, None].expand(shape).flatten().float().to(device)
-    length = (1.0 + right * right + up * up).sqrt()
-    # On the host, in double precision and one scene at a time: sines may differ in the last bit between devices and
-    # between vectorised loops of different lengths.
-    exact = [torch.stack(camera_axes(scene)) for scene in cameras.detach().double().cpu()]
-    axes = torch.cat(exact, dim=1).permute(0, 2, 1).float().to(device)  # [axis, component, B * V]
+    num_cameras = num_scenes * num_views
+    grid = ray_grid(image_size, samples_per_side=samples_per_side, device=device)
+    length = (1.0 + grid.right * grid.right + grid.up * grid.up).sqrt()
+    axes = exact_axes(cameras, device=device).flatten(2)
     positions = cameras[..., :3].detach().reshape(-1, 3).float().to(device)
     owner = torch.arange(num_scenes, dtype=torch.int32, device=device).repeat_interleave(num_views)
-
-    step = max(1, RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK_ELSEWHERE) // side**2)
-    frames = torch.empty(num_scenes * num_views, image_size, image_size, 3, dtype=torch.uint8, device=device)
-    for first in range(0, len(positions), step):
-        part = slice(first, first + step)
+    frames = torch.empty(num_cameras, image_size, image_size, 3, dtype=torch.uint8, device=device)
+    for part in camera_chunks(num_cameras, grid, rays_per_chunk=RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK["cpu"])):
         forward_axis, right_axis, up_axis = axes[:, :, part, None]
-        direction = (f + r * right + u * up for f, r, u in zip(forward_axis, right_axis, up_axis, strict=True))
+        direction = (
+            f + r * grid.right + u * grid.up for f, r, u in zip(forward_axis, right_axis, up_axis, strict=True)
+        )
         view = _View(
             owner[part, None],
             Vector(*positions[part].T[:, :, None]),
             Vector(*(off_zero(component) for component in direction)),
             length,
         )
-        packed, light = _shade(mazes, view, _meet(mazes, view), angle=angle)
+        packed, light = _shade(mazes, view, _meet(mazes, view), angle=grid.sample_angle)
         light = light * (1.0 / samples_per_side**2)
         for channel in range(3):
-            level = ((packed >> (8 * channel)) & 255) * light
-            samples = level.view(-1, samples_per_side**2, image_size, image_size).unbind(1)
-            total = samples[0]
-            for sample in samples[1:]:
-                total = total + sample
+            total = grid.sum_samples(((packed >> (8 * channel)) & 255) * light)
             frames[part, ..., channel] = (total + 0.5).clamp_max(255.0).to(torch.uint8)
     return frames.view(num_scenes, num_views, image_size, image_size, 3)

@@ -1,4 +1,4 @@
-"""Mazes as grids of cells: how one is drawn, which cells are free, and which mazes count as the same.
+"""Mazes as grids of cells: how they are drawn, which cells are free, and which mazes are the same.
 
 A maze has 7 x 7 cells of width 1, centred on the origin, inside a ring of solid cells: 9 x 9 cells together. Rows count
 along +y (row 0 is the southern side of the ring) and columns along +x; cell (row, column) covers
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.data.render.rng import choose, uniform
+from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
 
 INNER_SIZE = 7
 SIZE = INNER_SIZE + 2  # with the ring
@@ -27,13 +28,19 @@ NUM_BRANCHES = (2, 3, 4)
 FEWEST_CORRIDOR_CELLS = 10
 
 PLACES_TRIED = 40
+NUM_HUES = 12
+PANEL_SHARE = 0.12  # of solid cells, those that have a texture of their own
+
+EYE_HEIGHT = 0.36
+MARGIN = 0.18  # between cameras and walls
+LARGEST_PITCH = math.radians(15.0)
 
 Cell = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Paint:
-    """What a surface looks like: a texture with its hues turned.
+class HuedTexture:
+    """A texture whose hues are turned.
 
     Attributes:
         texture: a name of ``zoo.data.render.textures.ALL_TEXTURES``.
@@ -50,21 +57,21 @@ class Maze:
 
     Attributes:
         zones: 9 rows of 9 numbers: -1 a solid cell, 0 a cell of a corridor, 1 and 2 cells of the rooms.
-        walls: paints of the walls seen from the corridors and from each room.
-        floors: paints of the floors of the corridors and of each room.
-        panels: (row, column) of solid cells that carry another paint on all their sides, and that paint.
+        walls: textures of the walls seen from the corridors and from each room.
+        floors: textures of the floors of the corridors and of each room.
+        panels: (row, column) of solid cells that have another texture on all their sides, and that texture.
         sun: azimuth of the light in radians, counter-clockwise from +x.
     """
 
     zones: tuple[tuple[int, ...], ...]
-    walls: tuple[Paint, ...]
-    floors: tuple[Paint, ...]
-    panels: tuple[tuple[Cell, Paint], ...]
+    walls: tuple[HuedTexture, ...]
+    floors: tuple[HuedTexture, ...]
+    panels: tuple[tuple[Cell, HuedTexture], ...]
     sun: float
 
     @property
     def free(self) -> np.ndarray:
-        """Returns [9, 9] bool: where one can walk."""
+        """The cells that are not solid, [9, 9] bool."""
         return np.array(self.zones) != SOLID
 
 
@@ -73,7 +80,7 @@ def _random_cell(rng: np.random.Generator) -> Cell:
 
 
 def _place_room(rng: np.random.Generator, zones: np.ndarray, number: int) -> bool:
-    """Opens a room that touches no other, not even at a corner; tells whether it found a place."""
+    """Opens a room that touches no other, not even at a corner; returns False if no place was found."""
     height, width = choose(rng, ROOM_SIDES), choose(rng, ROOM_SIDES)
     for _ in range(PLACES_TRIED):
         row = 1 + int(rng.random() * (INNER_SIZE - height + 1))
@@ -84,7 +91,7 @@ def _place_room(rng: np.random.Generator, zones: np.ndarray, number: int) -> boo
     return False
 
 
-def _dig(rng: np.random.Generator, zones: np.ndarray, start: Cell, end: Cell) -> None:
+def _open_corridor(rng: np.random.Generator, zones: np.ndarray, start: Cell, end: Cell) -> None:
     """Opens a corridor with one bend between two cells, through whatever lies between."""
     bend = choose(rng, ((start[0], end[1]), (end[0], start[1])))
     for a, b in ((start, bend), (bend, end)):
@@ -94,17 +101,17 @@ def _dig(rng: np.random.Generator, zones: np.ndarray, start: Cell, end: Cell) ->
 
 
 def _is_tidy(zones: np.ndarray) -> bool:
-    """Tells whether rooms are rectangles and corridors one cell wide: no block of 2 x 2 free cells crosses a border."""
+    """Whether rooms are rectangles and corridors one cell wide: no block of 2 x 2 free cells crosses a border."""
     blocks = np.stack([zones[:-1, :-1], zones[1:, :-1], zones[:-1, 1:], zones[1:, 1:]])
     free = (blocks != SOLID).all(0)
     return not (free & ((blocks != blocks[0]).any(0) | (blocks[0] == CORRIDOR))).any()
 
 
-def _try_to_dig(rng: np.random.Generator, zones: np.ndarray, *places: Cell) -> bool:
-    """Opens corridors from place to place unless the maze would not be tidy then; tells whether it did."""
+def _try_corridors(rng: np.random.Generator, zones: np.ndarray, *places: Cell) -> bool:
+    """Opens corridors from place to place and returns True, or nothing and False if the maze would not be tidy."""
     before = zones.copy()
     for start, end in itertools.pairwise(places):
-        _dig(rng, zones, start, end)
+        _open_corridor(rng, zones, start, end)
     if not _is_tidy(zones):
         zones[:] = before
         return False
@@ -112,20 +119,20 @@ def _try_to_dig(rng: np.random.Generator, zones: np.ndarray, *places: Cell) -> b
 
 
 def _draw_zones(rng: np.random.Generator) -> np.ndarray:
-    """Draws which cells are free, [9, 9] int, beginning anew until it is one maze of a fair size."""
+    """Draws which cells are free, [9, 9] int, again until it is one maze of sufficient size."""
     num_rooms, num_branches = choose(rng, NUM_ROOMS), choose(rng, NUM_BRANCHES)
     while True:
         zones = np.full((SIZE, SIZE), SOLID)
         if not all(_place_room(rng, zones, number) for number in range(1, num_rooms + 1)):
             continue
         rooms = [[(int(a), int(b)) for a, b in np.argwhere(zones == number)] for number in range(1, num_rooms + 1)]
-        if not all(_try_to_dig(rng, zones, choose(rng, a), choose(rng, b)) for a, b in itertools.pairwise(rooms)):
+        if not all(_try_corridors(rng, zones, choose(rng, a), choose(rng, b)) for a, b in itertools.pairwise(rooms)):
             continue
         left = num_branches
         for _ in range(PLACES_TRIED):
-            # Half of the branches come back to a room, which makes a ring; the others end somewhere.
+            # Half of the branches come back to a room, which makes a ring; the others are dead ends.
             end = choose(rng, choose(rng, rooms)) if rng.random() < 0.5 else _random_cell(rng)
-            left -= _try_to_dig(rng, zones, choose(rng, choose(rng, rooms)), _random_cell(rng), end)
+            left -= _try_corridors(rng, zones, choose(rng, choose(rng, rooms)), _random_cell(rng), end)
             if not left:
                 break
         if (zones == CORRIDOR).sum() >= FEWEST_CORRIDOR_CELLS:
@@ -133,40 +140,38 @@ def _draw_zones(rng: np.random.Generator) -> np.ndarray:
 
 
 def canonical(zones: np.ndarray) -> str:
-    """Names a maze by its free cells alone, however it is turned or mirrored: paints and light do not enter."""
+    """Names a maze by its free cells alone, however it is turned or mirrored; textures and light do not enter."""
     free = (np.asarray(zones) != SOLID)[1:-1, 1:-1]
     turned = [np.rot90(side, k) for side in (free, free[::-1]) for k in range(4)]
     return min("".join("#."[int(cell)] for cell in view.flat) for view in turned)
 
 
-def draw_maze(
-    rng: np.random.Generator, *, wall_textures: tuple[str, ...], floor_textures: tuple[str, ...], panels: float = 0.12
-) -> Maze:
-    """Draws a maze.
-
-    Args:
-        rng: the generator of the scene.
-        wall_textures: names to choose from, three or more; corridors and rooms get different ones.
-        floor_textures: names to choose from.
-        panels: the share of solid cells that get a paint of their own.
-    """
+def draw_maze(rng: np.random.Generator) -> Maze:
+    """Draws a maze; corridors and rooms get different wall textures."""
     zones = _draw_zones(rng)
     num_zones = int(zones.max()) + 1
-    walls: list[Paint] = []
+    walls: list[HuedTexture] = []
     for _ in range(num_zones):
-        walls.append(_draw_paint(rng, tuple(name for name in wall_textures if name not in {p.texture for p in walls})))
-    floors = tuple(_draw_paint(rng, floor_textures) for _ in range(num_zones))
-    own = tuple(
-        ((row, column), _draw_paint(rng, wall_textures))
+        used = {item.texture for item in walls}
+        walls.append(_draw_texture(rng, tuple(name for name in WALL_TEXTURES if name not in used)))
+    floors = tuple(_draw_texture(rng, tuple(FLOOR_TEXTURES)) for _ in range(num_zones))
+    panels = tuple(
+        ((row, column), _draw_texture(rng, tuple(WALL_TEXTURES)))
         for row in range(SIZE)
         for column in range(SIZE)
-        if zones[row, column] == SOLID and rng.random() < panels
+        if zones[row, column] == SOLID and rng.random() < PANEL_SHARE
     )
-    return Maze(tuple(map(tuple, zones.tolist())), tuple(walls), floors, own, uniform(rng, -math.pi, math.pi))
+    return Maze(tuple(map(tuple, zones.tolist())), tuple(walls), floors, panels, uniform(rng, -math.pi, math.pi))
 
 
-def _draw_paint(rng: np.random.Generator, textures: tuple[str, ...]) -> Paint:
-    return Paint(choose(rng, textures), int(rng.random() * 12))
+def draw_named_maze(rng: np.random.Generator) -> tuple[Maze, str]:
+    """Draws a maze and its canonical name."""
+    maze = draw_maze(rng)
+    return maze, canonical(np.array(maze.zones))
+
+
+def _draw_texture(rng: np.random.Generator, textures: tuple[str, ...]) -> HuedTexture:
+    return HuedTexture(choose(rng, textures), int(rng.random() * NUM_HUES))
 
 
 def distance_to_walls(free: np.ndarray, *, x: float, y: float) -> float:
@@ -183,10 +188,8 @@ def distance_to_walls(free: np.ndarray, *, x: float, y: float) -> float:
     return nearest
 
 
-def draw_cameras(
-    rng: np.random.Generator, *, maze: Maze, num_views: int, eye_height: float, margin: float, largest_pitch: float
-) -> np.ndarray:
-    """Draws cameras [num_views, 5] evenly over the free cells, ``margin`` away from walls, looking anywhere."""
+def draw_cameras(rng: np.random.Generator, *, maze: Maze, num_views: int) -> np.ndarray:
+    """Draws cameras [num_views, 5] evenly over the free cells, ``MARGIN`` away from walls, in any direction."""
     free = maze.free
     rows, columns = np.nonzero(free)
     cameras = np.zeros((num_views, 5))
@@ -195,13 +198,8 @@ def draw_cameras(
             cell = int(rng.random() * len(rows))
             x = float(columns[cell]) - HALF_WIDTH + rng.random()
             y = float(rows[cell]) - HALF_WIDTH + rng.random()
-            if distance_to_walls(free, x=x, y=y) >= margin:
+            if distance_to_walls(free, x=x, y=y) >= MARGIN:
                 break
-        camera[:] = (
-            x,
-            y,
-            eye_height,
-            uniform(rng, -math.pi, math.pi),
-            uniform(rng, -largest_pitch, largest_pitch),
-        )
+        yaw, pitch = uniform(rng, -math.pi, math.pi), uniform(rng, -LARGEST_PITCH, LARGEST_PITCH)
+        camera[:] = (x, y, EYE_HEIGHT, yaw, pitch)
     return cameras

@@ -31,7 +31,7 @@ class Arrival(NamedTuple):
     along_x: Tensor  # bool: whether the last line crossed was one of constant x
 
 
-class _Walk(NamedTuple):
+class _RayState(NamedTuple):
     """Rays under way; each [R]."""
 
     next_x: Tensor  # distance to the next line of constant x
@@ -50,21 +50,21 @@ def off_zero(direction: Tensor) -> Tensor:
     return torch.where(direction.abs() < SMALLEST_DIRECTION, SMALLEST_DIRECTION, direction)
 
 
-def _cross_lines(walk: _Walk, *, room_ahead: Tensor, lines: int) -> _Walk:
+def _cross_lines(state: _RayState, *, room_ahead: Tensor, lines: int) -> _RayState:
     """Takes every ray that has not ended over that many lines."""
-    next_x, next_y, end, cell, along_x = walk.next_x, walk.next_y, walk.end, walk.cell, walk.along_x
-    turn = walk.step_x - walk.step_y
+    next_x, next_y, end, cell, along_x = state.next_x, state.next_y, state.end, state.cell, state.along_x
+    turn = state.step_x - state.step_y
     for _ in range(lines):
         by_x = next_x < next_y
         distance = torch.minimum(next_x, next_y)
         going = distance < end
-        cell = cell + (walk.step_y + turn * by_x) * going
+        cell = cell + (state.step_y + turn * by_x) * going
         along_x = torch.where(going, by_x, along_x)
         # A ray that has ended keeps its cell and sees only greater distances, so that nothing changes any more.
         end = torch.minimum(end, distance + room_ahead.index_select(0, cell))
-        next_x = next_x + walk.width_x * by_x
-        next_y = next_y + walk.width_y * ~by_x
-    return walk._replace(next_x=next_x, next_y=next_y, end=end, cell=cell, along_x=along_x)
+        next_x = next_x + state.width_x * by_x
+        next_y = next_y + state.width_y * ~by_x
+    return state._replace(next_x=next_x, next_y=next_y, end=end, cell=cell, along_x=along_x)
 
 
 def march(room_ahead: Tensor, *, x: Tensor, y: Tensor, cell: Tensor, direction: Vector, limit: Tensor) -> Arrival:
@@ -83,7 +83,7 @@ def march(room_ahead: Tensor, *, x: Tensor, y: Tensor, cell: Tensor, direction: 
     # From the lower border of the cell upwards, or what is left of it.
     within_x = (x + HALF_WIDTH) - (x + HALF_WIDTH).floor()
     within_y = (y + HALF_WIDTH) - (y + HALF_WIDTH).floor()
-    walk = _Walk(
+    state = _RayState(
         next_x=(right - within_x).abs() * width_x,
         next_y=(ahead - within_y).abs() * width_y,
         width_x=width_x,
@@ -94,14 +94,14 @@ def march(room_ahead: Tensor, *, x: Tensor, y: Tensor, cell: Tensor, direction: 
         cell=cell,
         along_x=torch.zeros_like(cell, dtype=torch.bool),
     )
-    walk = _cross_lines(walk, room_ahead=room_ahead, lines=LINES_PER_ROUND)
-    end, place, along_x = walk.end.clone(), walk.cell, walk.along_x
-    going = (torch.minimum(walk.next_x, walk.next_y) < walk.end).nonzero().squeeze(1)
+    state = _cross_lines(state, room_ahead=room_ahead, lines=LINES_PER_ROUND)
+    end, place, along_x = state.end.clone(), state.cell, state.along_x
+    going = (torch.minimum(state.next_x, state.next_y) < state.end).nonzero().squeeze(1)
     rays = going
     while going.numel():
-        walk = _Walk(*(part.index_select(0, going) for part in walk))
-        walk = _cross_lines(walk, room_ahead=room_ahead, lines=LINES_PER_ROUND)
-        end[rays], place[rays], along_x[rays] = walk.end, walk.cell, walk.along_x
-        going = (torch.minimum(walk.next_x, walk.next_y) < walk.end).nonzero().squeeze(1)
+        state = _RayState(*(part.index_select(0, going) for part in state))
+        state = _cross_lines(state, room_ahead=room_ahead, lines=LINES_PER_ROUND)
+        end[rays], place[rays], along_x[rays] = state.end, state.cell, state.along_x
+        going = (torch.minimum(state.next_x, state.next_y) < state.end).nonzero().squeeze(1)
         rays = rays.index_select(0, going)
     return Arrival(end, place, along_x)

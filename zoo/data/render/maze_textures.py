@@ -1,4 +1,4 @@
-"""The textures of walls and floors in every hue, packed so that one look-up in memory gives a colour.
+"""The textures of walls and floors in every hue, packed so that a colour costs one memory access.
 
 A tile covers one cell of a maze. Red, green and blue are eight bits each of one int32.
 """
@@ -13,45 +13,44 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.render.maze_layout import Paint
+from zoo.data.render.maze_layout import NUM_HUES, HuedTexture
 from zoo.data.render.textures import (
     ALL_TEXTURES,
     FLOOR_TEXTURES,
     NUM_LEVELS,
     TILE_SIZE,
     WALL_TEXTURES,
-    paint,
+    mip_levels,
     texture_index,
 )
 
-NUM_HUES = 12
 _EXPONENT_OF_ONE = 127  # as float32 stores it
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
-class PaintAtlas(NamedTuple):
-    """All paints and all their levels in one row of texels."""
+class HuedAtlas(NamedTuple):
+    """All textures in all hues and all their levels in one row of texels."""
 
     texels: Tensor  # [T] int32: red + 256 green + 65536 blue
-    per_paint: int  # texels of one paint
+    per_texture: int  # texels of one texture in one hue
     size: Tensor  # [NUM_LEVELS] int32: texels across a level
-    offset: Tensor  # [NUM_LEVELS] int32: where a level begins within its paint
+    offset: Tensor  # [NUM_LEVELS] int32: offset of a level within its texture
 
 
 def _coping(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Paints the tops of walls: dark slabs, one a cell, so that a maze seen from above shows its grid."""
+    """The tops of walls: dark slabs, one per cell, so that a maze seen from above shows its grid."""
     border = np.minimum(np.minimum(u, 1.0 - u), np.minimum(v, 1.0 - v))
     tone = 0.30 + 0.05 * (border > 0.03) + 0.03 * (border > 0.10)
     return tone[..., None] * np.array([1.0, 1.04, 1.14])
 
 
-def paint_index(item: Paint) -> int:
-    """Returns the number of a paint: textures in the order of ``ALL_TEXTURES``, each in all its hues."""
+def hued_index(item: HuedTexture) -> int:
+    """Returns the number of a texture in a hue: in the order of ``ALL_TEXTURES``, each in all hues."""
     return texture_index(item.texture) * NUM_HUES + item.hue
 
 
 def coping_index() -> int:
-    """Returns the number of the paint on the tops of walls, the last of all."""
+    """Returns the number of the texture of the tops of walls, the last one."""
     return len(ALL_TEXTURES) * NUM_HUES
 
 
@@ -71,17 +70,17 @@ def _packed(level: np.ndarray, hue: int) -> np.ndarray:
 
 
 @functools.cache
-def paint_atlas(device: torch.device) -> PaintAtlas:
-    """Returns the atlas on a device; it is painted once a process."""
+def hued_atlas(device: torch.device) -> HuedAtlas:
+    """Returns the atlas on a device; it is made once per process."""
     parts = []
-    for painter in (*WALL_TEXTURES.values(), *FLOOR_TEXTURES.values()):
-        levels = paint(painter)
+    for texture in (*WALL_TEXTURES.values(), *FLOOR_TEXTURES.values()):
+        levels = mip_levels(texture)
         parts += [_packed(level, hue) for hue in range(NUM_HUES) for level in levels]
-    parts += [_packed(level, 0) for level in paint(_coping)]
+    parts += [_packed(level, 0) for level in mip_levels(_coping)]
     texels = np.concatenate(parts)
     size = np.array([TILE_SIZE >> level for level in range(NUM_LEVELS)], np.int32)
     offset = np.concatenate([[0], np.cumsum(size[:-1] ** 2)]).astype(np.int32)
-    return PaintAtlas(
+    return HuedAtlas(
         torch.from_numpy(texels).to(device),
         int((size**2).sum()),
         torch.from_numpy(size).to(device),
@@ -89,12 +88,12 @@ def paint_atlas(device: torch.device) -> PaintAtlas:
     )
 
 
-def look_up(atlas: PaintAtlas, *, number: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
-    """Returns the packed colours [P] int32 of paints at places on surfaces.
+def look_up(atlas: HuedAtlas, *, number: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
+    """Returns the packed colours [P] int32 of textures at places on surfaces.
 
     Args:
-        atlas: all paints.
-        number: [P] int32, see ``paint_index``.
+        atlas: all textures.
+        number: [P] int32, see ``hued_index``.
         u: [P], scene units to the right.
         v: [P], scene units upwards.
         footprint: [P], how wide a patch of the surface one sample stands for, scene units.
@@ -103,7 +102,7 @@ def look_up(atlas: PaintAtlas, *, number: Tensor, u: Tensor, v: Tensor, footprin
     level = ((footprint * float(TILE_SIZE)).view(torch.int32) >> 23) - (_EXPONENT_OF_ONE - 1)
     level = level.clamp(0, NUM_LEVELS - 1)
     size = atlas.size.index_select(0, level)
-    start = number * atlas.per_paint + atlas.offset.index_select(0, level)
+    start = number * atlas.per_texture + atlas.offset.index_select(0, level)
     column, row = (u - u.floor()) * size, (v - v.floor()) * size
     # A coordinate a hair below a whole number may round up to the far edge of the tile.
     last = size - 1

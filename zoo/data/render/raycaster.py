@@ -7,16 +7,15 @@ rays that start at the lamp, only for places that face it).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, image_plane
 from zoo.data.render.faces import ink_amount
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
+from zoo.data.render.sampling import RayGrid, exact_axes, ray_grid
 from zoo.data.render.scene import SceneTensors
 from zoo.data.render.shading import (
     Surface,
@@ -35,7 +34,6 @@ from zoo.data.render.visibility import Sources, in_shadow, nearest_object, seen_
 # Large enough that the cost of starting an operation vanishes, small enough to stay near a core's cache on the CPU and
 # to leave the memory of a GPU to the model. Results do not depend on it.
 RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 17, "cuda": 1 << 22})
-RAYS_PER_CHUNK_ELSEWHERE = 1 << 18
 
 
 def _object_surface(
@@ -91,9 +89,7 @@ def _joined(parts: list[Surface]) -> Surface:
     return Surface(points, normals, colours, *rest)
 
 
-def _cast(
-    scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor, plane: Tensor, sample_angle: float
-) -> Tensor:
+def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor, grid: RayGrid) -> Tensor:
     """Returns the colour [3, B, V, R] of rays, 0 to 1.
 
     Args:
@@ -101,14 +97,13 @@ def _cast(
         lamps: the same scenes as seen from their lamps.
         camera: [B, V, 3], positions.
         axes: [3, 3, B, V], forward, right and up, by component.
-        plane: [2, R], offsets to the right and up on the image plane.
-        sample_angle: radians between neighbouring rays in the middle of the image.
+        grid: R rays.
     """
     num_scenes, num_views = camera.shape[:2]
-    num_rays = plane.shape[1]
+    num_rays = len(grid.right)
     device = camera.device
-    shrink = 1.0 / (1.0 + plane[0] * plane[0] + plane[1] * plane[1]).sqrt()
-    right, up = plane[0] * shrink, plane[1] * shrink
+    shrink = 1.0 / (1.0 + grid.right * grid.right + grid.up * grid.up).sqrt()
+    right, up = grid.right * shrink, grid.up * shrink
     forward_axis, right_axis, up_axis = (Vector(*axis.reshape(3, -1, 1)) for axis in axes)
     direction = Vector(
         *(f * shrink + r * right + u * up for f, r, u in zip(forward_axis, right_axis, up_axis, strict=True))
@@ -137,7 +132,7 @@ def _cast(
                 texture=scenes.room_texture[scene_of_camera].T[:, view],
                 scene=scene_of_camera[view],
                 ray=ray,
-                sample_angle=sample_angle,
+                sample_angle=grid.sample_angle,
             )
         )
         nearest = torch.where(walls.distance < nearest, torch.inf, nearest)
@@ -152,7 +147,7 @@ def _cast(
             row=view * scenes.shape.shape[1] + item.flatten()[ray],
             scene=scene_of_camera[view],
             ray=ray,
-            sample_angle=sample_angle,
+            sample_angle=grid.sample_angle,
         )
     )
     surface = _joined(parts)
@@ -167,7 +162,6 @@ def render(
     *,
     cameras: Tensor,
     image_size: int,
-    field_of_view: float = FIELD_OF_VIEW_DEGREES,
     samples_per_side: int = 2,
 ) -> Tensor:
     """Renders every camera of every scene.
@@ -175,8 +169,7 @@ def render(
     Args:
         scenes: [B], all with a room or all without.
         cameras: [B, V, 5], see ``zoo.data.camera``; any device and floating-point type.
-        image_size: height and width in pixels.
-        field_of_view: degrees.
+        image_size: height and width, pixels.
         samples_per_side: a pixel is the mean of the square of this many rays.
 
     Returns:
@@ -184,21 +177,10 @@ def render(
     """
     device = scenes.light.device
     num_scenes, num_views = cameras.shape[:2]
-    side = image_size * samples_per_side
-    sample_angle = 2.0 * math.tan(math.radians(field_of_view) / 2.0) / side
-    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole images.
-    offsets = image_plane(side, field_of_view=field_of_view).view(image_size, samples_per_side).T
-    shape = (samples_per_side, samples_per_side, image_size, image_size)
-    rightwards = offsets[None, :, None, :].expand(shape).flatten()
-    upwards = -offsets[:, None, :, None].expand(shape).flatten()
-    plane = torch.stack([rightwards, upwards]).float().to(device)
-    # On the host, in double precision and one scene at a time: sines may differ in the last bit between devices and
-    # between vectorised loops of different lengths.
-    exact = [torch.stack(camera_axes(scene)) for scene in cameras.detach().double().cpu()]
-    axes = torch.stack(exact).permute(1, 3, 0, 2).float().to(device)
+    grid = ray_grid(image_size, samples_per_side=samples_per_side, device=device)
+    axes = exact_axes(cameras, device=device)
     positions = cameras[..., :3].detach().float().to(device)
-
-    budget = max(1, RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK_ELSEWHERE) // side**2)
+    budget = max(1, RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK["cpu"]) // grid.rays_per_side**2)
     scene_step, view_step = max(1, budget // num_views), min(num_views, budget)
     frames = torch.empty(num_scenes, num_views, image_size, image_size, 3, dtype=torch.uint8, device=device)
     for first in range(0, num_scenes, scene_step):
@@ -207,18 +189,7 @@ def render(
         lamps = seen_from(part, part.light)
         for view in range(0, num_views, view_step):
             views = slice(view, view + view_step)
-            colour = _cast(
-                part,
-                lamps=lamps,
-                camera=positions[group, views],
-                axes=axes[:, :, group, views],
-                plane=plane,
-                sample_angle=sample_angle,
-            )
-            samples = colour.view(*colour.shape[:3], samples_per_side**2, image_size, image_size).unbind(3)
-            total = samples[0]
-            for sample in samples[1:]:
-                total = total + sample
-            levels = (total * (255.0 / samples_per_side**2) + 0.5).to(torch.uint8)
+            colour = _cast(part, lamps=lamps, camera=positions[group, views], axes=axes[:, :, group, views], grid=grid)
+            levels = (grid.sum_samples(colour) * (255.0 / samples_per_side**2) + 0.5).to(torch.uint8)
             frames[group, views] = levels.permute(1, 2, 3, 4, 0)
     return frames

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from typing import Any
 
 import numpy as np
 
@@ -128,7 +129,13 @@ def canonical(scene: Scene) -> str:
     return str((scene.room.wall, scene.room.floor, min(turned)))
 
 
-def draw_ring_cameras(rng: np.random.Generator, *, num_views: int) -> np.ndarray:
+def draw_named_room(rng: np.random.Generator, **options: Any) -> tuple[Scene, str]:
+    """Draws a room, as :func:`draw_room`, and its canonical name."""
+    scene = draw_room(rng, **options)
+    return scene, canonical(scene)
+
+
+def draw_ring_cameras(rng: np.random.Generator, *, num_views: int, scene: Scene | None = None) -> np.ndarray:
     """Draws cameras [num_views, 5] on the ring, looking at the middle of the room."""
     pitch = -math.atan2(RING_HEIGHT - TARGET_HEIGHT, RING_RADIUS)
     cameras = np.zeros((num_views, 5))

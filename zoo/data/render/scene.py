@@ -13,9 +13,11 @@ from torch import Tensor
 
 from zoo.data.render.faces import FACE_SIZE, FACE_TEXELS, SIDES, face_texels
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
-from zoo.data.render.rotations import Quaternion, matrix_of
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES, texture_index
 from zoo.errors import DataError, did_you_mean
+
+Quaternion = tuple[float, float, float, float]
+Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class SceneObject:
     """
 
     shape: str
-    centre: tuple[float, float, float]
-    scale: tuple[float, float, float]
+    centre: Triple
+    scale: Triple
     turn: float
-    colour: tuple[float, float, float]
+    colour: Triple
     faces: tuple[bytes, ...] = field(default=(), repr=False)
-    ink: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ink: Triple = (0.0, 0.0, 0.0)
     tilt: Quaternion | None = None
 
 
@@ -72,7 +74,7 @@ class Scene:
     """
 
     objects: tuple[SceneObject, ...]
-    light: tuple[float, float, float]
+    light: Triple
     room: Room | None = None
 
 
@@ -92,6 +94,16 @@ class SceneTensors(NamedTuple):
     room_texture: Tensor  # [B, 2] int64: index of wall and floor into ALL_TEXTURES; -1 without a room
 
 
+def rotation_matrix(turn: Quaternion) -> tuple[Triple, Triple, Triple]:
+    """Returns the rows of the rotation matrix of a unit quaternion, in double precision."""
+    w, x, y, z = turn
+    return (
+        (1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)),
+        (2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)),
+        (2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)),
+    )
+
+
 def _inverse(item: SceneObject) -> list[float]:
     """Returns diag(1 / scale) times the turn backwards times the tilt backwards, row-major."""
     cosine, sine = math.cos(item.turn), math.sin(item.turn)
@@ -99,7 +111,7 @@ def _inverse(item: SceneObject) -> list[float]:
     rows = [cosine / a, sine / a, 0.0, -sine / b, cosine / b, 0.0, 0.0, 0.0, 1.0 / c]
     if item.tilt is None:
         return rows
-    tilt = matrix_of(item.tilt)
+    tilt = rotation_matrix(item.tilt)
     return [x * p + y * q + z * r for x, y, z in (rows[:3], rows[3:6], rows[6:]) for p, q, r in tilt]
 
 

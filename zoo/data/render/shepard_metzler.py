@@ -91,7 +91,7 @@ def build(blocks: tuple[Block, ...]) -> Scene:
     return Scene(objects, LIGHT)
 
 
-def draw_cameras(rng: np.random.Generator, *, num_views: int) -> np.ndarray:
+def draw_cameras(rng: np.random.Generator, *, num_views: int, scene: Scene | None = None) -> np.ndarray:
     """Draws cameras [num_views, 5] spread evenly over the sphere (less its poles), looking at the origin."""
     cameras = np.zeros((num_views, 5))
     for camera in cameras:

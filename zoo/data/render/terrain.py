@@ -1,52 +1,44 @@
-"""Terrains: a walk over open land between lakes, hills, trees and towers, for finding out where a image was taken.
+"""Terrains: a path over open land with lakes, hills, trees and towers, for localising where an image was taken.
 
-Rosenbaum et al., "Learning models for visual 3D localization with implicit mapping" (2018), let an agent walk at random
-over Minecraft landscapes and asked from where a image was seen; a walk had 100 images, 32 pixels wide. The
+Rosenbaum et al., "Learning models for visual 3D localization with implicit mapping" (2018), let an agent move at random
+over Minecraft landscapes and asked from where an image was seen; a path had 100 images, 32 pixels wide. The
 landscape here is our own: smooth relief, seen through fog that hides its end.
 
-Coordinates are relative to the middle of the walk. x and y of every camera lie within ``[-EXTENT, EXTENT]``, so that a
-grid over that square holds all places that are possible; z is relative to the middle of the heights of the cameras, so
+Coordinates are relative to the middle of the path. x and y of every camera lie within ``[-EXTENT, EXTENT]``, so that a
+grid over that square holds all possible places; z is relative to the middle of the heights of the cameras, so
 that 0 is a fair guess for a place that has not been visited.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.built_in import BuiltIn, Rendering
+from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
 from zoo.data.render.terrain_caster import render_lands
 from zoo.data.render.terrain_grid import LandTensors, look_up, stack_lands
 from zoo.data.render.terrain_land import Land, build_land, canonical
-from zoo.data.render.terrain_walk import EXTENT, draw_walk
+from zoo.data.render.terrain_path import EXTENT, draw_path
 from zoo.data.source import ExtraShape, Split
 
 
 @dataclass(frozen=True)
 class Terrain:
-    """What a scene shows.
+    """The land of a scene and its place in it.
 
     Attributes:
-        number: of the land; everything about it follows.
+        number: of the land, which follows from it.
         origin: where the origin of the scene lies in the land, scene units.
+        land: made of the number.
     """
 
     number: int
     origin: tuple[float, float, float]
-
-
-class DrawnTerrain(NamedTuple):
-    """A terrain before it is rendered."""
-
-    scene: Terrain
-    name: str  # canonical
-    cameras: np.ndarray  # [V, 5] float32
-    land: Land
+    land: Land = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,30 +49,20 @@ class Terrains(BuiltIn):
         """Returns the type and shape of the map."""
         return {"map": ExtraShape("uint8", (image_size, image_size, 3), per_view=False)}
 
-    def draw(self, *, seed: int, split: Split, index: int) -> DrawnTerrain:
-        """Draws terrain ``index`` of a split with the cameras of its walk."""
+    def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
+        """Draws terrain ``index`` of a split with the cameras of its path."""
         number, name, rng = self.draw_content(_draw_number, seed=seed, split=split, index=index)
         land = build_land(number)
-        walk = draw_walk(rng, land=land, num_views=self.num_views)
-        return DrawnTerrain(Terrain(number, walk.origin), name, walk.cameras.astype(np.float32), land)
+        path = draw_path(rng, land=land, num_views=self.num_views)
+        return DrawnScene(Terrain(number, path.origin, land), name, path.cameras.astype(np.float32))
 
-    def render(
-        self,
-        *,
-        seed: int,
-        scene_indices: Sequence[int],
-        split: Split,
-        image_size: int,
-        device: torch.device | str = "cpu",
-        samples_per_side: int = 2,
-    ) -> Rendering:
-        """Renders terrains of a split; see :meth:`zoo.data.built_in.BuiltIn.render`."""
-        drawn = [self.draw(seed=seed, split=split, index=int(index)) for index in scene_indices]
-        cameras = torch.from_numpy(np.stack([item.cameras for item in drawn]))
-        lands = stack_lands([item.land for item in drawn], origins=[item.scene.origin for item in drawn], device=device)
-        frames = render_lands(lands, cameras=cameras, image_size=image_size, samples_per_side=samples_per_side)
+    def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
+        """Renders drawn terrains and their maps."""
+        terrains, cameras = tuple(item.scene for item in drawn), stack_cameras(drawn)
+        lands = stack_lands([item.land for item in terrains], origins=[item.origin for item in terrains], device=device)
+        frames = render_lands(lands, cameras=cameras, image_size=image_size)
         maps = draw_map(lands, image_size=image_size)
-        return Rendering(frames, cameras, tuple(item.scene for item in drawn), {"map": maps.cpu().numpy()})
+        return Rendering(frames, cameras, terrains, {"map": maps.cpu().numpy()})
 
 
 def draw_map(lands: LandTensors, *, image_size: int) -> Tensor:

@@ -22,14 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES, image_plane
+from zoo.data.render.sampling import camera_chunks, ray_grid
 from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
 from zoo.data.render.terrain_grid import LandTensors, look_up
 from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND
 
 # Small enough that what a chunk needs stays near a core's cache. Results do not depend on it.
 RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 15, "cuda": 1 << 21})
-RAYS_PER_CHUNK_ELSEWHERE = 1 << 17
 
 NEAREST, FARTHEST = 0.04, 2.6  # scene units ahead of the camera; the fog is complete at the far end
 NUM_DEPTHS = 255  # one less than a power of two suits the search
@@ -147,21 +146,13 @@ def _cast(lands: LandTensors, view: _View, *, angle: float, num_planes: int) -> 
     return colour
 
 
-def render_lands(
-    lands: LandTensors,
-    *,
-    cameras: Tensor,
-    image_size: int,
-    field_of_view: float = FIELD_OF_VIEW_DEGREES,
-    samples_per_side: int = 2,
-) -> Tensor:
+def render_lands(lands: LandTensors, *, cameras: Tensor, image_size: int, samples_per_side: int = 2) -> Tensor:
     """Renders every camera of every scene.
 
     Args:
         lands: B of them.
         cameras: [B, V, 5], see ``zoo.data.camera``, above the ground; the pitch at most 30 degrees either way.
-        image_size: height and width in pixels.
-        field_of_view: degrees.
+        image_size: height and width, pixels.
         samples_per_side: a pixel is the mean of the square of this many rays.
 
     Returns:
@@ -169,14 +160,9 @@ def render_lands(
     """
     device = lands.height.device
     num_scenes, num_views = cameras.shape[:2]
-    side = image_size * samples_per_side
-    half = math.tan(math.radians(field_of_view) / 2.0)
-    num_planes = math.ceil(PLANES_PER_SAMPLE * side)
-    # Rays are ordered sample by sample, [s, s, H, W], so that the mean over samples adds whole images.
-    offsets = image_plane(side, field_of_view=field_of_view).view(image_size, samples_per_side).T
-    shape = (samples_per_side, samples_per_side, image_size, image_size)
-    right = offsets[None, :, None, :].expand(shape).flatten().float().to(device)
-    up = -offsets[:, None, :, None].expand(shape).flatten().float().to(device)
+    num_cameras = num_scenes * num_views
+    grid = ray_grid(image_size, samples_per_side=samples_per_side, device=device)
+    num_planes = math.ceil(PLANES_PER_SAMPLE * grid.rays_per_side)
     # On the host and in double precision, number by number: sines may differ between devices.
     angles = cameras[..., 3:].detach().double().cpu().reshape(-1, 2).tolist()
     if any(abs(pitch) > LARGEST_PITCH for _, pitch in angles):
@@ -186,27 +172,20 @@ def render_lands(
     ).T[:, :, None]
     owner = torch.arange(num_scenes, dtype=torch.int32, device=device).repeat_interleave(num_views)
     places = (cameras[..., :3].detach().float().to(device) + lands.origin[:, None]).view(-1, 3).T[:, :, None]
-
-    step = max(1, RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK_ELSEWHERE) // side**2)
-    frames = torch.empty(num_scenes * num_views, image_size, image_size, 3, dtype=torch.uint8, device=device)
-    for first in range(0, num_scenes * num_views, step):
-        part = slice(first, first + step)
+    frames = torch.empty(num_cameras, image_size, image_size, 3, dtype=torch.uint8, device=device)
+    for part in camera_chunks(num_cameras, grid, rays_per_chunk=RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK["cpu"])):
         cos_yaw, sin_yaw, cos_pitch, sin_pitch = turns[:, part]
-        forwards = cos_pitch - up * sin_pitch
+        forwards = cos_pitch - grid.up * sin_pitch
         view = _View(
             owner[part, None],
             places[:, part],
             ahead=torch.stack([cos_yaw, sin_yaw]),
             aside=torch.stack([sin_yaw, -cos_yaw]),
-            widest=half / (cos_pitch - half * sin_pitch.abs()),
-            side=right / forwards,
-            slope=(sin_pitch + up * cos_pitch) / forwards,
+            widest=grid.half_width / (cos_pitch - grid.half_width * sin_pitch.abs()),
+            side=grid.right / forwards,
+            slope=(sin_pitch + grid.up * cos_pitch) / forwards,
         )
-        colour = _cast(lands, view, angle=2.0 * half / side, num_planes=num_planes)
-        for channel, values in enumerate(colour):
-            samples = values.view(-1, samples_per_side**2, image_size, image_size).unbind(1)
-            total = samples[0]
-            for sample in samples[1:]:
-                total = total + sample
-            frames[part, ..., channel] = (total * (1.0 / samples_per_side**2) + 0.5).to(torch.uint8)
+        for channel, values in enumerate(_cast(lands, view, angle=grid.sample_angle, num_planes=num_planes)):
+            levels = grid.sum_samples(values) * (1.0 / samples_per_side**2) + 0.5
+            frames[part, ..., channel] = levels.to(torch.uint8)
     return frames.view(num_scenes, num_views, image_size, image_size, 3)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.data.render.rng import uniform
-from zoo.data.render.terrain_objects import Thing, draw_things, put
+from zoo.data.render.terrain_objects import draw_objects, place_object
 
 HALF_LAND = 3.5
 GRID_SIZE = 512
@@ -35,11 +35,11 @@ Colour = tuple[float, float, float]
 
 
 class Land(NamedTuple):
-    """A land; arrays are [GRID_SIZE, GRID_SIZE] if not told otherwise."""
+    """A land; arrays are [GRID_SIZE, GRID_SIZE] unless noted otherwise."""
 
-    height: np.ndarray  # float32: of whatever is on top, things included
+    height: np.ndarray  # float32: of the surface, objects included
     ground: np.ndarray  # float32: of earth or water
-    blocked: np.ndarray  # bool: water, or a thing stands there
+    blocked: np.ndarray  # bool: by water or an object
     colour: np.ndarray  # float32, [3, GRID_SIZE, GRID_SIZE], 0 to 1, light included
     sun: tuple[float, float, float]  # unit vector towards it
 
@@ -143,8 +143,7 @@ def build_land(number: int) -> Land:
     grain = (2.0 * rng.random((GRID_SIZE, GRID_SIZE)) - 1.0).astype(np.float32)
     colour = _ground_colour(relief, noises, grain)
     height, blocked = ground.copy(), relief < 0.0
-    things: list[Thing] = draw_things(rng, ground=ground, wet=blocked, half_land=HALF_LAND)
-    for thing in things:
-        put(thing, height=height, ground=ground, colour=colour, blocked=blocked, half_land=HALF_LAND)
+    for item in draw_objects(rng, ground=ground, wet=blocked, half_land=HALF_LAND):
+        place_object(item, height=height, ground=ground, colour=colour, blocked=blocked, half_land=HALF_LAND)
     light = _shade(height, sun)
     return Land(height, ground, blocked, (colour * light).clip(0.0, 1.0), sun)

@@ -1,4 +1,4 @@
-"""Procedural textures of walls and floors, painted once into small tiling images with mip levels.
+"""Procedural textures of walls and floors, computed once as small tiling images with mip levels.
 
 Each tile covers ``TILE_WIDTH`` scene units. Looking a colour up in a finished image costs the ray-caster a handful
 of operations, and the coarser levels keep a distant floor from flickering.
@@ -19,10 +19,10 @@ TILE_WIDTH = 1.75
 TILE_SIZE = 128
 NUM_LEVELS = 6
 
-_PAINT_OVERSAMPLING = 4
+_OVERSAMPLING = 4
 
 Colour = tuple[float, float, float]
-Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def _noise(u: np.ndarray, v: np.ndarray, *, cells: tuple[int, int], seed: int) -> np.ndarray:
@@ -133,7 +133,7 @@ def _blue_planks(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return _mixed(np.maximum(_edge(y, 0.05), _edge(x, 0.015)), planks, _tinted(grain, (0.09, 0.15, 0.33)))
 
 
-WALL_TEXTURES: Mapping[str, Painter] = MappingProxyType(
+WALL_TEXTURES: Mapping[str, Texture] = MappingProxyType(
     {
         "red": _red_bricks,
         "green": _green_boards,
@@ -142,7 +142,7 @@ WALL_TEXTURES: Mapping[str, Painter] = MappingProxyType(
         "yellow": _yellow_discs,
     }
 )
-FLOOR_TEXTURES: Mapping[str, Painter] = MappingProxyType(
+FLOOR_TEXTURES: Mapping[str, Texture] = MappingProxyType(
     {"yellow floor": _yellow_checks, "white floor": _white_tiles, "blue floor": _blue_planks}
 )
 ALL_TEXTURES = (*WALL_TEXTURES, *FLOOR_TEXTURES)
@@ -166,15 +166,15 @@ def _halved(image: np.ndarray) -> np.ndarray:
     return image.reshape(side, 2, side, 2, -1).mean(axis=(1, 3))
 
 
-def paint(painter: Painter) -> list[np.ndarray]:
+def mip_levels(texture: Texture) -> list[np.ndarray]:
     """Returns the levels of a texture, finest first, each [size, size, 3] with row 0 at the bottom, 0 to 1.
 
     Values are whole 255ths, so that the last bit of a sine or a power on another processor does not matter.
     """
-    fine = TILE_SIZE * _PAINT_OVERSAMPLING
+    fine = TILE_SIZE * _OVERSAMPLING
     centres = (np.arange(fine) + 0.5) / fine
     u, v = np.meshgrid(centres, centres, indexing="xy")
-    image = painter(u, v).clip(0.0, 1.0)
+    image = texture(u, v).clip(0.0, 1.0)
     while image.shape[0] > TILE_SIZE:
         image = _halved(image)
     levels = [image]
@@ -185,8 +185,8 @@ def paint(painter: Painter) -> list[np.ndarray]:
 
 @functools.cache
 def texture_atlas(device: torch.device) -> TextureAtlas:
-    """Returns the atlas on a device; it is painted once a process."""
-    levels = [level for painter in (*WALL_TEXTURES.values(), *FLOOR_TEXTURES.values()) for level in paint(painter)]
+    """Returns the atlas on a device; it is made once per process."""
+    levels = [level for texture in (*WALL_TEXTURES.values(), *FLOOR_TEXTURES.values()) for level in mip_levels(texture)]
     texels = np.concatenate([level.reshape(-1, 3) for level in levels]).astype(np.float32)
     start = np.cumsum([0] + [level.shape[0] ** 2 for level in levels[:-1]])
     size = np.array([TILE_SIZE >> level for level in range(NUM_LEVELS)], np.float32)

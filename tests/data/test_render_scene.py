@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.data.render.jaco import tilt_towards
 from zoo.data.render.primitives import PRIMITIVES
 from zoo.data.render.raycaster import render
-from zoo.data.render.rotations import matrix_of, tilt_towards
-from zoo.data.render.scene import Scene, SceneObject, stack_scenes
+from zoo.data.render.scene import Scene, SceneObject, rotation_matrix, stack_scenes
 
 DIRECTIONS = [
     *np.random.default_rng(0).normal(size=(20, 3)),
@@ -23,7 +23,7 @@ DIRECTIONS = [
 @pytest.mark.parametrize("direction", DIRECTIONS, ids=str)
 def test_the_shortest_tilt_takes_the_z_axis_into_a_direction(direction):
     tilt = tilt_towards(tuple(map(float, direction)))
-    matrix = np.array(matrix_of(tilt))
+    matrix = np.array(rotation_matrix(tilt))
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(matrix) == pytest.approx(1.0)
     along = np.array(direction) / np.linalg.norm(direction)
@@ -45,19 +45,19 @@ def quaternion(axis, angle):
 
 
 def test_a_quaternion_turns_by_its_angle_about_its_axis():
-    matrix = np.array(matrix_of(quaternion((0, 0, 1), 0.3)))
+    matrix = np.array(rotation_matrix(quaternion((0, 0, 1), 0.3)))
     expected = [[math.cos(0.3), -math.sin(0.3), 0], [math.sin(0.3), math.cos(0.3), 0], [0, 0, 1]]
     np.testing.assert_allclose(matrix, expected, atol=1e-12)
     np.testing.assert_allclose(
-        matrix_of(quaternion((1, 1, 1), 2 * math.pi / 3)), np.roll(np.eye(3), 1, axis=0), atol=1e-12
+        rotation_matrix(quaternion((1, 1, 1), 2 * math.pi / 3)), np.roll(np.eye(3), 1, axis=0), atol=1e-12
     )
 
 
 def test_the_frame_of_a_tilted_object_undoes_scale_turn_and_tilt():
     item = SceneObject("box", (1.0, 2.0, 3.0), (0.5, 2.0, 3.0), 0.4, (1.0, 0.0, 0.0), tilt=quaternion((1, 2, -1), 1.1))
     inverse = stack_scenes([Scene((item,), (0.0, 0.0, 9.0))]).inverse[0, 0].view(3, 3).double().numpy()
-    turn = np.array(matrix_of(quaternion((0, 0, 1), 0.4)))
-    forward = np.array(matrix_of(item.tilt)) @ turn @ np.diag(item.scale)
+    turn = np.array(rotation_matrix(quaternion((0, 0, 1), 0.4)))
+    forward = np.array(rotation_matrix(item.tilt)) @ turn @ np.diag(item.scale)
     np.testing.assert_allclose(inverse @ forward, np.eye(3), atol=1e-6)
 
 

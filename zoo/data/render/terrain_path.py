@@ -1,4 +1,4 @@
-"""Walks over a terrain: a path that turns at random, keeps to dry and open ground, and stays within a square."""
+"""Paths over a terrain: random, on dry and open ground, within a square; and the cameras along them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ NUM_STEPS = 500
 STEP = 0.011  # scene units
 KEEP_WITHIN = 0.94 * EXTENT
 START_WITHIN = 0.6 * EXTENT
-LARGEST_TURN = 0.16  # radians a step, on a free way
+LARGEST_TURN = 0.16  # radians per step, unless the way is blocked
 STEEPEST = 0.8
 
-# Where the way is barred, it looks ever further to both sides.
+# Directions that are tried in turn where the way is blocked.
 DETOURS = (0.0, *(sign * math.pi / 12.0 * k for k in range(1, 10) for sign in (1, -1)))
 ENOUGH = 0.8 * EXTENT
 MOST_TRIES = 6
@@ -29,10 +29,10 @@ LARGEST_GLANCE = math.radians(50.0)  # to either side of the path
 PITCHES = (math.radians(-16.0), math.radians(6.0))
 
 
-class Walk(NamedTuple):
-    """A walk and the square that it was in."""
+class CameraPath(NamedTuple):
+    """The cameras of a path and its place in the land."""
 
-    origin: tuple[float, float, float]  # the middle of the walk, in the land
+    origin: tuple[float, float, float]  # the middle of the path, in the land
     cameras: np.ndarray  # [V, 5], relative to the origin
 
 
@@ -62,15 +62,15 @@ def _draw_start(rng: np.random.Generator, land: Land) -> tuple[float, float]:
     return (int(columns[chosen]) + low + 0.5) * CELL - HALF_LAND, (int(rows[chosen]) + low + 0.5) * CELL - HALF_LAND
 
 
-def _draw_path(rng: np.random.Generator, land: Land) -> np.ndarray:
-    """Draws places and headings [NUM_STEPS, 3] of a walk; where the way is barred on all sides it turns on the spot."""
+def _draw_places(rng: np.random.Generator, land: Land) -> np.ndarray:
+    """Draws places and headings [NUM_STEPS, 3]; where the way is blocked on all sides the path turns on the spot."""
     x, y = _draw_start(rng, land)
     heading = uniform(rng, -math.pi, math.pi)
     bend = 0.0
     path = np.zeros((NUM_STEPS, 3))
     for place in path:
         place[:] = (x, y, heading)
-        # The bend changes slowly, so that the path winds rather than trembles.
+        # The bend changes slowly, so that the path winds instead of trembling.
         bend = 0.9 * bend + uniform(rng, -0.35, 0.35) * LARGEST_TURN
         heading += max(-LARGEST_TURN, min(LARGEST_TURN, bend))
         side = 1.0 if rng.random() < 0.5 else -1.0
@@ -93,15 +93,15 @@ def _smoothed_height(land: Land, path: np.ndarray) -> np.ndarray:
     return np.maximum(mean, raw - 0.25 * EYE_HEIGHT)
 
 
-def draw_walk(rng: np.random.Generator, *, land: Land, num_views: int) -> Walk:
-    """Draws a walk and as many cameras along it, evenly spread: the one that gets about most of a few tries.
+def draw_path(rng: np.random.Generator, *, land: Land, num_views: int) -> CameraPath:
+    """Draws a path, the widest of a few tries, and cameras spread evenly along it.
 
-    Its length does not depend on the number of cameras. The origin of the scene is the middle of the walk's extent and
+    Its length does not depend on the number of cameras. The origin of the scene is the middle of the path's extent and
     of its heights, so that x and y of all cameras lie within ``[-EXTENT, EXTENT]``.
     """
     paths = []
     for _ in range(MOST_TRIES):
-        paths.append(_draw_path(rng, land))
+        paths.append(_draw_places(rng, land))
         if _span(paths[-1]) >= ENOUGH:
             break
     path = max(paths, key=_span)
@@ -114,7 +114,7 @@ def draw_walk(rng: np.random.Generator, *, land: Land, num_views: int) -> Walk:
         camera[:3] = places[step] - middle
         camera[3] = math.remainder(path[step, 2] + glance, 2.0 * math.pi)
         camera[4] = uniform(rng, *PITCHES)
-    return Walk((float(middle[0]), float(middle[1]), float(middle[2])), cameras)
+    return CameraPath((float(middle[0]), float(middle[1]), float(middle[2])), cameras)
 
 
 def _span(path: np.ndarray) -> float:

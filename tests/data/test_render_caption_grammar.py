@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from zoo.data.camera import camera_axes, project
-from zoo.data.captions import CAPTION_LENGTH, decode_caption
-from zoo.data.render import captioned_rooms, captions, relations
-from zoo.data.render.captions import NOUNS, PALETTE, PHRASES, colour_name, paraphrases
+from zoo.data.caption_bytes import CAPTION_LENGTH, decode_caption
+from zoo.data.render import caption_grammar, relations
+from zoo.data.render.caption_grammar import NOUNS, PALETTE, PHRASES, colour_name, paraphrases
 from zoo.data.render.primitives import PRIMITIVE_NAMES
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.relations import FAR, INVERSE, NEAR, Fact, facts, turned_round
@@ -183,12 +183,12 @@ def test_the_longest_caption_fits(shortest):
     pairs = [(1, 0), (2, 0), (2, 1)]
     if shortest == "phrases":
         for said in itertools.combinations([Fact(relation, *pair) for relation in PHRASES for pair in pairs], 4):
-            assert len(" ".join(captions._shortest(fact, scene) for fact in said)) <= CAPTION_LENGTH
+            assert len(" ".join(caption_grammar._shortest(fact, scene) for fact in said)) <= CAPTION_LENGTH
     said = [Fact("front", *pair) for pair in pairs] + [Fact("right", 2, 1)]
     rng = np.random.Generator(np.random.PCG64(0))
     lengths = []
     for _ in range(200):
-        caption = captions._caption(rng, scene, said)
+        caption = caption_grammar._caption(rng, scene, said)
         assert set(parse(caption, scene)) == set(said)
         lengths.append(len(caption))
     assert 240 < max(lengths) <= CAPTION_LENGTH
@@ -199,7 +199,7 @@ def test_rooms_hold_two_or_three_objects_of_different_colours():
     for drawn in SCENES:
         colours = [colour_name(thing) for thing in drawn.scene.objects]
         assert len(set(colours)) == len(colours)
-        assert all(math.hypot(*thing.centre[:2]) <= captioned_rooms.OBJECT_REACH for thing in drawn.scene.objects)
+        assert all(math.hypot(*thing.centre[:2]) <= caption_grammar.OBJECT_REACH for thing in drawn.scene.objects)
     assert {colour_name(thing) for drawn in SCENES for thing in drawn.scene.objects} == set(PALETTE)
     generator = np.random.Generator(np.random.PCG64(0))
     assert draw_ring_cameras(generator, num_views=2).shape == (2, 5)

@@ -1,9 +1,14 @@
-"""A grammar that words what a camera sees: which object stands where, in many ways.
+"""Captioned rooms: two or three objects in named colours, and a grammar that describes where they are.
 
-A caption is one sentence for each fact of ``zoo.data.render.relations``. The sentences, the two objects of a sentence
-(with the inverse relation), the phrase of the relation, the pattern of the sentence and the nouns are drawn, so that
-the same facts have many wordings; whatever is drawn, the caption says all of them, nothing else, and fits into
-``CAPTION_LENGTH`` bytes. A single fact is said from either object, so that a caption has two to four sentences.
+After the data of Ramalho et al., Encoding Spatial Relations from Natural Language (SLIM), arXiv 1807.01670, 2018:
+scenes of two or three solid objects, ten views, and a description from every viewpoint. No two objects of a scene have
+the same colour, so that a colour with a shape names exactly one of them. The objects stand nearer to the middle than in
+``rooms_ring_camera``: the centre of each is in every image of the ring, though another object may hide it.
+
+A caption has one sentence for each fact of ``zoo.data.render.relations``. The order of the sentences, the order of the two
+objects (with the inverse relation), the phrase of the relation, the pattern of the sentence and the nouns are random, so
+that the same facts have many wordings. Every caption states all of the facts, nothing else, and fits into
+``CAPTION_LENGTH`` bytes. A single fact is stated from either object, so that a caption has two to four sentences.
 """
 
 from __future__ import annotations
@@ -13,11 +18,20 @@ from types import MappingProxyType
 
 import numpy as np
 
-from zoo.data.captions import CAPTION_LENGTH
+from zoo.data.caption_bytes import CAPTION_LENGTH, encode_captions
 from zoo.data.render.relations import Fact, Relation, facts, turned_round
 from zoo.data.render.rng import choose, stable_hash
+from zoo.data.render.rooms import draw_named_room
 from zoo.data.render.scene import Scene, SceneObject
+from zoo.data.source import ExtraShape
 from zoo.errors import DataError
+
+FEWEST_OBJECTS = 2
+OBJECT_REACH = 1.2
+
+EXTRA_SHAPES: Mapping[str, ExtraShape] = MappingProxyType(
+    {"captions": ExtraShape("uint8", (CAPTION_LENGTH,), per_view=True)}
+)
 
 PALETTE: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     {
@@ -209,3 +223,13 @@ def paraphrases(scene: Scene, *, camera: np.ndarray, num: int) -> list[str]:
         if caption not in wordings:
             wordings.append(caption)
     return wordings
+
+
+def draw_captioned_room(rng: np.random.Generator) -> tuple[Scene, str]:
+    """Draws a room and its canonical name."""
+    return draw_named_room(rng, fewest=FEWEST_OBJECTS, reach=OBJECT_REACH, palette=tuple(PALETTE.values()))
+
+
+def draw_captions(rng: np.random.Generator, scene: Scene, cameras: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns a caption for every camera [V, 5]: the first wording of its view."""
+    return {"captions": encode_captions([paraphrases(scene, camera=camera, num=1)[0] for camera in cameras])}

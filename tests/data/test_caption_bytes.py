@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zoo.data.captions import CAPTION_LENGTH, decode_caption, encode_captions
+from zoo.data.caption_bytes import CAPTION_LENGTH, decode_caption, encode_captions
 from zoo.errors import DataError
 
 

@@ -6,7 +6,8 @@ from scipy.stats import multivariate_normal, norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, ExpSineSquared, Matern, WhiteKernel
 
-from zoo.data.gaussian_process import KINDS, Kernel, predictive
+from zoo.data.functions import KINDS, Kernel
+from zoo.evaluation.gaussian_process import predictive
 
 LENGTH, AMPLITUDE, PERIOD, NOISE = 0.7, 1.3, 0.9, 0.15
 
