@@ -22,7 +22,7 @@ def run(
     from fnmatch import fnmatchcase
 
     from zoo.errors import RegistryError, did_you_mean
-    from zoo.registry.components import available
+    from zoo.registry.components import KINDS, available
     from zoo.registry.registry import default_registry
 
     registry = default_registry()
@@ -42,14 +42,13 @@ def run(
         return
     entries = {name: registry.entry(name)[0] for name in names}
     if as_json:
-        parts = ("task", "encoder", "core", "likelihood")
         described = {
             name: {
                 "title": entry.title,
                 "paper": entry.paper,
                 "status": entry.status,
                 "image_size": entry.image_size,
-                **{part: getattr(entry, part)["use"] for part in parts},
+                **{part: entry.use(part) for part in KINDS},
                 "sizes": ["full", *entry.sizes],
             }
             for name, entry in entries.items()
@@ -64,7 +63,7 @@ def run(
 
     table = Table("variant", "task", "encoder", "core", "likelihood", "pixels", "status", "paper", box=box.SIMPLE_HEAD)
     for name, entry in entries.items():
-        parts_used = [entry.task["use"], entry.encoder["use"], entry.core["use"], entry.likelihood["use"]]
+        parts_used = [entry.use(kind) for kind in KINDS]
         cells = [name, *parts_used, str(entry.image_size), entry.status, entry.paper.split(",")[0]]
         table.add_row(*(Text(cell) for cell in cells))
     stdout_console().print(table)

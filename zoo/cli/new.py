@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 TEMPLATES = Path(__file__).parent / "templates"
+BASES = {"core": "cvae", "encoder": "gqn-tower-shared"}  # the variants from which new ones derive
 VARIANT = """  {name}:
     base: {base}
     title: {title}
@@ -41,19 +41,8 @@ packages = ["{module}"]
 """
 
 
-class NewKind(StrEnum):
-    """What can be started."""
-
-    CORE = "core"
-    ENCODER = "encoder"
-    PLUGIN = "plugin"
-
-
-BASES = {NewKind.CORE: "cvae", NewKind.ENCODER: "gqn-tower-shared"}
-
-
 def run(
-    kind: Annotated[NewKind, typer.Argument(help="core, encoder or plugin.")],
+    kind: Annotated[str, typer.Argument(metavar="core|encoder|plugin", help="What to start.")],
     name: Annotated[str, typer.Argument(help="Of the new variant, or of the plug-in.")],
     folder: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")] = Path(),
 ) -> None:
@@ -62,8 +51,12 @@ def run(
     core, encoder: NAME.py and a variant NAME in registry.yaml, both in the current folder. plugin: a Python package
     with a core, an encoder and a variant of each. Nothing is overwritten.
     """
-    module = _module_name(name)
-    if kind is NewKind.PLUGIN:
+    from zoo.errors import ConfigError
+
+    if kind not in (*BASES, "plugin"):
+        raise ConfigError(f"new: found {kind!r}, expected core, encoder or plugin")
+    module = _module_name(name, folder=folder)
+    if kind == "plugin":
         _write_plugin(folder / name, name=name, module=module)
         typer.echo(f"Wrote {folder / name}. Next: pip install -e {folder / name} && gqn-zoo check {name}/core")
         return
@@ -72,11 +65,11 @@ def run(
     typer.echo(f"Wrote {folder / (module + '.py')} and {folder / 'registry.yaml'}. Next: {enter}gqn-zoo check {name}")
 
 
-def _module_name(name: str) -> str:
+def _module_name(name: str, *, folder: Path) -> str:
     """Returns the name of the Python module for a variant or plug-in.
 
     Raises:
-        ConfigError: if the name is not valid, or an installed module has it.
+        ConfigError: if the name is not valid, a file or folder of that name exists, or a module has it.
     """
     from zoo.errors import ConfigError
 
@@ -85,6 +78,9 @@ def _module_name(name: str) -> str:
             f"NAME: found {name!r}, expected a lower-case letter, then lower-case letters, digits, '.', '_' and '-'"
         )
     module = re.sub(r"[.-]", "_", name)
+    for path in (folder / f"{module}.py", folder / name):
+        if path.exists():
+            raise ConfigError(f"{path}: exists already; choose another name")
     if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
         raise ConfigError(f"NAME: {module!r} is the name of a Python module or keyword already; choose another name")
     return module
@@ -94,21 +90,21 @@ def _class_name(module: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in module.split("_"))
 
 
-def _template(kind: NewKind, *, class_name: str, name: str) -> str:
+def _template(kind: str, *, class_name: str, name: str) -> str:
     text = (TEMPLATES / f"{kind}.py").read_text(encoding="utf-8")
     return text.replace(f"My{kind.capitalize()}", class_name).replace("check NAME", f"check {name}")
 
 
-def _entry(kind: NewKind, *, name: str, use: str) -> str:
+def _entry(kind: str, *, name: str, use: str) -> str:
     title = f"{use.rpartition(':')[2]}, derived from {BASES[kind]}"
     return VARIANT.format(name=name, base=BASES[kind], title=title, kind=kind, use=use)
 
 
-def _write_component(folder: Path, *, kind: NewKind, name: str, module: str) -> None:
+def _write_component(folder: Path, *, kind: str, name: str, module: str) -> None:
     """Writes a component's file, and its variant into the folder's registry file.
 
     Raises:
-        ConfigError: if the file or the variant exists, or the registry file is not a block mapping that can be extended.
+        ConfigError: if the variant exists, or the registry file is not a block mapping that can be extended.
     """
     from zoo.config.settings import load_yaml, parse_yaml
     from zoo.errors import ConfigError
@@ -117,8 +113,6 @@ def _write_component(folder: Path, *, kind: NewKind, name: str, module: str) -> 
 
     code, registry = folder / f"{module}.py", folder / "registry.yaml"
     class_name = _class_name(module)
-    if code.exists():
-        raise ConfigError(f"{code}: exists already; choose another name")
     if name in default_registry().names():
         raise ConfigError(f"NAME: {name!r} is a registered variant already; choose another name")
     entry = _entry(kind, name=name, use=f"./{code.name}:{class_name}")
@@ -142,16 +136,9 @@ def _write_component(folder: Path, *, kind: NewKind, name: str, module: str) -> 
 
 
 def _write_plugin(folder: Path, *, name: str, module: str) -> None:
-    """Writes a package with a core, an encoder and a registry file.
-
-    Raises:
-        ConfigError: if the folder exists.
-    """
-    from zoo.errors import ConfigError
+    """Writes a package with a core, an encoder and a registry file."""
     from zoo.files import write_text, writing_directory
 
-    if folder.exists():
-        raise ConfigError(f"{folder}: exists already; choose another name")
     entries = [_entry(kind, name=kind, use=f"{module}.{kind}:My{kind.capitalize()}") for kind in BASES]
     with writing_directory(folder) as written:
         write_text(written / "pyproject.toml", PYPROJECT.format(name=name, module=module))
