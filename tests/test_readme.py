@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.analysis.base import names
+from zoo.analysis.catalogue import ANALYSES
 from zoo.data.render.recipes import RECIPES
 from zoo.registry.components import available
 from zoo.registry.registry import default_registry
@@ -21,7 +21,7 @@ CODE = set(re.findall(r"`([a-z0-9][a-z0-9._-]*)`", README))
         ("variant", [name for name in default_registry().names() if "/" not in name]),
         ("data set", list(RECIPES)),
         ("encoder", available("encoder")),
-        ("demonstration", names()),
+        ("demonstration", list(ANALYSES)),
     ],
 )
 def test_everything_is_named(kind, known):

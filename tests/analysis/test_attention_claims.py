@@ -1,9 +1,10 @@
-"""The claims of the demonstration ``attention`` on made-up scores: each holds where it should, and can fail."""
+"""The claims of the analysis ``attention`` on synthetic scores: each holds where it should, and can fail."""
 
 import numpy as np
 import pytest
 
-from zoo.analysis.attention import ATTENTION, COMMON, CONTEXTS, EPIPOLAR, SUM, SYSTEMS, Scores, judge, panels_of
+from zoo.analysis.attention import ATTENTION, COMMON, CONTEXTS, EPIPOLAR, QUANTITIES, SUM, SYSTEMS, attention_claims
+from zoo.analysis.scores import panels_of
 from zoo.figures.trends import trend_panels
 from zoo.registry.registry import default_registry
 
@@ -15,7 +16,10 @@ def scores(*, mse, excess=40.0, seed=0):
     rng = np.random.default_rng(seed)
     spread = 1.0 + 0.1 * rng.standard_normal(SCENES)
     noise = 1.0 + 0.02 * rng.standard_normal((len(CONTEXTS), SCENES))
-    return [Scores(mse=mean * spread * own, excess=excess * spread * own) for mean, own in zip(mse, noise, strict=True)]
+    return {
+        number: {"mse": mean * spread * own, "nelbo_excess": excess * spread * own}
+        for number, mean, own in zip(CONTEXTS, mse, noise, strict=True)
+    }
 
 
 def found(**changes):
@@ -29,13 +33,13 @@ def found(**changes):
 
 
 def test_all_claims_hold_of_what_the_papers_show():
-    claims = judge(found())
+    claims = attention_claims(found())
     assert all(claim.holds for claim in claims), [claim.sentence for claim in claims if not claim.holds]
 
 
 @pytest.mark.parametrize("system", [ATTENTION, EPIPOLAR])
 def test_no_claim_holds_of_a_system_that_is_the_sum(system):
-    claims = judge(found(**{system: scores(mse=np.full(len(CONTEXTS), 0.03), seed=4)}))
+    claims = attention_claims(found(**{system: scores(mse=np.full(len(CONTEXTS), 0.03), seed=4)}))
     assert {claim.holds for claim in claims if system in claim.text} == {False}
     assert all(claim.holds for claim in claims if system not in claim.text)
 
@@ -50,5 +54,7 @@ def test_what_is_compared_trains_alike():
 
 
 def test_the_trends_are_drawn(tmp_path):
-    path = trend_panels(tmp_path / "attention.png", panels=panels_of(found()), along="context views", title="a title")
+    path = trend_panels(
+        tmp_path / "attention.png", panels=panels_of(found(), QUANTITIES), along="context views", title="a title"
+    )
     assert path.stat().st_size > 10_000

@@ -1,11 +1,21 @@
-"""The claims of the demonstration ``consistency`` on made-up findings: each holds where it should, and can fail."""
+"""The claims of the analysis ``consistency`` on synthetic findings: each holds where it should, and can fail."""
 
 import numpy as np
 import pytest
 import torch
 
-from zoo.analysis.base import AnalysisContext
-from zoo.analysis.consistency import CGQN, GQN, SAMPLES, TARGETS, VIEWS, Findings, draw_answers, draw_costs, judge
+from zoo.analysis.consistency import (
+    CGQN,
+    GQN,
+    SAMPLES,
+    TARGETS,
+    VIEWS,
+    Findings,
+    consistency_claims,
+    draw_bounds,
+    draw_predictions,
+)
+from zoo.analysis.context import AnalysisContext
 from zoo.evaluation.consistency import Disagreement
 from zoo.evaluation.digit_agreement import DigitAgreement
 
@@ -26,8 +36,7 @@ def findings(*, share, within, between, per_image):
         agreement=DigitAgreement(
             within=around(within), between=around(between), named=np.zeros((SCENES, SAMPLES, VIEWS), np.int64)
         ),
-        excess={count: around(per_image(count)) for count in TARGETS},
-        kl={count: around(40.0 / count) for count in TARGETS},
+        bounds={count: {"nelbo_excess": around(per_image(count)), "kl": around(40.0 / count)} for count in TARGETS},
         expected=torch.rand(SAMPLES, SCENES, VIEWS, 3, 8, 8),
         context=rng.integers(0, 256, (SCENES, 3, 8, 8, 3), dtype=np.uint8),
     )
@@ -40,7 +49,7 @@ def found(*, cgqn=None, gqn=None):
 
 
 def test_all_claims_hold_of_what_the_paper_shows():
-    claims = judge(found(), accuracy=0.98)
+    claims = consistency_claims(found(), accuracy=0.98)
     assert all(claim.holds for claim in claims), [claim.sentence for claim in claims if not claim.holds]
 
 
@@ -58,17 +67,17 @@ def test_all_claims_hold_of_what_the_paper_shows():
     ],
 )
 def test_a_claim_fails_when_its_numbers_do(change, broken):
-    claims = judge(found(**change), accuracy=0.98)
+    claims = consistency_claims(found(**change), accuracy=0.98)
     assert {place for place, claim in enumerate(claims) if not claim.holds} == broken
 
 
 def test_a_reader_that_cannot_read_is_noticed():
-    assert not judge(found(), accuracy=0.5)[0].holds
+    assert not consistency_claims(found(), accuracy=0.5)[0].holds
 
 
-def test_the_answers_and_their_costs_are_drawn(tmp_path):
-    workshop = AnalysisContext(folder=tmp_path, tell=lambda sentence: None)
-    draw_answers(workshop, found())
-    draw_costs(workshop, found())
+def test_the_predictions_and_bounds_are_drawn(tmp_path):
+    context = AnalysisContext(folder=tmp_path, log=lambda sentence: None)
+    draw_predictions(context, found())
+    draw_bounds(context, found())
     for name in ("consistency", "consistency-nelbo"):
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000

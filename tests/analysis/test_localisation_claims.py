@@ -1,4 +1,4 @@
-"""The claims of the demonstration ``localisation`` on made-up findings: each holds where it should, and can fail."""
+"""The claims of the analysis ``localisation`` on synthetic findings: each holds where it should, and can fail."""
 
 import math
 
@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.analysis.localisation import INVERTED, draw, elsewhere, judge_asked, judge_inverted, quarter_turns
+from zoo.analysis.claims import conclude
+from zoo.analysis.localisation import (
+    INVERTED,
+    direct_expectations,
+    draw_maps,
+    inversion_expectations,
+    mass_at_quarter_turns,
+    mass_elsewhere,
+)
 from zoo.evaluation.localisation import Located
 from zoo.evaluation.pose_grid import grid_over
 
@@ -48,21 +56,21 @@ MAPS, MIXTURE = {"yaws": QUARTERS, "log_density": 2.0}, {"log_density": 3.0}
 FEW, MANY = {"away": 1.5}, {"away": 0.1}
 
 
-def asked(maps, mixture):
-    return judge_asked(images(**{**MAPS, **maps}), images(**{**MIXTURE, **mixture}))
+def direct(maps, mixture):
+    return direct_expectations(images(**{**MAPS, **maps}), images(**{**MIXTURE, **mixture}))
 
 
 def inverted(few, many):
     return dict(zip(INVERTED.scenes, (images(**{**FEW, **few}), images(**{**MANY, **many})), strict=True))
 
 
-def failed(claims):
-    return [place for place, claim in enumerate(claims) if not claim.holds]
+def failed(expectations):
+    return [index for index, claim in enumerate(conclude(expectations)) if not claim.holds]
 
 
 def test_all_claims_hold_where_they_should(tmp_path):
-    assert failed(asked({}, {})) == [] and failed(judge_inverted(inverted({}, {}))) == []
-    draw(tmp_path / "map.png", images(**MAPS), images(**MIXTURE), inverted({}, {}))
+    assert failed(direct({}, {})) == [] and failed(inversion_expectations(inverted({}, {}))) == []
+    draw_maps(tmp_path / "map.png", images(**MAPS), images(**MIXTURE), inverted({}, {}))
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -77,12 +85,12 @@ def test_all_claims_hold_where_they_should(tmp_path):
     ],
 )
 def test_claims_about_reversed_models_can_fail(maps, mixture, expected):
-    assert expected in failed(asked(maps, mixture))
+    assert expected in failed(direct(maps, mixture))
 
 
 @pytest.mark.parametrize(("few", "many", "expected"), [({}, {"away": 3.0}, 0), ({"away": 0.1}, {}, 2)])
 def test_claims_about_inversion_can_fail(few, many, expected):
-    assert expected in failed(judge_inverted(inverted(few, many)))
+    assert expected in failed(inversion_expectations(inverted(few, many)))
 
 
 def test_probability_elsewhere_and_at_quarter_turns_is_counted_round_the_circle():
@@ -93,7 +101,7 @@ def test_probability_elsewhere_and_at_quarter_turns_is_counted_round_the_circle(
         (range(16), 15 / 16, 3 / 16),
     ):
         one = located(1, yaws=tuple(yaws), away=0.0)
-        assert elsewhere(one) == pytest.approx(wrong, abs=1e-6) and quarter_turns(one) == pytest.approx(
+        assert mass_elsewhere(one) == pytest.approx(wrong, abs=1e-6) and mass_at_quarter_turns(one) == pytest.approx(
             quarters, abs=1e-6
         )
     assert math.isclose(one.entropy, math.log(16), rel_tol=1e-6)

@@ -1,10 +1,10 @@
-"""The claims about neural processes come out as the scores do."""
+"""The claims of the analysis ``neural_processes`` on synthetic scores: each holds where it should, and can fail."""
 
 import numpy as np
 import pytest
 
 from zoo.analysis.completion import root_mean_square
-from zoo.analysis.neural_processes import CONTEXTS, EXACT, JOINT, MARGINAL, MODELS, SPREAD, judge
+from zoo.analysis.neural_processes import CONTEXTS, EXACT, JOINT, MARGINAL, MODELS, SPREAD, neural_process_claims
 
 
 def scores(offsets):
@@ -25,7 +25,7 @@ def scores(offsets):
 
 
 def test_everything_holds_for_scores_in_order():
-    claims = judge(scores([-0.3, -0.2, -0.1]))
+    claims = neural_process_claims(scores([-0.3, -0.2, -0.1]))
     # All scores share their noise, so that the standard errors are zero and every sign is sure.
     assert len(claims) == 8 and all(claim.holds for claim in claims)
 
@@ -35,20 +35,20 @@ def test_everything_holds_for_scores_in_order():
     [
         ([-0.2, -0.3, -0.1], "the CNP predicts"),
         ([-0.3, -0.1, -0.2], "the NP predicts"),
-        ([-0.3, -0.2, 0.1], "beats the exact posterior"),
+        ([-0.3, -0.2, 0.1], "is better than the exact posterior"),
         ([-2.3, -2.2, -2.1], "gains over 70%"),
     ],
 )
-def test_a_claim_that_the_scores_do_not_bear_out_is_told(offsets, broken):
-    failed = [claim for claim in judge(scores(offsets)) if not claim.holds]
+def test_a_claim_fails_when_its_scores_do(offsets, broken):
+    failed = [claim for claim in neural_process_claims(scores(offsets)) if not claim.holds]
     assert failed and all(broken in claim.text for claim in failed)
 
 
-def test_uncertainty_that_does_not_fall_is_told():
+def test_uncertainty_that_does_not_fall_fails_its_claim():
     measured = scores([-0.3, -0.2, -0.1])
     measured["NP"][12][SPREAD] = measured["NP"][6][SPREAD] + 0.01
-    assert [claim.text for claim in judge(measured) if not claim.holds] == [
-        "The uncertainty of the NP falls with every larger context"
+    assert [claim.text for claim in neural_process_claims(measured) if not claim.holds] == [
+        "the uncertainty of the NP falls with every larger context"
     ]
 
 

@@ -1,7 +1,6 @@
-"""A image is a function from pixels to values: a convolutional neural process completes one from some of its pixels.
+"""Image completion with a convolutional conditional neural process.
 
-Handwritten digits of 8x8 pixels, none of which was seen in training, are completed from 8, 16 and 40 of their pixels by a
-convolutional conditional neural process.
+Handwritten digits of 8x8 pixels that were not in the training data are completed from 8, 16 and 40 of their pixels.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import paired_t_test
+from zoo.analysis.claims import Claim, Expectation, conclude
+from zoo.analysis.context import AnalysisContext
 from zoo.config.schedules import schedule_values
 from zoo.data.opening import open_splits
 from zoo.data.plan import EvaluationPlan
@@ -21,64 +20,59 @@ from zoo.figures.functions import images_of_points
 from zoo.figures.sheets import ImageColumn, image_columns
 from zoo.model.scene_model import SceneModel
 
-TITLE = "Images are completed as functions of the pixel"
-PAPER = (
-    "Gordon et al. 2020, Convolutional conditional neural processes, ICLR; "
-    "Garnelo et al. 2018, Conditional neural processes, ICML"
-)
-MINUTES = 1
-
 DIGITS = "completion_digits"
 NUM_DIGITS: Mapping[Split, int] = {"train": 1400, "validation": 100, "test": 160}
 PIXELS = (8, 16, 40)
-SHOWN_DIGITS = 8
-SCHEDULE = schedule_values(sigma=1.0)
+ROWS = 8
 
 
-def run(workshop: AnalysisContext) -> list[Claim]:
-    """Trains on digits, completes new ones, and draws ``completion.png``."""
-    digits = workshop.dataset(DIGITS, num_scenes=NUM_DIGITS)
-    model = workshop.trained("convcnp-digits", data=digits).model.eval()
+def run(context: AnalysisContext) -> list[Claim]:
+    """Trains on digits, completes test digits, and draws ``completion.png``."""
+    digits = context.dataset(DIGITS, num_scenes=NUM_DIGITS)
+    model = context.trained("convcnp-digits", data=digits).model.eval()
     splits = open_splits(digits)
-    return compare(workshop, model, splits["test"], train=splits["train"])
+    return complete(context, model, splits["test"], train=splits["train"])
 
 
-def compare(workshop: AnalysisContext, model: SceneModel, test: SceneSource, *, train: SceneSource) -> list[Claim]:
-    """Completes digits, draws some and compares the error with those of two guesses.
+def complete(context: AnalysisContext, model: SceneModel, test: SceneSource, *, train: SceneSource) -> list[Claim]:
+    """Completes digits, draws some, and compares the error with that of two baselines.
 
-    One takes the nearest known pixel, which knows nothing of digits (the baseline of Garnelo et al. 2018, table 1), the other
-    the mean of all digits of the training split, which knows nothing of the one at hand.
+    The baselines are the nearest known pixel (Garnelo et al. 2018, table 1) and the mean of all training digits.
     """
     order = EvaluationPlan(test, num_context=max(PIXELS), num_targets=1).views[:, : max(PIXELS)]
-    inputs, values = everything_of(test)
-    mean_digit = everything_of(train)[1].mean(0)[:, 0]
-    columns, claims = [], []
+    inputs, values = read_points(test)
+    mean_digit = read_points(train)[1].mean(0)[:, 0]
+    columns, expectations = [], []
     for number in PIXELS:
         known = order[:, :number, None]
-        context = np.take_along_axis(inputs, known, axis=1), np.take_along_axis(values, known, axis=1)
-        found = predict_at(model, *context, queries=inputs, schedule=SCHEDULE, num_samples=1)
+        known_inputs, known_values = (np.take_along_axis(part, known, axis=1) for part in (inputs, values))
+        found = predict_at(
+            model, known_inputs, known_values, queries=inputs, schedule=schedule_values(sigma=1.0), num_samples=1
+        )
         unknown = np.ones(values.shape[:2])
         np.put_along_axis(unknown, known[..., 0], 0.0, axis=1)
         error = root_mean_square(found.mean - values[..., 0], weights=unknown)
-        distance = np.square(inputs[:, :, None] - context[0][:, None]).sum(-1)
-        copied = np.take_along_axis(context[1][..., 0], distance.argmin(-1), axis=1)
-        for guess, guessed in (("the nearest of them", copied), ("the mean digit", mean_digit)):
-            other = root_mean_square(guessed - values[..., 0], weights=unknown)
-            text = f"Given {number} of 64 pixels, the others are predicted better than by {guess}"
-            unit = f"of RMSE ({error.mean():.3f} against {other.mean():.3f})"
-            claims.append(Claim.below_zero(text, paired_t_test(error - other), unit=unit))
-        images = (context, (inputs, found.mean[..., None]), (inputs, found.scale[..., None]))
-        titles = (f"{number} pixels", "mean", "deviation")
+        distance = np.square(inputs[:, :, None] - known_inputs[:, None]).sum(-1)
+        nearest = np.take_along_axis(known_values[..., 0], distance.argmin(-1), axis=1)
+        for baseline, prediction in (("the nearest known pixel", nearest), ("the mean digit", mean_digit)):
+            text = f"given {number} of 64 pixels, the others are predicted better than by {baseline}"
+            other = root_mean_square(prediction - values[..., 0], weights=unknown)
+            expectations.append(Expectation.less(text, error, other, unit="RMSE"))
+        parts = {
+            f"{number} pixels": (known_inputs, known_values),
+            "mean": (inputs, found.mean[..., None]),
+            "deviation": (inputs, found.scale[..., None]),
+        }
         columns += [
-            ImageColumn(title, images_of_points(*(part[:SHOWN_DIGITS] for part in image), size=8))
-            for title, image in zip(titles, images, strict=True)
+            ImageColumn(caption, images_of_points(places[:ROWS], colours[:ROWS], size=8))
+            for caption, (places, colours) in parts.items()
         ]
-    columns.append(ImageColumn("truth", images_of_points(inputs[:SHOWN_DIGITS], values[:SHOWN_DIGITS], size=8)))
-    image_columns(workshop.image("completion"), columns=columns, title="Digits completed by a convolutional CNP")
-    return claims
+    columns.append(ImageColumn("truth", images_of_points(inputs[:ROWS], values[:ROWS], size=8)))
+    image_columns(context.image("completion"), columns=columns, title="Digits completed by a convolutional CNP")
+    return conclude(expectations)
 
 
-def everything_of(source: SceneSource) -> tuple[np.ndarray, np.ndarray]:
+def read_points(source: SceneSource) -> tuple[np.ndarray, np.ndarray]:
     """Returns all points of all scenes of a split: inputs [n, V, P] and values [n, V, C]."""
     views = np.broadcast_to(np.arange(source.num_views), (source.num_scenes, source.num_views))
     extras = source.read_extras(np.arange(source.num_scenes), views)

@@ -1,12 +1,10 @@
-"""Where was a image taken? Two ways to say it, and what they say where several places look alike.
+"""Localisation of images: directly with reversed GQNs, and by inversion of a GQN that predicts images.
 
-Reversed GQNs are trained to tell the camera of a image directly. Rooms are square with four walls alike: unless the
-pattern of the floor gives it away, a image may have been taken from two or four sides, and the maps show them all. The
-categorical maps of the paper say of place and direction each by itself what is possible; a mixture says which belong
-together. These small models are asked without a context: it takes longer training than minutes to use one.
+Rooms are square with four equal walls: unless the pattern of the floor is visible, an image may have been taken from two or
+four sides, and the maps of reversed GQNs have as many modes. The categorical maps of the paper factorise position and
+direction; a mixture represents them jointly. These small models have no context: using one takes longer training.
 
-The other way is to train a model to predict images, here a GQN that follows rays through its context, and to invert
-it: cameras are sought whose predicted image is the one that was taken; the more views it has, the better that goes.
+Inversion searches for cameras whose predicted image is the given one; it improves with the number of context views.
 """
 
 from __future__ import annotations
@@ -17,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import paired_t_test
+from zoo.analysis.claims import Claim, Expectation, conclude
+from zoo.analysis.context import AnalysisContext
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
@@ -27,32 +25,27 @@ from zoo.evaluation.localisation import Located, localise
 from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
 from zoo.evaluation.refine_poses import Search
 from zoo.figures.probability_maps import FloorMap, MapRow, probability_maps
-from zoo.training.trained_model import TrainedModel
-
-TITLE = "Images are localised directly and by inversion, and maps have several modes where places look alike"
-PAPER = "Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149"
-MINUTES = 15
 
 DATASET = "rooms_ring_camera"
 QUARTER, NEAR = 90.0, 15.0  # degrees
-LEAST = 3.0  # standard errors by which a claim has to hold
-ROWS = 3  # images of each way in the figure
+SHARE = 0.5  # the largest error, relative to the best constant estimate
+ROWS = 3  # images per method in the figure
 
 
-class Way(NamedTuple):
-    """One of the two ways: which model, trained on what, localises what."""
+class Method(NamedTuple):
+    """A model, its training data, and the images that it localises."""
 
     variant: str
     overrides: tuple[str, ...]
     image_size: int
     num_views: int | None
     num_scenes: Mapping[Split, int]
-    scenes: Mapping[int, int]  # number of context views -> test scenes of which a image is localised with so many
-    grid: tuple[int, int]  # places a side, directions
-    samples: int  # of the latents, for models that are asked
+    scenes: Mapping[int, int]  # number of context views -> number of test scenes
+    grid: tuple[int, int]  # positions per side, directions
+    samples: int  # of the latents of reversed models
 
 
-MAPS = Way(
+MAPS = Method(
     variant="reversed-gqn-attention",
     overrides=(),
     image_size=16,
@@ -63,7 +56,7 @@ MAPS = Way(
     samples=0,
 )
 MIXTURE = MAPS._replace(variant="reversed-gqn-latent", samples=8)
-INVERTED = Way(
+INVERTED = Method(
     variant="gqn-epipolar",
     overrides=(
         "encoder.channels=32",
@@ -81,165 +74,153 @@ INVERTED = Way(
     image_size=32,
     num_views=13,
     num_scenes={"train": 1000, "validation": 64, "test": 128},
-    scenes={2: 30, 10: 120},  # every candidate is a image to predict
+    scenes={2: 30, 10: 120},  # every candidate camera costs a prediction
     grid=(16, 18),
     samples=0,
 )
 
-Found = dict[int, list[Located]]  # number of context views -> the first so many images, in the same order
+Found = dict[int, list[Located]]  # number of context views -> one localised image per test scene, in order
 
 
-def run(workshop: AnalysisContext) -> list[Claim]:
-    """Trains reversed and predicting models, localises test images with them, and draws ``localisation.png``."""
-    maps, mixture, inverted = (find(workshop, way) for way in (MAPS, MIXTURE, INVERTED))
-    (number,) = MAPS.scenes
-    draw(workshop.image("localisation"), maps[number], mixture[number], inverted)
-    return [*judge_asked(maps[number], mixture[number]), *judge_inverted(inverted)]
+def run(context: AnalysisContext) -> list[Claim]:
+    """Trains reversed and predicting models, localises test images, and draws ``localisation.png``."""
+    maps, mixture, inverted = (find(context, method) for method in (MAPS, MIXTURE, INVERTED))
+    draw_maps(context.image("localisation"), maps[0], mixture[0], inverted)
+    return conclude([*direct_expectations(maps[0], mixture[0]), *inversion_expectations(inverted)])
 
 
-def find(workshop: AnalysisContext, way: Way) -> Found:
-    """Trains the model of a way and localises its test images, given each number of views."""
-    data = workshop.dataset(DATASET, num_scenes=way.num_scenes, image_size=way.image_size, num_views=way.num_views)
-    trained = workshop.trained(way.variant, data=data, overrides=way.overrides, label=f"{way.variant}-to-localise")
+def find(context: AnalysisContext, method: Method) -> Found:
+    """Trains the model of a method and localises the first target of test scenes, for each number of context views."""
+    data = context.dataset(
+        DATASET, num_scenes=method.num_scenes, image_size=method.image_size, num_views=method.num_views
+    )
+    label = f"{method.variant}-to-localise"
+    trained = context.trained(method.variant, data=data, overrides=method.overrides, label=label)
+    test, known = open_scenes(data, "test"), read_cameras(open_scenes(data, "train"))
+    places, turns = method.grid
+    prior = PosePrior("cameras", grid=grid_over(known, places=places, turns=turns), cameras=known)
+    search = Search(samples=method.samples, starts=2, steps=20, batch_size=32 if method is INVERTED else 4096)
     found = {}
-    for number, scenes in way.scenes.items():
-        workshop.tell(f"{way.variant}: localising {scenes} images given {number} views")
-        found[number] = localised(trained, data, way, num_context=number)
+    for number, scenes in method.scenes.items():
+        context.log(f"{method.variant}: localising {scenes} images given {number} views")
+        plan = EvaluationPlan(test, num_context=number, num_targets=1, max_scenes=scenes)
+        schedule = evaluation_schedule_values(trained.variant.training)
+        found[number] = list(
+            localise(trained.model, test, plan, schedule=schedule, prior=prior, search=search, device="cpu")
+        )
     return found
 
 
-def localised(trained: TrainedModel, data: Path, way: Way, *, num_context: int) -> list[Located]:
-    """Localises the first target of the first test scenes given so many views."""
-    test, known = open_scenes(data, "test"), read_cameras(open_scenes(data, "train"))
-    places, turns = way.grid
-    prior = PosePrior("cameras", grid=grid_over(known, places=places, turns=turns), cameras=known)
-    return localise(
-        trained.model,
-        test,
-        EvaluationPlan(test, num_context=num_context, num_targets=1, max_scenes=way.scenes[num_context]),
-        schedule=evaluation_schedule_values(trained.variant.training),
-        prior=prior,
-        search=Search(samples=way.samples, starts=2, steps=20, batch_size=32 if way is INVERTED else 4096),
-        device="cpu",
-    )
-
-
-def draw(path: Path, maps: list[Located], mixture: list[Located], inverted: Found) -> None:
-    """Draws images whose categorical maps have most modes, both ways, and images inverted with few and many views."""
+def draw_maps(path: Path, maps: list[Located], mixture: list[Located], inverted: Found) -> None:
+    """Draws the images whose categorical maps have most modes, and images inverted with few and many views."""
     few, many = INVERTED.scenes
     ambiguous = np.argsort([-one.modes for one in maps], kind="stable")[:ROWS]
-    shown = [("asked", {"maps": maps[place], "mixture": mixture[place]}) for place in ambiguous]
-    shown += [
+    rows = [("direct", {"maps": maps[place], "mixture": mixture[place]}) for place in ambiguous]
+    rows += [
         ("inverted", {f"{number} views": inverted[number][place] for number in (few, many)}) for place in range(ROWS)
     ]
-    rows = [
-        MapRow(
-            label=f"{way}, scene {next(iter(panels.values())).scene}",
-            image=next(iter(panels.values())).image,
-            maps=[FloorMap.of(one, title=f"{name}: {one.told}") for name, one in panels.items()],
-        )
-        for way, panels in shown
-    ]
-    probability_maps(path, rows, title="Asked (reversed GQN) and inverted (GQN)")
+    probability_maps(
+        path,
+        [
+            MapRow(
+                label=f"{method}, scene {next(iter(panels.values())).scene}",
+                image=next(iter(panels.values())).image,
+                maps=[FloorMap.of(one, title=f"{name}: {one.told}") for name, one in panels.items()],
+            )
+            for method, panels in rows
+        ],
+        title="Direct (reversed GQN) and inverted (GQN)",
+    )
 
 
 def values(found: Sequence[Located], of: Callable[[Located], float]) -> np.ndarray:
-    """Returns a number of every image, [images] float64."""
+    """Returns one number per image, [images] float64."""
     return np.array([float(of(one)) for one in found])
 
 
-def better_than_guessing(name: str, found: Sequence[Located], *, share: float) -> list[Claim]:
-    """Claims that errors are below a share of those of the best constant guess, paired over the images."""
-    measured = (
+def error_expectations(name: str, found: Sequence[Located]) -> list[Expectation]:
+    """Expects errors below half of those of the best constant estimate, paired over the images."""
+    errors = (
         ("position", "scene units", [(one.position_error, one.guess_position_error) for one in found]),
         ("yaw", "degrees", [(one.angle_error, one.guess_angle_error) for one in found]),
     )
-    claims = []
-    for what, unit, pairs in measured:
-        ours, guess = np.array(pairs).T
-        text = (
-            f"{name}: the error of {what}, {ours.mean():.3g} {unit}, is below {share:g} of the {guess.mean():.3g} of the "
-            "best constant guess"
-        )
-        difference = paired_t_test(ours - share * guess)
-        claims.append(Claim.below_zero(text, difference, unit=unit, standard_errors=LEAST))
-    return claims
+    expectations = []
+    for quantity, unit, pairs in errors:
+        ours, constant = np.array(pairs).T
+        text = f"{name}: the error of {quantity} is below {SHARE:g} of that of the best constant estimate"
+        note = f"{ours.mean():.3g} against {constant.mean():.3g} {unit}"
+        expectations.append(Expectation.below_zero(text, ours - SHARE * constant, unit=unit, note=note))
+    return expectations
 
 
-def elsewhere(one: Located) -> float:
+def mass_elsewhere(one: Located) -> float:
     """Returns the probability of a yaw that is more than 15 degrees from the true one."""
-    return 1.0 - _near(one, lambda away: np.abs((away + 180.0) % 360.0 - 180.0))
+    return 1.0 - _mass_near(one, lambda away: np.abs((away + 180.0) % 360.0 - 180.0))
 
 
-def quarter_turns(one: Located) -> float:
-    """Returns the part of it within 15 degrees of a quarter, half or three-quarter turn from the true yaw."""
-    return _near(one, lambda away: np.abs((away + QUARTER / 2) % QUARTER - QUARTER / 2)) - (1.0 - elsewhere(one))
+def mass_at_quarter_turns(one: Located) -> float:
+    """Returns the probability of a yaw within 15 degrees of a quarter, half or three-quarter turn from the true one."""
+    at_any = _mass_near(one, lambda away: np.abs((away + QUARTER / 2) % QUARTER - QUARTER / 2))
+    return at_any - (1.0 - mass_elsewhere(one))
 
 
-def _near(one: Located, distance: Callable[[np.ndarray], np.ndarray]) -> float:
+def _mass_near(one: Located, distance: Callable[[np.ndarray], np.ndarray]) -> float:
     """Returns the probability of the yaws whose distance, a function of degrees from the truth, is below 15 degrees."""
     away = np.degrees(one.grid.yaw.numpy() - one.truth[3])
     return float(np.exp(one.log_mass).sum((0, 1))[distance(away) < NEAR].sum())
 
 
-def facing(one: Located) -> float:
-    """Returns the probability of cameras that face the middle of the room within 30 degrees."""
+def mass_facing_centre(one: Located) -> float:
+    """Returns the probability of cameras that face the centre of the room within 30 degrees."""
     y, x, yaw = np.meshgrid(one.grid.y.numpy(), one.grid.x.numpy(), one.grid.yaw.numpy(), indexing="ij")
     away = np.degrees(yaw - np.arctan2(-y, -x))
     return float(np.exp(one.log_mass)[np.abs((away + 180.0) % 360.0 - 180.0) < 2.0 * NEAR].sum())
 
 
-def judge_asked(maps: Sequence[Located], mixture: Sequence[Located]) -> list[Claim]:
-    """Tests what the two reversed models say about the same images."""
+def direct_expectations(maps: Sequence[Located], mixture: Sequence[Located]) -> list[Expectation]:
+    """Compares the two reversed models on the same images."""
     several = values(maps, lambda one: one.modes > 1)
-    wrong, quarters = values(maps, elsewhere), values(maps, quarter_turns)
+    wrong, quarters = values(maps, mass_elsewhere), values(maps, mass_at_quarter_turns)
     by_chance = 3.0 * 2.0 * NEAR / (360.0 - 2.0 * NEAR)
-    tied = paired_t_test(values(maps, facing) - values(mixture, facing))
-    seen = paired_t_test(
-        values(mixture, lambda one: one.prior_log_density) - values(mixture, lambda one: one.log_density)
-    )
     return [
-        *better_than_guessing("asked, maps", maps, share=0.5),
-        Claim.below_zero(
-            f"asked: more than a quarter of the maps ({several.mean():.0%}) have several modes",
-            paired_t_test(0.25 - several),
+        *error_expectations("direct, maps", maps),
+        Expectation.below_zero(
+            "direct: more than a quarter of the maps have several modes",
+            0.25 - several,
             unit="of the maps",
-            standard_errors=LEAST,
+            note=f"{several.mean():.0%}",
         ),
-        Claim.below_zero(
-            "asked: of the probability that is not at the true yaw, more than half is at quarter turns of the room from it "
-            f"({quarters.sum() / wrong.sum():.0%}, {by_chance:.0%} by chance)",
-            paired_t_test(0.5 * wrong - quarters),
+        Expectation.below_zero(
+            "direct: more than half of the probability away from the true yaw is at quarter turns from it",
+            0.5 * wrong - quarters,
             unit="of the probability",
-            standard_errors=LEAST,
+            note=f"{quarters.sum() / wrong.sum():.0%}, by chance {by_chance:.0%}",
         ),
-        Claim.below_zero(
-            "asked: the true camera is less probable by the cameras of other scenes than by the mixture",
-            seen,
+        Expectation.less(
+            "direct: the true camera has a lower density under the cameras of other scenes than under the mixture",
+            values(mixture, lambda one: one.prior_log_density),
+            values(mixture, lambda one: one.log_density),
             unit="nats",
-            standard_errors=LEAST,
         ),
-        Claim.below_zero(
-            f"asked: the cameras that maps find probable face the middle of the room, as all do, less often "
-            f"({values(maps, facing).mean():.0%}) than those of the mixture ({values(mixture, facing).mean():.0%})",
-            tied,
+        Expectation.less(
+            "direct: probable cameras face the centre of the room, as all do, less often with maps than with the mixture",
+            values(maps, mass_facing_centre),
+            values(mixture, mass_facing_centre),
             unit="of the probability",
-            standard_errors=LEAST,
         ),
     ]
 
 
-def judge_inverted(inverted: Found) -> list[Claim]:
-    """Tests what inversion finds with few and with many views."""
+def inversion_expectations(inverted: Found) -> list[Expectation]:
+    """Compares inversion with few and with many context views."""
     few, many = INVERTED.scenes
     with_few, with_many = (values(inverted[number], lambda one: one.position_error) for number in (few, many))
-    difference = with_many[: len(with_few)] - with_few
     return [
-        *better_than_guessing(f"inverted, {many} views", inverted[many], share=0.5),
-        Claim.below_zero(
-            f"inverted: the error of position falls from {few} to {many} views",
-            paired_t_test(difference),
+        *error_expectations(f"inverted, {many} views", inverted[many]),
+        Expectation.less(
+            f"inverted: the error of position is lower with {many} views than with {few}",
+            with_many[: len(with_few)],
+            with_few,
             unit="scene units",
-            standard_errors=LEAST,
         ),
     ]

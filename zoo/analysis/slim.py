@@ -1,8 +1,8 @@
-"""Words instead of views: what captions say of a room counts for its image, and how they say it does not.
+"""SLIM's use of captions: their content against their wording.
 
-SLIM is trained on rooms with two or three objects, of which it reads 0 to 3 captions from different viewpoints and is
-asked for the image from another one. It is then told the same things in other words, and things that are true of
-another room. In the minutes that it trains it learns which colours are spoken of, not yet where the objects stand.
+SLIM is trained on rooms with two or three objects. It reads 0 to 3 captions from different viewpoints and predicts the image
+from another one. It is then given the same captions in other words, and captions of another room. In minutes of training
+it learns the colours that are mentioned, not yet the positions of the objects.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.analysis.base import AnalysisContext, Claim
-from zoo.comparison.statistics import paired_t_test
+from zoo.analysis.catalogue import ANALYSES
+from zoo.analysis.claims import Claim, Expectation, conclude
+from zoo.analysis.context import AnalysisContext
+from zoo.analysis.scores import BATCH_SIZE, Scores, bounds_of, trends_of
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.built_in import DrawnScene
 from zoo.data.camera import pose_vector
@@ -26,20 +28,15 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.render.caption_grammar import paraphrases
 from zoo.data.render.recipes import RECIPES
 from zoo.data.source import SceneSource, Split
-from zoo.episode import SceneBatch, ScheduleValues, Views
+from zoo.episode import SceneBatch, Views
 from zoo.evaluation.images import to_bytes
-from zoo.evaluation.loop import evaluation_batches
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.loop import EvaluationBatch, evaluation_batches, score_batches
 from zoo.figures.sheets import ImageColumn, image_columns
-from zoo.figures.trends import Trend, TrendPanel, trend_panels
+from zoo.figures.trends import TrendPanel, trend_panels
 from zoo.model.interfaces import Encoder
-from zoo.model.scene_model import SceneModel
 from zoo.model.tasks import CAPTIONS
 from zoo.registry.variant import build
-
-TITLE = "What captions say of a room counts for its image, and their wording does not"
-PAPER = "Ramalho et al. 2018, Encoding spatial relations from natural language, arXiv 1807.01670"
-MINUTES = 8
+from zoo.training.trained_model import TrainedModel
 
 DATASET = "captioned_rooms"
 SCENES: Mapping[Split, int] = {"train": 4000, "validation": 100, "test": 400}
@@ -47,68 +44,47 @@ IMAGE_SIZE, NUM_VIEWS, DATA_SEED = 32, 6, 0
 CONTEXTS = tuple(range(4))
 WORDINGS = 4  # of one caption
 SAMPLES = 32
-GAIN = 4  # by which the change that words make is amplified in the figure
+GAIN = 4  # amplification of the change by captions in the figure
 ROWS = 6
-BATCH_SIZE = 50
-NEARER = 0.5  # paraphrases are at most so far apart, relative to captions of different scenes
-CHEAPER = 0.25  # other words cost at most so much, relative to the captions of another scene
-
-
-class Told(NamedTuple):
-    """The excess of the same images with different captions, [scenes] float64 each, nats a image."""
-
-    own: np.ndarray
-    reworded: np.ndarray
-    elsewhere: np.ndarray  # the captions of another scene, from its viewpoints
+NEARER = 0.5  # the largest distance of paraphrases relative to captions of different scenes
+CHEAPER = 0.25  # the largest cost of other words relative to captions of another scene
+OWN, REWORDED, ELSEWHERE = "own captions", "in other words", "captions of another scene"
+EXCESS, ADDED = "nelbo_excess", "added"  # nats/image; ADDED: above that with its own captions
 
 
 class Distances(NamedTuple):
-    """How far apart single captions are in the representation, [scenes] float64 each."""
+    """Distances between single captions in the representation, [scenes] float64 each."""
 
-    within: np.ndarray  # wordings of one caption
-    between: np.ndarray  # wordings of the captions of two scenes, as if told from one viewpoint
+    within: np.ndarray  # between wordings of one caption
+    between: np.ndarray  # between wordings of the captions of two scenes, from the same viewpoint
 
 
-def run(workshop: AnalysisContext) -> list[Claim]:
-    """Trains SLIM, tells it things in several ways, and draws ``slim.png`` and ``slim-nats.png``."""
-    data = workshop.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE, num_views=NUM_VIEWS, seed=DATA_SEED)
-    trained = workshop.trained("slim", data=data)
-    model, schedule = trained.model.eval(), evaluation_schedule_values(trained.variant.training)
+def run(context: AnalysisContext) -> list[Claim]:
+    """Trains SLIM, scores it with different captions, and draws ``slim.png`` and ``slim-nats.png``."""
+    data = context.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE, num_views=NUM_VIEWS, seed=DATA_SEED)
+    trained = context.trained("slim", data=data)
+    trained.model.eval()
     test, drawn = open_scenes(data, "test"), draw_scenes(SCENES["test"])
-    workshop.tell(f"scoring {len(drawn)} test scenes with {CONTEXTS[0]} to {CONTEXTS[-1]} captions")
-    told = [score(model, test, drawn, schedule=schedule, num_context=number) for number in CONTEXTS]
-    learned, before = distances(model.encoder, drawn), distances(build(trained.variant).encoder, drawn)
-    labels = {"own": "own captions", "reworded": "in other words", "elsewhere": "another scene's"}
-    trend_panels(
-        workshop.image("slim-nats"),
-        panels=[
-            TrendPanel(
-                "NELBO excess (nats)",
-                [Trend(label, CONTEXTS, [getattr(one, field) for one in told]) for field, label in labels.items()],
-            ),
-            TrendPanel(
-                "excess above that with own captions (nats)",
-                [
-                    Trend(labels[field], CONTEXTS, [getattr(one, field) - one.own for one in told])
-                    for field in ("reworded", "elsewhere")
-                ],
-            ),
-        ],
-        along="captions",
-        title=TITLE,
-    )
-    draw_images(workshop, model, test, drawn, schedule=schedule)
-    return judge(told, learned=learned, before=before)
+    context.log(f"scoring {len(drawn)} test scenes with {CONTEXTS[0]} to {CONTEXTS[-1]} captions")
+    scores = score_captions(trained, test, drawn)
+    learned, before = distances(trained.model.encoder, drawn), distances(build(trained.variant).encoder, drawn)
+    panels = [
+        TrendPanel("excess NELBO (nats)", trends_of(scores, EXCESS)),
+        TrendPanel(f"excess above that with {OWN} (nats)", trends_of(scores, ADDED)[1:]),
+    ]
+    trend_panels(context.image("slim-nats"), panels=panels, along="captions", title=ANALYSES["slim"].title)
+    draw_images(context, trained, test, drawn)
+    return slim_claims(scores, learned=learned, before=before)
 
 
 def draw_scenes(number: int) -> list[DrawnScene]:
-    """Draws the test scenes again, whose objects the data set does not hold, with the cameras of its views."""
+    """Samples the test scenes again, because the data set does not store their objects."""
     recipe = replace(RECIPES[DATASET], num_views=NUM_VIEWS)
     return [recipe.draw(seed=DATA_SEED, split="test", index=index) for index in range(number)]
 
 
 def reworded(batch: SceneBatch, views: np.ndarray, drawn: list[DrawnScene]) -> SceneBatch:
-    """Returns a batch with other wordings of the captions of views [B, V]; the data set holds the first wording."""
+    """Returns a batch with other wordings of the captions of views [B, V]; the data set has the first wording."""
     captions = batch.extras[CAPTIONS]
     others = [
         paraphrases(drawn[scene].scene, camera=drawn[scene].cameras[view], num=2)[1]
@@ -120,30 +96,31 @@ def reworded(batch: SceneBatch, views: np.ndarray, drawn: list[DrawnScene]) -> S
 
 
 @torch.no_grad()
-def score(
-    model: SceneModel, test: SceneSource, drawn: list[DrawnScene], *, schedule: ScheduleValues, num_context: int
-) -> Told:
-    """Scores every test scene's first target given so many captions, of its own in both wordings or of another scene."""
-    plan = EvaluationPlan(test, num_context=num_context, num_targets=1)
-    own, elsewhere = (
-        score_scenes(model, test, plan, shift=shift, schedule=schedule, batch_size=BATCH_SIZE, device="cpu")
-        for shift in (0, 1)
-    )
-    # The posterior does not read: z costs the same whatever is said.
-    assert np.array_equal(own["kl"], elsewhere["kl"])
-    excess = []
-    for scenes, batch, _ in evaluation_batches(
-        test, plan, scenes=np.arange(plan.num_scenes), batch_size=BATCH_SIZE, device="cpu"
-    ):
-        excess.append(model(reworded(batch, plan(scenes).views, drawn), schedule, num_context).excess().double())
-    return Told(own=own["nelbo_excess"], reworded=torch.cat(excess).numpy(), elsewhere=elsewhere["nelbo_excess"])
+def score_captions(trained: TrainedModel, test: SceneSource, drawn: list[DrawnScene]) -> dict[str, Scores]:
+    """Scores the same target of every test scene with its own captions, in other words, and those of another scene."""
+    schedule = evaluation_schedule_values(trained.variant.training)
+    found: dict[str, dict[int, dict[str, np.ndarray]]] = {OWN: {}, REWORDED: {}, ELSEWHERE: {}}
+    for number in CONTEXTS:
+        plan = EvaluationPlan(test, num_context=number, num_targets=1)
+
+        def score(part: EvaluationBatch, plan: EvaluationPlan = plan) -> dict[str, Tensor]:
+            batch = reworded(part.batch, plan(part.scenes).views, drawn)
+            return {EXCESS: trained.model(batch, schedule, part.num_context).excess().double()}
+
+        own, elsewhere = (bounds_of(trained, test, num_context=number, shift=shift) for shift in (0, 1))
+        # The posterior does not read captions: the KL does not depend on them.
+        assert np.array_equal(own["kl"], elsewhere["kl"])
+        other = score_batches(score, test, plan, batch_size=BATCH_SIZE, device="cpu")
+        for label, bounds in ((OWN, own), (REWORDED, other), (ELSEWHERE, elsewhere)):
+            found[label][number] = {EXCESS: bounds[EXCESS], ADDED: bounds[EXCESS] - own[EXCESS]}
+    return dict(found)
 
 
 @torch.no_grad()
 def distances(encoder: Encoder, drawn: list[DrawnScene]) -> Distances:
-    """Compares wordings of one caption of every scene with those of the next scene's, all told from one pose."""
-    said = [paraphrases(item.scene, camera=item.cameras[0], num=WORDINGS) for item in drawn]
-    captions = torch.from_numpy(encode_captions([wording for wordings in said for wording in wordings]))
+    """Compares wordings of one caption of every scene with those of the next scene's caption, all with one pose."""
+    texts = [paraphrases(item.scene, camera=item.cameras[0], num=WORDINGS) for item in drawn]
+    captions = torch.from_numpy(encode_captions([wording for wordings in texts for wording in wordings]))
     captions = captions.unflatten(0, (len(drawn), WORDINGS))
     pose = pose_vector(torch.from_numpy(drawn[0].cameras[0]))
     views = Views(
@@ -158,81 +135,73 @@ def distances(encoder: Encoder, drawn: list[DrawnScene]) -> Distances:
 
 
 @torch.no_grad()
-def draw_images(
-    workshop: AnalysisContext,
-    model: SceneModel,
-    test: SceneSource,
-    drawn: list[DrawnScene],
-    *,
-    schedule: ScheduleValues,
-) -> None:
-    """Draws what the model expects of some scenes when it is told nothing and in three ways, and what words change."""
-    number = CONTEXTS[-1]
-    chosen = np.arange(ROWS)
+def draw_images(context: AnalysisContext, trained: TrainedModel, test: SceneSource, drawn: list[DrawnScene]) -> None:
+    """Draws expected images without captions and with three kinds of captions, and the changes by captions."""
+    number, scenes = CONTEXTS[-1], np.arange(ROWS)
+    schedule = evaluation_schedule_values(trained.variant.training)
+    views = EvaluationPlan(test, num_context=number, num_targets=1).views[:ROWS]
 
     def episodes(*, num_context: int, shift: int = 0) -> SceneBatch:
         plan = EvaluationPlan(test, num_context=num_context, num_targets=1)
-        ((_, batch, _),) = evaluation_batches(test, plan, scenes=chosen, batch_size=ROWS, device="cpu", shift=shift)
-        return batch
+        (part,) = evaluation_batches(test, plan, batch_size=ROWS, device="cpu", scenes=scenes, shift=shift)
+        return part.batch
 
     def expected(batch: SceneBatch, *, num_context: int) -> Tensor:
-        return model.predict(batch, schedule, num_context, num_samples=SAMPLES).expected[:, :, 0].mean(0)
+        prediction = trained.model.predict(batch, schedule, num_context, num_samples=SAMPLES)
+        return prediction.expected[:, :, 0].mean(0)
 
-    own, views = episodes(num_context=number), EvaluationPlan(test, num_context=number, num_targets=1).views[:ROWS]
-    told = {
-        "told": own,
-        "told in other words": reworded(own, views, drawn),
-        "told about another room": episodes(num_context=number, shift=1),
-    }
-    # Latents are the same in all of them, so that nothing but words makes a difference.
-    untold = expected(episodes(num_context=0), num_context=0)
-    images = {name: expected(batch, num_context=number) for name, batch in told.items()}
-    columns = [ImageColumn("truth", own.frames[:, number].numpy()), ImageColumn("told nothing", to_bytes(untold))]
-    columns += [ImageColumn(name, to_bytes(image)) for name, image in images.items()]
+    own = episodes(num_context=number)
+    batches = {OWN: own, REWORDED: reworded(own, views, drawn), ELSEWHERE: episodes(num_context=number, shift=1)}
+    # The noise of the latents is the same in all, so that captions make the only difference.
+    without = expected(episodes(num_context=0), num_context=0)
+    images = {label: expected(batch, num_context=number) for label, batch in batches.items()}
+    columns = [ImageColumn("truth", own.frames[:, number].numpy()), ImageColumn("without captions", to_bytes(without))]
+    columns += [ImageColumn(label, to_bytes(image)) for label, image in images.items()]
     columns += [
-        ImageColumn(f"{GAIN} x change if {name}", to_bytes((0.5 + GAIN * (image - untold)).clamp(0.0, 1.0)))
-        for name, image in images.items()
+        ImageColumn(f"{GAIN} x change: {label}", to_bytes((0.5 + GAIN * (image - without)).clamp(0.0, 1.0)))
+        for label, image in images.items()
     ]
-    first = [paraphrases(drawn[i].scene, camera=drawn[i].cameras[views[i, 0]], num=1)[0] for i in chosen]
     image_columns(
-        workshop.image("slim"),
+        context.image("slim"),
         columns=columns,
-        title=f"{TITLE} (one of {number} captions shown, from a viewpoint of its own)",
-        row_labels=first,
+        title=f"{ANALYSES['slim'].title} (one of {number} captions is printed)",
+        row_labels=[
+            paraphrases(drawn[scene].scene, camera=drawn[scene].cameras[views[scene, 0]], num=1)[0] for scene in scenes
+        ],
     )
 
 
-def judge(told: list[Told], *, learned: Distances, before: Distances) -> list[Claim]:
-    """Puts the scores into claims."""
-    most = told[-1]
-    loss = most.elsewhere - most.own
-    closeness, closeness_before = (found.within / found.between for found in (learned, before))
-    return [
-        Claim.below_zero(
-            f"{CONTEXTS[-1]} captions against none lower the excess of a image",
-            paired_t_test(most.own - told[0].own),
-            unit="nats",
-        ),
-        Claim.below_zero(
-            "a scene's own captions have a lower excess than those of another scene",
-            paired_t_test(-loss),
-            unit="nats",
-        ),
-        Claim.below_zero(
-            f"other words cost less than {CHEAPER:g} of what the captions of another scene cost "
-            f"({(most.reworded - most.own).mean():+.3g} against {loss.mean():+.3g} nats)",
-            paired_t_test(most.reworded - most.own - CHEAPER * loss),
-            unit="nats",
-        ),
-        Claim.below_zero(
-            f"wordings of one caption are less than {NEARER:g} as far apart as captions of two scenes "
-            f"(the ratio is {closeness.mean():.3f})",
-            paired_t_test(closeness - NEARER),
-            unit="",
-        ),
-        Claim.below_zero(
-            f"which was learned: before training the ratio is {closeness_before.mean():.3f}",
-            paired_t_test(closeness - closeness_before),
-            unit="",
-        ),
-    ]
+def slim_claims(scores: Mapping[str, Scores], *, learned: Distances, before: Distances) -> list[Claim]:
+    """Compares the captions on the same images, and the distances of captions after training with those before."""
+    most = CONTEXTS[-1]
+    own, changed, elsewhere = (scores[label][most] for label in (OWN, REWORDED, ELSEWHERE))
+    ratio, ratio_before = (found.within / found.between for found in (learned, before))
+    return conclude(
+        [
+            Expectation.less(
+                f"the excess of an image is lower with {most} captions than with none",
+                own[EXCESS],
+                scores[OWN][0][EXCESS],
+                unit="nats",
+            ),
+            Expectation.less(
+                "a scene's own captions have a lower excess than those of another scene",
+                own[EXCESS],
+                elsewhere[EXCESS],
+                unit="nats",
+            ),
+            Expectation.below_zero(
+                f"other words cost less than {CHEAPER:g} of the cost of captions of another scene",
+                changed[ADDED] - CHEAPER * elsewhere[ADDED],
+                unit="nats",
+                note=f"{changed[ADDED].mean():+.3g} against {elsewhere[ADDED].mean():+.3g} nats",
+            ),
+            Expectation.below_zero(
+                f"the distance between wordings of a caption is below {NEARER:g} of that between captions of two scenes",
+                ratio - NEARER,
+                unit="",
+                note=f"ratio {ratio.mean():.3f}",
+            ),
+            Expectation.less("this ratio is lower than before training", ratio, ratio_before, unit=""),
+        ]
+    )

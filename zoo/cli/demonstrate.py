@@ -13,35 +13,36 @@ from zoo.cli.options import Seed
 
 
 def run(
-    name: Annotated[str | None, typer.Argument(help="Which one; left out, all are listed.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The analysis; without a name all are listed.")] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for data, runs and images; what is there is used again.")
+        Path, typer.Option("-o", "--output", help="Folder for data, runs and images; existing ones are used again.")
     ] = Path("demonstrations"),
-    everything: Annotated[bool, typer.Option("--all", help="Run every demonstration.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Run every analysis.")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Show a paper's point on built-in data, in minutes: train small models, test the claim, draw the figure.
+    """Test a paper's claim on built-in data in minutes: train small models, judge the claims, draw figures.
 
-    Exit code 1 if a claim does not come out.
+    Exits with code 1 if a claim does not hold.
     """
-    from zoo.analysis.base import AnalysisContext, demonstrate, demonstration, names
-    from zoo.cli import screen
+    from zoo.analysis.catalogue import ANALYSES, find_analysis
     from zoo.errors import ConfigError
 
     if name is not None and everything:
         raise ConfigError("demonstrate: expected a name or --all, not both")
     if name is None and not everything:
-        for known in names():
-            shown = demonstration(known)
-            typer.echo(f"{known}: {shown.TITLE} ({shown.PAPER}; about {shown.MINUTES} minutes)")
+        for analysis in ANALYSES.values():
+            typer.echo(f"{analysis.name}: {analysis.title} ({analysis.paper}; {analysis.minutes} min)")
         return
-    chosen = names() if name is None else [name]
-    workshop = AnalysisContext(folder=output, tell=screen.log, seed=seed)
+    names = list(ANALYSES) if name is None else [find_analysis(name).name]
+
+    from zoo.analysis.context import AnalysisContext, run_analysis
+    from zoo.cli import screen
+
+    context = AnalysisContext(folder=output, log=screen.log, seed=seed)
     failed = False
-    for each in chosen:
+    for each in names:
         started = time.monotonic()
-        report = demonstrate(each, workshop, command=["gqn-zoo", *sys.argv[1:]])
-        for claim in report.claims:
+        for claim in run_analysis(each, context, command=["gqn-zoo", *sys.argv[1:]]):
             screen.stdout_console().print(f"{each}: {claim.sentence}", soft_wrap=True)
             failed |= not claim.holds
         screen.log(f"{each}: {time.monotonic() - started:.0f} s; images in {output}")

@@ -38,7 +38,7 @@ class TrendPanel(NamedTuple):
     """The series of one quantity."""
 
     quantity: str  # with its unit
-    trends: Sequence[Trend]
+    trends: list[Trend]
 
 
 @styled

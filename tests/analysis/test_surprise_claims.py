@@ -1,9 +1,9 @@
-"""The claims of the demonstration ``surprise`` on made-up scores: each holds where it should, and can fail."""
+"""The claims of the analysis ``surprise`` on synthetic scores: each holds where it should, and can fail."""
 
 import numpy as np
 import pytest
 
-from zoo.analysis.surprise import CONTEXTS, WITH_LATENTS, WITHOUT, Scores, judge, panels_of
+from zoo.analysis.surprise import CONTEXTS, KL, KL_ELSEWHERE, WITH_LATENTS, WITHOUT, surprise_claims, surprise_panels
 
 SCENES = 50
 
@@ -17,16 +17,16 @@ def scores(*, surprise, elsewhere, excess, variance):
         return function(number) + between + within[number]
 
     return {
-        name: [
-            Scores(
-                excess=of(excess[name], number),
-                surprise=of(surprise, number),
-                surprise_elsewhere=of(elsewhere, number)[::-1],
-                mse=of(lambda views: 1.0 / (1 + views), number),
-                sample_variance=of(variance, number),
-            )
+        name: {
+            number: {
+                "nelbo_excess": of(excess[name], number),
+                KL: of(surprise, number),
+                KL_ELSEWHERE: of(elsewhere, number)[::-1],
+                "mse": of(lambda views: 1.0 / (1 + views), number),
+                "sample_variance": of(variance, number),
+            }
             for number in CONTEXTS
-        ]
+        }
         for name in (WITH_LATENTS, WITHOUT)
     }
 
@@ -44,7 +44,7 @@ AS_EXPECTED = {
 
 
 def test_all_claims_hold_of_what_the_paper_shows():
-    claims = judge(scores(**AS_EXPECTED))
+    claims = surprise_claims(scores(**AS_EXPECTED))
     assert len(claims) == 6
     assert all(claim.holds for claim in claims)
     assert all("against" in claim.measured and "50 scenes" in claim.measured for claim in claims)
@@ -61,11 +61,11 @@ def test_all_claims_hold_of_what_the_paper_shows():
     ],
 )
 def test_a_claim_fails_where_nothing_falls(change, broken):
-    claims = judge(scores(**AS_EXPECTED | change))
+    claims = surprise_claims(scores(**AS_EXPECTED | change))
     assert {number for number, claim in enumerate(claims) if not claim.holds} == broken
 
 
 def test_every_line_of_the_figure_has_a_value_for_every_number_of_views():
-    for panel in panels_of(scores(**AS_EXPECTED)):
+    for panel in surprise_panels(scores(**AS_EXPECTED)):
         for trend in panel.trends:
             assert len(trend.means) == len(trend.errors) == len(CONTEXTS)
