@@ -5,11 +5,14 @@ import pytest
 import torch
 
 from zoo.bench.measurement import evaluate, failed_row, label_of, speed_row
-from zoo.bench.protocol import Protocol, plan_of
+from zoo.bench.protocol import Protocol, calibration_of, plan_of
 from zoo.config.schedules import evaluation_schedule_values
+from zoo.data.store_writer import StoreWriter
 from zoo.errors import ConfigError, NonFiniteError, OutOfMemoryError, RegistryError
 from zoo.evaluation.bounds import Bounds
+from zoo.evaluation.loop import evaluation_batches
 from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.throughput import WARMUP
 from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
@@ -26,7 +29,7 @@ def variant_of(name="gqn-tower", *overrides, size="smoke"):
 
 @pytest.fixture
 def trained(tmp_path):
-    """Returns a maker of models that pretend to have been trained."""
+    """Returns a factory of untrained models as if they came from a run."""
 
     def make(name="gqn-tower", *overrides, seed=0):
         variant = variant_of(name, *overrides)
@@ -197,9 +200,76 @@ def test_a_protocol_that_makes_no_sense_is_refused(option, value):
     assert str(caught.value).startswith(f"{option}: found {value}, expected ")
 
 
-def test_progress_is_told_by_stage(trained, scenes):
+def test_predictions_are_counted_per_image_and_training_steps_per_scene(trained, scenes):
+    """From the seconds of a step, whose sizes are stated here: 3 scenes with 2 targets each."""
+    model = trained("gqn-tower", "training.batch_size=3", "training.targets=2")
+    row = evaluate(model, scenes, protocol=Protocol(repeats=2, prediction_samples=1, metrics=()))
+    speeds = {name: timing.median for name, timing in row.performance.items()}
+    assert speeds[TRAIN_THROUGHPUT] * speeds["train_step_seconds"] == pytest.approx(3)
+    assert speeds[PREDICT_THROUGHPUT] * speeds["predict_step_seconds"] == pytest.approx(3 * 2)
+
+
+def test_warm_up_steps_are_not_timed(trained, monkeypatch):
+    """A clock that stands still except in the calls before the measured ones: one to count operations, and the warm-up."""
+    clock, calls = [0.0], {"training": 0, "prediction": 0}
+    monkeypatch.setattr("zoo.evaluation.timing.time.perf_counter", lambda: clock[0])
+
+    def action_of(name):
+        def step():
+            calls[name] += 1
+            clock[0] += 100.0 if calls[name] <= 1 + WARMUP else 0.5
+
+        return lambda *arguments, **options: step
+
+    monkeypatch.setattr("zoo.evaluation.throughput.training_action", action_of("training"))
+    monkeypatch.setattr("zoo.evaluation.throughput.prediction_action", action_of("prediction"))
+    performance = speed_row(variant_of("vae"), seed=0, protocol=Protocol(repeats=4)).performance
+    for name in ("train_step_seconds", "predict_step_seconds"):
+        timing = performance[name]
+        assert (timing.p10, timing.median, timing.p90, timing.n, timing.warmup) == (0.5, 0.5, 0.5, 4, WARMUP), name
+
+
+def test_the_sigma_of_a_code_is_the_root_mean_squared_error_of_the_calibration_scenes(trained, array_scenes):
+    model = trained("vae")
+    for parameter in model.model.parameters():
+        parameter.data.zero_()  # the same prediction for every pixel
+    protocol = Protocol(repeats=0, metrics=("bits-per-dim",))
+    light, dark = array_scenes(num_scenes=4), array_scenes(num_scenes=4, seed=1)
+    dark.frames //= 4
+    for calibration in (light, dark):
+        plan = plan_of(protocol, model.variant, calibration)
+        (part,) = evaluation_batches(calibration, plan, batch_size=4, device="cpu")
+        target = part.batch.frames[:, part.num_context :].double() / 255
+        schedule = evaluation_schedule_values(model.variant.training)
+        constant = model.model.predict(part.batch, schedule, part.num_context, num_samples=1).expected
+        assert constant.std() < 1e-6
+        expected = float((target - constant.mean().double()).square().mean().sqrt())
+        for reported in (light, dark):
+            row = evaluate(model, reported, protocol=protocol, calibration=calibration)
+            assert row.metrics["code_sigma"].value == pytest.approx(expected, rel=0.01)
+            assert row.metrics["code_sigma"].n == 4
+
+
+def test_the_sigma_of_a_code_is_never_fitted_on_the_reported_split(tmp_path):
+    for number, (splits, expected) in enumerate(
+        (
+            (("train", "validation", "test"), {"test": "validation", "train": "validation", "validation": "train"}),
+            (("train", "test"), {"test": "train", "train": None}),
+            (("test",), {"test": None}),
+        )
+    ):
+        folder = tmp_path / str(number)
+        with StoreWriter(folder, name="noise", image_size=4, num_views=2, provenance={}) as writer:
+            for split in splits:
+                writer.add(split, np.zeros((1, 2, 4, 4, 3), np.uint8), np.zeros((1, 2, 5), np.float32))
+        for reported, split in expected.items():
+            found = calibration_of(folder, reported=reported)
+            assert (found and found.split) == split, (splits, reported)
+
+
+def test_progress_is_reported_by_stage(trained, scenes):
     seen = []
-    evaluate(trained(), scenes, protocol=QUICK, progress=lambda *told: seen.append(told))
+    evaluate(trained(), scenes, protocol=QUICK, progress=lambda *stage: seen.append(stage))
     assert [stage for stage, done, total in seen if done == total == 5] == ["bound", "wrong context", "predictions"]
 
 
@@ -238,6 +308,6 @@ def test_a_variant_that_does_not_fit_together_has_a_row_as_well(tmp_path):
     assert load_row(save_row(row, tmp_path)) == row
 
 
-def test_a_label_tells_the_size_unless_it_is_the_full_one():
+def test_a_label_has_the_size_unless_it_is_the_full_one():
     assert label_of(variant_of("vae", size="full")) == "vae"
     assert label_of(variant_of("vae", size="smoke")) == "vae@smoke"

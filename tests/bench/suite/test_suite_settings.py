@@ -1,8 +1,11 @@
+import os
+import shutil
+
 import pytest
 
 from zoo.bench.suite.settings import Budget, find_suite, load_suite, suite_names
 from zoo.data.render.recipes import RECIPES
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, DataError, ZooError
 from zoo.registry.registry import default_registry
 
 GOOD = """\
@@ -41,13 +44,63 @@ def test_a_suite_of_ones_own_is_read(tmp_path):
         ("title: mine", "title: mine\nbounds: [ELBO, IWAE10]", "IWAE-10"),
         ("title: mine", "title: mine\nseeds: [1, 1]", "different numbers"),
         ("version: 1", "version: 2", "version: found 2"),
+        ("title: mine", "title: mine\nbudget: {samples: 40}", "budget.samples: unknown key 'samples'"),
+        ("title: mine", "title: mine\nbudget: {flops: 1.0e+300}", "budget.flops: found 1e+300"),
+        ("title: mine", f"title: mine\nbudget: {{steps: {10**50}}}", "budget.steps: found 1000"),
+        ("title: mine", f"title: mine\nseeds: [{2**64}]", "seeds.0: found 18446744073709551616"),
+        (
+            "rooms_ring_camera",
+            "rooms_rings",
+            "data.rooms: recipe: there is no built-in data set 'rooms_rings'; did you mean",
+        ),
+        ("  rooms: {", "  ../../../pwn: {", "data: '../../../pwn' is not a name"),
+        ("  rooms: {", "  /tmp/pwn: {", "data: '/tmp/pwn' is not a name"),
+        ("  rooms: {", "  .writing-rooms: {", "data: '.writing-rooms' is not a name"),
     ],
 )
 def test_a_mistake_is_reported_with_file_and_place(tmp_path, old, new, message):
     assert old in GOOD
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(ZooError) as error:
         load_suite(written(tmp_path, GOOD.replace(old, new)))
     assert message in str(error.value) and "mine.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+def with_folder(tmp_path, folder):
+    data = "rooms: {recipe: rooms_ring_camera, image_size: 16, train: 4, test: 2}"
+    return written(tmp_path, GOOD.replace(data, f"rooms: {{folder: {folder}}}"))
+
+
+def test_a_relative_folder_starts_at_the_suites_file(tmp_path, scenes, monkeypatch):
+    (tmp_path / "suites" / "data").mkdir(parents=True)
+    shutil.copytree(scenes, tmp_path / "suites" / "data" / "noise")
+    monkeypatch.chdir(tmp_path)
+    file = with_folder(tmp_path / "suites", "data/noise")
+    expected = tmp_path / "suites" / "data" / "noise"
+    for name in (file, os.path.relpath(file, tmp_path)):
+        assert load_suite(name).data["rooms"].directory("rooms", output=tmp_path) == expected
+
+
+def test_an_absolute_folder_is_read_where_it_is(tmp_path, scenes):
+    assert load_suite(with_folder(tmp_path, scenes)).data["rooms"].directory("rooms", output=tmp_path) == scenes
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("data/none", "data.rooms: .*none: there is no such folder"),
+        ("/no/such/folder", "data.rooms: /no/such/folder: there is no such folder"),
+        ("empty", "data.rooms: .*empty: holds no scenes"),
+        ("../outside", r"data.rooms: folder: found '../outside', expected a path below the suite file's folder"),
+        ("link", r"data.rooms: folder: found 'link', expected a path below the suite file's folder"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path, scenes, folder, message):
+    suites = tmp_path / "suites"
+    (suites / "empty").mkdir(parents=True)
+    shutil.copytree(scenes, tmp_path / "outside")
+    (suites / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(DataError, match=message):
+        load_suite(with_folder(suites, folder))
 
 
 def test_an_unknown_suite_is_reported_with_the_nearest_name():
