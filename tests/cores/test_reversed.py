@@ -138,7 +138,7 @@ def test_one_look_is_the_attention_that_is_written_down():
     state = seen.tanh()
     weights = torch.softmax(match.keys(tokens) @ match.question(state) / 6**0.5, dim=0)
     expected = match.cell(torch.cat([weights @ values, seen])[None], state[None])[0]
-    found = match(image, own, maps, where=where, mask=torch.ones(1, 2) > 0)
+    found = match(image, own, maps, poses=where, mask=torch.ones(1, 2) > 0)
     torch.testing.assert_close(found[0, 0], torch.cat([expected, seen]), rtol=1e-10, atol=1e-12)
 
 

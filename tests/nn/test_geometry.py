@@ -45,6 +45,14 @@ def projected(queries, contexts, distances, *, side=SIDE, field_of_view=FIELD_OF
     return seen.coordinates - 1.0, seen.depth
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
+def test_positions_stay_near_the_image_whatever_the_poses_are(value):
+    queries, contexts = pose_vector(cameras(1, 2)).float(), pose_vector(cameras(1, 3, seed=1)).float()
+    contexts[0, 0, 0], queries[0, 1, 4] = value, value
+    found = epipolar_samples(queries, contexts, height=SIDE, width=SIDE, num_samples=SAMPLES, field_of_view=50.0)
+    assert found.places.abs().max() <= 2.0
+
+
 def test_axes_are_those_of_the_data_sets():
     given = cameras(6)
     expected = camera_axes(given)

@@ -58,5 +58,5 @@ class ReversedAttention(DeterministicCore):
         nowhere = context.poses.new_zeros(len(images), 1, context.poses.shape[-1])
         alone = Views(values=images, poses=nowhere, mask=torch.ones_like(nowhere[..., 0], dtype=torch.bool))
         own = encode(alone).per_view[:, 0].unflatten(0, query.shape[:2])
-        state = self.match(query, own, found.per_view, where=context.poses, mask=found.mask)
+        state = self.match(query, own, found.per_view, poses=context.poses, mask=found.mask)
         return self.read_out(state)[..., None, None]

@@ -1,4 +1,4 @@
-"""Attention over sets with padding: several heads, pre-norm blocks, and context views as a set of tokens."""
+"""Attention over sets with padding: multi-head attention, pre-norm blocks, and context views as tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POSITION_WIDTH = 2
 
 
 class Tokens(NamedTuple):
-    """A set of vectors of every scene, in no order."""
+    """A set of vectors per scene."""
 
     values: Tensor  # [B, T, C]; T may be 0
     mask: Tensor  # [B, T] bool: False is padding
@@ -32,48 +32,47 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tenso
         [..., M, E].
     """
     if keys.shape[-2] == 0:
-        # A product over an empty axis: zeros, with everything in the graph.
+        # A product over an empty axis: zeros, with all inputs in the graph.
         return queries @ keys.transpose(-1, -2) @ values
     queries, values = queries.to(keys.dtype), values.to(keys.dtype)
-    anything = mask.any(-1, keepdim=True)
-    # A softmax over nothing is not a number, and neither is its gradient: such a row looks at all and is then dropped.
-    found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask | ~anything)
-    return torch.where(anything, found, torch.zeros_like(found))
+    any_key = mask.any(-1, keepdim=True)
+    # A softmax over no key is NaN, and so is its gradient: such a row attends to all keys and is then set to zero.
+    found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask | ~any_key)
+    return torch.where(any_key, found, torch.zeros_like(found))
 
 
 class MultiHeadAttention(nn.Module):
-    """Several heads of scaled dot-product attention between two sets (Vaswani et al. 2017)."""
+    """Multi-head scaled dot-product attention between two sets (Vaswani et al. 2017).
+
+    Raises:
+        ValueError: if the heads do not divide the channels.
+    """
 
     def __init__(self, *, query_channels: int, token_channels: int, channels: int, heads: int) -> None:
-        """``channels`` are divided among the heads and come out.
-
-        Raises:
-            ValueError: if the heads do not divide the channels.
-        """
         super().__init__()
         if channels % heads:
             raise ValueError(f"heads {heads}: must divide the {channels} channels of attention")
         self.heads = heads
         self.to_query = nn.Linear(query_channels, channels)
-        # A bias of keys would move all scores of a query alike, which a softmax does not see: it would never be trained.
+        # A bias of the keys adds a constant to all scores of a query, which the softmax cancels.
         self.to_key = nn.Linear(token_channels, channels, bias=False)
         self.to_value = nn.Linear(token_channels, channels)
         self.out = nn.Linear(channels, channels)
 
     def forward(self, queries: Tensor, tokens: Tokens) -> Tensor:
-        """Lets queries [B, M, C] look at the tokens of their scene; returns [B, M, channels]."""
+        """Attends from queries [B, M, C] to the tokens of their scene; returns [B, M, channels]."""
         projections = (self.to_query(queries), self.to_key(tokens.values), self.to_value(tokens.values))
         query, key, value = (rearrange(part, "b t (h d) -> b h t d", h=self.heads) for part in projections)
         return self.out(rearrange(attend(query, key, value, tokens.mask[:, None, None]), "b h t d -> b t (h d)"))
 
 
 def feed_forward(channels: int, *, hidden: int) -> nn.Sequential:
-    """Makes the pre-norm two-layer network of a transformer block."""
+    """Returns the pre-norm two-layer network of a transformer block."""
     return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
 
 
 class SelfAttentionBlock(nn.Module):
-    """x + attention(norm x), then + feed-forward: a pre-norm transformer block over a set."""
+    """Pre-norm transformer block over a set: x + attention(norm x), then + feed-forward."""
 
     def __init__(self, *, channels: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -84,14 +83,14 @@ class SelfAttentionBlock(nn.Module):
         self.feed_forward = feed_forward(channels, hidden=hidden)
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Lets the tokens of a scene look at each other; padding is looked at by nobody."""
+        """Attends among the tokens of a scene, padding excluded."""
         normed = self.norm(tokens.values)
-        what = tokens.values + self.attention(normed, tokens._replace(values=normed))
-        return tokens._replace(values=what + self.feed_forward(what))
+        values = tokens.values + self.attention(normed, tokens._replace(values=normed))
+        return tokens._replace(values=values + self.feed_forward(values))
 
 
 class CrossAttentionBlock(nn.Module):
-    """x + attention(norm x, norm tokens), then + feed-forward: a pre-norm block that reads from another set."""
+    """Pre-norm cross-attention block: x + attention(norm x, norm tokens), then + feed-forward."""
 
     def __init__(self, *, channels: int, token_channels: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -103,17 +102,14 @@ class CrossAttentionBlock(nn.Module):
         self.feed_forward = feed_forward(channels, hidden=hidden)
 
     def forward(self, queries: Tensor, tokens: Tokens) -> Tensor:
-        """Lets queries [B, M, channels] look at the tokens of their scene."""
+        """Attends from queries [B, M, channels] to the tokens of their scene."""
         found = self.attention(self.norm(queries), tokens._replace(values=self.token_norm(tokens.values)))
         queries = queries + found
         return queries + self.feed_forward(queries)
 
 
 class NullToken(nn.Module):
-    """Adds one learned token to every scene's set: what is found where there is nothing to find.
-
-    With it a scene without views has something to attend to, and a query that no view answers need not take a wrong one.
-    """
+    """Adds one learned token to every scene's set, so that attention is defined without views and may ignore all of them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -130,13 +126,13 @@ class NullToken(nn.Module):
 
 
 def positions(height: int, width: int, *, like: Tensor) -> Tensor:
-    """Returns where the cells of a map lie, [2, height, width]: x rightwards, y downwards, -1 to 1 across the image."""
+    """Returns the centres of a map's cells, [2, height, width]: x rightwards, y downwards, -1 to 1 across the image."""
     x, y = (((torch.arange(size, dtype=torch.float64) + 0.5) * (2.0 / size) - 1.0).to(like) for size in (width, height))
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
 
 
 def view_tokens(per_view: Tensor, mask: Tensor) -> Tokens:
-    """Takes the maps of all views of a scene, [B, N, C, h, w], as one set of N * h * w tokens."""
+    """Flattens the maps of all views of a scene, [B, N, C, h, w], to one set of N * h * w tokens."""
     height, width = per_view.shape[-2:]
     return Tokens(
         values=rearrange(per_view, "b n c h w -> b (n h w) c"), mask=repeat(mask, "b n -> b (n t)", t=height * width)
@@ -144,11 +140,7 @@ def view_tokens(per_view: Tensor, mask: Tensor) -> Tokens:
 
 
 def with_pose_and_position(per_view: Tensor, poses: Tensor) -> Tensor:
-    """Puts beside every cell of a view's map, [B, N, C, h, w], the view's pose [B, N, P] and the cell's position.
-
-    Returns:
-        [B, N, C + P + 2, h, w].
-    """
+    """Concatenates maps [B, N, C, h, w], the views' poses [B, N, P] and the cells' positions: [B, N, C + P + 2, h, w]."""
     batch, number, _, height, width = per_view.shape
     pose = repeat(poses.to(per_view.dtype), "b n p -> b n p h w", h=height, w=width)
     position = positions(height, width, like=per_view).expand(batch, number, -1, -1, -1)

@@ -1,4 +1,4 @@
-"""Blocks that know nothing of scenes: maps brought to a size, poses spread over space, residual blocks."""
+"""Blocks of convolutional networks: resizing, broadcasting, residual blocks, image encoder and decoder, MLP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def divide_size(size: tuple[int, int], divisor: int, *, name: str, kind: str = "
 
 
 def match_size(features: Tensor, *, height: int, width: int) -> Tensor:
-    """Brings [B, C, h, w] to [B, C, height, width]: 1x1 is spread, larger is averaged, smaller is repeated."""
+    """Resizes [B, C, h, w] to [B, C, height, width]: 1x1 is broadcast, larger is averaged, smaller is repeated."""
     if features.shape[-2:] == (height, width):
         return features
     if features.shape[-2:] == (1, 1):
@@ -34,12 +34,12 @@ def match_size(features: Tensor, *, height: int, width: int) -> Tensor:
 
 
 def expand_to_map(vectors: Tensor, *, height: int, width: int) -> Tensor:
-    """Turns vectors [B, P] into maps [B, P, height, width] of equal pixels."""
+    """Broadcasts vectors [B, P] to maps [B, P, height, width]."""
     return vectors[:, :, None, None].expand(-1, -1, height, width)
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a skip connection, with group normalisation (so that scenes stay independent)."""
+    """Two 3x3 convolutions and a skip connection, with group normalisation, which keeps scenes independent."""
 
     def __init__(self, *, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -56,10 +56,7 @@ class ResidualBlock(nn.Module):
 
 
 class ImageReader(nn.Module):
-    """A image -> a vector: halvings with residual blocks down to 4x4, then one linear map.
-
-    Further maps (a representation, a pose spread over space) may be given as extra channels of the image's size.
-    """
+    """Image encoder, [B, C, H, W] -> [B, width_out]: halvings with residual blocks down to 4x4, then one linear map."""
 
     def __init__(self, *, channels_in: int, image_size: int, channels: int, width_out: int) -> None:
         super().__init__()
@@ -78,7 +75,7 @@ class ImageReader(nn.Module):
 
 
 class ImageWriter(nn.Module):
-    """A vector -> a image: one linear map to 4x4, then doublings with residual blocks."""
+    """Image decoder, [B, width_in] -> [B, C, H, W]: one linear map to 4x4, then doublings with residual blocks."""
 
     def __init__(self, *, width_in: int, image_size: int, channels: int, channels_out: int) -> None:
         super().__init__()
@@ -101,7 +98,7 @@ class ImageWriter(nn.Module):
 
 
 def halvings_to(size: int, *, smallest: int) -> int:
-    """Returns how often a size can be halved without a rest before it falls below ``smallest``."""
+    """Returns how often a size can be halved, without remainder and without falling below ``smallest``."""
     count = 0
     while size % 2 == 0 and size // 2 >= smallest:
         size //= 2
@@ -110,15 +107,15 @@ def halvings_to(size: int, *, smallest: int) -> int:
 
 
 def masked_sum(per_view: Tensor, mask: Tensor) -> Tensor:
-    """Sums [B, N, C, h, w] over the views that ``mask`` [B, N] keeps; no views give zeros."""
+    """Sums [B, N, C, h, w] over the views that ``mask`` [B, N] keeps; zeros without views."""
     return torch.einsum("bnchw,bn->bchw", per_view, mask.to(per_view.dtype))
 
 
 def mlp(*widths: int) -> nn.Sequential:
-    """Returns linear maps [..., widths[0]] -> ... -> [..., widths[-1]] with a ReLU between each two.
+    """Returns a multilayer perceptron of linear maps [..., widths[0]] -> ... -> [..., widths[-1]] with ReLU between them.
 
-    Weights in front of a ReLU start as He et al. 2015 have it, so that a signal neither fades nor grows from layer to layer;
-    torch's own start shrinks it by half in each, and what a set tells would be small beside the biases.
+    Layers before a ReLU have the initialisation of He et al. 2015, which keeps the scale of a signal; torch's default
+    halves it in every layer, so that differences between sets would be small compared with the biases.
     """
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):

@@ -1,8 +1,7 @@
-"""Convolutions of inputs of which some are the same in every place: a pose, or a vector that says what a scene is.
+"""Convolutions of broadcast vectors, such as poses, without making the maps.
 
-Where the input is the same everywhere, so is the output of a convolution, but for the border, where the kernel hangs over
-the zeros of the padding. What is left of the convolution are one product of the vector with all taps of the kernel, and
-one sum, in every place, over the taps that are within the map: the work of a few places instead of all of them.
+The output is the product of the vector with every tap of the kernel, summed in every place over the taps within the map:
+at the border, the other taps meet the zeros of the padding.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ Pair = tuple[int, int]
 def broadcast_conv(
     vectors: Tensor, weight: Tensor, *, size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0)
 ) -> Tensor:
-    """Convolves maps of equal cells, ``conv2d(expand_to_map(vectors), weight)``, without making them.
+    """Returns ``conv2d(expand_to_map(vectors), weight)`` for maps of a given height and width.
 
     Args:
         vectors: [n, P].
-        weight: [C, P, k, l], the kernel.
-        size: height and width of the maps that are meant.
-        stride: of the convolution, downwards and across.
-        padding: with zeros, likewise.
+        weight: [C, P, k, l].
+        size: height and width of the maps.
+        stride: vertical and horizontal.
+        padding: with zeros, vertical and horizontal.
 
     Returns:
         [n, C, h, w]; without padding [n, C, 1, 1], since all cells are equal.
@@ -41,30 +40,25 @@ def broadcast_conv(
 
 
 def concatenated_conv(layer: nn.Conv2d, maps: Tensor, vectors: Tensor) -> Tensor:
-    """Convolves maps with vectors beside them, ``layer(cat([maps, expand_to_map(vectors)]))``, without spreading the vectors.
+    """Returns ``layer(cat([maps, expand_to_map(vectors)]))`` for maps [n, C, h, w] and vectors [n, P].
 
-    The channels of maps are mostly a multiple of 8, as convolutions on all devices like them, and with a pose not.
-
-    Args:
-        layer: a convolution of C + P channels with zeros as padding.
-        maps: [n, C, h, w].
-        vectors: [n, P].
+    Convolutions are fastest with a multiple of 8 channels, which C usually is and C + P is not.
     """
     of_maps, of_vectors = layer.weight.split([maps.shape[1], vectors.shape[1]], dim=1)
     assert isinstance(layer.padding, tuple), "padding is given in cells"
     height, width = maps.shape[-2:]
-    spread = broadcast_conv(
+    constant = broadcast_conv(
         vectors.to(maps.dtype),
         of_vectors,
         size=(height, width),
         stride=(layer.stride[0], layer.stride[1]),
         padding=(layer.padding[0], layer.padding[1]),
     )
-    return F.conv2d(maps, of_maps, layer.bias, layer.stride, layer.padding) + spread
+    return F.conv2d(maps, of_maps, layer.bias, layer.stride, layer.padding) + constant
 
 
 def _within(size: int, kernel: int, stride: int, padding: int, *, like: Tensor) -> Tensor:
-    """Returns which taps of a kernel are within a line of ``size`` cells, 1 or 0, for every place: [places, kernel]."""
+    """Returns 1 for every tap of a kernel that is within ``size`` cells, else 0, by place: [places, kernel]."""
     places = torch.arange((size + 2 * padding - kernel) // stride + 1, device=like.device)
     cells = places[:, None] * stride - padding + torch.arange(kernel, device=like.device)
     return ((cells >= 0) & (cells < size)).to(like.dtype)

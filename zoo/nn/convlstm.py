@@ -1,4 +1,4 @@
-"""A convolutional LSTM whose inputs are told apart by how often they change."""
+"""Convolutional LSTM with inputs grouped by how often they change."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ class LSTMState(NamedTuple):
 class ConvLSTMCell(nn.Module):
     """ConvLSTM (Shi et al. 2015): gates = conv([inputs, hidden]); c' = f * c + i * g; h' = o * tanh(c').
 
-    One convolution over all inputs equals a sum of convolutions over groups of them. The groups here are the scene's
-    (the same for all queries and steps), the query's (the same for all steps) and the step's, so that with weights
-    shared over the steps the first two are convolved once for a whole rollout, and the first once for all queries.
-    All groups are initialised as the one convolution that they are together.
+    A convolution over all inputs is the sum of convolutions over groups of them. The groups are the scene's inputs (the
+    same for all queries and steps), the query's (the same for all steps) and the step's: with shared weights, the first
+    two are convolved once per rollout, and the first once for all queries. The initialisation is that of one convolution.
 
-    A cell that is only ever used for the first step (``first=True``) has no weights for the hidden state and no forget
-    gate: the state before it is zero, so that those would never be trained.
+    A cell of the first step only (``first=True``) has neither weights for the hidden state nor a forget gate, because the
+    state before it is zero. Any group may have no channels.
+
+    Raises:
+        ValueError: if the kernel size is even.
     """
 
     def __init__(
@@ -44,11 +46,6 @@ class ConvLSTMCell(nn.Module):
         kernel_size: int,
         first: bool = False,
     ) -> None:
-        """Any of the three groups may have no channels.
-
-        Raises:
-            ValueError: if the kernel size is even.
-        """
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {kernel_size}: must be odd, so that the states keep their size")
@@ -57,8 +54,7 @@ class ConvLSTMCell(nn.Module):
         self.padding = (kernel_size // 2, kernel_size // 2)
         if not first:
             step_channels += hidden_channels
-        fan_in = kernel_size**2 * (scene_channels + query_channels + step_channels)
-        bound = 1.0 / math.sqrt(fan_in)
+        bound = 1.0 / math.sqrt(kernel_size**2 * (scene_channels + query_channels + step_channels))
 
         def convolution(channels: int) -> nn.Conv2d | None:
             if channels == 0:
@@ -83,15 +79,14 @@ class ConvLSTMCell(nn.Module):
         pose: Tensor | None = None,
         size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Convolves what does not change over the steps.
+        """Convolves the inputs of the scene and of the query.
 
         Args:
-            scene: [B, C, h, w], or None if the cell has no such inputs; [B, C, 1, 1] is the same in all pixels.
+            scene: [B, C, h, w], or [B, C, 1, 1] for a constant map; None if the cell has no such inputs.
             query: [B * Q, C, h, w], or None if the cell has no such inputs.
             num_queries: Q.
-            pose: [B * Q, P], the first of the query's channels, if they are the same in all pixels; ``query`` holds the
-                others then.
-            size: (h, w), needed with a pose or a scene that is the same in all pixels.
+            pose: [B * Q, P], broadcast to the first of the query's channels; ``query`` has the others.
+            size: (h, w), needed with a pose or a constant map.
 
         Returns:
             The constant part of the gates, [B * Q, gates * hidden, h, w] or broadcastable to it.
@@ -99,25 +94,23 @@ class ConvLSTMCell(nn.Module):
         total: Tensor = self.bias
         if self.from_scene is not None:
             assert scene is not None
+            weight = self.from_scene.weight
             if scene.shape[-2:] == (1, 1) and size is not None:
-                of_scene = broadcast_conv(scene[:, :, 0, 0], self.from_scene.weight, size=size, padding=self.padding)
+                convolved = broadcast_conv(scene[:, :, 0, 0], weight, size=size, padding=self.padding)
             else:
-                of_scene = convolve_once(scene, self.from_scene.weight)
-            total = total + of_scene.repeat_interleave(num_queries, dim=0)
+                convolved = convolve_once(scene, weight)
+            total = total + convolved.repeat_interleave(num_queries, dim=0)
         if self.from_query is None:
             return total
-        if pose is None:
-            assert query is not None
-            return total + convolve_once(query, self.from_query.weight)
-        assert size is not None
-        of_pose, of_query = self.from_query.weight.split(
-            [pose.shape[1], self.from_query.in_channels - pose.shape[1]], 1
-        )
-        total = total + broadcast_conv(pose.to(of_pose.dtype), of_pose, size=size, padding=self.padding)
-        return total if query is None else total + convolve_once(query, of_query)
+        weight = self.from_query.weight
+        if pose is not None:
+            assert size is not None
+            pose_weight, weight = weight.tensor_split([pose.shape[1]], dim=1)
+            total = total + broadcast_conv(pose.to(weight.dtype), pose_weight, size=size, padding=self.padding)
+        return total if query is None else total + convolve_once(query, weight)
 
     def step_filters(self, *, positions: int) -> Tensor | None:
-        """Transforms the filters of the step's inputs, if convolving is faster so; ``forward`` takes them.
+        """Returns the transformed filters of the step's inputs for ``forward``, or None if a direct convolution is faster.
 
         Args:
             positions: images x height x width x steps for which they are used.
@@ -132,8 +125,8 @@ class ConvLSTMCell(nn.Module):
         """Advances the state by one step.
 
         Args:
-            inputs: the step's own, each [B * Q, C, h, w]. Without a state they may stop short: the others are zero.
-            state: None is the zero state, of which nothing is convolved.
+            inputs: the step's, each [B * Q, C, h, w]. Without a state, the last may be left out: they are zero then.
+            state: None is the zero state, which is not convolved.
             constant: see ``constant``.
             filters: see ``step_filters``.
         """
@@ -154,10 +147,10 @@ class ConvLSTMCell(nn.Module):
 
 
 def advance_state(raw: Tensor, before: Tensor | None, *, gates: int) -> tuple[Tensor, Tensor]:
-    """Makes the next state of an LSTM of its gates before their nonlinearities: c' = f * c + i * g, h' = o * tanh(c').
+    """Returns the next state of an LSTM: c' = f * c + i * g, h' = o * tanh(c').
 
     Args:
-        raw: [n, gates * C, h, w], in the order i, g, o, f; f is missing where there are three gates.
+        raw: gates before their nonlinearities, [n, gates * C, h, w], in the order i, g, o, f; three gates lack f.
         before: the cell state c, [n, C, h, w] float32; None is zero.
         gates: 3 or 4.
 
@@ -168,7 +161,7 @@ def advance_state(raw: Tensor, before: Tensor | None, *, gates: int) -> tuple[Te
 
 
 class _AdvanceState(torch.autograd.Function):
-    """What the nonlinearities give is computed again in the backward pass: keeping it takes more than all their inputs."""
+    """The nonlinearities are recomputed in the backward pass: their outputs take more memory than their inputs."""
 
     @staticmethod
     def forward(ctx: Any, raw: Tensor, before: Tensor | None, gates: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The weights of one step of DRAW: two ConvLSTM cells, reading from images and writing on a canvas."""
+"""The weights of one step of DRAW: two ConvLSTM cells, the readers of images and the writer of the canvas."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.nn.filterbank import Window
 
 
 class Filters(NamedTuple):
-    """Filters of both cells, transformed where that pays."""
+    """Transformed filters of both cells; None where a direct convolution is faster."""
 
     decoder: Tensor | None
     encoder: Tensor | None
@@ -21,8 +21,7 @@ class Filters(NamedTuple):
 class DrawStep(nn.Module):
     """h^enc' = ConvLSTM(x, e, h^dec), h^dec' = ConvLSTM(z, scene, query), and the patch W h^dec' for the canvas.
 
-    Images and patches are of the canvas's size, or of a glimpse's when they go through a window; the states have
-    1 / scale of that along each side.
+    Images and patches have the size of the canvas, or of a glimpse through a window; the states are smaller by ``scale``.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class DrawStep(nn.Module):
         kernel_size: int,
         first: bool,
     ) -> None:
-        """With ``first`` the weights are those of the first step only, where states and canvas are zero."""
+        """With ``first``, the weights are those of the first step only, whose states and canvas are zero."""
         super().__init__()
         self.first = first
         self.decoder = ConvLSTMCell(
@@ -53,7 +52,7 @@ class DrawStep(nn.Module):
         self.encoder = ConvLSTMCell(
             scene_channels=0,
             query_channels=read_channels,
-            # In the first step the decoder's state says nothing, and the error is the target itself.
+            # In the first step the decoder's state is zero, and the error is the target itself.
             step_channels=0 if first else hidden_channels + read_channels,
             hidden_channels=hidden_channels,
             kernel_size=kernel_size,
@@ -64,7 +63,7 @@ class DrawStep(nn.Module):
         self.write = nn.ConvTranspose2d(hidden_channels, canvas_channels, scale, stride=scale)
 
     def decoder_constant(self, scene: Tensor, pose: Tensor) -> Tensor:
-        """Convolves representation [B, C, h, w] and pose [n, P], the same in every step."""
+        """Convolves representation [B, C, h, w] and pose [n, P]."""
         return self.decoder.constant(
             scene=scene,
             query=None,
@@ -78,7 +77,7 @@ class DrawStep(nn.Module):
         return self.encoder.constant(scene=None, query=self.read_target(target), num_queries=1)
 
     def filters(self, *, positions: int) -> Filters:
-        """Prepares what both cells convolve in every step; see ``ConvLSTMCell.step_filters``."""
+        """Returns the filters of both cells; see ``ConvLSTMCell.step_filters``."""
         return Filters(*(cell.step_filters(positions=positions) for cell in (self.decoder, self.encoder)))
 
     def infer(
@@ -99,9 +98,9 @@ class DrawStep(nn.Module):
             canvas: [n, C', H, W], of which the first C channels are compared with the target.
             hidden: the decoder's hidden state, [n, hidden, h, w].
             state: the encoder's; None in the first step, where the decoder's is zero too.
-            seen: ``encoder_constant`` of the target, if it is seen as a whole.
-            window: through what it is seen otherwise.
-            filters: those of this step.
+            seen: ``encoder_constant`` of the whole target; None with a window.
+            window: on the target; None without attention.
+            filters: of this step.
         """
         if seen is None:
             assert window is not None

@@ -1,4 +1,4 @@
-"""Differentiable windows on a image: a grid of Gaussian filters that moves, zooms and blurs.
+"""Differentiable attention windows on an image: a grid of Gaussian filters with position, zoom and width.
 
 After Gregor et al. 2015, DRAW: a recurrent neural network for image generation, section 3.2, equations 19 to 28.
 """
@@ -19,8 +19,8 @@ NUM_PARAMETERS = 5  # centre x, centre y, log variance, log stride, log intensit
 class Window(NamedTuple):
     """A grid of N x N filters on each of n images of H x W pixels."""
 
-    rows: Tensor  # [n, N, H]: F_Y, the weight of every row of pixels; each filter's weights sum to 1
-    columns: Tensor  # [n, N, W]: F_X, the same for columns
+    rows: Tensor  # [n, N, H]: F_Y, weights of the rows of pixels, which sum to 1 per filter
+    columns: Tensor  # [n, N, W]: F_X, likewise for columns
     intensity: Tensor  # [n]: gamma
 
     def read(self, images: Tensor) -> Tensor:
@@ -29,35 +29,35 @@ class Window(NamedTuple):
         return self.intensity[:, None, None, None] * glimpses
 
     def write(self, patches: Tensor) -> Tensor:
-        """Returns images F_Y^T w F_X / gamma, [n, C, H, W], with patches [n, C, N, N] laid on them."""
+        """Returns images F_Y^T w F_X / gamma, [n, C, H, W], of patches w [n, C, N, N]."""
         images = self.rows[:, None].transpose(-1, -2) @ patches @ self.columns[:, None]
         return images / self.intensity[:, None, None, None]
 
 
 def filters(*, centre: Tensor, stride: Tensor, log_variance: Tensor, number: int, size: int) -> Tensor:
-    """Returns N Gaussian filters over a line of pixels, [n, N, size]; the weights of each sum to 1.
+    """Returns N Gaussian filters along one side of an image, [n, N, size].
 
-    The weights are normalised over the pixels that there are: a filter beside the image sees its border.
+    Their weights are normalised over the image's pixels: a filter outside the image reads its border.
 
     Args:
         centre: [n], the middle of the grid, in pixels; the first pixel is at 1.
-        stride: [n], pixels from one filter to the next.
-        log_variance: [n], logarithm of the variance of a filter, in pixels squared.
+        stride: [n], pixels between filters.
+        log_variance: [n], log of a filter's variance in pixels squared.
         number: N.
-        size: pixels of the line.
+        size: pixels along the side.
     """
     places = torch.arange(number, device=centre.device, dtype=centre.dtype) - (number - 1) / 2.0
     means = centre[:, None] + places * stride[:, None]
     pixels = torch.arange(1, size + 1, device=centre.device, dtype=centre.dtype)
     squares = (pixels - means[:, :, None]).square()
-    # A filter much narrower than a pixel sees one pixel, however narrow: the limit keeps the exponential finite.
+    # A filter much narrower than a pixel reads one pixel, however narrow: the limit keeps the exponential finite.
     precision = torch.exp(-log_variance.clamp(min=NARROWEST))
-    # Gaussians divided by their sum are a softmax, which does not underflow where all of them are small.
+    # Normalised Gaussians are a softmax, which does not underflow where all of them are small.
     return torch.softmax(-0.5 * squares * precision[:, None, None], dim=-1)
 
 
 def window(parameters: Tensor, *, number: int, height: int, width: int) -> Window:
-    """Returns the windows that are asked for by [n, 5] numbers; zeros ask for the whole image.
+    """Returns the windows of parameters [n, 5]; zeros give the whole image.
 
     Args:
         parameters: centre x and y from -1 to 1 across the image, log variance (pixels squared), log stride relative
@@ -68,29 +68,25 @@ def window(parameters: Tensor, *, number: int, height: int, width: int) -> Windo
     """
     x, y, log_variance, log_stride, log_intensity = at_least_float32(parameters).unbind(dim=1)
     stride = (max(height, width) - 1) / (number - 1) * torch.exp(log_stride)
-    return Window(
-        rows=filters(
-            centre=(height + 1) / 2.0 * (y + 1.0),
+    rows, columns = (
+        filters(
+            centre=(size + 1) / 2.0 * (centre + 1.0),
             stride=stride,
             log_variance=log_variance,
             number=number,
-            size=height,
-        ),
-        columns=filters(
-            centre=(width + 1) / 2.0 * (x + 1.0), stride=stride, log_variance=log_variance, number=number, size=width
-        ),
-        intensity=torch.exp(log_intensity),
+            size=size,
+        )
+        for centre, size in ((y, height), (x, width))
     )
+    return Window(rows=rows, columns=columns, intensity=torch.exp(log_intensity))
 
 
 class WindowHead(nn.Module):
-    """One linear map from a recurrent state to the window that it asks for."""
+    """One linear map from a recurrent state to a window."""
 
     def __init__(self, *, state_features: int, number: int, height: int, width: int) -> None:
         super().__init__()
-        self.number = number
-        self.height = height
-        self.width = width
+        self.number, self.height, self.width = number, height, width
         self.linear = nn.Linear(state_features, NUM_PARAMETERS)
 
     def forward(self, state: Tensor) -> Window:

@@ -1,4 +1,4 @@
-"""Diagonal Gaussians in closed form, always in float32 or better, also under autocast."""
+"""Diagonal Gaussians in closed form, in float32 or better, under autocast as well."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Returns the tensor in float32, or in float64 if it is float64 already."""
+    """Returns the tensor in float32, or unchanged if it is float64."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
@@ -40,7 +40,7 @@ def kl_divergence(q: DiagonalGaussian, p: DiagonalGaussian) -> Tensor:
     """Returns KL(q || p) of each element, nats: log(s_p / s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2."""
     log_ratio = q.log_scale - p.log_scale
     standardised = (q.mean - p.mean) * torch.exp(-p.log_scale)
-    # expm1 keeps the result exact, and non-negative, where q and p nearly agree.
+    # expm1 keeps the result exact and non-negative where q and p nearly agree.
     return 0.5 * (torch.expm1(2.0 * log_ratio) + standardised.square()) - log_ratio
 
 

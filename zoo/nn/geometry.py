@@ -1,10 +1,9 @@
-"""Rays and epipolar lines of cameras that are given as poses of seven numbers.
+"""Rays and epipolar lines of pinhole cameras.
 
-A pose is (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch) in a right-handed world with z up; images are square, of a
-pinhole without distortion whose field of view spans the whole width. Yaw turns counter-clockwise from +x as seen from
-above, a positive pitch looks up. Everything is differentiable with respect to the poses and in their floating-point type.
-
-Places in a image are [-1, 1] in both directions, x rightwards and y downwards, as ``grid_sample`` has them.
+A pose is (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch) in a right-handed world with z up. Yaw turns counter-clockwise
+from +x as seen from above, a positive pitch looks up. Images are square, without distortion, and the field of view in
+degrees spans their whole width. Positions in an image are in [-1, 1], x rightwards and y downwards, as for
+``grid_sample``. All functions are differentiable with respect to the poses and compute in their type.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from torch import Tensor
 
 from zoo.nn.attention import positions
 
-# The least depth, in scene units or in parts of a direction, at which something counts as before a camera.
-NEAR = 1e-3
+NEAR = 1e-3  # the least depth in front of a camera, in scene units or in units of a direction
 
 
 def view_axes(poses: Tensor) -> Tensor:
@@ -32,70 +30,57 @@ def view_axes(poses: Tensor) -> Tensor:
 
 
 def cell_directions(poses: Tensor, *, height: int, width: int, field_of_view: float) -> Tensor:
-    """Returns the directions in which the cells of a map look.
-
-    Args:
-        poses: [..., 7].
-        height: cells of the map in a column.
-        width: cells of the map in a row.
-        field_of_view: degrees across the whole image.
-
-    Returns:
-        Unit vectors [..., height, width, 3] through the middle of every cell.
-    """
+    """Returns the unit vectors [..., height, width, 3] through the centres of a map's cells, for poses [..., 7]."""
     right, up, forward = (axis[..., None, None, :] for axis in view_axes(poses).unbind(-2))
     x, y = half_width(field_of_view) * positions(height, width, like=poses)
     directions = forward + x[..., None] * right - y[..., None] * up
-    # A pose that is padding may be all zeros and look nowhere.
+    # A pose that is padding may be all zeros, without a direction.
     return directions * torch.rsqrt(directions.square().sum(-1, keepdim=True).clamp(min=1e-12))
 
 
 def half_width(field_of_view: float) -> float:
-    """Returns half the width of a image on the plane at distance 1."""
+    """Returns half the width of an image on the plane at distance 1."""
     return math.tan(math.radians(field_of_view) / 2.0)
 
 
 def ray_width(octaves: int) -> int:
-    """Returns how many channels ``ray_features`` makes."""
+    """Returns the number of channels of :func:`ray_features`."""
     return 6 * (1 + 2 * octaves)
 
 
 def ray_features(poses: Tensor, *, height: int, width: int, field_of_view: float, octaves: int) -> Tensor:
-    """Describes where every cell of a map looks from and to, in octaves of sines and cosines (Mildenhall et al. 2020).
+    """Returns positional encodings of every cell's ray (Mildenhall et al. 2020), [n, 6 * (1 + 2 * octaves), height, width].
 
-    Origin and direction of the ray, each three numbers, come as they are and as sines and cosines of 2^k times them,
-    k = -2, -1, ...: the slowest turns once in 25 scene units, which is wider than any room.
+    Origin and direction of the ray, each three numbers, and the sines and cosines of 2^k times them, k = -2, -1, ...: the
+    longest wave is 25 scene units, wider than any room.
 
     Args:
         poses: [n, 7].
         height: cells of the map in a column.
         width: cells of the map in a row.
-        field_of_view: degrees across the whole image.
-        octaves: how many frequencies.
-
-    Returns:
-        [n, 6 * (1 + 2 * octaves), height, width].
+        field_of_view: degrees.
+        octaves: number of frequencies.
     """
     origin, direction = ray_waves(poses, height=height, width=width, field_of_view=field_of_view, octaves=octaves)
-    spread = origin[..., None, None].expand(-1, -1, height, width)
-    parts = (part.split(ray_parts(octaves)[::2], dim=1) for part in (spread, direction))
+    maps = origin[..., None, None].expand(-1, -1, height, width)
+    parts = (part.split(ray_parts(octaves)[::2], dim=1) for part in (maps, direction))
     return torch.cat([part for pair in zip(*parts, strict=True) for part in pair], dim=1)
 
 
 def ray_parts(octaves: int) -> list[int]:
-    """Returns how many channels of ``ray_features`` belong to origins and to directions, in turns."""
+    """Returns the channels of :func:`ray_features` by part: origins and directions alternate."""
     return [size for size in (3, 3 * octaves, 3 * octaves) for _ in range(2)]
 
 
 class RayWaves(NamedTuple):
-    """What ``ray_features`` says of the origin, which is the same for all cells, and of the directions."""
+    """The encodings of the origin, which is the same for all cells, and of the directions."""
 
     origin: Tensor  # [n, 3 * (1 + 2 * octaves)]
     direction: Tensor  # [n, 3 * (1 + 2 * octaves), height, width]
 
 
 def ray_waves(poses: Tensor, *, height: int, width: int, field_of_view: float, octaves: int) -> RayWaves:
-    """Describes rays as ``ray_features`` does, without spreading the origin over the cells."""
+    """Returns the encodings of :func:`ray_features` without broadcasting the origin to the cells."""
     frequencies = 2.0 ** (torch.arange(octaves) - 2).to(poses)
 
     def waves(numbers: Tensor) -> Tensor:
@@ -107,25 +92,24 @@ def ray_waves(poses: Tensor, *, height: int, width: int, field_of_view: float, o
 
 
 class EpipolarSamples(NamedTuple):
-    """Where the rays of a query's map appear in the context views, S places along each of them."""
+    """S positions in the context views along each ray of a query's map."""
 
     places: Tensor  # [B, Q, N, h, w, S, 2]: x and y in the context image, -1 to 1
     reach: Tensor  # [B, Q, N, h, w, S]: t / (1 + t) of the point at distance t from the query's camera, 0 to 1
-    visible: Tensor  # [B, Q, N, h, w] bool: False if the view does not show any of the ray
+    visible: Tensor  # [B, Q, N, h, w] bool: False if no part of the ray is in the image
 
 
 def epipolar_samples(
     queries: Tensor, contexts: Tensor, *, height: int, width: int, num_samples: int, field_of_view: float
 ) -> EpipolarSamples:
-    """Follows every ray of the queries' maps through the context images.
+    """Projects every ray of the queries' maps into the context images and samples it evenly along its epipolar line.
 
-    The part of a ray that a view shows, up to infinity, appears as a straight line in its image, the epipolar line;
-    the samples lie evenly on it. A ray through the context camera's own place appears as a single point, and every ray
-    does if both cameras stand at the same place. Places without meaning, where nothing is visible, are 0.
+    The visible part of a ray, up to infinity, is a line segment in the image. It is a single point for a ray through the
+    context camera, and for every ray if both cameras have the same position. Where nothing is visible, places are 0.
 
-    Points of a ray are written X(s) = (1 - s) a + s b in the context camera's axes, with a the query's camera and b the
-    direction: that is the point at distance t = s / (1 - s), up to a scale, and reaches infinity at s = 1. What a view
-    shows is bounded by planes, each of which is a linear inequality in s.
+    Points of a ray are X(s) = (1 - s) a + s b in the context camera's axes, with a the query's camera and b the
+    direction: up to scale the point at distance t = s / (1 - s), with infinity at s = 1. Visible points satisfy a linear
+    inequality in s per plane that bounds the image.
 
     Args:
         queries: poses [B, Q, 7].
@@ -133,7 +117,7 @@ def epipolar_samples(
         height: cells of the query's map in a column.
         width: cells of the query's map in a row.
         num_samples: S.
-        field_of_view: degrees across the whole image, of all cameras.
+        field_of_view: degrees, of all cameras.
     """
     half = half_width(field_of_view)
     # Products are written out, because autocast would round those of matrices.
@@ -149,7 +133,9 @@ def epipolar_samples(
     other, depth_of_other = _projected(start, end, last, half=half, visible=visible)
     along = ((torch.arange(num_samples, dtype=torch.float64) + 0.5) / num_samples).to(queries)
     places = one[..., None, :] + along[:, None] * (other - one)[..., None, :]
-    # What is evenly spread in the image is not in space: s moves by the inverse of the depth.
+    # grid_sample must not read outside of its map, whatever the poses are.
+    places = torch.nan_to_num(places).clamp(-2.0, 2.0)
+    # Even steps in the image are not even in space: s moves by the inverse of the depth.
     nearer, farther = along * depth_of_one[..., None], (1.0 - along) * depth_of_other[..., None]
     reach = first[..., None] + nearer / (nearer + farther) * (last - first)[..., None]
     return EpipolarSamples(places=places, reach=reach, visible=visible)
@@ -158,13 +144,13 @@ def epipolar_samples(
 def _visible_part(start: Tensor, end: Tensor, half: float) -> tuple[Tensor, Tensor]:
     """Returns the least and the largest s, [...] each, at which (1 - s) start + s end, [..., 3], is within the image."""
 
-    def heights(points: Tensor, near: float) -> Tensor:
-        """Returns how far within each of the five planes that bound the image a point is, [..., 5]."""
+    def heights(points: Tensor) -> Tensor:
+        """Returns the signed distances of points from the five planes that bound the image, [..., 5]."""
         right, up, forward = points.unbind(-1)
         sides = [half * forward - right, half * forward + right, half * forward - up, half * forward + up]
-        return torch.stack([*sides, forward - near], dim=-1)
+        return torch.stack([*sides, forward - NEAR], dim=-1)
 
-    begin, finish = torch.broadcast_tensors(heights(start, NEAR), heights(end, NEAR))
+    begin, finish = torch.broadcast_tensors(heights(start), heights(end))
     slope = finish - begin
     level = slope.abs() < 1e-12
     crossing = -begin / torch.where(level, torch.ones_like(slope), slope)
@@ -176,7 +162,7 @@ def _visible_part(start: Tensor, end: Tensor, half: float) -> tuple[Tensor, Tens
 
 
 def _projected(start: Tensor, end: Tensor, s: Tensor, *, half: float, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the place [..., 2] and the depth [...] of (1 - s) start + s end in the image; 0 and 1 if not visible."""
+    """Returns the position [..., 2] and the depth [...] of (1 - s) start + s end in the image; 0 and 1 if not visible."""
     points = start + s[..., None] * (end - start)
     depth = torch.where(visible, points[..., 2], torch.ones_like(s)).clamp(min=NEAR / 2.0)
     places = torch.stack([points[..., 0], -points[..., 1]], dim=-1) / (half * depth[..., None])

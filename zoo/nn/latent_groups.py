@@ -18,8 +18,8 @@ Source = Literal["posterior", "prior"] | Sequence[Tensor] | Tensor
 class GroupTerms(NamedTuple):
     """KL and log-ratio of L groups of latents."""
 
-    kl: Tensor  # [n, L]: analytic KL(q_l || p_l), given the groups before, nats
-    log_ratio: Tensor  # [n]: log q(z) - log p(z) at the sampled z, all groups together, nats
+    kl: Tensor  # [n, L]: analytic KL(q_l || p_l) given the groups before, nats
+    log_ratio: Tensor  # [n]: log q(z) - log p(z) at the sampled z, summed over the groups, nats
 
 
 class Rollout(NamedTuple):
@@ -38,12 +38,12 @@ class Rollout(NamedTuple):
 
 
 def group_noise(keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Tensor:
-    """Draws the noise of L groups at once, [L, n, *shape], for keys [n]; that of group l is keyed by (key, l)."""
+    """Draws the noise of L groups, [L, n, *shape], for keys [n]; group l has the key (key, l)."""
     return standard_normal(fold(keys, torch.arange(groups, device=keys.device)[:, None]), shape)
 
 
 def given_groups(source: Source, keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Sequence[Tensor] | Tensor:
-    """Returns what a rollout is given for each of its L groups, [n, *shape] each: the latents or the noise to draw them."""
+    """Returns the latents or the noise of every group, [n, *shape] each; see :func:`draw_group`."""
     return group_noise(keys, groups=groups, shape=shape) if isinstance(source, str) else source
 
 
@@ -51,9 +51,8 @@ def draw_group(given: Tensor, parameters: Tensor | None, *, dim: int, temperatur
     """Returns one group of latents z_l, [n, ...].
 
     Args:
-        given: what ``given_groups`` gives for the group.
-        parameters: mean and logarithm of the scale, beside each other along ``dim``, of the distribution that z_l is drawn
-            from; None if ``given`` is z_l.
+        given: the group of :func:`given_groups`.
+        parameters: mean and log scale of z_l, concatenated along ``dim``; None if ``given`` is z_l.
         dim: of the channels.
         temperature: scales the standard deviation; 1 for a posterior.
     """
@@ -63,12 +62,12 @@ def draw_group(given: Tensor, parameters: Tensor | None, *, dim: int, temperatur
 
 
 def group_terms(latents: Tensor, *, posteriors: DiagonalGaussian, priors: DiagonalGaussian) -> GroupTerms:
-    """Returns the terms of L groups of latents with their posteriors and priors, all [L, n, ...]."""
+    """Returns the ELBO terms of L groups of latents with their posteriors and priors, all [L, n, ...]."""
     kl = kl_divergence(posteriors, priors).flatten(2).sum(2)
     ratio = (posteriors.log_prob(latents) - priors.log_prob(latents)).flatten(2).sum((0, 2))
     return GroupTerms(kl=kl.T, log_ratio=ratio)
 
 
 def stacked(parameters: Sequence[Tensor], *, dim: int) -> DiagonalGaussian:
-    """Makes one distribution [L, n, ...] of the parameters [n, ...] of L groups, mean and log scale along their ``dim``."""
+    """Stacks the parameters [n, ...] of L groups, mean and log scale along ``dim``, to one distribution [L, n, ...]."""
     return DiagonalGaussian.from_parameters(torch.stack(list(parameters)), dim=dim + 1)

@@ -1,11 +1,10 @@
-"""Counter-based random numbers: every normal number is a pure function of a scene's key and of its place.
+"""Counter-based random numbers: every number is a pure function of a scene's key and of its index.
 
-A generator's hidden state makes results depend on the batch size, on the number of processes and on where a run was
-interrupted. Here noise is keyed by (seed, step, place of the scene in the global batch), so that one process equals
-two, a resumed run equals an uninterrupted one, and evaluation is the same for any batch size, with nothing to save.
+Noise is keyed by (seed, step, position of the scene in the global batch), so that results do not depend on the batch size,
+the number of processes or interruptions, and no generator state has to be saved.
 
-The bits come from the SplitMix64 finaliser (Steele et al., "Fast splittable pseudorandom number generators", 2014)
-applied to a keyed counter; normal numbers from the Box-Muller transform in float32.
+The bits come from the SplitMix64 finaliser (Steele et al. 2014, "Fast splittable pseudorandom number generators") applied
+to a keyed counter; normal numbers from the Box-Muller transform in float32.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ MASK = (1 << 64) - 1
 
 
 def _shifted(bits: Tensor, places: int) -> Tensor:
-    """Shifts right without copies of the sign bit."""
+    """Shifts right, filling with zeros."""
     return (bits >> places) & ((1 << (64 - places)) - 1)
 
 
@@ -41,7 +40,7 @@ def _mixed(bits: Tensor) -> Tensor:
 
 
 def _mixed_number(number: int) -> int:
-    """Returns what ``_mixed`` gives for one number, without a tensor."""
+    """Returns ``_mixed`` of one number, without a tensor."""
     bits = number & MASK
     bits = ((bits ^ (bits >> 30)) * FIRST) & MASK
     bits = ((bits ^ (bits >> 27)) * SECOND) & MASK
@@ -49,40 +48,31 @@ def _mixed_number(number: int) -> int:
 
 
 def fold(key: Tensor, number: int | Tensor) -> Tensor:
-    """Derives a new key from ``key`` (int64, any shape) and a number: a sample's index, a step, a stream.
-
-    ``number`` may be an int64 tensor that broadcasts against ``key``.
-    """
+    """Derives a new key from ``key`` (int64, any shape) and a number, or an int64 tensor that broadcasts against it."""
     if torch.compiler.is_compiling():
-        return _fold_as_it_is(key, key.new_full((), number) if isinstance(number, int) else number)
-    # A number made into a tensor would have to travel to the device, and the host to wait for it.
+        return _opaque_fold(key, key.new_full((), number) if isinstance(number, int) else number)
+    # A tensor of the number would have to be copied to the device, which blocks the host.
     mixed = _mixed_number(number * FIRST + SECOND) if isinstance(number, int) else _mixed(number * FIRST + SECOND)
     return _mixed(_mixed(key + GOLDEN) ^ mixed)
 
 
 def scene_keys(*, seed: int, step: int, places: Tensor) -> Tensor:
-    """Returns the keys [B] of the scenes at ``places`` (int64 [B], in the global batch) of a step."""
+    """Returns the keys [B] of the scenes at ``places`` (int64 [B], positions in the global batch) of a step."""
     return fold(fold(fold(torch.zeros_like(places), seed), step), places)
 
 
 def query_keys(key: Tensor, *, num_queries: int) -> Tensor:
-    """Derives a key for every query of a scene: [B, Q] of [B]."""
+    """Derives a key for every query, [B, Q], from those of the scenes, [B]."""
     return fold(key[:, None], torch.arange(num_queries, device=key.device))
 
 
 def scene_sample_keys(key: Tensor, *, num_samples: int) -> Tensor:
-    """Derives a key for every sample of a scene: [B, S] of [B].
-
-    Keys that belong to samples already, [B, S], stay what they are: so a part of a scene's samples can be asked for.
-    """
+    """Derives a key for every sample, [B, S], from those of the scenes, [B]; keys [B, S] are returned unchanged."""
     return key if key.ndim > 1 else fold(key[:, None], torch.arange(num_samples, device=key.device))
 
 
 def sample_keys(key: Tensor, *, num_samples: int, num_queries: int) -> Tensor:
-    """Derives a key for every sample of every query of a scene: [B, S, Q] of [B], or of the samples' own keys [B, S].
-
-    Keys that belong to samples of queries already, [B, S, Q], stay what they are.
-    """
+    """Derives a key for every sample of every query, [B, S, Q], from keys [B] or [B, S]; [B, S, Q] is returned unchanged."""
     if key.ndim > 2:
         return key
     samples = scene_sample_keys(key, num_samples=num_samples)
@@ -90,16 +80,8 @@ def sample_keys(key: Tensor, *, num_samples: int, num_queries: int) -> Tensor:
 
 
 def standard_normal(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Draws independent standard normal numbers.
-
-    Args:
-        key: [...] int64; equal keys give equal numbers.
-        shape: the shape drawn for each key.
-
-    Returns:
-        [..., *shape] float32.
-    """
-    return _normal_as_it_is(key, list(shape)) if torch.compiler.is_compiling() else _normal(key, shape)
+    """Draws independent standard normal numbers of a shape for every key [...]: [..., *shape] float32."""
+    return _opaque_normal(key, list(shape)) if torch.compiler.is_compiling() else _normal(key, shape)
 
 
 def _normal(key: Tensor, shape: Sequence[int]) -> Tensor:
@@ -142,23 +124,23 @@ def sample_categorical(log_weights: Tensor, uniform: Tensor) -> CategoricalSampl
     return CategoricalSample(category=index[..., 0], uniform=rest[..., 0])
 
 
-# torch.compile takes these as they are. Left to translate them, inductor reckons with the numbers of ``arange`` as if
-# they had no end, and C++ compilers take it that signed numbers never overflow: other noise came out.
+# torch.compile must not translate these: inductor assumes that ``arange`` is unbounded, and C++ compilers assume that signed
+# integers never overflow, which gives other noise.
 @torch.library.custom_op("gqn_zoo::fold", mutates_args=())
-def _fold_as_it_is(key: Tensor, number: Tensor) -> Tensor:
+def _opaque_fold(key: Tensor, number: Tensor) -> Tensor:
     return fold(key, number).contiguous()
 
 
-@_fold_as_it_is.register_fake
+@_opaque_fold.register_fake
 def _(key: Tensor, number: Tensor) -> Tensor:
     return key.new_empty(torch.broadcast_shapes(key.shape, number.shape))
 
 
 @torch.library.custom_op("gqn_zoo::standard_normal", mutates_args=())
-def _normal_as_it_is(key: Tensor, shape: Sequence[int]) -> Tensor:
-    return _normal(key, shape).contiguous()  # which it is not if an odd number is drawn
+def _opaque_normal(key: Tensor, shape: Sequence[int]) -> Tensor:
+    return _normal(key, shape).contiguous()  # it is not if an odd number is drawn
 
 
-@_normal_as_it_is.register_fake
+@_opaque_normal.register_fake
 def _(key: Tensor, shape: Sequence[int]) -> Tensor:
     return key.new_empty((*key.shape, *shape), dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""A image held against patches of the context, by attention: where might it have been taken?"""
+"""Cross-attention between an image of unknown pose and patches of the context, for pose inference."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from torch.nn import functional as F
 
 from zoo.nn.blocks import ImageReader, match_size, mlp
 
-SHARPNESS = 10.0  # weight of a cosine in the first softmax, before it is learned
+SHARPNESS = 10.0  # initial weight of a cosine in the first softmax
 
 
 class PoseCrossAttention(nn.Module):
-    """Looks several times at patches of the context, each time knowing what it saw before (Rosenbaum et al. 2018).
+    """Recurrent attention from an image to patches of the context (Rosenbaum et al. 2018).
 
         f = image(x^q) + mean_p g(token_p, sum_i softmax_i(sharpness cos(key_i, key_p)) value_i)
         h_0 = tanh f;   a_l = softmax(key_i . question(h_l));   h_{l+1} = GRU((sum_i a_l,i value_i, f), h_l)
 
-    for l = 0 .. L-1. A token i is a patch of a context view's map with the view's pose and the patch's place in the
-    image, so that a read says where something like it was seen from; a learned token that is always there makes
-    attention to no context at all well defined. The order of the views does not matter.
+    for l = 0 .. L-1. A token i is a patch of a context view's map with the view's pose and the patch's position. A learned
+    token makes attention without context well defined. The order of the views does not matter.
 
-    Two things are not of the paper, and without them nothing is learned for a long time. The tokens p of the image are
-    made by the context's own encoder at pose 0, so that like finds like before anything is trained. And f enters every
-    step and stands beside the last state in the result: handed on by the state alone it would fade with every update.
+    Two parts are not in the paper and speed up learning: the image's own tokens p are made by the context's encoder at
+    pose 0, so that similar patches match before training, and f is an input of every step and part of the result.
+
+    Raises:
+        ValueError: if the heads do not divide the width.
     """
 
     def __init__(
@@ -41,11 +42,7 @@ class PoseCrossAttention(nn.Module):
         heads: int,
         patches: int,
     ) -> None:
-        """``steps`` is L; ``patches`` is how many patches a view has in each direction, at most.
-
-        Raises:
-            ValueError: if the width cannot be shared out among the heads.
-        """
+        """``steps`` is L; ``patches`` is the largest number of patches of a view in each direction."""
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width}: {heads} heads do not divide it")
@@ -53,7 +50,7 @@ class PoseCrossAttention(nn.Module):
         self.image = ImageReader(channels_in=image_channels, image_size=image_size, channels=channels, width_out=width)
         self.token = nn.Sequential(*mlp(scene_channels + pose_width + 2, width, width), nn.ReLU())
         self.nothing = nn.Parameter(torch.randn(width) / math.sqrt(width))
-        self.keys = nn.Linear(width, width, bias=False)  # a bias would add the same to all and cancel in the softmax
+        self.keys = nn.Linear(width, width, bias=False)  # a bias cancels in the softmax
         self.values = nn.Linear(width, width)
         self.likeness = nn.Linear(scene_channels, width, bias=False)
         self.nothing_like_it = nn.Parameter(torch.randn(width) / math.sqrt(width))
@@ -62,14 +59,14 @@ class PoseCrossAttention(nn.Module):
         self.question = nn.Linear(width, width)
         self.cell = nn.GRUCell(2 * width, width)
 
-    def forward(self, images: Tensor, own: Tensor, per_view: Tensor, *, where: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, images: Tensor, own: Tensor, per_view: Tensor, *, poses: Tensor, mask: Tensor) -> Tensor:
         """Maps images to vectors.
 
         Args:
             images: [B, Q, C, H, W].
             own: their maps by the context's encoder, [B, Q, C', h, w].
             per_view: maps of the context views, [B, N, C', h, w].
-            where: their poses, [B, N, P].
+            poses: of the context views, [B, N, P].
             mask: [B, N], False is padding.
 
         Returns:
@@ -77,34 +74,34 @@ class PoseCrossAttention(nn.Module):
         """
         batch, queries = images.shape[:2]
         maps, own = self._small(per_view), self._small(own)
-        tokens = self._tokens(maps, where).flatten(1, 2)
+        tokens = self._tokens(maps, poses).flatten(1, 2)
         tokens = torch.cat([self.nothing.to(tokens.dtype).expand(batch, 1, -1), tokens], dim=1)
-        there = F.pad(mask.repeat_interleave(math.prod(maps.shape[-2:]), dim=1), (1, 0), value=True)
+        kept = F.pad(mask.repeat_interleave(math.prod(maps.shape[-2:]), dim=1), (1, 0), value=True)
         keys, values = (self._by_head(layer(tokens)) for layer in (self.keys, self.values))
-        resembled = self._resembled(_flat(own), _flat(maps), values=values, there=there)
-        own_tokens = self._tokens(own, where.new_zeros(batch, queries, where.shape[-1]))
-        matched = self.resembling(torch.cat([own_tokens, resembled], dim=-1)).mean(2)
+        similar = self._similar(_flat(own), _flat(maps), values=values, kept=kept)
+        own_tokens = self._tokens(own, poses.new_zeros(batch, queries, poses.shape[-1]))
+        matched = self.resembling(torch.cat([own_tokens, similar], dim=-1)).mean(2)
         seen = F.silu(self.image(images.flatten(0, 1)) + matched.flatten(0, 1))
         state = torch.tanh(seen)
         for _ in range(self.steps):
             question = self._by_head(self.question(state).unflatten(0, (batch, queries)))
-            read = F.scaled_dot_product_attention(question, keys, values, attn_mask=there[:, None, None])
+            read = F.scaled_dot_product_attention(question, keys, values, attn_mask=kept[:, None, None])
             state = self.cell(torch.cat([self._joined(read).flatten(0, 1), seen], dim=1), state)
         return torch.cat([state, seen], dim=1).unflatten(0, (batch, queries))
 
-    def _resembled(self, own: Tensor, maps: Tensor, *, values: Tensor, there: Tensor) -> Tensor:
-        """Returns the values of the context's patches that look like the image's own, [B, Q, patches, width].
+    def _similar(self, own: Tensor, maps: Tensor, *, values: Tensor, kept: Tensor) -> Tensor:
+        """Returns the values of the context's patches that are similar to the image's, [B, Q, patches, width].
 
-        What the encoder made of the patches is compared by the cosine; the poses stand in the values alone.
+        Similarity is the cosine of the encoder's features; only the values contain the poses.
         """
         batch, queries, number, _ = own.shape
         looks = self.likeness(maps.flatten(1, 2))
         nothing = self.nothing_like_it.to(looks.dtype).expand(batch, 1, -1)
         looks = self._by_head(torch.cat([nothing, looks], dim=1))
         asked = self._by_head(self.likeness(own.flatten(1, 2)))
-        sharpness = self.log_sharpness.exp() * math.sqrt(looks.shape[-1])  # the attention divides by the root
+        sharpness = self.log_sharpness.exp() * math.sqrt(looks.shape[-1])  # attention divides by the root
         asked, looks = sharpness * F.normalize(asked, dim=-1), F.normalize(looks, dim=-1)
-        read = F.scaled_dot_product_attention(asked, looks, values, attn_mask=there[:, None, None])
+        read = F.scaled_dot_product_attention(asked, looks, values, attn_mask=kept[:, None, None])
         return self._joined(read).unflatten(1, (queries, number))
 
     def _by_head(self, vectors: Tensor) -> Tensor:
@@ -117,19 +114,17 @@ class PoseCrossAttention(nn.Module):
         return read.transpose(1, 2).flatten(2)
 
     def _small(self, maps: Tensor) -> Tensor:
-        """Brings maps [B, N, C', h, w] to at most ``patches`` in each direction."""
+        """Reduces maps [B, N, C', h, w] to at most ``patches`` in each direction."""
         height, width = (min(self.patches, size) for size in maps.shape[-2:])
         return match_size(maps.flatten(0, 1), height=height, width=width).unflatten(0, maps.shape[:2])
 
-    def _tokens(self, maps: Tensor, where: Tensor) -> Tensor:
-        """Returns tokens [B, N, h * w, width] of maps [B, N, C', h, w] seen from poses [B, N, P]."""
+    def _tokens(self, maps: Tensor, poses: Tensor) -> Tensor:
+        """Returns tokens [B, N, h * w, width] of maps [B, N, C', h, w] at poses [B, N, P]."""
         height, width = maps.shape[-2:]
-        down, across = (
-            torch.linspace(-1.0, 1.0, size, dtype=maps.dtype, device=maps.device) for size in (height, width)
-        )
-        places = torch.stack(torch.meshgrid(down, across, indexing="ij")).expand(*maps.shape[:2], -1, -1, -1)
-        poses = where[..., None, None].expand(-1, -1, -1, height, width).to(maps.dtype)
-        return self.token(_flat(torch.cat([maps, poses, places], dim=2)))
+        axes = (torch.linspace(-1.0, 1.0, size, dtype=maps.dtype, device=maps.device) for size in (height, width))
+        places = torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(*maps.shape[:2], -1, -1, -1)
+        pose = poses[..., None, None].expand(-1, -1, -1, height, width).to(maps.dtype)
+        return self.token(_flat(torch.cat([maps, pose, places], dim=2)))
 
 
 def _flat(maps: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A image held against the pooled representation of a scene: where might it have been taken?"""
+"""Joint features of an image of unknown pose and a scene's pooled representation, for pose inference."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from torch import Tensor, nn
 
 from zoo.nn.blocks import ImageReader, ResidualBlock, halvings_to, match_size
 
-SMALLEST = 4  # height and width of the smallest map of a image
+SMALLEST = 4  # height and width of the smallest map of an image
 
 
 class PosePooling(nn.Module):
-    """Joins a image's feature map with the scene's pooled map: f(x^q, r), convolutions and one linear map.
+    """f(x^q, r): residual blocks over the concatenated feature map of an image and pooled map of a scene.
 
-    The image is brought down to the size of the scene's map (or to 4x4, if that is smaller), the maps are laid beside
-    each other, and residual blocks read them together.
+    The image is reduced to the size of the scene's map, or to 4x4 if that is smaller.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Continuous distributions cut into the 256 bins of 8-bit images, in float64: code lengths of real images.
+"""Continuous distributions quantised to the 256 levels of 8-bit images.
 
-The bins of 0 and 1 reach to infinity, so that the 256 probabilities sum to 1 whatever the parameters. (Logistics, which
-are trained with, have a form of their own in :mod:`zoo.nn.logistic`.)
+The bins of 0 and 1 extend to infinity, so that the 256 probabilities sum to 1. Gaussian and Laplace masses are float64, for
+code lengths; logistic masses are float32 or better, for training as well.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 HALF_BIN = 0.5 / 255.0
-MAXIMUM_LOG_SCALE = 60.0  # beyond it the mass of a bin is 0 in float32, and its logarithm minus infinity
-NARROW = 0.1  # scales below and above it take different forms of the mean
+MAXIMUM_LOG_SCALE = 60.0  # beyond it the mass of a bin is 0 in float32
+NARROW = 0.1  # scales below and above use different forms of the mean
 
 
 def gaussian_log_mass(target: Tensor, *, mean: Tensor, scale: Tensor) -> Tensor:
@@ -23,11 +23,11 @@ def gaussian_log_mass(target: Tensor, *, mean: Tensor, scale: Tensor) -> Tensor:
     Args:
         target: multiples of 1/255 in [0, 1].
         mean: broadcastable against the target.
-        scale: the same; standard deviation in units of the 0-to-1 range.
+        scale: likewise; standard deviation in units of the 0-to-1 range.
     """
     target, mean, scale = _exact(target), mean.double(), scale.double()
     centred = target - mean
-    # On the lower side of the mean both ends of a bin have small tails, whose logarithms do not cancel.
+    # Below the mean both ends of a bin have small tails, whose logarithms do not cancel.
     distance = -centred.abs()
     upper = torch.special.log_ndtr((distance + HALF_BIN) / scale)
     lower = torch.special.log_ndtr((distance - HALF_BIN) / scale)
@@ -46,13 +46,13 @@ def laplace_log_mass(target: Tensor, *, location: Tensor, scale: Tensor) -> Tens
     Args:
         target: multiples of 1/255 in [0, 1].
         location: broadcastable against the target.
-        scale: the same; b of exp(-|x - location| / b) / (2 b), in units of the 0-to-1 range.
+        scale: likewise; b of exp(-|x - location| / b) / (2 b), in units of the 0-to-1 range.
     """
     target, location, scale = _exact(target), location.double(), scale.double()
     centred = target - location
     distance = -centred.abs()
     upper, lower = (distance + HALF_BIN) / scale, (distance - HALF_BIN) / scale
-    # Either the whole bin is on one side of the location, or the location is in the bin.
+    # The bin is on one side of the location, or contains it.
     beside = upper + torch.log(-torch.expm1(lower - upper)) - math.log(2.0)
     around = torch.log(-0.5 * (torch.expm1(-upper.clamp(min=0.0)) + torch.expm1(lower)))
     return _with_open_ends(
@@ -64,7 +64,7 @@ def laplace_log_mass(target: Tensor, *, location: Tensor, scale: Tensor) -> Tens
 
 
 def _exact(target: Tensor) -> Tensor:
-    """Returns multiples of 1/255 in float64: rounded in float32, the bins of two neighbours would not meet."""
+    """Returns multiples of 1/255 in float64: those of float32 leave gaps between bins."""
     return (target.double() * 255.0).round() / 255.0
 
 
@@ -79,15 +79,12 @@ def _with_open_ends(inside: Tensor, *, target: Tensor, below: Tensor, above: Ten
 
 
 def logistic_log_mass(target: Tensor, *, location: Tensor, log_scale: Tensor) -> Tensor:
-    """Returns log P(x = target) of each element, nats: the mass between half a step below and half a step above.
-
-    The bins of 0 and 1 reach to infinity, so that the 256 probabilities sum to 1 (Kingma et al. 2016, "Improving
-    variational inference with inverse autoregressive flow", appendix).
+    """Returns log P(x = target) of each element under a logistic distribution, nats (Kingma et al. 2016, appendix).
 
     Args:
         target: multiples of 1/255 in [0, 1].
         location: broadcastable against the target.
-        log_scale: the same; logarithm of the scale in units of the 0-to-1 range.
+        log_scale: likewise; log of the scale in units of the 0-to-1 range.
     """
     inverse_scale = torch.exp(-log_scale.clamp(max=MAXIMUM_LOG_SCALE))
     centred = target - location
@@ -95,26 +92,24 @@ def logistic_log_mass(target: Tensor, *, location: Tensor, log_scale: Tensor) ->
     lower = inverse_scale * (centred - HALF_BIN)
     # log(sigmoid(u) - sigmoid(l)) = log sigmoid(u) + log sigmoid(-l) + log(1 - exp(l - u)), which never cancels.
     inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-inverse_scale * (2.0 * HALF_BIN)))
-    value = torch.where(target < HALF_BIN, F.logsigmoid(upper), inside)
-    return torch.where(target > 1.0 - HALF_BIN, F.logsigmoid(-lower), value)
+    return _with_open_ends(inside, target=target, below=F.logsigmoid(upper), above=F.logsigmoid(-lower))
 
 
 def logistic_quantile(uniform: Tensor, *, location: Tensor, log_scale: Tensor) -> Tensor:
-    """Turns uniform numbers into numbers of the logistic distribution, rounded to the values of an 8-bit image."""
+    """Maps uniform numbers to quantiles of the logistic distribution, rounded to the levels of an 8-bit image."""
     uniform = uniform.clamp(1e-6, 1.0 - 1e-6)
     value = location + torch.exp(log_scale) * (torch.log(uniform) - torch.log1p(-uniform))
     return (value.clamp(0.0, 1.0) * 255.0).round() / 255.0
 
 
 def clamped_logistic_mean(*, location: Tensor, log_scale: Tensor) -> Tensor:
-    """Returns the mean of the logistic distribution with everything below 0 and above 1 moved there, in [0, 1].
+    """Returns the mean of the logistic distribution clamped to [0, 1]: the integral of P(x > t) over t from 0 to 1.
 
-    It is the integral of P(x > t) over t from 0 to 1; the mean of the 256 values is the same integral by the midpoint
-    rule and differs by half a step at most, for scales above a step by next to nothing.
+    The mean of the 256 levels is the same integral by the midpoint rule and differs by half a level at most.
     """
     scale = torch.exp(log_scale.clamp(max=MAXIMUM_LOG_SCALE))
-    # s (softplus(m / s) - softplus((m - 1) / s)). The first form overflows for no scale below its bound, the second,
-    # which is the same, does not cancel above it; far beyond 0 and 1 the first has long arrived at them.
+    # s (softplus(m / s) - softplus((m - 1) / s)) in two forms: the first does not overflow for narrow scales, the second
+    # does not cancel for wide ones.
     narrow, near = scale.clamp(max=NARROW), location.clamp(-2.0, 3.0)
     below = narrow * (F.softplus(near / narrow) - F.softplus((near - 1.0) / narrow))
     wide = scale.clamp(min=NARROW)

@@ -1,4 +1,4 @@
-"""Scales that are learned with the rest of a model: positive, bounded below, one for all numbers or one for each."""
+"""Learned scales of a likelihood: positive, bounded below, global or per element."""
 
 from __future__ import annotations
 
@@ -24,17 +24,15 @@ class LocationAndScale(NamedTuple):
 class LearnedScale(nn.Module):
     """scale = minimum + (initial - minimum) * softplus(rho) / log 2, so that rho = 0 gives ``initial``.
 
-    rho is a parameter of the model (``global``: one number, 0-d), or predicted for every number of a target
-    (``per_element``: the second half of the channels). The softplus behaves as an exponential for small scales and as a
-    straight line for large ones: whatever a network predicts, neither the scale nor its gradient overflows.
+    rho is a 0-d parameter (``global``) or predicted for every element of a target (``per_element``: the second half of the
+    channels). Softplus is linear for large rho, so that neither the scale nor its gradient overflows. ``minimum`` and
+    ``initial`` are in units of the target.
+
+    Raises:
+        ValueError: if the initial scale is not above the minimum.
     """
 
     def __init__(self, *, kind: ScaleKind, minimum: float, initial: float) -> None:
-        """``minimum`` and ``initial`` are in units of the target, 0 < minimum < initial.
-
-        Raises:
-            ValueError: if the initial scale is not above the least one.
-        """
         super().__init__()
         if initial <= minimum:
             raise ValueError(f"initial_scale {initial}: must be above minimum_scale {minimum}")
@@ -43,11 +41,11 @@ class LearnedScale(nn.Module):
         self.rho = nn.Parameter(torch.zeros(())) if kind == "global" else None
 
     def prediction_channels(self, target_channels: int) -> int:
-        """Returns the channels to be predicted: locations, and behind them one rho each where it is predicted."""
+        """Returns the channels of a prediction: locations, followed by rho if it is predicted."""
         return target_channels if self.rho is not None else 2 * target_channels
 
     def forward(self, prediction: Tensor) -> LocationAndScale:
-        """Reads [..., C', H, W] predictions."""
+        """Splits predictions [..., C', H, W]."""
         prediction = at_least_float32(prediction)
         if self.rho is not None:
             location, rho = prediction, at_least_float32(self.rho)

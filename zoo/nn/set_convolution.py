@@ -1,6 +1,6 @@
-"""Set convolutions: from points anywhere to a regular grid and back, with a convolutional network between.
+"""Set convolutions (Gordon et al. 2020): from points to a regular grid and back, with a convolutional network between.
 
-One code for one and two dimensions: a grid of one dimension is one of two whose second side is a single cell.
+A grid of one dimension is a grid of two with a single cell along the second.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ DIMENSIONS = (1, 2)
 
 
 class Grid(NamedTuple):
-    """Where the cells of every scene's grid lie, and how the distance of an input from a cell is measured."""
+    """Coordinates of the cells of every scene's grid."""
 
-    first: Tensor  # [B, G] coordinates of the cells in the first dimension
-    second: Tensor | None  # [B, G] in the second; None: there is one dimension
+    first: Tensor  # [B, G], in the first dimension
+    second: Tensor | None  # [B, G], in the second; None if there is one dimension
 
     def squares(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns squared distances of points [B, N, D] from the cells, by dimension: [B, N, G] and [B, N, G or 1]."""
+        """Returns squared distances of points [B, N, D] from the cells per dimension: [B, N, G] and [B, N, G or 1]."""
         first = (points[..., :1] - self.first[:, None]).square()
         if self.second is None:
             return first, first.new_zeros(*first.shape[:2], 1)
@@ -35,17 +35,16 @@ class Grid(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class GridMaker:
-    """Lays a grid over the inputs of every scene.
+    """Makes a grid for the inputs of every scene.
 
-    Anchored to the middle of the context's range, the grid moves with the context, and so does everything that is made of
-    it: predictions are equivariant to shifts of all inputs. Queries do not move it, so that they stay independent of each
-    other. Without a context, and anchored to the origin, the middle is zero.
+    A grid anchored to the middle of the context's range moves with the context, so that predictions are equivariant to
+    shifts of all inputs. Queries do not move it, so that they stay independent. Without context the middle is zero.
 
     Attributes:
-        dimensions: D, numbers in an input.
-        anchor: what the middle of the grid is.
-        reach: how far the grid goes from its middle, in units of the inputs.
-        points_per_unit: cells along one unit of the inputs.
+        dimensions: D, of an input.
+        anchor: the middle of the grid.
+        reach: from the middle to the edge, in units of the inputs.
+        points_per_unit: cells per unit of the inputs.
 
     Raises:
         ValueError: if the inputs have neither one nor two dimensions.
@@ -72,7 +71,7 @@ class GridMaker:
         return cells, cells if self.dimensions > 1 else 1
 
     def __call__(self, where: Tensor, mask: Tensor) -> Grid:
-        """Lays grids for contexts at [B, N, D], of which ``mask`` [B, N] keeps some."""
+        """Makes grids for contexts at [B, N, D] with their mask [B, N]."""
         middle = where.new_zeros(len(where), self.dimensions)
         if self.anchor == "context" and where.shape[1]:
             kept = mask[..., None]
@@ -86,7 +85,7 @@ class GridMaker:
 
 
 class _LengthScale(nn.Module):
-    """A positive number that is learned."""
+    """A learned length scale l."""
 
     def __init__(self, initial: float) -> None:
         super().__init__()
@@ -100,8 +99,7 @@ class _LengthScale(nn.Module):
 class ToGrid(nn.Module):
     """Density and values on the grid: rho(g) = sum_i k(g - x_i) and sum_i y_i k(g - x_i) / rho(g), with a Gaussian k.
 
-    Gordon et al. 2020, "Convolutional conditional neural processes", ICLR, section 4: the density tells where there was an
-    observation, and with it a value of zero from none.
+    Gordon et al. 2020, section 4: the density distinguishes an observation of zero from no observation.
     """
 
     def __init__(self, *, spacing: float) -> None:
@@ -118,9 +116,9 @@ class ToGrid(nn.Module):
 
 
 class FromGrid(nn.Module):
-    """Features at any input: the mean of the cells' features with weights that fall off as a Gaussian.
+    """Features at any input: the mean of the cells' features with normalised Gaussian weights.
 
-    Normalised weights give a constant function for constant features, and the nearest cell's far from the grid.
+    Normalised weights give a constant for constant features, and the nearest cell's features far from the grid.
     """
 
     def __init__(self, *, spacing: float) -> None:
@@ -135,12 +133,15 @@ class FromGrid(nn.Module):
 
 
 class GridNetwork(nn.Module):
-    """Residual convolutions on a grid of one or two dimensions, equivariant to shifts as long as the edge is far off."""
+    """Residual convolutions on a grid of one or two dimensions, equivariant to shifts away from the edge.
+
+    Raises:
+        ValueError: if the kernel is not odd.
+    """
 
     def __init__(
         self, *, dimensions: int, channels_in: int, channels: int, channels_out: int, layers: int, kernel_size: int
     ) -> None:
-        """Raises ValueError if the kernel is not odd."""
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {kernel_size}: must be odd, so that the grid keeps its size")

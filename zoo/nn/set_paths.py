@@ -1,14 +1,14 @@
-"""From the features of a set of points to what a decoder is told: the paths of the neural process family."""
+"""Encoder paths and the decoder of neural processes: from the features of a set of points to predictions."""
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from zoo.nn.attention import attend
 from zoo.nn.blocks import ImageWriter, mlp
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
 
@@ -16,7 +16,7 @@ Aggregation = Literal["mean", "attention"]
 
 
 def masked_mean(features: Tensor, mask: Tensor) -> Tensor:
-    """Averages [B, N, C] over the points that ``mask`` [B, N] keeps, [B, C]; no points give zeros."""
+    """Averages [B, N, C] over the points that ``mask`` [B, N] keeps, [B, C]; zeros without points."""
     kept = mask.to(features.dtype)
     return torch.einsum("bnc,bn->bc", features, kept) / kept.sum(1, keepdim=True).clamp(min=1.0)
 
@@ -40,7 +40,7 @@ class LatentPath(nn.Module):
 
 
 class MeanPath(nn.Module):
-    """The same for every query: mean_i a(r_i)."""
+    """Deterministic path with mean aggregation: mean_i a(r_i), the same for every query."""
 
     def __init__(self, *, channels: int, hidden: int) -> None:
         super().__init__()
@@ -52,13 +52,15 @@ class MeanPath(nn.Module):
 
 
 class AttentionPath(nn.Module):
-    """Another for every query x: multi-head dot-product attention with queries k(x), keys k(x_i) and values a(r_i).
+    """Deterministic path with multi-head attention from query x: queries k(x), keys k(x_i), values a(r_i).
 
-    Kim et al. 2019, section 3: k is one multilayer perceptron for queries and keys. Without points the answer is that of zeros.
+    Kim et al. 2019, section 3: k is one multilayer perceptron for queries and keys. Without points the values are zeros.
+
+    Raises:
+        ValueError: if the heads do not divide the hidden width.
     """
 
     def __init__(self, *, channels: int, where: int, hidden: int, heads: int) -> None:
-        """Raises ValueError if the heads cannot share the hidden width equally."""
         super().__init__()
         if hidden % heads:
             raise ValueError(f"hidden_channels {hidden}: cannot be shared by {heads} heads")
@@ -73,39 +75,33 @@ class AttentionPath(nn.Module):
             rearrange(part, "b n (h c) -> b h n c", h=self.heads)
             for part in (self.place(where), self.place(query), self.each(features))
         )
-        scores = at_least_float32(queries @ keys.transpose(-1, -2)) / math.sqrt(keys.shape[-1])
-        kept = mask[:, None, None]
-        # A scene all of whose points are padding has no largest score; its weights are zero, not undefined.
-        scores = scores.masked_fill(~kept, torch.finfo(scores.dtype).min)
-        weights = torch.softmax(scores, dim=-1) * kept
-        return self.merge(rearrange(weights.to(values.dtype) @ values, "b h q c -> b q (h c)"))
+        return self.merge(rearrange(attend(queries, keys, values, mask[:, None, None]), "b h q c -> b q (h c)"))
 
 
 def deterministic_path(
     aggregation: Aggregation, *, channels: int, where: int, hidden: int, heads: int
 ) -> MeanPath | AttentionPath:
-    """Returns the path from features of ``channels`` at places of ``where`` numbers to vectors of ``hidden``."""
+    """Returns the deterministic path from features of ``channels`` at inputs of width ``where`` to ``hidden``."""
     if aggregation == "mean":
         return MeanPath(channels=channels, hidden=hidden)
     return AttentionPath(channels=channels, where=where, hidden=hidden, heads=heads)
 
 
 class PointDecoder(nn.Module):
-    """(condition, query) -> parameters of the likelihood: a multilayer perceptron for values, an image writer for images."""
+    """Decoder from (condition, query) to the likelihood's parameters: an MLP, followed by an image decoder for images.
+
+    Args:
+        condition: width of the condition.
+        query: width of a query.
+        hidden: width of the hidden layers.
+        layers: linear layers before the last one.
+        target: [C, H, W] of one target.
+        channels_out: parameters of the likelihood per pixel.
+    """
 
     def __init__(
         self, *, condition: int, query: int, hidden: int, layers: int, target: tuple[int, int, int], channels_out: int
     ) -> None:
-        """Sizes.
-
-        Args:
-            condition: width of the condition.
-            query: width of a query.
-            hidden: width of the hidden layers; of images, of the vector that they are written from.
-            layers: linear layers before the last one.
-            target: [C, H, W] of one target.
-            channels_out: parameters of the likelihood at every pixel.
-        """
         super().__init__()
         _, height, width = target
         hiddens = [hidden] * layers

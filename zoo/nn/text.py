@@ -1,4 +1,4 @@
-"""Words of texts without a vocabulary: bytes -> words -> hashes -> buckets, and a small transformer over words."""
+"""Text encoder without a vocabulary: words and n-grams of bytes hashed to buckets, and a small transformer over words."""
 
 from __future__ import annotations
 
@@ -11,32 +11,29 @@ from torch.nn import functional as F
 from zoo.nn.attention import NullToken, SelfAttentionBlock, Tokens
 from zoo.nn.noise import fold
 
-NO_WORD = 0  # the bucket of places without a word
+NO_WORD = 0  # the bucket of padding
 
 
 class Words(NamedTuple):
-    """The words of n texts, in buckets. Places behind the last word are padding."""
+    """Hashed words and n-grams of n texts of T bytes."""
 
-    buckets: Tensor  # [n, W] int64, from 1; NO_WORD where there is none
-    mask: Tensor  # [n, W] bool: True where there is a word
-    ngrams: Tensor  # [n, T] int64: the bucket of the n-gram that starts at a byte, from 1; NO_WORD where none does
-    owners: Tensor  # [n, T] int64: the place of the word that a byte belongs to; W for bytes of no word that counts
+    buckets: Tensor  # [n, W] int64, from 1; NO_WORD is padding
+    mask: Tensor  # [n, W] bool: False is padding
+    ngrams: Tensor  # [n, T] int64: the bucket of the n-gram that starts at a byte, from 1; NO_WORD if none does
+    owners: Tensor  # [n, T] int64: the index of a byte's word; W for bytes outside of the first W words
 
 
 def tokenise(texts: Tensor, *, num_buckets: int, max_words: int, ngram: int = 0) -> Words:
-    """Cuts texts into words and hashes every word into a bucket.
+    """Splits texts into words and hashes every word to a bucket.
 
-    A word is a longest run of ASCII letters, digits and bytes of other characters (128 and above); capital ASCII letters
-    count as small ones; everything else separates. The text ends at the first zero. Words behind the first
-    ``max_words`` are left out. The hash keys SplitMix64 with every byte and its place in the word, sums modulo 2^64 and
-    mixes again, so that it is the same on any device and needs nothing that was learned or stored.
-
-    Two words may share a bucket, and then mean the same to whoever reads the buckets: of k different words about
-    k^2 / (2 * num_buckets) pairs do, for example 1 pair of 100 words in 4096 buckets.
+    A word is a maximal run of ASCII letters (in lower case), digits and bytes of 128 and above. The text ends at the first
+    zero, and words after the first ``max_words`` are left out. The hash sums SplitMix64 of every byte keyed by its index in
+    the word, so that it is the same on any device. Of k words, about k^2 / (2 * num_buckets) pairs share a bucket: 1 pair of
+    100 words in 4096 buckets.
 
     Args:
         texts: [n, T] uint8, UTF-8 padded with zeros.
-        num_buckets: buckets 1 to ``num_buckets - 1`` hold words, bucket 0 none.
+        num_buckets: including bucket 0, the padding.
         max_words: W.
         ngram: length of the n-grams of bytes within words, hashed likewise; 0 for none.
     """
@@ -64,32 +61,30 @@ def tokenise(texts: Tensor, *, num_buckets: int, max_words: int, ngram: int = 0)
 
 
 def _bucket(hashes: Tensor, num_buckets: int) -> Tensor:
-    """Returns buckets from 1 of int64 hashes; their sign is dropped, so that remainders are those of any language."""
+    """Returns buckets from 1 of int64 hashes, without their sign."""
     return 1 + (fold(hashes, 0) & ((1 << 63) - 1)) % (num_buckets - 1)
 
 
 def _ngrams(text: Tensor, owners: Tensor, *, none: int, length: int, num_buckets: int) -> Tensor:
-    """Returns the bucket of the n-gram of ``length`` bytes that starts at every byte, [n, T]; NO_WORD where none does."""
+    """Returns the bucket of the n-gram of ``length`` bytes that starts at every byte, [n, T]; NO_WORD if none does."""
     total = torch.zeros_like(text)
     whole = (owners != none) & (length > 0)
     for place in range(length):
-        # The bytes of an n-gram belong to one word; beyond the end of the text there is none.
+        # All bytes of an n-gram belong to one word.
         shifted = F.pad(text, (0, place))[:, place:]
         owner = F.pad(owners, (0, place), value=none)[:, place:]
         whole = whole & (owner == owners)
         total = total + fold(shifted, place)
-    # Another final key than that of words: the n-gram "red" is not the word "red".
+    # A final key other than that of words: the n-gram "red" is not the word "red".
     return torch.where(whole, _bucket(fold(total, 1), num_buckets), NO_WORD)
 
 
 class WordEmbedding(nn.Module):
-    """Vectors of words: that of the word's bucket plus the mean of those of its n-grams, if there are n-grams."""
+    """Word vectors: the embedding of the word's bucket plus the mean embedding of its n-grams."""
 
     def __init__(self, *, num_buckets: int, max_words: int, ngram: int, channels: int) -> None:
         super().__init__()
-        self.num_buckets = num_buckets
-        self.max_words = max_words
-        self.ngram = ngram
+        self.num_buckets, self.max_words, self.ngram = num_buckets, max_words, ngram
         self.words = _embedding(num_buckets, channels)
         self.ngrams = _embedding(num_buckets, channels) if ngram else None
 
@@ -99,7 +94,7 @@ class WordEmbedding(nn.Module):
         vectors = self.words(words.buckets)
         if self.ngrams is not None:
             places = torch.arange(self.max_words, device=texts.device)
-            # [n, W, T]: which n-grams a word has. A product adds up in one order on every device, unlike a scatter.
+            # [n, W, T]: the n-grams of a word. Unlike a scatter, a product sums in the same order on every device.
             belongs = (words.owners[:, None] == places[:, None]) & (words.ngrams != NO_WORD)[:, None]
             share = belongs / belongs.sum(-1, keepdim=True).clamp(min=1)
             vectors = vectors + share.to(vectors.dtype) @ self.ngrams(words.ngrams)
@@ -113,9 +108,9 @@ def _embedding(num_buckets: int, channels: int) -> nn.Embedding:
 
 
 class TextEncoder(nn.Module):
-    """Bytes of a text -> a vector: words, their places, a transformer, and the mean over what it makes of them.
+    """Text encoder: word vectors and positions, a transformer, and the mean over its outputs.
 
-    One more token, which belongs to no word, gives a text without words a vector too.
+    A learned token gives a text without words a vector as well.
     """
 
     def __init__(self, *, num_buckets: int, max_words: int, ngram: int, channels: int, layers: int, heads: int) -> None:
@@ -139,7 +134,7 @@ class TextEncoder(nn.Module):
 
 
 class PoseFusion(nn.Module):
-    """A text and the pose that it was told from -> a map of one cell."""
+    """MLP from a text's vector and its pose to a map of one cell."""
 
     def __init__(self, *, text_channels: int, pose_width: int, channels: int) -> None:
         super().__init__()

@@ -2,8 +2,8 @@
 
     p(t; a, b) = exp(a cos t + b sin t) / (2 pi I0(kappa)),    kappa = |(a, b)|,    mode atan2(b, a)
 
-The natural parameters are a vector in the plane: its direction is the mode, its length the concentration. At 0 the
-distribution is uniform, and nothing is singular there, which an angle and a length predicted separately cannot say.
+The natural parameters are a vector: its direction is the mode, its length the concentration. Unlike separate angle and
+length, they are not singular at the uniform distribution.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-TINY = (
-    1e-12  # under the root, so that the gradient of a length exists at 0; changes kappa by 1e-6 there and nowhere else
-)
-REACH = 12.0  # standard deviations that a table of quantiles covers: beyond lies less than e^-70
+TINY = 1e-12  # added under the root, so that the gradient of a length exists at 0
+REACH = 12.0  # standard deviations in a table of quantiles; the mass beyond is less than e^-70
 TABLE = 2049  # points of a table of quantiles, 0.012 standard deviations apart
 
 
@@ -44,35 +42,29 @@ class VonMises(NamedTuple):
 
 
 def log_bessel(concentration: Tensor) -> Tensor:
-    """Returns log I0(kappa) for kappa of 0 or more: I0 itself overflows at 89 in float32, its scaled form never."""
+    """Returns log I0(kappa) for kappa >= 0, by the scaled function, which does not overflow."""
     return torch.log(torch.special.i0e(concentration)) + concentration
 
 
 def bounded(cosine: Tensor, sine: Tensor, *, maximum: float) -> VonMises:
-    """Turns two unbounded outputs of a network into natural parameters with a concentration of ``maximum`` at most.
+    """Maps two outputs of a network to natural parameters u (1 + |u|^2) with a concentration of ``maximum`` at most.
 
-    The vector grows with the cube of the outputs' length, u (1 + |u|^2): outputs of 10, which a network reaches soon,
-    are a concentration of a thousand (two degrees), and outputs near 0 are nearly uniform.
+    Outputs of length 10 give a concentration of a thousand (two degrees), outputs near 0 nearly a uniform distribution.
     """
     squared = cosine.square() + sine.square()
-    growth = 1.0 + squared
-    bound = maximum / torch.sqrt(squared + TINY)
-    growth = torch.minimum(growth, bound)
-    return VonMises(cosine=cosine * growth, sine=sine * growth)
+    factor = torch.minimum(1.0 + squared, maximum / torch.sqrt(squared + TINY))
+    return VonMises(cosine=cosine * factor, sine=sine * factor)
 
 
 def quantile(uniform: Tensor, *, concentration: Tensor) -> Tensor:
-    """Inverts the distribution function of a von Mises distribution with mode 0.
+    """Returns quantiles of a von Mises distribution with mode 0: angles [...] in [-pi, pi].
 
-    The density is tabulated over twelve standard deviations (or the whole circle, if that is less) on each side,
-    summed by the trapezoidal rule in float64 and inverted linearly between the points of the table.
+    The density is tabulated over twelve standard deviations on each side (at most the circle), integrated by the
+    trapezoidal rule in float64 and inverted linearly between the points.
 
     Args:
         uniform: [...] in (0, 1).
         concentration: [...].
-
-    Returns:
-        Angles [...] in [-pi, pi], in the type of ``concentration``.
     """
     kappa = concentration.double()
     half_width = (REACH / torch.sqrt(kappa + TINY)).clamp(max=math.pi)

@@ -1,11 +1,10 @@
-"""5x5 convolutions with a sixth of the multiplications: Winograd's minimal filtering, F(4x4, 5x5), for CPUs in float32.
+"""Winograd convolution F(4x4, 5x5): 5x5 convolutions with a sixth of the multiplications, for CPUs in float32.
 
-Four outputs of a filter with five taps need 8 multiplications instead of 20 (Winograd 1980; Lavin and Gray 2016,
-"Fast algorithms for convolutional neural networks"), in two dimensions 64 instead of 400: filters and overlapping tiles of
-8x8 inputs are each transformed by constants, multiplied place by place, which for all channels are 64 matrix products, and
-transformed back. The constants come from interpolating at 0, 1, -1, 2, -2, 1/2, -1/2 and infinity. Errors of rounding are
-about ten times those of the direct way, some 5e-6 of the result; a GPU's own libraries choose such algorithms by
-themselves.
+Four outputs of a filter with five taps need 8 multiplications instead of 20 (Winograd 1980; Lavin and Gray 2016, "Fast
+algorithms for convolutional neural networks"), in two dimensions 64 instead of 400. Filters and overlapping 8x8 tiles of
+the inputs are transformed by constants, multiplied (64 matrix products over the channels) and transformed back. The
+interpolation points are 0, 1, -1, 2, -2, 1/2, -1/2 and infinity. Rounding errors are about 5e-6 of the result, ten times
+those of a direct convolution.
 """
 
 from __future__ import annotations
@@ -21,20 +20,16 @@ from torch.nn import functional as F
 KERNEL, OUTPUTS = 5, 4
 TILE = KERNEL + OUTPUTS - 1
 POINTS = tuple(Fraction(point) for point in ("0", "1", "-1", "2", "-2", "1/2", "-1/2"))
-
-
-FEWEST_POSITIONS = (
-    1024  # outputs of one channel, all uses together: below, transforming the filters costs what is saved
-)
-FEWEST_CHANNELS = 16  # of the inputs: below, transforming the tiles does
+FEWEST_POSITIONS = 1024  # outputs per channel over all uses; below, transforming the filters costs more than it saves
+FEWEST_CHANNELS = 16  # of the inputs; below, transforming the tiles costs more than it saves
 
 
 def is_faster(weight: Tensor, *, positions: int) -> bool:
-    """Tells whether a convolution is faster this way, forwards and backwards, by measurement.
+    """Returns whether Winograd's convolution is faster than a direct one, forward and backward (measured).
 
     Args:
-        weight: its filters [O, C, k, k].
-        positions: how many outputs it has for each channel, over all uses of the filters: images, pixels and steps.
+        weight: filters [O, C, k, k].
+        positions: outputs per channel over all uses of the filters: images x pixels x steps.
     """
     return (
         weight.shape[2:] == (KERNEL, KERNEL)
@@ -48,24 +43,24 @@ def is_faster(weight: Tensor, *, positions: int) -> bool:
 
 
 def convolve_once(inputs: Tensor, weight: Tensor) -> Tensor:
-    """Convolves [n, C, h, w] with [O, C, k, k] and zeros as padding, in whichever way is faster."""
+    """Convolves [n, C, h, w] with [O, C, k, k] and zero padding, by the faster algorithm."""
     if is_faster(weight, positions=len(inputs) * inputs.shape[-2] * inputs.shape[-1]):
         return convolve(inputs, transform_filters(weight))
     return F.conv2d(inputs, weight, padding=weight.shape[-1] // 2)
 
 
 class Transforms:
-    """The constants of both dimensions together: y = back @ ((filters @ w) * (tiles @ x)), row by row of places."""
+    """The constants of both dimensions: y = back @ ((filters @ w) * (tiles @ x))."""
 
     def __init__(self) -> None:
         def powers(width: int) -> Tensor:
-            """Evaluates polynomials of ``width`` coefficients at all points, the last of them infinity."""
+            """Returns the matrix that evaluates polynomials of ``width`` coefficients at all points and infinity."""
             rows = [[float(point**power) for power in range(width)] for point in POINTS]
             return torch.tensor([*rows, [0.0] * (width - 1) + [1.0]], dtype=torch.float64)
 
-        # Toom and Cook's way to multiply polynomials, transposed (Tellegen) so that it correlates.
+        # The Toom-Cook multiplication of polynomials, transposed (Tellegen) to a correlation.
         tiles, filters, back = torch.linalg.inv(powers(TILE)).T, powers(KERNEL), powers(OUTPUTS).T
-        # Numbers of like size on both sides of the product lose the least to rounding.
+        # Factors of similar size have the least rounding error.
         balance = torch.sqrt(tiles.abs().amax(1) / filters.abs().amax(1))[:, None]
         tiles, filters = tiles / balance, filters * balance
         self.tiles, self.filters, self.back = (torch.kron(one, one).float() for one in (tiles, filters, back))
@@ -84,12 +79,12 @@ def transform_filters(weight: Tensor) -> Tensor:
 
 
 def convolve(inputs: Tensor, filters: Tensor) -> Tensor:
-    """Convolves [n, C, h, w] with transformed filters [64, O, C] and zeros as padding: [n, O, h, w]."""
+    """Convolves [n, C, h, w] with transformed filters [64, O, C] and zero padding: [n, O, h, w]."""
     return _Convolve.apply(inputs, filters)
 
 
 class _Convolve(torch.autograd.Function):
-    """What is multiplied is transformed again in the backward pass: transformed inputs are four times as large."""
+    """Inputs are transformed again in the backward pass, because transformed inputs are four times as large."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, filters: Tensor) -> Tensor:
@@ -113,7 +108,7 @@ class _Convolve(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             tiles = transforms().tiles.T @ torch.bmm(product, filters).flatten(1)
             tiles = tiles.view(2, OUTPUTS, 2, OUTPUTS, number, down, across, channels)
-            # Every tile overlaps the next by half of its width.
+            # A tile overlaps the next one by half of its width.
             whole = gradient.new_zeros(number, down + 1, OUTPUTS, across + 1, OUTPUTS, channels)
             for row in range(2):
                 for column in range(2):
@@ -133,12 +128,12 @@ def _tiles_along(size: int) -> int:
 
 
 def _transform_tiles(inputs: Tensor) -> Tensor:
-    """Cuts [n, C, h, w] into overlapping tiles and transforms them: [64, n * tiles, C]."""
+    """Splits [n, C, h, w] into overlapping tiles and transforms them: [64, n * tiles, C]."""
     number, channels, height, width = inputs.shape
     down, across = _tiles_along(height), _tiles_along(width)
     edge = KERNEL // 2
     right, below = across * OUTPUTS + edge - width, down * OUTPUTS + edge - height
-    # Channels last, so that a tile is copied in rows of channels.
+    # Channels last: a tile is copied in contiguous rows of channels.
     padded = F.pad(inputs.permute(0, 2, 3, 1), (0, 0, edge, right, edge, below))
     tiles = padded.unfold(1, TILE, OUTPUTS).unfold(2, TILE, OUTPUTS).permute(4, 5, 0, 1, 2, 3)
     return (transforms().tiles @ tiles.reshape(TILE**2, -1)).view(TILE**2, number * down * across, channels)
