@@ -55,7 +55,7 @@ def test_from_rendering_to_a_table(gqn_zoo, work, contents):
     image = work / "predictions.png"
     outcome = succeeded(
         gqn_zoo(
-            *("evaluate", run, "--data", data, "--cpu", "--contexts", "1,2", "-K", "2,3", "--references"),
+            *("evaluate", run, "--data", data, "--cpu", "--contexts", "1,2", "-K", "2,3", "--baselines"),
             *("--metrics", "wrong-context,predictions", "--sheet", image, *QUICK),
         )
     )

@@ -1,12 +1,18 @@
 """What users get wrong: one line that says what, exit code 2, no traceback, and nothing that was there is changed."""
 
+import json
+import os
+import re
 import shutil
+from datetime import datetime
 
 import numpy as np
 import pytest
 
 from zoo.data.convert import convert
+from zoo.data.source import ExtraShape
 from zoo.data.store_writer import StoreWriter
+from zoo.results.store import load_rows
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +46,18 @@ def place(tmp_path_factory, scenes):
     with StoreWriter(folder / "large", name="large", image_size=20, num_views=6, provenance={}) as writer:
         for split in ("train", "test"):
             writer.add(split, np.zeros((2, 6, 20, 20, 3), np.uint8), np.zeros((2, 6, 5), np.float32))
+    with StoreWriter(
+        folder / "functions",
+        name="functions",
+        image_size=0,
+        num_views=6,
+        provenance={},
+        extras={name: ExtraShape("float32", (1,), per_view=True) for name in ("inputs", "values")},
+    ) as writer:
+        values = np.zeros((2, 6, 1), np.float32)
+        for split in ("train", "test"):
+            frames, cameras = np.zeros((2, 6, 0, 0, 3), np.uint8), np.zeros((2, 6, 5), np.float32)
+            writer.add(split, frames, cameras, extras={"inputs": values, "values": values})
     row = next((folder / "run" / "results").rglob("*.json"))
     (folder / "torn-rows").mkdir()
     (folder / "torn-rows" / row.name).write_text(row.read_text()[:200])
@@ -106,6 +124,11 @@ MISTAKES = [
     ("train vae --size smoke --cpu --data {place}/large -o {place}/new", "has images of 20 pixels"),
     ("train vae --cpu --data {scenes} -o {place}/new", "has images of 16 pixels, but 'vae' at size 'full' reads 64"),
     (TRAIN + "--dry-run --set image_size=32", "has images of 16 pixels"),
+    ("train vae --size smoke --cpu --data {place}/functions -o {place}/new", "has no images but inputs, values"),
+    ("train np-1d --size smoke --cpu --data {scenes} -o {place}/new", "has no inputs, which task"),
+    ("train vae --size smoke --cpu --data {scenes} -o {scenes}/run", "lies in the folder of the scenes"),
+    ("train vae --size smoke --cpu --data {scenes} -o {scenes}", "lies in the folder of the scenes"),
+    ("train vae --size smoke --cpu --data {scenes} -o {scenes}/run --dry-run", "lies in the folder of the scenes"),
     ("data inspect {place}/none", "/none: there is no such folder"),
     ("data inspect {place}/truncated", "the file is damaged or incomplete"),
     ("data inspect {place}/empty", "/empty: holds no scenes"),
@@ -143,8 +166,10 @@ MISTAKES = [
     # measuring
     (EVALUATE + "--metrics predictoins", "there is no 'predictoins'; did you mean 'predictions'"),
     (EVALUATE + "-K 5,x", "--importance-samples: found '5,x', expected whole numbers"),
+    (EVALUATE + "-K 0", "--importance-samples: found 0, expected at least 1"),
+    (EVALUATE + "-K 5,0", "--importance-samples: found 0, expected at least 1"),
     (EVALUATE + "-K 5,5", "importance_samples: found (5, 5), expected different numbers"),
-    ("evaluate {place}/run --cpu --repeats 0 --references --data {place}/only-test", "has no split 'train'"),
+    ("evaluate {place}/run --cpu --repeats 0 --baselines --data {place}/only-test", "has no split 'train'"),
     ("data episodes smok -o {place}/new", "there is no suite 'smok'; did you mean 'smoke'"),
     ("evaluate {place}/none --data {scenes}", "/none: there is no such folder"),
     ("evaluate {place}/empty --data {scenes}", "/empty: holds no intact checkpoint"),
@@ -158,9 +183,18 @@ MISTAKES = [
     (EVALUATE + "--contexts one", "--contexts: found 'one', expected whole numbers"),
     (EVALUATE + "--contexts -1", "expected whole numbers"),
     (EVALUATE + "--contexts 1,,2", "expected whole numbers"),
-    (EVALUATE + "--sigma 0", "sigma: found 0.0, expected a positive number"),
-    (EVALUATE + "--sigma nan", "sigma: found nan, expected a positive number"),
+    (EVALUATE + "--sigma 0", "sigma: found 0.0, expected a number from 0.001 to 1000"),
+    (EVALUATE + "--sigma nan", "sigma: found nan, expected a number from 0.001 to 1000"),
+    (EVALUATE + "--sigma 1e30", "sigma: found 1e+30, expected a number from 0.001 to 1000"),
+    (EVALUATE + "--sigma inf", "sigma: found inf, expected a number from 0.001 to 1000"),
     (EVALUATE + "--targets 9", "9 target(s)"),
+    ("evaluate {place} --data {scenes}", "it is a folder of 2 run(s), give one of them: damaged-run, run"),
+    ("evaluate {place}/run --cpu --data {place}/functions", "has no images but inputs, values"),
+    (EVALUATE + "--episodes-seed 99999999999999999999", "Invalid value for '--episodes-seed'"),
+    ("localise {place}/run --cpu --data {scenes} --scenes 99", "--scenes: found 99, but split 'test' of noise has 5"),
+    ("localise {place}/run --cpu --data {place}/large", "has images of 20 pixels"),
+    ("localise {place}/run --cpu --data {scenes} --sigma 1e30", "sigma: found 1e+30"),
+    ("localise {place} --cpu --data {scenes}", "it is a folder of 2 run(s)"),
     (EVALUATE + "--sheet {place}/new.txt", "new.txt"),
     ("bench --models vae --size smoke --seeds one -o {place}/new", "--seeds: found 'one'"),
     ("bench --models vae --size smoke --set core.chanels=4 -o {place}/new", "unknown key 'chanels'"),
@@ -186,6 +220,7 @@ MISTAKES = [
     (TRAIN + "--steps many", "Invalid value for '--steps'"),
     (TRAIN + "--steps 1.5", "Invalid value for '--steps'"),
     (TRAIN + "--seed -1", "Invalid value for '--seed'"),
+    (TRAIN + "--seed 99999999999999999999", "Invalid value for '--seed'"),
     (TRAIN + "--residence moon", "Invalid value for '--residence'"),
     (EVALUATE + "--limit 0", "Invalid value for '--limit'"),
     (EVALUATE + "--split all", "Invalid value for '--split'"),
@@ -207,9 +242,11 @@ def test_a_mistake_is_told_in_one_line(gqn_zoo, place, scenes, contents, command
     try:
         code, out, err = gqn_zoo(command.format(place=place, scenes=scenes))
         assert code == 2, (code, out, err)
-        assert len(err.splitlines()) == 1 and err.startswith("gqn-zoo: "), err
-        assert part in err
-        assert "Traceback" not in out + err
+        # Only bench reports progress before it looks at all of its variants.
+        lines = [line for line in err.splitlines() if not command.startswith("bench") or line.startswith("gqn-zoo: ")]
+        assert len(lines) == 1 and lines[0].startswith("gqn-zoo: "), err
+        assert part in lines[0]
+        assert "Traceback" not in out + err and "Value error" not in err
         assert (contents(place), contents(scenes)) == before, "something was written"
     finally:
         shutil.rmtree(place / "new", ignore_errors=True)
@@ -223,6 +260,110 @@ def test_a_damaged_record_that_is_met_while_training_is_one_line(gqn_zoo, place,
     assert "train/1-of-1.tfrecord: record 3 at byte" in err and "checksum" in err
     assert not [name for name in contents(tmp_path) if ".writing-" in name or name.endswith(".lock")]
     assert gqn_zoo(f"{train} --resume auto --on-bad-record skip").code == 0
+
+
+@pytest.mark.parametrize("more", ["", " --dry-run"])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("-b 1000000000000", "a batch of 1,000,000,000,000 scenes needs at least"),
+        ("--set core.hidden_channels=10000000", "weights with gradients and moments need at least"),
+    ],
+)
+def test_too_little_memory_is_one_line_before_anything_is_allocated(gqn_zoo, scenes, tmp_path, options, sentence, more):
+    code, out, err = gqn_zoo(f"train gqn-tower --size smoke --cpu --data {scenes} -o {tmp_path}/run {options}{more}")
+    assert (code, out) == (5, "") and len(err.splitlines()) == 1
+    assert err.startswith("gqn-zoo: gqn-tower: ") and sentence in err and "GB" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("Unable to allocate 7.28 TiB"), RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory")],
+)
+def test_an_allocation_that_fails_is_one_line(gqn_zoo, place, scenes, monkeypatch, error):
+    def fail(*arguments, **named):
+        raise error
+
+    monkeypatch.setattr("zoo.bench.measurement.evaluate", fail)
+    code, _, err = gqn_zoo(f"evaluate {place}/run --cpu --data {scenes}")
+    assert code == 5 and len(err.splitlines()) == 1 and err.startswith("gqn-zoo: out of memory: ")
+
+
+def test_the_name_of_a_run_that_is_not_utf_8_is_refused(gqn_zoo, scenes, tmp_path):
+    run = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    code, _, err = gqn_zoo("train", "vae", "--size", "smoke", "--cpu", "--data", scenes, "-o", run)
+    assert code == 2 and len(err.splitlines()) == 1 and "must be valid UTF-8" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("config.yaml", "seed: x", "config.yaml: seed: found 'x', expected a whole number from 0 to 2**63 - 1"),
+        ("config.yaml", "seed: 1.5", "config.yaml: seed: found 1.5"),
+        ("config.yaml", "seed: 99999999999999999999", "config.yaml: seed: found 99999999999999999999"),
+        ("config.yaml", "seed: [1]", "config.yaml: seed: found [1]"),
+    ],
+)
+def test_a_run_with_an_odd_seed_is_refused(gqn_zoo, place, scenes, tmp_path, name, text, sentence):
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    config = run / name
+    config.write_text(re.sub(r"^seed: .*$", text, config.read_text(), flags=re.MULTILINE))
+    code, _, err = gqn_zoo(f"evaluate {run} --cpu --data {scenes}")
+    assert code == 2 and len(err.splitlines()) == 1 and sentence in err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "localise --scenes 1 --grid 2 --yaws 2"])
+def test_context_sizes_outside_of_training_are_measured_with_a_warning(gqn_zoo, place, scenes, command, tmp_path):
+    quick = f"--results {tmp_path} --repeats 0" if command == "evaluate" else ""
+    code, _, err = gqn_zoo(f"{command} {place}/run --cpu --data {scenes} --contexts 1,4 {quick}")
+    assert code == 0
+    (warning,) = [line for line in err.splitlines() if line.startswith("Warning: ")]
+    assert "'cvae' was trained with" in warning and "its results with 4 are an extrapolation" in warning
+
+
+def test_the_same_measurement_within_a_second_is_one_row(gqn_zoo, place, scenes, tmp_path, monkeypatch):
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    monkeypatch.setattr("zoo.provenance.datetime", Clock)
+    command = f"evaluate {place}/run --cpu --repeats 0 --data {scenes} --results {tmp_path}"
+    assert [gqn_zoo(command).code for _ in range(2)] == [0, 0]
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def test_rows_are_printed_as_json(gqn_zoo, place, scenes, tmp_path):
+    command = f"evaluate {place}/run --cpu --repeats 0 --data {scenes} --contexts 1,2 --results {tmp_path} --json"
+    outcome = gqn_zoo(command)
+    assert outcome.code == 0
+    rows = json.loads(outcome.out)
+    assert [row["key"]["num_context"] for row in rows] == [1, 2]
+    assert {row["id"] for row in rows} == {row.id for row in load_rows([tmp_path])}
+    assert all(row["metrics"]["nelbo"]["value"] and "per_scene" not in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("command", "place_of_work"),
+    [
+        ("train vae --size smoke --cpu --data {scenes} -o {place}/new", "zoo.training.run.train"),
+        ("evaluate {place}/run --cpu --data {scenes}", "zoo.bench.measurement.evaluate"),
+        ("localise {place}/run --cpu --data {scenes}", "zoo.evaluation.localisation.localise"),
+        ("list", "zoo.registry.registry.Registry.names"),
+        ("data inspect {scenes}", "zoo.data.inspection.inspect_scenes"),
+    ],
+)
+def test_ctrl_c_in_any_command_is_one_line_and_exit_code_130(
+    gqn_zoo, place, scenes, monkeypatch, command, place_of_work
+):
+    def interrupt(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place_of_work, interrupt)
+    code, out, err = gqn_zoo(command.format(place=place, scenes=scenes))
+    assert (code, out, err) == (130, "", "gqn-zoo: interrupted\n")
 
 
 def test_an_error_of_the_operating_system_is_one_line_too(gqn_zoo, monkeypatch):

@@ -19,6 +19,8 @@ def start(*arguments, **options):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        # A shell may start pytest with SIGINT ignored (as background jobs of scripts are), which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 

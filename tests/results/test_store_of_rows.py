@@ -93,9 +93,12 @@ def test_rows_are_written_once(tmp_path):
     row = make_row()
     path = save_row(row, tmp_path)
     before = path.read_bytes()
-    with pytest.raises(ResultError, match="never overwritten"):
-        save_row(row, tmp_path)
+    assert save_row(row, tmp_path) == path
     assert path.read_bytes() == before
+    path.write_text("{}")
+    with pytest.raises(ResultError, match="not a result row"):
+        save_row(row, tmp_path)
+    assert path.read_text() == "{}"
     with pytest.raises(ValidationError, match="frozen"):
         row.variant = "other"
     with pytest.raises(ResultError, match="altered"):

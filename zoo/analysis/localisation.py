@@ -125,7 +125,7 @@ def draw_maps(path: Path, maps: list[Located], mixture: list[Located], inverted:
             MapRow(
                 label=f"{method}, scene {next(iter(panels.values())).scene}",
                 image=next(iter(panels.values())).image,
-                maps=[FloorMap.of(one, title=f"{name}: {one.told}") for name, one in panels.items()],
+                maps=[FloorMap.of(one, title=f"{name}: {one.summary}") for name, one in panels.items()],
             )
             for method, panels in rows
         ],

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from zoo.data.opening import open_splits
+from zoo.data.opening import Source, open_splits
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
 from zoo.errors import ConfigError, did_you_mean
 from zoo.registry.variant import Variant, data_requirements
 
 CALIBRATION_SCENES = 256
+SIGMA_RANGE = (1e-3, 1e3)  # of pixels in [0, 1]; squared, it stays far within the range of float32
 
 METRICS: Mapping[str, str] = MappingProxyType(
     {
@@ -56,8 +56,10 @@ class Protocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.sigma is not None and not (math.isfinite(self.sigma) and self.sigma > 0):
-            raise ConfigError(f"sigma: found {self.sigma}, expected a positive number")
+        if self.sigma is not None and not SIGMA_RANGE[0] <= self.sigma <= SIGMA_RANGE[1]:
+            raise ConfigError(
+                f"sigma: found {self.sigma}, expected a number from {SIGMA_RANGE[0]} to {SIGMA_RANGE[1]:g}"
+            )
         for name in ("prediction_samples", "batch_size", "num_targets", "max_scenes"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -124,6 +126,10 @@ def calibration_of(data: Path, *, reported: Split) -> SceneSource | None:
     Raises:
         DataError: if the folder holds no scenes.
     """
-    splits = open_splits(data)
+    return calibration_split(open_splits(data), reported=reported)
+
+
+def calibration_split(splits: Mapping[Split, Source], *, reported: Split) -> Source | None:
+    """Returns the scenes of :func:`calibration_of` from the splits of a folder."""
     candidates: tuple[Split, ...] = ("validation", "train")
     return next((splits[split] for split in candidates if split in splits and split != reported), None)

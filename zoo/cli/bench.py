@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import Contexts, Cpu, ImportanceSamples, Json, Set, bound_samples, numbers
+from zoo.cli.options import Contexts, Cpu, ImportanceSamples, Json, Set, parse_importance_samples, parse_numbers
 
 
 def run(
@@ -119,8 +119,8 @@ def run(
             data=data,
             size=size or "full",
             changes=parse_overrides(overrides),
-            contexts=[number for number in numbers(contexts, option="--contexts") if number is not None],
-            importance_samples=bound_samples(importance_samples),
+            contexts=[] if contexts is None else parse_numbers(contexts, option="--contexts"),
+            importance_samples=parse_importance_samples(importance_samples),
         )
     else:
         given = {"--data": data, "--size": size, "--set": overrides, "--contexts": contexts, "-K": importance_samples}
@@ -131,7 +131,7 @@ def run(
     selection = SuiteSelection(
         models=models.split(","),
         exclude=exclude,
-        seeds=None if seeds is None else [seed or 0 for seed in numbers(seeds, option="--seeds")],
+        seeds=None if seeds is None else parse_numbers(seeds, option="--seeds"),
         steps=steps,
         scenes=limit,
         repeats=repeats,

@@ -2,84 +2,87 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.options import Contexts, Cpu, Data, ImportanceSamples, bound_samples, numbers
+from zoo.cli import options
+from zoo.cli.options import parse_contexts, parse_importance_samples
 
 if TYPE_CHECKING:
+    from zoo.bench.protocol import Protocol
+    from zoo.data.opening import Source
+    from zoo.data.source import SceneSource, Split
     from zoo.results.row import ResultRow
+    from zoo.training.trained_model import TrainedModel
+
+Targets = Annotated[int | None, typer.Option("--targets", min=1, help="Targets per scene; default: as in training.")]
+PredictionSamples = Annotated[
+    int,
+    typer.Option(
+        "--prediction-samples", min=1, help="Samples per prediction; their mean, the first and the best count."
+    ),
+]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        "--metrics",
+        help="Metrics beside the bounds, separated by commas: wrong-context, separate-targets, bits-per-dim, "
+        "reconstruction, predictions; all, or none.",
+    ),
+]
+Baselines = Annotated[
+    bool, typer.Option("--baselines", help="Also measure the mean image and a copy of the nearest context view.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Largest number of scenes, the first ones; default: the whole split."),
+]
+BatchSize = Annotated[
+    int, typer.Option("-b", "--batch-size", min=1, help="Scenes at once; changes memory, not numbers.")
+]
+Repeats = Annotated[int, typer.Option("--repeats", min=0, help="Repetitions of the speed measurement; 0: none.")]
+Results = Annotated[
+    Path | None, typer.Option("--results", help="Folder for the rows; default: results/rows in the run.")
+]
+Sheet = Annotated[Path | None, typer.Option("--sheet", help="Draw predictions of eight scenes into this image.")]
+PixelNoise = Annotated[
+    bool, typer.Option("--pixel-noise", help="Draw the sheet's samples with the likelihood's pixel noise.")
+]
 
 
 def run(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a checkpoint.")],
-    data: Data,
-    split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "test",
-    which: Annotated[
-        Literal["best", "last"],
-        typer.Option("--checkpoint", help="Of a run: the best on its validation scenes, or the last."),
-    ] = "best",
-    contexts: Contexts = None,
-    targets: Annotated[
-        int | None, typer.Option("--targets", min=1, help="Targets of a scene; default: as in training.")
-    ] = None,
-    sigma: Annotated[
-        float | None, typer.Option("--sigma", help="Of the annealed Gaussian; default: where training ends.")
-    ] = None,
-    importance_samples: ImportanceSamples = None,
-    prediction_samples: Annotated[
-        int, typer.Option("--prediction-samples", min=1, help="Samples of a prediction: their mean, one, the best.")
-    ] = 10,
-    metrics: Annotated[
-        str,
-        typer.Option(
-            "--metrics",
-            help="What is measured beside the bounds, with commas: wrong-context, separate-targets, bits-per-dim, "
-            "reconstruction, predictions; all, or none.",
-        ),
-    ] = "all",
-    references: Annotated[
-        bool,
-        typer.Option("--references", help="Also measure the mean image and a copy of the nearest context view."),
-    ] = False,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only the first so many scenes; default: the whole split.")
-    ] = None,
-    batch_size: Annotated[
-        int, typer.Option("-b", "--batch-size", min=1, help="Scenes at once; changes memory, not numbers.")
-    ] = 36,
-    repeats: Annotated[
-        int, typer.Option("--repeats", min=0, help="Repetitions of the speed measurement; 0: none.")
-    ] = 10,
-    seed: Annotated[
-        int, typer.Option("--episodes-seed", min=0, help="Decides which views are context and targets.")
-    ] = 0,
-    results: Annotated[
-        Path | None, typer.Option("--results", help="Folder for the rows; default: results/rows in the run.")
-    ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Draw predictions of eight scenes into this image.")
-    ] = None,
-    pixel_noise: Annotated[
-        bool, typer.Option("--pixel-noise", help="Draw the sheet's samples with the likelihood's pixel noise.")
-    ] = False,
-    cpu: Cpu = False,
+    path: options.Run,
+    data: options.Data,
+    split: options.Split = "test",
+    which: options.Which = "best",
+    contexts: options.Contexts = None,
+    targets: Targets = None,
+    sigma: options.Sigma = None,
+    importance_samples: options.ImportanceSamples = None,
+    prediction_samples: PredictionSamples = 10,
+    metrics: Metrics = "all",
+    baselines: Baselines = False,
+    limit: Limit = None,
+    batch_size: BatchSize = 36,
+    repeats: Repeats = 10,
+    seed: options.EpisodesSeed = 0,
+    results: Results = None,
+    sheet: Sheet = None,
+    pixel_noise: PixelNoise = False,
+    as_json: options.Json = False,
+    cpu: options.Cpu = False,
 ) -> None:
-    """Measure a trained model on a whole split: bounds at fixed sigma, images, speed; one row for each context size."""
-    from zoo.bench.baselines import BaselineScenes, baseline_rows
-    from zoo.bench.measurement import evaluate
+    """Measure a trained model on a whole split: bounds at fixed sigma, images, speed; one row per context size."""
     from zoo.bench.prediction_sheets import draw_sheet
-    from zoo.bench.protocol import Protocol, calibration_of, plan_of
+    from zoo.bench.protocol import Protocol
     from zoo.cli import screen
-    from zoo.comparison.markup import to_terminal
-    from zoo.comparison.tables import tables_of
-    from zoo.data.opening import open_scenes
-    from zoo.errors import ConfigError
-    from zoo.figures.sheets import check_format
-    from zoo.results.store import rows_in, save_row
+    from zoo.cli.trained_run import open_splits_for, warn_of_untrained_contexts
+    from zoo.results.store import save_row
     from zoo.training.run import device_of
     from zoo.training.trained_model import load_trained
 
@@ -87,7 +90,7 @@ def run(
     protocol = Protocol(
         num_targets=targets,
         sigma=sigma,
-        importance_samples=bound_samples(importance_samples),
+        importance_samples=parse_importance_samples(importance_samples),
         prediction_samples=prediction_samples,
         metrics=_metrics(metrics),
         max_scenes=limit,
@@ -95,66 +98,134 @@ def run(
         repeats=repeats,
         seed=seed,
     )
-    sizes = numbers(contexts, option="--contexts")
+    sizes = parse_contexts(contexts)
     trained = load_trained(path, device=device, which=which)
-    source = open_scenes(data, split)
-    calibration = calibration_of(data, reported=split)
-    scenes = BaselineScenes.of(data, split) if references else None
-    # A mistake in the last of several sizes, or in the image's name, is told before the first is measured.
-    for num_context in sizes:
-        plan_of(protocol.at(num_context, timed=False), trained.variant, source)
-    if sheet is not None:
-        if trained.model.task.target_kind != "images":
-            raise ConfigError(
-                f"--sheet: {trained.variant.name!r} predicts {trained.model.task.target_kind}, of which there is no sheet"
-            )
-        check_format(sheet)
+    splits = open_splits_for(trained.variant, data, split, *(("train",) if baselines else ()))
+    _check(trained, splits[split], protocol=protocol, sizes=sizes, sheet=sheet)
+    warn_of_untrained_contexts(trained.variant, sizes)
     folder = results or trained.run / "results" / "rows"
     rows: list[ResultRow] = []
-    with screen.stage_progress(trained.variant.name) as progress:
-        for index, num_context in enumerate(sizes):
-            row = evaluate(
-                trained,
-                source,
-                protocol=protocol.at(num_context, timed=index == 0),
-                calibration=calibration,
-                speeds_of=rows[0] if rows else None,
-                device=device,
-                command=["gqn-zoo", *sys.argv[1:]],
-                progress=progress,
-            )
+    for row in _measure(trained, splits, split=split, protocol=protocol, sizes=sizes, device=device):
+        rows.append(row)
+        save_row(row, folder)
+    if baselines:
+        for row in _baseline_rows(trained, splits, split=split, protocol=protocol, sizes=sizes, folder=folder):
             rows.append(row)
             save_row(row, folder)
-    if scenes is not None:
-        for num_context in sizes:
-            made = baseline_rows(
-                trained.variant,
-                scenes,
-                protocol=protocol.at(num_context, timed=False),
-                present=rows_in(folder),
-                command=["gqn-zoo", *sys.argv[1:]],
-            )
-            for row in made:
-                rows.append(row)
-                save_row(row, folder)
     if sheet is not None:
         draw_sheet(
             trained,
-            source,
+            splits[split],
             target=sheet,
             num_context=sizes[0],
             protocol=protocol,
             device=device,
             pixel_noise=pixel_noise,
         )
-    console = screen.stdout_console()
-    console.print(to_terminal(tables_of(rows), width=console.width))
+    _print(rows, as_json=as_json)
     screen.log(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
 
 
 def _metrics(text: str) -> tuple[str, ...]:
-    """Parses names with commas, ``all`` or ``none``; that the names are right is seen to by the protocol."""
+    """Parses names separated by commas, ``all`` or ``none``; the protocol checks the names."""
     from zoo.bench.protocol import METRICS
 
     named = {"all": tuple(METRICS), "none": ()}
     return named[text] if text in named else tuple(name.strip() for name in text.split(","))
+
+
+def _check(
+    trained: TrainedModel,
+    source: SceneSource,
+    *,
+    protocol: Protocol,
+    sizes: Sequence[int | None],
+    sheet: Path | None,
+) -> None:
+    """Refuses what cannot be measured at any of several context sizes, or drawn, before the first is measured.
+
+    Raises:
+        ConfigError, ResultError: naming the option.
+    """
+    from zoo.bench.protocol import plan_of
+    from zoo.errors import ConfigError
+    from zoo.figures.sheets import check_format
+
+    for num_context in sizes:
+        plan_of(protocol.at(num_context, timed=False), trained.variant, source)
+    if sheet is None:
+        return
+    if trained.model.task.target_kind != "images":
+        raise ConfigError(
+            f"--sheet: {trained.variant.name!r} predicts {trained.model.task.target_kind}, of which there is no sheet"
+        )
+    check_format(sheet)
+
+
+def _measure(
+    trained: TrainedModel,
+    splits: Mapping[Split, Source],
+    *,
+    split: Split,
+    protocol: Protocol,
+    sizes: Sequence[int | None],
+    device: str,
+) -> Iterator[ResultRow]:
+    """Yields one row per context size; the speed is measured with the first."""
+    from zoo.bench.measurement import evaluate
+    from zoo.bench.protocol import calibration_split
+    from zoo.cli import screen
+
+    first: ResultRow | None = None
+    with screen.stage_progress(trained.variant.name) as progress:
+        for num_context in sizes:
+            row = evaluate(
+                trained,
+                splits[split],
+                protocol=protocol.at(num_context, timed=first is None),
+                calibration=calibration_split(splits, reported=split),
+                speeds_of=first,
+                device=device,
+                command=["gqn-zoo", *sys.argv[1:]],
+                progress=progress,
+            )
+            first = first or row
+            yield row
+
+
+def _baseline_rows(
+    trained: TrainedModel,
+    splits: Mapping[Split, Source],
+    *,
+    split: Split,
+    protocol: Protocol,
+    sizes: Sequence[int | None],
+    folder: Path,
+) -> Iterator[ResultRow]:
+    """Yields the rows of the baselines that are not in the folder yet."""
+    from zoo.bench.baselines import BaselineScenes, baseline_rows
+    from zoo.bench.protocol import calibration_split
+    from zoo.results.store import rows_in
+
+    scenes = BaselineScenes(splits[split], splits["train"], calibration_split(splits, reported=split))
+    for num_context in sizes:
+        yield from baseline_rows(
+            trained.variant,
+            scenes,
+            protocol=protocol.at(num_context, timed=False),
+            present=rows_in(folder),
+            command=["gqn-zoo", *sys.argv[1:]],
+        )
+
+
+def _print(rows: Sequence[ResultRow], *, as_json: bool) -> None:
+    """Prints rows as tables, or as JSON without their lists of numbers per scene."""
+    from zoo.cli import screen
+    from zoo.comparison.markup import to_terminal
+    from zoo.comparison.tables import tables_of
+
+    if as_json:
+        typer.echo(json.dumps([row.model_dump(mode="json", exclude={"per_scene"}) for row in rows], indent=2))
+        return
+    console = screen.stdout_console()
+    console.print(to_terminal(tables_of(rows), width=console.width))

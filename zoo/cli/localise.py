@@ -5,94 +5,105 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from zoo.cli.options import Contexts, Cpu, Data, Json, numbers
+from zoo.cli import options
+from zoo.cli.options import parse_contexts
 
 if TYPE_CHECKING:
-    from zoo.data.source import SceneSource
+    from zoo.data.opening import Source
+    from zoo.data.source import SceneSource, Split
     from zoo.evaluation.localisation import Located
     from zoo.evaluation.pose_grid import PosePrior
 
 MAP_ROWS = 5
+DEFAULT_SCENES = 10
+
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Draw the maps of the first five scenes into this image.")
+]
+Scenes = Annotated[
+    int | None, typer.Option("--scenes", min=1, help="Number of scenes, one image of each; default: 10 at most.")
+]
+Places = Annotated[int, typer.Option("--grid", min=2, help="Places of the grid along x, and along y.")]
+Yaws = Annotated[int, typer.Option("--yaws", min=1, help="Directions at each place.")]
+Prior = Annotated[
+    Literal["cameras", "uniform"],
+    typer.Option(
+        "--prior", help="p(v) for inversion: the density of the cameras of the data, or uniform over the grid."
+    ),
+]
+Samples = Annotated[
+    int,
+    typer.Option(
+        "-K",
+        "--samples",
+        min=0,
+        help="Samples of the importance-weighted bound, 0: the ELBO; for a reversed model with latents: of the prior.",
+    ),
+]
+Starts = Annotated[
+    int, typer.Option("--starts", min=0, help="Best cells that are refined by gradient; 0: take the best cell.")
+]
+Steps = Annotated[int, typer.Option("--steps", min=0, help="Gradient steps from each of them.")]
+BatchSize = Annotated[
+    int, typer.Option("-b", "--batch-size", min=1, help="Cameras at once; changes memory, not numbers.")
+]
 
 
 def run(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a checkpoint.")],
-    data: Data,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Draw the maps of the first five scenes into this image.")
-    ] = None,
-    split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "test",
-    which: Annotated[
-        Literal["best", "last"],
-        typer.Option("--checkpoint", help="Of a run: the best on its validation scenes, or the last."),
-    ] = "best",
-    scenes: Annotated[int, typer.Option("--scenes", min=1, help="How many scenes, one image of each.")] = 10,
-    contexts: Contexts = None,
-    places: Annotated[int, typer.Option("--grid", min=2, help="Places of the grid along x, and along y.")] = 30,
-    yaws: Annotated[int, typer.Option("--yaws", min=1, help="Directions at each place.")] = 24,
-    prior: Annotated[
-        Literal["cameras", "uniform"],
-        typer.Option(help="p(v) for inversion: as the cameras of the data stand, or even over the grid."),
-    ] = "cameras",
-    samples: Annotated[
-        int,
-        typer.Option(
-            "-K",
-            "--samples",
-            min=0,
-            help="Of the importance-weighted bound, 0 being the ELBO; of a reversed model with latents: of the prior.",
-        ),
-    ] = 0,
-    starts: Annotated[
-        int, typer.Option("--starts", min=0, help="Best cells to go on from by gradient; 0: stay at the best cell.")
-    ] = 4,
-    steps: Annotated[int, typer.Option("--steps", min=0, help="Steps from each of them.")] = 30,
-    sigma: Annotated[
-        float | None, typer.Option("--sigma", help="Of the annealed Gaussian; default: where training ends.")
-    ] = None,
-    batch_size: Annotated[
-        int, typer.Option("-b", "--batch-size", min=1, help="Cameras at once; changes memory, not numbers.")
-    ] = 256,
-    seed: Annotated[
-        int, typer.Option("--episodes-seed", min=0, help="Decides which views are context and target.")
-    ] = 0,
-    as_json: Json = False,
-    cpu: Cpu = False,
+    path: options.Run,
+    data: options.Data,
+    output: Output = None,
+    split: options.Split = "test",
+    which: options.Which = "best",
+    scenes: Scenes = None,
+    contexts: options.Contexts = None,
+    places: Places = 30,
+    yaws: Yaws = 24,
+    prior: Prior = "cameras",
+    samples: Samples = 0,
+    starts: Starts = 4,
+    steps: Steps = 30,
+    sigma: options.Sigma = None,
+    batch_size: BatchSize = 256,
+    seed: options.EpisodesSeed = 0,
+    as_json: options.Json = False,
+    cpu: options.Cpu = False,
 ) -> None:
-    """Find where images were taken: invert a model of images, or ask a reversed model; errors and maps of the floor."""
+    """Estimate the camera of images: invert a model of images, or query a reversed model; errors and maps."""
     from zoo.bench.measurement import label_of
     from zoo.bench.protocol import Protocol, plan_of
     from zoo.cli import screen
+    from zoo.cli.trained_run import open_splits_for, warn_of_untrained_contexts
     from zoo.config.schedules import evaluation_schedule_values
-    from zoo.data.opening import open_scenes
-    from zoo.errors import ResultError
     from zoo.evaluation.candidates import way_to_localise
     from zoo.evaluation.localisation import localise
     from zoo.evaluation.refine_poses import Search
-    from zoo.figures.style import SUFFIXES
     from zoo.training.run import device_of
     from zoo.training.trained_model import load_trained
 
-    if output is not None and output.suffix not in SUFFIXES:
-        raise ResultError(f"{output}: expected a name that ends with one of {', '.join(SUFFIXES)}")
+    _check_output(output)
     device = device_of(cpu=cpu)
     search = Search(samples=samples, batch_size=batch_size, starts=starts, steps=steps)
-    sizes = numbers(contexts, option="--contexts")
+    sizes = parse_contexts(contexts)
     trained = load_trained(path, device=device, which=which)
     way = way_to_localise(trained.model)
-    source = open_scenes(data, split)
-    protocol = Protocol(num_targets=1, sigma=sigma, max_scenes=scenes, seed=seed)
+    splits = open_splits_for(trained.variant, data, split)
+    source = splits[split]
+    _check_scenes(scenes, source)
+    protocol = Protocol(num_targets=1, sigma=sigma, max_scenes=scenes or DEFAULT_SCENES, seed=seed)
     plans = [plan_of(protocol.at(size, timed=False), trained.variant, source) for size in sizes]
-    known = _prior(data, source, kind=prior, places=places, yaws=yaws)
+    warn_of_untrained_contexts(trained.variant, sizes)
+    known = _prior(splits, source, kind=prior, places=places, yaws=yaws)
+    label = label_of(trained.variant)
     found: dict[int, list[Located]] = {}
-    with screen.stage_progress(label_of(trained.variant)) as progress:
+    with screen.stage_progress(label) as progress:
         for plan in plans:
             found[plan.num_context] = localise(
                 trained.model,
@@ -104,40 +115,59 @@ def run(
                 device=device,
                 progress=partial(progress, f"{plan.num_context} context views"),
             )
-    facts = {
-        "variant": label_of(trained.variant),
-        "way": way,
-        "dataset": source.name,
-        "split": source.split,
-        "grid": list(known.grid.shape),
-        "prior": prior if way == "inversion" else "learned",
-        "contexts": [{"num_context": size, "scenes": [_numbers(one) for one in some]} for size, some in found.items()],
-    }
     if as_json:
+        facts = {
+            "variant": label,
+            "way": way,
+            "dataset": source.name,
+            "split": source.split,
+            "grid": list(known.grid.shape),
+            "prior": prior if way == "inversion" else "learned",
+            "contexts": [
+                {"num_context": size, "scenes": [_values(one) for one in some]} for size, some in found.items()
+            ],
+        }
         typer.echo(json.dumps(facts, indent=2, allow_nan=False))
     else:
-        _print(found, title=f"{label_of(trained.variant)}, {way}, {source.name} {source.split}")
+        _print(found, title=f"{label}, {way}, {source.name} {source.split}")
     if output is not None:
-        _draw(output, found, title=f"{label_of(trained.variant)}, step {trained.step}: {way} on {source.name}, {split}")
+        _draw(output, found, title=f"{label}, step {trained.step}: {way} on {source.name}, {split}")
         screen.log(f"wrote {output}")
 
 
+def _check_output(output: Path | None) -> None:
+    from zoo.errors import ResultError
+    from zoo.figures.style import SUFFIXES
+
+    if output is not None and output.suffix not in SUFFIXES:
+        raise ResultError(f"{output}: expected a name that ends with one of {', '.join(SUFFIXES)}")
+
+
+def _check_scenes(scenes: int | None, source: SceneSource) -> None:
+    from zoo.errors import ConfigError
+
+    if scenes is not None and scenes > source.num_scenes:
+        raise ConfigError(
+            f"--scenes: found {scenes}, but split {source.split!r} of {source.name} has {source.num_scenes} scenes"
+        )
+
+
 def _prior(
-    data: Path, source: SceneSource, *, kind: Literal["cameras", "uniform"], places: int, yaws: int
+    splits: Mapping[Split, Source],
+    source: SceneSource,
+    *,
+    kind: Literal["cameras", "uniform"],
+    places: int,
+    yaws: int,
 ) -> PosePrior:
-    """Makes grid and prior of the cameras that a model was trained with, where those scenes are at hand."""
-    from zoo.data.opening import open_scenes
-    from zoo.errors import DataError
+    """Makes grid and prior of the cameras of the training scenes, or of the measured ones if there are none."""
     from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
 
-    try:
-        known = read_cameras(open_scenes(data, "train"))
-    except DataError:
-        known = read_cameras(source)
+    known = read_cameras(splits.get("train", source))
     return PosePrior(kind, grid=grid_over(known, places=places, turns=yaws), cameras=known)
 
 
-def _numbers(one: Located) -> dict[str, object]:
+def _values(one: Located) -> dict[str, Any]:
     return {
         "scene": one.scene,
         "truth": one.truth.tolist(),
@@ -153,7 +183,7 @@ def _numbers(one: Located) -> dict[str, object]:
     }
 
 
-def _print(found: dict[int, list[Located]], *, title: str) -> None:
+def _print(found: Mapping[int, list[Located]], *, title: str) -> None:
     from rich import box
     from rich.table import Table
 
@@ -178,13 +208,13 @@ def _print(found: dict[int, list[Located]], *, title: str) -> None:
 
 
 def _mean(values: Sequence[float]) -> str:
-    """Writes a mean with its standard error."""
+    """Formats a mean with its standard error."""
     if len(values) < 2 or not math.isfinite(sum(values)):
         return f"{sum(values) / len(values):.3g}"
     return f"{statistics.fmean(values):.3g} \N{PLUS-MINUS SIGN} {statistics.stdev(values) / math.sqrt(len(values)):.2g}"
 
 
-def _draw(output: Path, found: dict[int, list[Located]], *, title: str) -> None:
+def _draw(output: Path, found: Mapping[int, list[Located]], *, title: str) -> None:
     from zoo.figures.probability_maps import FloorMap, MapRow, probability_maps
 
     rows = [
@@ -192,7 +222,7 @@ def _draw(output: Path, found: dict[int, list[Located]], *, title: str) -> None:
             label=f"scene {same_scene[0].scene}",
             image=same_scene[0].image,
             maps=[
-                FloorMap.of(one, title=f"{size} context views: {one.told}")
+                FloorMap.of(one, title=f"{size} context views: {one.summary}")
                 for size, one in zip(found, same_scene, strict=True)
             ],
         )

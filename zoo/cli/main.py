@@ -8,6 +8,7 @@ import sys
 from typing import Annotated, Any, cast
 
 import typer
+import typer.core
 
 from zoo.cli import (
     bench,
@@ -27,14 +28,31 @@ from zoo.cli import claims as conclude
 from zoo.cli import list as list_command
 from zoo.errors import ZooError
 
-INTERRUPTED = 130
+INTERRUPTED, OUT_OF_MEMORY = 130, 5
 # Newer versions of typer bring their own copy of click, older ones use the package; this is the base of either.
 USAGE_ERROR = cast(
     "type[Exception]", next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 )
 
+
+class InterruptedByUserError(Exception):
+    """Ctrl-C; a KeyboardInterrupt itself would be turned into an exit without a message by typer."""
+
+
+class Program(typer.core.TyperGroup):
+    """The commands; Ctrl-C in any of them reaches ``main``."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise InterruptedByUserError from None
+
+
 app = typer.Typer(
     name="gqn-zoo",
+    cls=Program,
     help="Train, measure and compare Generative Query Network variants.\n\n"
     "Start with [bold]gqn-zoo quickstart[/bold]: in minutes, on two CPU cores, it renders scenes, trains three variants and "
     "compares them. Then [bold]gqn-zoo list[/bold], [bold]gqn-zoo data make[/bold], [bold]gqn-zoo train[/bold].",
@@ -81,8 +99,11 @@ app.command("demonstrate")(demonstrate.run)
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Runs the program; leaves with 0, 1 (a check or a claim failed), 2 (the user can mend it), or as the error says."""
-    # As an exception a termination lets every half-written file be cleared away.
+    """Runs the program.
+
+    Exits with code 0, 1 (a check or a claim failed), 2 (a mistake of the user), 130 (Ctrl-C), or that of the error.
+    """
+    # As an exception SIGTERM lets every half-written file be removed.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         sys.exit(app(arguments, prog_name="gqn-zoo", standalone_mode=False) or 0)
@@ -92,15 +113,29 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(error.exit_code)
     except USAGE_ERROR as error:
         _fail_usage(error)
-    except (KeyboardInterrupt, typer.Abort):
+    except (InterruptedByUserError, KeyboardInterrupt, typer.Abort):
         _fail("interrupted", code=INTERRUPTED, cause=None)
     except BrokenPipeError:
-        # The reader of our output, head for example, has left.
+        # The reader of the output, for example head, has closed it.
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}", code=2, cause=error)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or ["an allocation failed"])[0]
+        _fail(f"out of memory: use a smaller batch size or fewer samples ({reason})", code=OUT_OF_MEMORY, cause=error)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Returns whether an allocation failed, of numpy, or of torch on a GPU or a CPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def _fail_usage(error: Any) -> None:
@@ -109,7 +144,8 @@ def _fail_usage(error: Any) -> None:
             typer.echo(help_text)
         sys.exit(0)
     command = error.ctx.command_path if error.ctx is not None else "gqn-zoo"
-    _fail(f"{error.format_message().rstrip('.')}; see {command} --help", code=error.exit_code, cause=None)
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
+    _fail(f"{message}; see {command} --help", code=error.exit_code, cause=None)
 
 
 def _fail(message: str, *, code: int, cause: BaseException | None) -> None:

@@ -1,11 +1,13 @@
-"""Options that several commands share."""
+"""Options that several commands share, and their parsers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+LARGEST_SEED = 2**63 - 1
 
 Set = Annotated[
     list[str],
@@ -19,9 +21,17 @@ Size = Annotated[str, typer.Option("--size", help="full, or another size of the 
 Data = Annotated[
     Path, typer.Option("--data", help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")
 ]
-Cpu = Annotated[bool, typer.Option("--cpu", help="Leave GPUs alone.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides every random number.")]
+Cpu = Annotated[bool, typer.Option("--cpu", help="Do not use GPUs.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of every random number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+# Of commands that measure a trained model.
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a checkpoint.")]
+Split = Annotated[Literal["train", "validation", "test"], typer.Option("--split", help="Split of the scenes.")]
+Which = Annotated[
+    Literal["best", "last"],
+    typer.Option("--checkpoint", help="Checkpoint of a run: the best on its validation scenes, or the last."),
+]
 Contexts = Annotated[
     str | None,
     typer.Option(
@@ -29,35 +39,53 @@ Contexts = Annotated[
         help="Numbers of context views to evaluate at, for example 1,3,5; default: the largest of training.",
     ),
 ]
+Sigma = Annotated[
+    float | None,
+    typer.Option("--sigma", help="Standard deviation of the annealed Gaussian; default: the last one of training."),
+]
 ImportanceSamples = Annotated[
     str | None,
     typer.Option(
         "-K", "--importance-samples", metavar="K,K", help="K of the importance-weighted bounds, for example 10,100."
     ),
 ]
+EpisodesSeed = Annotated[
+    int,
+    typer.Option("--episodes-seed", min=0, max=LARGEST_SEED, help="Seed of the choice of context and target views."),
+]
 
 
-def bound_samples(text: str | None) -> tuple[int, ...]:
-    """Parses ``10,100``; nothing given, or 0, is no bound.
+def parse_contexts(text: str | None) -> list[int | None]:
+    """Parses ``1,3,5``; nothing given is the default of training, [None].
 
     Raises:
         ConfigError: if a part is not a whole number of 0 or more.
     """
-    found = [] if text is None else numbers(text, option="--importance-samples")
-    return tuple(sorted(number for number in found if number))
+    return [None] if text is None else [*parse_numbers(text, option="--contexts")]
 
 
-def numbers(text: str | None, *, option: str) -> list[int | None]:
-    """Parses ``1,3,5``; nothing given is the default, [None].
+def parse_importance_samples(text: str | None) -> tuple[int, ...]:
+    """Parses ``10,100`` in ascending order; None is no bound.
 
     Raises:
-        ConfigError: if a part is not a whole number of 0 or more.
+        ConfigError: if a part is not a whole number of at least 1.
+    """
+    return () if text is None else tuple(sorted(parse_numbers(text, option="--importance-samples", minimum=1)))
+
+
+def parse_numbers(text: str, *, option: str, minimum: int = 0) -> list[int]:
+    """Parses whole numbers separated by commas.
+
+    Raises:
+        ConfigError: if a part is not a whole number of at least ``minimum``.
     """
     from zoo.errors import ConfigError
 
-    if text is None:
-        return [None]
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    # No number of views, samples or seeds is longer; isdecimal also accepts digits of other scripts.
+    if not all(part.isdecimal() and part.isascii() and len(part) < 20 for part in parts):
         raise ConfigError(f"{option}: found {text!r}, expected whole numbers separated by commas, for example 1,3,5")
-    return [int(part) for part in parts]
+    numbers = [int(part) for part in parts]
+    if min(numbers) < minimum:
+        raise ConfigError(f"{option}: found {min(numbers)}, expected at least {minimum}")
+    return numbers

@@ -63,7 +63,7 @@ class Located(NamedTuple):
         return float(_errors(self.guess, self.truth).angle)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Returns the errors in words."""
         return f"{self.position_error:.2f} and {self.angle_error:.0f}\N{DEGREE SIGN} off"
 

@@ -27,22 +27,24 @@ _ROW_FILE = re.compile(r"^\d{8}T\d{6}Z-.+-[0-9a-f]{16}\.json$")
 
 
 def save_row(row: ResultRow, folder: Path) -> Path:
-    """Writes a row as ``<utc>-<variant>-<id>.json`` and returns the path.
+    """Writes a row as ``<utc>-<variant>-<id>.json`` and returns the path; a row that is there already is left as it is.
 
     Raises:
-        ResultError: if the file exists, or if the row was altered after it was made.
+        ResultError: if the file exists but is damaged, or if the row was altered after it was made.
         DiskFullError: if the file cannot be written.
     """
     if row.id != digest_of(row):
         raise ResultError(f"row {row.id} of {row.variant!r} was altered after it was made; rows are immutable")
     utc = row.provenance.utc.replace("-", "").replace(":", "")
     path = Path(folder) / f"{utc}-{_in_file_name(row.variant)}-{row.id}.json"
-    # Whoever wins a race for this name writes the same bytes: the id in it is a digest of them.
-    if path.exists():
-        raise ResultError(f"{path}: exists already; rows are never overwritten")
     text = json.dumps(row.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
     # One line for every list of numbers; strings cannot hold a raw line break, so that no string is touched.
     text = re.sub(r"\[\n[-+0-9.eE,\s]+\n\s*\]", lambda match: "[" + " ".join(match.group()[1:-1].split()) + "]", text)
+    # The same measurement within the same second is the same row: its id is a digest of the contents.
+    if path.exists():
+        if load_row(path).id == row.id:
+            return path
+        raise ResultError(f"{path}: exists already; rows are never overwritten")
     write_text(path, text + "\n")
     return path
 

@@ -84,7 +84,7 @@ def memory_errors(variant: Variant) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         # On a CPU torch has no class of its own for this.
-        if type(error) is RuntimeError and "allocate memory" not in reason:
+        if type(error) is RuntimeError and "can't allocate memory" not in reason:
             raise
         raise OutOfMemoryError(
             f"{variant.name}: a batch of {variant.training.batch_size} scenes does not fit into memory: use a smaller "

@@ -94,7 +94,7 @@ def train(
     """
     resume = resume or ResumeOptions()
     check_seed(seed, file="--seed")
-    _check_run_folder(run, data=data)
+    check_run_folder(run, data=data)
     sources = open_training_data(data, variant, on_bad_record=on_bad_record)
     config = run_config(variant, seed=seed, source=sources["train"])
     found = _starting_point(run, resume, log=log)
@@ -139,7 +139,7 @@ def _prepare_folder(trainer: Trainer, *, resumed: bool, command: Sequence[str], 
         write_json(trainer.run / ENVIRONMENT, provenance.model_dump(mode="json"))
 
 
-def _check_run_folder(run: Path, *, data: Path) -> None:
+def check_run_folder(run: Path, *, data: Path) -> None:
     """Refuses a run's folder inside its own data, or with a name that TensorBoard cannot write.
 
     Raises:
