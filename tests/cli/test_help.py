@@ -3,7 +3,6 @@ import json
 import pytest
 
 import zoo
-from zoo.registry.registry import default_registry
 
 COMMANDS = [
     "list",
@@ -53,40 +52,6 @@ def test_the_help_names_every_command(gqn_zoo):
 
 def test_the_version_is_printed(gqn_zoo):
     assert gqn_zoo("--version") == (0, f"gqn-zoo {zoo.__version__}\n", "")
-
-
-def test_variants_are_listed_with_their_parts(gqn_zoo):
-    code, out, err = gqn_zoo("list")
-    assert (code, err) == (0, "")
-    for name in default_registry().names():
-        assert name in out
-    only = gqn_zoo("list", "gqn-*", "--exclude", "*-tower*").out
-    assert "gqn-pool" in only and "gqn-tower" not in only and "cvae" not in only
-
-
-def test_listing_as_json_can_be_read_by_a_program(gqn_zoo):
-    listed = json.loads(gqn_zoo("list --json").out)
-    assert sorted(listed) == default_registry().names()
-    assert listed["vae"]["core"] == "vae" and listed["vae"]["sizes"][0] == "full"
-
-
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [("encoder", "tower"), ("core", "gqn"), ("likelihood", "annealed_gaussian"), ("dataset", "rooms_ring_camera")],
-)
-def test_parts_and_data_sets_are_listed_one_a_line(gqn_zoo, kind, name):
-    code, out, _ = gqn_zoo("list", "--kind", kind)
-    assert code == 0 and name in out.splitlines() and out.splitlines() == sorted(out.splitlines())
-    assert json.loads(gqn_zoo("list", "--kind", kind, "--json").out) == out.splitlines()
-
-
-def test_a_variant_is_described_with_every_setting(gqn_zoo):
-    code, out, err = gqn_zoo("describe gqn-tower --size smoke --set core.steps=3")
-    assert (code, err) == (0, "")
-    for line in ("core.steps = 3", "core.kernel_size = 3", "training.batch_size = 4", "training.beta.end = 1.0"):
-        assert line in out
-    config = json.loads(gqn_zoo("describe gqn-tower --size smoke --set core.steps=3 --json").out)["config"]
-    assert config == default_registry().variant("gqn-tower", size="smoke", overrides=["core.steps=3"]).config()
 
 
 def test_a_variant_is_checked(gqn_zoo):

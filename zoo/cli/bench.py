@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import Contexts, Cpu, ImportanceSamples, Json, Set, parse_importance_samples, parse_numbers
+from zoo.cli.options import (
+    Contexts,
+    Cpu,
+    ImportanceSamples,
+    Json,
+    RegistryFiles,
+    Set,
+    parse_importance_samples,
+    parse_numbers,
+)
 
 
 def run(
@@ -88,6 +97,7 @@ def run(
         list[str],
         typer.Option("--cluster-option", metavar="KEY=VALUE", help="For submitit, for example slurm_partition=gpu."),
     ] = [],  # noqa: B006  (typer copies it)
+    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
     """Train and measure several variants, each in a process of its own; rows, also of failures, go to OUTPUT/rows.
 

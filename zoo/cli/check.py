@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import Json, Set, Size
+from zoo.cli.options import Json, RegistryFiles, Set, Size
 
 
 def run(
@@ -16,6 +16,7 @@ def run(
     size: Size = "smoke",
     overrides: Set = [],  # noqa: B006  (typer copies it)
     as_json: Json = False,
+    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
     """Run the conformance checks on a variant, in seconds: types and shapes, gradients, independence of scenes, order
     of views, padding, target leaks, KL, and that the ELBO is a bound for the model that is sampled from.

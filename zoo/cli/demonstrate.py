@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import Seed
+from zoo.cli.options import RegistryFiles, Seed
 
 
 def run(
@@ -19,6 +19,7 @@ def run(
     ] = Path("demonstrations"),
     everything: Annotated[bool, typer.Option("--all", help="Run every analysis.")] = False,
     seed: Seed = 0,
+    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
     """Test a paper's claim on built-in data in minutes: train small models, judge the claims, draw figures.
 

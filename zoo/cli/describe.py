@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoo.cli.options import Json, Set, Size
+from zoo.cli.options import Json, RegistryFiles, Set, Size
 
 if TYPE_CHECKING:
     import pydantic
+
+    from zoo.registry.variant import Variant
+
+
+class Description(NamedTuple):
+    """A variant in plain values, with the docstrings and the meanings of the settings of its components."""
+
+    config: dict[str, Any]
+    parameters: int
+    texts: dict[str, str]
+    meanings: dict[str, dict[str, str]]
 
 
 def run(
@@ -19,52 +30,98 @@ def run(
     size: Size = "full",
     overrides: Set = [],  # noqa: B006  (typer copies it)
     as_json: Json = False,
+    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
-    """Tell everything about a variant: what it models, every setting with its meaning, parameters, published figures."""
+    """Describe a variant: what it models, every setting with its meaning, parameters, published figures."""
+    from zoo.registry.components import KINDS
     from zoo.registry.registry import default_registry
-    from zoo.registry.variant import build, resolve
 
     variant = default_registry().variant(name, size=size, overrides=overrides)
-    config = variant.config()
-    parameters = build(variant).num_parameters
+    found = _from_source(variant) or _from_import(variant)
     if as_json:
-        facts = {"title": variant.title, "paper": variant.paper, "status": variant.status, "parameters": parameters}
-        typer.echo(
-            json.dumps(
-                {**facts, "config": config, "reference": [item.model_dump() for item in variant.reference]}, indent=2
-            )
-        )
+        facts = {"title": variant.title, "paper": variant.paper, "status": variant.status}
+        reference = [item.model_dump() for item in variant.reference]
+        values = {**facts, "parameters": found.parameters, "config": found.config, "reference": reference}
+        typer.echo(json.dumps(values, indent=2))
         return
-    typer.echo(f"{name} (size {size}): {variant.title}\n{variant.paper}\n")
-    typer.echo(f"parameters: {parameters:,}    images: {variant.image_size}x{variant.image_size}\n")
-    for kind, part in resolve(variant).items():
-        summary = inspect.getdoc(part.part) or ""
-        typer.echo(f"{kind}: {variant.component(kind).use}")
-        for line in summary.splitlines():
+    typer.echo(f"{name} (size {size}): {variant.title}\n{variant.paper or variant.status}\n")
+    images = f"    images: {variant.image_size}x{variant.image_size}" if variant.image_size else ""
+    typer.echo(f"parameters: {found.parameters:,}{images}\n")
+    for kind in KINDS:
+        settings = dict(found.config[kind])
+        typer.echo(f"{kind}: {settings.pop('use')}")
+        for line in found.texts[kind].splitlines():
             typer.echo(f"    {line}" if line else "")
-        _settings(part.config, prefix=f"{kind}.")
+        for key, value in settings.items():
+            _print_setting(f"{kind}.{key}", value, found.meanings[kind].get(key, ""))
         typer.echo("")
     typer.echo("training")
-    _settings(variant.training, prefix="training.")
+    for key, value, meaning in _flat(variant.training, prefix="training."):
+        _print_setting(key, value, meaning)
     for item in variant.reference:
         typer.echo(f"published: {item.metric} {item.value} {item.unit} ({item.source})")
+    key, value = next(reversed(found.config["core"].items()))
     typer.echo(
-        f"\nChange any of these with --set, for example --set core.{_example(config)}; train with: gqn-zoo train {name} --data FOLDER -o RUN"
+        f"\nChange a setting with --set, for example --set core.{key}={value}; "
+        f"train with: gqn-zoo train {name} --data FOLDER -o RUN"
     )
 
 
-def _example(config: dict[str, Any]) -> str:
-    key = next((key for key in config["core"] if key != "use"), "use")
-    return f"{key}={config['core'][key]}"
+def _from_source(variant: Variant) -> Description | None:
+    """Describes a variant without importing torch; None if its number of parameters or a setting is not known so."""
+    from zoo.registry.components import KINDS
+    from zoo.registry.documentation import documentation_of, parameter_count
+
+    parameters = parameter_count(variant)
+    if parameters is None:
+        return None
+    try:
+        parts = {kind: documentation_of(kind, variant.component(kind).use) for kind in KINDS}
+        values = {kind: part.values(variant.component(kind).settings) for kind, part in parts.items()}
+    except LookupError:
+        return None
+    config: dict[str, Any] = {
+        "variant": variant.name,
+        "size": variant.size,
+        **{kind: {"use": variant.component(kind).use, **values[kind]} for kind in KINDS},
+        "image_size": variant.image_size,
+        "training": variant.training.model_dump(),
+    }
+    meanings: dict[str, dict[str, str]] = {
+        kind: {key: each.meaning for key, each in part.settings.items()} for kind, part in parts.items()
+    }
+    return Description(config, parameters, {kind: part.text for kind, part in parts.items()}, meanings)
 
 
-def _settings(settings: pydantic.BaseModel, *, prefix: str) -> None:
+def _from_import(variant: Variant) -> Description:
+    """Describes a variant by its imported components; its model is built without memory for the weights."""
+    import inspect
+
+    import torch
+
+    from zoo.registry.variant import build, resolve
+
+    parts = resolve(variant)
+    with torch.device("meta"):
+        parameters = build(variant).num_parameters
+    meanings: dict[str, dict[str, str]] = {
+        kind: {key: field.description or "" for key, field in type(part.config).model_fields.items()}
+        for kind, part in parts.items()
+    }
+    texts: dict[str, str] = {kind: inspect.getdoc(part.part) or "" for kind, part in parts.items()}
+    return Description(variant.config(), parameters, texts, meanings)
+
+
+def _flat(settings: pydantic.BaseModel, *, prefix: str) -> Iterator[tuple[str, Any, str]]:
     import pydantic
 
     for key, field in type(settings).model_fields.items():
         value = getattr(settings, key)
         if isinstance(value, pydantic.BaseModel):
-            _settings(value, prefix=f"{prefix}{key}.")
-            continue
-        meaning = f"    {field.description}" if field.description else ""
-        typer.echo(f"    {prefix}{key} = {json.dumps(value)}{meaning}")
+            yield from _flat(value, prefix=f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value, field.description or ""
+
+
+def _print_setting(key: str, value: Any, meaning: str) -> None:
+    typer.echo(f"    {key} = {json.dumps(value)}{'    ' if meaning else ''}{meaning}")

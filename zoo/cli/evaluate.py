@@ -76,6 +76,7 @@ def run(
     pixel_noise: PixelNoise = False,
     as_json: options.Json = False,
     cpu: options.Cpu = False,
+    registry_files: options.RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
     """Measure a trained model on a whole split: bounds at fixed sigma, images, speed; one row per context size."""
     from zoo.bench.prediction_sheets import draw_sheet

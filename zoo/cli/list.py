@@ -3,67 +3,130 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from zoo.cli.options import Json
+from zoo.cli.options import Json, RegistryFiles
+
+if TYPE_CHECKING:
+    from zoo.registry.registry import Registry
 
 Kind = Literal["variant", "encoder", "core", "likelihood", "dataset"]
+Pattern = str | None
 
 
 def run(
     pattern: Annotated[str, typer.Argument(help="A shell pattern, for example 'gqn-*'.")] = "*",
     kind: Annotated[Kind, typer.Option("--kind", help="What to list.")] = "variant",
-    exclude: Annotated[str | None, typer.Option("--exclude", help="Leave out what matches this pattern.")] = None,
+    exclude: Annotated[Pattern, typer.Option("--exclude", help="Leave out names that match this pattern.")] = None,
+    task: Annotated[Pattern, typer.Option("--task", help="Only variants with this task; a pattern.")] = None,
+    encoder: Annotated[Pattern, typer.Option("--encoder", help="Only variants with this encoder; a pattern.")] = None,
+    core: Annotated[Pattern, typer.Option("--core", help="Only variants with this core; a pattern.")] = None,
+    status: Annotated[
+        Literal["paper", "baseline", "extension"] | None, typer.Option("--status", help="Only variants of this status.")
+    ] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Also task, likelihood, pixels, status and title.")] = False,
     as_json: Json = False,
+    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
-    """List what exists: variants with their parts and papers, or encoders, cores, likelihoods, built-in data sets."""
-    from fnmatch import fnmatchcase
-
-    from zoo.errors import RegistryError, did_you_mean
-    from zoo.registry.components import KINDS, available
+    """List variants with their components and numbers of parameters, or encoders, cores, likelihoods or data sets."""
+    from zoo.errors import ConfigError, RegistryError, did_you_mean
     from zoo.registry.registry import default_registry
 
     registry = default_registry()
+    filters: dict[str, Pattern] = {"task": task, "encoder": encoder, "core": core, "status": status}
+    given = {key: value for key, value in filters.items() if value is not None}
+    if given and kind != "variant":
+        raise ConfigError(f"--{next(iter(given))}: filters variants, found --kind {kind}")
+    rows = _variants(registry) if kind == "variant" else _components(kind)
+    names = [
+        name
+        for name, row in rows.items()
+        if fnmatchcase(name, pattern.lower())
+        and not (exclude and fnmatchcase(name, exclude.lower()))
+        and all(fnmatchcase(str(row[key]), value) for key, value in given.items())
+    ]
+    for key, value in given.items():
+        known = {str(row[key]) for row in rows.values()}
+        if not any(fnmatchcase(each, value) for each in known):
+            raise RegistryError(f"--{key}: no variant has {key} {value!r}{did_you_mean(value, known)}")
+    if not names:
+        chosen = "".join(f" with {key} {value!r}" for key, value in given.items())
+        raise RegistryError(f"no {kind} matches {pattern!r}{chosen or did_you_mean(pattern, rows)}")
+    if as_json:
+        typer.echo(json.dumps({name: rows[name] for name in names}, indent=2))
+        return
+    columns = ["description"]
     if kind == "variant":
-        known = registry.names()
-    elif kind == "dataset":
+        columns = ["encoder", "core", "parameters"]
+        columns += ["task", "likelihood", "image_size", "status", "title"] if wide else []
+    _print_table({name: [_text(rows[name][key]) for key in columns] for name in names}, headers=[kind, *columns])
+    if kind == "variant":
+        for line in _origins(registry):
+            typer.echo(line)
+
+
+def _variants(registry: Registry) -> dict[str, dict[str, Any]]:
+    from zoo.registry.components import KINDS
+    from zoo.registry.documentation import parameter_count
+
+    rows = {}
+    for name in registry.names():
+        entry, file = registry.entry(name)
+        uses: dict[str, str] = {part: entry.use(part) for part in KINDS}
+        rows[name] = {
+            "title": entry.title,
+            "paper": entry.paper,
+            "status": entry.status,
+            "image_size": entry.image_size,
+            **uses,
+            "parameters": parameter_count(registry.variant(name)),
+            "sizes": ["full", *entry.sizes],
+            "file": file,
+        }
+    return rows
+
+
+def _components(kind: Literal["encoder", "core", "likelihood", "dataset"]) -> dict[str, dict[str, Any]]:
+    if kind == "dataset":
         from zoo.data.render.recipes import RECIPES
 
-        known = sorted(RECIPES)
-    else:
-        known = available(kind)
-    names = [name for name in known if fnmatchcase(name, pattern) and not (exclude and fnmatchcase(name, exclude))]
-    if not names:
-        raise RegistryError(f"no {kind} matches {pattern!r}{did_you_mean(pattern, known)}")
-    if kind != "variant":
-        typer.echo(json.dumps(names) if as_json else "\n".join(names))
-        return
-    entries = {name: registry.entry(name)[0] for name in names}
-    if as_json:
-        described = {
-            name: {
-                "title": entry.title,
-                "paper": entry.paper,
-                "status": entry.status,
-                "image_size": entry.image_size,
-                **{part: entry.use(part) for part in KINDS},
-                "sizes": ["full", *entry.sizes],
-            }
-            for name, entry in entries.items()
-        }
-        typer.echo(json.dumps(described, indent=2))
-        return
-    from rich import box
+        return {name: {"description": recipe.description} for name, recipe in sorted(RECIPES.items())}
+    from zoo.registry.components import available
+    from zoo.registry.documentation import documentation_of
+
+    return {name: {"description": documentation_of(kind, name).summary} for name in available(kind)}
+
+
+def _origins(registry: Registry) -> list[str]:
+    """Returns a line about every registry file that is read beside the shipped one, or instead of it."""
+    from zoo.registry.sources import registry_path
+
+    shipped, *others = registry.files
+    replaced = [] if shipped.path == registry_path() else [f"read instead of the shipped registry: {shipped.path}"]
+    return replaced + [f"also read: {file.path}" for file in others if not file.problem]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value / 1e6:.2f}M" if value >= 10_000 else str(value)
+    return "-" if value is None else str(value)
+
+
+def _print_table(rows: dict[str, list[str]], *, headers: list[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from zoo.cli.screen import stdout_console
 
-    table = Table("variant", "task", "encoder", "core", "likelihood", "pixels", "status", "paper", box=box.SIMPLE_HEAD)
-    for name, entry in entries.items():
-        parts_used = [entry.use(kind) for kind in KINDS]
-        cells = [name, *parts_used, str(entry.image_size), entry.status, entry.paper.split(",")[0]]
-        table.add_row(*(Text(cell) for cell in cells))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in headers:
+        right = header in ("parameters", "image_size")
+        wraps = header in ("title", "description")
+        label = {"parameters": "params", "image_size": "pixels"}.get(header, header)
+        table.add_column(label, justify="right" if right else "left", no_wrap=not wraps)
+    for name, cells in rows.items():
+        table.add_row(Text(name), *map(Text, cells))
     stdout_console().print(table)

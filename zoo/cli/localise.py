@@ -75,6 +75,7 @@ def run(
     seed: options.EpisodesSeed = 0,
     as_json: options.Json = False,
     cpu: options.Cpu = False,
+    registry_files: options.RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
     """Estimate the camera of images: invert a model of images, or query a reversed model; errors and maps."""
     from zoo.bench.measurement import label_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from typing import Annotated, Any, cast
 
 import typer
@@ -26,7 +27,7 @@ from zoo.cli import (
 )
 from zoo.cli import claims as conclude
 from zoo.cli import list as list_command
-from zoo.errors import ZooError
+from zoo.errors import ZooError, ZooWarning
 
 INTERRUPTED, OUT_OF_MEMORY = 130, 5
 # Newer versions of typer bring their own copy of click, older ones use the package; this is the base of either.
@@ -105,6 +106,12 @@ def main(arguments: list[str] | None = None) -> Any:
     """
     # As an exception SIGTERM lets every half-written file be removed.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    show_warning = warnings.showwarning
+    warnings.showwarning = lambda message, category, *place, **stream: (
+        print(f"gqn-zoo: warning: {message}", file=sys.stderr)
+        if issubclass(category, ZooWarning)
+        else show_warning(message, category, *place, **stream)
+    )
     try:
         sys.exit(app(arguments, prog_name="gqn-zoo", standalone_mode=False) or 0)
     except ZooError as error:

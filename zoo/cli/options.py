@@ -9,6 +9,25 @@ import typer
 
 LARGEST_SEED = 2**63 - 1
 
+
+def _use_registry_files(paths: list[Path]) -> list[Path]:
+    """Makes this process, and those that it starts, read further registry files."""
+    if paths:
+        from zoo.registry.registry import add_registry_files
+
+        add_registry_files(paths)
+    return paths
+
+
+RegistryFiles = Annotated[
+    list[Path],
+    typer.Option(
+        "--registry",
+        metavar="FILE",
+        callback=_use_registry_files,
+        help="Read variants from this registry file as well; may be given several times.",
+    ),
+]
 Set = Annotated[
     list[str],
     typer.Option(

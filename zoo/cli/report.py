@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli.options import RegistryFiles
+
 
 def run(
     paths: Annotated[
@@ -35,6 +37,7 @@ def run(
     claims: Annotated[
         bool, typer.Option("--claims/--no-claims", help="Judge the claims.yaml of the first folder that has one.")
     ] = True,
+    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
     """Write one HTML page that needs no network: tables, quality against cost, curves, predictions, variants, provenance.
 

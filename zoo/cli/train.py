@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from zoo.cli.options import Cpu, Data, Seed, Set, Size
+from zoo.cli.options import Cpu, Data, RegistryFiles, Seed, Set, Size
 
 if TYPE_CHECKING:
     from zoo.registry.variant import Variant
@@ -111,6 +111,7 @@ def run(
     on_bad_record: BadRecord = "raise",
     cpu: Cpu = False,
     dry_run: DryRun = False,
+    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
     """Train a variant on a folder of scenes.
 

@@ -7,6 +7,7 @@ its model.
 from __future__ import annotations
 
 import functools
+import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,7 @@ from zoo.config.recipe import TrainingRecipe
 from zoo.config.settings import Settings, load_yaml, merge, parse, parse_overrides
 from zoo.errors import ConfigError, RegistryError, ZooError, ZooWarning, did_you_mean
 from zoo.registry.components import BESIDE, KINDS, Kind
-from zoo.registry.sources import RegistryFile, plug_in_files, user_files
+from zoo.registry.sources import ENVIRONMENT, RegistryFile, plug_in_files, user_files
 from zoo.registry.variant import FULL, SOURCES, ComponentConfig, ImageSize, Reference, Variant, component_sources
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -308,6 +309,18 @@ def default_registry(named: Iterable[str | Path] = ()) -> Registry:
     """
     files = user_files(named)
     return _read(files, tuple(_version_of(file.path) for file in files))
+
+
+def add_registry_files(paths: Iterable[Path]) -> None:
+    """Makes ``default_registry`` of this process, and of those that it starts, read further files.
+
+    Raises:
+        ConfigError, RegistryError: if a file is not a registry file.
+    """
+    for path in paths:
+        _read_file(path)
+        listed = os.environ.get(ENVIRONMENT)
+        os.environ[ENVIRONMENT] = f"{listed}{os.pathsep}{path.resolve()}" if listed else str(path.resolve())
 
 
 @functools.lru_cache(maxsize=4)
