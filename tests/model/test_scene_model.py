@@ -170,19 +170,22 @@ class Counting(torch.nn.Module):
 
 
 @pytest.mark.parametrize("name", ["gqn-tower", "cvae", "vae", "deterministic", "reversed-gqn-latent", "slim-images"])
-@pytest.mark.parametrize("at_once", [1, 2 * 768, 2 * 2 * 768 * 3])
-def test_answers_in_parts_are_those_at_once_from_one_look_at_the_context(name, at_once):
+@pytest.mark.parametrize("chunk_numbers", [1, 2 * 768, 2 * 2 * 768 * 3])
+def test_predictions_in_chunks_equal_those_in_one_call_and_encode_the_context_once(name, chunk_numbers):
     model, batch = made(name)
     episode = model.episode(batch, num_context=2)
     expected = model.predict_parameters(episode, SCHEDULE, num_samples=5)
     model.encoder = Counting(model.encoder)
     torch.testing.assert_close(
-        model.predict_parameters(episode, SCHEDULE, num_samples=5, at_once=at_once), expected, rtol=1e-5, atol=1e-6
+        model.predict_parameters(episode, SCHEDULE, num_samples=5, chunk_numbers=chunk_numbers),
+        expected,
+        rtol=1e-5,
+        atol=1e-6,
     )
     assert model.encoder.calls <= 1
 
 
-def test_parts_are_no_larger_than_was_asked(monkeypatch):
+def test_chunks_are_at_most_as_large_as_requested(monkeypatch):
     model, batch = made("gqn-tower")
     episode = model.episode(batch, num_context=2)
     seen = []
@@ -193,15 +196,15 @@ def test_parts_are_no_larger_than_was_asked(monkeypatch):
         return predict(context, query, key, encode=encode, schedule=schedule, num_samples=num_samples)
 
     monkeypatch.setattr(model.core, "predict", watched)
-    for at_once, parts in (
+    for chunk_numbers, chunks in (
         (1, [(1, 1)] * 10),
         (2 * 768, [(1, 1)] * 10),
         (2 * 2 * 768 * 3, [(3, 2), (2, 2)]),
         (2 * 2 * 768 * 5, [(5, 2)]),
     ):
         seen.clear()
-        model.predict_parameters(episode, SCHEDULE, num_samples=5, at_once=at_once)
-        assert seen == parts
+        model.predict_parameters(episode, SCHEDULE, num_samples=5, chunk_numbers=chunk_numbers)
+        assert seen == chunks
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -1,4 +1,4 @@
-"""Where scenes are cut."""
+"""Tasks split scenes into context, queries and targets."""
 
 import math
 
@@ -11,7 +11,7 @@ from zoo.data.loader import assemble
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import SceneBatch
 from zoo.evaluation.throughput import random_batch
-from zoo.model.tasks import Render, by_name, cut, images_from_frames
+from zoo.model.tasks import Render, by_name, images_from_frames, split_views
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_bytes_become_zero_to_one():
     assert torch.equal((images * 255.0).round().to(torch.uint8)[0, 0], torch.arange(256, dtype=torch.uint8))
 
 
-def test_shapes_are_declared_as_cut(batch):
+def test_episodes_have_the_declared_shapes(batch):
     task = Render(Render.Config(), image_size=8)
     episode = task(batch, num_context=3)
     assert episode.target.shape[2:] == task.target_shape
@@ -70,9 +70,9 @@ def test_shapes_are_declared_as_cut(batch):
     assert episode.query.shape[-1] == task.query_shape[0] == task.view_shape.pose_width
 
 
-def test_cutting_keeps_every_view_once(batch):
+def test_splitting_keeps_every_view_once(batch):
     episode = Render(Render.Config(), image_size=8)(batch, num_context=5)
-    context, rest = cut(episode.context, at=2)
+    context, rest = split_views(episode.context, at=2)
     assert torch.equal(torch.cat([context.values, rest.values], dim=1), episode.context.values)
     assert context.mask.shape == (2, 2)
 

@@ -401,7 +401,7 @@ def test_listing_imports_nothing_heavy_and_no_component(program):
 
 
 def test_a_module_without_exactly_one_part_is_refused():
-    from zoo.model.interfaces import find_unique_subclass
+    from zoo.model.contract import find_unique_subclass
 
     empty = types.ModuleType("empty")
     with pytest.raises(LookupError, match="defines 0 classes"):

@@ -70,7 +70,7 @@ def _require_chunk_invariance(fixture: CheckContext) -> None:
     episode = fixture.episode()
     whole = fixture.model.predict_parameters(episode, fixture.schedule, num_samples=3)
     try:
-        chunks = fixture.model.predict_parameters(episode, fixture.schedule, num_samples=3, at_once=1)
+        chunks = fixture.model.predict_parameters(episode, fixture.schedule, num_samples=3, chunk_numbers=1)
     except (RuntimeError, ValueError, IndexError) as error:
         require(False, f"predict does not accept keys [B, S, Q] of single samples and queries: {error}")
     else:

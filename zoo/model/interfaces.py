@@ -6,13 +6,11 @@ variant is resolved, before anything is built. A component is made from its own 
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_origin
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
@@ -253,56 +251,3 @@ class DeterministicCore(LatentCore):
         """Predicts the targets; all samples are equal."""
         prediction = self.decode(context, query, encode)
         return prediction.expand(num_samples, *prediction.shape)
-
-
-def contract_problems(component: type[Component], /) -> list[str]:
-    """Returns what a class lacks of its interface: abstract methods, and attributes missing or of the wrong type."""
-    problems = [f"does not implement {name}()" for name in sorted(getattr(component, "__abstractmethods__", ()))]
-    interfaces = [base for base in component.__mro__ if base.__module__ == __name__]
-    for name, annotation in (
-        item for base in reversed(interfaces) for item in inspect.get_annotations(base, eval_str=True).items()
-    ):
-        if get_origin(annotation) is not ClassVar:
-            continue
-        if not hasattr(component, name):
-            problems.append(f"lacks the class attribute {name!r}")
-            continue
-        value = getattr(component, name)
-        try:
-            TypeAdapter(get_args(annotation)[0]).validate_python(value)
-        except ValidationError as error:
-            reason = error.errors(include_url=False)[0]["msg"]
-            problems.append(f"declares {name} = {value!r}: {reason[:1].lower()}{reason[1:]}")
-    return problems
-
-
-def source_of(component: type[Component], /) -> str:
-    """Returns ``file:line`` of the definition of a class, or its module where the source is not known."""
-    try:
-        return f"{inspect.getsourcefile(component)}:{inspect.getsourcelines(component)[1]}"
-    except (OSError, TypeError):
-        return component.__module__
-
-
-ComponentType = TypeVar("ComponentType", bound=Component)
-
-
-def find_unique_subclass(module: Any, kind: type[ComponentType], /) -> type[ComponentType]:
-    """Returns the one concrete class derived from ``kind`` that a module defines.
-
-    Raises:
-        LookupError: if it defines none or several.
-    """
-    found = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, kind)
-        and value.__module__ == module.__name__
-        and not inspect.isabstract(value)
-    ]
-    if len(found) != 1:
-        raise LookupError(
-            f"{module.__name__} defines {len(found)} classes derived from {kind.__name__}, expected exactly one"
-        )
-    return found[0]

@@ -1,4 +1,4 @@
-"""One model = task + encoder + core + likelihood behind one ``forward``: all that trainer and evaluation know."""
+"""The model of a variant, task + encoder + core + likelihood: the only interface of trainer and evaluation."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from zoo.model.interfaces import Encode, Encoder, LatentCore, Likelihood, Repres
 from zoo.nn.noise import fold, sample_keys, scene_sample_keys, standard_normal
 
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
-# Predictions of more numbers than these, 256 images of 64 x 64 pixels, are made one part after the other.
-NUMBERS_AT_ONCE = 256 * 3 * 64 * 64
+# Larger predictions are computed in chunks; 256 images of 64 x 64 pixels.
+CHUNK_NUMBERS = 256 * 3 * 64 * 64
 
 
 class Prediction(NamedTuple):
-    """What a model expects to see at the queries, drawn from the prior: the targets were not looked at."""
+    """Predictions at the queries with latents from the prior, independent of the targets."""
 
     parameters: Tensor  # [S, B, Q, C', H, W]: parameters of the likelihood
-    expected: Tensor  # [S, B, Q, C, H, W]: the expected target of each sample; images are within [0, 1]
-    target: Tensor  # [B, Q, C, H, W]: the truth
+    expected: Tensor  # [S, B, Q, C, H, W]: mean target of each sample; images within [0, 1]
+    target: Tensor  # [B, Q, C, H, W]: ground truth
 
 
 class SceneModel(nn.Module):
-    """log p(targets | context, queries) >= ELBO, for whatever task, encoder, core and likelihood.
+    """log p(targets | context, queries) >= ELBO, for any task, encoder, core and likelihood.
 
-    Everything that is trained goes through ``forward``, so that DistributedDataParallel sees it.
+    All trained computation goes through ``forward``, which DistributedDataParallel requires.
     """
 
     def __init__(self, *, task: Task, encoder: Encoder, core: LatentCore, likelihood: Likelihood) -> None:
@@ -43,22 +43,22 @@ class SceneModel(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """The number of weights, trained or not."""
+        """The number of parameters, including frozen ones."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(self, batch: SceneBatch, schedule: ScheduleValues, num_context: int) -> ElboTerms:
-        """Scores the views after the first ``num_context`` given those before.
+        """Returns the ELBO terms of the views after the first ``num_context``, given those before.
 
         Args:
             batch: B scenes of V views.
             schedule: beta is not applied here; sigma and temperature are.
-            num_context: N; the other V - N views are the targets.
+            num_context: N; the other views are targets.
 
         Returns:
-            The terms of each scene's ELBO, [B], nats.
+            The ELBO terms of every scene, [B], nats.
 
         Raises:
-            ConfigError: if it is to be compiled and cannot be.
+            ConfigError: if ``compile_training`` was called and the model cannot be compiled.
         """
         episode = self.episode(batch, num_context=num_context)
         if self._compiled is None or not torch.is_grad_enabled():
@@ -66,44 +66,40 @@ class SceneModel(nn.Module):
         return self._score_compiled(episode, schedule)
 
     def episode(self, batch: SceneBatch, *, num_context: int) -> Episode:
-        """Cuts a batch after its first ``num_context`` views and lays the images out as convolutions read them fastest.
+        """Splits a batch after its first ``num_context`` views, with images in the fastest memory format.
 
-        What comes out is contiguous, so that nothing about it depends on how many views it was cut from.
+        All fields are contiguous, so that strides do not depend on the number of views in the batch.
         """
         episode = self.task(batch, num_context=num_context)
         memory_format = fastest_memory_format(batch.frames.device)
 
-        def laid_out(field: Tensor) -> Tensor:
+        def to_format(field: Tensor) -> Tensor:
             if field.ndim != 5 or memory_format is torch.contiguous_format:
                 return field.contiguous()
             return field.movedim(2, -1).contiguous().movedim(-1, 2)
 
         return Episode(
-            context=Views(*map(laid_out, episode.context)),
-            query=laid_out(episode.query),
-            target=laid_out(episode.target),
-            target_views=Views(*map(laid_out, episode.target_views)),
+            context=Views(*map(to_format, episode.context)),
+            query=to_format(episode.query),
+            target=to_format(episode.target),
+            target_views=Views(*map(to_format, episode.target_views)),
             key=episode.key,
         )
 
     def score(self, episode: Episode, schedule: ScheduleValues, *, encode: Encode | None = None) -> ElboTerms:
-        """Scores episodes that were cut already; see ``forward``.
+        """Returns the ELBO terms of episodes; see ``forward``.
 
         Args:
             episode: of B scenes.
             schedule: as of ``forward``.
-            encode: takes the encoder's place, for example ``cached_encoder``.
+            encode: replaces the encoder, for example by ``cached_encoder``.
         """
         return self.score_and_reconstruct(episode, schedule, encode=encode)[0]
 
     def score_and_reconstruct(
         self, episode: Episode, schedule: ScheduleValues, *, encode: Encode | None = None
     ) -> tuple[ElboTerms, Tensor]:
-        """Does the same as ``score``, and returns what the posterior's latents predict as well.
-
-        Returns:
-            The terms, and the likelihood's parameters [B, Q, C', H, W] that were scored.
-        """
+        """Returns the terms of ``score`` and the scored parameters of the likelihood, [B, Q, C', H, W]."""
         output = self.core(episode, encode or self.encoder, schedule)
         num_targets = episode.target.shape[1]
         target_dims = math.prod(episode.target.shape[2:])
@@ -120,35 +116,31 @@ class SceneModel(nn.Module):
         return terms, output.prediction
 
     def to_device(self, device: torch.device | str) -> SceneModel:
-        """Moves the model to a device, with weights in the memory format that is the fastest there."""
+        """Moves the model to a device, with weights in the fastest memory format of the device."""
         return self.to(device=device, memory_format=fastest_memory_format(device))  # type: ignore[call-overload]
 
     def recompute_activations(self, recompute: bool) -> int:
-        """Sets whether activations are computed again in the backward pass instead of being kept.
-
-        Modules that can do so have a class attribute ``recompute``. Noise is a function of its key, so that what is
-        computed again is what it was.
+        """Sets whether activations are recomputed in the backward pass, in modules with an attribute ``recompute``.
 
         Returns:
-            How many modules can.
+            The number of such modules.
         """
-        able = [module for module in self.modules() if isinstance(getattr(type(module), "recompute", None), bool)]
-        for module in able:
+        modules = [module for module in self.modules() if isinstance(getattr(type(module), "recompute", None), bool)]
+        for module in modules:
             module.recompute = recompute  # type: ignore[assignment]
-        return len(able)
+        return len(modules)
 
     def compile_training(self, mode: CompileMode) -> None:
-        """Compiles what is trained, as one graph; scoring without gradients and predictions stay as they are.
+        """Compiles scoring with gradients as one graph; scoring without gradients and predictions are not compiled.
 
-        Neither the schedule values nor the number of context views make for another compilation, but for one each that contexts of
-        no view, of one view and of several take; on a CPU, where torch chooses between convolutions by the number of
-        images, several views of fewer than 16 images in a batch and of more count as two. Whatever else was compiled
-        in this process is forgotten.
+        Schedule values do not cause recompilation. Contexts of no view, of one view and of several views have one graph
+        each; on a CPU, where torch chooses convolutions by the number of images, several views have two graphs, for
+        fewer than 16 images in a batch and for more. Other compiled functions of this process are discarded.
 
         Args:
             mode: of ``torch.compile``; all but ``default`` record CUDA graphs on a GPU.
         """
-        # The compiler counts what it made of this function for all models together, and gives up after a few.
+        # The compiler counts the graphs of this function over all models, up to a small limit.
         torch.compiler.reset()
         self._compiled = torch.compile(SceneModel.score, fullgraph=True, mode=mode)
 
@@ -160,7 +152,7 @@ class SceneModel(nn.Module):
         for field in episode.context:
             if field.shape[1] > 1:  # sizes of 0 and 1 are always compiled by themselves
                 maybe_mark_dynamic(field, 1)
-        # A graph on a GPU writes to the same memory every time; from here on what the last one left there is not needed.
+        # A CUDA graph always writes to the same memory; the results of the last step are no longer needed.
         torch.compiler.cudagraph_mark_step_begin()
         try:
             return self._compiled(self, episode, schedule)
@@ -174,36 +166,36 @@ class SceneModel(nn.Module):
     def predict(
         self, batch: SceneBatch, schedule: ScheduleValues, num_context: int, *, num_samples: int = 1
     ) -> Prediction:
-        """Predicts the queried views from the prior, ``num_samples`` times."""
+        """Predicts the target views from the prior, S = ``num_samples`` times."""
         episode = self.episode(batch, num_context=num_context)
         parameters = self.predict_parameters(episode, schedule, num_samples=num_samples)
         return Prediction(parameters=parameters, expected=self.expected_image(parameters), target=episode.target)
 
     def expected_image(self, parameters: Tensor) -> Tensor:
-        """Returns what is shown for parameters [..., C', H, W] of the likelihood: [..., C, H, W], images in [0, 1]."""
+        """Returns the mean targets [..., C, H, W] of parameters [..., C', H, W]; images are clamped to [0, 1]."""
         expected = self.likelihood.mean(parameters)
         return expected.clamp(0.0, 1.0) if self.task.target_kind == "images" else expected
 
     @torch.no_grad()
     def predict_parameters(
-        self, episode: Episode, schedule: ScheduleValues, *, num_samples: int, at_once: int = NUMBERS_AT_ONCE
+        self, episode: Episode, schedule: ScheduleValues, *, num_samples: int, chunk_numbers: int = CHUNK_NUMBERS
     ) -> Tensor:
-        """Predicts the likelihood's parameters, [S, B, Q, C', H, W], at the queries of episodes that were cut already.
+        """Predicts the likelihood's parameters, [S, B, Q, C', H, W], at the queries of episodes.
 
         Args:
-            episode: of B scenes, whose targets are not looked at.
+            episode: of B scenes; its targets are not used.
             schedule: the temperature scales the prior's standard deviation.
             num_samples: S.
-            at_once: numbers, of images or whatever else is asked or predicted, at a time. Where there are more, the
-                queries and samples of the scenes are answered in parts, which changes the memory needed, not the numbers.
+            chunk_numbers: numbers in the queries or targets of one chunk. Larger predictions are computed in chunks of
+                queries and samples, which changes the memory needed, not the result.
         """
         batch, queries = episode.query.shape[:2]
         each = batch * max(math.prod(episode.query.shape[2:]), math.prod(self.task.target_shape))
-        queries_at_once = max(1, min(queries, at_once // each))
-        samples_at_once = max(1, at_once // (each * queries_at_once))
+        chunk_queries = max(1, min(queries, chunk_numbers // each))
+        chunk_samples = max(1, chunk_numbers // (each * chunk_queries))
         if self.core.latents == "none":
-            samples_at_once = num_samples  # all are one and the same
-        if queries_at_once == queries and samples_at_once >= num_samples:
+            chunk_samples = num_samples  # all samples are equal
+        if chunk_queries == queries and chunk_samples >= num_samples:
             key = episode.key
         else:
             key = scene_sample_keys(episode.key, num_samples=num_samples)
@@ -212,69 +204,68 @@ class SceneModel(nn.Module):
 
         encode = cached_encoder(self.encoder, episode)
 
-        def part(first_sample: int, first_query: int) -> Tensor:
-            keys = key if key.ndim == 1 else key[:, first_sample : first_sample + samples_at_once]
+        def predict_chunk(first_sample: int, first_query: int) -> Tensor:
+            keys = key if key.ndim == 1 else key[:, first_sample : first_sample + chunk_samples]
             if key.ndim == 3:
-                keys = keys[:, :, first_query : first_query + queries_at_once]
+                keys = keys[:, :, first_query : first_query + chunk_queries]
             return self.core.predict(
                 episode.context,
-                episode.query[:, first_query : first_query + queries_at_once],
+                episode.query[:, first_query : first_query + chunk_queries],
                 keys,
                 encode=encode,
                 schedule=schedule,
-                num_samples=min(samples_at_once, num_samples - first_sample),
+                num_samples=min(chunk_samples, num_samples - first_sample),
             )
 
-        parts = [
-            _joined([part(sample, query) for query in range(0, queries, queries_at_once)], dim=2)
-            for sample in range(0, num_samples, samples_at_once)
+        chunks = [
+            _concatenate([predict_chunk(sample, query) for query in range(0, queries, chunk_queries)], dim=2)
+            for sample in range(0, num_samples, chunk_samples)
         ]
-        return _joined(parts, dim=0)
+        return _concatenate(chunks, dim=0)
 
     @torch.no_grad()
     def sample(self, batch: SceneBatch, schedule: ScheduleValues, num_context: int, *, num_samples: int = 1) -> Tensor:
-        """Draws images [S, B, Q, C, H, W] with the likelihood's own noise, which ``predict`` leaves out."""
+        """Draws targets [S, B, Q, C, H, W], with the noise of the likelihood."""
         parameters = self.predict(batch, schedule, num_context, num_samples=num_samples).parameters
         return self.with_noise(parameters, batch.key, schedule)
 
     @torch.no_grad()
     def with_noise(self, parameters: Tensor, key: Tensor, schedule: ScheduleValues) -> Tensor:
-        """Draws targets [S, B, Q, C, H, W] from the likelihood.
+        """Draws targets [S, B, Q, C, H, W] from the likelihood, given its parameters.
 
         Args:
             parameters: of predictions, [S, B, Q, C', H, W].
             key: [B] int64, of the scenes.
-            schedule: those of the predictions.
+            schedule: that of the predictions.
         """
         shape = (parameters.shape[2], *self.task.target_shape)
-        # Latents use the first streams of a key; the pixels' noise takes one that no core reaches.
+        # Cores use streams from 0 upwards; the noise of pixels has stream -1.
         noise = torch.stack([standard_normal(fold(fold(key, -1), index), shape) for index in range(len(parameters))])
         return self.likelihood.sample(parameters, noise, schedule)
 
 
 def fastest_memory_format(device: torch.device | str) -> torch.memory_format:
-    """Returns how images and weights of convolutions lie: channels last on a GPU; on a CPU that took 1.2 times as long."""
+    """Returns the fastest memory format of convolutions: channels last on a GPU; on a CPU it takes 1.2 times as long."""
     return torch.channels_last if torch.device(device).type == "cuda" else torch.contiguous_format
 
 
 def cached_encoder(encoder: Encode, episode: Episode) -> Encode:
-    """Returns an encoder that looks at an episode's context, and at its evidence, once at most, however often it is asked.
+    """Returns an encoder that encodes the context and the target views of an episode at most once.
 
-    For several scores or predictions from one representation. Other views are encoded as ever.
+    For several scores or predictions from one representation. Other views are not cached.
     """
-    known = {id(views): views for views in (episode.context, episode.target_views)}
-    found: dict[int, Representation] = {}
+    cacheable = {id(views): views for views in (episode.context, episode.target_views)}
+    cache: dict[int, Representation] = {}
 
     def encode(views: Views) -> Representation:
-        place = id(views)
-        if place not in known:
+        if id(views) not in cacheable:
             return encoder(views)
-        if place not in found:
-            found[place] = encoder(views)
-        return found[place]
+        if id(views) not in cache:
+            cache[id(views)] = encoder(views)
+        return cache[id(views)]
 
     return encode
 
 
-def _joined(parts: list[Tensor], *, dim: int) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
+def _concatenate(chunks: list[Tensor], *, dim: int) -> Tensor:
+    return chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=dim)

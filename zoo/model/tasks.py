@@ -1,10 +1,11 @@
-"""Where scenes are cut: what is context, what is asked, what is scored."""
+"""Tasks: which part of a scene is context, query and target."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from einops import rearrange
@@ -15,18 +16,21 @@ from zoo.config.settings import Settings
 from zoo.data.camera import CAMERA_WIDTH, POSE_WIDTH, pose_vector
 from zoo.data.source import ExtraShape
 from zoo.episode import Episode, SceneBatch, Views
-from zoo.model.interfaces import Task, ViewShape
+from zoo.model.interfaces import ContextKind, QueryKind, TargetKind, Task, ViewShape
 
 CAPTIONS, INPUTS, VALUES, MAP, MAP_CAMERA = "captions", "inputs", "values", "map", "map_camera"
 
 
-def images_from_frames(frames: Tensor) -> Tensor:
-    """Turns [..., H, W, 3] uint8 frames into [..., 3, H, W] float32 images in [0, 1]."""
-    return rearrange(frames, "... h w c -> ... c h w").to(torch.float32) / 255.0
-
-
 class ImageTask(Task):
-    """What tasks on images share: images as context, poses as queries, images as targets, unless one says otherwise."""
+    """Base of tasks on images: context of images, queries of poses, targets of images unless a task says otherwise."""
+
+    class Config(Settings):
+        """No settings."""
+
+    context_kind: ClassVar[ContextKind] = "images"
+    target_view_kind = "images"
+    query_kind: ClassVar[QueryKind] = "poses"
+    target_kind: ClassVar[TargetKind] = "images"
 
     def __init__(self, config: Settings, *, image_size: int) -> None:
         self.config = config
@@ -46,23 +50,20 @@ class ImageTask(Task):
 
 
 class Render(ImageTask):
-    """Views of a scene -> images at other viewpoints, p(x^q | v^q, (x, v)^{1..N}).
+    """Novel view synthesis: views of a scene -> images at other poses, p(x^q | v^q, (x, v)^{1..N}).
 
     Context: images with poses. Query: a pose (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch). Target: the image.
-    Throughput is counted in scenes.
     """
 
     class Config(Settings):
-        """What is asked beside the views."""
+        """Further targets."""
 
         map: bool = Field(
-            default=False, description="also asks for the scene's top-down map, as the image of a camera high above"
+            default=False,
+            description="adds the scene's top-down map, as the image of a camera high above, to the targets",
         )
 
     config: Config
-    context_kind = target_view_kind = "images"
-    query_kind = "poses"
-    target_kind = "images"
 
     @property
     def extras(self) -> Mapping[str, ExtraShape]:
@@ -74,29 +75,21 @@ class Render(ImageTask):
         }
 
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
-        context, evidence = cut(images_of(batch), at=num_context)
+        context, targets = split_views(image_views(batch), at=num_context)
         if self.config.map:
             frames, cameras = batch.extras[MAP][:, None], batch.extras[MAP_CAMERA][:, None]
-            above = images_of(batch._replace(frames=frames, cameras=cameras))
-            evidence = Views(*(torch.cat(pair, dim=1) for pair in zip(evidence, above, strict=True)))
-        return Episode(
-            context=context, query=evidence.poses, target=evidence.values, target_views=evidence, key=batch.key
-        )
+            maps = image_views(batch._replace(frames=frames, cameras=cameras))
+            targets = Views(*(torch.cat(pair, dim=1) for pair in zip(targets, maps, strict=True)))
+        return _values_at_poses(context, targets, key=batch.key)
 
 
 class CaptionRender(ImageTask):
-    """Captions at viewpoints -> images at other viewpoints, p(x^q | v^q, (caption, v)^{1..N}) (Ramalho et al. 2018).
+    """Captions at poses -> images at other poses, p(x^q | v^q, (caption, v)^{1..N}) (Ramalho et al. 2018).
 
-    Context: the UTF-8 bytes of captions [B, N, T], padded with zeros, with poses. Query and target as of ``render``.
+    Context: the UTF-8 bytes of captions [B, N, T], padded with zeros, with poses. Query and target as in ``render``.
     """
 
-    class Config(Settings):
-        """There is nothing to set."""
-
     context_kind = "captions"
-    target_view_kind = "images"
-    query_kind = "poses"
-    target_kind = "images"
 
     @property
     def view_shape(self) -> ViewShape:
@@ -107,24 +100,19 @@ class CaptionRender(ImageTask):
         return {CAPTIONS: ExtraShape("uint8", (0,), per_view=True)}
 
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
-        images = images_of(batch)
-        context, _ = cut(images._replace(values=batch.extras[CAPTIONS]), at=num_context)
-        _, evidence = cut(images, at=num_context)
-        return Episode(
-            context=context, query=evidence.poses, target=evidence.values, target_views=evidence, key=batch.key
-        )
+        images = image_views(batch)
+        context, _ = split_views(images._replace(values=batch.extras[CAPTIONS]), at=num_context)
+        _, targets = split_views(images, at=num_context)
+        return _values_at_poses(context, targets, key=batch.key)
 
 
 class Localise(ImageTask):
-    """Views of a scene and a image -> the camera that took it, p(v^q | x^q, (x, v)^{1..N}) (Rosenbaum et al. 2018).
+    """Localisation: views of a scene and an image -> the image's camera, p(v^q | x^q, (x, v)^{1..N}).
 
-    Context: images with poses. Query: a image. Target: its camera (x, y, z, yaw, pitch), angles in radians.
+    (Rosenbaum et al. 2018.) Context: images with poses. Query: an image. Target: its camera (x, y, z, yaw, pitch), angles
+    in radians; the likelihood decides which coordinates are scored.
     """
 
-    class Config(Settings):
-        """There is nothing to set: the likelihood decides which coordinates are scored."""
-
-    context_kind = target_view_kind = "images"
     query_kind = "images"
     target_kind = "poses"
 
@@ -137,21 +125,15 @@ class Localise(ImageTask):
         return (CAMERA_WIDTH, 1, 1)
 
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
-        context, evidence = cut(images_of(batch), at=num_context)
-        target = batch.cameras[:, num_context:, :, None, None]
-        return Episode(context=context, query=evidence.values, target=target, target_views=evidence, key=batch.key)
+        context, targets = split_views(image_views(batch), at=num_context)
+        cameras = batch.cameras[:, num_context:, :, None, None]
+        return Episode(context=context, query=targets.values, target=cameras, target_views=targets, key=batch.key)
 
 
 class Unconditional(ImageTask):
-    """Images by themselves, p(x): every view of a scene is a target, and nothing is known beforehand."""
+    """Unconditional image modelling, p(x): every view is a target; context and queries are empty."""
 
-    class Config(Settings):
-        """There is nothing to set."""
-
-    context_kind = "nothing"
-    target_view_kind = "images"
-    query_kind = "nothing"
-    target_kind = "images"
+    context_kind = query_kind = "nothing"
 
     @property
     def view_shape(self) -> ViewShape:
@@ -162,19 +144,17 @@ class Unconditional(ImageTask):
         return (0,)
 
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
-        _, targets = cut(images_of(batch), at=num_context)
-        evidence = targets._replace(poses=targets.poses[..., :0])
-        nothing = Views(values=targets.values[:, :0, :0], poses=evidence.poses[:, :0], mask=targets.mask[:, :0])
-        return Episode(
-            context=nothing, query=evidence.poses, target=targets.values, target_views=evidence, key=batch.key
-        )
+        _, targets = split_views(image_views(batch), at=num_context)
+        targets = targets._replace(poses=targets.poses[..., :0])
+        empty = Views(values=targets.values[:, :0, :0], poses=targets.poses[:, :0], mask=targets.mask[:, :0])
+        return _values_at_poses(empty, targets, key=batch.key)
 
 
 class Regress(Task):
-    """Pairs of inputs and values -> values at other inputs, p(y^q | x^q, (x, y)^{1..N}) (Garnelo et al. 2018).
+    """Regression of functions: pairs of inputs and values -> values at other inputs, p(y^q | x^q, (x, y)^{1..N}).
 
-    A view is one point of a function. Context: values [B, N, C, 1, 1] at inputs [B, N, P]. Query: an input. Target: the
-    value there, [C, 1, 1].
+    (Garnelo et al. 2018.) A view is one point of a function. Context: values [B, N, C, 1, 1] at inputs [B, N, P]. Query:
+    an input. Target: its value, [C, 1, 1].
     """
 
     class Config(Settings):
@@ -185,9 +165,8 @@ class Regress(Task):
 
     throughput_unit = "functions"
     has_images = False
-    context_kind = target_view_kind = "values"
+    context_kind = target_view_kind = target_kind = "values"
     query_kind = "inputs"
-    target_kind = "values"
 
     def __init__(self, config: Config, *, image_size: int) -> None:
         self.config = config
@@ -214,26 +193,34 @@ class Regress(Task):
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
         inputs, values = batch.extras[INPUTS], batch.extras[VALUES]
         mask = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
-        context, evidence = cut(Views(values=values[..., None, None], poses=inputs, mask=mask), at=num_context)
-        return Episode(
-            context=context, query=evidence.poses, target=evidence.values, target_views=evidence, key=batch.key
-        )
+        points = Views(values=values[..., None, None], poses=inputs, mask=mask)
+        return _values_at_poses(*split_views(points, at=num_context), key=batch.key)
 
 
-def images_of(batch: SceneBatch) -> Views:
-    """Returns all views of a batch as images [B, V, 3, H, W] with poses [B, V, P]."""
+def images_from_frames(frames: Tensor) -> Tensor:
+    """Turns [..., H, W, 3] uint8 frames into [..., 3, H, W] float32 images in [0, 1]."""
+    return rearrange(frames, "... h w c -> ... c h w").to(torch.float32) / 255.0
+
+
+def image_views(batch: SceneBatch) -> Views:
+    """Returns all views of a batch, images [B, V, 3, H, W] with poses [B, V, P]."""
     images = images_from_frames(batch.frames)
     mask = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
     return Views(values=images, poses=pose_vector(batch.cameras), mask=mask)
 
 
-def cut(views: Views, *, at: int) -> tuple[Views, Views]:
+def split_views(views: Views, *, at: int) -> tuple[Views, Views]:
     """Splits views [B, N, ...] into the first ``at`` and the rest."""
     return Views(*(field[:, :at] for field in views)), Views(*(field[:, at:] for field in views))
 
 
+def _values_at_poses(context: Views, targets: Views, *, key: Tensor) -> Episode:
+    """Returns the episode that asks for the values of the target views at their poses."""
+    return Episode(context=context, query=targets.poses, target=targets.values, target_views=targets, key=key)
+
+
 def by_name() -> dict[str, type[Task]]:
-    """Returns the tasks by the names that they have in a registry: ``CaptionRender`` is ``caption_render``."""
+    """Returns the tasks by their names in a registry: ``CaptionRender`` is ``caption_render``."""
     return {
         re.sub(r"(?<!^)(?=[A-Z])", "_", value.__name__).lower(): value
         for value in list(globals().values())

@@ -52,6 +52,7 @@ def find_component(kind: Kind, use: str, *, file: str, folder: str = "") -> type
     """
     from zoo.model import interfaces as contract
     from zoo.model import tasks
+    from zoo.model.contract import find_unique_subclass
 
     bases: dict[Kind, type[Component]] = {
         "task": contract.Task,
@@ -86,7 +87,7 @@ def find_component(kind: Kind, use: str, *, file: str, folder: str = "") -> type
     names = available(kind)
     if use not in names:
         raise RegistryError(f"{file}: {kind}.use: there is no {kind} {use!r}{did_you_mean(use, names)}")
-    return contract.find_unique_subclass(importlib.import_module(f"{FOLDERS[kind]}.{use}"), base)
+    return find_unique_subclass(importlib.import_module(f"{FOLDERS[kind]}.{use}"), base)
 
 
 def file_beside(use: str, folder: str) -> Path:

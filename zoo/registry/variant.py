@@ -114,7 +114,7 @@ def resolve(variant: Variant) -> dict[Kind, ResolvedComponent]:
         RegistryError: if a part does not exist or the parts do not fit; one sentence says why.
         ConfigError: if a setting is not valid.
     """
-    from zoo.model.interfaces import contract_problems, source_of
+    from zoo.model.contract import contract_problems, source_of
 
     resolved: dict[Kind, ResolvedComponent] = {}
     for kind in KINDS:
