@@ -230,6 +230,22 @@ def test_one_process_may_train_in_one_precision_after_another(run_training, tmp_
     assert Accelerator(cpu=True).mixed_precision == "no"
 
 
+@pytest.mark.parametrize("seed", [1, 2**63 - 1])
+def test_the_seed_of_a_run_decides_its_initial_weights(run_training, tmp_path, weights, variant, seed):
+    unchanged = "training.learning_rate={start: 1e-30, end: 1e-30, steps: 0}"
+    run_training(tmp_path, "gqn-tower", unchanged, seed=seed)
+    initial = weights(build(variant("gqn-tower"), seed=seed))
+    assert torch.equal(weights(load_trained(tmp_path).model), initial)
+    assert not torch.equal(weights(build(variant("gqn-tower"), seed=0)), initial)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, True, "1"])
+def test_a_seed_that_is_no_whole_number_of_63_bits_is_refused(run_training, tmp_path, seed):
+    with pytest.raises(ConfigError, match="--seed: seed: found"):
+        run_training(tmp_path / "run", "vae", seed=seed)
+    assert not (tmp_path / "run").exists()
+
+
 def test_too_little_memory_is_told_with_what_to_do(run_training, tmp_path, monkeypatch):
     def too_much(self, *arguments):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore lines")

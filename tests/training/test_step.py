@@ -10,6 +10,7 @@ from torch import nn
 from zoo.data.batches import LoadedBatch
 from zoo.errors import ConfigError, NonFiniteError
 from zoo.evaluation.throughput import random_batch
+from zoo.model.scene_model import SceneModel
 from zoo.registry.variant import build
 from zoo.training import checkpoint
 from zoo.training.options import TrainingOptions
@@ -20,12 +21,12 @@ from zoo.training.step import TrainStep, make_optimizer, move_average
 def updates(variant, tmp_path):
     """Returns a maker of updates of a small model."""
 
-    def make(*overrides, name="vae", deferred=False, model=None, **options):
+    def make(*overrides, name="vae", deferred=False, model=None, seed=0, **options):
         chosen = variant(name, *overrides)
         return TrainStep(
             model or build(chosen, seed=0),
             recipe=chosen.training,
-            seed=0,
+            seed=seed,
             accelerator=Accelerator(cpu=True),
             options=TrainingOptions(**options),
             checkpoints=tmp_path / "checkpoints",
@@ -107,6 +108,34 @@ def test_settling_tells_of_the_last_fault(updates):
     made.run(0, pieces(made.model, spoilt={0}))
     with pytest.raises(NonFiniteError, match="step 0"):
         made.synchronize()
+
+
+def test_torchs_generator_is_seeded_by_seed_and_step_alone(updates, monkeypatch):
+    """Dropout of a backbone must be the same in a resumed run, and another one in every step and with every seed."""
+    drawn = []
+    forward = SceneModel.forward
+
+    def drawing(self, *arguments):
+        drawn.append(torch.rand(5))
+        return forward(self, *arguments)
+
+    monkeypatch.setattr(SceneModel, "forward", drawing)
+
+    def draws(*steps, seed, before):
+        made, first = updates(seed=seed), len(drawn)
+        for step in steps:
+            torch.manual_seed(before)
+            torch.rand(before)
+            made.run(step, pieces(made.model))
+        return drawn[first:]
+
+    whole = draws(0, 1, 2, seed=3, before=1)
+    (resumed,) = draws(2, seed=3, before=7)
+    (other,) = draws(2, seed=4, before=1)
+    assert torch.equal(whole[2], resumed)
+    assert len({tuple(each.tolist()) for each in (*whole, other)}) == 4
+    expected = torch.rand(5, generator=torch.Generator().manual_seed(hash((3, 2, 0)) % 2**63))
+    assert torch.equal(whole[2], expected)
 
 
 def test_weights_and_moments_lie_alike_after_they_were_read(updates, tmp_path):
