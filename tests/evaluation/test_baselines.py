@@ -9,7 +9,14 @@ import torch
 from zoo.config.schedules import schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
-from zoo.evaluation.baselines import MEAN_IMAGE, NEAREST_VIEW, guess_of, mean_image, nearest_view, score_reference
+from zoo.evaluation.baselines import (
+    MEAN_IMAGE,
+    NEAREST_VIEW,
+    baseline_predictor,
+    mean_image,
+    nearest_view,
+    score_baseline,
+)
 from zoo.evaluation.loop import evaluation_batches
 
 SCHEDULE = schedule_values(sigma=0.7)
@@ -42,8 +49,8 @@ def test_the_nearest_view_is_nearest_in_place_and_direction(array_scenes):
 def test_scores_are_those_of_the_gaussian_of_fixed_sigma(array_scenes, name, batch_size):
     source, train = array_scenes(num_scenes=5), array_scenes(num_scenes=4, seed=1)
     plan = EvaluationPlan(source, num_context=3, num_targets=2)
-    guess = guess_of(name, train=train)
-    found = score_reference(guess, source, plan, schedule=SCHEDULE, batch_size=batch_size)
+    guess = baseline_predictor(name, train=train)
+    found = score_baseline(guess, source, plan, schedule=SCHEDULE, batch_size=batch_size)
     ((_, batch, number),) = evaluation_batches(source, plan, scenes=np.arange(5), batch_size=5, device="cpu")
     truth = source.frames[np.arange(5)[:, None], plan.views[:, 3:]].transpose(0, 1, 4, 2, 3) / 255.0
     error = (truth - guess(batch, number).double().numpy()) ** 2
@@ -59,8 +66,8 @@ def test_scores_are_those_of_the_gaussian_of_fixed_sigma(array_scenes, name, bat
 def test_a_sigma_is_fitted_on_other_scenes(array_scenes):
     source, other = array_scenes(num_scenes=5), array_scenes(num_scenes=4, seed=1)
     plan, calibration = (EvaluationPlan(scenes, num_context=1, num_targets=1) for scenes in (source, other))
-    guess = guess_of(MEAN_IMAGE, train=other)
-    found = score_reference(guess, source, plan, schedule=SCHEDULE, batch_size=3, calibration=(other, calibration))
+    guess = baseline_predictor(MEAN_IMAGE, train=other)
+    found = score_baseline(guess, source, plan, schedule=SCHEDULE, batch_size=3, calibration=(other, calibration))
     assert found.code_sigma == pytest.approx(math.sqrt(1 / 12), rel=0.2)  # of uniform noise
     assert 8.0 < found.per_scene["bits_per_dim"].mean() < 8.5
 
@@ -69,4 +76,4 @@ def test_images_too_small_for_ssim_are_refused(array_scenes):
     source = array_scenes(image_size=4)
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     with pytest.raises(ConfigError, match="SSIM needs at least 6"):
-        score_reference(lambda batch, number: torch.zeros(()), source, plan, schedule=SCHEDULE, batch_size=3)
+        score_baseline(lambda batch, number: torch.zeros(()), source, plan, schedule=SCHEDULE, batch_size=3)

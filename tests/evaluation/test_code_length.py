@@ -8,7 +8,7 @@ import torch
 from zoo.config.schedules import evaluation_schedule_values, schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.evaluation.bounds import Bounds
-from zoo.evaluation.code_length import SMALLEST, best_sigma, codes_images, schedule_values_for_code
+from zoo.evaluation.code_length import SMALLEST, best_sigma, code_schedule_values, supports_bits_per_dim
 from zoo.evaluation.nelbo import score_scenes
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.likelihoods.laplace import Laplace
@@ -54,15 +54,15 @@ def test_bits_are_a_code_and_the_fitted_sigma_makes_it_shorter(array_scenes):
     variant = default_registry().variant("gqn-tower", size="smoke")
     model, chosen = build(variant).train(), evaluation_schedule_values(variant.training)
     options = {"num_context": 2, "num_targets": 2}
-    fitted = schedule_values_for_code(
+    fitted = code_schedule_values(
         model, calibration, EvaluationPlan(calibration, **options), schedule=chosen, batch_size=2, device="cpu"
     )
-    assert model.training and codes_images(model)
+    assert model.training and supports_bits_per_dim(model)
     plan = EvaluationPlan(source, **options)
 
-    def bits(code_knobs):
+    def bits(code_schedule):
         scores = score_scenes(
-            model, source, plan, schedule=chosen, batch_size=4, device="cpu", bounds=Bounds(code_knobs=code_knobs)
+            model, source, plan, schedule=chosen, batch_size=4, device="cpu", bounds=Bounds(code_schedule=code_schedule)
         )
         return scores["bits_per_dim"], scores
 
@@ -78,8 +78,5 @@ def test_a_likelihood_without_sigma_keeps_its_knobs(array_scenes):
     variant = default_registry().variant("gqn-pixel-sigma", size="smoke")
     source = array_scenes()
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
-    assert (
-        schedule_values_for_code(build(variant), source, plan, schedule=SCHEDULE, batch_size=4, device="cpu")
-        is SCHEDULE
-    )
+    assert code_schedule_values(build(variant), source, plan, schedule=SCHEDULE, batch_size=4, device="cpu") is SCHEDULE
     assert math.isclose(float(SCHEDULE.sigma), 0.7, rel_tol=1e-6)

@@ -10,7 +10,7 @@ from zoo.config.schedules import schedule_values
 from zoo.data.camera import camera_axes
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
-from zoo.evaluation.consistency import asked, disagreement, turned
+from zoo.evaluation.consistency import disagreement, rotated, with_queries
 from zoo.evaluation.loop import evaluation_batches
 from zoo.evaluation.throughput import random_batch
 from zoo.model.scene_model import Prediction
@@ -56,7 +56,7 @@ class TestCameras:
             [[math.cos(turn), -math.sin(turn), 0.0], [math.sin(turn), math.cos(turn), 0.0], [0.0, 0.0, 1.0]],
             dtype=torch.float64,
         )
-        after = turned(cameras, turn)
+        after = rotated(cameras, turn)
         torch.testing.assert_close(after[:, :3], cameras[:, :3] @ rotation.T)
         for one, other in zip(camera_axes(after), camera_axes(cameras), strict=True):
             torch.testing.assert_close(one, other @ rotation.T)
@@ -64,22 +64,22 @@ class TestCameras:
     def test_turning_back_and_all_the_way_round_leaves_it(self):
         cameras = torch.randn(4, 5, dtype=torch.float64)
         cameras[:, 3] = torch.remainder(cameras[:, 3], 2.0) - 1.0
-        torch.testing.assert_close(turned(turned(cameras, 0.4), -0.4), cameras)
-        torch.testing.assert_close(turned(cameras, 2.0 * math.pi), cameras)
-        assert (turned(cameras, 3.0)[:, 3].abs() <= math.pi).all()
+        torch.testing.assert_close(rotated(rotated(cameras, 0.4), -0.4), cameras)
+        torch.testing.assert_close(rotated(cameras, 2.0 * math.pi), cameras)
+        assert (rotated(cameras, 3.0)[:, 3].abs() <= math.pi).all()
 
     def test_several_turns_at_once(self):
         cameras, turns = torch.randn(2, 1, 5), torch.tensor([0.0, 0.1, 0.2])
-        found = turned(cameras, turns)
+        found = rotated(cameras, turns)
         assert found.shape == (2, 3, 5)
         for place, turn in enumerate(turns):
-            torch.testing.assert_close(found[:, place], turned(cameras[:, 0], turn))
+            torch.testing.assert_close(found[:, place], rotated(cameras[:, 0], turn))
 
 
 def test_questions_keep_the_context_and_show_no_image():
     batch = random_batch(batch_size=2, num_views=5, image_size=16)
     cameras = torch.randn(2, 4, 5)
-    found = asked(batch, num_context=3, cameras=cameras)
+    found = with_queries(batch, num_context=3, cameras=cameras)
     assert torch.equal(found.frames[:, :3], batch.frames[:, :3])
     assert torch.equal(found.cameras[:, :3], batch.cameras[:, :3])
     assert torch.equal(found.cameras[:, 3:], cameras)
@@ -110,8 +110,8 @@ class TestDisagreement:
         found = compared(model, source, num_samples=3)
         plan = EvaluationPlan(source, num_context=2, num_targets=1)
         (whole,) = evaluation_batches(source, plan, scenes=np.arange(3), batch_size=3, device="cpu")
-        cameras = turned(whole.batch.cameras[:, 2:3], torch.tensor([0.0, *TURNS]))
-        questions = asked(whole.batch, num_context=2, cameras=cameras)
+        cameras = rotated(whole.batch.cameras[:, 2:3], torch.tensor([0.0, *TURNS]))
+        questions = with_queries(whole.batch, num_context=2, cameras=cameras)
         images = model.predict(questions, SCHEDULE, 2, num_samples=3).expected.double().flatten(3)
         for scene in range(3):
             for place in range(2):

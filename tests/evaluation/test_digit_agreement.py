@@ -11,7 +11,7 @@ import torch
 from zoo.config.schedules import schedule_values
 from zoo.data.render.digit_cube import EXTRA_SHAPES, HALF_WIDTH, NUM_SIDES, draw_spread_cameras, visible_face
 from zoo.errors import ConfigError
-from zoo.evaluation.digit_agreement import digit_agreement, hidden_sides, predicted_sides
+from zoo.evaluation.digit_agreement import digit_agreement, hidden_sides, predict_sides
 from zoo.evaluation.digit_reader import FRONTAL, DigitReader, frontal_sides, reading_accuracy, train_reader
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
@@ -185,7 +185,7 @@ class TestPredictions:
         model = build(default_registry().variant("cgqn", size="smoke"), seed=0).train()
         source = Cubes(5)
         questions = hidden_sides(source, num_queries=3, spread=0.0)
-        found = predicted_sides(
+        found = predict_sides(
             model, source, questions, schedule=schedule_values(sigma=0.7), num_samples=2, batch_size=2, device="cpu"
         )
         assert model.training
@@ -199,7 +199,7 @@ class TestPredictions:
         questions = hidden_sides(source, num_queries=2)
 
         def predicted():
-            return predicted_sides(
+            return predict_sides(
                 model, source, questions, schedule=schedule_values(sigma=0.7), num_samples=2, batch_size=4, device="cpu"
             ).expected
 

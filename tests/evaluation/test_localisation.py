@@ -13,7 +13,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.encoders.none import NoEncoder
 from zoo.episode import CoreOutput, SceneBatch
 from zoo.errors import ConfigError
-from zoo.evaluation.candidates import by_asking, by_inversion, way_to_localise
+from zoo.evaluation.candidates import by_density, by_inversion, localisation_method
 from zoo.evaluation.localisation import localise, locate
 from zoo.evaluation.nelbo import importance_weighted_nelbo
 from zoo.evaluation.pose_grid import PosePrior, grid_over
@@ -110,7 +110,7 @@ def test_inversion_finds_the_camera_within_the_cells(kind, seed):
     assert coarse.position_error < 0.75 * prior.grid.spacing[:2].norm()
     assert found.position_error < 0.05 and found.angle_error < 3.0
     assert found.position_error < coarse.position_error
-    assert found.guess_position_error > 0.05
+    assert found.prior_position_error > 0.05
     np.testing.assert_allclose(found.estimate[[2, 4]], camera[[2, 4]], rtol=1e-6)
     assert np.exp(found.log_mass).sum() == pytest.approx(1.0, abs=1e-9)
     assert found.floor_mass.sum() == pytest.approx(1.0, abs=1e-9)
@@ -246,16 +246,16 @@ def test_asking_gives_the_density_of_the_likelihood():
     model, chosen, size = smoke("reversed-gqn")
     batch = random_batch(batch_size=1, num_views=3, image_size=size)
     episode = model.task(batch, num_context=2)
-    score = by_asking(model, episode, schedule=chosen, samples=5)
+    score = by_density(model, episode, schedule=chosen, samples=5)
     truth = batch.cameras[0, 2:]
     torch.testing.assert_close(score(truth), -model(batch, chosen, 2).nelbo().double(), rtol=1e-5, atol=1e-5)
 
 
 def test_models_of_neither_kind_are_refused():
-    assert way_to_localise(smoke("vae")[0]) == "inversion"
-    assert way_to_localise(smoke("reversed-gqn")[0]) == "direct"
+    assert localisation_method(smoke("vae")[0]) == "inversion"
+    assert localisation_method(smoke("reversed-gqn")[0]) == "direct"
     with pytest.raises(ConfigError, match="predicts values at inputs cannot localise"):
-        way_to_localise(smoke("np-1d")[0])
+        localisation_method(smoke("np-1d")[0])
 
 
 @pytest.mark.parametrize(("name", "value"), [("samples", -1), ("batch_size", 0), ("steps", -1), ("stride", 0.0)])

@@ -26,7 +26,7 @@ from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
 from zoo.evaluation.consistency import Disagreement, disagreement
-from zoo.evaluation.digit_agreement import DigitAgreement, HiddenSides, digit_agreement, hidden_sides, predicted_sides
+from zoo.evaluation.digit_agreement import DigitAgreement, HiddenSides, digit_agreement, hidden_sides, predict_sides
 from zoo.evaluation.digit_reader import DigitReader, reading_accuracy, train_reader
 from zoo.evaluation.images import to_bytes
 from zoo.figures.sheets import ImageGroup, image_sheet
@@ -75,7 +75,7 @@ def measure(trained: TrainedModel, test: SceneSource, sides: HiddenSides, reader
     """Measures one model."""
     model, schedule = trained.model, evaluation_schedule_values(trained.variant.training)
     plan = EvaluationPlan(test, num_context=NUM_CONTEXT, num_targets=1)
-    predicted = predicted_sides(
+    predicted = predict_sides(
         model, test, sides, schedule=schedule, num_samples=SAMPLES, batch_size=BATCH_SIZE, device="cpu"
     )
     return Findings(

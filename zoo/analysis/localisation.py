@@ -141,8 +141,8 @@ def values(found: Sequence[Located], of: Callable[[Located], float]) -> np.ndarr
 def error_expectations(name: str, found: Sequence[Located]) -> list[Expectation]:
     """Expects errors below half of those of the best constant estimate, paired over the images."""
     errors = (
-        ("position", "scene units", [(one.position_error, one.guess_position_error) for one in found]),
-        ("yaw", "degrees", [(one.angle_error, one.guess_angle_error) for one in found]),
+        ("position", "scene units", [(one.position_error, one.prior_position_error) for one in found]),
+        ("yaw", "degrees", [(one.angle_error, one.prior_angle_error) for one in found]),
     )
     expectations = []
     for quantity, unit, pairs in errors:

@@ -12,7 +12,7 @@ from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import open_scenes
 from zoo.data.source import SceneSource, Split
 from zoo.errors import ConfigError
-from zoo.evaluation.baselines import MEAN_IMAGE, NEAREST_VIEW, guess_of, score_reference
+from zoo.evaluation.baselines import MEAN_IMAGE, NEAREST_VIEW, baseline_predictor, score_baseline
 from zoo.model.interfaces import Task
 from zoo.model.tasks import MAP
 from zoo.provenance import collect
@@ -76,8 +76,8 @@ def baseline_rows(
     for name in names:
         if name in existing:
             continue
-        scores = score_reference(
-            guess_of(name, train=scenes.train),
+        scores = score_baseline(
+            baseline_predictor(name, train=scenes.train),
             scenes.reported,
             plan,
             schedule=schedule,

@@ -17,7 +17,7 @@ from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
 from zoo.errors import NonFiniteError, OutOfMemoryError, ZooError
 from zoo.evaluation.bounds import Bounds
-from zoo.evaluation.code_length import codes_images, schedule_values_for_code
+from zoo.evaluation.code_length import code_schedule_values, supports_bits_per_dim
 from zoo.evaluation.image_metrics import check_image_size
 from zoo.evaluation.images import score_images
 from zoo.evaluation.nelbo import score_scenes
@@ -149,13 +149,13 @@ class _Measurement:
 
     def code_schedule(self, calibration: SceneSource | None) -> ScheduleValues | None:
         """Returns the schedule values of a code of 8-bit values; None without such a code or if it is not requested."""
-        if "bits-per-dim" not in self.protocol.metrics or not codes_images(self.model):
+        if "bits-per-dim" not in self.protocol.metrics or not supports_bits_per_dim(self.model):
             return None
         if not self.model.likelihood.uses_sigma:
             return self.schedule
         if calibration is None:
             return None
-        return schedule_values_for_code(
+        return code_schedule_values(
             self.model,
             calibration,
             calibration_plan(self.plan, calibration, seed=self.protocol.seed),
@@ -173,7 +173,7 @@ class _Measurement:
             importance_samples=self.protocol.importance_samples,
             separate="separate-targets" in metrics,
             reconstruction=images and "reconstruction" in metrics,
-            code_knobs=code_schedule,
+            code_schedule=code_schedule,
         )
         found = self._score("bound", score_scenes, bounds=bounds)
         if self.model.likelihood.uses_sigma:

@@ -83,7 +83,7 @@ def run(
     from zoo.cli import screen
     from zoo.cli.trained_run import open_splits_for, warn_of_untrained_contexts
     from zoo.config.schedules import evaluation_schedule_values
-    from zoo.evaluation.candidates import way_to_localise
+    from zoo.evaluation.candidates import localisation_method
     from zoo.evaluation.localisation import localise
     from zoo.evaluation.refine_poses import Search
     from zoo.training.run import device_of
@@ -94,7 +94,7 @@ def run(
     search = Search(samples=samples, batch_size=batch_size, starts=starts, steps=steps)
     sizes = parse_contexts(contexts)
     trained = load_trained(path, device=device, which=which)
-    way = way_to_localise(trained.model)
+    way = localisation_method(trained.model)
     splits = open_splits_for(trained.variant, data, split)
     source = splits[split]
     _check_scenes(scenes, source)
@@ -175,8 +175,8 @@ def _values(one: Located) -> dict[str, Any]:
         "estimate": one.estimate.tolist(),
         "position_error": one.position_error,
         "angle_error": one.angle_error,
-        "prior_position_error": one.guess_position_error,
-        "prior_angle_error": one.guess_angle_error,
+        "prior_position_error": one.prior_position_error,
+        "prior_angle_error": one.prior_angle_error,
         "log_density": one.log_density if one.log_density > -float("inf") else None,
         "prior_log_density": one.prior_log_density,
         "entropy": one.entropy,
@@ -201,7 +201,7 @@ def _print(found: Mapping[int, list[Located]], *, title: str) -> None:
     table = Table(*columns, title=title, box=box.SIMPLE_HEAD)
     for size, located in found.items():
         ours = [(one.position_error, one.angle_error, one.log_density) for one in located]
-        guessed = [(one.guess_position_error, one.guess_angle_error, one.prior_log_density) for one in located]
+        guessed = [(one.prior_position_error, one.prior_angle_error, one.prior_log_density) for one in located]
         for label, rows in (("model", ours), ("prior alone", guessed)):
             cells = [_mean(values) for values in zip(*rows, strict=True)]
             table.add_row(str(size), str(len(located)), label, *cells)

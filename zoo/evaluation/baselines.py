@@ -55,7 +55,7 @@ def nearest_view(batch: SceneBatch, num_context: int) -> Tensor:
     return context[torch.arange(len(context), device=context.device)[:, None], nearest]
 
 
-def guess_of(name: str, *, train: SceneSource) -> Guess:
+def baseline_predictor(name: str, *, train: SceneSource) -> Guess:
     """Returns one of the predictions by its name.
 
     Args:
@@ -74,14 +74,14 @@ def guess_of(name: str, *, train: SceneSource) -> Guess:
     return guess
 
 
-class ReferenceScores(NamedTuple):
+class BaselineScores(NamedTuple):
     """What a prediction without a model scores."""
 
     per_scene: Mapping[str, np.ndarray]  # [num_scenes] float64 each
     code_sigma: float | None  # None if there were no scenes to fit it on
 
 
-def score_reference(
+def score_baseline(
     guess: Guess,
     source: SceneSource,
     plan: EvaluationPlan,
@@ -89,7 +89,7 @@ def score_reference(
     schedule: ScheduleValues,
     batch_size: int,
     calibration: tuple[SceneSource, EvaluationPlan] | None = None,
-) -> ReferenceScores:
+) -> BaselineScores:
     """Scores one image for every query as if a model with the Gaussian of fixed sigma had predicted it.
 
     There are no latents: the KL is 0, and the NELBO is the negative log-likelihood.
@@ -110,11 +110,11 @@ def score_reference(
     """
     check_image_size(source)
     likelihood = AnnealedGaussian(AnnealedGaussian.Config())
-    code_knobs = None
+    code_schedule = None
     if calibration is not None:
         pairs = score_batches(partial(_pair, guess), *calibration, batch_size=batch_size, device="cpu")
         images = {name: torch.from_numpy(values) for name, values in pairs.items()}
-        code_knobs = schedule._replace(sigma=torch.tensor(best_sigma(likelihood, **images, schedule=schedule)))
+        code_schedule = schedule._replace(sigma=torch.tensor(best_sigma(likelihood, **images, schedule=schedule)))
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
         pair = _pair(guess, part)
@@ -131,14 +131,14 @@ def score_reference(
         )
         columns = {"scene": torch.from_numpy(part.scenes), **scores._asdict(), "distortion": scores.nelbo_excess}
         columns |= image_errors(prediction, target)
-        if code_knobs is not None:
-            mass = likelihood.log_mass(prediction, target, code_knobs).mean(1)
+        if code_schedule is not None:
+            mass = likelihood.log_mass(prediction, target, code_schedule).mean(1)
             columns["bits_per_dim"] = bits_per_dim(-mass, dims)
         return columns
 
-    return ReferenceScores(
+    return BaselineScores(
         per_scene=MappingProxyType(score_batches(score, source, plan, batch_size=batch_size, device="cpu")),
-        code_sigma=None if code_knobs is None else float(code_knobs.sigma),
+        code_sigma=None if code_schedule is None else float(code_schedule.sigma),
     )
 
 

@@ -36,13 +36,13 @@ class Bounds:
         importance_samples: the K of every importance-weighted bound (Burda et al. 2016).
         separate: scores the targets of a scene one by one as well; only where there are several.
         reconstruction: compares the images that the posterior makes with the truth.
-        code_knobs: the schedule values, with a sigma fitted to the model, at which a code of 8-bit values is measured.
+        code_schedule: the schedule values, with a sigma fitted to the model, at which a code of 8-bit values is measured.
     """
 
     importance_samples: tuple[int, ...] = ()
     separate: bool = False
     reconstruction: bool = False
-    code_knobs: ScheduleValues | None = None
+    code_schedule: ScheduleValues | None = None
 
     def __post_init__(self) -> None:
         for number in self.importance_samples:
@@ -59,7 +59,7 @@ class Bounds:
             names.append("separate_nelbo_excess")
         if self.reconstruction:
             names += [f"reconstruction_{name}" for name in IMAGE_ERRORS]
-        if self.code_knobs is not None:
+        if self.code_schedule is not None:
             names.append("bits_per_dim")
         return names
 
@@ -102,8 +102,8 @@ def score_episode(
     if bounds.reconstruction:
         errors = image_errors(model.expected_image(parameters), episode.target)
         columns |= {f"reconstruction_{name}": values for name, values in errors.items()}
-    if bounds.code_knobs is not None:
-        mass = model.likelihood.log_mass(parameters, episode.target, bounds.code_knobs).double().sum(1)
+    if bounds.code_schedule is not None:
+        mass = model.likelihood.log_mass(parameters, episode.target, bounds.code_schedule).double().sum(1)
         length = (terms.kl.double() - mass) / terms.num_targets
         columns["bits_per_dim"] = bits_per_dim(length, terms.target_dims.double())
     return columns

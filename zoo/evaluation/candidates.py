@@ -20,7 +20,7 @@ from zoo.nn.noise import fold
 CandidateScore = Callable[[Tensor], Tensor]
 
 
-def way_to_localise(model: SceneModel) -> str:
+def localisation_method(model: SceneModel) -> str:
     """Returns ``inversion`` for models of images at viewpoints and ``direct`` for models of viewpoints of images.
 
     Raises:
@@ -101,7 +101,7 @@ def _as_scenes(episode: Episode, poses: Tensor) -> Episode:
     )
 
 
-def by_asking(model: SceneModel, episode: Episode, *, schedule: ScheduleValues, samples: int) -> CandidateScore:
+def by_density(model: SceneModel, episode: Episode, *, schedule: ScheduleValues, samples: int) -> CandidateScore:
     """Returns the log-density v -> log p(v | x^q, r) of a reversed model; with latents the mean over prior samples.
 
     Args:

@@ -21,12 +21,12 @@ _TOLERANCE = 1e-4  # of the logarithm of sigma; the length is flat there, to a b
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
-def codes_images(model: SceneModel) -> bool:
+def supports_bits_per_dim(model: SceneModel) -> bool:
     """Tells whether a model predicts images under a likelihood that gives 8-bit values a probability."""
     return model.task.target_kind == "images" and model.likelihood.has_mass
 
 
-def schedule_values_for_code(
+def code_schedule_values(
     model: SceneModel,
     calibration: SceneSource,
     plan: EvaluationPlan,

@@ -41,7 +41,7 @@ class Disagreement(NamedTuple):
         return self.within.mean(0) / self.between.mean(0)
 
 
-def turned(cameras: Tensor, turn: Tensor | float) -> Tensor:
+def rotated(cameras: Tensor, turn: Tensor | float) -> Tensor:
     """Moves cameras [..., 5] round the z axis by an angle in radians, seeing what they saw before if all turned along.
 
     ``turn`` may be a tensor that broadcasts against the leading dimensions.
@@ -53,7 +53,7 @@ def turned(cameras: Tensor, turn: Tensor | float) -> Tensor:
     return torch.stack(torch.broadcast_tensors(x, y, z, yaw, pitch), dim=-1)
 
 
-def asked(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> SceneBatch:
+def with_queries(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> SceneBatch:
     """Returns the same contexts with other questions: cameras [B, K, 5] of which there need be no images.
 
     The images at the queries are black; predictions never look at them, and nothing may be scored against them.
@@ -67,7 +67,7 @@ def asked(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> SceneBatch
     )
 
 
-def require_questions_of_cameras(model: SceneModel) -> None:
+def require_camera_queries(model: SceneModel) -> None:
     """Refuses models that cannot be asked for any camera one likes.
 
     Raises:
@@ -109,14 +109,14 @@ def disagreement(
     Raises:
         ConfigError: for fewer than two samples, or a task that does not answer such questions.
     """
-    require_questions_of_cameras(model)
+    require_camera_queries(model)
     if num_samples < 2:
         raise ConfigError(f"samples to compare: found {num_samples}, expected 2 or more")
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
         first = part.batch.cameras[:, part.num_context, None]
         angles = torch.tensor([0.0, *turns], dtype=first.dtype, device=first.device)
-        questions = asked(part.batch, num_context=part.num_context, cameras=turned(first, angles))
+        questions = with_queries(part.batch, num_context=part.num_context, cameras=rotated(first, angles))
         expected = model.predict(questions, schedule, part.num_context, num_samples=num_samples).expected
         within, between = _half_squared_differences(expected.double())
         return {"within": within, "between": between}

@@ -20,7 +20,7 @@ from zoo.data.render.digit_cube import HALF_WIDTH, NUM_SIDES, visible_face
 from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
-from zoo.evaluation.consistency import asked, require_questions_of_cameras, turned
+from zoo.evaluation.consistency import require_camera_queries, rotated, with_queries
 from zoo.evaluation.digit_reader import DigitReader, require_digits
 from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_mode, score_batches
 from zoo.model.scene_model import SceneModel
@@ -96,7 +96,7 @@ def hidden_sides(
         raise ConfigError(f"{source.name}: no scene has views of three sides of its cube that do not show the fourth")
     offsets = torch.linspace(-spread, spread, num_queries) if num_queries > 1 else torch.zeros(1)
     to_front = turns + hidden * quarter - bearing[:, 0]
-    questions = turned(cameras[:, :1], to_front[:, None] + offsets)
+    questions = rotated(cameras[:, :1], to_front[:, None] + offsets)
     return HiddenSides(
         scenes=scenes[there.numpy()],
         sides=hidden[there].numpy(),
@@ -112,7 +112,7 @@ class SideImages(NamedTuple):
     context: np.ndarray  # [n, 3, H, W, 3] uint8
 
 
-def predicted_sides(
+def predict_sides(
     model: SceneModel,
     source: SceneSource,
     questions: HiddenSides,
@@ -128,11 +128,11 @@ def predicted_sides(
     Raises:
         ConfigError: for a task that does not answer such questions.
     """
-    require_questions_of_cameras(model)
+    require_camera_queries(model)
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
         cameras = questions.cameras[torch.from_numpy(part.scenes)]
-        batch = asked(part.batch, num_context=part.num_context, cameras=cameras)
+        batch = with_queries(part.batch, num_context=part.num_context, cameras=cameras)
         expected = model.predict(batch, schedule, part.num_context, num_samples=num_samples).expected
         return {"expected": expected.transpose(0, 1), "context": part.batch.frames}
 

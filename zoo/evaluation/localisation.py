@@ -17,7 +17,7 @@ import torch
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import Episode, SceneBatch, ScheduleValues, Views
-from zoo.evaluation.candidates import CandidateScore, by_asking, by_inversion, way_to_localise
+from zoo.evaluation.candidates import CandidateScore, by_density, by_inversion, localisation_method
 from zoo.evaluation.loop import Progress, evaluation_batches, evaluation_mode
 from zoo.evaluation.pose_grid import PoseGrid, PosePrior, num_modes
 from zoo.evaluation.poses import PoseErrors, pose_errors
@@ -53,12 +53,12 @@ class Located(NamedTuple):
         return float(_errors(self.estimate, self.truth).angle)
 
     @property
-    def guess_position_error(self) -> float:
+    def prior_position_error(self) -> float:
         """Returns how far the best constant guess is from the true place, scene units."""
         return float(_errors(self.guess, self.truth).position)
 
     @property
-    def guess_angle_error(self) -> float:
+    def prior_angle_error(self) -> float:
         """Returns the angle between the best constant guess and the true yaw, degrees."""
         return float(_errors(self.guess, self.truth).angle)
 
@@ -119,7 +119,7 @@ def localise(
     Raises:
         ConfigError: if the model is of neither kind.
     """
-    way_to_localise(model)
+    localisation_method(model)
     found: list[Located] = []
     with evaluation_mode(model):
         for scenes, batch, num_context in evaluation_batches(source, plan, batch_size=1, device=device):
@@ -167,7 +167,7 @@ def locate(
     Raises:
         ConfigError: if the model is of neither kind.
     """
-    way, grid = way_to_localise(model), prior.grid
+    way, grid = localisation_method(model), prior.grid
     score: CandidateScore
     episode = _first_target(model.task(batch, num_context=num_context))
     truth = batch.cameras[0, num_context].double()
@@ -177,7 +177,7 @@ def locate(
         score = _times_prior(by_inversion(model, episode, schedule=schedule, samples=search.samples), prior)
         worth = log_prior > log_prior.max() - IMPROBABLE
     else:
-        score = by_asking(model, episode, schedule=schedule, samples=search.samples)
+        score = by_density(model, episode, schedule=schedule, samples=search.samples)
         worth = torch.ones_like(log_prior, dtype=torch.bool)
     log_joint = torch.full_like(log_prior, -math.inf)
     with torch.no_grad():
