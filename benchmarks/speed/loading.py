@@ -21,10 +21,11 @@ import torch
 
 from benchmarks.speed.whole_scenes import EveryViewRead, FileAScene, write_scene_files
 from zoo.config.recipe import TrainingRecipe
+from zoo.data.batches import LoadedBatch
 from zoo.data.deepmind import DeepMindScenes
 from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.images import resize_images
-from zoo.data.loader import LoadedBatch, TrainingLoader
+from zoo.data.loader import TrainingLoader
 from zoo.data.plan import TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.data.store import SceneStore

@@ -4,12 +4,13 @@ import inspect
 
 import pytest
 import torch
+from camera_projection import look_at
 
 from zoo.config.schedules import schedule_values
 from zoo.cores.gqn_attention import GqnAttention
 from zoo.cores.gqn_epipolar import GqnEpipolar
 from zoo.cores.transformer import Transformer
-from zoo.data.camera import look_at, pose_vector
+from zoo.data.camera import pose_vector
 from zoo.episode import Episode, Views
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.gaussian import DiagonalGaussian

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from camera_projection import look_at, project
 
 from zoo.cores.gqn_epipolar import GqnEpipolar
-from zoo.data.camera import look_at, pose_vector, project, rays
+from zoo.data.camera import pose_vector, rays
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 
 SCENES, QUERIES, VIEWS, CHANNELS, MAP, STATE, HIDDEN = 2, 2, 3, 4, 8, 4, 4

@@ -2,15 +2,14 @@ import math
 
 import pytest
 import torch
+from camera_projection import look_at, project
 
 from zoo.data.camera import (
     FIELD_OF_VIEW_DEGREES,
     POSE_FIELDS,
     POSE_WIDTH,
     camera_axes,
-    look_at,
     pose_vector,
-    project,
     rays,
 )
 from zoo.data.render.raycaster import render

@@ -23,9 +23,9 @@ def noise(*shape):
 
 def test_png_comes_back_exactly_and_jpeg_nearly():
     image = noise(9, 9, 3)
-    np.testing.assert_array_equal(decode_image(encoded(image), where="here", image_size=9), image)
+    np.testing.assert_array_equal(decode_image(encoded(image), origin="here", image_size=9), image)
     smooth = np.broadcast_to(np.linspace(0, 255, 16)[:, None, None], (16, 16, 3)).astype(np.uint8)
-    decoded = decode_image(encode_jpeg(smooth, quality=95), where="here")
+    decoded = decode_image(encode_jpeg(smooth, quality=95), origin="here")
     assert decoded.dtype == np.uint8
     assert np.abs(decoded.astype(int) - smooth).max() <= 6
 
@@ -34,12 +34,12 @@ def test_color_survives_jpeg_at_full_resolution():
     red_and_blue = np.zeros((16, 16, 3), dtype=np.uint8)
     red_and_blue[:, ::2, 0] = 255
     red_and_blue[:, 1::2, 2] = 255
-    decoded = decode_image(encode_jpeg(red_and_blue, quality=95), where="here")
+    decoded = decode_image(encode_jpeg(red_and_blue, quality=95), origin="here")
     assert np.abs(decoded.astype(int) - red_and_blue).max() < 40
 
 
 def test_gray_images_become_rgb():
-    decoded = decode_image(encoded(noise(8, 8), kind="JPEG", mode="L"), where="here")
+    decoded = decode_image(encoded(noise(8, 8), kind="JPEG", mode="L"), origin="here")
     assert decoded.shape == (8, 8, 3)
     np.testing.assert_array_equal(decoded[..., 0], decoded[..., 2])
 
@@ -58,17 +58,17 @@ def test_gray_images_become_rgb():
 )
 def test_anything_else_is_refused(data, message):
     with pytest.raises(DataError, match=f"f: record 1: frame 2: .*{message}"):
-        decode_image(data, where="f: record 1: frame 2", image_size=8)
+        decode_image(data, origin="f: record 1: frame 2", image_size=8)
 
 
 def test_a_header_that_announces_gigabytes_is_refused_before_decoding():
     data = bytearray(encoded(noise(8, 8, 3)))
     data[16:24] = (60_000).to_bytes(4, "big") * 2
     with pytest.raises(DataError):
-        decode_image(bytes(data), where="here")
+        decode_image(bytes(data), origin="here")
     data[16:24] = (5_000).to_bytes(4, "big") * 2
     with pytest.raises(DataError):
-        decode_image(bytes(data), where="here")
+        decode_image(bytes(data), origin="here")
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from camera_projection import project
 
-from zoo.data.camera import camera_axes, project
-from zoo.data.caption_bytes import CAPTION_LENGTH, decode_caption
+from zoo.data.camera import camera_axes
+from zoo.data.caption_bytes import CAPTION_LENGTH
 from zoo.data.render import caption_grammar, relations
 from zoo.data.render.caption_grammar import NOUNS, PALETTE, PHRASES, colour_name, paraphrases
 from zoo.data.render.primitives import PRIMITIVE_NAMES
@@ -130,7 +131,7 @@ def test_a_caption_of_the_data_set_is_the_first_paraphrase():
     encoded = rendering.extras["captions"]
     assert encoded.shape == (2, 10, CAPTION_LENGTH) and encoded.dtype == np.uint8
     for scene, cameras, rows in zip(rendering.scenes, rendering.cameras.numpy(), encoded, strict=True):
-        texts = [decode_caption(row) for row in rows]
+        texts = [row.tobytes().rstrip(b"\0").decode() for row in rows]
         assert texts == [paraphrases(scene, camera=camera, num=1)[0] for camera in cameras]
         assert len(set(texts)) == len(texts)
     assert RECIPE.extras(image_size=64)["captions"] == ("uint8", (CAPTION_LENGTH,), True)
@@ -138,7 +139,7 @@ def test_a_caption_of_the_data_set_is_the_first_paraphrase():
 
 def test_what_a_seed_says_has_not_changed():
     """If this changes, the same seed no longer gives the same captions: raise the version of the recipe."""
-    assert "|".join(decode_caption(row) for row in SCENES[0].extras["captions"][:3]) == (
+    assert "|".join(row.tobytes().rstrip(b"\0").decode() for row in SCENES[0].extras["captions"][:3]) == (
         "Far from the cyan block there is a blue pill. On the left side of the blue pill you find the cyan one."
         "|We see a cyan box nearer than the blue capsule. The cyan box stands far away from the blue one."
         "|Nearer than the cyan cube you find a blue capsule. Far away from the blue capsule you find the cyan one."

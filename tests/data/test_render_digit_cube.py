@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from camera_projection import project
 from sklearn.svm import SVC
 
-from zoo.data.camera import project
 from zoo.data.render import digit_cube, digits
 from zoo.data.render.digit_cube import HALF_WIDTH, NUM_FACES, NUM_SIDES, canonical, visible_face
 from zoo.data.render.digits import SPAN, digits_of, face_image, handwritten_digits, split_of_digit

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from camera_projection import look_at, project
 
-from zoo.data.camera import look_at, project
 from zoo.data.render.faces import FACE_SIZE, FACE_TEXELS, SIDES, face_texels
 from zoo.data.render.raycaster import render
 from zoo.data.render.scene import Room, Scene, SceneObject, stack_scenes

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from camera_projection import project
 
-from zoo.data.camera import project
 from zoo.data.render import free_camera, rooms
 from zoo.data.render.primitives import PRIMITIVES
 from zoo.data.render.raycaster import render

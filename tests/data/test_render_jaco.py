@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from camera_projection import project
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
-from zoo.data.camera import project
 from zoo.data.render import jaco, jaco_arm
 from zoo.data.render.jaco_arm import CURVED, distance_to_bones, forward_kinematics
 from zoo.data.render.recipes import RECIPES

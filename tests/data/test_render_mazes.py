@@ -4,9 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from camera_projection import project
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
-from zoo.data.camera import camera_axes, project
+from zoo.data.camera import camera_axes
 from zoo.data.render import maze_layout, maze_light, maze_textures
 from zoo.data.render.maze_caster import render_mazes, stack_mazes
 from zoo.data.render.maze_layout import (

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from camera_projection import look_at, project
 from test_render_primitives import INSIDE
 
-from zoo.data.camera import look_at, project
 from zoo.data.render import raycaster, shading
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.raycaster import render

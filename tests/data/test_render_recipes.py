@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from camera_projection import project
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
-from zoo.data.camera import project
 from zoo.data.render import recipes, rooms, shepard_metzler
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.recipes import RECIPES

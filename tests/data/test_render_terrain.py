@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from camera_projection import project
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
-from zoo.data.camera import project
 from zoo.data.render import terrain, terrain_caster, terrain_land, terrain_objects
 from zoo.data.render.rng import stable_hash
 from zoo.data.render.terrain import TERRAIN, draw_map

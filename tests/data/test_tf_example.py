@@ -42,7 +42,7 @@ def test_what_is_written_is_the_published_message():
 
 @pytest.mark.parametrize("cameras", [PACKED, UNPACKED], ids=["packed", "unpacked"])
 def test_packed_and_unpacked_floats_are_read(cameras):
-    example = Example(by_hand({"frames": FRAMES, "cameras": cameras}), where="here")
+    example = Example(by_hand({"frames": FRAMES, "cameras": cameras}), origin="here")
     numbers = example.float_list("cameras")
     assert numbers.dtype == np.float32
     np.testing.assert_array_equal(numbers, NUMBERS)
@@ -50,13 +50,13 @@ def test_packed_and_unpacked_floats_are_read(cameras):
 
 
 def test_a_missing_feature_and_one_of_another_kind_are_named():
-    example = Example(by_hand({"frames": FRAMES, "label": field(3, field(1, varint(7)))}), where="a: record 4")
+    example = Example(by_hand({"frames": FRAMES, "label": field(3, field(1, varint(7)))}), origin="a: record 4")
     with pytest.raises(DataError, match=r"a: record 4: has no feature 'cameras'; there are \['frames', 'label'\]"):
         example.float_list("cameras")
     with pytest.raises(DataError, match="feature 'label' holds int64_list, expected float_list"):
         example.float_list("label")
     with pytest.raises(DataError, match="feature 'empty' holds nothing"):
-        Example(by_hand({"empty": b""}), where="here").bytes_list("empty")
+        Example(by_hand({"empty": b""}), origin="here").bytes_list("empty")
 
 
 def test_the_default_descriptor_pool_is_left_to_tensorflow():
@@ -68,6 +68,6 @@ def test_the_default_descriptor_pool_is_left_to_tensorflow():
 @given(data=st.one_of(st.binary(max_size=200), st.binary(max_size=80).map(lambda tail: by_hand({"cameras": tail}))))
 def test_any_bytes_are_a_message_or_a_data_error(data):
     try:
-        assert Example(data, where="here").float_list("cameras").dtype == np.float32
+        assert Example(data, origin="here").float_list("cameras").dtype == np.float32
     except DataError as error:
         assert str(error).startswith("here: ")

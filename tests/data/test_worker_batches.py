@@ -6,9 +6,8 @@ from zoo.config.recipe import Contexts, TrainingRecipe
 from zoo.data import worker_batches as module
 from zoo.data.batches import assemble
 from zoo.data.plan import Share, TrainingPlan
-from zoo.data.shared_buffers import SlotLayout
 from zoo.data.source import ExtraShape
-from zoo.data.worker_batches import number_of_workers, worker_batches
+from zoo.data.worker_batches import SlotLayout, number_of_workers, worker_batches
 from zoo.errors import ConfigError, DataError
 
 RECIPE = TrainingRecipe(steps=9, batch_size=4, contexts=Contexts(minimum=0, maximum=3), targets=2)
@@ -87,7 +86,7 @@ def test_pieces_before_a_damaged_one_arrive_with_the_word_of_it():
 def test_items_take_slots_in_turn_and_the_last_may_be_short():
     items = items_of(Numbered(), pieces=range(2, 9, 3))
     assert [(items[first].slot, len(items[first].sizes)) for first in items.pieces] == [(0, 3), (1, 3), (0, 1)]
-    numbers = [int(items.layout.number(room)) for room in items.slots.flatten(0, 1)]
+    numbers = [int(items.layout.index(room)) for room in items.slots.flatten(0, 1)]
     assert numbers == [8, 3, 4, 5, 6, 7], "every room tells which piece lies in it"
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.data.batches import assemble
 from zoo.data.camera import pose_vector
-from zoo.data.loader import assemble
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import SceneBatch
 from zoo.evaluation.throughput import random_batch

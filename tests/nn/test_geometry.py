@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from camera_projection import project
 
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, pose_vector, project, rays
+from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, pose_vector, rays
 from zoo.nn.geometry import (
     cell_directions,
     epipolar_samples,

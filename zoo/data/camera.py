@@ -1,4 +1,4 @@
-"""The camera convention, written in this one place.
+"""The camera convention, defined here alone.
 
 World
     Right-handed, z up. Lengths are in scene units (whatever the scene set uses; the built-in rooms are 7 units wide).
@@ -58,17 +58,10 @@ class CameraAxes(NamedTuple):
 
 
 class Rays(NamedTuple):
-    """Where the rays of a image start and where they go, both [..., H, W, 3]; directions have length 1."""
+    """Origins and directions of the rays of an image, both [..., H, W, 3]; directions have length 1."""
 
     origins: Tensor
     directions: Tensor
-
-
-class Projection(NamedTuple):
-    """Where world points appear in a image."""
-
-    coordinates: Tensor  # [..., 2]: column and row, continuous pixels; without meaning where depth <= 0
-    depth: Tensor  # [...]: scene units along the camera's forward axis; negative behind the camera
 
 
 def pose_vector(cameras: Tensor) -> Tensor:
@@ -88,7 +81,7 @@ def camera_axes(cameras: Tensor) -> CameraAxes:
 
 
 def image_plane(num_samples: int, *, field_of_view: float = FIELD_OF_VIEW_DEGREES) -> Tensor:
-    """Returns where the samples of one row lie on the image plane at distance 1, [num_samples] float64, left to right.
+    """Returns the positions of the samples of a row on the image plane at distance 1, [num_samples] float64, left to right.
 
     The negated tensor gives the heights of the samples of one column, from the top down.
     """
@@ -107,7 +100,7 @@ def rays(
 
     Args:
         cameras: [..., 5].
-        image_size: height and width in pixels.
+        image_size: height and width, pixels.
         field_of_view: degrees across the whole image.
         samples_per_side: a pixel gets this many samples in both directions, evenly spread; H and W of the result are
             ``image_size * samples_per_side``, and pixel (row, column) owns a square of neighbouring samples.
@@ -120,36 +113,3 @@ def rays(
     directions = forward + offsets[None, :, None] * right - offsets[:, None, None] * up
     directions = directions / directions.norm(dim=-1, keepdim=True)
     return Rays(cameras[..., None, None, :3].expand_as(directions), directions)
-
-
-def look_at(position: Tensor, *, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the yaw and the pitch, [...] each, with which a camera at ``position`` faces ``target``, both [..., 3].
-
-    Straight up or down the yaw is not determined; it is 0 then.
-    """
-    x, y, z = (target - position).unbind(-1)
-    return torch.atan2(y, x), torch.atan2(z, torch.hypot(x, y))
-
-
-def project(
-    points: Tensor, *, cameras: Tensor, image_size: int, field_of_view: float = FIELD_OF_VIEW_DEGREES
-) -> Projection:
-    """Tells where world points appear: the inverse of ``rays``.
-
-    Args:
-        points: [..., 3] world coordinates.
-        cameras: [..., 5]; the leading dimensions of points and cameras broadcast, so that M points a camera are
-            ``points [..., M, 3]`` with ``cameras[..., None, :]``.
-        image_size: height and width in pixels.
-        field_of_view: degrees across the whole image.
-
-    Returns:
-        Pixel coordinates [..., 2] (column, row) and depths [...].
-    """
-    offset = points - cameras[..., :3]
-    axes = camera_axes(cameras)
-    depth, rightwards, upwards = ((offset * axis).sum(-1) for axis in axes)
-    half_width = math.tan(math.radians(field_of_view) / 2.0)
-    column = (rightwards / (depth * half_width) + 1.0) * (image_size / 2.0)
-    row = (1.0 - upwards / (depth * half_width)) * (image_size / 2.0)
-    return Projection(torch.stack([column, row], dim=-1), depth)

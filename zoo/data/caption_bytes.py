@@ -1,4 +1,4 @@
-"""Captions as bytes: UTF-8, padded with zeros to one length, so that they lie in an array beside the images."""
+"""Captions as arrays beside the images: UTF-8 bytes, padded with zeros to one length."""
 
 from __future__ import annotations
 
@@ -26,17 +26,3 @@ def encode_captions(captions: Sequence[str], length: int = CAPTION_LENGTH) -> np
             raise DataError(f"captions[{index}]: holds the character with code 0, which marks the end of a caption")
         encoded[index, : len(data)] = np.frombuffer(data, np.uint8)
     return encoded
-
-
-def decode_caption(encoded: np.ndarray) -> str:
-    """Returns the caption in [length] uint8, up to the first zero.
-
-    Raises:
-        DataError: if the array is not of that kind or the bytes are not UTF-8.
-    """
-    if encoded.ndim != 1 or encoded.dtype != np.uint8:
-        raise DataError(f"caption: found {encoded.dtype} {list(encoded.shape)}, expected uint8 [length]")
-    try:
-        return encoded.tobytes().split(b"\0", 1)[0].decode()
-    except UnicodeDecodeError as error:
-        raise DataError(f"caption: is not UTF-8: {error}") from error

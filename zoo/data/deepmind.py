@@ -1,16 +1,16 @@
-"""DeepMind's ``gqn-datasets``, read from the TFRecord files as they were published.
+"""DeepMind's ``gqn-datasets``, read from the published TFRecord files.
 
 A set is a folder ``<root>/<set>/`` with ``train/*.tfrecord`` and ``test/*.tfrecord``. A record is one scene as a
 ``tf.train.Example``: ``frames``, a list of V JPEG (or PNG) strings, and ``cameras``, V x 5 floats in one flat list: x,
-y, z, yaw, pitch, which are passed through unchanged. How many views there are and how large is read from the data.
+y, z, yaw, pitch, which are passed through unchanged. Number of views and image size are read from the data.
 
 **Validation.** The published sets have no validation split. Unless the folder has a ``validation/`` of its own, every
 20th record of train, counted over its files in order of name, is the validation split and is left out of train.
 
 **Damaged records.** Under ``on_bad_record="raise"`` opening reads headers only, and a damaged record raises when it is
 read. Under ``"skip"`` opening reads every record of the split (checksums, message, cameras, and the image of its
-first view); what fails is left out of ``num_scenes`` and listed in ``skipped``, so that indices never shift while
-reading. Scenes whose number of views or size of images is not that of most scenes fail too. A image that passes its
+first view); damaged ones are left out of ``num_scenes`` and listed in ``skipped``, so that indices never shift while
+reading. So are scenes with another number of views or image size than most. An image that passes its
 checksum and yet cannot be decoded raises when it is read, also under ``"skip"``, unless it is the first of its scene.
 Which records are validation does not depend on ``on_bad_record``.
 
@@ -39,7 +39,7 @@ from zoo.errors import DataError
 
 
 class PublishedSet(NamedTuple):
-    """What DeepMind says of a set; inspection compares it with the data, reading never uses it."""
+    """Published sizes of a set, with which inspection compares the data; reading does not use them."""
 
     image_size: int
     num_views: int
@@ -61,28 +61,32 @@ PUBLISHED = MappingProxyType(
 
 
 class _Scene(NamedTuple):
-    where: str  # the record, for the message of an error
+    origin: str  # file and record, for the message of an error
     frames: Sequence[bytes]  # V encoded images
     cameras: np.ndarray  # [V, 5] float32
 
+    def image(self, view: int, *, image_size: int | None = None) -> np.ndarray:
+        """Returns the image of a view, [H, W, 3] uint8."""
+        return decode_image(self.frames[view], origin=f"{self.origin}: frame {view}", image_size=image_size)
 
-def parse_record(data: bytes, *, where: str) -> _Scene:
-    """Returns the encoded images and the cameras of a record.
+
+def _parse_record(data: bytes, *, origin: str) -> _Scene:
+    """Checks a record, except its images.
 
     Raises:
         DataError: if it is not a scene.
     """
-    example = Example(data, where=where)
+    example = Example(data, origin=origin)
     frames, cameras = example.bytes_list("frames"), example.float_list("cameras")
     if not len(frames):
-        raise DataError(f"{where}: has no frames")
+        raise DataError(f"{origin}: has no frames")
     if len(cameras) != CAMERA_WIDTH * len(frames):
         raise DataError(
-            f"{where}: {len(cameras)} camera numbers for {len(frames)} frames, expected {CAMERA_WIDTH} a frame"
+            f"{origin}: {len(cameras)} camera numbers for {len(frames)} frames, expected {CAMERA_WIDTH} per frame"
         )
     cameras = cameras.reshape(-1, CAMERA_WIDTH)
-    check_cameras(cameras, origin=where)
-    return _Scene(where, frames, cameras)
+    check_cameras(cameras, origin=origin)
+    return _Scene(origin, frames, cameras)
 
 
 def first_image_size(file: Path) -> int:
@@ -91,8 +95,7 @@ def first_image_size(file: Path) -> int:
     Raises:
         DataError: if the record is damaged.
     """
-    found = parse_record(first_record(file), where=f"{file}: record 0")
-    return len(decode_image(found.frames[0], where=f"{found.where}: frame 0"))
+    return len(_parse_record(first_record(file), origin=f"{file}: record 0").image(0))
 
 
 class DeepMindScenes:
@@ -105,7 +108,7 @@ class DeepMindScenes:
         folder: ``<root>/<set>``; its name is the name of the set.
         split: ``train``, ``validation`` or ``test``.
         on_bad_record: see the top of this file.
-        index: the index of the folder, where it is at hand already.
+        index: of the folder, if it has been made already.
 
     Raises:
         DataError: if there is no such split, a file cannot be indexed, or the first scene cannot be read.
@@ -139,17 +142,16 @@ class DeepMindScenes:
         self.extras: Mapping[str, ExtraShape] = {}
         first = self._scene(0)
         self.num_views: int = len(first.frames)
-        self.image_size: int = len(decode_image(first.frames[0], where=f"{first.where}: frame 0"))
+        self.image_size: int = len(first.image(0))
 
     def _path(self, scene: int) -> Path:
         return self._folder / self._files[self._records[scene, 0]]
 
     def _scene(self, scene: int) -> _Scene:
-        """Reads and checks one record, all but its images."""
         _, record, offset, length = self._records[scene].tolist()
         path = self._path(scene)
-        where = f"{path}: record {record} at byte {offset}"
-        return parse_record(read_record(path, record=record, offset=offset, length=length), where=where)
+        data = read_record(path, record=record, offset=offset, length=length)
+        return _parse_record(data, origin=f"{path}: record {record} at byte {offset}")
 
     def _leave_out_bad_records(self) -> None:
         shapes: dict[int, tuple[int, int]] = {}
@@ -157,11 +159,10 @@ class DeepMindScenes:
         for scene in range(len(self._records)):
             try:
                 found = self._scene(scene)
-                size = len(decode_image(found.frames[0], where=f"{found.where}: frame 0"))
-                shapes[scene] = (len(found.frames), size)
+                shapes[scene] = (len(found.frames), len(found.image(0)))
             except DataError as error:
                 reasons[scene] = str(error)
-        # The first record may be the odd one, so the shape of the set is that of most records.
+        # The first record may be an unusual one, so the shape of the set is that of most records.
         (usual, _), *_ = Counter(shapes.values()).most_common(1) or [((0, 0), 0)]
         for scene, (views, size) in shapes.items():
             if (views, size) != usual:
@@ -174,37 +175,29 @@ class DeepMindScenes:
         self._records = np.delete(self._records, sorted(reasons), axis=0)
 
     def place_of(self, scene: int) -> tuple[str, int]:
-        """Returns the file that holds a scene, and the number of its record in that file."""
+        """Returns the file of a scene, and the number of its record in that file."""
         return str(self._path(scene)), int(self._records[scene, 1])
 
-    def _scene_of_usual_length(self, scene: int) -> _Scene:
+    def _usual_scene(self, scene: int) -> _Scene:
         found = self._scene(scene)
         if len(found.frames) != self.num_views:
-            raise DataError(f"{found.where}: has {len(found.frames)} frames, the other scenes have {self.num_views}")
+            raise DataError(f"{found.origin}: has {len(found.frames)} frames, the other scenes have {self.num_views}")
         return found
 
     def read(self, scenes: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Reads some views of some scenes; see :meth:`zoo.data.source.SceneSource.read`.
 
-        Args:
-            scenes: [B] integers.
-            views: [B, N] integers.
-
-        Returns:
-            frames [B, N, H, W, 3] uint8 and cameras [B, N, 5] float32.
-
         Raises:
             DataError: if an index is out of range or a record is damaged; the message names the file and the record.
         """
         scenes, views = check_indices(self, scenes, views, origin=f"{self._folder}")
-        size = self.image_size
-        frames = np.empty((*views.shape, size, size, 3), dtype=np.uint8)
+        frames = np.empty((*views.shape, self.image_size, self.image_size, 3), dtype=np.uint8)
         cameras = np.empty((*views.shape, CAMERA_WIDTH), dtype=np.float32)
         for i, scene in enumerate(scenes.tolist()):
-            found = self._scene_of_usual_length(scene)
+            found = self._usual_scene(scene)
             cameras[i] = found.cameras[views[i]]
             for j, view in enumerate(views[i].tolist()):
-                frames[i, j] = decode_image(found.frames[view], where=f"{found.where}: frame {view}", image_size=size)
+                frames[i, j] = found.image(view, image_size=self.image_size)
         return frames, cameras
 
     def read_extras(self, scenes: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
@@ -212,19 +205,13 @@ class DeepMindScenes:
         return {}
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
-        """Reads all cameras of some scenes, without their images.
-
-        Args:
-            scenes: [B] integers.
-
-        Returns:
-            [B, V, 5] float32.
+        """Reads all cameras of some scenes [B] without decoding their images, [B, V, 5] float32.
 
         Raises:
-            DataError: as :meth:`read` does.
+            DataError: as :meth:`read`.
         """
         scenes, _ = check_indices(self, scenes, None, origin=f"{self._folder}")
         cameras = np.empty((len(scenes), self.num_views, CAMERA_WIDTH), dtype=np.float32)
         for i, scene in enumerate(scenes.tolist()):
-            cameras[i] = self._scene_of_usual_length(scene).cameras
+            cameras[i] = self._usual_scene(scene).cameras
         return cameras

@@ -1,4 +1,4 @@
-"""Where every record of a DeepMind set is: found from the headers of its files, without reading the scenes."""
+"""The index of a DeepMind set: file, offset and length of every record, from the headers alone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _index_files(
         index = index_records(file, on_bad_record=on_bad_record)
         problem = index.bad
         if problem is None and not len(index.offsets):
-            # No shard was published empty, so this one did not arrive.
+            # No shard was published empty, so this one is incomplete.
             problem = BadRecord(str(file), 0, f"{file}: has no records")
             if on_bad_record == "raise":
                 raise DataError(problem.reason)

@@ -1,4 +1,4 @@
-"""Writing scenes in the format of DeepMind's ``gqn-datasets``, so that other projects can read them."""
+"""Writing scenes in the format of DeepMind's ``gqn-datasets``, which other projects read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def file_name(number: int, *, total: int) -> str:
 
 
 class _SplitWriter:
-    """Writes the files of one split under passing names; how many there are is known at the end only."""
+    """Writes the files of one split; they are renamed at the end, when their number is known."""
 
     def __init__(self, folder: Path, *, records_per_file: int) -> None:
         self._folder, self._records_per_file = folder, records_per_file
@@ -57,7 +57,7 @@ class _SplitWriter:
 class DeepMindWriter(SceneWriter):
     """Writes a set of TFRecord files, whole or not at all; a context manager.
 
-    Scenes keep their order; images are JPEG, so they come back nearly, not exactly, equal. Cameras are exact.
+    Scenes keep their order. Images are JPEG, so they change a little; cameras are exact.
 
     Args:
         folder: ``<root>/<set>``, where the set will be; it must not exist.

@@ -1,4 +1,4 @@
-"""Whole splits on a device: a batch is an indexing there, and the host sends nothing but plans, many steps at a time."""
+"""Whole splits on a device: a batch is an indexing there; the host sends only plans, many steps at a time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.batches import LoadedBatch
+from zoo.data.batches import LoadedBatch, host_keys
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.keys import host_keys
 from zoo.data.plan import BatchPlan, Share, TrainingPlan
 from zoo.data.source import SceneSource, bytes_per_scene
 from zoo.episode import SceneBatch
@@ -58,7 +57,7 @@ def read_all(source: SceneSource, *, device: torch.device | str, chunk: int = 25
 
 
 def fits_on(device: torch.device, source: SceneSource) -> bool:
-    """Tells whether a split takes at most a quarter of a GPU's free memory; other devices read from disk."""
+    """Whether a split takes at most a quarter of a GPU's free memory; other devices read from disk."""
     if device.type != "cuda":
         return False
     scene = bytes_per_scene(source.extras, image_size=source.image_size, num_views=source.num_views)
@@ -66,40 +65,37 @@ def fits_on(device: torch.device, source: SceneSource) -> bool:
     return source.num_scenes * scene <= RESIDENT_SHARE * free
 
 
-class _Rows(NamedTuple):
-    """A table with one row a view or a scene: rows are chosen by one index, an operation for each batch."""
+class _Table(NamedTuple):
+    """A field with one row per view or per scene, so that a batch chooses rows by one operation."""
 
-    table: Tensor  # [rows, numbers in a row]
+    rows: Tensor  # [rows, numbers in a row]
     shape: tuple[int, ...]  # of a row
 
+    @classmethod
+    def of(cls, field: Tensor, *, lead: int) -> _Table:
+        """Makes a table of a field whose first ``lead`` axes count rows."""
+        shape = tuple(field.shape[lead:])
+        return cls(field.reshape(math.prod(field.shape[:lead]), math.prod(shape)), shape)
+
     def choose(self, rows: Tensor, *, lead: tuple[int, ...]) -> Tensor:
-        return self.table.index_select(0, rows).view(*lead, *self.shape)
-
-
-def _rows_of(field: Tensor, *, lead: int) -> _Rows:
-    """Takes the first ``lead`` axes for those that count rows."""
-    shape = tuple(field.shape[lead:])
-    return _Rows(field.reshape(math.prod(field.shape[:lead]), math.prod(shape)), shape)
+        return self.rows.index_select(0, rows).view(*lead, *self.shape)
 
 
 class ResidentSampler:
     """Draws the batches of a plan from scenes that lie on a device.
 
-    In a steady run the host never waits for the device: plans and keys of many steps are computed on the host and sent
-    at once from pinned memory, and a batch is one indexing a field.
+    The host does not wait for the device: plans and keys of many steps are computed on the host and sent together from
+    pinned memory, and a batch is one indexing per field.
     """
 
     def __init__(self, source: SceneSource, scenes: ResidentScenes, *, plan: TrainingPlan, share: Share) -> None:
-        """Prepares to draw the share of a process."""
         self._plan, self._share = plan, share
         self._device = scenes.frames.device
         self._num_views = source.num_views
-        self._frames, self._cameras = _rows_of(scenes.frames, lead=2), _rows_of(scenes.cameras, lead=2)
-        self._of_views = {
-            name: _rows_of(scenes.extras[name], lead=2) for name, extra in source.extras.items() if extra.per_view
-        }
-        self._of_scenes = {
-            name: _rows_of(scenes.extras[name], lead=1) for name, extra in source.extras.items() if not extra.per_view
+        self._frames, self._cameras = _Table.of(scenes.frames, lead=2), _Table.of(scenes.cameras, lead=2)
+        self._per_view = {name: extra.per_view for name, extra in source.extras.items()}
+        self._extras = {
+            name: _Table.of(field, lead=2 if self._per_view[name] else 1) for name, field in scenes.extras.items()
         }
 
     def pieces(self, *, start: int, stop: int) -> Iterator[LoadedBatch]:
@@ -113,21 +109,20 @@ class ResidentSampler:
             for whole in map(self._plan, steps)
             for piece in range(self._share.accumulation)
         ]
-        of_parts = np.repeat(np.array(steps), self._share.accumulation)
+        steps_of_parts = np.repeat(np.array(steps), self._share.accumulation)
         places = np.stack([part.places for part in parts])
-        scenes = self._sent(np.stack([part.scenes for part in parts]))
-        keys = self._sent(host_keys(seed=self._plan.seed, steps=of_parts[:, None], places=places))
-        rows = self._sent(np.concatenate([self._rows(part) for part in parts]))
+        scenes = self._send(np.stack([part.scenes for part in parts]))
+        keys = self._send(host_keys(seed=self._plan.seed, steps=steps_of_parts[:, None], places=places))
+        rows = self._send(
+            np.concatenate([(part.scenes[:, None] * self._num_views + part.views).ravel() for part in parts])
+        )
         offset = 0
         for part, scene, key in zip(parts, scenes.unbind(), keys.unbind(), strict=True):
             chosen = rows[offset : offset + part.views.size]
             offset += part.views.size
             yield LoadedBatch(self._batch(part, scene=scene, key=key, rows=chosen), part.num_context)
 
-    def _rows(self, part: BatchPlan) -> np.ndarray:
-        return (part.scenes[:, None] * self._num_views + part.views).ravel()
-
-    def _sent(self, numbers: np.ndarray) -> Tensor:
+    def _send(self, numbers: np.ndarray) -> Tensor:
         on_host = torch.from_numpy(numbers)
         if self._device.type == "cuda":
             on_host = on_host.pin_memory()
@@ -135,13 +130,14 @@ class ResidentSampler:
 
     def _batch(self, part: BatchPlan, *, scene: Tensor, key: Tensor, rows: Tensor) -> SceneBatch:
         views, scenes = part.views.shape, part.scenes.shape
+        extras = {
+            name: table.choose(rows, lead=views) if self._per_view[name] else table.choose(scene, lead=scenes)
+            for name, table in self._extras.items()
+        }
         return SceneBatch(
             frames=self._frames.choose(rows, lead=views),
             cameras=self._cameras.choose(rows, lead=views),
             scene=scene,
             key=key,
-            extras={
-                **{name: field.choose(rows, lead=views) for name, field in self._of_views.items()},
-                **{name: field.choose(scene, lead=scenes) for name, field in self._of_scenes.items()},
-            },
+            extras=extras,
         )

@@ -1,8 +1,8 @@
-"""Which views of which scenes are asked for and given at evaluation: drawn by a seed, and for our suites written down.
+"""Episode indices: which views of every scene are targets and context at evaluation.
 
-An index is a text file, one line a scene in the order of the split: the scene's views in the order in which they are
-drawn. The first Q of a line are the targets, the next N the context. A committed index fixes the episodes for ever, also
-if a library should draw other numbers one day. Other data sets draw with their seed what an index would hold.
+An index is a text file with one line per scene, in the order of the split: the scene's views in random order. The first Q
+of a line are the targets, the next N the context. A committed index fixes the episodes of our suites even if a library
+changes its random numbers; without one the order is drawn by the seed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def drawn_order(*, num_scenes: int, num_views: int, seed: int) -> np.ndarray:
 def view_order(*, num_scenes: int, num_views: int, seed: int, needed: int) -> np.ndarray:
     """Returns the first ``needed`` views of every scene's order, [num_scenes, needed] int64.
 
-    They come from the committed index of that many scenes and views and of that seed, if there is one that reaches so
-    far, else they are drawn.
+    They come from the committed index of these numbers of scenes and views and this seed, if there is one with enough
+    views; else they are drawn.
 
     Raises:
         DataError: if the index is damaged.
@@ -44,7 +44,7 @@ def view_order(*, num_scenes: int, num_views: int, seed: int, needed: int) -> np
 
 @functools.cache
 def index_folder() -> Path | None:
-    """Returns where the committed indices lie: ``benchmarks/episodes`` of a checkout, or inside the installed package."""
+    """Returns the folder of committed indices: ``benchmarks/episodes`` of a checkout, or inside the installed package."""
     package = Path(__file__).resolve().parent
     for candidate in (package.parent.parent / "benchmarks" / "episodes", package / "episodes"):
         if candidate.is_dir():
@@ -81,10 +81,10 @@ def read_index(path: Path, *, num_scenes: int, num_views: int) -> np.ndarray:
 
 
 def write_index(folder: Path, *, num_scenes: int, num_views: int, seed: int, needed: int) -> Path:
-    """Writes the first ``needed`` views of every scene's drawn order; an index that is there already only grows.
+    """Writes the first ``needed`` views of every scene's drawn order; an existing index only grows.
 
     Raises:
-        DataError: if an index is there whose beginning is not what is drawn.
+        DataError: if the existing index does not begin with what is drawn.
         DiskFullError: if the file cannot be written.
     """
     path = folder / index_name(num_scenes=num_scenes, num_views=num_views, seed=seed)
@@ -92,7 +92,7 @@ def write_index(folder: Path, *, num_scenes: int, num_views: int, seed: int, nee
     if path.is_file():
         known = read_index(path, num_scenes=num_scenes, num_views=num_views)
         if not np.array_equal(known, order[:, : known.shape[1]]):
-            raise DataError(f"{path}: the index there is not what seed {seed} draws; delete it to write another")
+            raise DataError(f"{path}: the existing index is not what seed {seed} draws; delete it to write another")
         needed = max(needed, known.shape[1])
     write_text(path, _HEAD + "".join(" ".join(map(str, line)) + "\n" for line in order[:, :needed].tolist()))
     read_index.cache_clear()

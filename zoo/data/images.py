@@ -1,4 +1,4 @@
-"""Images as bytes and arrays: decoding, encoding and changing the size."""
+"""Decoding, encoding and resizing images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from PIL import Image
 from zoo.errors import DataError
 
 _FORMATS = ("JPEG", "PNG")
-_LARGEST = 4096  # pixels; no scene set comes near it
+_LARGEST = 4096  # pixels
 
 
-def decode_image(data: bytes, *, where: str, image_size: int | None = None) -> np.ndarray:
+def decode_image(data: bytes, *, origin: str, image_size: int | None = None) -> np.ndarray:
     """Decodes a square JPEG or PNG.
 
     Args:
         data: the file's bytes.
-        where: what to call the image in the message of an error.
+        origin: names the image in the message of an error.
         image_size: the height and width that it must have; None allows any.
 
     Returns:
@@ -33,27 +33,27 @@ def decode_image(data: bytes, *, where: str, image_size: int | None = None) -> n
             # Before decoding: the size is in the header, and a damaged one could announce gigabytes.
             if width != height or height > _LARGEST or image_size not in (None, height):
                 expected = f"a square of at most {_LARGEST}" if image_size is None else f"{image_size} x {image_size}"
-                raise DataError(f"{where}: the image is {width} x {height} pixels, expected {expected}")
+                raise DataError(f"{origin}: the image is {width} x {height} pixels, expected {expected}")
             # Converting copies even where there is nothing to convert.
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except DataError:
         raise
-    except Exception as error:  # Pillow's parsers raise whatever they stumble over, from KeyError to SyntaxError
-        raise DataError(f"{where}: cannot be decoded as {' or '.join(_FORMATS)}: {error}") from error
+    except Exception as error:  # Pillow's parsers raise anything from KeyError to SyntaxError
+        raise DataError(f"{origin}: cannot be decoded as {' or '.join(_FORMATS)}: {error}") from error
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
-    """Encodes a image [H, W, 3] uint8 as JPEG with full color resolution; ``quality`` is 1 to 100."""
+    """Encodes an image [H, W, 3] uint8 as JPEG with full color resolution; ``quality`` is 1 to 100."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 
 def resize_images(images: np.ndarray, *, image_size: int) -> np.ndarray:
-    """Changes the size of square images.
+    """Resizes square images.
 
     Where the new size divides the old one every new pixel is the mean of the pixels that it covers, rounded to the
-    nearest (half up); otherwise Pillow's Lanczos filter is used, which averages too when it makes a image smaller.
+    nearest (half up); otherwise Pillow's Lanczos filter is used, which averages too when it makes an image smaller.
 
     Args:
         images: [..., H, H, 3] uint8.

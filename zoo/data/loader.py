@@ -1,8 +1,7 @@
-"""Feeds a device: images stay uint8 until they are there.
+"""The batches of a training run on their device; images stay uint8 until they are there.
 
-Either worker processes (or none) gather the wanted views from the source and the batch travels while the one before is in
-use, or, when the whole split fits beside the model, the images lie on the device and a batch is an indexing there.
-Which of these it is changes nothing in the batches.
+Either this process or worker processes read the views from the source, and a batch is copied while the one before is in
+use; or the whole split lies on the device and a batch is an indexing there. The batches are the same.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from zoo.data.batches import LoadedBatch, assemble, to_device
+from zoo.data.batches import LoadedBatch, assemble
 from zoo.data.device_cache import ResidentSampler, ResidentScenes, fits_on, read_all
 from zoo.data.plan import Share, TrainingPlan
 from zoo.data.prefetch import on_device
@@ -21,19 +20,6 @@ from zoo.data.source import SceneSource
 from zoo.data.worker_batches import Workers, number_of_workers, worker_batches
 from zoo.errors import ConfigError
 from zoo.provenance import usable_cores
-
-__all__ = [
-    "LoadedBatch",
-    "Residence",
-    "ResidentScenes",
-    "Share",
-    "TrainingLoader",
-    "Workers",
-    "assemble",
-    "fits_on",
-    "read_all",
-    "to_device",
-]
 
 Residence = Literal["auto", "device", "disk"]
 
@@ -56,16 +42,16 @@ class TrainingLoader:
         workers: Workers = "auto",
         residence: Residence = "auto",
     ) -> None:
-        """Raises ConfigError if the batch cannot be shared out equally, or ``workers`` is negative.
+        """Raises ConfigError if the batch cannot be divided equally, or ``workers`` is negative.
 
         Args:
             source: of the scenes.
             plan: of the run.
             device: where batches are wanted.
-            share: what of every batch this process takes; None takes all of it.
+            share: the part of every batch that this process takes; None takes all of it.
             workers: a number of processes, or ``auto``; see :func:`zoo.data.worker_batches.number_of_workers`.
-            residence: ``device`` keeps all scenes on the device, ``disk`` none, and ``auto`` all of them on a GPU of
-                whose free memory they take a quarter at most.
+            residence: ``device`` keeps all scenes on the device, ``disk`` none, and ``auto`` all of them on a GPU if they
+                take at most a quarter of its free memory.
         """
         share = share or Share()
         if plan.recipe.batch_size % (share.world_size * share.accumulation):
@@ -83,15 +69,18 @@ class TrainingLoader:
             device=self.device,
             resident=self.resident,
             cores=usable_cores(),
-            # Launchers tell how many processes of the run share this machine.
+            # Launchers set the number of processes of the run on this machine.
             local_processes=int(os.environ.get("LOCAL_WORLD_SIZE", share.world_size)),
         )
         self._scenes: ResidentScenes | None = None
 
     def pieces(self, *, start: int, stop: int) -> Iterator[LoadedBatch]:
-        """Yields the pieces of steps ``start`` to ``stop`` (not included), ``accumulation`` of them a step."""
+        """Yields the pieces of steps ``start`` to ``stop`` (not included), ``accumulation`` of them per step."""
         if self.resident:
-            return self._sampler().pieces(start=start, stop=stop)
+            if self._scenes is None:
+                self._scenes = read_all(self.source, device=self.device)
+            sampler = ResidentSampler(self.source, self._scenes, plan=self.plan, share=self.share)
+            return sampler.pieces(start=start, stop=stop)
         if not self.workers:
             return on_device(self._read(start, stop), device=self.device, borrowed=False)
         coming = worker_batches(
@@ -105,8 +94,3 @@ class TrainingLoader:
             for piece in range(self.share.accumulation):
                 part = self.share.part(whole, piece)
                 yield LoadedBatch(assemble(self.source, part, seed=self.plan.seed, step=step), part.num_context)
-
-    def _sampler(self) -> ResidentSampler:
-        if self._scenes is None:
-            self._scenes = read_all(self.source, device=self.device)
-        return ResidentSampler(self.source, self._scenes, plan=self.plan, share=self.share)

@@ -1,7 +1,7 @@
-"""Which scenes and which of their views make up a batch: a pure function of the seed and of the step.
+"""The scenes and views of every batch: a pure function of seed and step.
 
-There is no state to save: a resumed run draws what the uninterrupted one would have drawn, and every process computes
-the whole global batch and takes its own part, so that the number of processes changes nothing.
+There is no state to save: a resumed run draws what the uninterrupted one would have drawn. Every process computes
+the whole global batch and takes its own part, so that the number of processes does not change it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ORDER_STREAM, VIEW_STREAM = 1, 2  # a third one draws evaluation's episodes
 
 
 class BatchPlan(NamedTuple):
-    """What a batch reads: the context views come first."""
+    """The scenes and views of a batch; the context views come first."""
 
     scenes: np.ndarray  # [B] int64
     views: np.ndarray  # [B, N + Q] int64, all different within a scene
@@ -30,7 +30,7 @@ class BatchPlan(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Which part of every global batch a process takes, in how many pieces."""
+    """The part of every global batch that a process takes, and the number of its pieces."""
 
     rank: int = 0
     world_size: int = 1
@@ -102,7 +102,7 @@ class EvaluationPlan:
     """The episodes of a whole split, each scene once, the same for every model (see :mod:`zoo.data.episode_index`).
 
     A scene's targets do not depend on the number of context views, and its context of N views is part of its context
-    of N + 1 views, so that figures for several context sizes score the same images.
+    of N + 1 views, so that metrics at several context sizes score the same images.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Batches on their way to a GPU while it computes: pinned memory, a stream of its own, one batch ahead."""
+"""Batches copied to a GPU while it computes: pinned memory, a stream of their own, one batch ahead."""
 
 from __future__ import annotations
 
@@ -24,16 +24,14 @@ def running_ahead(
 ) -> Iterator[Finished]:
     """Finishes items in order, each when ``ahead`` later ones have been started.
 
-    An item that cannot be had ends the run where it would without this: after all items before it.
-
     Args:
         items: each is started before the next is asked for.
-        start: begins something that takes its time and does not wait for it.
-        finish: waits for it, or makes those wait who use it.
+        start: begins an operation without waiting for it.
+        finish: waits for it, or makes its users wait.
         ahead: 0 starts an item when it is asked for.
 
     Raises:
-        Exception: what ``items`` raised.
+        Exception: what ``items`` raised, after all items before it.
     """
     under_way: deque[Started] = deque()
     coming = iter(items)
@@ -43,7 +41,7 @@ def running_ahead(
             item = next(coming)
         except StopIteration:
             break
-        except Exception as error:  # raised below, when its turn comes
+        except Exception as error:  # raised below, after the items before it
             failure = error
             break
         under_way.append(start(item))
@@ -55,44 +53,40 @@ def running_ahead(
         raise failure
 
 
-class _OnItsWay(NamedTuple):
+class _Copy(NamedTuple):
     loaded: LoadedBatch
     copied: torch.cuda.Event
 
 
 class SideStream:
-    """Copies batches to a GPU beside what it computes; nothing on the host waits for the GPU."""
+    """Copies batches to a GPU in a stream of its own; the host never waits for the GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)
 
-    def start(self, loaded: LoadedBatch) -> _OnItsWay:
+    def start(self, loaded: LoadedBatch) -> _Copy:
         """Begins to copy. The batch may be overwritten at once: its pinned copy stays until the GPU has it."""
         pinned = loaded.batch.apply(lambda field: field.pin_memory())
         with torch.cuda.stream(self._stream):
             batch = to_device(pinned, self._device)
             copied = self._stream.record_event()
-        return _OnItsWay(LoadedBatch(batch, loaded.num_context), copied)
+        return _Copy(LoadedBatch(batch, loaded.num_context), copied)
 
-    def finish(self, under_way: _OnItsWay) -> LoadedBatch:
-        """Makes the stream that computes wait for the copy, and the memory last until that stream is done with it."""
+    def finish(self, under_way: _Copy) -> LoadedBatch:
+        """Makes the computing stream wait for the copy, and keeps its memory until that stream has used it."""
         computing = torch.cuda.current_stream(self._device)
         computing.wait_event(under_way.copied)
-        under_way.loaded.batch.apply(lambda field: _kept_for(field, computing))
+        for field in (*under_way.loaded.batch[:4], *under_way.loaded.batch.extras.values()):
+            field.record_stream(computing)
         return under_way.loaded
 
 
-def _kept_for(field: torch.Tensor, stream: torch.cuda.Stream) -> torch.Tensor:
-    field.record_stream(stream)
-    return field
-
-
 def on_device(batches: Iterable[LoadedBatch], *, device: torch.device, borrowed: bool) -> Iterator[LoadedBatch]:
-    """Yields batches of the CPU on their device, for a GPU copied while the one before is in use.
+    """Yields batches of the CPU on their device; for a GPU the next one is copied meanwhile.
 
     Args:
-        batches: of the CPU.
+        batches: on the CPU.
         device: where they are wanted.
         borrowed: whether a batch is overwritten when the next is asked for.
     """

@@ -9,58 +9,50 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format
 
 from zoo.errors import DataError
+
+_DESCRIPTOR = """
+name: "zoo/example.proto" package: "zoo" syntax: "proto3"
+message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
+message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+message_type {
+  name: "Feature"
+  oneof_decl { name: "kind" }
+  field {
+    name: "bytes_list" number: 1 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".zoo.BytesList" oneof_index: 0
+  }
+  field {
+    name: "float_list" number: 2 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".zoo.FloatList" oneof_index: 0
+  }
+  field {
+    name: "int64_list" number: 3 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".zoo.Int64List" oneof_index: 0
+  }
+}
+message_type {
+  name: "Features"
+  nested_type {
+    name: "FeatureEntry"
+    options { map_entry: true }
+    field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
+    field { name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".zoo.Feature" }
+  }
+  field {
+    name: "feature" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".zoo.Features.FeatureEntry"
+  }
+}
+message_type {
+  name: "Example"
+  field { name: "features" number: 1 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".zoo.Features" }
+}
+"""
 
 
 def _example_class() -> type[Any]:
     """Builds the message class of ``tf.train.Example`` in a pool of its own, so that TensorFlow's own may exist too."""
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="zoo/example.proto", package="zoo", syntax="proto3")
-    for name, kind, packed in (
-        ("BytesList", field.TYPE_BYTES, False),
-        ("FloatList", field.TYPE_FLOAT, True),
-        ("Int64List", field.TYPE_INT64, True),
-    ):
-        value = file.message_type.add(name=name).field.add(
-            name="value", number=1, type=kind, label=field.LABEL_REPEATED
-        )
-        if packed:  # readers accept both forms whatever is declared here
-            value.options.packed = True
-
-    feature = file.message_type.add(name="Feature")
-    feature.oneof_decl.add(name="kind")
-    for number, name in enumerate(("bytes_list", "float_list", "int64_list"), start=1):
-        list_name = name.title().replace("_", "")
-        feature.field.add(
-            name=name,
-            number=number,
-            type=field.TYPE_MESSAGE,
-            type_name=f".zoo.{list_name}",
-            label=field.LABEL_OPTIONAL,
-            oneof_index=0,
-        )
-
-    features = file.message_type.add(name="Features")
-    entry = features.nested_type.add(name="FeatureEntry")
-    entry.options.map_entry = True
-    entry.field.add(name="key", number=1, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
-    entry.field.add(
-        name="value", number=2, type=field.TYPE_MESSAGE, type_name=".zoo.Feature", label=field.LABEL_OPTIONAL
-    )
-    features.field.add(
-        name="feature",
-        number=1,
-        type=field.TYPE_MESSAGE,
-        type_name=".zoo.Features.FeatureEntry",
-        label=field.LABEL_REPEATED,
-    )
-
-    example = file.message_type.add(name="Example")
-    example.field.add(
-        name="features", number=1, type=field.TYPE_MESSAGE, type_name=".zoo.Features", label=field.LABEL_OPTIONAL
-    )
+    file = text_format.Parse(_DESCRIPTOR, descriptor_pb2.FileDescriptorProto())
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("zoo.Example"))
@@ -74,26 +66,26 @@ class Example:
 
     Args:
         data: the serialised message.
-        where: what to call it in the message of an error, such as the file and the record.
+        origin: file and record, for the message of an error.
 
     Raises:
         DataError: if the data is not such a message.
     """
 
-    def __init__(self, data: bytes, *, where: str) -> None:
-        self._where = where
+    def __init__(self, data: bytes, *, origin: str) -> None:
+        self._origin = origin
         try:
             self._features = _Example.FromString(data).features.feature
         except message.DecodeError as error:
-            raise DataError(f"{where}: is not a tf.train.Example: {error}") from error
+            raise DataError(f"{origin}: is not a tf.train.Example: {error}") from error
 
     def _feature(self, name: str, kind: str) -> Any:
         if name not in self._features:
-            raise DataError(f"{self._where}: has no feature {name!r}; there are {sorted(self._features)}")
+            raise DataError(f"{self._origin}: has no feature {name!r}; there are {sorted(self._features)}")
         feature = self._features[name]
         found = feature.WhichOneof("kind")
         if found != kind:
-            raise DataError(f"{self._where}: feature {name!r} holds {found or 'nothing'}, expected {kind}")
+            raise DataError(f"{self._origin}: feature {name!r} holds {found or 'nothing'}, expected {kind}")
         return getattr(feature, kind).value
 
     def bytes_list(self, name: str) -> Sequence[bytes]:

@@ -4,9 +4,9 @@ A file is a sequence of records and nothing else; numbers are little-endian::
 
     uint64 length | uint32 masked CRC-32C of the length | length bytes of data | uint32 masked CRC-32C of the data
 
-Both checksums are always checked, so that every flipped bit of a record is noticed. Lengths are compared with the size
-of the file before anything is read, so that a damaged length never becomes an allocation.
-Source: ``tensorflow/core/lib/io/record_writer.h``. What is in a record is the concern of :mod:`zoo.data.tf_example`.
+Both checksums are always verified. Lengths are compared with the size of the file before anything is read, so that a
+damaged length never becomes an allocation.
+Source: ``tensorflow/core/lib/io/record_writer.h``. The data of a record is parsed by :mod:`zoo.data.tf_example`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class BadRecord(NamedTuple):
-    """A record that was left out: ``reason`` is the whole sentence that would have been raised."""
+    """A record that was left out; ``reason`` is the message of the error."""
 
     file: str
     record: int
@@ -38,7 +38,7 @@ class BadRecord(NamedTuple):
 
 
 class RecordIndex(NamedTuple):
-    """Where the records of a file are. Every array is [n]."""
+    """The records of a file; every array is [n]."""
 
     offsets: np.ndarray  # int64: of the first byte of the record, its length
     lengths: np.ndarray  # int64: bytes of data
@@ -56,19 +56,19 @@ def _place(path: str | os.PathLike[str], record: int, offset: int) -> str:
     return f"{os.fspath(path)}: record {record} at byte {offset}"
 
 
-def _check_header(header: bytes, *, where: str, remaining: int) -> int:
+def _check_header(header: bytes, *, origin: str, remaining: int) -> int:
     """Returns the length of the data that follows a header, given the bytes of the file from the header on."""
     if len(header) < _HEADER.size:
-        raise DataError(f"{where}: the file ends after {len(header)} of the {_HEADER.size} bytes of its header")
+        raise DataError(f"{origin}: the file ends after {len(header)} of the {_HEADER.size} bytes of its header")
     length, stored = _HEADER.unpack(header)
     expected = masked_crc32c(header[:8])
     if stored != expected:
         hint = "; the file looks compressed by gzip, decompress it first" if header[:2] == _GZIP_MAGIC else ""
-        raise DataError(f"{where}: length checksum is {stored:#010x}, expected {expected:#010x}{hint}")
+        raise DataError(f"{origin}: length checksum is {stored:#010x}, expected {expected:#010x}{hint}")
     available = remaining - _HEADER.size - _FOOTER.size
     if length > available:
         raise DataError(
-            f"{where}: the file is truncated: {length} bytes of data are announced, {max(available, 0)} follow"
+            f"{origin}: the file is truncated: {length} bytes of data are announced, {max(available, 0)} follow"
         )
     return int(length)
 
@@ -78,8 +78,8 @@ def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
 
     Args:
         path: the file.
-        on_bad_record: ``skip`` keeps the records before a broken header and says so in ``bad``. What follows a broken
-            length cannot be found, so the file counts as truncated there.
+        on_bad_record: ``skip`` keeps the records before a broken header and reports it in ``bad``; those after it cannot be
+            found.
 
     Returns:
         The index; an empty file has no records.
@@ -87,9 +87,7 @@ def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
     Raises:
         DataError: if the file cannot be read or, under ``raise``, if a length is damaged or the file is truncated.
     """
-    offsets: list[int] = []
-    lengths: list[int] = []
-    checksums: list[int] = []
+    rows: list[tuple[int, int, int]] = []
     bad: BadRecord | None = None
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -97,30 +95,27 @@ def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
             size, offset = os.fstat(descriptor).st_size, 0
             block = os.pread(descriptor, _HEADER.size, 0)
             while offset < size:
-                where = _place(path, len(offsets), offset)
+                origin = _place(path, len(rows), offset)
                 try:
-                    length = _check_header(block, where=where, remaining=size - offset)
+                    length = _check_header(block, origin=origin, remaining=size - offset)
                     # One read gives the checksum of this record's data and the header of the next record.
                     end = offset + _HEADER.size + length
                     block = os.pread(descriptor, _FOOTER.size + _HEADER.size, end)
                     if len(block) < _FOOTER.size:
-                        raise DataError(f"{where}: the file became shorter while it was read")
+                        raise DataError(f"{origin}: the file became shorter while it was read")
                 except DataError as error:
                     if on_bad_record == "raise":
                         raise
-                    bad = BadRecord(os.fspath(path), len(offsets), f"{error}; the rest of the file is left out")
+                    bad = BadRecord(os.fspath(path), len(rows), f"{error}; the rest of the file is left out")
                     break
-                offsets.append(offset)
-                lengths.append(length)
-                checksums.append(_FOOTER.unpack_from(block)[0])
+                rows.append((offset, length, _FOOTER.unpack_from(block)[0]))
                 offset, block = end + _FOOTER.size, block[_FOOTER.size :]
         finally:
             os.close(descriptor)
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
-    return RecordIndex(
-        np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64), np.array(checksums, dtype=np.uint32), bad
-    )
+    offsets, lengths, checksums = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    return RecordIndex(offsets, lengths, checksums.astype(np.uint32), bad)
 
 
 def read_record(path: str | os.PathLike[str], *, record: int, offset: int, length: int) -> bytes:
@@ -135,26 +130,26 @@ def read_record(path: str | os.PathLike[str], *, record: int, offset: int, lengt
     Raises:
         DataError: if the file cannot be read, has changed since it was indexed, or a checksum is wrong.
     """
-    where = _place(path, record, offset)
+    origin = _place(path, record, offset)
     try:
         # Opened for every record: a set has thousands of files, more than a process may hold open.
         with Path(path).open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             header = os.pread(file.fileno(), _HEADER.size, offset)
-            found = _check_header(header, where=where, remaining=size - offset)
+            found = _check_header(header, origin=origin, remaining=size - offset)
             if found != length:
-                raise DataError(f"{where}: has {found} bytes of data, but had {length} when the file was indexed")
+                raise DataError(f"{origin}: has {found} bytes of data, but had {length} when the file was indexed")
             block = os.pread(file.fileno(), length + _FOOTER.size, offset + _HEADER.size)
     except OSError as error:
-        raise DataError(f"{where}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{origin}: cannot be read: {error.strerror}") from error
     if len(block) < length + _FOOTER.size:
         raise DataError(
-            f"{where}: the file is truncated: {len(block)} of {length + _FOOTER.size} bytes follow the header"
+            f"{origin}: the file is truncated: {len(block)} of {length + _FOOTER.size} bytes follow the header"
         )
     data, (stored,) = block[:length], _FOOTER.unpack_from(block, length)
     expected = masked_crc32c(data)
     if stored != expected:
-        raise DataError(f"{where}: data checksum is {stored:#010x}, expected {expected:#010x}")
+        raise DataError(f"{origin}: data checksum is {stored:#010x}, expected {expected:#010x}")
     return data
 
 
@@ -170,7 +165,7 @@ def first_record(path: str | os.PathLike[str]) -> bytes:
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
-    length = _check_header(header, where=_place(path, 0, 0), remaining=size)
+    length = _check_header(header, origin=_place(path, 0, 0), remaining=size)
     return read_record(path, record=0, offset=0, length=length)
 
 

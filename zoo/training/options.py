@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.data.loader import Residence, Workers
+from zoo.data.loader import Residence
+from zoo.data.worker_batches import Workers
 from zoo.errors import ConfigError
 from zoo.model.scene_model import CompileMode
 

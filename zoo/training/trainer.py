@@ -12,8 +12,8 @@ from accelerate import Accelerator
 
 from zoo.config.recipe import TrainingRecipe
 from zoo.config.schedules import evaluation_schedule_values
-from zoo.data.loader import Share, TrainingLoader
-from zoo.data.plan import EvaluationPlan, TrainingPlan
+from zoo.data.loader import TrainingLoader
+from zoo.data.plan import EvaluationPlan, Share, TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.errors import CheckpointError
 from zoo.evaluation.nelbo import score_scenes

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.data.keys import host_keys
+from zoo.data.batches import host_keys
 from zoo.nn.noise import scene_keys
 
 

@@ -3,8 +3,8 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from zoo.data.shared_buffers import ALIGNMENT, SlotLayout
 from zoo.data.source import ExtraShape
+from zoo.data.worker_batches import ALIGNMENT, SlotLayout
 
 
 @dataclass
@@ -29,7 +29,7 @@ def named(batch):
 def test_what_is_written_into_a_slot_is_read_from_it(num_views):
     layout = SlotLayout(Shape(), num_scenes=3, max_views=6)
     slot = torch.zeros(layout.num_bytes, dtype=torch.uint8)
-    layout.number(slot).fill_(2**40)
+    layout.index(slot).fill_(2**40)
     expected = {}
     for name, place in named(layout.batch(slot, num_views=num_views)).items():
         values = torch.arange(place.numel()).view(place.shape).to(place.dtype) + len(expected)
@@ -37,7 +37,7 @@ def test_what_is_written_into_a_slot_is_read_from_it(num_views):
         expected[name] = values
     for name, found in named(layout.batch(slot, num_views=num_views)).items():
         assert torch.equal(found, expected[name]), name
-    assert int(layout.number(slot)) == 2**40
+    assert int(layout.index(slot)) == 2**40
 
 
 def test_fields_have_their_types_shapes_and_a_line_of_the_cache_to_begin_on():
