@@ -10,9 +10,8 @@ import torch
 from camera_projection import project
 
 from zoo.data.camera import camera_axes
-from zoo.data.caption_bytes import CAPTION_LENGTH
 from zoo.data.render import caption_grammar, relations
-from zoo.data.render.caption_grammar import NOUNS, PALETTE, PHRASES, colour_name, paraphrases
+from zoo.data.render.caption_grammar import CAPTION_LENGTH, NOUNS, PALETTE, PHRASES, colour_name, paraphrases
 from zoo.data.render.primitives import PRIMITIVE_NAMES
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.relations import FAR, INVERSE, NEAR, Fact, facts, turned_round
@@ -220,3 +219,25 @@ def test_rooms_hold_two_or_three_objects_of_different_colours():
 def test_a_scene_without_words_is_refused(objects, message):
     with pytest.raises(DataError, match=message):
         paraphrases(Scene(objects, (0.0, 0.0, 3.0)), camera=np.zeros(5), num=1)
+
+
+def test_captions_survive_the_way_to_bytes_and_back():
+    captions = ["a red sphere is left of the box.", "", "ein Würfel", "x" * CAPTION_LENGTH]
+    encoded = caption_grammar.encode_captions(captions)
+    assert encoded.shape == (4, 256) and encoded.dtype == np.uint8
+    assert [row.tobytes().rstrip(b"\0").decode() for row in encoded] == captions
+    assert caption_grammar.encode_captions([], 5).shape == (0, 5)
+    assert caption_grammar.encode_captions(["ab"], 4).tolist() == [[97, 98, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("captions", "message"),
+    [
+        (["fits", "does not"], r"captions\[1\]: takes 8 bytes, expected at most 4"),
+        (["äöü"], r"captions\[0\]: takes 6 bytes"),
+        (["a\0b"], r"captions\[0\]: holds the character with code 0"),
+    ],
+)
+def test_a_caption_that_would_come_back_changed_is_refused(captions, message):
+    with pytest.raises(DataError, match=message):
+        caption_grammar.encode_captions(captions, 4)

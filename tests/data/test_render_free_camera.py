@@ -5,7 +5,7 @@ import pytest
 import torch
 from camera_projection import project
 
-from zoo.data.render import free_camera, rooms
+from zoo.data.render import rooms
 from zoo.data.render.primitives import PRIMITIVES
 from zoo.data.render.raycaster import render
 from zoo.data.render.recipes import RECIPES
@@ -28,26 +28,26 @@ def test_cameras_stand_free_in_the_room(recipe):
     nearest = math.inf
     for drawn in DRAWN[recipe.name]:
         for camera in drawn.cameras.tolist():
-            assert max(abs(camera[0]), abs(camera[1])) <= rooms.ROOM_WIDTH / 2 - free_camera.WALL_MARGIN + 1e-6
+            assert max(abs(camera[0]), abs(camera[1])) <= rooms.ROOM_WIDTH / 2 - rooms.WALL_MARGIN + 1e-6
             for item in drawn.scene.objects:
                 distance = math.hypot(camera[0] - item.centre[0], camera[1] - item.centre[1])
                 gap = distance - PRIMITIVES[item.shape].half_width * max(item.scale[:2])
                 nearest = min(nearest, gap)
-                assert gap >= free_camera.OBJECT_MARGIN - 1e-6
-    assert nearest < free_camera.OBJECT_MARGIN + 0.1
+                assert gap >= rooms.OBJECT_MARGIN - 1e-6
+    assert nearest < rooms.OBJECT_MARGIN + 0.1
 
 
 @pytest.mark.parametrize("recipe", RECIPES_HERE, ids=lambda recipe: recipe.name)
 def test_cameras_are_spread_as_documented(recipe):
     cameras = every_camera(recipe)
     x, y, z, yaw, pitch = cameras.T
-    half = rooms.ROOM_WIDTH / 2 - free_camera.WALL_MARGIN
+    half = rooms.ROOM_WIDTH / 2 - rooms.WALL_MARGIN
     for values, low, high in (
         (x, -half, half),
         (y, -half, half),
-        (z, *free_camera.HEIGHTS),
+        (z, *rooms.FREE_HEIGHTS),
         (yaw, -math.pi, math.pi),
-        (pitch, *free_camera.PITCHES),
+        (pitch, *rooms.FREE_PITCHES),
     ):
         counts = torch.histc(values, 4, low, high)
         assert counts.sum() >= len(cameras) - 2  # stored in single precision, an end point may round outwards
@@ -76,13 +76,13 @@ def test_objects_are_turned_in_one_of_the_two_only():
     assert len(set(turns.tolist())) == len(turns) and turns.min() < -2.0 and turns.max() > 2.0
     for recipe in RECIPES_HERE:
         reach = [math.hypot(*item.centre[:2]) for drawn in DRAWN[recipe.name] for item in drawn.scene.objects]
-        assert rooms.REACH < max(reach) <= free_camera.OBJECT_REACH
+        assert rooms.REACH < max(reach) <= rooms.FREE_OBJECT_REACH
         assert {len(drawn.scene.objects) for drawn in DRAWN[recipe.name]} == {1, 2, 3}
 
 
 def test_a_room_as_before_is_drawn_with_the_defaults():
     generators = [np.random.Generator(np.random.PCG64(7)) for _ in range(2)]
-    wide = rooms.draw_room(generators[0], reach=free_camera.OBJECT_REACH)
+    wide = rooms.draw_room(generators[0], reach=rooms.FREE_OBJECT_REACH)
     ring = rooms.draw_room(generators[1])
     assert wide.room == ring.room and wide.light == ring.light and wide.objects[0].shape == ring.objects[0].shape
     assert wide.objects[0].centre != ring.objects[0].centre

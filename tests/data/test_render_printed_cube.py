@@ -6,9 +6,8 @@ import math
 import numpy as np
 import torch
 
-from zoo.data.render.digit_cube import HALF_WIDTH, NUM_SIDES, visible_face
+from zoo.data.render.digit_cube import HALF_WIDTH, NEAR_RING, NUM_SIDES, printed_digits, visible_face
 from zoo.data.render.digits import NUM_LABELS, handwritten_digits
-from zoo.data.render.printed_cube import RING_HEIGHT, RING_RADIUS, printed_digits
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.rooms import ROOM_WIDTH
 
@@ -60,9 +59,9 @@ def test_the_labels_are_those_of_the_sides():
 def test_cameras_stand_close_and_outside_the_cube_and_inside_the_room():
     cameras = np.concatenate([item.cameras for item in drawn(20)])
     radius = np.hypot(cameras[:, 0], cameras[:, 1])
-    np.testing.assert_allclose(radius, RING_RADIUS, rtol=1e-5)
-    np.testing.assert_allclose(cameras[:, 2], RING_HEIGHT, rtol=1e-6)
-    assert HALF_WIDTH * math.sqrt(2) < RING_RADIUS < ROOM_WIDTH / 2
+    np.testing.assert_allclose(radius, NEAR_RING.radius, rtol=1e-5)
+    np.testing.assert_allclose(cameras[:, 2], NEAR_RING.height, rtol=1e-6)
+    assert HALF_WIDTH * math.sqrt(2) < NEAR_RING.radius < ROOM_WIDTH / 2
     inward = np.remainder(cameras[:, 3] - np.arctan2(cameras[:, 1], cameras[:, 0]), 2 * math.pi)
     np.testing.assert_allclose(inward, math.pi, atol=1e-4)
 
@@ -71,7 +70,7 @@ def test_a_digit_looks_the_same_on_every_cube():
     """Frontal views of one digit on the same side of two cubes, from the same camera, show the same ink."""
     items = drawn(40)
     one, other = next((a, b) for a in items for b in items if a is not b and a.scene.digits[0] == b.scene.digits[0])
-    camera = torch.tensor([[RING_RADIUS, 0.0, RING_HEIGHT, math.pi, -0.17]])
+    camera = torch.tensor([[NEAR_RING.radius, 0.0, NEAR_RING.height, math.pi, -0.17]])
     assert visible_face(camera, torch.zeros(1)).item() == 0
     fixed = dataclasses.replace(
         RECIPE, num_views=1, draw_cameras=lambda rng, *, scene, num_views: camera.numpy(), draw_scene=RECIPE.draw_scene

@@ -22,10 +22,9 @@ from zoo.analysis.scores import BATCH_SIZE, Scores, bounds_of, trends_of
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.built_in import DrawnScene
 from zoo.data.camera import pose_vector
-from zoo.data.caption_bytes import encode_captions
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
-from zoo.data.render.caption_grammar import paraphrases
+from zoo.data.render.caption_grammar import encode_captions, paraphrases
 from zoo.data.render.recipes import RECIPES
 from zoo.data.source import SceneSource, Split
 from zoo.episode import SceneBatch, Views

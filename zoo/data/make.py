@@ -20,18 +20,18 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from zoo.data.built_in import BuiltIn
 from zoo.data.render.recipes import RECIPES
+from zoo.data.scene_writer import SceneArrays
 from zoo.data.source import SPLITS, Split, bytes_per_scene
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import DataError, did_you_mean
 from zoo.files import check_free_space
 from zoo.provenance import usable_cores
 
-# A process gets this many scenes at a time: enough to outweigh the hand-over, few enough that an interrupt, which waits
+# Scenes that a process renders at a time: enough to outweigh the hand-over, few enough that an interrupt, which waits
 # for the pieces under way, is answered within a second or two.
 SCENES_PER_PIECE = 8
 SCENES_PER_PIECE_ON_GPU = 64
@@ -41,52 +41,45 @@ PIECES_AHEAD = 3
 
 
 class _Piece(NamedTuple):
-    """A run of scenes of one split, rendered in one go."""
+    """Consecutive scenes of one split, rendered together."""
 
     recipe: str
+    num_views: int
     seed: int
     split: Split
-    first: int
-    num_scenes: int
+    scene_indices: range
     image_size: int
-    num_views: int
     device: str
 
 
-class _Rendered(NamedTuple):
-    frames: np.ndarray  # [b, V, H, W, 3] uint8
-    cameras: np.ndarray  # [b, V, 5] float32
-    extras: dict[str, np.ndarray]  # name -> [b, ...]
-
-
-def _render(piece: _Piece) -> _Rendered:
+def _render(piece: _Piece) -> SceneArrays:
     rendering = dataclasses.replace(RECIPES[piece.recipe], num_views=piece.num_views).render(
         seed=piece.seed,
-        scene_indices=range(piece.first, piece.first + piece.num_scenes),
+        scene_indices=piece.scene_indices,
         split=piece.split,
         image_size=piece.image_size,
         device=piece.device,
     )
-    return _Rendered(rendering.frames.cpu().numpy(), rendering.cameras.numpy(), dict(rendering.extras))
+    return SceneArrays(rendering.frames.cpu().numpy(), rendering.cameras.numpy(), dict(rendering.extras))
 
 
-def _leave_with(parent: BaseProcess) -> None:
+def _exit_with(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
 
 
 def _start_worker() -> None:
-    """Prepares a process of the pool: one thread, deaf to Ctrl-C (the parent answers it), gone when the parent is."""
+    """Prepares a process of the pool: one thread; ignores Ctrl-C, which the parent handles; exits with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
 
 
 @contextlib.contextmanager
-def _interrupt_held_back() -> Iterator[None]:
-    """Processes started in this block never see Ctrl-C, not even while they import; the parent sees it afterwards."""
+def _interrupt_blocked() -> Iterator[None]:
+    """Blocks Ctrl-C for processes started in this block, even while they import; the parent gets it afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -97,15 +90,18 @@ def _interrupt_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _in_processes(pieces: list[_Piece], *, workers: int) -> Generator[_Rendered, None, None]:
-    """Renders the pieces in ``workers`` processes and gives them back in order."""
+def _rendered(pieces: list[_Piece], *, workers: int) -> Generator[SceneArrays, None, None]:
+    """Renders pieces in order, in this process or in ``workers`` others."""
+    if not workers:
+        yield from map(_render, pieces)
+        return
     # Spawned, not forked: a forked child inherits the locks of torch's threads, held or not.
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    pending: deque[Future[_Rendered]] = deque()
+    pending: deque[Future[SceneArrays]] = deque()
     waiting = iter(pieces)
     try:
-        with _interrupt_held_back():
+        with _interrupt_blocked():
             pending.extend(
                 executor.submit(_render, piece) for piece in itertools.islice(waiting, workers * PIECES_AHEAD)
             )
@@ -119,36 +115,6 @@ def _in_processes(pieces: list[_Piece], *, workers: int) -> Generator[_Rendered,
         ) from error
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _rendered(pieces: list[_Piece], *, workers: int) -> Generator[_Rendered, None, None]:
-    if workers:
-        yield from _in_processes(pieces, workers=workers)
-    else:
-        yield from map(_render, pieces)
-
-
-def _checked_recipe(name: str) -> BuiltIn:
-    if name not in RECIPES:
-        raise DataError(f"recipe: there is no built-in data set {name!r}{did_you_mean(name, RECIPES)}")
-    return RECIPES[name]
-
-
-def _check_counts(num_scenes: Mapping[Split, int]) -> None:
-    if not num_scenes:
-        raise DataError("num_scenes: is empty, expected a number of scenes for one split or more")
-    for split, count in num_scenes.items():
-        if split not in SPLITS:
-            raise DataError(f"num_scenes: unknown split {split!r}{did_you_mean(split, SPLITS)}")
-        if count < 1:
-            raise DataError(f"num_scenes: {count} scenes for split {split!r}, expected 1 or more")
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DataError(f"device: {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 def _num_workers(workers: int | None, *, device: str, num_pieces: int) -> int:
@@ -176,15 +142,26 @@ def check_request(
     Raises:
         DataError: if one of them is not valid.
     """
-    recipe = _checked_recipe(recipe_name)
-    _check_counts(num_scenes)
+    if recipe_name not in RECIPES:
+        raise DataError(f"recipe: there is no built-in data set {recipe_name!r}{did_you_mean(recipe_name, RECIPES)}")
+    recipe = RECIPES[recipe_name]
+    if not num_scenes:
+        raise DataError("num_scenes: is empty, expected a number of scenes for one split or more")
+    for split, count in num_scenes.items():
+        if split not in SPLITS:
+            raise DataError(f"num_scenes: unknown split {split!r}{did_you_mean(split, SPLITS)}")
+        if count < 1:
+            raise DataError(f"num_scenes: {count} scenes for split {split!r}, expected 1 or more")
     if recipe.has_images and (image_size < 1 or image_size % 4):
         raise DataError(f"image_size: {image_size} is not a positive multiple of 4")
     if num_views is not None and num_views < 1:
-        raise DataError(f"num_views: {num_views} views a scene, expected 1 or more")
+        raise DataError(f"num_views: {num_views} views per scene, expected 1 or more")
     if seed < 0:
         raise DataError(f"seed: {seed} is negative")
-    _check_device(device)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"device: {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
     return recipe
 
 
@@ -207,27 +184,24 @@ def make_dataset(
     progress: Callable[[int, int], None] | None = None,
     scenes_per_shard: int = 1024,
 ) -> Path:
-    """Renders a built-in data set into a scene store.
+    """Renders a built-in data set into a scene store and returns its folder.
 
     With more than zero workers, new processes are spawned that import the caller's main module; a script that calls
     this does so under ``if __name__ == "__main__":``, as for every use of Python's multiprocessing.
 
     Args:
         recipe_name: a name of ``zoo.data.render.recipes.RECIPES``.
-        folder: where the store will be; it must not exist. It appears when everything is rendered; after an error or
-            an interrupt there is nothing.
-        num_scenes: how many scenes each wanted split gets.
-        image_size: height and width of a image in pixels, a multiple of 4; of no effect on data without images.
+        folder: of the store; it must not exist, and appears when everything is rendered. An error or an interrupt leaves
+            nothing.
+        num_scenes: scenes of every split.
+        image_size: height and width, pixels, a multiple of 4; ignored by data without images.
         num_views: images of every scene; None takes as many as the published data set has.
         seed: another seed gives other scenes.
         workers: processes that render, each with one thread; 0 renders in this process; None takes one for each
             processor that may be used, or none on a GPU.
-        device: a device of torch.
+        device: of torch.
         progress: called with the number of scenes written and the number wanted, in all splits together.
         scenes_per_shard: scenes in a file of images.
-
-    Returns:
-        The folder.
 
     Raises:
         DataError: if an argument is not valid or the folder exists.
@@ -242,7 +216,7 @@ def make_dataset(
     check_free_space(folder, num_bytes=total * bytes_of_scene(recipe, image_size=image_size, num_views=views))
     step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
     pieces = [
-        _Piece(recipe.name, seed, split, first, min(step, num_scenes[split] - first), image_size, views, device)
+        _Piece(recipe.name, views, seed, split, range(num_scenes[split])[first : first + step], image_size, device)
         for split in SPLITS
         if split in num_scenes
         for first in range(0, num_scenes[split], step)
@@ -259,9 +233,9 @@ def make_dataset(
     )
     # Closing the generator, which happens first, ends its processes; then the store is completed or given up.
     with writing as writer, contextlib.closing(_rendered(pieces, workers=workers)) as rendered:
-        for piece, result in zip(pieces, rendered, strict=True):
-            writer.add(piece.split, result.frames, result.cameras, result.extras)
-            done += piece.num_scenes
+        for piece, scenes in zip(pieces, rendered, strict=True):
+            writer.add(piece.split, *scenes)
+            done += len(piece.scene_indices)
             if progress is not None:
                 progress(done, total)
     return Path(folder)

@@ -18,7 +18,6 @@ from types import MappingProxyType
 
 import numpy as np
 
-from zoo.data.caption_bytes import CAPTION_LENGTH, encode_captions
 from zoo.data.render.relations import Fact, Relation, facts, turned_round
 from zoo.data.render.rng import choose, stable_hash
 from zoo.data.render.rooms import draw_named_room
@@ -26,6 +25,7 @@ from zoo.data.render.scene import Scene, SceneObject
 from zoo.data.source import ExtraShape
 from zoo.errors import DataError
 
+CAPTION_LENGTH = 256  # bytes
 FEWEST_OBJECTS = 2
 OBJECT_REACH = 1.2
 
@@ -58,50 +58,19 @@ NOUNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-PHRASES: Mapping[Relation, tuple[str, ...]] = MappingProxyType(
+_PHRASES: Mapping[Relation, str] = MappingProxyType(
     {
-        "left": (
-            "to the left of",
-            "left of",
-            "on the left of",
-            "on the left side of",
-            "on the left-hand side of",
-            "further to the left than",
-        ),
-        "right": (
-            "to the right of",
-            "right of",
-            "on the right of",
-            "on the right side of",
-            "on the right-hand side of",
-            "further to the right than",
-        ),
-        "front": (
-            "in front of",
-            "closer to us than",
-            "nearer to us than",
-            "closer to the camera than",
-            "nearer than",
-            "on this side of",
-        ),
-        "behind": ("behind", "in back of", "beyond", "further back than", "farther away than", "on the far side of"),
-        "near": (
-            "near",
-            "close to",
-            "not far from",
-            "a short way from",
-            "in the vicinity of",
-            "at a small distance from",
-        ),
-        "far": (
-            "far from",
-            "far away from",
-            "a long way from",
-            "well away from",
-            "some way off from",
-            "at a distance from",
-        ),
+        "left": "to the left of|left of|on the left of|on the left side of|on the left-hand side of|further to the left than",
+        "right": "to the right of|right of|on the right of|on the right side of|on the right-hand side of|"
+        "further to the right than",
+        "front": "in front of|closer to us than|nearer to us than|closer to the camera than|nearer than|on this side of",
+        "behind": "behind|in back of|beyond|further back than|farther away than|on the far side of",
+        "near": "near|close to|not far from|a short way from|in the vicinity of|at a small distance from",
+        "far": "far from|far away from|a long way from|well away from|some way off from|at a distance from",
     }
+)
+PHRASES: Mapping[Relation, tuple[str, ...]] = MappingProxyType(
+    {relation: tuple(phrases.split("|")) for relation, phrases in _PHRASES.items()}
 )
 
 # {A} and {B} are the objects, {R} the phrase of the relation.
@@ -151,7 +120,7 @@ class _Names:
         return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {self.nouns[index]}"
 
     def definite(self, index: int) -> str:
-        """Names an object: the red sphere, or the red one if the caption has spoken of it."""
+        """Names an object: the red sphere, or the red one if the caption has named it before."""
         short = index in self.known and self.rng.random() < SHORT_NAMES
         self.known.add(index)
         return f"the {self.colours[index]} {'one' if short else self.nouns[index]}"
@@ -161,7 +130,7 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _worded(rng: np.random.Generator, fact: Fact, names: _Names) -> str:
+def _sentence_of(rng: np.random.Generator, fact: Fact, names: _Names) -> str:
     relation, first, second = fact
     new = first not in names.known
     pattern = choose(rng, PRESENTING + STATING if new else STATING)
@@ -183,12 +152,12 @@ def _shortest(fact: Fact, scene: Scene) -> str:
     return _sentence(f"{first} is {min(PHRASES[fact.relation], key=len)} {second}")
 
 
-def _caption(rng: np.random.Generator, scene: Scene, said: Sequence[Fact]) -> str:
-    order = [choose(rng, (fact, turned_round(fact))) for fact in sorted(said, key=lambda _: rng.random())]
+def _caption(rng: np.random.Generator, scene: Scene, stated: Sequence[Fact]) -> str:
+    order = [choose(rng, (fact, turned_round(fact))) for fact in sorted(stated, key=lambda _: rng.random())]
     if len(order) == 1:
         order.append(turned_round(order[0]))
     names = _Names(rng, scene)
-    sentences = [_worded(rng, fact, names) for fact in order]
+    sentences = [_sentence_of(rng, fact, names) for fact in order]
     while len(caption := " ".join(sentences)) > CAPTION_LENGTH:
         longest = max(range(len(sentences)), key=lambda index: len(sentences[index]))
         sentences[longest] = _shortest(order[longest], scene)
@@ -196,15 +165,15 @@ def _caption(rng: np.random.Generator, scene: Scene, said: Sequence[Fact]) -> st
 
 
 def paraphrases(scene: Scene, *, camera: np.ndarray, num: int) -> list[str]:
-    """Returns different wordings of what is true of a scene as seen by a camera.
+    """Returns different captions of a scene as seen by a camera.
 
-    The wordings depend on the scene and the camera alone; asking for more of them appends. The first one is the caption
+    They depend on the scene and the camera alone; asking for more of them appends. The first one is the caption
     of the view in ``captioned_rooms``.
 
     Args:
         scene: two objects or more, each in another colour of ``PALETTE``.
         camera: [5], see ``zoo.data.camera``; rounded to float32 as it is stored.
-        num: how many wordings, 0 or more; there are thousands.
+        num: number of captions; there are thousands.
 
     Raises:
         DataError: if the scene cannot be described.
@@ -213,16 +182,33 @@ def paraphrases(scene: Scene, *, camera: np.ndarray, num: int) -> list[str]:
     if len(colours) < 2 or len(set(colours)) < len(colours):
         raise DataError("scene.objects: expected two objects or more, each in a colour of its own")
     numbers = np.asarray(camera, np.float32)
-    said = facts(scene, camera=numbers)
-    # Named one by one: what objects may have beside these must not change what is said of those here.
+    stated = facts(scene, camera=numbers)
+    # Field by field: new fields of objects must not change the captions.
     objects = [(item.shape, item.centre, item.scale, item.turn, item.colour) for item in scene.objects]
     rng = np.random.Generator(np.random.PCG64(stable_hash(repr((objects, numbers.tolist())))))
     wordings: list[str] = []
     while len(wordings) < num:
-        caption = _caption(rng, scene, said)
+        caption = _caption(rng, scene, stated)
         if caption not in wordings:
             wordings.append(caption)
     return wordings
+
+
+def encode_captions(captions: Sequence[str], length: int = CAPTION_LENGTH) -> np.ndarray:
+    """Returns captions as [n, length] uint8, UTF-8 padded with zeros.
+
+    Raises:
+        DataError: if a caption is longer than ``length`` bytes or holds the character with code 0.
+    """
+    encoded = np.zeros((len(captions), length), np.uint8)
+    for index, caption in enumerate(captions):
+        data = caption.encode()
+        if len(data) > length:
+            raise DataError(f"captions[{index}]: takes {len(data)} bytes, expected at most {length}")
+        if 0 in data:
+            raise DataError(f"captions[{index}]: holds the character with code 0, which marks the end of a caption")
+        encoded[index, : len(data)] = np.frombuffer(data, np.uint8)
+    return encoded
 
 
 def draw_captioned_room(rng: np.random.Generator) -> tuple[Scene, str]:

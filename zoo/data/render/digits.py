@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.data.built_in import BUCKETS, NUM_BUCKETS
+from zoo.data.built_in import split_of
 from zoo.data.render.faces import FACE_SIZE
-from zoo.data.render.rng import stable_hash
-from zoo.data.source import SPLITS, Split
+from zoo.data.source import Split
 from zoo.errors import DataError
 
 NUM_LABELS = 10
@@ -55,8 +54,7 @@ def handwritten_digits() -> Digits:
 
 def split_of_digit(index: int) -> Split:
     """Returns the split that a digit belongs to."""
-    bucket = stable_hash(f"handwritten digit {index}") % NUM_BUCKETS
-    return next(split for split in SPLITS if bucket in BUCKETS[split])
+    return split_of(f"handwritten digit {index}")
 
 
 @functools.cache
@@ -83,7 +81,7 @@ def _weights() -> np.ndarray:
 
 @functools.cache
 def face_image(index: int) -> bytes:
-    """Returns a digit as a image for the side of a box, see ``zoo.data.render.faces``."""
+    """Returns a digit as an image for the side of a box, see ``zoo.data.render.faces``."""
     weights = _weights()
     smooth = weights @ handwritten_digits().pixels[index] @ weights.T
     amount = ((smooth - THIN) / (THICK - THIN)).clip(0.0, 1.0)

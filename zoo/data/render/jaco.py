@@ -1,4 +1,4 @@
-"""A Jaco robot arm in the middle of a room with a coloured target, seen from all round.
+"""A Jaco robot arm in the middle of a room with a coloured target, seen from all sides.
 
 The data set ``jaco`` of Eslami et al., Science 360:1204, 2018: an arm with nine joints at random angles, one target
 object, the textured room of the other sets, 11 images from cameras round it. There the arm came from a simulator;
@@ -84,7 +84,7 @@ def _draw_joints(rng: np.random.Generator) -> np.ndarray:
 
 
 def is_possible(arms: Skeleton) -> np.ndarray:
-    """Tells, [N] bool, which arms stay above the floor, near their foot and clear of their own column."""
+    """Which arms stay above the floor, near their foot and clear of their own column, [N] bool."""
     tips = arms.fingers.reshape(len(arms.joints), -1, 3)
     moving = np.concatenate([arms.joints[:, 2:], tips], axis=1)
     far = np.concatenate([arms.joints[:, 4:], tips], axis=1)
@@ -122,14 +122,11 @@ def _draw_reach(rng: np.random.Generator) -> Reach:
             break
     if reaching:
         offset = arms.joints[possible, -1] - target
-        # As near as can be, from above rather than from the side.
+        # As near as possible, from above rather than from the side.
         chosen = possible[np.argmin(np.sqrt((offset * offset).sum(-1)) + 0.1 * arms.hand[possible, 2, 2])]
     else:
         chosen = possible[0]
-    centre = tuple(float(SCALE * value) for value in target)
-    size = SCALE * radius
-    sphere = SceneObject("sphere", (centre[0], centre[1], centre[2]), (size, size, size), 0.0, colour)
-    return Reach(tuple(joints[chosen].tolist()), sphere, wall, floor, reaching)
+    return Reach(tuple(joints[chosen].tolist()), _ball(target, radius, colour), wall, floor, reaching)
 
 
 def tilt_towards(direction: Point) -> Quaternion:
@@ -146,28 +143,17 @@ def tilt_towards(direction: Point) -> Quaternion:
     return (w / size, -y / length / size, x / length / size, 0.0)
 
 
-def _ball(centre: Point, radius: float, colour: Point) -> SceneObject:
+def _ball(centre: np.ndarray, radius: float, colour: Point) -> SceneObject:
     size = SCALE * radius
-    return SceneObject(
-        "sphere", (SCALE * centre[0], SCALE * centre[1], SCALE * centre[2]), (size, size, size), 0.0, colour
-    )
+    return SceneObject("sphere", _point(SCALE * centre), (size, size, size), 0.0, colour)
 
 
-def _rod(start: Point, end: Point, radius: float, colour: Point) -> SceneObject:
+def _rod(start: np.ndarray, end: np.ndarray, radius: float, colour: Point) -> SceneObject:
     """Returns a cylinder from one point to another; all in metres."""
-    direction = (end[0] - start[0], end[1] - start[1], end[2] - start[2])
-    half = SCALE * math.hypot(*direction) / 2.0
-    middle = (
-        SCALE * (start[0] + end[0]) / 2.0,
-        SCALE * (start[1] + end[1]) / 2.0,
-        SCALE * (start[2] + end[2]) / 2.0,
-    )
-    scale = (SCALE * radius, SCALE * radius, half)
+    direction = _point(end - start)
+    scale = (SCALE * radius, SCALE * radius, SCALE * math.hypot(*direction) / 2.0)
+    middle = _point(SCALE * (start + end) / 2.0)
     return SceneObject("cylinder", middle, scale, 0.0, colour, tilt=tilt_towards(direction))
-
-
-def _along(start: np.ndarray, end: np.ndarray, share: float) -> Point:
-    return _point(start + share * (end - start))
 
 
 def _point(place: np.ndarray) -> Point:
@@ -177,27 +163,26 @@ def _point(place: np.ndarray) -> Point:
 def build_arm(arm: Skeleton) -> tuple[SceneObject, ...]:
     """Returns the parts of the only arm of a skeleton, its foot in the middle of the floor."""
     foot, shoulder, elbow, beside, first_bend, second_bend, hand = arm.joints[0]
-    palm = _point(hand - 0.075 * arm.hand[0, :, 2])
-    palm_end = _point(hand - 0.040 * arm.hand[0, :, 2])
+    palm, palm_end = hand - 0.075 * arm.hand[0, :, 2], hand - 0.040 * arm.hand[0, :, 2]
     parts = [
-        _rod(_point(foot), _along(foot, shoulder, 0.10), 0.085, RING),
-        _rod(_point(foot), _point(shoulder), 0.048, SHELL),
-        _ball(_point(shoulder), 0.060, RING),
-        _rod(_point(shoulder), _point(elbow), 0.042, SHELL),
-        _ball(_along(elbow, beside, 0.5), 0.055, RING),
-        _rod(_point(beside), _point(first_bend), 0.036, SHELL),
-        _ball(_point(first_bend), 0.043, RING),
-        _rod(_point(first_bend), _point(second_bend), 0.034, SHELL),
-        _ball(_point(second_bend), 0.043, RING),
-        _rod(_point(second_bend), palm, 0.034, SHELL),
+        _rod(foot, foot + 0.10 * (shoulder - foot), 0.085, RING),
+        _rod(foot, shoulder, 0.048, SHELL),
+        _ball(shoulder, 0.060, RING),
+        _rod(shoulder, elbow, 0.042, SHELL),
+        _ball(elbow + 0.5 * (beside - elbow), 0.055, RING),
+        _rod(beside, first_bend, 0.036, SHELL),
+        _ball(first_bend, 0.043, RING),
+        _rod(first_bend, second_bend, 0.034, SHELL),
+        _ball(second_bend, 0.043, RING),
+        _rod(second_bend, palm, 0.034, SHELL),
         _rod(palm, palm_end, 0.052, RING),
     ]
     for knuckle, middle, tip in arm.fingers[0]:
         parts += [
-            _rod(_point(knuckle), _point(middle), 0.018, NAIL),
-            _ball(_point(middle), 0.019, NAIL),
-            _rod(_point(middle), _point(tip), 0.016, SHELL),
-            _ball(_point(tip), 0.017, NAIL),
+            _rod(knuckle, middle, 0.018, NAIL),
+            _ball(middle, 0.019, NAIL),
+            _rod(middle, tip, 0.016, SHELL),
+            _ball(tip, 0.017, NAIL),
         ]
     return tuple(parts)
 

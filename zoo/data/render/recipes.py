@@ -13,7 +13,7 @@ import torch
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras, stack_extras
 from zoo.data.completion import COMPLETIONS
 from zoo.data.functions import FUNCTIONS
-from zoo.data.render import caption_grammar, digit_cube, free_camera, jaco, printed_cube, rooms, shepard_metzler
+from zoo.data.render import caption_grammar, digit_cube, jaco, rooms, shepard_metzler
 from zoo.data.render.mazes import MAZES
 from zoo.data.render.raycaster import render
 from zoo.data.render.scene import Scene, stack_scenes
@@ -81,8 +81,8 @@ def _rooms_free_camera(rotations: str, *, published_size: int) -> Recipe:
         num_views=10,
         description=f"one to three solid objects in a textured room {rotations} object rotations, seen from anywhere in it "
         f"(published at {published_size} pixels)",
-        draw_scene=partial(rooms.draw_named_room, reach=free_camera.OBJECT_REACH, turned=rotations == "with"),
-        draw_cameras=free_camera.draw_free_cameras,
+        draw_scene=partial(rooms.draw_named_room, reach=rooms.FREE_OBJECT_REACH, turned=rotations == "with"),
+        draw_cameras=rooms.draw_free_cameras,
     )
 
 
@@ -114,10 +114,10 @@ _SOLIDS: tuple[Recipe, ...] = (
         version=1,
         num_views=12,
         description="a white cube with one of ten printed digits on each side, seen from a close ring round it",
-        draw_scene=printed_cube.draw_printed_cube,
-        draw_cameras=printed_cube.draw_near_cameras,
+        draw_scene=digit_cube.draw_printed_cube,
+        draw_cameras=partial(digit_cube.draw_spread_cameras, ring=digit_cube.NEAR_RING),
         draw_extras=digit_cube.draw_labels,
-        extra_shapes=printed_cube.EXTRA_SHAPES,
+        extra_shapes=digit_cube.extra_shapes(digit_cube.NUM_SIDES),
     ),
     Recipe(
         name="captioned_rooms",

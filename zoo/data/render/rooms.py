@@ -1,9 +1,19 @@
 """Rooms: one to three solid objects on the floor of a square room with textured walls under a blue sky.
 
 The recipe of the ``rooms`` data sets of Eslami et al., Science 360:1204, 2018: a room 7 units wide, five wall textures,
-three floor textures, seven shapes; size, place, colour and turn of each object and the light are random. Here is the
-camera of ``rooms_ring_camera``, which moves on a ring and looks at the middle of the room; that of the other two is in
-``zoo.data.render.free_camera``. The textures are our own.
+three floor textures, seven shapes; size, place, colour and turn of each object and the light are random. The textures are
+our own. The camera of ``rooms_ring_camera`` moves on a ring and looks at the middle of the room. How those of the two
+``rooms_free_camera_*`` sets were drawn was not published. Here:
+
+position
+    Uniform over the floor, at least ``WALL_MARGIN`` from every wall and ``OBJECT_MARGIN`` from the bounding circle of every
+    object; the height is uniform over ``FREE_HEIGHTS``. Objects may be farther from the middle, as no ring must stay clear.
+yaw
+    With probability ``AIMED``, towards a point drawn uniformly from the disc of radius ``AIM_REACH`` round the middle of
+    the room, where the objects are; else uniform over the full circle. By symmetry the yaw itself is uniform in both cases;
+    its dependence on the position makes views look inwards more often than at the next wall.
+pitch
+    Uniform over ``FREE_PITCHES``: about horizontal to slightly down.
 """
 
 from __future__ import annotations
@@ -37,6 +47,15 @@ SMALLEST, LARGEST = 0.30, 0.46
 # What two scenes may differ in and still count as the same for the division into splits.
 KEY_CELL = 0.5
 KEY_HUES = 12
+
+# Cameras that stand anywhere in the room.
+FREE_OBJECT_REACH = 1.9  # how far the middle of an object may be from the middle of the room
+WALL_MARGIN = 0.6
+OBJECT_MARGIN = 0.7
+FREE_HEIGHTS = (0.9, 1.4)
+AIMED = 0.85
+AIM_REACH = 1.3
+FREE_PITCHES = (math.radians(-20.0), math.radians(0.0))
 
 
 def _scale(rng: np.random.Generator, shape: str) -> tuple[float, float, float]:
@@ -143,4 +162,37 @@ def draw_ring_cameras(rng: np.random.Generator, *, num_views: int, scene: Scene 
         around = uniform(rng, -math.pi, math.pi)
         camera[:3] = (RING_RADIUS * math.cos(around), RING_RADIUS * math.sin(around), RING_HEIGHT)
         camera[3:] = (math.remainder(around + math.pi, 2.0 * math.pi), pitch)
+    return cameras
+
+
+def clearance(item: SceneObject, *, x: float, y: float) -> float:
+    """Returns the distance of a place on the floor from the bounding circle of an object, scene units."""
+    radius = PRIMITIVES[item.shape].half_width * max(item.scale[:2])
+    return math.hypot(x - item.centre[0], y - item.centre[1]) - radius
+
+
+def _free_place(rng: np.random.Generator, scene: Scene) -> tuple[float, float]:
+    """Draws a place for the camera; objects cover a fraction of the floor, so that few draws are lost."""
+    half = ROOM_WIDTH / 2.0 - WALL_MARGIN
+    while True:
+        x, y = uniform(rng, -half, half), uniform(rng, -half, half)
+        if all(clearance(item, x=x, y=y) >= OBJECT_MARGIN for item in scene.objects):
+            return x, y
+
+
+def _free_yaw(rng: np.random.Generator, x: float, y: float) -> float:
+    if rng.random() >= AIMED:
+        return uniform(rng, -math.pi, math.pi)
+    # The square root makes points uniform over the area of the disc.
+    radius, around = AIM_REACH * math.sqrt(rng.random()), uniform(rng, -math.pi, math.pi)
+    return math.atan2(radius * math.sin(around) - y, radius * math.cos(around) - x)
+
+
+def draw_free_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
+    """Draws cameras [num_views, 5] that stand anywhere free in the room of a scene."""
+    cameras = np.zeros((num_views, 5))
+    for camera in cameras:
+        camera[:2] = _free_place(rng, scene)
+        camera[2] = uniform(rng, *FREE_HEIGHTS)
+        camera[3:] = (_free_yaw(rng, camera[0], camera[1]), uniform(rng, *FREE_PITCHES))
     return cameras
