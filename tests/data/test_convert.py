@@ -1,5 +1,6 @@
 """Conversion: scenes out equal scenes in, in number and order, whatever the format and the sizes."""
 
+import contextlib
 import errno
 import json
 
@@ -119,7 +120,7 @@ def _rewrite(path, change):
     places = zip(index.offsets.tolist(), index.lengths.tolist(), strict=True)
     records = [read_record(path, record=i, offset=o, length=n) for i, (o, n) in enumerate(places)]
     path.unlink()
-    with RecordWriter(path) as writer:
+    with contextlib.closing(RecordWriter(path)) as writer:
         for data in change(records):
             writer.write(data)
 

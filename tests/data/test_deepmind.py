@@ -1,5 +1,6 @@
 """DeepMind's sets: read as published, written so that no scene is lost, and damage is named or left out."""
 
+import contextlib
 import errno
 import io
 import pickle
@@ -38,7 +39,7 @@ def record(frames, cameras):
 def write_records(path, records):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    with RecordWriter(path) as writer:
+    with contextlib.closing(RecordWriter(path)) as writer:
         for data in records:
             writer.write(data)
 

@@ -143,10 +143,12 @@ def test_a_process_that_is_killed_is_told_and_leaves_nothing(tmp_path):
 
 
 SCRIPT = """
+import signal
 import sys
 from zoo.data.make import make_dataset
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell starts its children with it ignored
     print("ready", flush=True)
     make_dataset(
         "rooms_ring_camera", folder=sys.argv[1], num_scenes={"train": 100_000}, workers=1, image_size=8,

@@ -14,7 +14,7 @@ from zoo.data.render import caption_grammar, relations
 from zoo.data.render.caption_grammar import CAPTION_LENGTH, NOUNS, PALETTE, PHRASES, colour_name, paraphrases
 from zoo.data.render.primitives import PRIMITIVE_NAMES
 from zoo.data.render.recipes import RECIPES
-from zoo.data.render.relations import FAR, INVERSE, NEAR, Fact, facts, turned_round
+from zoo.data.render.relations import FAR, INVERSE, NEAR, Fact, facts, inverse
 from zoo.data.render.rooms import draw_ring_cameras
 from zoo.data.render.scene import Scene, SceneObject
 from zoo.errors import DataError
@@ -55,7 +55,7 @@ def parse(caption, scene):
                 assert scene.objects[colours.index(colour)].shape == SHAPE_OF_NOUN[noun]
                 shapes_told.add(colour)
         fact = Fact(RELATION_OF_PHRASE[phrase], colours.index(first_colour), colours.index(second_colour))
-        found.append(fact if fact.first > fact.second else turned_round(fact))
+        found.append(fact if fact.first > fact.second else inverse(fact))
     assert shapes_told == set(colours), "every object is named by its shape once"
     return found
 

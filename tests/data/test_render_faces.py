@@ -9,7 +9,6 @@ from camera_projection import look_at, project
 from zoo.data.render.faces import FACE_SIZE, FACE_TEXELS, SIDES, face_texels
 from zoo.data.render.raycaster import render
 from zoo.data.render.scene import Room, Scene, SceneObject, stack_scenes
-from zoo.errors import DataError
 
 ROOM = Room(7.0, 1.5, "red", "white floor")
 HALF = 0.7
@@ -124,16 +123,3 @@ def test_objects_without_images_look_the_same_beside_one_with_images():
     assert torch.equal(both[:1], alone["plain"]) and torch.equal(both[1:], alone["imaged"])
     assert not torch.equal(*alone.values())
     assert stack_scenes([plain]).texels.shape == (1, 2, 0)
-
-
-@pytest.mark.parametrize(
-    ("item", "message"),
-    [
-        (cube((BLANK,), shape="cone"), "a cone has faces, expected a box"),
-        (cube((BLANK,) * 7), "a box has 7 faces, expected at most 6"),
-        (cube((BLANK, b"abc")), "a face has 3 bytes, expected 4096"),
-    ],
-)
-def test_images_that_fit_nowhere_are_refused(item, message):
-    with pytest.raises(DataError, match=message):
-        stack_scenes([Scene((item,), (0.0, 0.0, 4.0))])

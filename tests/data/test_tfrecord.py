@@ -1,5 +1,6 @@
 """TFRecord framing: the published layout, and no damage that passes unnoticed."""
 
+import contextlib
 import struct
 import tracemalloc
 
@@ -17,7 +18,7 @@ RECORDS = [b"hello", b"", bytes(range(256)) * 3, b"x"]
 
 
 def write(path, records=RECORDS):
-    with RecordWriter(path) as writer:
+    with contextlib.closing(RecordWriter(path)) as writer:
         for data in records:
             writer.write(data)
     assert writer.num_records == len(records)

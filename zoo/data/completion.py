@@ -13,7 +13,7 @@ import torch
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.points import INPUTS, VALUES, point_shapes, rendering_of_points
+from zoo.data.functions import INPUTS, VALUES, point_shapes, rendering_of_points
 from zoo.data.render import rooms
 from zoo.data.render.digits import DIGIT_SIZE, digits_of, handwritten_digits
 from zoo.data.render.raycaster import render

@@ -31,10 +31,9 @@ import numpy as np
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.deepmind_index import FolderIndex, index_folder
 from zoo.data.images import decode_image
-from zoo.data.scene_checks import check_cameras
-from zoo.data.source import ExtraShape, Split, check_indices
+from zoo.data.source import ExtraShape, Split, check_cameras, check_indices
 from zoo.data.tf_example import Example
-from zoo.data.tfrecord import BadRecord, OnBadRecord, first_record, read_record
+from zoo.data.tfrecord import BadRecord, OnBadRecord, read_record
 from zoo.errors import DataError
 
 
@@ -95,7 +94,7 @@ def first_image_size(file: Path) -> int:
     Raises:
         DataError: if the record is damaged.
     """
-    return len(_parse_record(first_record(file), origin=f"{file}: record 0").image(0))
+    return len(_parse_record(read_record(file), origin=f"{file}: record 0").image(0))
 
 
 class DeepMindScenes:

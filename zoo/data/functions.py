@@ -17,11 +17,12 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 import numpy as np
 import torch
 
-from zoo.data.built_in import BuiltIn, DrawnScene, Rendering
+from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_extras
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.points import INPUTS, KERNEL, VALUES, point_shapes, rendering_of_points
 from zoo.data.render.rng import uniform
 from zoo.data.source import ExtraShape, Split
+
+INPUTS, VALUES, KERNEL = "inputs", "values", "kernel"
 
 KernelKind = Literal["rbf", "matern", "periodic"]
 KINDS: tuple[KernelKind, ...] = get_args(KernelKind)
@@ -29,6 +30,23 @@ KINDS: tuple[KernelKind, ...] = get_args(KernelKind)
 LARGEST_INPUT = 2.0
 PERIODS = (0.1, 0.5)
 DECIMALS = 3  # hyper-parameters that agree to so many count as the same for the division into splits
+
+
+def point_shapes(*, input_width: int, value_width: int) -> Mapping[str, ExtraShape]:
+    """Returns the types and shapes of the points of a function; every point is a view."""
+    return MappingProxyType(
+        {
+            INPUTS: ExtraShape("float32", (input_width,), per_view=True),
+            VALUES: ExtraShape("float32", (value_width,), per_view=True),
+        }
+    )
+
+
+def rendering_of_points(drawn: Sequence[DrawnScene]) -> Rendering:
+    """Returns functions as scenes with images of no pixels."""
+    cameras = torch.zeros(len(drawn), len(drawn[0].cameras), CAMERA_WIDTH)
+    frames = torch.zeros(*cameras.shape[:2], 0, 0, 3, dtype=torch.uint8)
+    return Rendering(frames, cameras, tuple(item.scene for item in drawn), stack_extras(drawn))
 
 
 class Kernel(NamedTuple):

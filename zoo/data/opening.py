@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from zoo.data.deepmind import DeepMindScenes, first_image_size
 from zoo.data.deepmind_index import FILE_PATTERN, index_folder, split_folders
-from zoo.data.requirements import DataRequirements
-from zoo.data.source import SPLITS, ExtraShape, Split
+from zoo.data.requirements import DataRequirements, FolderShape
+from zoo.data.source import SPLITS, Split
 from zoo.data.store import SceneStore
 from zoo.data.store_format import META_NAME, read_meta
 from zoo.data.tfrecord import OnBadRecord
@@ -34,13 +33,6 @@ def kind_of(folder: str | os.PathLike[str]) -> FolderKind:
         return "tfrecord"
     places = ", ".join(f"{split}/{FILE_PATTERN}" for split in SPLITS)
     raise DataError(f"{folder}: holds no scenes: neither {META_NAME} (a scene store) nor any of {places} (TFRecords)")
-
-
-class FolderShape(NamedTuple):
-    """Sizes and arrays of the scenes of a folder; a :class:`zoo.data.requirements.SceneShape`."""
-
-    image_size: int
-    extras: Mapping[str, ExtraShape]
 
 
 def probe_shape(folder: str | os.PathLike[str]) -> FolderShape:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple
 
-from zoo.data.source import ExtraShape
+from zoo.data.source import ExtraShape, SceneSource
 from zoo.errors import ConfigError
 
 
-class SceneShape(Protocol):
-    """The sizes and arrays of the scenes of a data set; every :class:`zoo.data.source.SceneSource` has them."""
+class FolderShape(NamedTuple):
+    """The image size and the extras of a folder of scenes that is not opened yet."""
 
-    @property
-    def image_size(self) -> int:
-        """Height and width of the images in pixels; 0 without images."""
-
-    @property
-    def extras(self) -> Mapping[str, ExtraShape]:
-        """Arrays beside images and cameras, by name."""
+    image_size: int  # height and width, pixels; 0 without images
+    extras: Mapping[str, ExtraShape]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +23,7 @@ class DataRequirements:
     """The images and arrays that a variant's task reads of every scene.
 
     Attributes:
-        variant: name of the variant, for messages.
-        size: name of the variant's size, for messages.
-        task: name of the variant's task, for messages.
+        variant, size, task: names, for messages.
         image_size: height and width of the images in pixels; 0 for a task without images.
         extras: arrays beside images and cameras, by name; a size of 0 in a shape accepts any size.
     """
@@ -41,12 +34,8 @@ class DataRequirements:
     image_size: int
     extras: Mapping[str, ExtraShape]
 
-    def check(self, scenes: SceneShape, *, folder: str | os.PathLike[str]) -> None:
+    def check(self, scenes: SceneSource | FolderShape, *, folder: str | os.PathLike[str]) -> None:
         """Checks that scenes have every array that the task reads, and images of the variant's size.
-
-        Args:
-            scenes: a source, or the shape of a folder that is not opened yet.
-            folder: of the scenes, for messages.
 
         Raises:
             ConfigError: naming what was found and expected.

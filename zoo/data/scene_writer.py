@@ -14,8 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.scene_checks import check_cameras, check_values
-from zoo.data.source import SPLITS, ExtraShape, Split
+from zoo.data.source import SPLITS, ExtraShape, Split, check_cameras, check_values
 from zoo.errors import DataError, did_you_mean
 from zoo.files import writing_directory
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.scene_checks import check_cameras, check_values
-from zoo.data.source import ExtraShape, Split, check_indices
+from zoo.data.source import ExtraShape, Split, check_cameras, check_indices, check_values
 from zoo.data.store_format import HEADER_SIZE, cameras_name, check_file, extra_name, layout_of, read_meta, shard_name
 from zoo.errors import DataError
 

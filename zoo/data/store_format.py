@@ -1,14 +1,14 @@
-"""The scene store on disk: names, types and headers of its files, and what ``meta.json`` says of them.
+"""The scene store on disk: names, types and headers of its files, and ``meta.json``.
 
 ::
 
-    <folder>/meta.json                    what is in the store, and the SHA-256 of every file
+    <folder>/meta.json                    sizes, provenance, revision, and the SHA-256 of every file
     <folder>/<split>/frames-00000.npy     uint8 [n, V, H, W, 3]; n is scenes_per_shard, the last shard may be shorter
     <folder>/<split>/cameras.npy          float32 [num_scenes, V, 5]: x, y, z, yaw, pitch (radians)
-    <folder>/<split>/extra-<name>.npy     what else is known: [num_scenes, V, ...] of views or [num_scenes, ...] of scenes
+    <folder>/<split>/extra-<name>.npy     [num_scenes, V, ...] of views or [num_scenes, ...] of scenes
 
-Memory-mapped NPY shards were the fastest of the formats tried for reading some views of random scenes, and any program
-that has NumPy reads them. A store is written once, under a temporary name, and never changed.
+Memory-mapped NPY shards were the fastest of the formats tried for reading some views of random scenes, and NumPy reads
+them. A store is written once, under a temporary name, and never changed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from zoo.errors import DataError
 META_NAME = "meta.json"
 _NAME_PATTERN = r"^[a-z0-9._-]+$"
 
+Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 FRAMES_TYPE = np.dtype("|u1")
 CAMERAS_TYPE = np.dtype("<f4")
 HEADER_SIZE = 128  # a multiple of 64, so that the mapped data is aligned; room for any shape that meta.json allows
@@ -40,7 +41,7 @@ class _Strict(BaseModel):
 
 
 class SplitMeta(_Strict):
-    """What ``meta.json`` says of one split; ``files`` maps names relative to the store to SHA-256 digits."""
+    """One split; ``files`` maps names relative to the store to SHA-256 digits."""
 
     num_scenes: Annotated[int, Field(ge=1, le=2**40)]
     scenes_per_shard: Annotated[int, Field(ge=1, le=2**40)]
@@ -48,14 +49,14 @@ class SplitMeta(_Strict):
 
 
 class ExtraMeta(_Strict):
-    """What ``meta.json`` says of an extra; the fields are those of :class:`zoo.data.source.ExtraShape`."""
+    """An extra; the fields are those of :class:`zoo.data.source.ExtraShape`."""
 
     dtype: Literal["uint8", "int64", "float32"]
     shape: list[Annotated[int, Field(ge=1, le=2**24)]]
     per_view: bool
 
     def shape_of(self) -> ExtraShape:
-        """Returns the same as plain values."""
+        """Returns the fields as plain values."""
         return ExtraShape(self.dtype, tuple(self.shape), self.per_view)
 
 
@@ -88,22 +89,26 @@ def header_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
 
 
-def layout_of(meta: StoreMeta, split: Split) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+def layout_of(meta: StoreMeta, split: Split) -> Layout:
     """Returns relative file name -> type and shape of every file of a split: images, cameras, extras."""
     facts = meta.splits[split]
-    layout: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+    layout: Layout = {}
     for shard, first in enumerate(range(0, facts.num_scenes, facts.scenes_per_shard)):
         count = min(facts.scenes_per_shard, facts.num_scenes - first)
         shape = (count, meta.num_views, meta.image_size, meta.image_size, 3)
         layout[shard_name(split, shard)] = (FRAMES_TYPE, shape)
-    layout[cameras_name(split)] = (CAMERAS_TYPE, (facts.num_scenes, meta.num_views, CAMERA_WIDTH))
+    for name, (dtype, row) in row_layout(meta, split).items():
+        layout[name] = (dtype, (facts.num_scenes, *row))
+    return layout
+
+
+def row_layout(meta: StoreMeta, split: Split) -> Layout:
+    """Returns relative file name -> type and shape of a row, of the files with one row per scene: cameras and extras."""
+    rows: Layout = {cameras_name(split): (CAMERAS_TYPE, (meta.num_views, CAMERA_WIDTH))}
     for name, extra in meta.extras.items():
         views = (meta.num_views,) if extra.per_view else ()
-        layout[extra_name(split, name)] = (
-            np.dtype(extra.dtype).newbyteorder("<"),
-            (facts.num_scenes, *views, *extra.shape),
-        )
-    return layout
+        rows[extra_name(split, name)] = (np.dtype(extra.dtype).newbyteorder("<"), (*views, *extra.shape))
+    return rows
 
 
 def shard_name(split: str, shard: int) -> str:

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.scene_writer import SceneArrays, SceneWriter, prepare_scenes
 from zoo.data.source import ExtraShape, Split
 from zoo.data.store_format import (
-    CAMERAS_TYPE,
     FRAMES_TYPE,
     META_NAME,
     ExtraMeta,
@@ -27,6 +25,7 @@ from zoo.data.store_format import (
     first_problem,
     header_of,
     revision_of,
+    row_layout,
     shard_name,
 )
 from zoo.errors import DataError
@@ -67,12 +66,7 @@ class _SplitWriter:
         self._frame_row = (meta.num_views, meta.image_size, meta.image_size, 3)
         self._hashes: dict[str, str] = {}
         self._shard: _ArrayFile | None = None
-        rows: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
-            cameras_name(split): (CAMERAS_TYPE, (meta.num_views, CAMERA_WIDTH))
-        }
-        for name, extra in meta.extras.items():
-            row = (meta.num_views, *extra.shape) if extra.per_view else tuple(extra.shape)
-            rows[extra_name(split, name)] = (np.dtype(extra.dtype).newbyteorder("<"), row)
+        rows = row_layout(meta, split)
         self._files = {name: _ArrayFile(folder / name, dtype=dtype, row=row) for name, (dtype, row) in rows.items()}
         self.num_scenes = 0
 

@@ -14,8 +14,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -118,14 +117,14 @@ def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
     return RecordIndex(offsets, lengths, checksums.astype(np.uint32), bad)
 
 
-def read_record(path: str | os.PathLike[str], *, record: int, offset: int, length: int) -> bytes:
-    """Reads the data of one record, as :func:`index_records` found it.
+def read_record(path: str | os.PathLike[str], *, record: int = 0, offset: int = 0, length: int | None = None) -> bytes:
+    """Reads the data of one record, without an index the first one of the file.
 
     Args:
         path: the file.
         record: its number in the file, for the message of an error.
         offset: of the record's first byte.
-        length: bytes of data.
+        length: bytes of data according to the index; None accepts any.
 
     Raises:
         DataError: if the file cannot be read, has changed since it was indexed, or a checksum is wrong.
@@ -137,8 +136,9 @@ def read_record(path: str | os.PathLike[str], *, record: int, offset: int, lengt
             size = os.fstat(file.fileno()).st_size
             header = os.pread(file.fileno(), _HEADER.size, offset)
             found = _check_header(header, origin=origin, remaining=size - offset)
-            if found != length:
+            if length not in (None, found):
                 raise DataError(f"{origin}: has {found} bytes of data, but had {length} when the file was indexed")
+            length = found
             block = os.pread(file.fileno(), length + _FOOTER.size, offset + _HEADER.size)
     except OSError as error:
         raise DataError(f"{origin}: cannot be read: {error.strerror}") from error
@@ -153,27 +153,8 @@ def read_record(path: str | os.PathLike[str], *, record: int, offset: int, lengt
     return data
 
 
-def first_record(path: str | os.PathLike[str]) -> bytes:
-    """Returns the data of the first record of a file, without indexing the others.
-
-    Raises:
-        DataError: as :func:`read_record`.
-    """
-    try:
-        with Path(path).open("rb", buffering=0) as file:
-            header = file.read(_HEADER.size)
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise DataError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
-    length = _check_header(header, origin=_place(path, 0, 0), remaining=size)
-    return read_record(path, record=0, offset=0, length=length)
-
-
 class RecordWriter:
-    """Appends records to a new file; use it as a context manager.
-
-    It writes in place: give it a path inside :func:`zoo.files.writing_file` or :func:`zoo.files.writing_directory`.
-    """
+    """Appends records to a new file, in place: the path lies inside :func:`zoo.files.writing_directory`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.num_records = 0
@@ -187,13 +168,5 @@ class RecordWriter:
         self.num_records += 1
 
     def close(self) -> None:
-        """Writes what is still in memory; a full disk is an ``OSError`` here, or in :meth:`write`."""
+        """Writes buffered data; a full disk is an ``OSError`` here, or in :meth:`write`."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -180,15 +180,10 @@ def worker_batches(
 def number_of_workers(
     wanted: Workers, *, device: torch.device, resident: bool, cores: int, local_processes: int = 1
 ) -> int:
-    """Returns how many processes read scenes.
+    """Returns how many processes read scenes for each process of the run.
 
-    Args:
-        wanted: a number, or ``auto``: none where scenes lie on the device and none for a CPU, whose cores the model
-            keeps busy for far longer than reading takes; for a GPU one on every core that is left, up to four.
-        device: where the model trains.
-        resident: whether the scenes lie there.
-        cores: of this machine that the run may use.
-        local_processes: processes of the run on this machine, each of which has its own workers.
+    ``auto`` is none where scenes are resident on the device and none for a CPU, whose cores the model keeps busy for far
+    longer than reading takes; for a GPU one on every core that is left, at most four.
 
     Raises:
         ConfigError: if the number is negative.

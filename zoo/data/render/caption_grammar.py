@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from zoo.data.render.relations import Fact, Relation, facts, turned_round
+from zoo.data.render.relations import Fact, Relation, facts, inverse
 from zoo.data.render.rng import choose, stable_hash
 from zoo.data.render.rooms import draw_named_room
 from zoo.data.render.scene import Scene, SceneObject
@@ -153,9 +153,9 @@ def _shortest(fact: Fact, scene: Scene) -> str:
 
 
 def _caption(rng: np.random.Generator, scene: Scene, stated: Sequence[Fact]) -> str:
-    order = [choose(rng, (fact, turned_round(fact))) for fact in sorted(stated, key=lambda _: rng.random())]
+    order = [choose(rng, (fact, inverse(fact))) for fact in sorted(stated, key=lambda _: rng.random())]
     if len(order) == 1:
-        order.append(turned_round(order[0]))
+        order.append(inverse(order[0]))
     names = _Names(rng, scene)
     sentences = [_sentence_of(rng, fact, names) for fact in order]
     while len(caption := " ".join(sentences)) > CAPTION_LENGTH:

@@ -1,9 +1,8 @@
-"""Images on the sides of a box: how they lie there, and how a ray looks one up.
+"""Images on the sides of a box: their layout and their look-up by rays.
 
-A image is a grey-level mask, ``FACE_SIZE`` pixels each way: 0 shows the colour of the object, 255 its ink, and what
-lies between a mixture. The sides come in the order of ``SIDES``, in the frame of the box. Images stand upright on the
-four side walls of a box for somebody who looks at them from outside; on the top, for somebody who looks down with the
-+x side on the right.
+An image is a grey-level mask, ``FACE_SIZE`` pixels each way: 0 is the colour of the object, 255 its ink, and values
+between a mixture. The sides come in the order of ``SIDES``, in the frame of the box. Images are upright on the
+four side walls of a box as seen from outside, and on the top as seen from above with the +x side on the right.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ FACE_TEXELS = sum(size**2 for size in _SIZES)
 
 
 def face_texels(image: bytes) -> np.ndarray:
-    """Returns a image and its coarser levels, finest first, row by row from the top: [FACE_TEXELS] uint8."""
+    """Returns an image and its coarser levels, finest first, row by row from the top: [FACE_TEXELS] uint8."""
     level = np.frombuffer(image, np.uint8).reshape(FACE_SIZE, FACE_SIZE).astype(np.int64)
     levels = [level]
     for _ in range(NUM_LEVELS - 1):

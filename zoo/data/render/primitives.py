@@ -1,7 +1,7 @@
-"""The solid shapes that rays can hit, each in one canonical size and place.
+"""The solid shapes, each in one canonical size and place.
 
-An object of a scene is a shape under an affine map (scale, turn, shift). Rays are taken into the frame of the shape,
-where the distance along the ray keeps its value because the direction is not renormalised. So one function a shape
+An object of a scene is a shape under an affine map (scale, turn, shift). Rays are transformed into the frame of the shape,
+where the distance along the ray keeps its value because the direction is not renormalised. So one function per shape
 serves every size and orientation:
 
 ==============  =====================================================================================================
@@ -101,31 +101,14 @@ def _ball(origin: Vector, direction: Vector, *, height: float = 0.0) -> tuple[Te
     return _quadratic(dot(direction, direction), dot(offset, direction), dot(offset, offset) - 1.0)
 
 
-def _sphere_distance(origin: Vector, direction: Vector) -> Tensor:
-    return _entered(*_ball(origin, direction))
-
-
-def _sphere_normal(point: Vector) -> Vector:
-    return point
-
-
-def _tube(origin: Vector, direction: Vector) -> tuple[Tensor, Tensor]:
-    """Returns where the ray enters and leaves the endless cylinder of radius 1 round the z axis."""
+def _rod(origin: Vector, direction: Vector) -> tuple[Tensor, Tensor]:
+    """Returns where the ray enters and leaves the cylinder of radius 1 between z = -1 and z = 1."""
     a = direction.x * direction.x + direction.y * direction.y
     b = origin.x * direction.x + origin.y * direction.y
     c = origin.x * origin.x + origin.y * origin.y - 1.0
-    return _quadratic(a, b, c)
-
-
-def _rod(origin: Vector, direction: Vector) -> tuple[Tensor, Tensor]:
-    """Returns where the ray enters and leaves the cylinder of radius 1 between z = -1 and z = 1."""
-    near_tube, far_tube = _tube(origin, direction)
+    near_tube, far_tube = _quadratic(a, b, c)
     near_cap, far_cap = _slab(origin.z, direction.z)
     return torch.maximum(near_tube, near_cap), torch.minimum(far_tube, far_cap)
-
-
-def _cylinder_distance(origin: Vector, direction: Vector) -> Tensor:
-    return _entered(*_rod(origin, direction))
 
 
 def _cylinder_normal(point: Vector) -> Vector:
@@ -242,8 +225,12 @@ def _triangle() -> Primitive:
 PRIMITIVES: Mapping[str, Primitive] = MappingProxyType(
     {
         "box": Primitive(_box_distance, _box_normal, bound=3.0**0.5, half_height=1.0, half_width=2.0**0.5),
-        "sphere": Primitive(_sphere_distance, _sphere_normal, bound=1.0, half_height=1.0, half_width=1.0),
-        "cylinder": Primitive(_cylinder_distance, _cylinder_normal, bound=2.0**0.5, half_height=1.0, half_width=1.0),
+        "sphere": Primitive(
+            lambda o, d: _entered(*_ball(o, d)), lambda point: point, bound=1.0, half_height=1.0, half_width=1.0
+        ),
+        "cylinder": Primitive(
+            lambda o, d: _entered(*_rod(o, d)), _cylinder_normal, bound=2.0**0.5, half_height=1.0, half_width=1.0
+        ),
         "capsule": Primitive(_capsule_distance, _capsule_normal, bound=2.0, half_height=2.0, half_width=1.0),
         "cone": Primitive(_cone_distance, _cone_normal, bound=2.0**0.5, half_height=1.0, half_width=1.0),
         "icosahedron": _icosahedron(),

@@ -1,8 +1,8 @@
 """The ray-caster: scenes and cameras in, images out; batched over scenes, the same code on the CPU and on a GPU.
 
-For each ray: which objects might it hit (a bounding-sphere test, dense), where does it hit them (the exact test, only
-for the candidate pairs), what is there (colour, normal), and does the lamp see that place (the same two tests with
-rays that start at the lamp, only for places that face it).
+For each ray: candidate objects (a bounding-sphere test, dense), exact hits (only for the candidate pairs), colour and
+normal of the nearest hit, and whether the lamp sees that place (the same two tests with rays that start at the lamp,
+only for places that face it).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.sampling import RayGrid, exact_axes, ray_grid
 from zoo.data.render.scene import SceneTensors
 from zoo.data.render.shading import (
+    Hits,
     Surface,
     backdrop,
     illumination,
     room_distance,
     room_surface,
-    sample_footprint,
     shaded,
     sky,
 )
 from zoo.data.render.textures import texture_atlas
-from zoo.data.render.vectors import Vector, along, dot, largest_stretch, transform, transform_transposed, unit
+from zoo.data.render.vectors import Vector, along, largest_stretch, transform, transform_transposed, unit
 from zoo.data.render.visibility import Sources, in_shadow, nearest_object, seen_from
 
 # Large enough that the cost of starting an operation vanishes, small enough to stay near a core's cache on the CPU and
@@ -36,47 +36,24 @@ from zoo.data.render.visibility import Sources, in_shadow, nearest_object, seen_
 RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 17, "cuda": 1 << 22})
 
 
-def _object_surface(
-    sources: Sources,
-    *,
-    origin: Vector,
-    direction: Vector,
-    distance: Tensor,
-    row: Tensor,
-    scene: Tensor,
-    ray: Tensor,
-    sample_angle: float,
-) -> Surface:
-    """Returns the points of objects that rays hit: one object (row) a ray."""
+def _object_surface(sources: Sources, hits: Hits, *, row: Tensor, sample_angle: float) -> Surface:
+    """Returns the points of objects that rays hit, one object (row) per ray."""
     inverse = sources.inverse.index_select(1, row)
-    local = along(Vector(*sources.origin.index_select(1, row)), transform(inverse, direction), distance)
+    local = along(Vector(*sources.origin.index_select(1, row)), transform(inverse, hits.direction), hits.distance)
     shape = sources.shape[row]
-    normal = torch.empty(3, row.shape[0], dtype=distance.dtype, device=distance.device)
+    normal = torch.empty(3, len(row), dtype=hits.distance.dtype, device=row.device)
     for index in torch.unique(sources.shape).tolist():
         own = (shape == index).nonzero().squeeze(1)
-        normal[:, own] = torch.stack(
-            PRIMITIVES[PRIMITIVE_NAMES[index]].normal(Vector(*(part[own] for part in local)))
-        ).to(normal)
+        normals = PRIMITIVES[PRIMITIVE_NAMES[index]].normal(Vector(*(part[own] for part in local)))
+        normal[:, own] = torch.stack(normals).to(normal)
     outward = unit(transform_transposed(inverse, Vector(*normal)))
     colour = sources.colour.index_select(1, row)
     if sources.texels.shape[1]:
-        ink = ink_amount(
-            sources.texels,
-            row=row,
-            point=local,
-            normal=Vector(*normal),
-            footprint=sample_footprint(distance, slant=dot(outward, direction), sample_angle=sample_angle)
-            * largest_stretch(inverse),
-        )
+        footprint = hits.footprint(outward, sample_angle=sample_angle) * largest_stretch(inverse)
+        ink = ink_amount(sources.texels, row=row, point=local, normal=Vector(*normal), footprint=footprint)
         colour = colour + ink * (sources.ink.index_select(1, row) - colour)
-    return Surface(
-        point=along(origin, direction, distance),
-        normal=outward,
-        colour=colour,
-        scene=scene,
-        item=row % sources.reach.shape[1],
-        ray=ray,
-    )
+    point = along(hits.origin, hits.direction, hits.distance)
+    return Surface(point, outward, colour, hits.scene, row % sources.reach.shape[1], hits.ray)
 
 
 def _joined(parts: list[Surface]) -> Surface:
@@ -101,17 +78,27 @@ def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor,
     """
     num_scenes, num_views = camera.shape[:2]
     num_rays = len(grid.right)
-    device = camera.device
     shrink = 1.0 / (1.0 + grid.right * grid.right + grid.up * grid.up).sqrt()
     right, up = grid.right * shrink, grid.up * shrink
     forward_axis, right_axis, up_axis = (Vector(*axis.reshape(3, -1, 1)) for axis in axes)
     direction = Vector(
         *(f * shrink + r * right + u * up for f, r, u in zip(forward_axis, right_axis, up_axis, strict=True))
     )
-    scene_of_camera = torch.arange(num_scenes, device=device).repeat_interleave(num_views)
+    scene_of_camera = torch.arange(num_scenes, device=camera.device).repeat_interleave(num_views)
     eye = Vector(*camera.reshape(-1, 3, 1).unbind(1))
     sources = seen_from(SceneTensors(*(part[scene_of_camera] for part in scenes)), camera.reshape(-1, 3))
     nearest, item = nearest_object(sources, direction)
+
+    def hits_of(mask: Tensor, distance: Tensor) -> Hits:
+        ray = mask.flatten().nonzero().squeeze(1)
+        view = ray // num_rays
+        return Hits(
+            ray,
+            scene_of_camera[view],
+            origin=Vector(*(part[view, 0] for part in eye)),
+            direction=Vector(*(part.flatten()[ray] for part in direction)),
+            distance=distance.flatten()[ray],
+        )
 
     in_room = bool((scenes.room_texture[0, 0] >= 0).item())
     upwards = direction.z.flatten()
@@ -119,37 +106,22 @@ def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor,
     parts = []
     if in_room:
         size = scenes.room_size[scene_of_camera]
-        walls = room_distance(eye, direction, half_width=size[:, :1], wall_height=size[:, 1:])
-        ray = ((walls.distance < nearest) & (walls.distance < torch.inf)).flatten().nonzero().squeeze(1)
-        view = ray // num_rays
+        walls, axis = room_distance(eye, direction, half_width=size[:, :1], wall_height=size[:, 1:])
+        hits = hits_of((walls < nearest) & (walls < torch.inf), walls)
+        texture = scenes.room_texture.T[:, hits.scene]
         parts.append(
             room_surface(
-                texture_atlas(device),
-                origin=Vector(*(part[view, 0] for part in eye)),
-                direction=Vector(*(part.flatten()[ray] for part in direction)),
-                distance=walls.distance.flatten()[ray],
-                axis=walls.axis.flatten()[ray],
-                texture=scenes.room_texture[scene_of_camera].T[:, view],
-                scene=scene_of_camera[view],
-                ray=ray,
+                texture_atlas(camera.device),
+                hits,
+                axis=axis.flatten()[hits.ray],
+                texture=texture,
                 sample_angle=grid.sample_angle,
             )
         )
-        nearest = torch.where(walls.distance < nearest, torch.inf, nearest)
-    ray = (nearest < torch.inf).flatten().nonzero().squeeze(1)
-    view = ray // num_rays
-    parts.append(
-        _object_surface(
-            sources,
-            origin=Vector(*(part[view, 0] for part in eye)),
-            direction=Vector(*(part.flatten()[ray] for part in direction)),
-            distance=nearest.flatten()[ray],
-            row=view * scenes.shape.shape[1] + item.flatten()[ray],
-            scene=scene_of_camera[view],
-            ray=ray,
-            sample_angle=grid.sample_angle,
-        )
-    )
+        nearest = torch.where(walls < nearest, torch.inf, nearest)
+    hits = hits_of(nearest < torch.inf, nearest)
+    row = hits.ray // num_rays * scenes.shape.shape[1] + item.flatten()[hits.ray]
+    parts.append(_object_surface(sources, hits, row=row, sample_angle=grid.sample_angle))
     surface = _joined(parts)
     light = illumination(surface, Vector(*scenes.light.T[:, surface.scene]))
     dark = in_shadow(lamps, surface=surface, light=light)

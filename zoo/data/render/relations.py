@@ -1,11 +1,11 @@
-"""How objects stand to each other as seen from a camera.
+"""Spatial relations of objects as seen from a camera.
 
 Relations are those of the ground plane in the frame of the camera: *left* and *right* across its line of sight, *in
 front* and *behind* along it (in front is nearer to the camera), *near* and *far* by the distance between the middles of
 two objects, which no viewpoint changes: below ``NEAR`` and above ``FAR`` scene units, and neither between them. They
-hold whether or not the camera sees the objects: one that is hidden, or beside the image, is spoken of like any other.
+hold whether or not the camera sees the objects: hidden ones, or those beside the image, are treated alike.
 
-A relation is said only where it is clear. Of left/right and in front/behind the dominant one (the larger part of the
+A relation is stated only where it is clear. Of left/right and in front/behind the dominant one (the larger part of the
 offset between the two objects) always is; the other one where it is at least ``CLEAR`` scene units and ``CLEAR_SHARE``
 of the dominant. For objects in the image, left and right then agree with the order of their columns: perspective can
 turn that order round only where the offset across is less than tan(25 degrees) = 0.47 of the offset along.
@@ -34,83 +34,62 @@ CLEAR_SHARE = 0.55
 NEAR = 1.2
 FAR = 1.4
 
-# As many as a caption has room for.
-MAX_FACTS = 4
+MAX_FACTS = 4  # as many as a caption has room for
 
 
 class Fact(NamedTuple):
-    """One thing that is true of two objects of a scene: ``first`` is ``relation`` (of) ``second``."""
+    """A relation of two objects of a scene: ``first`` is ``relation`` (of) ``second``."""
 
     relation: Relation
     first: int  # index into the objects of the scene
     second: int
 
 
-def turned_round(fact: Fact) -> Fact:
-    """Returns the same fact said of the two objects in the other order."""
+def inverse(fact: Fact) -> Fact:
+    """Returns the same fact with the two objects in the other order."""
     return Fact(INVERSE[fact.relation], fact.second, fact.first)
 
 
-class _Offset(NamedTuple):
-    """Where an object is, seen from another one; scene units."""
+class _Pair(NamedTuple):
+    """The relations of two objects in the ground plane, as seen from the camera; scene units."""
 
-    first: int
-    second: int
-    rightwards: float
-    away: float  # from the camera
-
-    @property
-    def across(self) -> Fact:
-        return Fact("right" if self.rightwards > 0 else "left", self.first, self.second)
-
-    @property
-    def along(self) -> Fact:
-        return Fact("behind" if self.away > 0 else "front", self.first, self.second)
-
-    @property
-    def dominant(self) -> Fact:
-        return self.across if abs(self.rightwards) >= abs(self.away) else self.along
-
-    @property
-    def other(self) -> Fact:
-        return self.along if abs(self.rightwards) >= abs(self.away) else self.across
-
-    @property
-    def lesser(self) -> float:
-        return min(abs(self.rightwards), abs(self.away))
-
-    @property
-    def greater(self) -> float:
-        return max(abs(self.rightwards), abs(self.away))
-
-    @property
-    def distance(self) -> float:
-        return math.hypot(self.rightwards, self.away)
+    dominant: Fact
+    other: Fact
+    greater: float  # of the offsets across and along the line of sight, the size of the dominant one
+    lesser: float
+    distance: float
 
 
-def _offsets(scene: Scene, camera: np.ndarray) -> list[_Offset]:
+def _relate(first: int, second: int, *, rightwards: float, away: float) -> _Pair:
+    across = Fact("right" if rightwards > 0 else "left", first, second)
+    along = Fact("behind" if away > 0 else "front", first, second)
+    dominant, other = (across, along) if abs(rightwards) >= abs(away) else (along, across)
+    lesser, greater = sorted((abs(rightwards), abs(away)))
+    return _Pair(dominant, other, greater, lesser, math.hypot(rightwards, away))
+
+
+def _pairs(scene: Scene, camera: np.ndarray) -> list[_Pair]:
     cosine, sine = math.cos(camera[3]), math.sin(camera[3])
-    offsets = []
+    pairs = []
     for second, first in itertools.combinations(range(len(scene.objects)), 2):
         x, y = (scene.objects[first].centre[axis] - scene.objects[second].centre[axis] for axis in (0, 1))
-        offsets.append(_Offset(first, second, rightwards=x * sine - y * cosine, away=x * cosine + y * sine))
-    return offsets
+        pairs.append(_relate(first, second, rightwards=x * sine - y * cosine, away=x * cosine + y * sine))
+    return pairs
 
 
 def facts(scene: Scene, *, camera: np.ndarray) -> tuple[Fact, ...]:
-    """Returns what a caption says of a scene as seen by a camera [5].
+    """Returns the facts that a caption states of a scene as seen by a camera [5].
 
     The dominant relation of every pair of objects; whether the closest pair is near or else the widest pair far; and
     the clearest of the other relations, up to ``MAX_FACTS`` in all.
     """
-    offsets = _offsets(scene, camera)
-    found = [offset.dominant for offset in offsets]
-    closest = min(offsets, key=lambda offset: offset.distance)
-    widest = max(offsets, key=lambda offset: offset.distance)
+    pairs = _pairs(scene, camera)
+    found = [pair.dominant for pair in pairs]
+    closest, widest = min(pairs, key=lambda pair: pair.distance), max(pairs, key=lambda pair: pair.distance)
     if closest.distance < NEAR:
-        found.append(Fact("near", closest.first, closest.second))
+        found.append(closest.dominant._replace(relation="near"))
     elif widest.distance > FAR:
-        found.append(Fact("far", widest.first, widest.second))
-    clear = [offset for offset in offsets if offset.lesser >= max(CLEAR, CLEAR_SHARE * offset.greater)]
-    found += [offset.other for offset in sorted(clear, key=lambda offset: -offset.lesser)]
+        found.append(widest.dominant._replace(relation="far"))
+    clear = [pair for pair in pairs if pair.lesser >= max(CLEAR, CLEAR_SHARE * pair.greater)]
+    found += [pair.other for pair in sorted(clear, key=lambda pair: -pair.lesser)]
     return tuple(found[:MAX_FACTS])

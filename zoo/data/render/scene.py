@@ -1,4 +1,4 @@
-"""What is in a scene: solid objects, a light, and the room round them if there is one; and the same as tensors."""
+"""Scenes: solid objects, a light and a room; and the same as tensors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.render.faces import FACE_SIZE, FACE_TEXELS, SIDES, face_texels
+from zoo.data.render.faces import FACE_TEXELS, SIDES, face_texels
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
-from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES, texture_index
-from zoo.errors import DataError, did_you_mean
+from zoo.data.render.textures import texture_index
+from zoo.errors import DataError
 
 Quaternion = tuple[float, float, float, float]
 Triple = tuple[float, float, float]
@@ -65,7 +65,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that a image shows.
+    """The content of an image.
 
     Attributes:
         objects: one or more.
@@ -79,7 +79,7 @@ class Scene:
 
 
 class SceneTensors(NamedTuple):
-    """B scenes, padded to K objects. Nothing depends on how scenes are grouped into a batch."""
+    """B scenes, padded to K objects. How scenes are batched changes none of them."""
 
     present: Tensor  # [B, K] bool: False is padding
     shape: Tensor  # [B, K] int64: index into PRIMITIVE_NAMES
@@ -115,33 +115,6 @@ def _inverse(item: SceneObject) -> list[float]:
     return [x * p + y * q + z * r for x, y, z in (rows[:3], rows[3:6], rows[6:]) for p, q, r in tilt]
 
 
-def _check_faces(item: SceneObject) -> None:
-    if item.shape != "box":
-        raise DataError(f"scene.objects: a {item.shape} has faces, expected a box")
-    if len(item.faces) > len(SIDES):
-        raise DataError(f"scene.objects: a box has {len(item.faces)} faces, expected at most {len(SIDES)}")
-    for image in item.faces:
-        if len(image) != FACE_SIZE**2:
-            raise DataError(f"scene.objects: a face has {len(image)} bytes, expected {FACE_SIZE**2}")
-
-
-def _check(scene: Scene) -> None:
-    if not scene.objects:
-        raise DataError("scene.objects: is empty, expected one object or more")
-    for item in scene.objects:
-        if item.shape not in PRIMITIVES:
-            raise DataError(f"scene.objects: unknown shape {item.shape!r}{did_you_mean(item.shape, PRIMITIVES)}")
-        if item.faces:
-            _check_faces(item)
-    if scene.room is not None:
-        for field, name, known in (
-            ("wall", scene.room.wall, WALL_TEXTURES),
-            ("floor", scene.room.floor, FLOOR_TEXTURES),
-        ):
-            if name not in known:
-                raise DataError(f"scene.room.{field}: unknown texture {name!r}{did_you_mean(name, known)}")
-
-
 def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu") -> SceneTensors:
     """Packs scenes for the ray-caster.
 
@@ -149,22 +122,18 @@ def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu")
     whichever batch or device it goes to.
 
     Raises:
-        DataError: if a scene has no object, a shape or texture is unknown, or only some of the scenes have a room.
+        DataError: if a scene has no object, or only some of the scenes have a room.
     """
-    for scene in scenes:
-        _check(scene)
-    if len({scene.room is None for scene in scenes}) != 1:
-        raise DataError("scenes: a batch holds one scene or more, and all of them have a room or none has")
-    count = max(len(scene.objects) for scene in scenes)
-    present = np.zeros((len(scenes), count), bool)
-    shape = np.zeros((len(scenes), count), np.int64)
-    centre = np.zeros((len(scenes), count, 3), np.float32)
-    inverse = np.zeros((len(scenes), count, 9), np.float32)
-    bound = np.zeros((len(scenes), count), np.float32)
-    colour = np.zeros((len(scenes), count, 3), np.float32)
-    ink = np.zeros((len(scenes), count, 3), np.float32)
-    imaged = any(item.faces for scene in scenes for item in scene.objects)
-    texels = np.zeros((len(scenes), count, len(SIDES) if imaged else 0, FACE_TEXELS), np.uint8)
+    if len({scene.room is None for scene in scenes}) != 1 or not all(scene.objects for scene in scenes):
+        raise DataError(
+            "scenes: a batch holds one scene or more, each with an object; all of them have a room or none has"
+        )
+    size = (len(scenes), max(len(scene.objects) for scene in scenes))
+    has_faces = any(item.faces for scene in scenes for item in scene.objects)
+    present, shape, bound = np.zeros(size, bool), np.zeros(size, np.int64), np.zeros(size, np.float32)
+    centre, colour, ink = (np.zeros((*size, 3), np.float32) for _ in range(3))
+    inverse = np.zeros((*size, 9), np.float32)
+    texels = np.zeros((*size, len(SIDES) if has_faces else 0, FACE_TEXELS), np.uint8)
     light = np.array([scene.light for scene in scenes], np.float32)
     room_size = np.zeros((len(scenes), 2), np.float32)
     room_texture = np.full((len(scenes), 2), -1, np.int64)
@@ -174,7 +143,7 @@ def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu")
             shape[b, k] = PRIMITIVE_NAMES.index(item.shape)
             centre[b, k] = item.centre
             inverse[b, k] = _inverse(item)
-            # A stretched shape lies within its canonical bounding sphere times the largest stretch; the hair on top
+            # A stretched shape lies within its canonical bounding sphere times the largest stretch; a little more
             # keeps rounding from cutting off a silhouette.
             bound[b, k] = PRIMITIVES[item.shape].bound * max(item.scale) * 1.0001
             colour[b, k] = item.colour
@@ -184,17 +153,6 @@ def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu")
         if scene.room is not None:
             room_size[b] = (scene.room.width / 2.0, scene.room.wall_height)
             room_texture[b] = (texture_index(scene.room.wall), texture_index(scene.room.floor))
-    arrays = (
-        present,
-        shape,
-        centre,
-        inverse,
-        bound,
-        colour,
-        ink,
-        texels.reshape(*shape.shape, -1),
-        light,
-        room_size,
-        room_texture,
-    )
+    faces = texels.reshape(*size, -1)
+    arrays = (present, shape, centre, inverse, bound, colour, ink, faces, light, room_size, room_texture)
     return SceneTensors(*(torch.from_numpy(array).to(device) for array in arrays))

@@ -1,4 +1,4 @@
-"""Light: what surrounds the objects, and how bright a point of a surface is.
+"""Light: the surroundings of the objects, and the brightness of points on surfaces.
 
 Colours are display values from 0 to 1 throughout; there is no gamma curve, as in the images this resembles.
 """
@@ -25,15 +25,31 @@ BACKDROP_LOW = (0.47, 0.47, 0.48)
 BACKDROP_HIGH = (0.63, 0.63, 0.64)
 
 
+class Hits(NamedTuple):
+    """P rays that hit something."""
+
+    ray: Tensor  # [P] int64: index of the ray in the chunk
+    scene: Tensor  # [P] int64: index of its scene in the chunk
+    origin: Vector  # each [P], scene units
+    direction: Vector  # each [P], length 1
+    distance: Tensor  # [P]
+
+    def footprint(self, normal: Vector, *, sample_angle: float) -> Tensor:
+        """Returns the width of the patch of a surface that one sample covers, [P], scene units."""
+        # Seen at a slant a sample covers a long strip; 0.2 keeps a far floor from dissolving into one colour.
+        slant = dot(normal, self.direction).abs().clamp_min(0.2)
+        return self.distance * sample_angle / slant.sqrt()
+
+
 class Surface(NamedTuple):
-    """Points where rays ended; P of them."""
+    """P points at which rays end."""
 
     point: Vector  # each [P], scene units
     normal: Vector  # each [P], length 1
     colour: Tensor  # [3, P]: of the material
-    scene: Tensor  # [P] int64: which scene of the chunk
-    item: Tensor  # [P] int64: which object of the scene; -1 is the room
-    ray: Tensor  # [P] int64: which ray of the chunk
+    scene: Tensor  # [P] int64: index of its scene in the chunk
+    item: Tensor  # [P] int64: object of the scene; -1 is the room
+    ray: Tensor  # [P] int64: index of the ray in the chunk
 
 
 def sky(upwards: Tensor) -> Tensor:
@@ -50,84 +66,53 @@ def _between(first: tuple[float, ...], second: tuple[float, ...], amount: Tensor
     return torch.stack([a + amount * (b - a) for a, b in zip(first, second, strict=True)])
 
 
-class RoomHit(NamedTuple):
-    """Where rays from inside a room end; each [R]."""
+def room_distance(
+    origin: Vector, direction: Vector, *, half_width: Tensor, wall_height: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Intersects rays that start inside a room with its walls and its floor.
 
-    distance: Tensor  # infinite where the ray leaves over the walls
-    axis: Tensor  # int64: 0 a wall across x, 1 a wall across y, 2 the floor
-
-
-def room_distance(origin: Vector, direction: Vector, *, half_width: Tensor, wall_height: Tensor) -> RoomHit:
-    """Intersects rays that start inside a room with its walls and its floor, as seen from inside."""
+    Returns:
+        Distances [R], infinite where the ray leaves over the walls, and what is hit, [R] int64: 0 a wall across x, 1 a
+        wall across y, 2 the floor.
+    """
     zero = torch.zeros_like(direction.x)
-    wall_x = torch.where(
-        direction.x != zero, (half_width - origin.x * direction.x.sign()) / direction.x.abs(), torch.inf
-    )
-    wall_y = torch.where(
-        direction.y != zero, (half_width - origin.y * direction.y.sign()) / direction.y.abs(), torch.inf
+    wall_x, wall_y = (
+        torch.where(part != zero, (half_width - start * part.sign()) / part.abs(), torch.inf)
+        for start, part in ((origin.x, direction.x), (origin.y, direction.y))
     )
     floor = torch.where(direction.z < zero, origin.z / -direction.z, torch.inf)
     walls = torch.minimum(wall_x, wall_y)
     over = origin.z + walls * direction.z > wall_height
     walls = torch.where(over, torch.inf, walls)
     axis = torch.where(floor < walls, 2, (wall_y < wall_x).long())
-    return RoomHit(torch.minimum(walls, floor), axis)
+    return torch.minimum(walls, floor), axis
 
 
-def sample_footprint(distance: Tensor, *, slant: Tensor, sample_angle: float) -> Tensor:
-    """Returns how wide a patch of a surface one sample stands for, [P], scene units.
-
-    Args:
-        distance: [P].
-        slant: [P], product of the normal and the direction of the ray.
-        sample_angle: radians between neighbouring samples of a image.
-    """
-    # Seen at a slant a sample covers a long strip; 0.2 keeps a far floor from dissolving into one colour.
-    return distance * sample_angle / slant.abs().clamp_min(0.2).sqrt()
-
-
-def room_surface(
-    atlas: TextureAtlas,
-    *,
-    origin: Vector,
-    direction: Vector,
-    distance: Tensor,
-    axis: Tensor,
-    texture: Tensor,
-    scene: Tensor,
-    ray: Tensor,
-    sample_angle: float,
-) -> Surface:
+def room_surface(atlas: TextureAtlas, hits: Hits, *, axis: Tensor, texture: Tensor, sample_angle: float) -> Surface:
     """Returns the points of walls and floor that rays hit.
 
     Args:
-        atlas: the textures.
-        origin: of each ray, [P] each.
-        direction: of each ray, [P] each, length 1.
-        distance: [P].
-        axis: [P] int64, see ``RoomHit``.
+        atlas: of the textures.
+        hits: P rays.
+        axis: [P] int64, see ``room_distance``.
         texture: [2, P] int64, wall and floor.
-        scene: [P] int64.
-        ray: [P] int64.
-        sample_angle: radians between neighbouring samples of a image.
+        sample_angle: radians between neighbouring samples of an image.
     """
-    point = along(origin, direction, distance)
-    on_floor = axis == 2
-    on_y = axis == 1
-    on_x = axis == 0
-    normal = Vector(-direction.x.sign() * on_x, -direction.y.sign() * on_y, on_floor.to(distance.dtype))
+    point = along(hits.origin, hits.direction, hits.distance)
+    on_x, on_y, on_floor = axis == 0, axis == 1, axis == 2
+    normal = Vector(-hits.direction.x.sign() * on_x, -hits.direction.y.sign() * on_y, on_floor.to(hits.distance.dtype))
     colour = look_up(
         atlas,
         texture=torch.where(on_floor, texture[1], texture[0]),
         u=torch.where(on_x, point.y, point.x),
         v=torch.where(on_floor, point.y, point.z),
-        footprint=sample_footprint(distance, slant=dot(normal, direction), sample_angle=sample_angle),
+        footprint=hits.footprint(normal, sample_angle=sample_angle),
     )
-    return Surface(point, normal, colour, scene, torch.full_like(axis, -1), ray)
+    return Surface(point, normal, colour, hits.scene, torch.full_like(axis, -1), hits.ray)
 
 
 class Illumination(NamedTuple):
-    """How the lamp stands to points of surfaces; each [P]."""
+    """The lamp as seen from points of surfaces; each [P]."""
 
     from_lamp: Vector  # from the lamp to the point
     square: Tensor  # of that distance
