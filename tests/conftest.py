@@ -90,7 +90,7 @@ def run_jobs_in_this_process(monkeypatch):
 
     class InThisProcess:
         def __init__(self, folder, slot, *, retry):
-            self.slot = slot
+            self.folder = folder
             started.append(folder)
             self.code = run_job_in(str(folder), retry=retry)
 
@@ -101,9 +101,6 @@ def run_jobs_in_this_process(monkeypatch):
             return self.code == INTERRUPTED
 
         def failure(self):
-            return None
-
-        def close(self):
             return None
 
         def interrupt(self):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -131,28 +133,17 @@ def measure_baselines(
         ZooError: if scenes or a row are damaged.
     """
     present = [row for row in rows_in(rows) if row.is_baseline]
-    opened: dict[Path, BaselineScenes] = {}
-    seen = set()
+    scenes_of = functools.cache(BaselineScenes.of)
     written: list[Path] = []
     for number, job in enumerate(jobs, start=1):
         for num_context in job.contexts if job.data else ():
             assert job.data is not None
-            if job.data not in opened:
-                opened[job.data] = BaselineScenes.of(job.data, job.split)
-            scenes = opened[job.data]
-            protocol = job.protocol.at(num_context, timed=False)
-            try:
-                plan = plan_of(protocol, job.variant, scenes.reported)
-            except ConfigError:
-                continue  # the row of the job's failure has the reason
-            task, sigma = job.variant.task.model_dump_json(), protocol.sigma_for(job.variant)
-            episodes = (job.data, task, job.variant.likelihood.use, plan.digest(), plan.num_context, sigma)
-            if episodes in seen:
-                continue
-            seen.add(episodes)
-            for row in baseline_rows(job.variant, scenes, protocol=protocol, present=present, command=job.command):
-                present.append(row)
-                written.append(save_row(row, rows))
+            scenes, protocol = scenes_of(job.data, job.split), job.protocol.at(num_context, timed=False)
+            # The row of the job's failure reports episodes that do not fit.
+            with contextlib.suppress(ConfigError):
+                for row in baseline_rows(job.variant, scenes, protocol=protocol, present=present, command=job.command):
+                    present.append(row)
+                    written.append(save_row(row, rows))
         if progress:
             progress(number, len(jobs))
     return written

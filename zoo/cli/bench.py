@@ -107,7 +107,7 @@ def run(
     from zoo.bench.suite.plan import SuiteSelection
     from zoo.bench.suite.settings import load_suite, suite_of_options
     from zoo.cli import screen
-    from zoo.cli.bench_suite import ExecutionOptions, make_engine, plan, print_plan, print_tables, run_suite
+    from zoo.cli.bench_suite import ExecutionOptions, SuiteCommand, print_tables
     from zoo.config.settings import parse_overrides
     from zoo.errors import ConfigError
     from zoo.training.options import TrainingOptions
@@ -146,15 +146,17 @@ def run(
         scenes=limit,
         repeats=repeats,
     )
-    options = TrainingOptions(compile=compile_model, workers="auto" if workers is None else workers)
+    command = SuiteCommand(
+        suite=loaded,
+        output=output,
+        selection=selection,
+        training=TrainingOptions(compile=compile_model, workers="auto" if workers is None else workers),
+        execution=execution,
+    )
     if dry_run:
-        make_engine(output, execution)
-        planned = plan(
-            loaded, output=output, selection=selection, options=options, execution=execution, save_costs=False
-        )
-        print_plan(planned, output=output, execution=execution, as_json=as_json)
+        command.dry_run(as_json=as_json)
         return
-    done = run_suite(loaded, output=output, selection=selection, options=options, execution=execution)
+    done = command.run()
     screen.log("wrote " + ", ".join(map(str, print_tables(output))))
     if done.failures:
         raise typer.Exit(1)

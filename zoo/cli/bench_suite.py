@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from zoo.bench.suite.runner import Engine
     from zoo.bench.suite.settings import Suite
     from zoo.training.options import TrainingOptions
-
-INTERRUPTED = 130
 
 
 class ExecutionOptions(NamedTuple):
@@ -45,133 +43,128 @@ class ExecutionOptions(NamedTuple):
     cluster_options: Sequence[str] = ()
 
 
-class SuiteRun(NamedTuple):
-    """What a run of a suite leaves.
+@dataclass(frozen=True, kw_only=True)
+class SuiteCommand:
+    """One call of ``bench`` or ``quickstart``.
 
     Attributes:
-        jobs: all jobs of the selection, with their run folders.
-        failures: of this call.
+        suite: the suite.
+        output: folder of everything.
+        selection: from the suite.
+        training: options of every training.
+        execution: of the jobs.
     """
 
-    jobs: list[Job]
-    failures: list[Job]
+    suite: Suite
+    output: Path
+    selection: SuiteSelection
+    training: TrainingOptions
+    execution: ExecutionOptions
 
+    def dry_run(self, *, as_json: bool = False) -> None:
+        """Prints every job with its cost and status; writes nothing.
 
-def plan(
-    suite: Suite,
-    *,
-    output: Path,
-    selection: SuiteSelection,
-    options: TrainingOptions,
-    execution: ExecutionOptions,
-    save_costs: bool,
-) -> list[PlannedJob]:
-    """Makes the jobs of a suite with their costs."""
-    from zoo.bench.suite.cost import CostBook
-    from zoo.bench.suite.plan import plan_suite
-    from zoo.cli import screen
-    from zoo.registry.registry import default_registry
-    from zoo.training.run import device_of
+        Raises:
+            ZooError: if an option or the suite is not valid.
+        """
+        make_engine(self.output, self.execution)
+        print_plan(plan_records(self._plan(save_costs=False), output=self.output, retry=self.execution.retry), as_json)
 
-    costs = CostBook(output, device=device_of(cpu=execution.cpu), save=save_costs)
-    screen.log("counting the operations of the variants")
-    with screen.progress_bar("operations", unit="variants") as progress:
-        return plan_suite(
-            suite,
-            output=output,
-            registry=default_registry(),
-            costs=costs,
-            selection=selection,
-            options=options,
-            cpu=execution.cpu,
-            command=["gqn-zoo", *sys.argv[1:]],
-            progress=progress,
-        )
+    def run(self) -> SuiteRun:
+        """Makes the scenes, measures the baselines and runs the jobs.
 
+        Raises:
+            ZooError: before anything is trained, if an option, the suite or the output folder is not valid.
+            KeyboardInterrupt: on Ctrl-C, after running jobs have written their checkpoints.
+        """
+        from zoo.cli import screen
+        from zoo.errors import ConfigError
+        from zoo.results.store import rows_in
+        from zoo.training.session import RunLock
 
-def run_suite(
-    suite: Suite,
-    *,
-    output: Path,
-    selection: SuiteSelection,
-    options: TrainingOptions,
-    execution: ExecutionOptions,
-) -> SuiteRun:
-    """Plans a suite, makes its scenes, measures its baselines and runs its jobs.
+        engine, rows = make_engine(self.output, self.execution), self.output / "rows"
+        if not self.execution.resume and rows_in(rows):
+            raise ConfigError(f"--no-resume: {rows} holds rows already; give another folder with -o")
+        try:
+            planned = self._plan(save_costs=True)
+            with RunLock(self.output):
+                return self._run_jobs(self._prepare(planned), engine=engine)
+        except KeyboardInterrupt:
+            screen.log(
+                f"finished jobs have their rows in {rows}, running jobs wrote a checkpoint; the same command resumes"
+            )
+            raise
 
-    Raises:
-        ZooError: before anything is trained, if an option, the suite or the output folder is not valid.
-        typer.Exit: with code 130 on Ctrl-C, after running jobs have written their checkpoints.
-    """
-    from zoo.bench.suite.runner import partition_jobs, run_jobs
-    from zoo.cli import screen
-    from zoo.cli.suite_screen import suite_progress
-    from zoo.errors import ConfigError
-    from zoo.results.store import rows_in
-    from zoo.training.session import RunLock
+    def _plan(self, *, save_costs: bool) -> list[PlannedJob]:
+        from zoo.bench.suite.cost import CostBook
+        from zoo.bench.suite.plan import plan_suite
+        from zoo.cli import screen
+        from zoo.registry.registry import default_registry
+        from zoo.training.run import device_of
 
-    engine = make_engine(output, execution)
-    if not execution.resume and rows_in(output / "rows"):
-        raise ConfigError(f"--no-resume: {output / 'rows'} holds rows already; give another folder with -o")
-    with _interruption_reported(output):
-        planned = plan(suite, output=output, selection=selection, options=options, execution=execution, save_costs=True)
+        costs = CostBook(self.output, device=device_of(cpu=self.execution.cpu), save=save_costs)
+        screen.log("counting the operations of the variants")
+        with screen.progress_bar("operations", unit="variants") as progress:
+            return plan_suite(
+                self.suite,
+                output=self.output,
+                registry=default_registry(),
+                costs=costs,
+                selection=self.selection,
+                options=self.training,
+                cpu=self.execution.cpu,
+                command=["gqn-zoo", *sys.argv[1:]],
+                progress=progress,
+            )
+
+    def _prepare(self, planned: Sequence[PlannedJob]) -> list[PlannedJob]:
+        """Makes the missing scenes, measures the baselines on them, and assigns the run folders."""
+        from zoo.bench.baselines import measure_baselines
+        from zoo.bench.suite.plan import assign_run_dirs
+        from zoo.cli import screen
+
+        for name in dict.fromkeys(entry.data for entry in planned if entry.data is not None):
+            scenes = self.suite.data[name]
+            directory = scenes.directory(name, output=self.output)
+            if not directory.exists():
+                screen.log(f"making {sum(scenes.counts.values())} scenes of {name}")
+                with screen.progress_bar(f"making {name}", unit="scenes") as progress:
+                    scenes.make(directory, progress=progress)
+        assigned = assign_run_dirs(planned, output=self.output)
+        if self.suite.settings.baselines:
+            with screen.progress_bar("baselines", unit="jobs") as progress:
+                measure_baselines([entry.job for entry in assigned], rows=self.output / "rows", progress=progress)
+        return assigned
+
+    def _run_jobs(self, planned: Sequence[PlannedJob], *, engine: Engine) -> SuiteRun:
+        from zoo.bench.suite.runner import partition_jobs, run_jobs
+        from zoo.cli import screen
+        from zoo.cli.suite_screen import suite_progress
+
+        retry, jobs = self.execution.retry, [entry.job for entry in planned]
+        status = partition_jobs(jobs, retry=retry, limit=self.execution.limit)
+        if status.done:
+            screen.log(f"{len(status.done)} of {len(jobs)} have their rows already")
+        if status.failed:
+            screen.log(f"{len(status.failed)} of {len(jobs)} failed before and are not run again; --retry runs them")
         failures: list[Job] = []
-        with RunLock(output):
-            planned = _prepare(suite, planned, output=output)
-            jobs = [entry.job for entry in planned]
-            status = partition_jobs(jobs, retry=execution.retry, limit=execution.limit)
-            if status.done:
-                screen.log(f"{len(status.done)} of {len(jobs)} have their rows already")
-            if status.failed:
-                screen.log(
-                    f"{len(status.failed)} of {len(jobs)} failed before and are not run again; --retry runs them"
-                )
-            if status.waiting:
-                seconds = {id(entry.job): entry.seconds for entry in planned}
-                with suite_progress({id(job): seconds[id(job)] for job in status.waiting}) as listener:
-                    failures = run_jobs(
-                        status.waiting, engine=engine, output=output, listener=listener, retry=execution.retry
-                    )
+        if status.waiting:
+            seconds = {id(entry.job): entry.seconds for entry in planned}
+            with suite_progress({id(job): seconds[id(job)] for job in status.waiting}) as listener:
+                failures = run_jobs(status.waiting, engine=engine, output=self.output, listener=listener, retry=retry)
         if failures:
             screen.log(
                 f"{len(failures)} of {len(status.waiting)} jobs failed; their rows have the reasons, their logs are in "
-                f"{output / 'jobs'}"
+                f"{self.output / 'jobs'}"
             )
-    return SuiteRun(jobs, failures)
+        return SuiteRun(jobs, failures)
 
 
-@contextmanager
-def _interruption_reported(output: Path) -> Iterator[None]:
-    from zoo.cli import screen
+class SuiteRun(NamedTuple):
+    """Result of a run: all selected jobs with their run folders, and those that failed in this call."""
 
-    try:
-        yield
-    except KeyboardInterrupt:
-        screen.log(
-            f"gqn-zoo: interrupted: finished jobs have their rows in {output / 'rows'}, running jobs wrote a checkpoint; "
-            "the same command resumes"
-        )
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def _prepare(suite: Suite, planned: Sequence[PlannedJob], *, output: Path) -> list[PlannedJob]:
-    """Makes the missing scenes, measures the baselines on them, and assigns the run folders."""
-    from zoo.bench.baselines import measure_baselines
-    from zoo.bench.suite.plan import assign_run_dirs
-    from zoo.cli import screen
-
-    for name in dict.fromkeys(entry.data for entry in planned if entry.data is not None):
-        scenes = suite.data[name]
-        directory = scenes.directory(name, output=output)
-        if not directory.exists():
-            screen.log(f"making {sum(scenes.counts.values())} scenes of {name}")
-            with screen.progress_bar(f"making {name}", unit="scenes") as progress:
-                scenes.make(directory, progress=progress)
-    assigned = assign_run_dirs(planned, output=output)
-    if suite.settings.baselines:
-        with screen.progress_bar("baselines", unit="jobs") as progress:
-            measure_baselines([entry.job for entry in assigned], rows=output / "rows", progress=progress)
-    return assigned
+    jobs: list[Job]
+    failures: list[Job]
 
 
 def print_tables(output: Path) -> list[Path]:
@@ -213,14 +206,11 @@ def make_engine(output: Path, execution: ExecutionOptions) -> Engine:
     return ClusterEngine(execution.cluster, output=output, parameters=parameters, gpus_per_job=execution.gpus_per_job)
 
 
-def print_plan(
-    planned: Sequence[PlannedJob], *, output: Path, execution: ExecutionOptions, as_json: bool = False
-) -> None:
-    """Prints every job with its status and cost, and the sums; writes nothing."""
+def print_plan(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Prints the records of a plan and their sums, as a table or as JSON."""
     from zoo.cli import screen
     from zoo.cli.suite_screen import format_seconds
 
-    records = plan_records(planned, output=output, retry=execution.retry)
     waiting = [record for record in records if record["status"] == "to do"]
     seconds, flops = (sum(record[name] for record in waiting) for name in ("seconds", "flops"))
     if as_json:
@@ -230,7 +220,7 @@ def print_plan(
     console = screen.stdout_console()
     console.print(_plan_table(records))
     console.print(
-        f"{len(waiting)} of {len(planned)} jobs to do: {flops / 1e15:.3g} PFLOP of training, about "
+        f"{len(waiting)} of {len(records)} jobs to do: {flops / 1e15:.3g} PFLOP of training, about "
         f"{format_seconds(seconds)} one after the other on this machine. TFLOP and time are per job: operations are "
         "counted per scene at the middle number of context views; the time is measured on a short step, or estimated "
         "from the operations at the speed of a convolution (flops), with measurements as passes over the test scenes. "

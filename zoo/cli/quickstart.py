@@ -45,7 +45,7 @@ def run(
     from zoo.bench.suite.plan import SuiteSelection
     from zoo.bench.suite.settings import load_suite
     from zoo.cli import screen
-    from zoo.cli.bench_suite import ExecutionOptions, plan, print_plan, print_tables, run_suite
+    from zoo.cli.bench_suite import ExecutionOptions, SuiteCommand, print_tables
     from zoo.data.opening import open_scenes
     from zoo.figures.curves import learning_curves
     from zoo.results.store import load_rows
@@ -56,14 +56,17 @@ def run(
     if scenes is not None:
         suite = suite._replace(data={name: value.at_most(scenes) for name, value in suite.data.items()})
     selection = SuiteSelection(seeds=[seed], steps=steps)
-    execution, options = ExecutionOptions(cpu=cpu, retry=True), TrainingOptions(log_interval=25)
+    command = SuiteCommand(
+        suite=suite,
+        output=output,
+        selection=selection,
+        training=TrainingOptions(log_interval=25),
+        execution=ExecutionOptions(cpu=cpu, retry=True),
+    )
     if dry_run:
-        planned = plan(
-            suite, output=output, selection=selection, options=options, execution=execution, save_costs=False
-        )
-        print_plan(planned, output=output, execution=execution)
+        command.dry_run()
         return
-    jobs = run_suite(suite, output=output, selection=selection, options=options, execution=execution).jobs
+    jobs = command.run().jobs
     written = print_tables(output)
     names = [f"{name}@{SUITE}" for name in VARIANTS]
     claims = judge(load_rows([output]), names=names)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from zoo.bench.suite.cluster import ClusterEngine
+from zoo.bench.suite.cluster import ClusterEngine, ClusterJob
 from zoo.bench.suite.jobs import digest_of_job
 from zoo.bench.suite.runner import partition_jobs, run_jobs
 from zoo.errors import ConfigError
@@ -50,8 +50,8 @@ def test_what_waits_in_the_queue_is_not_submitted_again(job, tmp_path, engine, m
         if record:
             (folder / "submitted.json").write_text(json.dumps(record))
         places.append(folder)
-    with pytest.warns(RuntimeWarning, match="No submission"), engine.starting():
-        started = [engine.start(folder, retry=False) for folder in places]
+    with pytest.warns(RuntimeWarning, match="No submission"):
+        started = engine.start(places, retry=False)
     assert [entry[1] for entry in submitted] == [str(folder) for folder in places[1:]]
     assert not started[0].ended() and started[0].job.job_id == "17"
     assert json.loads((places[3] / "submitted.json").read_text()) == {"cluster": "local", "id": "18"}
@@ -67,7 +67,7 @@ def test_an_end_by_the_cluster_is_a_failure(job, tmp_path, engine):
         def result(self):
             raise RuntimeError("exceeded\nlog")
 
-    started = engine.start(tmp_path, retry=False)
+    started = ClusterJob(tmp_path)
     started.job = Ended()
     assert isinstance(started.failure(), MemoryError)
     Ended.state = "TIMEOUT"

@@ -182,9 +182,10 @@ def test_a_process_that_is_killed_leaves_a_row_and_one_without_its_runner_leaves
     """With real processes: the first is killed while it imports, the second sees the pipe to its runner closed."""
 
     class Impatient(LocalEngine):
-        def start(self, folder, *, retry):
-            started = super().start(folder, retry=retry)
-            started._process.kill()
+        def start(self, folders, *, retry):
+            started = super().start(folders, retry=retry)
+            for job in started:
+                job._process.kill()
             return started
 
     mine = job("vae")
@@ -193,7 +194,7 @@ def test_a_process_that_is_killed_leaves_a_row_and_one_without_its_runner_leaves
     assert row.status == "oom" and "was killed" in row.error
     folder = tmp_path / "jobs" / digest_of_job(mine)
     orphan = LocalJob(folder, Slot({}), retry=True)
-    orphan.close()
+    orphan.detach()
     assert orphan._process.wait(timeout=60) == 1
     assert len(load_rows([tmp_path])) == 1
 

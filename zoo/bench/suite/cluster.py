@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -112,37 +112,25 @@ class ClusterEngine:
             self._executor.update_parameters(name="gqn-zoo", **together, **parameters)
         except (ValueError, TypeError, NameError, AssertionError, RuntimeError) as error:
             raise ConfigError(f"--cluster {cluster}: {str(error).splitlines()[0]}") from None
-        self._new: list[tuple[ClusterJob, bool]] = []
 
     def free_slots(self) -> int:
         """Returns how many jobs may be started now: the cluster queues them."""
         return 1_000_000
 
-    @contextlib.contextmanager
-    def starting(self) -> Iterator[None]:
-        """Returns a block whose jobs are submitted together at its end."""
-        self._new = []
-        yield
-        if not self._new:
-            return
-        with self._executor.batch():
-            for job, retry in self._new:
-                folder = str(job.folder.absolute())
-                job.job = self._executor.submit(OnNode(), folder, retry=retry, processes=self._processes)
-        for job, _ in self._new:
+    def start(self, folders: Sequence[Path], *, retry: bool) -> list[ClusterJob]:
+        """Submits the jobs of folders together, except those that were submitted before and still exist."""
+        jobs = [ClusterJob(folder, self._submitted_before(folder)) for folder in folders]
+        new = [job for job in jobs if job.job is None]
+        if new:
+            with self._executor.batch():
+                for job in new:
+                    folder = str(job.folder.absolute())
+                    job.job = self._executor.submit(OnNode(), folder, retry=retry, processes=self._processes)
+        for job in new:
             # Without the file a job may be submitted twice; the second process finds its rows and ends.
             with contextlib.suppress(DiskFullError):
                 write_json(job.folder / SUBMITTED, {"cluster": self.cluster, "id": str(job.job.job_id)})
-
-    def start(self, folder: Path, *, retry: bool) -> ClusterJob:
-        """Submits the job of a folder, or finds it in the queue."""
-        job = ClusterJob(folder, self._submitted_before(folder))
-        if job.job is None:
-            self._new.append((job, retry))
-        return job
-
-    def release(self, job: ClusterJob) -> None:
-        """Does nothing: a cluster has its own slots."""
+        return jobs
 
     def _submitted_before(self, folder: Path) -> Any | None:
         try:

@@ -40,11 +40,13 @@ class Cost(Settings):
         flops: operations of a forward and backward pass, per scene.
         seconds: of an update, on the device that jobs run on.
         source: whether the seconds come from a ``measured`` step or from the ``flops`` and the speed of a convolution.
+        variant: for readers of the file.
     """
 
     flops: int = Field(ge=0)
     seconds: float = Field(gt=0)
     source: Literal["measured", "flops"]
+    variant: str = ""
 
 
 def flops_per_scene(variant: Variant) -> int:
@@ -122,10 +124,10 @@ class CostBook:
             ConfigError: if the file is damaged.
         """
         self.path, self.device, self.save = folder / FILE, device, save
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Cost] = {}
         if self.path.is_file():
             for key, value in load_yaml(self.path).items():
-                self._entries[key] = parse(_Entry, value, file=str(self.path), path=key)
+                self._entries[key] = parse(Cost, value, file=str(self.path), path=key)
 
     def cost(self, variant: Variant, *, budget: Budget | None) -> Cost:
         """Returns the cost of an update of a variant, measured only for a budget in seconds or a short step."""
@@ -134,7 +136,7 @@ class CostBook:
         known = self._entries.get(key)
         if known is None or (exact and known.source != "measured"):
             cost = measure_cost(variant, device=self.device, longest=math.inf if exact else MEASURED_ON_CPU)
-            known = _Entry(variant=f"{variant.name}@{variant.size}", **cost.model_dump())
+            known = cost.model_copy(update={"variant": f"{variant.name}@{variant.size}"})
             self._entries[key] = known
             if self.save:
                 write_json(self.path, {name: entry.model_dump() for name, entry in self._entries.items()})
@@ -147,12 +149,6 @@ class CostBook:
         training = {name: value for name, value in config["training"].items() if name not in schedules}
         machine = torch.cuda.get_device_name() if self.device == "cuda" else self.device
         return hash_config({**config, "training": training, "device": machine})
-
-
-class _Entry(Cost):
-    """A cost in the file."""
-
-    variant: str
 
 
 def steps_within(budget: Budget | None, variant: Variant, cost: Cost) -> int:

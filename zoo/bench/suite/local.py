@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,7 +82,7 @@ class LocalJob:
     """A job's process, in a session of its own: Ctrl-C reaches it once, through the runner."""
 
     def __init__(self, folder: Path, slot: Slot, *, retry: bool) -> None:
-        self.slot = slot
+        self.folder = folder
         launcher = [] if slot.processes == 1 else _torchrun(slot.processes)
         command = [sys.executable, *launcher, "-m", WORKER, str(folder), ATTACHED, *([RETRY] if retry else [])]
         with (folder / LOG).open("ab") as log:
@@ -97,7 +97,10 @@ class LocalJob:
 
     def ended(self) -> bool:
         """Returns whether the process has ended."""
-        return self._process.poll() is not None
+        if self._process.poll() is None:
+            return False
+        self.detach()
+        return True
 
     def interrupted(self) -> bool:
         """Returns whether it was interrupted and can be resumed."""
@@ -113,7 +116,7 @@ class LocalJob:
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return RuntimeError(f"the process of this variant ended by {name}")
 
-    def close(self) -> None:
+    def detach(self) -> None:
         """Closes the pipe to the process, which ends without it."""
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -138,25 +141,23 @@ def _torchrun(processes: int) -> list[str]:
 
 
 class LocalEngine:
-    """Starts a job in every free slot."""
+    """Starts a job in every free slot of this machine."""
 
-    def __init__(self, slots: list[Slot]) -> None:
-        self._free = list(slots)
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self._jobs: list[tuple[Slot, LocalJob | None]] = [(slot, None) for slot in slots]
+
+    def _free(self) -> list[int]:
+        return [number for number, (_, job) in enumerate(self._jobs) if job is None or job.ended()]
 
     def free_slots(self) -> int:
         """Returns how many jobs may be started now."""
-        return len(self._free)
+        return len(self._free())
 
-    @contextlib.contextmanager
-    def starting(self) -> Iterator[None]:
-        """Returns a block whose jobs start at once."""
-        yield
-
-    def start(self, folder: Path, *, retry: bool) -> LocalJob:
-        """Starts the job of a folder."""
-        return LocalJob(folder, self._free.pop(0), retry=retry)
-
-    def release(self, job: LocalJob) -> None:
-        """Takes back the slot of a job that has ended."""
-        job.close()
-        self._free.append(job.slot)
+    def start(self, folders: Sequence[Path], *, retry: bool) -> list[LocalJob]:
+        """Starts the jobs of folders, at most as many as there are free slots."""
+        started = []
+        for number, folder in zip(self._free(), folders, strict=False):
+            slot = self._jobs[number][0]
+            started.append(LocalJob(folder, slot, retry=retry))
+            self._jobs[number] = slot, started[-1]
+        return started

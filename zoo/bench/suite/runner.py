@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from zoo.bench.suite.jobs import Job, digest_of_job, failure_row, has_failed, is_done, rows_of
 from zoo.bench.suite.worker import PROGRESS, JobState, read_state, write_job
@@ -24,6 +23,8 @@ POLL_SECONDS = 0.2
 
 class RunningJob(Protocol):
     """A job that an engine has started."""
+
+    folder: Path
 
     def ended(self) -> bool:
         """Returns whether it has ended."""
@@ -44,14 +45,8 @@ class Engine(Protocol):
     def free_slots(self) -> int:
         """Returns how many jobs may be started now."""
 
-    def starting(self) -> AbstractContextManager[None]:
-        """Returns a block whose jobs are started together."""
-
-    def start(self, folder: Path, *, retry: bool) -> Any:
-        """Starts the job of a folder."""
-
-    def release(self, job: Any) -> None:
-        """Takes back the slot of a job that has ended."""
+    def start(self, folders: Sequence[Path], *, retry: bool) -> Sequence[RunningJob]:
+        """Starts the jobs of folders, at most as many as there are free slots."""
 
 
 class ProgressListener(Protocol):
@@ -129,28 +124,26 @@ def run_jobs(
         KeyboardInterrupt: on Ctrl-C or a termination, after every running job has written its checkpoint.
     """
     waiting = list(jobs)
-    running: list[tuple[Job, Path, RunningJob]] = []
+    running: list[tuple[Job, RunningJob]] = []
     failures: list[Job] = []
     interrupted = False
     try:
         while waiting or running:
-            if waiting and engine.free_slots() > 0:
-                with engine.starting():
-                    while waiting and engine.free_slots() > 0:
-                        job = waiting.pop(0)
-                        folder = _prepare(job, output)
-                        running.append((job, folder, engine.start(folder, retry=retry)))
-                        listener.started(job)
+            batch = waiting[: engine.free_slots()]
+            del waiting[: len(batch)]
+            started = engine.start([_prepare(job, output) for job in batch], retry=retry) if batch else ()
+            for entry in zip(batch, started, strict=True):
+                running.append(entry)
+                listener.started(entry[0])
             time.sleep(POLL_SECONDS)
             for entry in list(running):
-                job, folder, process = entry
-                state = read_state(folder)
+                job, process = entry
+                state = read_state(process.folder)
                 if state is not None:
                     listener.progressed(job, state)
                 if not process.ended():
                     continue
                 running.remove(entry)
-                engine.release(process)
                 interrupted |= process.interrupted()
                 error = _ensure_row(job, process)
                 if error is not None:
@@ -159,7 +152,7 @@ def run_jobs(
             if interrupted:
                 raise KeyboardInterrupt
     except (KeyboardInterrupt, SystemExit):
-        _end_all([process for _, _, process in running])
+        _end_all([process for _, process in running])
         raise KeyboardInterrupt from None
     return failures
 
