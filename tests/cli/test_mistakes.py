@@ -266,8 +266,8 @@ def test_a_damaged_record_that_is_met_while_training_is_one_line(gqn_zoo, place,
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("-b 1000000000000", "a batch of 1,000,000,000,000 scenes needs at least"),
-        ("--set core.hidden_channels=10000000", "weights with gradients and moments need at least"),
+        ("-b 1000000 --set training.contexts.maximum=16000", "a batch of 1,000,000 scenes needs at least"),
+        ("--set core.hidden_channels=16384", "weights with gradients and moments need at least"),
     ],
 )
 def test_too_little_memory_is_one_line_before_anything_is_allocated(gqn_zoo, scenes, tmp_path, options, sentence, more):

@@ -229,6 +229,33 @@ def test_kinds_that_do_not_meet_are_refused_in_one_sentence(name, overrides, par
     assert part in message
 
 
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        (f"core.steps={10**50}", "less than or equal to 256"),
+        ("core.hidden_channels=10000000", "found 10000000 (int), expected less than or equal to 16384"),
+        ("encoder.channels=10000000", "less than or equal to 16384"),
+        (f"training.batch_size={10**12}", "less than or equal to 1000000"),
+        (f"training.steps={10**30}", "less than or equal to 1000000000"),
+        ("training.sigma.end=1e30", "less than or equal to 1000000"),
+        (f"training.contexts.maximum={10**10}", "less than or equal to 16384"),
+        (f"image_size={10**9}", "expected 4 to 1024 pixels, or 0 for data without images"),
+    ],
+)
+def test_a_number_that_no_memory_holds_is_refused_before_anything_is_built(override, part):
+    message = refusal(lambda: resolve(OURS.variant("gqn-tower", size="smoke", overrides=[override])), error=ConfigError)
+    assert part in message and override.partition("=")[0] in message and "Value error" not in message
+
+
+@pytest.mark.parametrize(("kind", "use"), [(kind, use) for kind in KINDS[1:] for use in available(kind)])
+def test_every_whole_number_of_a_component_is_bounded(kind, use):
+    config = find_component(kind, use, file="f").Config
+    for name, field in config.model_fields.items():
+        schema = config.model_json_schema()["properties"][name]
+        for option in schema.get("anyOf", [schema]):
+            assert option.get("type") != "integer" or "maximum" in option, (name, field)
+
+
 def test_overrides_replace_a_component_or_change_its_settings(tmp_path):
     registry = OURS
     pooled = registry.variant("gqn-tower", size="smoke", overrides=["encoder.use=pool"])

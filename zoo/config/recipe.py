@@ -1,4 +1,4 @@
-"""The numbers with which a variant is trained; a variant's ``training:`` section in the registry.
+"""The training recipe of a variant: its ``training:`` section in the registry.
 
 Defaults are those of Eslami et al. 2018 (supplement): Adam(0.9, 0.999, 1e-8), learning rate 5e-4 to 5e-5 over 1.6e6
 steps, pixel sigma 2.0 to 0.7 over 2e5 steps, batches of 36 scenes, 2e6 steps.
@@ -10,30 +10,33 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
+
+MOST = 1_000_000  # of a batch, and of sigma, beta and the learning rate
+MOST_STEPS = 1_000_000_000
 
 
 class Linear(Settings):
-    """A value that moves linearly from ``start`` (at step 0) to ``end`` (at ``steps``) and then stays."""
+    """A value that changes linearly from ``start`` (at step 0) to ``end`` (at ``steps``) and is constant afterwards."""
 
-    start: float = Field(gt=0)
-    end: float = Field(gt=0)
-    steps: int = Field(ge=0, description="0 holds the value at end throughout")
+    start: float = Field(gt=0, le=MOST)
+    end: float = Field(gt=0, le=MOST)
+    steps: int = Field(ge=0, le=MOST_STEPS, description="0 holds the value at end throughout")
 
 
 class Warmup(Settings):
     """The weight of the KL in the loss; 1 throughout is the ELBO."""
 
-    start: float = Field(default=1.0, ge=0)
-    end: float = Field(default=1.0, gt=0)
-    steps: int = Field(default=0, ge=0)
+    start: float = Field(default=1.0, ge=0, le=MOST)
+    end: float = Field(default=1.0, gt=0, le=MOST)
+    steps: int = Field(default=0, ge=0, le=MOST_STEPS)
 
 
 class Contexts(Settings):
     """How many context views an episode has: drawn uniformly for each batch, both ends included."""
 
-    minimum: int = Field(default=1, ge=0)
-    maximum: int = Field(default=5, ge=0)
+    minimum: Size = Field(default=1, ge=0)
+    maximum: Size = Field(default=5, ge=0)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -53,16 +56,18 @@ class Optimizer(Settings):
 class TrainingRecipe(Settings):
     """Everything that decides which weights a training run ends with, apart from the model, the data and the seed."""
 
-    steps: int = Field(default=2_000_000, gt=0, description="optimiser updates in the whole run")
-    batch_size: int = Field(default=36, gt=0, description="scenes an update, over all processes and accumulations")
+    steps: int = Field(default=2_000_000, gt=0, le=MOST_STEPS, description="optimiser updates in the whole run")
+    batch_size: int = Field(
+        default=36, gt=0, le=MOST, description="scenes per update, over all processes and accumulations"
+    )
     learning_rate: Linear = Linear(start=5e-4, end=5e-5, steps=1_600_000)
     sigma: Linear = Linear(start=2.0, end=0.7, steps=200_000)
     beta: Warmup = Warmup()
     contexts: Contexts = Contexts()
-    targets: int = Field(default=1, gt=0, description="queries of a scene in one episode")
+    targets: Size = Field(default=1, gt=0, description="queries of a scene in one episode")
     optimizer: Optimizer = Optimizer()
     gradient_clip: float | None = Field(default=None, gt=0, description="largest norm of the whole gradient")
-    gradient_accumulation: int = Field(default=1, gt=0, description="forward passes that share one update")
+    gradient_accumulation: int = Field(default=1, gt=0, le=MOST, description="forward passes that share one update")
     ema_decay: float = Field(default=0.0, ge=0, lt=1, description="0 keeps no averaged weights")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 from ruamel.yaml import YAML
@@ -38,6 +38,11 @@ class Settings(pydantic.BaseModel):
 
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
+
+# Bounds far above every published model, below which a mistyped number is an error and not hours of allocating.
+Size = Annotated[int, pydantic.Field(le=16_384)]  # of one layer: channels, heads, cells, words, bins
+Depth = Annotated[int, pydantic.Field(le=256)]  # of a whole model: steps, layers, blocks
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
 
 
 def parse(
@@ -73,8 +78,13 @@ def _explain(settings_class: type[pydantic.BaseModel], error: pydantic.Validatio
     if detail["type"] == "missing":
         return f"{file}: {where}: this key is missing"
     found = detail["input"]
-    reason = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    reason = reason_of(detail).removeprefix("Input should be ")
     return f"{file}: {where}: found {found!r} ({type(found).__name__}), expected {reason}"
+
+
+def reason_of(detail: Mapping[str, Any]) -> str:
+    """Returns the message of one of the errors of a pydantic.ValidationError, without pydantic's own prefix."""
+    return str(detail["msg"]).removeprefix("Value error, ")
 
 
 def _fields_at(settings_class: type[pydantic.BaseModel], keys: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import match_size
@@ -39,17 +39,17 @@ class Cgqn(LatentCore):
     class Config(Settings):
         """Sizes; the defaults are those of a public implementation for cubes with digits at 64x64 pixels (torch-jump)."""
 
-        steps: int = Field(default=6, ge=1, description="L, groups of latents (4 for videos in public code)")
-        z_channels: int = Field(default=3, ge=1, description="channels of a group of latents")
-        hidden_channels: int = Field(default=128, ge=1, description="channels of the states h and c of all ConvLSTMs")
-        scene_channels: int = Field(
+        steps: Depth = Field(default=6, ge=1, description="L, groups of latents (4 for videos in public code)")
+        z_channels: Size = Field(default=3, ge=1, description="channels of a group of latents")
+        hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of all ConvLSTMs")
+        scene_channels: Size = Field(
             default=128, ge=1, description="channels to which prior and posterior bring the representation"
         )
-        canvas_channels: int = Field(default=128, ge=1, description="channels of the renderer's canvas")
-        read_channels: int = Field(default=128, ge=1, description="channels to which the renderer brings its canvas")
-        canvas_scale: int = Field(default=4, ge=1, description="pixels along one cell of the canvas")
-        stride: int = Field(default=2, ge=1, description="cells of the canvas along one cell of states and latents")
-        kernel_size: int = Field(
+        canvas_channels: Size = Field(default=128, ge=1, description="channels of the renderer's canvas")
+        read_channels: Size = Field(default=128, ge=1, description="channels to which the renderer brings its canvas")
+        canvas_scale: Size = Field(default=4, ge=1, description="pixels along one cell of the canvas")
+        stride: Size = Field(default=2, ge=1, description="cells of the canvas along one cell of states and latents")
+        kernel_size: Size = Field(
             default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
         )
 

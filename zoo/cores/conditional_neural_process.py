@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.set_paths import Aggregation, PointDecoder, deterministic_path
@@ -26,9 +26,9 @@ class ConditionalNeuralProcess(DeterministicCore):
         aggregation: Aggregation = Field(
             default="mean", description="of the context: mean over the points, or attention from the query"
         )
-        hidden_channels: int = Field(default=128, ge=1, description="width of all hidden layers and of d")
-        decoder_layers: int = Field(default=3, ge=1, description="hidden layers of the decoder")
-        heads: int = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
+        hidden_channels: Size = Field(default=128, ge=1, description="width of all hidden layers and of d")
+        decoder_layers: Depth = Field(default=3, ge=1, description="hidden layers of the decoder")
+        heads: Size = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
 
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.set_convolution import Anchor, FromGrid, GridMaker, GridNetwork, ToGrid
@@ -30,9 +30,9 @@ class ConvolutionalCnp(DeterministicCore):
             default=4.0, gt=0, description="how far the grid goes from its middle, units of the inputs"
         )
         points_per_unit: float = Field(default=16.0, gt=0, description="cells of the grid along one unit of the inputs")
-        channels: int = Field(default=64, ge=1, description="channels of the convolutional network")
-        layers: int = Field(default=6, ge=1, description="residual convolutions")
-        kernel_size: int = Field(default=9, ge=1, description="of every convolution, cells; odd")
+        channels: Size = Field(default=64, ge=1, description="channels of the convolutional network")
+        layers: Depth = Field(default=6, ge=1, description="residual convolutions")
+        kernel_size: Size = Field(default=9, ge=1, description="of every convolution, cells; odd")
 
     required_features = frozenset()
     query_kinds = frozenset({"inputs"})

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.cores.neural_process import together
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
@@ -34,10 +34,10 @@ class ConvolutionalNp(LatentCore):
             default=4.0, gt=0, description="how far the grid goes from its middle, units of the inputs"
         )
         points_per_unit: float = Field(default=16.0, gt=0, description="cells of the grid along one unit of the inputs")
-        z_channels: int = Field(default=16, ge=1, description="latents of every cell")
-        channels: int = Field(default=64, ge=1, description="channels of both convolutional networks")
-        layers: int = Field(default=4, ge=1, description="residual convolutions of each")
-        kernel_size: int = Field(default=9, ge=1, description="of every convolution, cells; odd")
+        z_channels: Size = Field(default=16, ge=1, description="latents of every cell")
+        channels: Size = Field(default=64, ge=1, description="channels of both convolutional networks")
+        layers: Depth = Field(default=4, ge=1, description="residual convolutions of each")
+        kernel_size: Size = Field(default=9, ge=1, description="of every convolution, cells; odd")
 
     required_features = frozenset()
     query_kinds = frozenset({"inputs"})

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import ImageReader, ImageWriter, match_size
@@ -27,11 +27,11 @@ class Cvae(LatentCore):
         """Which prior, and the sizes."""
 
         prior: Literal["standard", "conditional"] = "conditional"
-        z_channels: int = Field(default=128, ge=1, description="width of the latent vector")
-        channels: int = Field(
+        z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
+        channels: Size = Field(
             default=64, ge=1, description="channels at full resolution; up to four times as many below"
         )
-        condition_channels: int = Field(default=256, ge=1, description="width of y, made of representation and pose")
+        condition_channels: Size = Field(default=256, ge=1, description="width of y, made of representation and pose")
 
     required_features = frozenset({"pooled"})
     latents = "query"

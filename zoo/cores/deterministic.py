@@ -7,7 +7,7 @@ from typing import cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.blocks import divide_size, match_size
@@ -27,12 +27,12 @@ class Deterministic(DeterministicCore):
     class Config(Settings):
         """Sizes; the defaults are those of ``gqn``."""
 
-        steps: int = Field(default=12, ge=1, description="L, steps of the generator")
+        steps: Depth = Field(default=12, ge=1, description="L, steps of the generator")
         shared: bool = Field(default=False, description="one set of weights for all steps; false: one set a step")
-        hidden_channels: int = Field(default=128, ge=1, description="channels of the ConvLSTM's states h and c")
-        canvas_channels: int = Field(default=128, ge=1, description="channels of the canvas u")
-        canvas_scale: int = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
-        kernel_size: int = Field(default=5, ge=1, description="of the ConvLSTM; odd")
+        hidden_channels: Size = Field(default=128, ge=1, description="channels of the ConvLSTM's states h and c")
+        canvas_channels: Size = Field(default=128, ge=1, description="channels of the canvas u")
+        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
+        kernel_size: Size = Field(default=5, ge=1, description="of the ConvLSTM; odd")
 
     required_features = frozenset({"pooled"})
 

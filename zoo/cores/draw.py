@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.query_latents import sample_queries, score_queries
@@ -41,7 +41,7 @@ class Draw(LatentCore):
     class Config(Settings):
         """Sizes, the prior and the attention."""
 
-        steps: int = Field(default=8, ge=1, description="L, groups of latents")
+        steps: Depth = Field(default=8, ge=1, description="L, groups of latents")
         shared: bool = Field(default=True, description="one set of weights for all steps; false: one set a step")
         prior: Literal["learned", "standard"] = Field(
             default="learned", description="learned: from the decoder's state; standard: N(0, 1) in every step"
@@ -49,18 +49,18 @@ class Draw(LatentCore):
         attention: Literal["none", "filterbank"] = Field(
             default="none", description="none: every step reads and writes the whole image; filterbank: a window"
         )
-        glimpse_size: int = Field(
+        glimpse_size: Size = Field(
             default=12, ge=2, description="N, filters along a side of a window; of no account without attention"
         )
-        z_channels: int = Field(default=12, ge=1, description="channels of a group of latents")
-        hidden_channels: int = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
-        read_channels: int = Field(
+        z_channels: Size = Field(default=12, ge=1, description="channels of a group of latents")
+        hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
+        read_channels: Size = Field(
             default=64, ge=1, description="channels to which the target and its error are each brought for inference"
         )
-        canvas_scale: int = Field(
+        canvas_scale: Size = Field(
             default=4, ge=1, description="pixels of the canvas, or of a glimpse, along one cell of the states"
         )
-        kernel_size: int = Field(
+        kernel_size: Size = Field(
             default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
         )
 

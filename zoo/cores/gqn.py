@@ -7,7 +7,7 @@ from functools import partial
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.query_latents import sample_queries, score_queries
@@ -31,18 +31,18 @@ class Gqn(LatentCore):
     class Config(Settings):
         """Sizes; defaults follow public reimplementations of the paper at 64x64 pixels."""
 
-        steps: int = Field(default=12, ge=1, description="L, groups of latents")
+        steps: Depth = Field(default=12, ge=1, description="L, groups of latents")
         shared: bool = Field(default=False, description="one set of weights for all steps; false: one set per step")
-        z_channels: int = Field(
+        z_channels: Size = Field(
             default=3, ge=1, description="channels of a group of latents (3 in the paper, 64 in much public code)"
         )
-        hidden_channels: int = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
-        canvas_channels: int = Field(default=128, ge=1, description="channels of the canvas u")
-        read_channels: int = Field(
+        hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
+        canvas_channels: Size = Field(default=128, ge=1, description="channels of the canvas u")
+        read_channels: Size = Field(
             default=128, ge=1, description="channels of the target and of the canvas as inputs of the inference cell"
         )
-        canvas_scale: int = Field(default=4, ge=1, description="pixels of the canvas per cell of the states")
-        kernel_size: int = Field(
+        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas per cell of the states")
+        kernel_size: Size = Field(
             default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
         )
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.config.settings import Depth, Size
 from zoo.cores.gqn import Gqn, make_recurrence
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
@@ -38,7 +39,7 @@ class GqnAttention(LatentCore):
     class Config(Gqn.Config):
         """The sizes of GQN, and how the dictionary is read."""
 
-        steps: int = Field(default=8, ge=1, description="L, groups of latents, each with a look into the dictionary")
+        steps: Depth = Field(default=8, ge=1, description="L, groups of latents, each with a look into the dictionary")
         reads: Literal["step", "position"] = Field(
             default="step", description="one key for the whole step (the paper), or one for every position of the state"
         )
@@ -49,11 +50,11 @@ class GqnAttention(LatentCore):
             default="pose",
             description="how a place is described: the view's pose and the cell's position (the paper), or the cell's ray",
         )
-        octaves: int = Field(default=4, ge=1, description="frequencies in which a ray is described")
+        octaves: Depth = Field(default=4, ge=1, description="frequencies in which a ray is described")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees; used for rays")
-        key_channels: int = Field(default=64, ge=1, description="numbers in a key of one head")
-        value_channels: int = Field(default=128, ge=1, description="channels of what a step finds, all heads together")
-        heads: int = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
+        key_channels: Size = Field(default=64, ge=1, description="numbers in a key of one head")
+        value_channels: Size = Field(default=128, ge=1, description="channels of what a step finds, all heads together")
+        heads: Size = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
 
     required_features = frozenset({"per_view"})
     latents = "query"

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.config.settings import Size
 from zoo.cores.gqn import Gqn, make_recurrence
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
@@ -43,16 +44,16 @@ class GqnEpipolar(LatentCore):
     class Config(Gqn.Config):
         """The sizes of GQN, and how lines are followed."""
 
-        samples: int = Field(default=16, ge=1, description="places along every epipolar line")
+        samples: Size = Field(default=16, ge=1, description="places along every epipolar line")
         views: Literal["joint", "sum"] = Field(
             default="joint",
             description="one softmax over the lines in all views, or one in each, the results summed over the views",
         )
-        key_channels: int = Field(default=64, ge=1, description="numbers in a key of one head")
-        value_channels: int = Field(
+        key_channels: Size = Field(default=64, ge=1, description="numbers in a key of one head")
+        value_channels: Size = Field(
             default=128, ge=1, description="channels of what a position finds, all heads together"
         )
-        heads: int = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
+        heads: Size = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     required_features = frozenset({"per_view"})

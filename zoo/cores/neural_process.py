@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, Encoder, LatentCore
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
@@ -43,10 +43,10 @@ class NeuralProcess(LatentCore):
         aggregation: Aggregation = Field(
             default="mean", description="of the deterministic path: mean over the points, or attention from the query"
         )
-        z_channels: int = Field(default=128, ge=1, description="width of the latent vector")
-        hidden_channels: int = Field(default=128, ge=1, description="width of all hidden layers and of d")
-        decoder_layers: int = Field(default=3, ge=1, description="hidden layers of the decoder")
-        heads: int = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
+        z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
+        hidden_channels: Size = Field(default=128, ge=1, description="width of all hidden layers and of d")
+        decoder_layers: Depth = Field(default=3, ge=1, description="hidden layers of the decoder")
+        heads: Size = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
 
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.blocks import mlp
@@ -22,8 +22,8 @@ class Reversed(DeterministicCore):
     class Config(Settings):
         """Sizes of the network."""
 
-        channels: int = Field(default=64, ge=1, description="channels of the image's feature maps")
-        width: int = Field(default=512, ge=1, description="of the vector that joins image and scene, and of the MLP")
+        channels: Size = Field(default=64, ge=1, description="channels of the image's feature maps")
+        width: Size = Field(default=512, ge=1, description="of the vector that joins image and scene, and of the MLP")
 
     required_features = frozenset({"pooled"})
     query_kinds = frozenset({"images"})

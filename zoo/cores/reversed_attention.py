@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.blocks import mlp
@@ -24,11 +24,11 @@ class ReversedAttention(DeterministicCore):
     class Config(Settings):
         """Sizes of the network."""
 
-        steps: int = Field(default=10, ge=1, description="L, looks at the context")
-        heads: int = Field(default=1, ge=1, description="places looked at in one step")
-        patches: int = Field(default=8, ge=1, description="patches of a view in each direction, at most")
-        channels: int = Field(default=64, ge=1, description="channels of the image's feature maps at full resolution")
-        width: int = Field(default=512, ge=1, description="of the state, of keys and values, and of the MLP")
+        steps: Depth = Field(default=10, ge=1, description="L, looks at the context")
+        heads: Size = Field(default=1, ge=1, description="places looked at in one step")
+        patches: Size = Field(default=8, ge=1, description="patches of a view in each direction, at most")
+        channels: Size = Field(default=64, ge=1, description="channels of the image's feature maps at full resolution")
+        width: Size = Field(default=512, ge=1, description="of the state, of keys and values, and of the MLP")
 
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"images"})

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import mlp
@@ -25,9 +25,11 @@ class ReversedLatent(LatentCore):
     class Config(Settings):
         """Sizes of the network."""
 
-        z_channels: int = Field(default=16, ge=1, description="width of the latent vector")
-        channels: int = Field(default=64, ge=1, description="channels of the image's feature maps")
-        width: int = Field(default=512, ge=1, description="of the vector y that joins image and scene, and of the MLPs")
+        z_channels: Size = Field(default=16, ge=1, description="width of the latent vector")
+        channels: Size = Field(default=64, ge=1, description="channels of the image's feature maps")
+        width: Size = Field(
+            default=512, ge=1, description="of the vector y that joins image and scene, and of the MLPs"
+        )
 
     required_features = frozenset({"pooled"})
     query_kinds = frozenset({"images"})

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.query_latents import sample_queries, score_queries
@@ -35,15 +35,15 @@ class Slim(LatentCore):
     class Config(Settings):
         """Sizes."""
 
-        steps: int = Field(default=12, ge=1, description="L, groups of latents")
+        steps: Depth = Field(default=12, ge=1, description="L, groups of latents")
         shared: bool = Field(default=True, description="one set of weights for all steps; false: one set a step")
-        z_channels: int = Field(default=3, ge=1, description="channels of a group of latents")
-        hidden_channels: int = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
-        read_channels: int = Field(
+        z_channels: Size = Field(default=3, ge=1, description="channels of a group of latents")
+        hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
+        read_channels: Size = Field(
             default=64, ge=1, description="channels to which the target is brought for inference"
         )
-        canvas_scale: int = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
-        kernel_size: int = Field(default=5, ge=1, description="of the ConvLSTMs and of the posterior's head; odd")
+        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
+        kernel_size: Size = Field(default=5, ge=1, description="of the ConvLSTMs and of the posterior's head; odd")
 
     required_features = frozenset({"pooled"})
     latents = "query"

@@ -10,7 +10,7 @@ from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
 from zoo.model.query_latents import sample_queries, score_queries
@@ -34,16 +34,16 @@ class Transformer(LatentCore):
     class Config(Settings):
         """Sizes of the tokens and of the layers."""
 
-        steps: int = Field(default=4, ge=1, description="L, layers, each with a group of latents")
-        channels: int = Field(default=256, ge=8, description="width of a token")
-        z_channels: int = Field(default=8, ge=1, description="latents of a group in every token")
-        patch_size: int = Field(
+        steps: Depth = Field(default=4, ge=1, description="L, layers, each with a group of latents")
+        channels: Size = Field(default=256, ge=8, description="width of a token")
+        z_channels: Size = Field(default=8, ge=1, description="latents of a group in every token")
+        patch_size: Size = Field(
             default=8, ge=1, description="pixels of a patch of the queried image in both directions"
         )
-        heads: int = Field(default=4, ge=1, description="of attention; must divide the channels")
-        hidden_channels: int = Field(default=512, ge=1, description="of the feed-forward networks")
-        pixel_channels: int = Field(default=32, ge=1, description="channels of the pixels before the last convolution")
-        octaves: int = Field(default=8, ge=1, description="frequencies in which a patch's ray is described")
+        heads: Size = Field(default=4, ge=1, description="of attention; must divide the channels")
+        hidden_channels: Size = Field(default=512, ge=1, description="of the feed-forward networks")
+        pixel_channels: Size = Field(default=32, ge=1, description="channels of the pixels before the last convolution")
+        octaves: Depth = Field(default=8, ge=1, description="frequencies in which a patch's ray is described")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     required_features = frozenset({"per_view"})

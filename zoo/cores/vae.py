@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import ImageReader, ImageWriter
@@ -22,8 +22,8 @@ class Vae(LatentCore):
     class Config(Settings):
         """Sizes of encoder and decoder."""
 
-        z_channels: int = Field(default=128, ge=1, description="width of the latent vector")
-        channels: int = Field(
+        z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
+        channels: Size = Field(
             default=64, ge=1, description="channels at full resolution; up to four times as many below"
         )
 

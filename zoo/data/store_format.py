@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
+from zoo.config.settings import reason_of
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.source import ExtraShape, Split
 from zoo.errors import DataError
@@ -130,7 +131,7 @@ def first_problem(error: ValidationError) -> str:
     """Returns the first field that pydantic refused and why, on one line."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    return f"{where}: {reason_of(first)}" if where else reason_of(first)
 
 
 def read_meta(folder: str | os.PathLike[str]) -> StoreMeta:

@@ -7,7 +7,7 @@ from typing import cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.broadcast_conv import concatenated_conv
 
@@ -22,7 +22,7 @@ class Jump(PerViewEncoder):
     class Config(Settings):
         """Sizes of the network."""
 
-        channels: int = Field(
+        channels: Size = Field(
             default=32,
             ge=4,
             multiple_of=4,

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.blocks import mlp
 
@@ -17,8 +17,8 @@ class Pairs(PerViewEncoder):
     class Config(Settings):
         """Sizes of psi."""
 
-        channels: int = Field(default=128, ge=1, description="width of r_i and of the hidden layers")
-        layers: int = Field(default=3, ge=1, description="linear layers, including the last")
+        channels: Size = Field(default=128, ge=1, description="width of r_i and of the hidden layers")
+        layers: Depth = Field(default=3, ge=1, description="linear layers, including the last")
 
     context_kind = "values"
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.attention import POSITION_WIDTH, positions
 from zoo.nn.blocks import expand_to_map
@@ -28,9 +28,9 @@ class Patches(PerViewEncoder):
     class Config(Settings):
         """The patches, and sizes of the network."""
 
-        channels: int = Field(default=64, ge=2, multiple_of=2, description="width of the vector of a patch")
-        patch_size: int = Field(default=8, ge=2, multiple_of=2, description="pixels of a patch in both directions")
-        stride: int = Field(
+        channels: Size = Field(default=64, ge=2, multiple_of=2, description="width of the vector of a patch")
+        patch_size: Size = Field(default=8, ge=2, multiple_of=2, description="pixels of a patch in both directions")
+        stride: Size = Field(
             default=4,
             ge=1,
             description="pixels from one patch to the next; patches overlap if it is smaller than a patch",

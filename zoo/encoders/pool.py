@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.encoders.tower import TowerNetwork
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 
@@ -16,7 +16,7 @@ class Pool(PerViewEncoder):
     class Config(Settings):
         """Sizes of the network."""
 
-        channels: int = Field(default=256, ge=2, multiple_of=2, description="width of the representation")
+        channels: Size = Field(default=256, ge=2, multiple_of=2, description="width of the representation")
 
     context_kind = "images"
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.errors import ConfigError
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.text import PoseFusion
@@ -31,8 +31,8 @@ class Sentence(PerViewEncoder):
         """The folder of the model, and the width of the representation."""
 
         path: str = Field(description="folder of a transformers model with safetensors weights and a tokenizer.json")
-        channels: int = Field(default=256, ge=1, description="width of the representation")
-        max_tokens: int = Field(default=128, ge=2, description="tokens of a caption; further tokens are ignored")
+        channels: Size = Field(default=256, ge=1, description="width of the representation")
+        max_tokens: Size = Field(default=128, ge=2, description="tokens of a caption; further tokens are ignored")
 
     context_kind = "captions"
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.errors import ConfigError, did_you_mean
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.blocks import ResidualBlock, expand_to_map
@@ -27,12 +27,12 @@ class TimmBackbone(PerViewEncoder):
         """The backbone, its stage, and where the pose enters."""
 
         model: str = Field(default="resnet18", description="a name in timm.list_models()")
-        stage: int = Field(default=1, ge=0, description="index of the feature map, 0 is the finest")
+        stage: Depth = Field(default=1, ge=0, description="index of the feature map, 0 is the finest")
         pose: Literal["features", "pixels"] = Field(default="features", description="where the pose is concatenated")
-        input_size: int | None = Field(
+        input_size: Size | None = Field(
             default=None, ge=8, description="images are resized to this many pixels; null keeps their size"
         )
-        channels: int = Field(default=256, ge=8, description="channels of the representation")
+        channels: Size = Field(default=256, ge=8, description="channels of the representation")
         weights: str | None = Field(default=None, description="path of a safetensors file with the backbone's weights")
 
     context_kind = "images"

@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.broadcast_conv import concatenated_conv
 
@@ -17,7 +17,7 @@ class Tower(PerViewEncoder):
     class Config(Settings):
         """Sizes of the network."""
 
-        channels: int = Field(default=256, ge=2, multiple_of=2, description="channels of the representation")
+        channels: Size = Field(default=256, ge=2, multiple_of=2, description="channels of the representation")
 
     context_kind = "images"
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.nn.attention import SelfAttentionBlock, view_tokens
@@ -33,13 +33,13 @@ class Transformer(Encoder):
     class Config(Settings):
         """Sizes of the convolutional network and of the transformer."""
 
-        channels: int = Field(default=256, ge=8, description="width of a token")
-        halvings: int = Field(default=3, ge=1, description="a token stands for 2^halvings pixels in both directions")
-        first_channels: int = Field(default=32, ge=1, description="channels after the first halving; doubled by each")
-        blocks: int = Field(default=4, ge=1, description="layers of attention among all tokens of a scene")
-        heads: int = Field(default=4, ge=1, description="of attention; must divide the channels")
-        hidden_channels: int = Field(default=512, ge=1, description="of the feed-forward network of a layer")
-        octaves: int = Field(default=8, ge=1, description="frequencies in which a pixel's ray is described")
+        channels: Size = Field(default=256, ge=8, description="width of a token")
+        halvings: Depth = Field(default=3, ge=1, description="a token stands for 2^halvings pixels in both directions")
+        first_channels: Size = Field(default=32, ge=1, description="channels after the first halving; doubled by each")
+        blocks: Depth = Field(default=4, ge=1, description="layers of attention among all tokens of a scene")
+        heads: Size = Field(default=4, ge=1, description="of attention; must divide the channels")
+        hidden_channels: Size = Field(default=512, ge=1, description="of the feed-forward network of a layer")
+        octaves: Depth = Field(default=8, ge=1, description="frequencies in which a pixel's ray is described")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     context_kind = "images"

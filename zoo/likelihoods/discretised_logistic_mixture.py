@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.episode import ScheduleValues
 from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
@@ -43,7 +43,7 @@ class DiscretisedLogisticMixture(Likelihood):
     class Config(Settings):
         """How many components, what the channels know of each other, and bounds that keep the first updates finite."""
 
-        components: int = Field(default=10, ge=1, description="K, logistics in a mixture")
+        components: Size = Field(default=10, ge=1, description="K, logistics in a mixture")
         channels: Literal["independent", "linear"] = Field(
             default="linear",
             description="linear: one mixture a pixel, green depends on red and blue on both; independent: one a channel",

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.data.camera import CAMERA_FIELDS
 from zoo.episode import ScheduleValues
 from zoo.likelihoods.pose_mixture import Coordinate
@@ -62,10 +62,10 @@ class PoseHistogram(Likelihood):
         y: Extent = Field(default=[-1.0, 1.0], description="least and largest y, scene units")
         z: Extent = Field(default=[-1.0, 1.0], description="least and largest z, scene units")
         pitch: Extent = Field(default=[-math.pi / 2, math.pi / 2], description="least and largest pitch, radians")
-        position_bins: int = Field(default=60, ge=1, description="bins of x, and of y")
-        z_bins: int = Field(default=20, ge=1, description="bins of z")
-        yaw_bins: int = Field(default=60, ge=1, description="bins of the full circle")
-        pitch_bins: int = Field(default=20, ge=1, description="bins of the pitch")
+        position_bins: Size = Field(default=60, ge=1, description="bins of x, and of y")
+        z_bins: Size = Field(default=20, ge=1, description="bins of z")
+        yaw_bins: Size = Field(default=60, ge=1, description="bins of the full circle")
+        pitch_bins: Size = Field(default=20, ge=1, description="bins of the pitch")
 
     target_kinds = frozenset({"poses"})
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.data.camera import CAMERA_FIELDS
 from zoo.episode import ScheduleValues
 from zoo.model.interfaces import Likelihood
@@ -53,7 +53,7 @@ class PoseMixture(Likelihood):
     class Config(Settings):
         """How many components, of what, and where they start and end."""
 
-        components: int = Field(default=8, ge=1, description="K, components of the mixture")
+        components: Size = Field(default=8, ge=1, description="K, components of the mixture")
         coordinates: list[Coordinate] = Field(
             default=["x", "y", "yaw"], min_length=1, description="what is scored, out of x, y, z, yaw, pitch"
         )

@@ -12,7 +12,7 @@ from einops import rearrange
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.data.camera import CAMERA_WIDTH, POSE_WIDTH, pose_vector
 from zoo.data.source import ExtraShape
 from zoo.episode import Episode, SceneBatch, Views
@@ -160,8 +160,8 @@ class Regress(Task):
     class Config(Settings):
         """The widths of a point."""
 
-        input_width: int = Field(default=1, ge=1, description="numbers in an input, P: 1 for curves, 2 for images")
-        value_width: int = Field(default=1, ge=1, description="numbers in a value, C: 3 for coloured images")
+        input_width: Size = Field(default=1, ge=1, description="numbers in an input, P: 1 for curves, 2 for images")
+        value_width: Size = Field(default=1, ge=1, description="numbers in a value, C: 3 for coloured images")
 
     throughput_unit = "functions"
     has_images = False

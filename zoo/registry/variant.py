@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from zoo.config.recipe import TrainingRecipe
 from zoo.config.settings import Settings, parse
-from zoo.errors import ConfigError, OutOfMemoryError, RegistryError
+from zoo.errors import ConfigError, RegistryError
 from zoo.provenance import ComponentSource
 from zoo.registry.components import KINDS, Kind, component_source, find_component
 
@@ -220,10 +220,4 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
             core = made["core"](parts["core"].config, shapes=shapes)
         except ValueError as error:
             raise ConfigError(f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: {error}") from error
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "alloc" not in str(error):
-                raise
-            raise OutOfMemoryError(
-                f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: the model does not fit into memory"
-            ) from None
     return SceneModel(task=task, encoder=encoder, core=core, likelihood=likelihood)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from zoo.config.settings import reason_of
 from zoo.errors import ResultError
 from zoo.provenance import Provenance
 from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, Budget, ModelFacts, ResultRow, Timing
@@ -224,4 +225,4 @@ def _validated(model: type[_Model], value: object, *, path: str, place: str) -> 
 def _told(error: ValidationError, *, path: str, place: str) -> ResultError:
     first = error.errors(include_url=False)[0]
     where = ".".join([place, *map(str, first["loc"])])
-    return ResultError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}")
+    return ResultError(f"{path}: {where}: {reason_of(first)}")

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from zoo.config.settings import reason_of
 from zoo.errors import ResultError
 from zoo.files import TEMPORARY_PREFIX, write_text
 from zoo.results.pytest_benchmark import BENCHMARK_KIND, is_benchmark_file, rows_of_benchmarks
@@ -117,7 +118,7 @@ def _row_of(contents: object, *, path: str) -> ResultRow:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "row"
-        message = first["msg"].removeprefix("Value error, ")
+        message = reason_of(first)
         raise ResultError(f"{path}: {where}: {message}") from error
 
 

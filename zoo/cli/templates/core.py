@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import ImageReader, ImageWriter, match_size
@@ -23,9 +23,9 @@ class MyCore(LatentCore):
     class Config(Settings):
         """Settings with types and defaults, for registry files and ``--set core.z_channels=32``."""
 
-        z_channels: int = Field(default=64, ge=1, description="width of the latent vector")
-        channels: int = Field(default=32, ge=1, description="channels of the image networks at full resolution")
-        condition_channels: int = Field(default=128, ge=1, description="width of the vector of scene and pose")
+        z_channels: Size = Field(default=64, ge=1, description="width of the latent vector")
+        channels: Size = Field(default=32, ge=1, description="channels of the image networks at full resolution")
+        condition_channels: Size = Field(default=128, ge=1, description="width of the vector of scene and pose")
 
     required_features = frozenset({"pooled"})  # of the encoder: "pooled" and "per_view" are possible
     latents = "query"  # one z for every query; "scene": one for all queries of a scene

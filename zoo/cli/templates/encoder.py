@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings
+from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.blocks import expand_to_map
 
@@ -17,7 +17,7 @@ class MyEncoder(PerViewEncoder):
     class Config(Settings):
         """Settings with types and defaults, for registry files and ``--set encoder.channels=32``."""
 
-        channels: int = Field(default=64, ge=1, description="channels of the representation")
+        channels: Size = Field(default=64, ge=1, description="channels of the representation")
 
     context_kind = "images"  # or "captions", "values"
 
