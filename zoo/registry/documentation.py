@@ -73,7 +73,7 @@ def documentation_of(kind: Kind, use: str) -> Documentation:
     """
     path = TASKS if kind == "task" else folder_of(kind) / f"{use}.py"
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and _config_of(node)]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and _config_of(node, tree=tree)]
     if kind == "task":
         classes = [node for node in classes if node.name.lower() == use.replace("_", "")]
     if len(classes) != 1:
@@ -84,13 +84,21 @@ def documentation_of(kind: Kind, use: str) -> Documentation:
     )
 
 
-def _config_of(component: ast.ClassDef) -> ast.ClassDef | None:
-    return next((node for node in component.body if isinstance(node, ast.ClassDef) and node.name == "Config"), None)
+def _config_of(component: ast.ClassDef, *, tree: ast.Module) -> ast.ClassDef | None:
+    """Returns the ``Config`` of a class, its own or that of a base in the same module."""
+    for node in component.body:
+        if isinstance(node, ast.ClassDef) and node.name == "Config":
+            return node
+    bases = {ast.unparse(base) for base in component.bases}
+    inherited = [
+        _config_of(node, tree=tree) for node in tree.body if isinstance(node, ast.ClassDef) and node.name in bases
+    ]
+    return inherited[0] if inherited else None
 
 
 def _settings_of(component: ast.ClassDef, *, tree: ast.Module) -> dict[str, Setting]:
     """Returns the fields of ``component.Config``, those of a base such as ``Gqn.Config`` first."""
-    config = _config_of(component)
+    config = _config_of(component, tree=tree)
     assert config is not None
     settings: dict[str, Setting] = {}
     for base in config.bases:
@@ -113,7 +121,7 @@ def _settings_of_import(name: str, *, tree: ast.Module) -> dict[str, Setting]:
             path = Path(__file__).resolve().parents[2] / f"{str(node.module).replace('.', '/')}.py"
             imported = ast.parse(path.read_text(encoding="utf-8"))
             for other in imported.body:
-                if isinstance(other, ast.ClassDef) and other.name == name and _config_of(other):
+                if isinstance(other, ast.ClassDef) and other.name == name and _config_of(other, tree=imported):
                     return _settings_of(other, tree=imported)
     raise LookupError(f"{name}.Config is not imported from a module of this package")
 
