@@ -324,5 +324,5 @@ def test_sizes_that_do_not_fit_are_refused(name, changes, message):
 def test_lines_need_maps():
     part, settings = CORES["epipolar"]
     flat = SHAPES._replace(representation=RepresentationShape(channels=CHANNELS, height=1, width=1))
-    with pytest.raises(ValueError, match="no lines to follow"):
+    with pytest.raises(ValueError, match="no epipolar lines"):
         part(part.Config(**settings), shapes=flat)

@@ -62,14 +62,14 @@ def problem(*, scenes=SCENES, targets=TARGETS, side=MAP):
         poses=random(scenes, 2, POSES, seed=1),
         mask=torch.ones(scenes, 2) > 0,
     )
-    evidence = Views(
+    target_views = Views(
         values=random(scenes, targets, CHANNELS, side, side, seed=2),
         poses=random(scenes, targets, POSES, seed=3),
         mask=torch.ones(scenes, targets) > 0,
     )
     target = torch.sigmoid(random(scenes, targets, 3, SIZE, SIZE, seed=4))
     return Episode(
-        context=context, query=evidence.poses, target=target, target_views=evidence, key=torch.arange(scenes)
+        context=context, query=target_views.poses, target=target, target_views=target_views, key=torch.arange(scenes)
     )
 
 
@@ -95,12 +95,12 @@ def close(one, other, tolerance=1e-10):
     torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
-def rolled(core, given, *, source="posterior", with_evidence=True):
+def rolled(core, given, *, source="posterior", with_targets=True):
     return core.rollout(
         encode(given.context).pooled,
         given.query,
         given.key,
-        evidence=encode(given.target_views).pooled if with_evidence else None,
+        targets=encode(given.target_views).pooled if with_targets else None,
         source=source,
         schedule=SCHEDULE,
     )
@@ -145,7 +145,7 @@ class TestTextbook:
         assert drawn.shape == (2, SCENES, TARGETS, 3, SIZE, SIZE)
         for sample, scene in itertools.product(range(2), range(SCENES)):
             alone = given._replace(key=fold(given.key, sample))
-            found = [z[scene] for z in rolled(core, alone, source="prior", with_evidence=False).latents]
+            found = [z[scene] for z in rolled(core, alone, source="prior", with_targets=False).latents]
             for place in range(TARGETS):
                 close(drawn[sample, scene, place], textbook_cgqn.rendered(core, found, given.query[scene, place]))
 
@@ -154,7 +154,7 @@ class TestPrior:
     def test_the_prior_of_training_is_the_prior_of_generation(self):
         core, given = made(), problem()
         trained = rolled(core, given)
-        again = rolled(core, given, source=trained.latents, with_evidence=False)
+        again = rolled(core, given, source=trained.latents, with_targets=False)
         assert again.posteriors is None
         assert torch.equal(again.prediction, trained.prediction)
         for one, other in zip(each(again.priors), each(trained.priors), strict=True):
@@ -163,7 +163,7 @@ class TestPrior:
 
     def test_what_is_generated_is_scored_under_the_priors_it_was_drawn_from(self):
         core, given = made(), problem()
-        drawn = rolled(core, given, source="prior", with_evidence=False)
+        drawn = rolled(core, given, source="prior", with_targets=False)
         scored = rolled(core, given, source=drawn.latents)
         noise = [standard_normal(fold(given.key, step), (Z, STATE, STATE)).double() for step in range(STEPS)]
         for one, other, z, random_numbers in zip(
@@ -188,11 +188,11 @@ class TestPrior:
         priors = each(rolled(core, given, source=latents).priors)
         for step, prior in enumerate(priors):
             asked = [given.context.values, given.target_views.values, *latents]
-            context, evidence, *groups = torch.autograd.grad(
+            context, targets, *groups = torch.autograd.grad(
                 prior.mean.sum() + prior.log_scale.sum(), asked, retain_graph=True, allow_unused=True
             )
             assert (context.flatten(2).abs().amax(-1) > 0).all()
-            assert evidence is None
+            assert targets is None
             for place, gradient in enumerate(groups):
                 seen = gradient is not None and bool(gradient.any())
                 assert seen is (place < step)
@@ -203,7 +203,7 @@ class TestPrior:
             encode(given.context).pooled,
             given.query,
             given.key,
-            evidence=None,
+            targets=None,
             source="prior",
             schedule=schedule_values(sigma=0.7, temperature=0.0),
         )
@@ -226,13 +226,13 @@ class TestPosterior:
     def test_the_mean_of_log_q_minus_log_p_is_the_kl(self):
         core, given = made(), problem(scenes=1)
         count = 3000
-        pooled, evidence = encode(given.context).pooled, encode(given.target_views).pooled
+        pooled, targets = encode(given.context).pooled, encode(given.target_views).pooled
         with torch.no_grad():
             rollout = core.rollout(
                 pooled,
                 given.query[:, :1],
                 torch.arange(count),
-                evidence=evidence,
+                targets=targets,
                 source="posterior",
                 schedule=SCHEDULE,
             )
@@ -253,8 +253,8 @@ class TestScene:
         latents = rolled(core, given).latents
         before = rolled(core, given, source=latents)
         context = given.context._replace(values=given.context.values + 1.0, poses=given.context.poses - 1.0)
-        evidence = given.target_views._replace(values=given.target_views.values + 1.0)
-        after = rolled(core, given._replace(context=context, target_views=evidence), source=latents)
+        targets = given.target_views._replace(values=given.target_views.values + 1.0)
+        after = rolled(core, given._replace(context=context, target_views=targets), source=latents)
         assert torch.equal(before.prediction, after.prediction)
         assert not torch.equal(each(before.priors)[0].mean, each(after.priors)[0].mean)
 
@@ -358,10 +358,10 @@ def test_gradients_equal_finite_differences():
     core = made(steps=2, hidden_channels=2, scene_channels=2, canvas_channels=2, read_channels=2, z_channels=1)
     given = problem(scenes=1, targets=2)
 
-    def run(context, evidence, query):
+    def run(context, targets, query):
         changed = given._replace(
             context=given.context._replace(values=context),
-            target_views=given.target_views._replace(values=evidence),
+            target_views=given.target_views._replace(values=targets),
             query=query,
         )
         return tuple(core(changed, encode, SCHEDULE))
@@ -421,7 +421,11 @@ class TestJointObjective:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"canvas_scale": 3}, "does not divide"), ({"stride": 8}, "4 \\* 8"), ({"kernel_size": 4}, "odd")],
+    [
+        ({"canvas_scale": 3}, "does not divide"),
+        ({"stride": 8}, "stride 8 does not divide"),
+        ({"kernel_size": 4}, "odd"),
+    ],
 )
 def test_sizes_that_do_not_fit_are_refused(change, message):
     with pytest.raises(ValueError, match=message):

@@ -21,8 +21,8 @@ def points(number, *, seed):
 
 
 def problem(*, context=CONTEXT, queries=QUERIES):
-    evidence = points(queries, seed=1)
-    return Episode(points(context, seed=0), evidence.poses, evidence.values, evidence, torch.arange(SCENES))
+    targets = points(queries, seed=1)
+    return Episode(points(context, seed=0), targets.poses, targets.values, targets, torch.arange(SCENES))
 
 
 @pytest.fixture(params=["mean", "attention"])

@@ -6,7 +6,7 @@ import torch
 from zoo.config.schedules import schedule_values
 from zoo.cores.convolutional_cnp import ConvolutionalCnp
 from zoo.cores.convolutional_np import ConvolutionalNp
-from zoo.cores.neural_process import together
+from zoo.cores.neural_process import concatenate_views
 from zoo.episode import Episode, Views
 from zoo.model.interfaces import CoreShapes, RepresentationShape
 from zoo.nn.noise import fold
@@ -80,7 +80,7 @@ class TestBoth:
     def test_padding_changes_nothing_and_no_context_has_a_defined_value(self, part, width):
         core, given = made(part, width), problem(width)
         more = points(2, width, seed=9)
-        padded = given._replace(context=together(given.context, more._replace(mask=~more.mask)))
+        padded = given._replace(context=concatenate_views(given.context, more._replace(mask=~more.mask)))
         close(predicted(core, padded), predicted(core, given))
         assert torch.isfinite(core(problem(width, context=0), None, SCHEDULE).prediction).all()
 
@@ -121,7 +121,7 @@ class TestLatentFunction:
         core, given = made(ConvolutionalNp), problem()
         grid = core.grid(given.context.poses, given.context.mask)
         prior = core.distribution(given.context, grid)
-        posterior = core.distribution(together(given.context, given.target_views), grid)
+        posterior = core.distribution(concatenate_views(given.context, given.target_views), grid)
         scale, other = posterior.log_scale.exp(), prior.log_scale.exp()
         by_hand = torch.log(other / scale) + (scale**2 + (posterior.mean - prior.mean) ** 2) / (2 * other**2) - 0.5
         close(core(given, None, SCHEDULE).kl, by_hand)

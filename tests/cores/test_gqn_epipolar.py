@@ -138,7 +138,7 @@ def test_a_line_that_no_view_shows_finds_nothing():
     lines = core.lines(scene(), pose_vector(away), query)
     assert not lines.mask.any()
     found = core.reader(lines, query)(random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3))
-    expected = core.nothing[core.numbers[0] :][:, None, None].expand(-1, STATE, STATE)
+    expected = core.nothing[core.widths[0] :][:, None, None].expand(-1, STATE, STATE)
     torch.testing.assert_close(found, expected.expand_as(found), rtol=1e-12, atol=1e-12)
 
 

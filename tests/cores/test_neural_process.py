@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from zoo.config.schedules import schedule_values
-from zoo.cores.neural_process import NeuralProcess, encoded, together
+from zoo.cores.neural_process import NeuralProcess, concatenate_views, encode_mean
 from zoo.encoders.pairs import Pairs
 from zoo.episode import Episode, Views
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape, ViewShape
@@ -36,10 +36,10 @@ def points(number, *, seed):
 
 
 def problem(*, context=CONTEXT, queries=QUERIES):
-    evidence = points(queries, seed=10)
+    targets = points(queries, seed=10)
     key = torch.arange(SCENES)
     return Episode(
-        context=points(context, seed=0), query=evidence.poses, target=evidence.values, target_views=evidence, key=key
+        context=points(context, seed=0), query=targets.poses, target=targets.values, target_views=targets, key=key
     )
 
 
@@ -84,8 +84,8 @@ class TestEveryPath:
         core, given = made(kind), problem()
         nothing = chosen(given.target_views, [])
         for one, other in zip(
-            core.distribution(encoded(together(given.context, nothing), encode)),
-            core.distribution(encoded(given.context, encode)),
+            core.distribution(encode_mean(concatenate_views(given.context, nothing), encode)),
+            core.distribution(encode_mean(given.context, encode)),
             strict=True,
         ):
             close(one, other)
@@ -97,8 +97,8 @@ class TestEveryPath:
     def test_the_posterior_is_given_context_and_targets(self, kind, encode):
         core, given = made(kind), problem()
         kl = core(given, encode, SCHEDULE).kl
-        posterior = core.distribution(encoded(together(given.context, given.target_views), encode))
-        prior = core.distribution(encoded(given.context, encode))
+        posterior = core.distribution(encode_mean(concatenate_views(given.context, given.target_views), encode))
+        prior = core.distribution(encode_mean(given.context, encode))
         scale, other = posterior.log_scale.exp(), prior.log_scale.exp()
         by_hand = torch.log(other / scale) + (scale**2 + (posterior.mean - prior.mean) ** 2) / (2 * other**2) - 0.5
         close(kl, by_hand)
@@ -141,11 +141,11 @@ class TestEveryPath:
     def test_predictions_are_drawn_from_the_prior(self, kind, encode):
         core, given = made(kind), problem()
         found = core.predict(given.context, given.query, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)
-        prior = core.distribution(encoded(given.context, encode))
+        prior = core.distribution(encode_mean(given.context, encode))
         for sample in range(3):
             noise = standard_normal(fold(given.key, sample), (Z,)).double()
             z = prior.mean + prior.log_scale.exp() * noise
-            close(found[sample], core._decode(z[None], encoded(given.context, encode), given.query)[0])
+            close(found[sample], core._decode(z[None], encode_mean(given.context, encode), given.query)[0])
         cold = core.predict(
             given.context,
             given.query,
@@ -178,7 +178,7 @@ class TestEveryPath:
         empty = core(problem(context=0), encode, SCHEDULE)
         assert torch.isfinite(empty.prediction).all() and torch.isfinite(empty.kl).all()
         more = points(2, seed=30)
-        padded = given._replace(context=together(given.context, more._replace(mask=~more.mask)))
+        padded = given._replace(context=concatenate_views(given.context, more._replace(mask=~more.mask)))
         for one, other in zip(core(given, encode, SCHEDULE), core(padded, encode, SCHEDULE), strict=True):
             close(one, other)
 
@@ -224,12 +224,12 @@ def test_paths_tell_the_decoder_what_they_are_named_after(encode):
     z = random(1, SCENES, Z, seed=4)
     for kind, shows in (("np", False), ("np both", True), ("anp", True)):
         core = made(kind)
-        one, two = (core._decode(z, encoded(context, encode), given.query) for context in (given.context, other))
+        one, two = (core._decode(z, encode_mean(context, encode), given.query) for context in (given.context, other))
         assert bool((one != two).any()) == shows
 
 
 def test_attention_without_a_deterministic_path_is_refused():
-    with pytest.raises(ValueError, match="aggregation 'attention': there is no deterministic path"):
+    with pytest.raises(ValueError, match="aggregation 'attention': path 'latent' has no deterministic path"):
         NeuralProcess(
             NeuralProcess.Config(path="latent", aggregation="attention"),
             shapes=CoreShapes(

@@ -38,8 +38,8 @@ def episode(views=VIEWS):
         mask=torch.ones(SCENES, views) > 0,
     )
     images, cameras = random(SCENES, QUERIES, 3, SIZE, SIZE, seed=2), random(SCENES, QUERIES, 5, 1, 1, seed=3)
-    evidence = Views(values=images, poses=random(SCENES, QUERIES, 7, seed=4), mask=torch.ones(SCENES, QUERIES) > 0)
-    return Episode(context=context, query=images, target=cameras, target_views=evidence, key=torch.arange(SCENES))
+    targets = Views(values=images, poses=random(SCENES, QUERIES, 7, seed=4), mask=torch.ones(SCENES, QUERIES) > 0)
+    return Episode(context=context, query=images, target=cameras, target_views=targets, key=torch.arange(SCENES))
 
 
 def encode(views):

@@ -1,1 +1,1 @@
-"""Latent cores: one file a core. ``core: {use: gqn}`` is ``zoo/cores/gqn.py``."""
+"""Latent cores, one per file: ``core: {use: gqn}`` is ``zoo/cores/gqn.py``."""

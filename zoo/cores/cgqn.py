@@ -1,4 +1,4 @@
-"""The latent core of the Consistent Generative Query Network, also called JUMP."""
+"""The core of the Consistent Generative Query Network, also called JUMP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.blocks import match_size
+from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
@@ -21,34 +21,37 @@ from zoo.nn.gaussian import at_least_float32
 from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
 from zoo.nn.noise import scene_sample_keys
 
-INITIAL_LOG_SCALE = -2.0  # of prior and posterior, before any training
+INITIAL_LOG_SCALE = -2.0  # of prior and posterior
 
 
 class Cgqn(LatentCore):
-    """p(x^{1..K} | v^{1..K}, r) = int prod_l pi(z_l | z_<l, r) prod_q N(x^q; g(z, v^q), sigma^2) dz  (Kumar et al. 2018).
+    """Consistent Generative Query Network core, JUMP (Kumar et al. 2018), latents of a scene:
 
-    The posterior is prod_l q(z_l | z_<l, r, r'), where r' is the representation of all K targets with their poses. One z
-    belongs to the scene: the prior knows nothing of the queries, the renderer g sees all groups of z and one pose v^q, and
-    of r nothing but what z says. So whatever is asked of one z agrees, the KL is paid once a scene, and the ELBO bounds the
-    joint log-likelihood of the K targets.
+        p(x^{1..K} | v^{1..K}, r) = int prod_l pi(z_l | z_<l, r) prod_q N(x^q; g(z, v^q), sigma^2) dz.
 
-    Every step l: prior cell (r, z_{l-1}) -> N(eta_pi(h_l)); posterior cell (r, r', z_{l-1}) -> N(eta_q(h_l)) -> z_l. Then,
-    for each query and every l: renderer cell (z_l, v^q, canvas) -> canvas + Delta(h_l). The image is eta_g(canvas).
+    The posterior is prod_l q(z_l | z_<l, r, r') with the representation r' of all K targets and their poses. The prior
+    does not depend on the queries, and the renderer g depends on z and one pose v^q, not on r. Predictions of one z are
+    therefore consistent, the KL counts once per scene, and the ELBO bounds the joint log-likelihood of the K targets.
+
+    Step l: prior cell (r, z_{l-1}) -> N(eta_pi(h_l)); posterior cell (r, r', z_{l-1}) -> N(eta_q(h_l)) -> z_l. Then, per
+    query and l: renderer cell (z_l, v^q, canvas) -> canvas + Delta(h_l). The image is eta_g(canvas).
     """
 
     class Config(Settings):
-        """Sizes; the defaults are those of a public implementation for cubes with digits at 64x64 pixels (torch-jump)."""
+        """Sizes; defaults follow a public implementation for cubes with digits at 64x64 pixels (torch-jump)."""
 
         steps: Depth = Field(default=6, ge=1, description="L, groups of latents (4 for videos in public code)")
         z_channels: Size = Field(default=3, ge=1, description="channels of a group of latents")
         hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of all ConvLSTMs")
         scene_channels: Size = Field(
-            default=128, ge=1, description="channels to which prior and posterior bring the representation"
+            default=128, ge=1, description="channels of the representation as input of prior and posterior"
         )
         canvas_channels: Size = Field(default=128, ge=1, description="channels of the renderer's canvas")
-        read_channels: Size = Field(default=128, ge=1, description="channels to which the renderer brings its canvas")
-        canvas_scale: Size = Field(default=4, ge=1, description="pixels along one cell of the canvas")
-        stride: Size = Field(default=2, ge=1, description="cells of the canvas along one cell of states and latents")
+        read_channels: Size = Field(
+            default=128, ge=1, description="channels of the canvas as input of the renderer's cell"
+        )
+        canvas_scale: Size = Field(default=4, ge=1, description="pixels per cell of the canvas")
+        stride: Size = Field(default=2, ge=1, description="cells of the canvas per cell of states and latents")
         kernel_size: Size = Field(
             default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
         )
@@ -59,16 +62,9 @@ class Cgqn(LatentCore):
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
-        height, width = shapes.target[1:]
-        cell = config.canvas_scale * config.stride
-        if height % cell or width % cell:
-            raise ValueError(
-                f"images of {height}x{width} pixels: canvas_scale * stride, {config.canvas_scale} * {config.stride}, does not "
-                "divide them"
-            )
         self.config = config
-        self.state_size = (height // cell, width // cell)
-        self.canvas_size = (height // config.canvas_scale, width // config.canvas_scale)
+        self.canvas_size = divide_size(shapes.target[1:], config.canvas_scale, name="canvas_scale")
+        self.state_size = divide_size(self.canvas_size, config.stride, name="stride", kind="canvases")
         channels = shapes.representation.channels
         self.prior = LatentNet(config, channels_in=channels)
         self.posterior = LatentNet(config, channels_in=2 * channels)
@@ -79,7 +75,7 @@ class Cgqn(LatentCore):
             encode(episode.context).pooled,
             episode.query,
             episode.key,
-            evidence=encode(episode.target_views).pooled,
+            targets=encode(episode.target_views).pooled,
             source="posterior",
             schedule=schedule,
         )
@@ -91,7 +87,7 @@ class Cgqn(LatentCore):
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
         keys = scene_sample_keys(key, num_samples=num_samples).flatten()
-        rollout = self.rollout(encode(context).pooled, query, keys, evidence=None, source="prior", schedule=schedule)
+        rollout = self.rollout(encode(context).pooled, query, keys, targets=None, source="prior", schedule=schedule)
         batch, queries = query.shape[:2]
         return rearrange(rollout.prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples, q=queries)
 
@@ -101,32 +97,35 @@ class Cgqn(LatentCore):
         query: Tensor,
         keys: Tensor,
         *,
-        evidence: Tensor | None,
+        targets: Tensor | None,
         source: Source,
         schedule: ScheduleValues,
     ) -> Rollout:
-        """Finds the latents of scenes and renders them; the only place where this is written down.
+        """Draws the latents of scenes and renders them.
 
         Args:
-            pooled: r, the scenes' representations, [B, C, h, w].
-            query: [B, Q, P]; only the renderer is shown them.
-            keys: [n] int64 with n = B * S, seeds of the latent noise, all samples of a scene beside each other.
-            evidence: r' [B, C, h, w]; needed by the posterior, and never seen when latents come from the prior.
+            pooled: representations r, [B, C, h, w].
+            query: [B, Q, P], an input of the renderer only.
+            keys: [n] int64 with n = B * S, seeds of the latent noise, the samples of a scene adjacent.
+            targets: r' [B, C, h, w], needed by the posterior; None for latents from the prior.
             source: where z_l comes from: the posterior, the prior, or L given tensors.
-            schedule: the temperature scales the prior's standard deviation when sampling.
+            schedule: the temperature scales the prior's standard deviation.
+
+        Returns:
+            The rollout, with predictions [n * Q, C', H, W].
         """
         count, num_samples = len(keys), len(keys) // len(pooled)
         scene = self._at_canvas_size(pooled)
         prior_constant = self.prior.constant(scene, num_samples=num_samples)
         posterior_constant = None
-        if evidence is not None:
-            both = torch.cat([scene, self._at_canvas_size(evidence)], dim=1)
+        if targets is not None:
+            both = torch.cat([scene, self._at_canvas_size(targets)], dim=1)
             posterior_constant = self.posterior.constant(both, num_samples=num_samples)
         shape = (self.config.z_channels, *self.state_size)
         positions = count * self.state_size[0] * self.state_size[1] * self.config.steps
         filters = [net.cell.step_filters(positions=positions) for net in (self.prior, self.posterior)]
         given = given_groups(source, keys, groups=self.config.steps, shape=shape)
-        # The zero state, of which nothing need be convolved.
+        # The zero state, which needs no convolution.
         prior_state: LSTMState | None = None
         posterior_state: LSTMState | None = None
         z = pooled.new_zeros(count, *shape)
@@ -142,12 +141,12 @@ class Cgqn(LatentCore):
                 posteriors.append(self.posterior.eta(posterior_state.hidden))
             if source == "prior":
                 priors.append(self.prior.eta(prior_state.hidden))
-                found = draw_group(given[index], priors[-1], dim=1, temperature=schedule.temperature)
+                group = draw_group(given[index], priors[-1], dim=1, temperature=schedule.temperature)
             else:
-                found = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=1)
-            latents.append(found)
-            z = found.to(pooled.dtype)
-        # What nothing is drawn from can wait, and is found for all groups at once.
+                group = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=1)
+            latents.append(group)
+            z = group.to(pooled.dtype)
+        # Priors that are not sampled are computed for all groups at once.
         priors = priors or list(self.prior.eta(torch.cat(states)).split(count))
         return Rollout(
             prediction=self.renderer(latents, query.to(pooled.dtype)),
@@ -176,7 +175,7 @@ class LatentNet(nn.Module):
         self.eta = nn.Conv2d(
             config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding=config.kernel_size // 2
         )
-        # What is seen has to outweigh the noise of the latents from the start, or the renderer learns to do without them.
+        # The signal must exceed the noise of the latents from the start, or the renderer learns to ignore them.
         for layer in (self.read, self.eta):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
         assert self.eta.bias is not None
@@ -184,12 +183,12 @@ class LatentNet(nn.Module):
         nn.init.constant_(self.eta.bias[config.z_channels :], INITIAL_LOG_SCALE)
 
     def constant(self, representation: Tensor, *, num_samples: int) -> Tensor:
-        """Convolves [B, channels_in, stride * h, stride * w] for all steps and samples: [B * S, gates, h, w]."""
+        """Convolves [B, channels_in, stride * h, stride * w] once for all steps and samples: [B * S, gates, h, w]."""
         return self.cell.constant(scene=self.read(representation), query=None, num_queries=num_samples)
 
 
 class Renderer(nn.Module):
-    """g(z, v^q): what the scene of one z looks like from one pose, step by step on a canvas."""
+    """g(z, v^q): renders the scene of one z from one pose on a canvas."""
 
     def __init__(self, config: Cgqn.Config, *, shapes: CoreShapes) -> None:
         super().__init__()
@@ -210,17 +209,17 @@ class Renderer(nn.Module):
         )
         if shapes.prediction_channels == shapes.target[0]:
             assert self.eta_g.bias is not None
-            # From black, all weights would first be driven one way to make grey, which saturates the cells.
+            # Starting from black saturates the cells, since all weights change in one direction to make grey.
             nn.init.constant_(self.eta_g.bias, 0.5)
 
     def forward(self, latents: Sequence[Tensor], query: Tensor) -> Tensor:
         """Renders L groups of latents [n, z, h, w], n = B * S, at poses [B, Q, P] as [n * Q, C', H, W]."""
         batch, queries = query.shape[:2]
         samples, size = len(latents[0]) // batch, (latents[0].shape[2], latents[0].shape[3])
-        once = self.cell.constant(scene=None, query=None, num_queries=queries, pose=query.flatten(0, 1), size=size)
-        constant = repeat(once, "(b q) c h w -> (b s q) c h w", b=batch, s=samples, q=queries)
+        of_query = self.cell.constant(scene=None, query=None, num_queries=queries, pose=query.flatten(0, 1), size=size)
+        constant = repeat(of_query, "(b q) c h w -> (b s q) c h w", b=batch, s=samples, q=queries)
         assert self.read.bias is not None and self.delta.bias is not None
-        # The canvas is what is written of the sum of the states, and is read at their size: one 1x1 map of that sum.
+        # Writing and reading the canvas are linear: what is read is a 1x1 convolution of the sum of the states.
         reading, reading_bias = composed_reading(self.read.weight.flatten(1), self.delta)
         filters = self.cell.step_filters(positions=len(constant) * size[0] * size[1] * len(latents))
         total: Tensor | None = None
@@ -238,7 +237,7 @@ class Renderer(nn.Module):
         return self.eta_g(F.conv_transpose2d(total, self.delta.weight, bias, stride=self.config.stride))
 
     def _blank(self, size: tuple[int, int]) -> Tensor:
-        """Convolves what is read of a canvas of zeros, a bias, for the gates [1, gates, h, w]."""
+        """Convolves the bias that is read from a canvas of zeros, [1, gates, h, w]."""
         assert self.cell.from_step is not None and self.read.bias is not None
         weight = self.cell.from_step.weight[:, self.config.z_channels :][:, : self.read.out_channels]
         return broadcast_conv(self.read.bias[None], weight, size=size, padding=self.cell.padding)

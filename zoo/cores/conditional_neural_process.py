@@ -1,4 +1,4 @@
-"""Conditional neural processes: every target by itself given the context, without latents."""
+"""The core of conditional neural processes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from zoo.nn.set_paths import Aggregation, PointDecoder, deterministic_path
 
 
 class ConditionalNeuralProcess(DeterministicCore):
-    """p(y^1..Q | x^1..Q, C) = prod_q p(y^q | d(x^q, C), x^q)  (Garnelo et al. 2018, "Conditional neural processes").
+    """Conditional neural process (Garnelo et al. 2018, "Conditional neural processes"), no latents:
 
-    d is the mean of the context's features or, with ``aggregation: attention``, cross-attention from the query. There is
-    no latent and no KL: the objective is the predictive log-likelihood itself. Targets are independent given the context,
-    so that samples drawn at neighbouring queries do not agree with each other. Of images the encoder gives feature
-    maps, which are averaged over space.
+        p(y^1..Q | x^1..Q, C) = prod_q p(y^q | d(x^q, C), x^q).
+
+    d is the mean of the context's features or, with ``aggregation: attention``, cross-attention from the query. The
+    objective is the predictive log-likelihood. Targets are independent given the context, so samples at neighbouring
+    queries are not consistent. Feature maps of images are averaged over space.
     """
 
     class Config(Settings):
-        """Sizes; the defaults are those of the public code of Lee et al. 2020."""
+        """Sizes; defaults follow the public code of Lee et al. 2020."""
 
         aggregation: Aggregation = Field(
-            default="mean", description="of the context: mean over the points, or attention from the query"
+            default="mean", description="of the context: mean over its points, or attention from the query"
         )
         hidden_channels: Size = Field(default=128, ge=1, description="width of all hidden layers and of d")
         decoder_layers: Depth = Field(default=3, ge=1, description="hidden layers of the decoder")
@@ -58,5 +59,7 @@ class ConditionalNeuralProcess(DeterministicCore):
         """Returns predictions [B, Q, C', H, W] for queries [B, Q, P]."""
         encoded = encode(context)
         features = encoded.per_view.mean(dim=(-2, -1))
-        told = self.deterministic(features, context.poses.to(features.dtype), encoded.mask, query.to(features.dtype))
-        return self.decoder(told, query)
+        deterministic = self.deterministic(
+            features, context.poses.to(features.dtype), encoded.mask, query.to(features.dtype)
+        )
+        return self.decoder(deterministic, query)

@@ -1,4 +1,4 @@
-"""Convolutional conditional neural processes: the context as a function on a grid, with a convolutional network."""
+"""The core of convolutional conditional neural processes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,21 @@ from zoo.nn.set_convolution import Anchor, FromGrid, GridMaker, GridNetwork, ToG
 
 
 class ConvolutionalCnp(DeterministicCore):
-    """p(y^1..Q | x^1..Q, C) = prod_q p(y^q | h(x^q)), h = SetConv(CNN(SetConv(C)))  (Gordon et al. 2020, ICLR).
+    """Convolutional conditional neural process (Gordon et al. 2020, ICLR), no latents:
 
-    The context becomes values and a density on a grid, a convolutional network makes features of them, and features at a
-    query are a weighted mean of those of the cells near it. Shifting all inputs by the same amount shifts the predictions
-    (``anchor: context``), which lets the model answer outside of the range that it was trained on. Inputs have one number,
-    or two, the positions of pixels. There are no latents: the objective is the predictive log-likelihood itself.
+        p(y^1..Q | x^1..Q, C) = prod_q p(y^q | h(x^q)),  h = SetConv(CNN(SetConv(C))).
+
+    Set convolutions map the context to values and a density on a grid, and the features of the grid to the queries. With
+    ``anchor: context`` shifting all inputs shifts the predictions, so that the model extrapolates beyond the range of
+    training. Inputs have one number, or two for positions of pixels.
     """
 
     class Config(Settings):
-        """The grid and the network on it."""
+        """Grid and network."""
 
-        anchor: Anchor = Field(
-            default="context", description="middle of the grid: that of the context's range, or zero (a fixed range)"
-        )
-        reach: float = Field(
-            default=4.0, gt=0, description="how far the grid goes from its middle, units of the inputs"
-        )
-        points_per_unit: float = Field(default=16.0, gt=0, description="cells of the grid along one unit of the inputs")
+        anchor: Anchor = Field(default="context", description="centre of the grid: of the context's range, or zero")
+        reach: float = Field(default=4.0, gt=0, description="half the width of the grid, units of the inputs")
+        points_per_unit: float = Field(default=16.0, gt=0, description="cells of the grid per unit of the inputs")
         channels: Size = Field(default=64, ge=1, description="channels of the convolutional network")
         layers: Depth = Field(default=6, ge=1, description="residual convolutions")
         kernel_size: Size = Field(default=9, ge=1, description="of every convolution, cells; odd")

@@ -1,4 +1,4 @@
-"""Convolutional neural processes: a latent function on a grid, shared by all targets of a scene."""
+"""The core of convolutional neural processes."""
 
 from __future__ import annotations
 
@@ -6,38 +6,31 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Depth, Settings, Size
-from zoo.cores.neural_process import together
+from zoo.config.settings import Depth, Size
+from zoo.cores.convolutional_cnp import ConvolutionalCnp
+from zoo.cores.neural_process import concatenate_views
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, kl_divergence
 from zoo.nn.noise import scene_sample_keys, standard_normal
-from zoo.nn.set_convolution import Anchor, FromGrid, Grid, GridMaker, GridNetwork, ToGrid
+from zoo.nn.set_convolution import FromGrid, Grid, GridMaker, GridNetwork, ToGrid
 
 
 class ConvolutionalNp(LatentCore):
-    """p(y^1..Q | x^1..Q, C) = int q(z | C) prod_q p(y^q | h_z(x^q)) dz, h_z = SetConv(CNN(z)), z on a grid.
+    """Convolutional neural process (Foong et al. 2020, NeurIPS), latents of a scene on a grid:
 
-    q(z | set) = N(CNN(SetConv(set))) has a mean and a scale for every cell (Foong et al. 2020, "Meta-learning stationary
-    stochastic process prediction with convolutional neural processes", NeurIPS); one network gives the prior q(z | C) and
-    the posterior q(z | C, T), on the grid of the context. The latents belong to the scene: neighbouring targets agree in
-    every sample, which those of the conditional process do not. Trained as ``neural_process`` is, the KL summed over cells.
+        p(y^1..Q | x^1..Q, C) = int q(z | C) prod_q p(y^q | h_z(x^q)) dz,  h_z = SetConv(CNN(z)).
+
+    q(z | set) = N(CNN(SetConv(set))) has a mean and a scale per cell; one network gives the prior q(z | C) and the
+    posterior q(z | C, T) on the grid of the context. Targets share z, so samples at neighbouring queries are consistent.
+    The objective is that of ``neural_process``, with the KL summed over cells.
     """
 
-    class Config(Settings):
-        """The grid and the two networks on it."""
+    class Config(ConvolutionalCnp.Config):
+        """Grid and networks."""
 
-        anchor: Anchor = Field(
-            default="context", description="middle of the grid: that of the context's range, or zero (a fixed range)"
-        )
-        reach: float = Field(
-            default=4.0, gt=0, description="how far the grid goes from its middle, units of the inputs"
-        )
-        points_per_unit: float = Field(default=16.0, gt=0, description="cells of the grid along one unit of the inputs")
         z_channels: Size = Field(default=16, ge=1, description="latents of every cell")
-        channels: Size = Field(default=64, ge=1, description="channels of both convolutional networks")
-        layers: Depth = Field(default=4, ge=1, description="residual convolutions of each")
-        kernel_size: Size = Field(default=9, ge=1, description="of every convolution, cells; odd")
+        layers: Depth = Field(default=4, ge=1, description="residual convolutions of each network")
 
     required_features = frozenset()
     query_kinds = frozenset({"inputs"})
@@ -71,18 +64,18 @@ class ConvolutionalNp(LatentCore):
         self.decoder = network(config.z_channels, shapes.prediction_channels)
 
     def distribution(self, views: Views, grid: Grid) -> DiagonalGaussian:
-        """Returns q(z | views), [B, z_channels, G, G or 1]; scales are bounded as in ``zoo.nn.set_paths.LatentPath``."""
+        """Returns q(z | views), [B, z_channels, G, G or 1]."""
         return self._distributions(self._signal(views, grid), count=1)[0]
 
     def _signal(self, views: Views, grid: Grid) -> Tensor:
         return self.to_grid(views.values.flatten(2), views.poses, views.mask, grid)
 
     def _distributions(self, signals: Tensor, *, count: int) -> list[DiagonalGaussian]:
-        """Returns q(z | views) for ``count`` sets of views of every scene, whose signals are [count * B, ...]."""
+        """Returns q(z | views) of ``count`` sets of views per scene, with signals [count * B, ...]; see ``LatentPath``."""
         mean, omega = at_least_float32(self.encoder(signals)).chunk(2, dim=1)
         log_scale = torch.log(0.1 + 0.9 * torch.sigmoid(omega))
         pairs = zip(mean.chunk(count), log_scale.chunk(count), strict=True)
-        return [DiagonalGaussian(mean=each, log_scale=its_scale) for each, its_scale in pairs]
+        return [DiagonalGaussian(mean=each, log_scale=scale) for each, scale in pairs]
 
     def _decode(self, z: Tensor, grid: Grid, query: Tensor) -> Tensor:
         """Returns predictions [S, B, Q, C', 1, 1] for latents [S, B, z_channels, G, G or 1] and queries [B, Q, P]."""
@@ -91,7 +84,7 @@ class ConvolutionalNp(LatentCore):
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         grid = self.grid(episode.context.poses, episode.context.mask)
-        sets = (episode.context, together(episode.context, episode.target_views))
+        sets = (episode.context, concatenate_views(episode.context, episode.target_views))
         prior, posterior = self._distributions(torch.cat([self._signal(views, grid) for views in sets]), count=2)
         z = posterior.sample(standard_normal(episode.key, tuple(prior.mean.shape[1:])))
         return CoreOutput(

@@ -1,4 +1,4 @@
-"""Conditional variational autoencoders: one group of latents given (r, v^q), with either prior."""
+"""The core of conditional variational autoencoders."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 
 class Cvae(LatentCore):
-    """p(x^q | y) = int p(z | y) p(x^q | z, y) dz with y = (r, v^q), q(z | x^q, y).
+    """Conditional variational autoencoder core, one group of latents per query:
 
-    ``prior: standard`` is N(0, 1) (Kingma et al. 2014, M2); ``prior: conditional`` is N(eta(y)) (Sohn et al. 2015). GQN
-    is the latter with L groups of latents and a recurrent core. The latents belong to a query.
+        p(x^q | y) = int p(z | y) p(x^q | z, y) dz with y = (r, v^q),  q(z | x^q, y).
+
+    ``prior: standard`` is N(0, 1) (Kingma et al. 2014, M2), ``prior: conditional`` is N(eta(y)) (Sohn et al. 2015).
     """
 
     class Config(Settings):
-        """Which prior, and the sizes."""
+        """The prior, and sizes."""
 
         prior: Literal["standard", "conditional"] = "conditional"
         z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
         channels: Size = Field(
-            default=64, ge=1, description="channels at full resolution; up to four times as many below"
+            default=64, ge=1, description="channels at full resolution; at most four times as many at lower resolutions"
         )
-        condition_channels: Size = Field(default=256, ge=1, description="width of y, made of representation and pose")
+        condition_channels: Size = Field(default=256, ge=1, description="width of y")
 
     required_features = frozenset({"pooled"})
     latents = "query"
@@ -79,8 +80,8 @@ class Cvae(LatentCore):
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         queries = episode.target.shape[1]
         condition = self._condition(episode.context, episode.query, encode)
-        seen = self.reader(episode.target.flatten(0, 1)).unflatten(0, episode.target.shape[:2])
-        posterior = DiagonalGaussian.from_parameters(self.posterior(torch.cat([seen, condition], dim=-1)), dim=-1)
+        image = self.reader(episode.target.flatten(0, 1)).unflatten(0, episode.target.shape[:2])
+        posterior = DiagonalGaussian.from_parameters(self.posterior(torch.cat([image, condition], dim=-1)), dim=-1)
         prior = self._prior(condition)
         keys = query_keys(episode.key, num_queries=queries)
         z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))

@@ -1,4 +1,4 @@
-"""The deterministic renderer: GQN's generator with nothing drawn, to see what the latents are for."""
+"""The deterministic baseline of GQN: its generator without latents."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 
 
 class Deterministic(DeterministicCore):
-    """p(x^q | v^q, r) = N(x^q; eta_g(u_L), sigma^2): the generator of GQN (Eslami et al. 2018) with z_l left out.
+    """Deterministic GQN baseline, the generator of Eslami et al. 2018 without z_l, no latents:
 
-    Every step l: generator cell (v^q, r) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}); the image is eta_g(u_L). State,
-    canvas, weights a step and initialisation are GQN's, so that the difference to ``gqn`` is the latents alone. One
-    image has to do for everything that the context leaves open, and trained by squared error that is their mean: a
-    blur. There is no KL, and the negative log-likelihood is exact, not a bound.
+        p(x^q | v^q, r) = N(x^q; eta_g(u_L), sigma^2).
+
+    Step l: generator cell (v^q, r) -> canvas u_{l+1} = u_l + Delta(h^g_{l+1}). State, canvas, weights per step and
+    initialisation are those of ``gqn``, so the difference is the latents alone. Trained by squared error, the prediction
+    is the mean of all images that the context allows: a blur.
     """
 
     class Config(Settings):
-        """Sizes; the defaults are those of ``gqn``."""
+        """Sizes; defaults as in ``gqn``."""
 
         steps: Depth = Field(default=12, ge=1, description="L, steps of the generator")
-        shared: bool = Field(default=False, description="one set of weights for all steps; false: one set a step")
+        shared: bool = Field(default=False, description="one set of weights for all steps; false: one set per step")
         hidden_channels: Size = Field(default=128, ge=1, description="channels of the ConvLSTM's states h and c")
         canvas_channels: Size = Field(default=128, ge=1, description="channels of the canvas u")
-        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
+        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas per cell of the states")
         kernel_size: Size = Field(default=5, ge=1, description="of the ConvLSTM; odd")
 
     required_features = frozenset({"pooled"})
@@ -53,16 +54,16 @@ class Deterministic(DeterministicCore):
         height, width = self.state_size
         scene = match_size(pooled, height=height, width=width)
         pose = query.flatten(0, 1).to(pooled.dtype)
-        sets = [cast("DeterministicStep", step) for step in self.steps]  # of weights: one, or one a step
+        sets = [cast("DeterministicStep", step) for step in self.steps]  # of weights: one, or one per step
         constants = [
             step.generator.constant(scene=scene, query=None, num_queries=queries, pose=pose, size=self.state_size)
             for step in sets
         ]
         positions = batch * queries * height * width * (self.config.steps // len(sets))
         filters = [step.generator.step_filters(positions=positions) for step in sets]
-        state: LSTMState | None = None  # the zero state, of which nothing need be convolved
+        state: LSTMState | None = None  # the zero state, which needs no convolution
         if self.config.steps == 1 and self.config.shared:
-            # It is convolved where nothing else would be: every weight has to be in the graph.
+            # With one shared step the zero state is convolved, since every weight must be in the graph.
             zeros = pooled.new_zeros(batch * queries, self.config.hidden_channels, height, width)
             state = LSTMState(hidden=zeros, cell=zeros)
         states: list[Tensor] = []
@@ -70,7 +71,7 @@ class Deterministic(DeterministicCore):
             which = min(index, len(sets) - 1)
             state = sets[which].generator([], state, constants[which], filters[which])
             states.append(state.hidden)
-        # The canvas, which eta_g alone would look at, is never painted.
+        # Writing the canvas and eta_g are linear: the image is one transposed convolution of the states.
         weight, bias = composed_image([step.delta for step in sets], self.eta_g)
         assert self.eta_g.bias is not None
         bias = bias * (len(states) / len(sets)) + self.eta_g.bias
@@ -78,7 +79,7 @@ class Deterministic(DeterministicCore):
 
 
 class DeterministicStep(nn.Module):
-    """The weights of one step (or of all, when they are shared): the generator's cell and its way to the canvas."""
+    """The weights of one step (of all steps if shared): the generator's cell and Delta."""
 
     def __init__(self, config: Deterministic.Config, *, shapes: CoreShapes, first: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The latent core of convolutional DRAW, conditional on a scene and a pose or on nothing."""
+"""The core of convolutional DRAW, conditional or unconditional."""
 
 from __future__ import annotations
 
@@ -22,43 +22,42 @@ from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stac
 
 
 class Draw(LatentCore):
-    """p(x^q | v^q, r) = int prod_l p(z_l | z_<l, v^q, r) p(x^q; canvas_L) dz  (Gregor et al. 2016, conv-DRAW).
+    """Convolutional DRAW core (Gregor et al. 2016, conv-DRAW), latents of a query:
 
-    Every step l: error e = x^q - canvas_l -> h^enc_{l+1} = ConvLSTM(x^q, e, h^dec_l) -> posterior
-    N(eta_q(h^enc_{l+1})); prior N(eta_pi(h^dec_l)), or N(0, 1) as in DRAW (Gregor et al. 2015); z_l ->
-    h^dec_{l+1} = ConvLSTM(z_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is zero and the last
-    one is the prediction itself. The latents belong to a query. Without representation and pose (encoder ``none`` and
-    task ``unconditional``) it is a model of single images, p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
+        p(x^q | v^q, r) = int prod_l p(z_l | z_<l, v^q, r) p(x^q; canvas_L) dz.
 
-    The canvas has the channels of the likelihood's parameters. Likelihoods with more of them than the target has
-    channels put the mean first, so that the error is that of the first C channels of the canvas.
+    Step l: error e = x^q - canvas_l; encoder h^enc_{l+1} = ConvLSTM(x^q, e, h^dec_l) -> posterior N(eta_q(h^enc_{l+1}));
+    prior N(eta_pi(h^dec_l)), or N(0, 1) as in DRAW (Gregor et al. 2015); z_l -> decoder h^dec_{l+1} =
+    ConvLSTM(z_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is zero, the last one is the
+    prediction. With encoder ``none`` and task ``unconditional``: p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
 
-    With ``attention: filterbank`` a step sees and changes a window of the canvas (Gregor et al. 2015, section 3.2):
-    target and error are read through N x N Gaussian filters that h^dec_l places, W h^dec_{l+1} is an N x N patch that
-    h^dec_{l+1} places, and the states have the size of a glimpse instead of the image.
+    The canvas has the channels of the likelihood's parameters; the error uses its first C channels, the mean.
+
+    ``attention: filterbank`` (Gregor et al. 2015, section 3.2): a step reads target and error through N x N Gaussian
+    filters placed by h^dec_l, and writes an N x N patch placed by h^dec_{l+1}; the states have the size of a glimpse.
     """
 
     class Config(Settings):
-        """Sizes, the prior and the attention."""
+        """Prior, attention and sizes."""
 
         steps: Depth = Field(default=8, ge=1, description="L, groups of latents")
-        shared: bool = Field(default=True, description="one set of weights for all steps; false: one set a step")
+        shared: bool = Field(default=True, description="one set of weights for all steps; false: one set per step")
         prior: Literal["learned", "standard"] = Field(
-            default="learned", description="learned: from the decoder's state; standard: N(0, 1) in every step"
+            default="learned", description="learned: from the decoder's state; standard: N(0, 1)"
         )
         attention: Literal["none", "filterbank"] = Field(
-            default="none", description="none: every step reads and writes the whole image; filterbank: a window"
+            default="none", description="none: every step reads and writes the whole image; filterbank: a window of it"
         )
         glimpse_size: Size = Field(
-            default=12, ge=2, description="N, filters along a side of a window; of no account without attention"
+            default=12, ge=2, description="N, filters per side of a window; only used with attention"
         )
         z_channels: Size = Field(default=12, ge=1, description="channels of a group of latents")
         hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
         read_channels: Size = Field(
-            default=64, ge=1, description="channels to which the target and its error are each brought for inference"
+            default=64, ge=1, description="channels of the target and of the error as inputs of the encoder cell"
         )
         canvas_scale: Size = Field(
-            default=4, ge=1, description="pixels of the canvas, or of a glimpse, along one cell of the states"
+            default=4, ge=1, description="pixels of the canvas, or of a glimpse, per cell of the states"
         )
         kernel_size: Size = Field(
             default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
@@ -134,21 +133,21 @@ class Draw(LatentCore):
         count = len(query)
         scene = match_size(pooled, height=height, width=width)
         pose = query.to(pooled.dtype)
-        sets = [cast("DrawStep", step) for step in self.steps]  # of weights: one, or one a step
+        sets = [cast("DrawStep", step) for step in self.steps]  # of weights: one, or one per step
         sets_with_constants = [(step, step.decoder_constant(scene, pose)) for step in sets]
         positions = count * height * width * (self.config.steps // len(sets))
         filters = [step.filters(positions=positions) for step in sets]
-        # What the encoder sees of the target is the same in every step, unless a window moves over it.
-        seen: list[Tensor | None] = [None] * len(sets)
+        # Without attention the target is convolved once for all steps.
+        of_target: list[Tensor | None] = [None] * len(sets)
         if target is not None and self.read_window is None:
-            seen = [step.encoder_constant(target) for step in sets]
+            of_target = [step.encoder_constant(target) for step in sets]
         given = given_groups(source, keys, groups=self.config.steps, shape=(self.config.z_channels, height, width))
         hidden = pooled.new_zeros(count, self.config.hidden_channels, height, width)
-        decoder: LSTMState | None = None  # the zero state, of which nothing need be convolved
+        decoder: LSTMState | None = None  # the zero state, which needs no convolution
         encoder: LSTMState | None = None
         canvas = query.new_zeros(count, *self.canvas_shape)
         canvases: list[Tensor] = []
-        before: list[Tensor] = []  # the decoder's hidden states that every step begins with
+        before: list[Tensor] = []  # the decoder's hidden states before every step
         latents: list[Tensor] = []
         priors: list[Tensor] = []
         posteriors: list[Tensor] = []
@@ -163,7 +162,7 @@ class Draw(LatentCore):
                     canvas=canvas,
                     hidden=hidden,
                     state=encoder,
-                    seen=seen[which],
+                    seen=of_target[which],
                     window=window,
                     filters=filters[which],
                 )
@@ -190,9 +189,9 @@ class Draw(LatentCore):
         )
 
     def _priors(self, before: Sequence[Tensor], *, first: bool) -> list[Tensor]:
-        """Returns the parameters of p(z_l | z_<l, v^q, r) for the decoder's hidden states before some steps, [n, C, h, w].
+        """Returns the parameters of p(z_l | z_<l, v^q, r) for hidden states of the decoder, [n, C, h, w].
 
-        With ``first`` the first of them is zero.
+        With ``first`` the first state is zero.
         """
         count, _, *size = before[0].shape
         if self.eta_pi is None:

@@ -1,4 +1,4 @@
-"""GQN that looks patches of the context up, step by step, in place of a summed representation."""
+"""GQN with attention to patches of the context."""
 
 from __future__ import annotations
 
@@ -24,37 +24,40 @@ from zoo.nn.recurrence import Attend
 
 
 class GqnAttention(LatentCore):
-    """p(x^q | v^q, D) = int prod_l pi(z_l | z_<l, v^q, D) N(x^q; eta_g(u_L), sigma^2) dz  (Rosenbaum et al. 2018).
+    """Attention GQN core (Rosenbaum et al. 2018), latents of a query:
 
-    D is a dictionary of all patches of all context views. In every step l the generator's state before the step, h^g_l,
-    and v^q make a key; what a softmax over the dictionary's keys finds, r_l = sum_k a_lk value_k, stands where GQN has
-    the sum r: in the inference cell and in the generator cell of that step. The order of prior, posterior and generator
-    is GQN's. h^g_l knows the target through z_<l only, and so does what it looks up. The latents belong to a query.
+        p(x^q | v^q, D) = int prod_l pi(z_l | z_<l, v^q, D) N(x^q; eta_g(u_L), sigma^2) dz.
 
-    Values are the patch's features, normalised, with its place: the pose of its view and its position in the image, as
-    in the paper, or its ray. Keys are made of the features alone, as in the paper, or with the place. A learned token,
-    "nothing", is part of every dictionary (the paper has none): it is what a scene without views offers.
+    D is a dictionary of the patches of all context views. In step l, h^g_l and v^q make an attention query; the result
+    r_l = sum_k a_lk value_k replaces the sum r of GQN in the inference cell and in the generator cell of the step. The
+    rest is GQN. h^g_l depends on the target through z_<l only, hence so does r_l.
+
+    Values are normalised features with their place: pose and position in the image, as in the paper, or ray. Keys are the
+    features alone, as in the paper, or features and place. Every dictionary has a learned null token (the paper has
+    none), which is the whole dictionary of a scene without views.
     """
 
     class Config(Gqn.Config):
-        """The sizes of GQN, and how the dictionary is read."""
+        """The sizes of GQN, and the attention."""
 
-        steps: Depth = Field(default=8, ge=1, description="L, groups of latents, each with a look into the dictionary")
+        steps: Depth = Field(
+            default=8, ge=1, description="L, groups of latents, each with one attention to the dictionary"
+        )
         reads: Literal["step", "position"] = Field(
-            default="step", description="one key for the whole step (the paper), or one for every position of the state"
+            default="step", description="one query per step (the paper), or one per position of the state"
         )
         keys: Literal["features", "placed"] = Field(
-            default="features", description="what a key is made of: features (the paper), or also pose and place"
+            default="features", description="keys of features (the paper), or of features and place"
         )
         places: Literal["pose", "rays"] = Field(
             default="pose",
-            description="how a place is described: the view's pose and the cell's position (the paper), or the cell's ray",
+            description="a place as pose and position in the image (the paper), or as the ray of the cell",
         )
-        octaves: Depth = Field(default=4, ge=1, description="frequencies in which a ray is described")
-        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees; used for rays")
-        key_channels: Size = Field(default=64, ge=1, description="numbers in a key of one head")
-        value_channels: Size = Field(default=128, ge=1, description="channels of what a step finds, all heads together")
-        heads: Size = Field(default=1, ge=1, description="keys asked side by side; must divide value_channels")
+        octaves: Depth = Field(default=4, ge=1, description="frequencies of the encoding of rays")
+        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees; for rays")
+        key_channels: Size = Field(default=64, ge=1, description="width of the keys of one head")
+        value_channels: Size = Field(default=128, ge=1, description="channels of the result, all heads together")
+        heads: Size = Field(default=1, ge=1, description="attention heads; must divide value_channels")
 
     required_features = frozenset({"per_view"})
     latents = "query"
@@ -76,15 +79,15 @@ class GqnAttention(LatentCore):
             bias=False,
         )
         self.to_value = nn.Linear(widths, config.value_channels)
-        asking = shapes.query_width + POSITION_WIDTH if poses else ray_width(config.octaves)
+        place_width = shapes.query_width + POSITION_WIDTH if poses else ray_width(config.octaves)
         self.ask = nn.Conv2d(
-            config.hidden_channels + asking,
+            config.hidden_channels + place_width,
             config.hidden_channels,
             config.kernel_size,
             padding=config.kernel_size // 2,
         )
-        # The place goes past the convolution too, so that keys can ask for places like it.
-        self.to_query = nn.Linear(config.hidden_channels + asking, config.heads * config.key_channels)
+        # The place skips the convolution too, so that queries can match places.
+        self.to_query = nn.Linear(config.hidden_channels + place_width, config.heads * config.key_channels)
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         scene = encode(episode.context)
@@ -120,44 +123,44 @@ class GqnAttention(LatentCore):
         )
 
     def reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
-        """Makes keys and values once for all steps and queries; returns how a state looks them up."""
+        """Computes keys and values once for all steps and queries; returns the attention of a state."""
         config, batch = self.config, len(scene.mask)
         _, height, width = self.recurrence.state_shape
         per_view = scene.per_view
-        where = self._places(poses.flatten(0, 1), height=per_view.shape[-2], width=per_view.shape[-1])
-        where = where.to(per_view.dtype).view(*per_view.shape[:2], *where.shape[1:])
+        places = self._places(poses.flatten(0, 1), height=per_view.shape[-2], width=per_view.shape[-1])
+        places = places.to(per_view.dtype).view(*per_view.shape[:2], *places.shape[1:])
         features = self.norm(per_view.movedim(2, -1)).movedim(-1, 2)
-        tokens = self.null_token(view_tokens(torch.cat([features, where], dim=2), scene.mask))
-        known = tokens.values if config.keys == "placed" else tokens.values[..., : self.feature_channels]
-        key = rearrange(self.to_key(known), "b t (k d) -> b k t d", k=config.heads)
+        tokens = self.null_token(view_tokens(torch.cat([features, places], dim=2), scene.mask))
+        key_inputs = tokens.values if config.keys == "placed" else tokens.values[..., : self.feature_channels]
+        key = rearrange(self.to_key(key_inputs), "b t (k d) -> b k t d", k=config.heads)
         value = rearrange(self.to_value(tokens.values), "b t (k d) -> b k t d", k=config.heads)
         mask = tokens.mask[:, None, None]
         here = self._places(query, height=height, width=width).to(per_view.dtype)
-        one_key = config.reads == "step"
-        # What does not change over the steps is convolved and multiplied here.
+        one_query = config.reads == "step"
+        # Constant over the steps.
         of_hidden, of_place = self.ask.weight.split([config.hidden_channels, here.shape[1]], dim=1)
         border = config.kernel_size // 2
-        asked_there = F.conv2d(here, of_place, self.ask.bias, padding=border)
-        by_asked, by_place = self.to_query.weight.split([config.hidden_channels, here.shape[1]], dim=1)
+        constant = F.conv2d(here, of_place, self.ask.bias, padding=border)
+        to_query_hidden, to_query_place = self.to_query.weight.split([config.hidden_channels, here.shape[1]], dim=1)
 
         def by_cell(maps: Tensor) -> Tensor:
-            maps = maps.mean(dim=(2, 3), keepdim=True) if one_key else maps
+            maps = maps.mean(dim=(2, 3), keepdim=True) if one_query else maps
             return rearrange(maps, "(b q) c h w -> b (q h w) c", b=batch)
 
-        place = F.linear(by_cell(here), by_place, self.to_query.bias)
-        shape = (1, 1) if one_key else (height, width)
+        place = F.linear(by_cell(here), to_query_place, self.to_query.bias)
+        shape = (1, 1) if one_query else (height, width)
 
         def read(hidden: Tensor) -> Tensor:
-            asked = torch.relu(asked_there + F.conv2d(hidden, of_hidden, padding=border))
-            asking = place + F.linear(by_cell(asked), by_asked)
-            found = attend(rearrange(asking, "b m (k d) -> b k m d", k=config.heads), key, value, mask)
-            read = rearrange(found, "b k (q h w) d -> (b q) (k d) h w", h=shape[0], w=shape[1])
-            return read.expand(-1, -1, height, width)
+            features = torch.relu(constant + F.conv2d(hidden, of_hidden, padding=border))
+            queries = place + F.linear(by_cell(features), to_query_hidden)
+            result = attend(rearrange(queries, "b m (k d) -> b k m d", k=config.heads), key, value, mask)
+            result = rearrange(result, "b k (q h w) d -> (b q) (k d) h w", h=shape[0], w=shape[1])
+            return result.expand(-1, -1, height, width)
 
         return read
 
     def _places(self, poses: Tensor, *, height: int, width: int) -> Tensor:
-        """Describes the cells of the maps of n cameras [n, P]: [n, C, height, width]."""
+        """Encodes the places of the cells of the maps of cameras [n, P]: [n, C, height, width]."""
         config = self.config
         if config.places == "rays":
             return ray_features(

@@ -1,4 +1,4 @@
-"""Neural processes: one latent for a whole function or scene, with or without a deterministic path beside it."""
+"""The core of neural processes, with or without a deterministic path."""
 
 from __future__ import annotations
 
@@ -17,31 +17,30 @@ from zoo.nn.set_paths import Aggregation, LatentPath, PointDecoder, deterministi
 
 
 class NeuralProcess(LatentCore):
-    """p(y^1..Q | x^1..Q, C) = int q(z | C) prod_q p(y^q | z, d(x^q, C), x^q) dz  (Garnelo et al. 2018, "Neural processes").
+    """Neural process (Garnelo et al. 2018, "Neural processes"), latents of a scene:
 
-    The latents belong to the scene. One network maps a set of observations to q(z | set): of the context C it is the prior,
-    of context and targets T together the posterior, and what is trained is
+        p(y^1..Q | x^1..Q, C) = int q(z | C) prod_q p(y^q | z, d(x^q, C), x^q) dz.
 
-        E_{q(z | C, T)} log p(y^1..Q | z, C, x^1..Q) - KL(q(z | C, T) || q(z | C)),
+    One network maps a set of observations to q(z | set). The objective, with targets T, is
 
-    with the KL once a scene. As q(z | C) stands in for the posterior of the context under a fixed prior, this is a bound
-    for the conditional model written above and not for a process over all points: that one set of targets is conditioned
-    on, or predicted and then conditioned on, need not give the same. The predictive log-likelihood by Monte Carlo over
-    q(z | C) is what models with and without latents are compared by.
+        E_{q(z | C, T)} log p(y^1..Q | z, C, x^1..Q) - KL(q(z | C, T) || q(z | C)).
 
-    ``path: latent`` has no d; ``path: both`` has one, the mean of the context's features (Kim et al. 2019, baseline) or,
-    with ``aggregation: attention``, cross-attention from the query: the attentive neural process. Of images the encoder
-    gives feature maps, which are averaged over space.
+    As q(z | C) replaces the posterior of the context under a fixed prior, this bounds the conditional model above, which
+    is not a consistent stochastic process: conditioning on targets and predicting them first need not agree.
+
+    ``path: latent`` has no d. With ``path: both`` d is the mean of the context's features (Kim et al. 2019, baseline) or,
+    with ``aggregation: attention``, cross-attention from the query: the attentive neural process. Feature maps of images
+    are averaged over space.
     """
 
     class Config(Settings):
-        """Paths and sizes; the defaults are those of the public code of Lee et al. 2020."""
+        """Paths and sizes; defaults follow the public code of Lee et al. 2020."""
 
         path: Literal["latent", "both"] = Field(
-            default="latent", description="what the decoder is told of the context: z alone, or z and a deterministic d"
+            default="latent", description="inputs of the decoder: z alone, or z and a deterministic d"
         )
         aggregation: Aggregation = Field(
-            default="mean", description="of the deterministic path: mean over the points, or attention from the query"
+            default="mean", description="of the deterministic path: mean over points, or attention from the query"
         )
         z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
         hidden_channels: Size = Field(default=128, ge=1, description="width of all hidden layers and of d")
@@ -57,7 +56,7 @@ class NeuralProcess(LatentCore):
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
         if config.path == "latent" and config.aggregation != "mean":
-            raise ValueError("aggregation 'attention': there is no deterministic path with path 'latent'")
+            raise ValueError("aggregation 'attention': path 'latent' has no deterministic path")
         self.config = config
         channels, hidden = shapes.representation.channels, config.hidden_channels
         self.latent = LatentPath(channels=channels, hidden=hidden, z_channels=config.z_channels)
@@ -78,7 +77,7 @@ class NeuralProcess(LatentCore):
         )
 
     def distribution(self, views: Views) -> DiagonalGaussian:
-        """Returns q(z | views), [B, z_channels], of encoded views: the prior of the context, the posterior of all there is."""
+        """Returns q(z | views), [B, z_channels], of encoded views."""
         return self.latent(views.values, views.mask)
 
     def _decode(self, z: Tensor, context: Views, query: Tensor) -> Tensor:
@@ -87,21 +86,23 @@ class NeuralProcess(LatentCore):
         condition = z[:, :, None].expand(-1, -1, queries, -1)
         if self.deterministic is not None:
             features = context.values
-            told = self.deterministic(
+            deterministic = self.deterministic(
                 features, context.poses.to(features.dtype), context.mask, query.to(features.dtype)
             )
-            condition = torch.cat([condition.to(told.dtype), told.expand(samples, -1, -1, -1)], dim=-1)
+            condition = torch.cat(
+                [condition.to(deterministic.dtype), deterministic.expand(samples, -1, -1, -1)], dim=-1
+            )
         return self.decoder(condition, query.expand(samples, -1, -1, -1))
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        whole = encoded(together(episode.context, episode.target_views), encode)
+        all_views = encode_mean(concatenate_views(episode.context, episode.target_views), encode)
         if isinstance(encode, Encoder) and encode.independent_views:
-            # What is made of a view does not depend on the views beside it: the context's vectors are there already.
+            # The vectors of the context are among those of all views.
             number = episode.context.mask.shape[1]
-            context = Views(*(field[:, :number] for field in whole))
+            context = Views(*(field[:, :number] for field in all_views))
         else:
-            context = encoded(episode.context, encode)
-        prior, posterior = self.distribution(context), self.distribution(whole)
+            context = encode_mean(episode.context, encode)
+        prior, posterior = self.distribution(context), self.distribution(all_views)
         z = posterior.sample(standard_normal(episode.key, (self.config.z_channels,)))
         return CoreOutput(
             prediction=self._decode(z[None], context, episode.query)[0],
@@ -114,17 +115,17 @@ class NeuralProcess(LatentCore):
     ) -> Tensor:
         keys = scene_sample_keys(key, num_samples=num_samples).T
         noise = standard_normal(keys, (self.config.z_channels,))
-        known = encoded(context, encode)
-        z = self.distribution(known).sample(noise, temperature=schedule.temperature)
-        return self._decode(z, known, query)
+        encoded = encode_mean(context, encode)
+        z = self.distribution(encoded).sample(noise, temperature=schedule.temperature)
+        return self._decode(z, encoded, query)
 
 
-def encoded(views: Views, encode: Encode) -> Views:
-    """Returns the vectors [B, N, C] that an encoder makes of views, its maps averaged over space, in the views' stead."""
+def encode_mean(views: Views, encode: Encode) -> Views:
+    """Replaces the values of views by their encoding averaged over space, [B, N, C]."""
     representation = encode(views)
     return views._replace(values=representation.per_view.mean(dim=(-2, -1)), mask=representation.mask)
 
 
-def together(context: Views, targets: Views) -> Views:
-    """Returns context and targets, which are views of the same kind, as one set [B, N + Q, ...]."""
+def concatenate_views(context: Views, targets: Views) -> Views:
+    """Concatenates context and targets, views of the same kind, to [B, N + Q, ...]."""
     return Views(*(torch.cat(pair, dim=1) for pair in zip(context, targets, strict=True)))

@@ -1,4 +1,4 @@
-"""Reversed GQN: from a image and the representation of a scene to the camera."""
+"""The core of reversed GQN, which predicts cameras."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from zoo.nn.pose_pooling import PosePooling
 
 
 class Reversed(DeterministicCore):
-    """p(v^q | x^q, r) = likelihood(MLP(f(x^q, r))), r the pooled context; no latents  (Rosenbaum et al. 2018).
+    """Reversed GQN core, the discriminative localisation of Rosenbaum et al. 2018 (section 4.2), no latents:
 
-    The discriminative model of the paper ("Learning models for visual 3D localization with implicit mapping", section
-    4.2): GQN with image and camera exchanged, trained by -log p(v^q | x^q, r), which is its NELBO.
+    p(v^q | x^q, r) = likelihood(MLP(f(x^q, r))) with the pooled context r.
     """
 
     class Config(Settings):
         """Sizes of the network."""
 
         channels: Size = Field(default=64, ge=1, description="channels of the image's feature maps")
-        width: Size = Field(default=512, ge=1, description="of the vector that joins image and scene, and of the MLP")
+        width: Size = Field(default=512, ge=1, description="of the joint vector of image and scene, and of the MLP")
 
     required_features = frozenset({"pooled"})
     query_kinds = frozenset({"images"})

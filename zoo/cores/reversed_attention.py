@@ -1,4 +1,4 @@
-"""Reversed GQN with attention: it looks up in the context where it has seen something like the image."""
+"""The core of reversed GQN with attention to patches of the context."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from zoo.nn.pose_cross_attention import PoseCrossAttention
 
 
 class ReversedAttention(DeterministicCore):
-    """p(v^q | x^q, patches) = likelihood(MLP(h_L, f(x^q))), h_L after L looks; no latents  (Rosenbaum et al. 2018).
+    """Reversed GQN core with attention (Rosenbaum et al. 2018, section 3.3), no latents:
 
-    The paper's attention takes the place of the pooled representation: at every step the state makes a query, and the
-    weighted sum of the patches of all context views with their poses updates the state (section 3.3). One set of
-    weights serves all steps.
+        p(v^q | x^q, patches) = likelihood(MLP(h_L, f(x^q))).
+
+    In every step the state h_l attends to the patches of all context views with their poses, and the result updates the
+    state. One set of weights serves all L steps.
     """
 
     class Config(Settings):
         """Sizes of the network."""
 
-        steps: Depth = Field(default=10, ge=1, description="L, looks at the context")
-        heads: Size = Field(default=1, ge=1, description="places looked at in one step")
+        steps: Depth = Field(default=10, ge=1, description="L, attention steps")
+        heads: Size = Field(default=1, ge=1, description="attention heads")
         patches: Size = Field(default=8, ge=1, description="patches of a view in each direction, at most")
         channels: Size = Field(default=64, ge=1, description="channels of the image's feature maps at full resolution")
         width: Size = Field(default=512, ge=1, description="of the state, of keys and values, and of the MLP")
@@ -52,11 +53,11 @@ class ReversedAttention(DeterministicCore):
 
     def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         """Returns [B, Q, C', 1, 1] for images [B, Q, C, H, W]."""
-        found = encode(context)
-        # Each image is encoded as a scene of its own: encoders whose views know of each other mix no queries.
+        representation = encode(context)
+        # Every query image is encoded as a scene of one view, so that no encoder mixes queries.
         images = query.flatten(0, 1)[:, None]
-        nowhere = context.poses.new_zeros(len(images), 1, context.poses.shape[-1])
-        alone = Views(values=images, poses=nowhere, mask=torch.ones_like(nowhere[..., 0], dtype=torch.bool))
-        own = encode(alone).per_view[:, 0].unflatten(0, query.shape[:2])
-        state = self.match(query, own, found.per_view, poses=context.poses, mask=found.mask)
+        no_poses = context.poses.new_zeros(len(images), 1, context.poses.shape[-1])
+        single_views = Views(values=images, poses=no_poses, mask=torch.ones_like(no_poses[..., 0], dtype=torch.bool))
+        own = encode(single_views).per_view[:, 0].unflatten(0, query.shape[:2])
+        state = self.match(query, own, representation.per_view, poses=context.poses, mask=representation.mask)
         return self.read_out(state)[..., None, None]

@@ -1,4 +1,4 @@
-"""Reversed GQN with latents: the same question under an ELBO."""
+"""The core of reversed GQN with latents."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from zoo.nn.pose_pooling import PosePooling
 
 
 class ReversedLatent(LatentCore):
-    """p(v^q | x^q, r) = int N(z; eta_pi(y)) p(v^q | z, y) dz with y = f(x^q, r), q(z | v^q, y) = N(eta_q(v^q, y)).
+    """Reversed GQN core with one group of latents per query, an extension of Rosenbaum et al. 2018:
 
-    GQN with image and camera exchanged, latents and all; an extension of the discriminative model of Rosenbaum et al.
-    2018. Even where p(v | z, y) has one mode, z may say which of several places it is. The latents belong to a query.
+        p(v^q | x^q, r) = int N(z; eta_pi(y)) p(v^q | z, y) dz with y = f(x^q, r),  q(z | v^q, y) = N(eta_q(v^q, y)).
+
+    Even if p(v | z, y) has one mode, z can select one of several places.
     """
 
     class Config(Settings):
@@ -27,9 +28,7 @@ class ReversedLatent(LatentCore):
 
         z_channels: Size = Field(default=16, ge=1, description="width of the latent vector")
         channels: Size = Field(default=64, ge=1, description="channels of the image's feature maps")
-        width: Size = Field(
-            default=512, ge=1, description="of the vector y that joins image and scene, and of the MLPs"
-        )
+        width: Size = Field(default=512, ge=1, description="of the joint vector y of image and scene, and of the MLPs")
 
     required_features = frozenset({"pooled"})
     query_kinds = frozenset({"images"})

@@ -1,4 +1,4 @@
-"""The latent core of the spatial language integrating model."""
+"""The core of the spatial language integrating model (SLIM)."""
 
 from __future__ import annotations
 
@@ -22,27 +22,25 @@ from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stac
 
 
 class Slim(LatentCore):
-    """p(x^q | v^q, r) = int prod_l N(z_l; 0, 1) p(x^q | z, v^q, r) dz  (Ramalho et al. 2018, SLIM).
+    """SLIM core, the spatial language integrating model (Ramalho et al. 2018), latents of a query:
 
-    The posterior is prod_l q(z_l | z_<l, x^q, v^q): it looks at the queried image and never at the representation,
-    so that z takes up what words leave open and the KL of a image is the same whatever was said about the scene.
-    Both sides are recurrent, as in DRAW (Gregor et al. 2015): h^enc = ConvLSTM(x^q, v^q, z_{l-1}) and z_l ~
-    N(eta_q(h^enc)); h^dec = ConvLSTM(z_l, v^q, r) and canvas += W h^dec, from a canvas of zeros; the last canvas is the
-    prediction. DRAW's encoder also sees the decoder's state and the error of the canvas; here both know r, and what is
-    left of that feedback are the latents before. The latents belong to a query.
+        p(x^q | v^q, r) = int prod_l N(z_l; 0, 1) p(x^q | z, v^q, r) dz.
+
+    The posterior prod_l q(z_l | z_<l, x^q, v^q) does not depend on the representation, so z encodes what the captions
+    leave open, and the KL of an image is the same for any caption. Both sides are recurrent, as in DRAW (Gregor et al.
+    2015): h^enc = ConvLSTM(x^q, v^q, z_{l-1}), z_l ~ N(eta_q(h^enc)); h^dec = ConvLSTM(z_l, v^q, r), canvas += W h^dec
+    from a canvas of zeros. Unlike in DRAW the encoder sees neither the decoder's state nor the error of the canvas.
     """
 
     class Config(Settings):
         """Sizes."""
 
         steps: Depth = Field(default=12, ge=1, description="L, groups of latents")
-        shared: bool = Field(default=True, description="one set of weights for all steps; false: one set a step")
+        shared: bool = Field(default=True, description="one set of weights for all steps; false: one set per step")
         z_channels: Size = Field(default=3, ge=1, description="channels of a group of latents")
         hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
-        read_channels: Size = Field(
-            default=64, ge=1, description="channels to which the target is brought for inference"
-        )
-        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas along one cell of the states")
+        read_channels: Size = Field(default=64, ge=1, description="channels of the target as input of the encoder cell")
+        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas per cell of the states")
         kernel_size: Size = Field(default=5, ge=1, description="of the ConvLSTMs and of the posterior's head; odd")
 
     required_features = frozenset({"pooled"})
@@ -110,7 +108,7 @@ class Slim(LatentCore):
         sets = [cast("InferenceStep", step) for step in self.inference]
         constants = [step.constant(target, query) for step in sets]
         filters = [step.cell.step_filters(positions=self._positions(len(query))) for step in sets]
-        state: LSTMState | None = None  # the zero state, of which nothing need be convolved
+        state: LSTMState | None = None  # the zero state, which needs no convolution
         z = constants[0].new_zeros(len(target), self.config.z_channels, *self.state_size)
         latents: list[Tensor] = []
         posteriors: list[Tensor] = []
@@ -123,12 +121,12 @@ class Slim(LatentCore):
         return torch.stack(latents), stacked(posteriors, dim=1)
 
     def generate(self, pooled: Tensor, query: Tensor, latents: Sequence[Tensor] | Tensor) -> Tensor:
-        """Returns the last canvas, [n, C', H, W], which is the prediction.
+        """Returns the last canvas, which is the prediction, [n, C', H, W].
 
         Args:
-            pooled: the scenes' representations, [B, C, h, w].
-            query: [n, P] with n = B * Q, all queries of a scene beside each other.
-            latents: L times [n, z, h, w], from the posterior or from the prior.
+            pooled: representations [B, C, h, w].
+            query: [n, P] with n = B * Q, the queries of a scene adjacent.
+            latents: L times [n, z, h, w].
         """
         scene = match_size(pooled, height=self.state_size[0], width=self.state_size[1])
         sets = [cast("GeneratorStep", step) for step in self.generator]
@@ -145,12 +143,12 @@ class Slim(LatentCore):
         return sum_of_writes(states, torch.cat([writer.weight for writer in writers]), biases)
 
     def _positions(self, count: int) -> int:
-        """Returns for how many outputs one set of weights is used, over ``count`` queries and the steps that share it."""
+        """Returns the number of positions that one set of weights computes, for ``count`` queries."""
         return count * self.state_size[0] * self.state_size[1] * (self.config.steps // len(self.inference))
 
 
 class InferenceStep(nn.Module):
-    """The weights of one step (or of all, when they are shared) of q(z_l | z_<l, x^q, v^q)."""
+    """The weights of one step (of all steps if shared) of q(z_l | z_<l, x^q, v^q)."""
 
     def __init__(self, config: Slim.Config, *, shapes: CoreShapes, first: bool) -> None:
         super().__init__()
@@ -166,18 +164,18 @@ class InferenceStep(nn.Module):
         self.read = nn.Conv2d(shapes.target[0], config.read_channels, config.canvas_scale, stride=config.canvas_scale)
 
     def constant(self, target: Tensor, pose: Tensor) -> Tensor:
-        """Convolves target [n, C, H, W] and pose [n, P], the same in every step."""
+        """Convolves target [n, C, H, W] and pose [n, P], constant over the steps."""
         read = self.read(target)
         size = (read.shape[-2], read.shape[-1])
         return self.cell.constant(scene=None, query=read, num_queries=1, pose=pose.to(read.dtype), size=size)
 
     def forward(self, z: Tensor, state: LSTMState | None, constant: Tensor, filters: Tensor | None) -> LSTMState:
-        """Advances the state, None at first, on the latents of the step before, [n, z, h, w], zeros at first."""
+        """Advances the state, initially None, on the latents of the previous step, [n, z, h, w], initially zeros."""
         return self.cell([] if self.first else [z], state, constant, filters)
 
 
 class GeneratorStep(nn.Module):
-    """The weights of one step (or of all, when they are shared) of p(x^q | z, v^q, r)."""
+    """The weights of one step (of all steps if shared) of p(x^q | z, v^q, r)."""
 
     def __init__(self, config: Slim.Config, *, shapes: CoreShapes, first: bool) -> None:
         super().__init__()
@@ -194,10 +192,10 @@ class GeneratorStep(nn.Module):
         )
 
     def constant(self, scene: Tensor, pose: Tensor) -> Tensor:
-        """Convolves representation [B, C, h, w] and pose [n, P], the same in every step."""
+        """Convolves representation [B, C, h, w] and pose [n, P], constant over the steps."""
         size = (scene.shape[-2], scene.shape[-1])
         return self.cell.constant(scene=scene, query=None, num_queries=len(pose) // len(scene), pose=pose, size=size)
 
     def forward(self, z: Tensor, state: LSTMState | None, constant: Tensor, filters: Tensor | None) -> LSTMState:
-        """Advances the state, None at first, on the step's latents [n, z, h, w]."""
+        """Advances the state, initially None, on the latents of the step, [n, z, h, w]."""
         return self.cell([z], state, constant, filters)

@@ -1,4 +1,4 @@
-"""A latent core of transformers: tokens of the queried view read the scene's tokens, and latents join them in groups."""
+"""A transformer core: tokens of the target view attend to the tokens of the scene, with groups of latents."""
 
 from __future__ import annotations
 
@@ -21,29 +21,27 @@ from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stac
 
 
 class Transformer(LatentCore):
-    """p(x^q | v^q, S) = int prod_l p(z_l | z_<l, v^q, S) N(x^q; g(u_L), sigma^2) dz, q(z_l | z_<l, x^q, v^q, S).
+    """Transformer core with latents, the decoder of SRT (Sajjadi et al. 2022) under GQN's ELBO, latents of a query:
 
-    The decoder of the Scene Representation Transformer (Sajjadi et al. 2022), which is deterministic, under GQN's ELBO:
-    the queried image is a set of patches, one token u_k each, which starts from the patch's rays. In every layer l the
-    tokens read the scene's set of tokens S and each other; then a prior N(eta_pi(u)) of the layer's latents, one vector a
-    token, is read off; the posterior N(eta_q(u + e(x^q))) sees the target's patches too; and z_l joins the tokens. After
-    L layers and one more look at each other the tokens are written as patches of the image. u knows the target through
-    z_<l only, so that the prior of training is the prior of generation. The latents belong to a query.
+        p(x^q | v^q, S) = int prod_l p(z_l | z_<l, v^q, S) N(x^q; g(u_L), sigma^2) dz,  q(z_l | z_<l, x^q, v^q, S).
+
+    The target image is a set of patches with one token u_k each, initialised from the patch's rays. In layer l the tokens
+    attend to the scene's tokens S and to each other; they give the prior N(eta_pi(u)) of one latent vector per token and,
+    with the target's patches, the posterior N(eta_q(u + e(x^q))); z_l is added to the tokens. After a last self-attention
+    the tokens are decoded to patches. u depends on the target through z_<l only.
     """
 
     class Config(Settings):
-        """Sizes of the tokens and of the layers."""
+        """Sizes of tokens and layers."""
 
         steps: Depth = Field(default=4, ge=1, description="L, layers, each with a group of latents")
         channels: Size = Field(default=256, ge=8, description="width of a token")
-        z_channels: Size = Field(default=8, ge=1, description="latents of a group in every token")
-        patch_size: Size = Field(
-            default=8, ge=1, description="pixels of a patch of the queried image in both directions"
-        )
-        heads: Size = Field(default=4, ge=1, description="of attention; must divide the channels")
+        z_channels: Size = Field(default=8, ge=1, description="latents of a group per token")
+        patch_size: Size = Field(default=8, ge=1, description="pixels of a patch of the target in both directions")
+        heads: Size = Field(default=4, ge=1, description="of attention; must divide channels")
         hidden_channels: Size = Field(default=512, ge=1, description="of the feed-forward networks")
         pixel_channels: Size = Field(default=32, ge=1, description="channels of the pixels before the last convolution")
-        octaves: Depth = Field(default=8, ge=1, description="frequencies in which a patch's ray is described")
+        octaves: Depth = Field(default=8, ge=1, description="frequencies of the encoding of rays")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     required_features = frozenset({"per_view"})
@@ -94,7 +92,7 @@ class Transformer(LatentCore):
         """
         batch, count = len(scene.mask), len(query)
         height, width = self.grid
-        known = self.null_token(view_tokens(scene.per_view, scene.mask))
+        scene_tokens = self.null_token(view_tokens(scene.per_view, scene.mask))
         rays = ray_features(
             query,
             height=height,
@@ -103,27 +101,27 @@ class Transformer(LatentCore):
             octaves=self.config.octaves,
         )
         tokens = self.from_rays(rearrange(rays, "n c h w -> n (h w) c"))
-        seen = None if target is None else rearrange(self.read_target(target), "n c h w -> n (h w) c")
+        of_target = None if target is None else rearrange(self.read_target(target), "n c h w -> n (h w) c")
         given = given_groups(source, keys, groups=self.config.steps, shape=(height * width, self.config.z_channels))
         latents: list[Tensor] = []
         priors: list[Tensor] = []
         posteriors: list[Tensor] = []
         for index, module in enumerate(self.layers):
             layer = cast("TransformerLayer", module)
-            # Queries of a scene look at one set of tokens: beside each other they are one long list of queries.
-            asked = rearrange(tokens, "(b q) t c -> b (q t) c", b=batch)
-            tokens = rearrange(layer.look(asked, known), "b (q t) c -> (b q) t c", q=count // batch)
-            tokens = layer.think(_whole(tokens)).values
+            # The queries of a scene share its tokens, so they are concatenated.
+            grouped = rearrange(tokens, "(b q) t c -> b (q t) c", b=batch)
+            tokens = rearrange(layer.look(grouped, scene_tokens), "b (q t) c -> (b q) t c", q=count // batch)
+            tokens = layer.think(_without_padding(tokens)).values
             priors.append(layer.eta_pi(tokens))
-            if seen is not None:
-                posteriors.append(layer.eta_q(layer.compare(_whole(tokens + seen)).values))
+            if of_target is not None:
+                posteriors.append(layer.eta_q(layer.compare(_without_padding(tokens + of_target)).values))
             if source == "prior":
                 z = draw_group(given[index], priors[-1], dim=-1, temperature=schedule.temperature)
             else:
                 z = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=-1)
             latents.append(z)
             tokens = tokens + layer.join(z.to(tokens.dtype))
-        pixels = self.to_pixels(self.last(_whole(tokens)).values)
+        pixels = self.to_pixels(self.last(_without_padding(tokens)).values)
         size = self.config.patch_size
         pixels = rearrange(pixels, "n (h w) (c a b) -> n c (h a) (w b)", h=height, w=width, a=size, b=size)
         return Rollout(
@@ -135,7 +133,7 @@ class Transformer(LatentCore):
 
 
 class TransformerLayer(nn.Module):
-    """One look at the scene, one at each other, and a group of latents."""
+    """Cross-attention to the scene, self-attention, and a group of latents."""
 
     def __init__(self, config: Transformer.Config, *, token_channels: int) -> None:
         super().__init__()
@@ -156,12 +154,12 @@ def _block(config: Transformer.Config) -> SelfAttentionBlock:
 def _head(config: Transformer.Config) -> nn.Sequential:
     head = nn.Linear(config.channels, 2 * config.z_channels)
     with torch.no_grad():
-        # Tokens are of size 1 after their norm: as they come, such heads would set prior and posterior far apart.
+        # Tokens have norm 1 per channel; default weights would set prior and posterior far apart.
         head.weight.mul_(0.1)
         head.bias.mul_(0.1)
     return nn.Sequential(nn.LayerNorm(config.channels), head)
 
 
-def _whole(what: Tensor) -> Tokens:
-    """Takes [n, T, C] as sets without padding."""
-    return Tokens(values=what, mask=torch.ones(what.shape[:2], dtype=torch.bool, device=what.device))
+def _without_padding(values: Tensor) -> Tokens:
+    """Returns [n, T, C] as sets without padding."""
+    return Tokens(values=values, mask=torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))

@@ -1,4 +1,4 @@
-"""The variational autoencoder: the baseline that knows nothing of the scene."""
+"""The core of variational autoencoders, the baseline without context."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 
 class Vae(LatentCore):
-    """p(x^q) = int N(z; 0, 1) p(x^q | z) dz, q(z | x^q)  (Kingma & Welling 2013). Context and query are ignored.
+    """Variational autoencoder core (Kingma & Welling 2013), one group of latents per query:
 
-    Whatever a conditional model gains over this baseline it owes to the context and the pose. The latents belong to a query.
+        p(x^q) = int N(z; 0, 1) p(x^q | z) dz,  q(z | x^q).
+
+    Context and query are ignored: the baseline that measures what conditional models gain from them.
     """
 
     class Config(Settings):
@@ -24,7 +26,7 @@ class Vae(LatentCore):
 
         z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
         channels: Size = Field(
-            default=64, ge=1, description="channels at full resolution; up to four times as many below"
+            default=64, ge=1, description="channels at full resolution; at most four times as many at lower resolutions"
         )
 
     required_features = frozenset()

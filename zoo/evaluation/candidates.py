@@ -83,20 +83,20 @@ def by_inversion(model: SceneModel, episode: Episode, *, schedule: ScheduleValue
 def _as_queries(episode: Episode, poses: Tensor) -> Episode:
     """Returns one scene with the image as its target at every pose [G, P]."""
     target = episode.target[:, :1].expand(-1, len(poses), -1, -1, -1)
-    evidence = Views(values=target, poses=poses[None], mask=torch.ones_like(poses[None, :, 0], dtype=torch.bool))
-    return episode._replace(query=poses[None], target=target, target_views=evidence)
+    targets = Views(values=target, poses=poses[None], mask=torch.ones_like(poses[None, :, 0], dtype=torch.bool))
+    return episode._replace(query=poses[None], target=target, target_views=targets)
 
 
 def _as_scenes(episode: Episode, poses: Tensor) -> Episode:
     """Returns as many scenes as there are poses [G, P], alike but for that."""
     count = len(poses)
     target = _for_all(episode.target[:, :1], count)
-    evidence = Views(values=target, poses=poses[:, None], mask=torch.ones_like(poses[:, :1], dtype=torch.bool))
+    targets = Views(values=target, poses=poses[:, None], mask=torch.ones_like(poses[:, :1], dtype=torch.bool))
     return Episode(
         context=Views(*(_for_all(field, count) for field in episode.context)),
         query=poses[:, None],
         target=target,
-        target_views=evidence,
+        target_views=targets,
         key=episode.key.expand(count),
     )
 
