@@ -82,9 +82,9 @@ def test_labels_and_titles_find_room(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"truth": plain("truth", 3, 16, 16)}, "context: expected images of shape"),
-        ({"mean": plain("mean", 2, 8, 8)}, "mean: expected images of shape"),
-        ({"samples": plain("samples", 2, 16, 16)}, "samples: expected images of shape"),
+        ({"truth": plain("truth", 3, 16, 16)}, "truth: expected 2 rows of images"),
+        ({"mean": plain("mean", 2, 8, 8)}, "mean: expected 2 rows of images"),
+        ({"samples": plain("samples", 2, 2, 8, 8)}, "samples: expected 2 rows of images"),
         ({"truth": plain("truth", 2, 16, 16).astype(np.float32)}, "truth: expected uint8, found float32"),
         ({"row_labels": ["one"]}, "expected 2 labels of rows, found 1"),
     ],
@@ -107,6 +107,6 @@ def test_contact_sheet_shows_the_first_views(tmp_path):
     assert count(path, "truth") == 30 * 96**2 and count(path, "mean") == 0
     path = contact_sheet(tmp_path / "b.png", frames=frames, max_views=20)
     assert count(path, "mean") == 15 * 96**2
-    for wrong in (frames[0], frames[:, :0], frames[:0]):
-        with pytest.raises(ResultError, match="expected"):
+    for wrong, message in ((frames[0], "expected"), (frames[:, :0], "no images"), (frames[:0], "no images")):
+        with pytest.raises(ResultError, match=message):
             contact_sheet(tmp_path / "c.png", frames=wrong)

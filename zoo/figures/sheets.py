@@ -19,7 +19,7 @@ from zoo.files import writing_file
 _MIN_TILE = 96  # images are enlarged to at least this width
 _GAP, _GROUP_GAP, _MARGIN = 4, 20, 14
 _FONT_SIZE, _TITLE_SIZE, _LINE_HEIGHT = 14, 17, 17
-_LABEL_LETTERS = 52
+_LABEL_LETTERS, _CAPTION_LETTERS = 52, 13
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
@@ -27,14 +27,7 @@ class ImageGroup(NamedTuple):
     """Columns of a sheet under one caption."""
 
     caption: str
-    images: np.ndarray  # [R, columns, H, W, 3] uint8
-
-
-class ImageColumn(NamedTuple):
-    """One column of a sheet."""
-
-    caption: str
-    images: np.ndarray  # [R, H, W, 3] uint8
+    images: np.ndarray  # [R, columns, H, W, 3] uint8, or [R, H, W, 3] for a single column
 
 
 def prediction_sheet(
@@ -61,16 +54,11 @@ def prediction_sheet(
     Raises:
         ResultError: if the shapes do not fit together, or the format is not known.
     """
-    rows, size = truth.shape[:1], truth.shape[1:]
-    for name, images in {"context": context, "samples": samples}.items():
-        _check_images(name, images, (*rows, images.shape[1] if images.ndim > 1 else 0, *size))
-    for name, images in {"truth": truth, "mean": mean}.items():
-        _check_images(name, images, (*rows, *size))
     count = context.shape[1]
     groups = [
         ImageGroup(f"{count} context view{'s' if count > 1 else ''}", context),
-        ImageGroup("truth" if count else "truth (0 context views)", truth[:, None]),
-        ImageGroup("mean", mean[:, None]),
+        ImageGroup("truth" if count else "truth (0 context views)", truth),
+        ImageGroup("mean", mean),
         ImageGroup("samples", samples),
     ]
     return image_sheet(
@@ -86,7 +74,7 @@ def contact_sheet(
     scene_labels: Sequence[str] | None = None,
     max_views: int = 10,
 ) -> Path:
-    """Draws one row per scene: its first ``max_views`` views.
+    """Draws one row per scene: the first ``max_views`` of its views.
 
     Args:
         path: the image, in the format of its suffix.
@@ -98,35 +86,11 @@ def contact_sheet(
     Raises:
         ResultError: if ``frames`` is not of that shape, or the format is not known.
     """
-    _check_images("frames", frames, (*frames.shape[:4], 3))
-    if frames.ndim != 5 or frames.shape[1] == 0 or max_views < 1:
-        raise ResultError(f"frames: expected [n, V, H, W, 3] with V above 0, found {frames.shape}")
+    if frames.ndim != 5:
+        raise ResultError(f"frames: expected [n, V, H, W, 3], found {list(frames.shape)}")
     first = frames[:, :max_views]
     caption = "views" if first.shape[1] == frames.shape[1] else f"the first {max_views} of {frames.shape[1]} views"
     return image_sheet(path, groups=[ImageGroup(caption, first)], title=title, row_labels=scene_labels)
-
-
-def image_columns(
-    path: Path, *, columns: Sequence[ImageColumn], title: str, row_labels: Sequence[str] | None = None
-) -> Path:
-    """Draws a table of images with one caption per column.
-
-    Args:
-        path: the image, in the format of its suffix.
-        columns: their captions are wrapped.
-        title: above the sheet.
-        row_labels: R texts at the left, which are wrapped.
-
-    Raises:
-        ResultError: if there are no images, they do not fit together, or the format is not known.
-    """
-    rows = len(columns[0][1]) if columns else 0
-    if not rows:
-        raise ResultError(f"{path}: there are no images to draw")
-    for caption, images in columns:
-        _check_images(f"column {caption!r}", images, (rows, *columns[0][1].shape[1:]))
-    groups = [ImageGroup(textwrap.fill(caption, 13), images[:, None]) for caption, images in columns]
-    return image_sheet(path, groups=groups, title=title, row_labels=row_labels, group_gap=_GAP)
 
 
 def image_sheet(
@@ -135,15 +99,21 @@ def image_sheet(
     groups: Sequence[ImageGroup],
     title: str | None = None,
     row_labels: Sequence[str] | None = None,
-    group_gap: int = _GROUP_GAP,
 ) -> Path:
     """Draws groups of columns side by side, all with R rows of images of one size.
 
+    Args:
+        path: the image, in the format of its suffix.
+        groups: their captions are wrapped above a single column.
+        title: above the sheet.
+        row_labels: R texts at the left, which are wrapped.
+
     Raises:
-        ResultError: if the number of labels is not R, or the format is not known.
+        ResultError: if there are no images, they do not fit together, or the format is not known.
     """
     check_format(path)
-    rows, _, height, width, _ = groups[0].images.shape
+    blocks = _checked(path, groups)
+    rows, _, height, width, _ = blocks[0].images.shape
     if row_labels is not None and len(row_labels) != rows:
         raise ResultError(f"expected {rows} labels of rows, found {len(row_labels)}")
     font, title_font = _font(_FONT_SIZE), _font(_TITLE_SIZE)
@@ -152,10 +122,11 @@ def image_sheet(
     labels = [textwrap.fill(" ".join(label.split()), _LABEL_LETTERS) for label in row_labels or []]
     left = _MARGIN + (max(_width(label, font) for label in labels) + 10 if labels else 0)
     # A narrow group is widened to its caption, so that captions do not overlap.
-    widths = [max(group.images.shape[1] * step_x - _GAP, _width(group.caption, font)) for group in groups]
+    widths = [max(block.images.shape[1] * step_x - _GAP, _width(block.caption, font)) for block in blocks]
     title = None if title is None else " ".join(title.split())
-    total_width = left + sum(widths) + group_gap * (len(groups) - 1) + _MARGIN
-    first_row = _MARGIN + _LINE_HEIGHT * (1 + max(group.caption.count("\n") for group in groups))
+    gap = _GAP if all(block.images.shape[1] == 1 for block in blocks) else _GROUP_GAP
+    total_width = left + sum(widths) + gap * (len(blocks) - 1) + _MARGIN
+    first_row = _MARGIN + _LINE_HEIGHT * (1 + max(block.caption.count("\n") for block in blocks))
     if title is not None:
         total_width = max(total_width, _width(title, title_font) + 2 * _MARGIN)
         first_row += _TITLE_SIZE + 10
@@ -167,16 +138,15 @@ def image_sheet(
         middle = first_row + row * step_y + height * scale // 2
         pen.multiline_text((left - 10, middle), label, fill=_INK, font=font, anchor="rm", align="right")
     x = left
-    for group, group_width in zip(groups, widths, strict=True):
-        pen.multiline_text(
-            (x + group_width // 2, first_row - 6), group.caption, fill=_INK, font=font, anchor="md", align="center"
-        )
-        start = x + (group_width - group.images.shape[1] * step_x + _GAP) // 2
-        for row, column in np.ndindex(group.images.shape[:2]):
-            tile = Image.fromarray(np.ascontiguousarray(group.images[row, column]))
+    for block, block_width in zip(blocks, widths, strict=True):
+        middle = x + block_width // 2
+        pen.multiline_text((middle, first_row - 6), block.caption, fill=_INK, font=font, anchor="md", align="center")
+        start = x + (block_width - block.images.shape[1] * step_x + _GAP) // 2
+        for row, column in np.ndindex(block.images.shape[:2]):
+            tile = Image.fromarray(np.ascontiguousarray(block.images[row, column]))
             enlarged = tile.resize((width * scale, height * scale), Image.Resampling.NEAREST)
             sheet.paste(enlarged, (start + column * step_x, first_row + row * step_y))
-        x += group_width + group_gap
+        x += block_width + gap
     with writing_file(path) as temporary:
         sheet.save(temporary)
     return Path(path)
@@ -193,11 +163,21 @@ def check_format(path: str | os.PathLike[str]) -> None:
         raise ResultError(f"{path}: {suffix!r} is not a format of images that can be written")
 
 
-def _check_images(name: str, images: np.ndarray, shape: tuple[int, ...]) -> None:
-    if images.dtype != np.uint8:
-        raise ResultError(f"{name}: expected uint8, found {images.dtype}")
-    if images.shape != shape or images.ndim not in (4, 5) or shape[-1] != 3 or 0 in (shape[0], *shape[-3:-1]):
-        raise ResultError(f"{name}: expected images of shape {list(shape)}, found {list(images.shape)}")
+def _checked(path: Path, groups: Sequence[ImageGroup]) -> list[ImageGroup]:
+    """Returns the groups with images [R, columns, H, W, 3] and wrapped captions."""
+    if not groups or 0 in groups[0].images.shape:
+        raise ResultError(f"{path}: there are no images to draw")
+    rows, size = len(groups[0].images), groups[0].images.shape[-3:]
+    checked = []
+    for caption, images in groups:
+        single = images.ndim == 4
+        if images.dtype != np.uint8:
+            raise ResultError(f"{caption}: expected uint8, found {images.dtype}")
+        if images.ndim not in (4, 5) or images.shape[-1] != 3 or (len(images), *images.shape[-3:]) != (rows, *size):
+            raise ResultError(f"{caption}: expected {rows} rows of images {list(size)}, found {list(images.shape)}")
+        wrapped = textwrap.fill(caption, _CAPTION_LETTERS) if single else caption
+        checked.append(ImageGroup(wrapped, images[:, None] if single else images))
+    return checked
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ResultError
-from zoo.figures.sheets import ImageColumn, image_columns
+from zoo.figures.sheets import ImageGroup, image_sheet
 
 
 def plain(*colours, size=8):
@@ -17,11 +17,11 @@ RED, GREEN, BLUE, ORANGE = (200, 0, 0), (0, 150, 0), (0, 0, 220), (250, 140, 10)
 
 @pytest.mark.parametrize("labels", [None, ["one\n two", "a $x_1$ of " * 12]])
 def test_images_are_where_they_belong(tmp_path, labels):
-    path = image_columns(
+    path = image_sheet(
         tmp_path / "table.png",
-        columns=[
-            ImageColumn("left", plain(RED, GREEN)),
-            ImageColumn("a long caption on the right", plain(BLUE, ORANGE)),
+        groups=[
+            ImageGroup("left", plain(RED, GREEN)),
+            ImageGroup("a long caption on the right", plain(BLUE, ORANGE)),
         ],
         title="Colours",
         row_labels=labels,
@@ -38,28 +38,28 @@ def test_images_are_where_they_belong(tmp_path, labels):
 
 def test_the_same_table_is_the_same_bytes(tmp_path):
     written = [
-        image_columns(tmp_path / f"{name}.png", columns=[ImageColumn("a", plain(RED))], title="t").read_bytes()
+        image_sheet(tmp_path / f"{name}.png", groups=[ImageGroup("a", plain(RED))], title="t").read_bytes()
         for name in ("one", "two")
     ]
     assert written[0] == written[1]
 
 
 @pytest.mark.parametrize(
-    ("columns", "labels", "message"),
+    ("groups", "labels", "message"),
     [
         ([], None, "no images"),
-        ([ImageColumn("none", plain(RED)[:0])], None, "no images"),
+        ([ImageGroup("none", plain(RED)[:0])], None, "no images"),
         (
-            [ImageColumn("a", plain(RED)), ImageColumn("b", plain(RED, BLUE))],
+            [ImageGroup("a", plain(RED)), ImageGroup("b", plain(RED, BLUE))],
             None,
-            r"column 'b': expected images of shape \[1, 8, 8, 3\], found \[2, 8, 8, 3\]",
+            r"b: expected 1 rows of images \[8, 8, 3\], found \[2, 8, 8, 3\]",
         ),
-        ([ImageColumn("a", plain(RED).astype(float))], None, "found float64"),
-        ([ImageColumn("a", plain(RED)[..., 0])], None, "column 'a'"),
-        ([ImageColumn("a", plain(RED))], ["x", "y"], "expected 1 labels of rows, found 2"),
+        ([ImageGroup("a", plain(RED).astype(float))], None, "found float64"),
+        ([ImageGroup("a", plain(RED)[..., 0])], None, "a: expected 1 rows"),
+        ([ImageGroup("a", plain(RED))], ["x", "y"], "expected 1 labels of rows, found 2"),
     ],
 )
-def test_what_does_not_fit_is_an_error(tmp_path, columns, labels, message):
+def test_what_does_not_fit_is_an_error(tmp_path, groups, labels, message):
     with pytest.raises(ResultError, match=message):
-        image_columns(tmp_path / "table.png", columns=columns, title="t", row_labels=labels)
+        image_sheet(tmp_path / "table.png", groups=groups, title="t", row_labels=labels)
     assert list(tmp_path.iterdir()) == []
