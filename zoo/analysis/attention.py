@@ -18,7 +18,7 @@ from zoo.analysis.context import AnalysisContext
 from zoo.analysis.scores import Scores, bounds_of, image_metrics_of, panels_of, predictions_of
 from zoo.data.opening import open_scenes
 from zoo.data.source import Split
-from zoo.figures.sheets import ImageColumn, image_columns
+from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import trend_panels
 
 DATASET = "rooms_ring_camera"
@@ -72,7 +72,7 @@ def run(context: AnalysisContext) -> list[Claim]:
     data = context.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE, num_views=NUM_VIEWS)
     test = open_scenes(data, "test")
     scores: dict[str, Scores] = {}
-    columns: list[ImageColumn] = []
+    groups: list[ImageGroup] = []
     for system, (variant, changes) in SYSTEMS.items():
         trained = context.trained(variant, data=data, overrides=(*COMMON, *changes), label=f"attention-{variant}")
         context.log(f"{system}, {trained.model.num_parameters} parameters: scoring with {CONTEXTS} context views")
@@ -82,9 +82,9 @@ def run(context: AnalysisContext) -> list[Claim]:
             for number in CONTEXTS
         }
         sheet = predictions_of(trained, test, num_context=CONTEXTS[-1], num_scenes=ROWS)
-        if not columns:
-            columns += [ImageColumn("a context view", sheet.context[:, 0]), ImageColumn("truth", sheet.truth)]
-        columns.append(ImageColumn(system, sheet.mean))
+        if not groups:
+            groups += [ImageGroup("a context view", sheet.context[:, 0]), ImageGroup("truth", sheet.truth)]
+        groups.append(ImageGroup(system, sheet.mean))
     trend_panels(
         context.image("attention"),
         panels=panels_of(scores, QUANTITIES),
@@ -92,7 +92,7 @@ def run(context: AnalysisContext) -> list[Claim]:
         title=ANALYSES["attention"].title,
     )
     title = f"Mean prediction given {CONTEXTS[-1]} context views"
-    image_columns(context.image("attention-images"), columns=columns, title=title)
+    image_sheet(context.image("attention-images"), groups=groups, title=title)
     return attention_claims(scores)
 
 
@@ -102,21 +102,15 @@ def attention_claims(scores: Mapping[str, Scores]) -> list[Claim]:
     baseline, few, many = scores[SUM], CONTEXTS[0], CONTEXTS[-1]
     for system in (ATTENTION, EPIPOLAR):
         found = scores[system]
-        for number in CONTEXTS[-2:]:
-            text = f"given {number} views, {system} has a lower error than the sum"
-            expectations.append(Expectation.less(text, found[number]["mse"], baseline[number]["mse"], unit="MSE"))
-        expectations += [
-            Expectation.less(
-                f"given {many} views, {system} has a lower NELBO than the sum",
-                found[many]["nelbo_excess"],
-                baseline[many]["nelbo_excess"],
-                unit="nats",
-            ),
-            Expectation.less(
-                f"from {few} view to {many}, the error of {system} falls by more than that of the sum",
-                found[many]["mse"] - found[few]["mse"],
-                baseline[many]["mse"] - baseline[few]["mse"],
-                unit="MSE",
-            ),
-        ]
+        for number, metric, title in (
+            (CONTEXTS[-2], "mse", "error"),
+            (many, "mse", "error"),
+            (many, "nelbo_excess", "NELBO"),
+        ):
+            text = f"given {number} views, {system}: a lower {title} than with the sum"
+            unit = "MSE" if metric == "mse" else "nats"
+            expectations.append(Expectation.less(text, found[number][metric], baseline[number][metric], unit=unit))
+        text = f"from {few} view to {many}, {system}: the error falls by more than with the sum"
+        changes = (one[many]["mse"] - one[few]["mse"] for one in (found, baseline))
+        expectations.append(Expectation.less(text, *changes, unit="MSE"))
     return conclude(expectations)

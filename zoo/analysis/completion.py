@@ -17,7 +17,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
 from zoo.evaluation.point_predictions import predict_at
 from zoo.figures.functions import images_of_points
-from zoo.figures.sheets import ImageColumn, image_columns
+from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.model.scene_model import SceneModel
 
 DIGITS = "completion_digits"
@@ -42,7 +42,7 @@ def complete(context: AnalysisContext, model: SceneModel, test: SceneSource, *, 
     order = EvaluationPlan(test, num_context=max(PIXELS), num_targets=1).views[:, : max(PIXELS)]
     inputs, values = read_points(test)
     mean_digit = read_points(train)[1].mean(0)[:, 0]
-    columns, expectations = [], []
+    groups, expectations = [], []
     for number in PIXELS:
         known = order[:, :number, None]
         known_inputs, known_values = (np.take_along_axis(part, known, axis=1) for part in (inputs, values))
@@ -63,12 +63,12 @@ def complete(context: AnalysisContext, model: SceneModel, test: SceneSource, *, 
             "mean": (inputs, found.mean[..., None]),
             "deviation": (inputs, found.scale[..., None]),
         }
-        columns += [
-            ImageColumn(caption, images_of_points(places[:ROWS], colours[:ROWS], size=8))
+        groups += [
+            ImageGroup(caption, images_of_points(places[:ROWS], colours[:ROWS], size=8))
             for caption, (places, colours) in parts.items()
         ]
-    columns.append(ImageColumn("truth", images_of_points(inputs[:ROWS], values[:ROWS], size=8)))
-    image_columns(context.image("completion"), columns=columns, title="Digits completed by a convolutional CNP")
+    groups.append(ImageGroup("truth", images_of_points(inputs[:ROWS], values[:ROWS], size=8)))
+    image_sheet(context.image("completion"), groups=groups, title="Digits completed by a convolutional CNP")
     return conclude(expectations)
 
 

@@ -43,7 +43,7 @@ TARGETS = (1, 2, 4, 8)  # images scored together
 ROWS = ((0, 3), (1, 3))  # of the figure: scene, number of samples
 LEAST_ACCURACY = 0.9
 ROUNDING = 1e-10  # squared 0-to-1 range: sums over a batch depend on the position in it
-PIXELS = "squared 0-to-1 range"
+PIXELS, PAIRS, NATS = "squared 0-to-1 range", "of pairs", "nats/image"
 QUANTITIES = {"nelbo_excess": "joint excess NELBO (nats/image)", "kl": "KL (nats/image)"}
 
 
@@ -92,64 +92,45 @@ def measure(trained: TrainedModel, test: SceneSource, sides: HiddenSides, reader
 def consistency_claims(found: Mapping[str, Findings], *, accuracy: float) -> list[Claim]:
     """Compares both models on the same scenes."""
     gqn, cgqn = found[GQN], found[CGQN]
-    gqn_excess, cgqn_excess = (
-        {count: bounds["nelbo_excess"] for count, bounds in one.bounds.items()} for one in (gqn, cgqn)
-    )
     few, many = TARGETS[0], TARGETS[-1]
     less, repeated = Expectation.less, cgqn.disagreement.within[:, 0]
+
+    def nearby(one: Findings) -> np.ndarray:
+        """The difference between nearby views of one sample, minus that between two samples."""
+        return one.disagreement.within[:, -1] - one.disagreement.between[:, -1]
+
+    def excess(one: Findings, count: int) -> np.ndarray:
+        return one.bounds[count]["nelbo_excess"]
+
+    # The share of pairs of views of the hidden side that show different digits.
+    in_one = {name: 1.0 - one.agreement.within for name, one in found.items()}
+    in_two = {name: 1.0 - one.agreement.between for name, one in found.items()}
     return conclude(
         [
-            Claim(
-                "the reader recognises the digits of true images",
-                f"accuracy {accuracy:.3f} on frontal views of test cubes",
-                accuracy > LEAST_ACCURACY,
-            ),
+            Claim("the reader recognises true digits", f"accuracy {accuracy:.3f}", accuracy > LEAST_ACCURACY),
             Claim(
                 "CGQN predicts the same image twice for the same query",
                 f"largest variance {repeated.max():.3g} over {len(repeated)} scenes",
                 bool((repeated <= ROUNDING).all()),
             ),
+            less("repeated predictions differ less with CGQN", repeated, gqn.disagreement.within[:, 0], unit=PIXELS),
+            less("nearby views of one sample differ less with CGQN", nearby(cgqn), nearby(gqn), unit=PIXELS),
+            less("digits differ less within one sample of CGQN than in two", in_one[CGQN], in_two[CGQN], unit=PAIRS),
+            less("digits within one sample differ less with CGQN", in_one[CGQN], in_one[GQN], unit=PAIRS),
             less(
-                "two predictions for the same query differ less with CGQN than with GQN",
-                repeated,
-                gqn.disagreement.within[:, 0],
-                unit=PIXELS,
+                "the difference between one sample and two is larger with CGQN",
+                in_one[CGQN] - in_two[CGQN],
+                in_one[GQN] - in_two[GQN],
+                unit=PAIRS,
             ),
             less(
-                "relative to views of two samples, nearby views of one sample differ less with CGQN than with GQN",
-                cgqn.disagreement.within[:, -1] - cgqn.disagreement.between[:, -1],
-                gqn.disagreement.within[:, -1] - gqn.disagreement.between[:, -1],
-                unit=PIXELS,
+                f"CGQN: an image costs less among {many} than alone", excess(cgqn, many), excess(cgqn, few), unit=NATS
             ),
             less(
-                "two views of the hidden side show different digits less often in one sample of CGQN than in two",
-                1.0 - cgqn.agreement.within,
-                1.0 - cgqn.agreement.between,
-                unit="of pairs",
-            ),
-            less(
-                "two views of one sample show different digits less often with CGQN than with GQN",
-                1.0 - cgqn.agreement.within,
-                1.0 - gqn.agreement.within,
-                unit="of pairs",
-            ),
-            less(
-                "the difference between one sample and two is larger with CGQN than with GQN",
-                cgqn.agreement.between - cgqn.agreement.within,
-                gqn.agreement.between - gqn.agreement.within,
-                unit="of pairs",
-            ),
-            less(
-                f"CGQN encodes its scene once: an image costs less among {many} than alone",
-                cgqn_excess[many],
-                cgqn_excess[few],
-                unit="nats/image",
-            ),
-            less(
-                f"after so short a training the joint NELBO of {many} images is lower for GQN",
-                gqn_excess[many],
-                cgqn_excess[many],
-                unit="nats/image",
+                f"after so short a training, {many} images cost less with GQN",
+                excess(gqn, many),
+                excess(cgqn, many),
+                unit=NATS,
             ),
         ]
     )

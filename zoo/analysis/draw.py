@@ -25,7 +25,7 @@ from zoo.data.source import SceneSource, Split
 from zoo.episode import ScheduleValues
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import EvaluationBatch, evaluation_mode, score_batches
-from zoo.figures.sheets import ImageColumn, image_columns
+from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import Trend, trend_panels
 from zoo.model.scene_model import SceneModel
 from zoo.nn.noise import query_keys
@@ -140,12 +140,12 @@ def sharpness(images: Tensor) -> Tensor:
 def draw_canvases(context: AnalysisContext, found: Mapping[Source, Progress], *, truth: np.ndarray) -> None:
     """Draws the canvases of some scenes, one row per source."""
     canvases = np.stack([found[source].images for source in SOURCES], axis=2)  # [L, ROWS, sources, H, W, 3]
-    columns = [
-        ImageColumn(f"step {step}", images.reshape(-1, *images.shape[2:])) for step, images in enumerate(canvases, 1)
+    groups = [
+        ImageGroup(f"step {step}", images.reshape(-1, *images.shape[2:])) for step, images in enumerate(canvases, 1)
     ]
-    columns.append(ImageColumn("truth", np.repeat(truth, len(SOURCES), axis=0)))
+    groups.append(ImageGroup("truth", np.repeat(truth, len(SOURCES), axis=0)))
     labels = [f"room {row + 1}, latents from the {source}" for row in range(ROWS) for source in SOURCES]
-    image_columns(context.image("draw"), columns=columns, title=ANALYSES["draw"].title, row_labels=labels)
+    image_sheet(context.image("draw"), groups=groups, title=ANALYSES["draw"].title, row_labels=labels)
 
 
 def draw_claims(found: Mapping[Source, Progress]) -> list[Claim]:

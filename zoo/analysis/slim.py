@@ -30,7 +30,7 @@ from zoo.data.source import SceneSource, Split
 from zoo.episode import SceneBatch, Views
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import EvaluationBatch, evaluation_batches, score_batches
-from zoo.figures.sheets import ImageColumn, image_columns
+from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import TrendPanel, trend_panels
 from zoo.model.interfaces import Encoder
 from zoo.model.tasks import CAPTIONS
@@ -154,15 +154,15 @@ def draw_images(context: AnalysisContext, trained: TrainedModel, test: SceneSour
     # The noise of the latents is the same in all, so that captions make the only difference.
     without = expected(episodes(num_context=0), num_context=0)
     images = {label: expected(batch, num_context=number) for label, batch in batches.items()}
-    columns = [ImageColumn("truth", own.frames[:, number].numpy()), ImageColumn("without captions", to_bytes(without))]
-    columns += [ImageColumn(label, to_bytes(image)) for label, image in images.items()]
-    columns += [
-        ImageColumn(f"{GAIN} x change: {label}", to_bytes((0.5 + GAIN * (image - without)).clamp(0.0, 1.0)))
+    groups = [ImageGroup("truth", own.frames[:, number].numpy()), ImageGroup("without captions", to_bytes(without))]
+    groups += [ImageGroup(label, to_bytes(image)) for label, image in images.items()]
+    groups += [
+        ImageGroup(f"{GAIN} x change: {label}", to_bytes((0.5 + GAIN * (image - without)).clamp(0.0, 1.0)))
         for label, image in images.items()
     ]
-    image_columns(
+    image_sheet(
         context.image("slim"),
-        columns=columns,
+        groups=groups,
         title=f"{ANALYSES['slim'].title} (one of {number} captions is printed)",
         row_labels=[
             paraphrases(drawn[scene].scene, camera=drawn[scene].cameras[views[scene, 0]], num=1)[0] for scene in scenes
@@ -174,33 +174,30 @@ def slim_claims(scores: Mapping[str, Scores], *, learned: Distances, before: Dis
     """Compares the captions on the same images, and the distances of captions after training with those before."""
     most = CONTEXTS[-1]
     own, changed, elsewhere = (scores[label][most] for label in (OWN, REWORDED, ELSEWHERE))
+    without = scores[OWN][0]
     ratio, ratio_before = (found.within / found.between for found in (learned, before))
+    less, below_zero = Expectation.less, Expectation.below_zero
     return conclude(
         [
-            Expectation.less(
-                f"the excess of an image is lower with {most} captions than with none",
-                own[EXCESS],
-                scores[OWN][0][EXCESS],
-                unit="nats",
-            ),
-            Expectation.less(
-                "a scene's own captions have a lower excess than those of another scene",
+            less(f"the excess is lower with {most} captions than with none", own[EXCESS], without[EXCESS], unit="nats"),
+            less(
+                "the excess is lower with own captions than another scene's",
                 own[EXCESS],
                 elsewhere[EXCESS],
                 unit="nats",
             ),
-            Expectation.below_zero(
+            below_zero(
                 f"other words cost less than {CHEAPER:g} of the cost of captions of another scene",
                 changed[ADDED] - CHEAPER * elsewhere[ADDED],
                 unit="nats",
                 note=f"{changed[ADDED].mean():+.3g} against {elsewhere[ADDED].mean():+.3g} nats",
             ),
-            Expectation.below_zero(
-                f"the distance between wordings of a caption is below {NEARER:g} of that between captions of two scenes",
+            below_zero(
+                f"wordings of a caption are less than {NEARER:g} as far apart as captions of two scenes",
                 ratio - NEARER,
                 unit="",
                 note=f"ratio {ratio.mean():.3f}",
             ),
-            Expectation.less("this ratio is lower than before training", ratio, ratio_before, unit=""),
+            less("this ratio is lower than before training", ratio, ratio_before, unit=""),
         ]
     )

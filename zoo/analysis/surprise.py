@@ -17,7 +17,7 @@ from zoo.analysis.scores import Scores, bounds_of, image_metrics_of, panels_of, 
 from zoo.data.opening import open_scenes
 from zoo.data.source import Split
 from zoo.evaluation.images import Sheet
-from zoo.figures.sheets import ImageColumn, image_columns
+from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
 
 DATASET = "rooms_ring_camera"
@@ -60,14 +60,14 @@ def run(context: AnalysisContext) -> list[Claim]:
 def draw_predictions(path: Path, sheets: Mapping[str, Sheet]) -> None:
     """Draws the predictions of both models given one view."""
     gqn, deterministic = sheets[WITH_LATENTS], sheets[WITHOUT]
-    columns = [
-        ImageColumn("context", gqn.context[:, 0]),
-        ImageColumn("truth", gqn.truth),
-        ImageColumn("without latents", deterministic.mean),
-        ImageColumn("GQN, mean", gqn.mean),
-        *(ImageColumn(f"GQN, sample {index + 1}", gqn.samples[:, index]) for index in range(SAMPLES)),
+    groups = [
+        ImageGroup("context", gqn.context[:, 0]),
+        ImageGroup("truth", gqn.truth),
+        ImageGroup("without latents", deterministic.mean),
+        ImageGroup("GQN, mean", gqn.mean),
+        ImageGroup("GQN, samples", gqn.samples),
     ]
-    image_columns(path, columns=columns, title="Predictions given one context view")
+    image_sheet(path, groups=groups, title="Predictions given one context view")
 
 
 def surprise_panels(scores: Mapping[str, Scores]) -> list[TrendPanel]:
@@ -84,28 +84,22 @@ def surprise_claims(scores: Mapping[str, Scores]) -> list[Claim]:
     none, few, many = CONTEXTS[0], CONTEXTS[1], CONTEXTS[-1]
 
     def falls(text: str, metric: str, *, more: int, fewer: int, unit: str = "nats") -> Expectation:
-        return Expectation.less(text, gqn[more][metric], gqn[fewer][metric], unit=unit)
+        return Expectation.less(
+            f"{text} given {more} views than given {fewer}", gqn[more][metric], gqn[fewer][metric], unit=unit
+        )
 
     return conclude(
         [
-            falls(f"an image is less surprising given {few} view than given {none}", KL, more=few, fewer=none),
-            falls(f"an image is less surprising given {many} views than given {few}", KL, more=many, fewer=few),
+            falls("an image is less surprising", KL, more=few, fewer=none),
+            falls("an image is less surprising", KL, more=many, fewer=few),
             Expectation.less(
                 f"given {many} views the true image is less surprising than that of another scene",
                 gqn[many][KL],
                 gqn[many][KL_ELSEWHERE],
                 unit="nats",
             ),
-            falls(
-                f"the NELBO of GQN is lower given {many} views than given {few}", "nelbo_excess", more=many, fewer=few
-            ),
-            falls(
-                f"predictions of GQN vary less given {many} views than given {few}",
-                "sample_variance",
-                more=many,
-                fewer=few,
-                unit="squared 0-to-1 range",
-            ),
+            falls("the NELBO of GQN is lower", "nelbo_excess", more=many, fewer=few),
+            falls("predictions of GQN vary less", "sample_variance", more=many, fewer=few, unit="squared 0-to-1 range"),
             Expectation.less(
                 f"given {few} view the NELBO of GQN is lower than that of its generator without latents",
                 gqn[few]["nelbo_excess"],
