@@ -42,7 +42,7 @@ def test_a_baseline_is_a_row_like_any_other(scenes, tmp_path):
         assert row.per_scene["distortion"] == row.per_scene["nelbo_excess"]
 
 
-def test_its_key_is_that_of_the_variants_own_rows(scenes, tmp_path):
+def test_a_baseline_has_the_key_of_the_variants_rows(scenes, tmp_path):
     from zoo.bench.measurement import evaluate
     from zoo.registry.variant import build
     from zoo.training.trained_model import TrainedModel
@@ -57,7 +57,7 @@ def test_its_key_is_that_of_the_variants_own_rows(scenes, tmp_path):
     assert {baseline.key.model_dump_json() for baseline in made("cvae", scenes)} == {row.key.model_dump_json()}
 
 
-def test_what_is_there_is_not_made_again(scenes):
+def test_existing_baselines_are_not_measured_again(scenes):
     rows = made("gqn-tower", scenes)
     assert made("cvae", scenes, present=rows) == []
     assert [row.variant for row in made("cvae", scenes, present=rows[:1])] == ["nearest-view"]
@@ -66,7 +66,7 @@ def test_what_is_there_is_not_made_again(scenes):
 
 
 @pytest.mark.parametrize("name", ["gqn-tower-8bit", "gqn-laplace", "gqn-mazes", "reversed-gqn"])
-def test_other_likelihoods_and_tasks_have_none(scenes, name):
+def test_other_likelihoods_and_tasks_have_no_baselines(scenes, name):
     variant = default_registry().variant(name, size="smoke")
     if variant.task.settings.get("map"):
         pytest.skip("its scenes need a map")
@@ -79,7 +79,7 @@ def test_without_context_there_is_no_nearest_view(scenes):
     assert [row.variant for row in made("draw-unconditional", scenes)] == ["mean-image"]
 
 
-def test_without_bits_no_sigma_is_fitted(scenes):
+def test_without_bits_per_dim_no_sigma_is_fitted(scenes):
     protocol = Protocol(num_context=1, num_targets=1, repeats=0, metrics=())
     for row in made("gqn-tower", scenes, protocol=protocol):
         assert "bits_per_dim" not in row.metrics and "code_sigma" not in row.metrics

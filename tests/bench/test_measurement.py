@@ -50,7 +50,7 @@ def scenes(array_scenes):
     return array_scenes(num_scenes=5)
 
 
-def test_a_row_holds_what_was_measured_and_survives_the_disk(trained, scenes, tmp_path):
+def test_a_row_has_every_measurement_and_is_read_back_unchanged(trained, scenes, tmp_path):
     model = trained()
     protocol = Protocol(importance_samples=(3,), prediction_samples=2, repeats=1, batch_size=2)
     row = evaluate(model, scenes, protocol=protocol, command=["gqn-zoo", "evaluate", "/home/me/run"])
@@ -90,7 +90,7 @@ def test_a_row_holds_what_was_measured_and_survives_the_disk(trained, scenes, tm
     assert "bits_per_dim" not in row.metrics
 
 
-def test_the_same_row_is_made_again_whatever_the_batch(trained, scenes):
+def test_a_row_does_not_depend_on_the_batch_size(trained, scenes):
     torch.manual_seed(1)
     one = evaluate(trained(), scenes, protocol=QUICK)
     torch.manual_seed(2)
@@ -112,7 +112,7 @@ def test_two_context_sizes_give_two_rows_that_are_not_ranked_together(trained, s
     assert rows[0].metrics["nelbo"].value != rows[1].metrics["nelbo"].value
 
 
-def test_no_context_at_all_is_measured_without_a_wrong_one(trained, scenes):
+def test_without_context_there_is_no_wrong_context(trained, scenes):
     row = evaluate(trained(), scenes, protocol=QUICK.at(0, timed=False))
     assert row.key.num_context == 0 and "wrong_context_nelbo_excess" not in row.metrics
 
@@ -149,7 +149,7 @@ def test_sigma_targets_and_scenes_are_those_of_the_protocol(trained, scenes):
     assert row.metrics["floor"].value == pytest.approx(768 * (0.5 * math.log(2 * math.pi) + math.log(0.3)), rel=1e-6)
 
 
-def test_measuring_leaves_the_model_as_it_was(trained, scenes):
+def test_measuring_does_not_change_the_model(trained, scenes):
     model = trained()
     before = {name: value.clone() for name, value in model.model.state_dict().items()}
     evaluate(model, scenes, protocol=Protocol(repeats=1, prediction_samples=1))
@@ -160,7 +160,7 @@ def test_measuring_leaves_the_model_as_it_was(trained, scenes):
     assert not model.model.training
 
 
-def test_a_model_that_is_not_finite_is_refused_with_the_scene(trained, scenes):
+def test_a_model_that_is_not_finite_is_an_error_with_the_scene(trained, scenes):
     model = trained()
     next(model.model.parameters()).data.fill_(float("nan"))
     with pytest.raises(NonFiniteError, match=r"gqn-tower: \w+ of scene 0 is nan; the model is not usable"):
@@ -194,7 +194,7 @@ def test_scenes_that_do_not_fit_are_refused(trained, array_scenes):
         ("seed", -1),
     ],
 )
-def test_a_protocol_that_makes_no_sense_is_refused(option, value):
+def test_an_invalid_protocol_is_refused(option, value):
     with pytest.raises(ConfigError) as caught:
         Protocol(**{option: value})
     assert str(caught.value).startswith(f"{option}: found {value}, expected ")
@@ -301,7 +301,7 @@ def test_a_failure_is_a_row_too(error, status, text, tmp_path):
     assert load_row(save_row(row, tmp_path)) == row
 
 
-def test_a_variant_that_does_not_fit_together_has_a_row_as_well(tmp_path):
+def test_a_variant_of_mismatched_components_has_a_row_as_well(tmp_path):
     variant = variant_of("vae", "encoder.use=tower")
     row = failed_row(variant, RegistryError("x"), seed=0)
     assert (row.variant, row.encoder, row.core) == ("vae@smoke", "tower", "vae")

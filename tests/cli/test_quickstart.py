@@ -1,4 +1,4 @@
-"""The quickstart on a handful of scenes: its machinery, and that it judges what the rows say."""
+"""The quickstart on a few scenes, and its claims on made-up rows."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def folder(tmp_path_factory, module_in_this_process):
     return folder
 
 
-def test_it_leaves_a_table_a_curve_and_sheets(folder):
+def test_it_writes_a_table_curves_and_sheets(folder):
     for name in ("tables/comparison.md", "curves.png", "curves.csv", *(f"sheet-{name}.png" for name in VARIANTS)):
         assert (folder / name).stat().st_size > 200
     rows = load_rows([folder])
@@ -61,7 +61,7 @@ def test_claims_are_judged_on_the_scenes(folder, gqn, cvae, lost, expected):
     assert [claim.holds for claim in judge(made, names=NAMES)] == expected
 
 
-def test_a_missing_variant_is_told(folder):
+def test_a_missing_variant_is_an_error(folder):
     rows = [row for row in load_rows([folder]) if not row.variant.startswith("cvae")]
     with pytest.raises(ResultError, match="cvae@quickstart could not be trained"):
         judge(rows, names=NAMES)

@@ -23,7 +23,7 @@ def scenes(tmp_path_factory):
 
 @pytest.fixture
 def job(scenes, tmp_path):
-    """Returns a maker of jobs that take a fraction of a second."""
+    """Returns a factory of jobs that take a fraction of a second."""
 
     def make(name="vae", *overrides, data=scenes, seed=0, **changes):
         variant = default_registry().variant(name, size="smoke", overrides=overrides)

@@ -9,7 +9,7 @@ from zoo.results.store import load_row
 from zoo.training.session import Tracker
 
 
-def test_a_job_trains_and_leaves_a_row_for_each_number_of_context_views(job, tmp_path):
+def test_a_job_trains_and_writes_a_row_for_each_number_of_context_views(job, tmp_path):
     mine = job("cvae", contexts=(1, 2), protocol=Protocol(repeats=1, prediction_samples=1))
     assert not is_done(mine)
     rows = [load_row(path) for path in run_job(mine)]
@@ -56,7 +56,7 @@ def test_a_row_without_a_metric_is_measured_again(job):
     assert is_done(replace(mine, protocol=Protocol(repeats=0, metrics=("separate-targets",)))), "there is one target"
 
 
-def test_a_sheet_is_left_beside_the_run_if_asked_for(job):
+def test_a_sheet_is_written_to_the_run_folder_if_requested(job):
     mine = job("vae", sheet=True)
     run_job(mine)
     assert (mine.run / "sheet-vae-noise.png").read_bytes().startswith(b"\x89PNG")
@@ -65,20 +65,20 @@ def test_a_sheet_is_left_beside_the_run_if_asked_for(job):
     assert not list(other.run.glob("sheet*"))
 
 
-def test_rows_of_another_configuration_do_not_count(job):
+def test_rows_of_another_configuration_do_not_satisfy_a_job(job):
     run_job(job("vae"))
     assert is_done(job("vae"))
     assert not is_done(job("vae", "core.channels=12"))
     assert not is_done(job("cvae"))
 
 
-def test_the_same_job_once_more_goes_on_from_its_run(job):
+def test_another_number_of_context_views_does_not_train_again(job):
     first = load_row(run_job(job("vae"))[0])
     second = load_row(run_job(job("vae", contexts=(1,)))[0])
     assert second.budget == first.budget, "nothing was trained again"
 
 
-def test_speeds_alone_need_no_scenes(job, tmp_path):
+def test_a_job_without_scenes_measures_speeds(job, tmp_path):
     mine = job("vae", data=None, protocol=Protocol(repeats=1))
     (path,) = run_job(mine)
     row = load_row(path)
@@ -102,7 +102,7 @@ def test_speeds_alone_need_no_scenes(job, tmp_path):
         ),
     ],
 )
-def test_a_failure_of_a_variant_is_a_row_and_not_the_end(job, overrides, changes, status, text, tmp_path):
+def test_a_failure_of_a_variant_is_a_row_and_not_an_exception(job, overrides, changes, status, text, tmp_path):
     mine = job("vae", *overrides, **changes)
     assert not is_done(mine)
     (path,) = run_job(mine)
@@ -118,7 +118,7 @@ def test_missing_scenes_are_a_row_too(job, tmp_path):
     assert "there is no such folder" in load_row(path).error
 
 
-def test_an_interrupted_run_leaves_no_row_and_goes_on(job, tmp_path, monkeypatch):
+def test_an_interrupted_run_writes_no_row_and_is_resumed(job, tmp_path, monkeypatch):
     real = Tracker.log
 
     def log(self, step, values):
@@ -134,7 +134,7 @@ def test_an_interrupted_run_leaves_no_row_and_goes_on(job, tmp_path, monkeypatch
     assert load_row(run_job(mine)[0]).budget.steps == 6
 
 
-def test_a_run_in_the_way_is_not_taken_for_another_configuration(job):
+def test_a_run_of_another_configuration_in_the_same_folder_is_refused(job):
     run_job(job("vae"))
     other = job("vae", "core.channels=12")
     row = load_row(run_job(other)[0])

@@ -1,4 +1,4 @@
-"""Through submitit's own stand-in for a cluster, which starts processes of this machine."""
+"""With submitit's local executor, which starts processes of this machine."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ def engine(tmp_path):
 
 
 @pytest.mark.slow
-def test_jobs_are_submitted_together_and_leave_their_rows(job, tmp_path, listener, engine):
+def test_jobs_are_submitted_together_and_write_their_rows(job, tmp_path, listener, engine):
     jobs = [job("vae"), job("vae", "training.learning_rate={start: 1e30, end: 1e30, steps: 0}", seed=1)]
     failures = run_jobs(jobs, engine=engine, output=tmp_path, listener=listener)
     assert failures == jobs[1:]
@@ -30,7 +30,7 @@ def test_jobs_are_submitted_together_and_leave_their_rows(job, tmp_path, listene
     assert not list(tmp_path.rglob("submitted.json"))
 
 
-def test_what_waits_in_the_queue_is_not_submitted_again(job, tmp_path, engine, monkeypatch):
+def test_a_job_in_the_queue_is_not_submitted_again(job, tmp_path, engine, monkeypatch):
     """A killed runner left its file; the cluster still has the job."""
     submitted = []
 

@@ -33,7 +33,7 @@ def plan_of(name, tmp_path, **selection):
 
 @pytest.mark.parametrize("name", suite_names())
 def test_every_job_of_a_shipped_suite_fits_its_scenes(name, tmp_path):
-    """Without making any: the variant reads what the recipe has, and there are views for contexts and targets."""
+    """Without making scenes: the recipe has the arrays of the task, and enough views for contexts and targets."""
     suite = load_suite(name)
     plan = plan_of(name, tmp_path)
     assert plan
@@ -86,7 +86,7 @@ def suite_file(tmp_path, parts, data="rooms: {recipe: rooms_ring_camera, image_s
         (["{variants: [veа], data: [rooms]}"], RegistryError, r"parts\.0: no variant matches"),
         (["{variants: [vae], size: tiny, data: [rooms]}"], RegistryError, r"parts\.0: .*no size 'tiny'"),
         (["{variants: [vae], set: {core: {chanels: 3}}, data: [rooms]}"], ConfigError, r"parts\.0: .*'chanels'"),
-        (["{variants: [vae], data: [rooms]}", "{variants: ['va*'], data: [rooms]}"], ConfigError, "stands twice"),
+        (["{variants: [vae], data: [rooms]}", "{variants: ['va*'], data: [rooms]}"], ConfigError, "is twice in the suite"),
     ],
 )
 def test_an_invalid_suite_is_refused_before_anything_is_trained(tmp_path, parts, error, message):
@@ -94,12 +94,12 @@ def test_an_invalid_suite_is_refused_before_anything_is_trained(tmp_path, parts,
         plan_of(suite_file(tmp_path, parts), tmp_path)
 
 
-def test_patterns_keep_their_order_and_leave_out():
+def test_patterns_keep_their_order_and_exclude():
     names = matching_names(["vae", "cvae*"], exclude=["*standard"], registry=default_registry())
     assert names == ["vae", "cvae"]
 
 
-def test_scenes_are_made_once_and_jobs_get_folders_of_their_own(tmp_path):
+def test_scenes_are_made_once_and_every_job_has_its_own_run_folder(tmp_path):
     file = suite_file(tmp_path, ["{variants: [vae, cvae], size: smoke, data: [rooms]}"])
     plan = plan_of(file, tmp_path, seeds=[0, 1])
     scenes = load_suite(file).data["rooms"]

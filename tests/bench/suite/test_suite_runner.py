@@ -27,7 +27,7 @@ def run(jobs, output, listener, *, slots=1, **options):
 
 
 def measured(folder):
-    """What a table is made of: every row by its job and context views, without times."""
+    """Returns the contents of every row by its job and context views, without times, and the number of rows."""
     rows = load_rows([folder])
     return {
         (row.variant, row.provenance.seed, row.key.num_context): (row.budget.steps, row.per_scene, row.key.episodes)
@@ -35,7 +35,7 @@ def measured(folder):
     }, Counter((row.variant, row.provenance.seed, row.key and row.key.num_context) for row in rows)
 
 
-def test_a_job_survives_being_written_and_read(job, tmp_path):
+def test_a_job_is_read_back_unchanged(job, tmp_path):
     mine = job("gqn-tower", "core.steps=1", contexts=[1, None], protocol=Protocol(importance_samples=(3,), sigma=0.5))
     write_job(mine, tmp_path)
     assert read_job(tmp_path) == mine and digest_of_job(read_job(tmp_path)) == digest_of_job(mine)
@@ -73,7 +73,7 @@ def test_jobs_are_run_and_then_skipped(job, tmp_path, listener, in_this_process)
     assert status.done == jobs and not status.waiting
     _, counts = measured(tmp_path)
     assert sorted(counts.values()) == [1, 1, 1, 1]
-    # Started all the same, a job finds that there is nothing to do.
+    # A job that is started again finds its rows.
     run(jobs, tmp_path, listener)
     assert measured(tmp_path)[1] == counts
 
@@ -86,11 +86,11 @@ def test_a_failure_is_a_row_and_the_job_is_skipped_until_retry(job, tmp_path, li
     assert (status.failed, status.done) == (jobs[:2], jobs[2:])
     assert sorted(row.status for row in load_rows([tmp_path])) == ["error", "nan", "ok"]
     assert partition_jobs(jobs, retry=True).waiting == jobs[:2]
-    # A process that comes late, after another one's failure, leaves it at that.
+    # A process that starts after another one's failure does nothing.
     folder = in_this_process[0]
     assert run_job_in(str(folder)) == 0 and len(load_rows([tmp_path])) == 3
     assert run(jobs[:1], tmp_path, listener, retry=True) == jobs[:1] and len(load_rows([tmp_path])) == 4
-    # The same run, asked for less, is another job.
+    # The same run with fewer measurements is another job.
     assert partition_jobs([job("cvae", contexts=[1])], retry=False).waiting
 
 
@@ -105,10 +105,10 @@ def test_a_defect_is_a_row_too(job, tmp_path, listener, in_this_process, monkeyp
 
 
 class Killed(BaseException):
-    """Stands for a death that nothing in the program catches."""
+    """A death that no handler of the program catches."""
 
 
-def test_whatever_the_write_at_which_it_dies_nothing_is_lost_or_done_twice(
+def test_a_death_at_any_write_loses_nothing_and_repeats_nothing(
     job, tmp_path, listener, in_this_process, monkeypatch
 ):
     """Every file appears by a rename: the process dies before or after each of them, and is started again."""
@@ -178,7 +178,7 @@ def test_the_machine_is_divided_among_jobs(monkeypatch):
         slots_of_machine(cpu=True, parallel=None, gpus_per_job=2)
 
 
-def test_a_process_that_is_killed_leaves_a_row_and_one_without_its_runner_leaves(job, tmp_path, listener):
+def test_a_killed_process_has_a_row_and_a_process_without_its_runner_exits(job, tmp_path, listener):
     """With real processes: the first is killed while it imports, the second sees the pipe to its runner closed."""
 
     class Impatient(LocalEngine):
@@ -216,7 +216,7 @@ checks: 10
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_runner_that_is_killed_at_any_moment_goes_on(scenes, tmp_path):
+def test_a_killed_runner_is_resumed_by_the_same_command(scenes, tmp_path):
     """With kill -9, as soon as there is a job, a checkpoint, a row, three rows; then the same command to its end."""
     file = tmp_path / "tiny.yaml"
     file.write_text(SUITE.format(scenes=scenes))

@@ -24,7 +24,7 @@ def written(tmp_path, text):
     return str(path)
 
 
-def test_a_suite_of_ones_own_is_read(tmp_path):
+def test_a_users_suite_is_read(tmp_path):
     suite = load_suite(written(tmp_path, GOOD))
     assert suite.data["rooms"].train == 4 and suite.parts[0].variants == ["vae"]
     assert suite.importance_samples(suite.parts[0]) == ()
@@ -112,13 +112,13 @@ def test_the_shipped_suites():
     assert suite_names() == ["cpu", "functions", "localisation", "paper", "quickstart", "smoke", "throughput"]
 
 
-def test_the_papers_suite_compares_at_equal_compute():
+def test_the_paper_suite_compares_at_equal_compute():
     suite = load_suite("paper")
     assert suite.settings.budget.flops
     assert all(part.budget is None or part.budget.flops for part in suite.parts)
 
 
-def test_the_suite_for_cpus_has_every_variant_with_three_seeds():
+def test_the_cpu_suite_has_every_variant_with_three_seeds():
     suite = load_suite("cpu")
     patterns = [pattern for part in suite.parts for pattern in part.variants]
     registry = default_registry()
@@ -131,6 +131,6 @@ def test_recipes_of_shipped_suites_exist(name):
     assert {scenes.recipe for scenes in load_suite(name).data.values()} <= set(RECIPES)
 
 
-def test_a_budget_is_one_thing():
+def test_a_budget_has_exactly_one_field():
     with pytest.raises(ValueError, match="found 0"):
         Budget()

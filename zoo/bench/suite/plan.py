@@ -252,7 +252,7 @@ def _check_duplicates(plan: Sequence[PlannedJob], *, place: str) -> None:
         key = json.dumps([job.variant.config(), planned.data, job.seed], sort_keys=True)
         if key in seen:
             raise ConfigError(
-                f"{place}{label_of(job.variant)} stands twice in the suite, on {planned.data or 'no data'} with "
+                f"{place}{label_of(job.variant)} is twice in the suite, on {planned.data or 'no data'} with "
                 "the same settings; put its context views into one part"
             )
         seen.add(key)
