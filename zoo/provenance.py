@@ -32,25 +32,27 @@ _GIT_SECONDS = 10
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.~/\\-])(?:file://)?(?:[A-Za-z]:[\\/]|~|/)[^,;:=\"']*")
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """Base of everything that is recorded with a result: strict types, unknown keys forbidden, frozen."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class GitState(_Record):
+class GitState(Record):
     """The commit of the checkout that holds the package, and whether its code differs from that commit."""
 
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
     dirty: bool
 
 
-class Gpu(_Record):
+class Gpu(Record):
     """One accelerator of the machine."""
 
     name: str
     memory_bytes: Annotated[int, Field(ge=0)]
 
 
-class Hardware(_Record):
+class Hardware(Record):
     """The machine, in the terms that decide about speed."""
 
     cpu: str
@@ -60,7 +62,7 @@ class Hardware(_Record):
     gpus: list[Gpu]
 
 
-class ComponentSource(_Record):
+class ComponentSource(Record):
     """The code of a component that this package does not hold."""
 
     distribution: str | None
@@ -68,7 +70,7 @@ class ComponentSource(_Record):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # first digits of the digest of the Python files
 
 
-class Provenance(_Record):
+class Provenance(Record):
     """Everything that is needed to make a result again, or to doubt it."""
 
     git: GitState | None

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
 from zoo.config.settings import reason_of
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.source import ExtraShape, Split
 from zoo.errors import DataError
+from zoo.provenance import Record
 
 META_NAME = "meta.json"
 _NAME_PATTERN = r"^[a-z0-9._-]+$"
@@ -37,11 +38,7 @@ CAMERAS_TYPE = np.dtype("<f4")
 HEADER_SIZE = 128  # a multiple of 64, so that the mapped data is aligned; room for any shape that meta.json allows
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class SplitMeta(_Strict):
+class SplitMeta(Record):
     """One split; ``files`` maps names relative to the store to SHA-256 digits."""
 
     num_scenes: Annotated[int, Field(ge=1, le=2**40)]
@@ -49,7 +46,7 @@ class SplitMeta(_Strict):
     files: dict[str, Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]]
 
 
-class ExtraMeta(_Strict):
+class ExtraMeta(Record):
     """An extra; the fields are those of :class:`zoo.data.source.ExtraShape`."""
 
     dtype: Literal["uint8", "int64", "float32"]
@@ -61,14 +58,14 @@ class ExtraMeta(_Strict):
         return ExtraShape(self.dtype, tuple(self.shape), self.per_view)
 
 
-class StoreMeta(_Strict):
+class StoreMeta(Record):
     """The contents of ``meta.json``."""
 
     schema_version: Literal[1]
     name: Annotated[str, StringConstraints(pattern=_NAME_PATTERN)]
     image_size: Annotated[int, Field(ge=0, le=2**16)]
     num_views: Annotated[int, Field(ge=1, le=2**20)]
-    extras: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], ExtraMeta] = {}
+    extras: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], ExtraMeta] = Field(default={})
     provenance: dict[str, JsonValue]
     splits: dict[Split, SplitMeta]
     revision: str

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from zoo.config.settings import reason_of
 from zoo.errors import ResultError
-from zoo.provenance import Provenance
+from zoo.provenance import Provenance, Record
 from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, Budget, ModelFacts, ResultRow, Timing
 
 BENCHMARK_KIND: Final = "gqn-zoo-benchmark"
@@ -29,7 +29,7 @@ _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[int, Field(ge=1)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Seconds = Annotated[float, Field(gt=0)]
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=Record)
 
 
 class _Names(NamedTuple):
@@ -45,9 +45,8 @@ _NAMES: dict[Action, _Names] = {
 }
 
 
-class _Record(BaseModel):
-    # Whoever adds a figure to a benchmark does not spoil its row.
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
+class _Record(Record):
+    model_config = ConfigDict(extra="ignore")  # benchmarks may record more
 
 
 class BenchmarkFacts(_Record):

@@ -23,9 +23,9 @@ import math
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
-from zoo.provenance import Provenance
+from zoo.provenance import Provenance, Record
 
 KIND: Final = "gqn-zoo-result"
 SCHEMA_VERSION: Final = 1
@@ -38,11 +38,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _DIGITS = 7
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Metric(_Record):
+class Metric(Record):
     """The mean of a quantity over scenes."""
 
     value: float
@@ -52,7 +48,7 @@ class Metric(_Record):
     higher_is_better: bool | None = None
 
 
-class Timing(_Record):
+class Timing(Record):
     """A speed or a duration, by quantiles over repeats after ``warmup`` repeats that were not counted."""
 
     median: float
@@ -70,7 +66,7 @@ class Timing(_Record):
         return self
 
 
-class ComparabilityKey(_Record):
+class ComparabilityKey(Record):
     """All that two rows must share before their NELBO may be compared."""
 
     task: _Name
@@ -112,7 +108,7 @@ class ComparabilityKey(_Record):
         return [f"{name} {mine} against {theirs}" for name, mine, theirs in pairs if mine != theirs]
 
 
-class ModelFacts(_Record):
+class ModelFacts(Record):
     """The size of a model and what it costs."""
 
     parameters: _Count
@@ -121,7 +117,7 @@ class ModelFacts(_Record):
     peak_memory_bytes: _Count | None = None
 
 
-class Budget(_Record):
+class Budget(Record):
     """How much training it took: of a whole run, also where its best checkpoint is not its last one."""
 
     steps: _Count
@@ -130,7 +126,7 @@ class Budget(_Record):
     seconds: Annotated[float, Field(ge=0)]
 
 
-class ResultRow(_Record):
+class ResultRow(Record):
     """One measurement of one trained model, or the record of its failure.
 
     ``id`` is a digest of everything else: left out it is computed, given it must match. A row with status ``ok`` has a
@@ -150,9 +146,9 @@ class ResultRow(_Record):
     encoder: str
     core: str
     key: ComparabilityKey | None
-    metrics: dict[_Name, Metric] = {}
-    per_scene: dict[_Name, list[float]] = {}
-    performance: dict[_Name, Timing] = {}
+    metrics: dict[_Name, Metric] = Field(default={})
+    per_scene: dict[_Name, list[float]] = Field(default={})
+    performance: dict[_Name, Timing] = Field(default={})
     model: ModelFacts | None
     budget: Budget | None
     provenance: Provenance

@@ -86,7 +86,11 @@ def suite_file(tmp_path, parts, data="rooms: {recipe: rooms_ring_camera, image_s
         (["{variants: [veа], data: [rooms]}"], RegistryError, r"parts\.0: no variant matches"),
         (["{variants: [vae], size: tiny, data: [rooms]}"], RegistryError, r"parts\.0: .*no size 'tiny'"),
         (["{variants: [vae], set: {core: {chanels: 3}}, data: [rooms]}"], ConfigError, r"parts\.0: .*'chanels'"),
-        (["{variants: [vae], data: [rooms]}", "{variants: ['va*'], data: [rooms]}"], ConfigError, "is twice in the suite"),
+        (
+            ["{variants: [vae], data: [rooms]}", "{variants: ['va*'], data: [rooms]}"],
+            ConfigError,
+            "is twice in the suite",
+        ),
     ],
 )
 def test_an_invalid_suite_is_refused_before_anything_is_trained(tmp_path, parts, error, message):

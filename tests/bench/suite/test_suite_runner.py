@@ -108,9 +108,7 @@ class Killed(BaseException):
     """A death that no handler of the program catches."""
 
 
-def test_a_death_at_any_write_loses_nothing_and_repeats_nothing(
-    job, tmp_path, listener, in_this_process, monkeypatch
-):
+def test_a_death_at_any_write_loses_nothing_and_repeats_nothing(job, tmp_path, listener, in_this_process, monkeypatch):
     """Every file appears by a rename: the process dies before or after each of them, and is started again."""
     real = Path.replace
     renames = deaths = 0
