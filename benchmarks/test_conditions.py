@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 import torch
 
-from benchmarks.process_work import work
-from benchmarks.speed.processes import start_group, threads_of
+from benchmarks.process_group import start_group, threads_of
 from benchmarks.subject import DEVICE, SIZES, Case, Precision, Subject, standard_batch
 from zoo.evaluation.throughput import flops_of, prediction_action, training_action
 from zoo.registry.registry import default_registry
+from zoo.results.pytest_benchmark import Action
 
 # Latents of every query, of the scene, and of a image alone; the last is the quickest to compile.
 STAND_INS = ("gqn-tower", "cgqn", "vae")
@@ -99,14 +99,14 @@ def test_training_by_compilation(subject: Subject, timed: Callable[..., None]) -
 
 @of(by_processes())
 @pytest.mark.parametrize("kind", ["train", "predict"], ids=["training", "prediction"])
-def test_by_processes(subject: Subject, timed: Callable[..., None], kind: str) -> None:
+def test_by_processes(subject: Subject, timed: Callable[..., None], kind: Action) -> None:
     """One batch, shared out to processes that average their gradients; all threads together are as many as here."""
     number = subject.case.processes
     assert number is not None
     if subject.num_scenes % number:
         pytest.skip(f"a batch of {subject.num_scenes} scenes is not shared out evenly to {number} processes")
     threads = threads_of(number, cores=torch.get_num_threads())
-    group = start_group(work, number=number, threads=threads, settings={"variant": subject.variant, "kind": kind})
+    group = start_group(subject.variant, kind=kind, number=number, threads=threads)
     try:
         group.wait()
         units = subject.num_scenes if kind == "train" else subject.num_images

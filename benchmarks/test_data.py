@@ -7,24 +7,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.speed.loading import (
-    ENDLESS,
-    RECORD_LOOP,
-    RECORDS,
-    RESIDENT,
-    SCENE_FILES,
-    STORE,
-    STORE_WITH_WORKERS,
-    loaders_of,
-    write_all_formats,
-)
+from benchmarks.speed.loading import ENDLESS, STEPS, draw, loaders_of, write_all_formats
 from benchmarks.subject import DEVICE
 from zoo.data.loader import TrainingLoader
 from zoo.data.render.recipes import RECIPES
 from zoo.evaluation.timing import synchronise
 
 CASES = {"smoke": (32, 16), "full": (256, 64)}  # scenes, pixels
-STEPS = {RESIDENT: 100, STORE: 50, STORE_WITH_WORKERS: 50, RECORDS: 2, RECORD_LOOP: 2, SCENE_FILES: 2}
 
 
 @pytest.fixture(scope="module", params=CASES, ids=list(CASES))
@@ -42,17 +31,13 @@ def test_loading_speed(benchmark: Any, loaders: dict[str, TrainingLoader], way: 
     loader = loaders[way]
     batches = loader.pieces(start=0, stop=ENDLESS)
 
-    def draw() -> int:
-        views = 0
-        for _ in range(STEPS[way]):
-            frames = next(batches).batch.frames
-            views += frames.shape[0] * frames.shape[1]
+    def run() -> None:
+        counts.append(draw(batches, steps=STEPS[way]))
         synchronise(DEVICE)
-        return views
 
     counts: list[int] = []
     benchmark.group = f"loading ({loader.source.image_size} pixels)"
-    benchmark.pedantic(lambda: counts.append(draw()), warmup_rounds=1, rounds=5)
+    benchmark.pedantic(run, warmup_rounds=1, rounds=5)
     speeds = sorted(views / seconds for views, seconds in zip(counts[1:], benchmark.stats.stats.data, strict=True))
     benchmark.extra_info.update(way=way, workers=loader.workers, device=DEVICE.type, unit="views/s")
     benchmark.extra_info["views_per_second"] = speeds[len(speeds) // 2]

@@ -8,36 +8,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.speed.record import load
-from benchmarks.speed.showing import show, tables_of
+from benchmarks.speed.report import tables, write_report
 from benchmarks.speed.suite import FOLDER, PARTS, run_suite
-from zoo.cli import screen
-from zoo.comparison.markup import to_terminal
 from zoo.errors import ZooError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, 1 if a part failed, 2 for a user's mistake."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     try:
-        if options.record is not None:
-            record = load(options.record)
-            written = show(record, options.output / FOLDER)
+        if options.from_record is not None:
+            record = load(options.from_record)
+            written = write_report(record, options.output / FOLDER)
         else:
             record, written = run_suite(
                 options.output,
                 size="quick" if options.quick else "full",
                 repeats=options.repeats,
                 parts=[part.strip() for part in options.parts.split(",")] if options.parts else (),
-                command=["python", "-m", "benchmarks.speed", *(sys.argv[1:] if arguments is None else arguments)],
-                tell=screen.log,
+                command=["python", "-m", "benchmarks.speed", *arguments],
+                log=_log,
             )
     except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _log(f"error: {error}")
         return error.exit_code
-    results = screen.stdout_console()
-    results.print(to_terminal(tables_of(record), width=results.width))
-    screen.log("wrote " + ", ".join(map(str, written)))
+    print(tables(record))
+    _log("wrote " + ", ".join(map(str, written)))
     return 1 if any(part.failures for part in record.parts) else 0
+
+
+def _log(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,10 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, default=Path("results"), help="results folder (default: results)")
     parser.add_argument("--quick", action="store_true", help="use the smallest sizes, to try the suite out")
     parser.add_argument("--parts", metavar="PART,...", help=f"run only these of: {', '.join(PARTS)}")
-    parser.add_argument("--repeats", type=_positive, metavar="N", help="timed repetitions (default: 5, quick: 2)")
-    parser.add_argument(
-        "--from-record", dest="record", type=Path, metavar="FILE", help="write tables and images of this record again"
-    )
+    parser.add_argument("--repeats", type=_positive, metavar="N", help="turns (default: 5, with --quick 2)")
+    parser.add_argument("--from-record", type=Path, metavar="FILE", help="write tables and images of this record again")
     return parser
 
 

@@ -1,181 +1,99 @@
-"""Images of speeds: bars with their spread and what was aimed at, and times against sizes in logarithms."""
+"""Figures of a record: bars of speed-ups with their targets, and times by size with fitted exponents."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from zoo.errors import ResultError
-from zoo.files import writing_file
+from benchmarks.speed.record import Address, Measured, Scaling
+from zoo.figures.style import BLACK, GREY, save_figure, series_style, styled
 
-SUFFIXES = (".pdf", ".png", ".svg")
-
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D")
-_BAR = 0.8  # of the room between two places is taken by the bars of one
-_METADATA: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+_BAR_SHARE = 0.8  # of the distance between two groups of bars
 
 
-class Bar(NamedTuple):
-    """One median with its spread."""
-
-    place: str  # under the axis
-    series: str  # in the legend
-    median: float
-    low: float
-    high: float
-    aim: float | None = None  # what it was to reach
-
-
-class BarPanel(NamedTuple):
-    """Bars of one quantity."""
-
-    quantity: str  # with its unit
-    bars: Sequence[Bar]
-    line: float | None = None  # a height that means something by itself, such as a quotient of 1
-
-
-class PowerLaw(NamedTuple):
-    """Times at growing sizes, with the exponent that was fitted to them."""
-
-    label: str
-    sizes: Sequence[int]
-    median: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    exponent: float
-
-
-class PowerLawPanel(NamedTuple):
-    """Laws along one axis."""
-
-    along: str
-    laws: Sequence[PowerLaw]
-
-
-def bar_panels(path: Path, *, panels: Sequence[BarPanel], title: str) -> Path:
-    """Draws bars beside each other by place, one colour a series, spreads as lines and aims as dashes across.
-
-    Raises:
-        ResultError: if the format is not known.
-    """
-    places = max(len({bar.place for bar in panel.bars}) for panel in panels)
-    figure = Figure(figsize=(max(5.0, 1.5 * places) * len(panels), 4.2), layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _draw_bars(axes, panel)
-    return _save(figure, path, title=title)
-
-
-def power_law_panels(path: Path, *, rows: Sequence[tuple[str, Sequence[PowerLawPanel]]], title: str) -> Path:
-    """Draws times in logarithms against sizes in logarithms; the exponents stand in the legends.
+@styled
+def bar_panels(
+    path: Path, *, panels: Mapping[str, Sequence[Measured]], targets: Mapping[Address, float], title: str
+) -> Path:
+    """Draws quantities by action, in one colour per subject, with 10th to 90th percentiles and targets.
 
     Args:
-        path: the image: .png, .pdf or .svg.
-        rows: what was timed, with its panels; the panels of all rows stand under each other in the same order.
-        title: one line above.
-
-    Raises:
-        ResultError: if the format is not known.
+        path: .png, .pdf or .svg.
+        panels: label of the vertical axis -> quantities of one unit; a panel of quotients in "times" has a line at 1.
+        targets: drawn across the bars.
+        title: of the figure.
     """
-    columns = max(len(panels) for _, panels in rows)
-    figure = Figure(figsize=(3.3 * columns, 3.2 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), columns, squeeze=False, sharex="col", sharey="row")
-    for number, (axes_of_row, (quantity, panels)) in enumerate(zip(grid, rows, strict=True)):
-        for axes, panel in zip(axes_of_row, panels, strict=True):
-            _draw_laws(axes, panel)
-            if number == len(rows) - 1:
-                axes.set_xlabel(panel.along).set_parse_math(False)
-        axes_of_row[0].set_ylabel(quantity).set_parse_math(False)
-    return _save(figure, path, title=title)
+    actions = max(len({bar.action for bar in bars}) for bars in panels.values())
+    figure = Figure(figsize=(max(5.0, 1.5 * actions) * len(panels), 4.2))
+    for axes, (label, bars) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        _draw_bars(axes, bars, targets=targets)
+        axes.set_ylabel(label)
+        if bars[0].unit == "times":
+            axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle=(0, (5, 3)))
+    figure.suptitle(title)
+    return save_figure(figure, path)
 
 
-def _draw_bars(axes: Axes, panel: BarPanel) -> None:
-    places = list(dict.fromkeys(bar.place for bar in panel.bars))
-    series = list(dict.fromkeys(bar.series for bar in panel.bars))
-    width = _BAR / len(series)
-    for number, name in enumerate(series):
-        bars = [bar for bar in panel.bars if bar.series == name]
-        middles = [places.index(bar.place) + (number - (len(series) - 1) / 2) * width for bar in bars]
-        medians = np.array([bar.median for bar in bars])
-        spreads = np.array([[bar.median - bar.low for bar in bars], [bar.high - bar.median for bar in bars]])
-        axes.bar(
-            middles,
-            medians,
-            width * 0.92,
-            yerr=spreads,
-            label=name,
-            color=_COLOURS[number % len(_COLOURS)],
-            capsize=3.0,
-        )
-        for middle, bar in zip(middles, bars, strict=True):
-            axes.annotate(
-                f"{bar.median:.2f}", (middle, bar.high), (0, 4), textcoords="offset points", ha="center", fontsize=8
-            )
-            if bar.aim is not None:
-                axes.hlines(bar.aim, middle - width / 2, middle + width / 2, colors="black", linewidth=2.0)
-    if any(bar.aim is not None for bar in panel.bars):
-        axes.hlines([], 0, 1, colors="black", linewidth=2.0, label="target")
-    if panel.line is not None:
-        axes.axhline(panel.line, color="#777777", linewidth=0.8, linestyle=(0, (5, 3)))
-    axes.set_xticks(range(len(places)), places)
-    axes.set_ylabel(panel.quantity).set_parse_math(False)
+def _draw_bars(axes: Axes, bars: Sequence[Measured], *, targets: Mapping[Address, float]) -> None:
+    actions, subjects = _unique(bar.action for bar in bars), _unique(bar.subject for bar in bars)
+    width = _BAR_SHARE / len(subjects)
+    for index, subject in enumerate(subjects):
+        own = [bar for bar in bars if bar.subject == subject]
+        places = [actions.index(bar.action) + (index - (len(subjects) - 1) / 2) * width for bar in own]
+        spreads = np.array([[bar.median - bar.p10 for bar in own], [bar.p90 - bar.median for bar in own]])
+        colour = series_style(index)["color"]
+        axes.bar(places, [bar.median for bar in own], width * 0.92, yerr=spreads, label=subject, color=colour)
+        for place, bar in zip(places, own, strict=True):
+            axes.annotate(f"{bar.median:.2f}", (place, bar.p90), (0, 4), textcoords="offset points", ha="center")
+            if bar.address in targets:
+                reach = (place - width / 2, place + width / 2)
+                axes.hlines(targets[bar.address], *reach, colors=BLACK, linewidth=2.0)
+    if any(bar.address in targets for bar in bars):
+        axes.hlines([], 0, 1, colors=BLACK, linewidth=2.0, label="target")
+    axes.set_xticks(range(len(actions)), [action.replace(", ", "\n") for action in actions])
     axes.margins(y=0.12)
     axes.set_ylim(bottom=0.0)
-    axes.grid(visible=True, axis="y", color="#dddddd", linewidth=0.6)
-    _finish(axes)
-    # Bars leave no room of their own for a legend.
-    legend = axes.legend(
-        frameon=False, fontsize=8, ncols=len(series) + 1, loc="lower center", bbox_to_anchor=(0.5, 1.0)
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    axes.grid(visible=False, axis="x")
+    axes.legend(ncols=len(subjects) + 1, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
-def _draw_laws(axes: Axes, panel: PowerLawPanel) -> None:
-    for number, law in enumerate(panel.laws):
-        median = np.array(law.median)
-        axes.errorbar(
-            law.sizes,
-            median,
-            yerr=[median - np.array(law.low), np.array(law.high) - median],
-            label=f"{law.label}: exponent {law.exponent:.2f}",
-            color=_COLOURS[number % len(_COLOURS)],
-            marker=_MARKERS[number % len(_MARKERS)],
-            markersize=4.5,
-            linewidth=1.6,
-            capsize=3.0,
-        )
-    sizes = sorted({size for law in panel.laws for size in law.sizes})
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+@styled
+def scaling_panels(path: Path, *, scalings: Sequence[Scaling], title: str) -> Path:
+    """Draws times against sizes on logarithmic axes: a row per action, a column per axis, a line per subject."""
+    actions, axis_names = _unique(law.action for law in scalings), _unique(law.axis for law in scalings)
+    figure = Figure(figsize=(3.3 * len(axis_names), 3.2 * len(actions)))
+    grid = figure.subplots(len(actions), len(axis_names), squeeze=False, sharex="col", sharey="row")
+    for row, action in zip(grid, actions, strict=True):
+        for axes, name in zip(row, axis_names, strict=True):
+            _draw_scalings(axes, [law for law in scalings if (law.action, law.axis) == (action, name)])
+        row[0].set_ylabel(f"time of {action}")
+    for axes, name in zip(grid[-1], axis_names, strict=True):
+        axes.set_xlabel(name)
+    figure.suptitle(title)
+    return save_figure(figure, path)
+
+
+def _draw_scalings(axes: Axes, scalings: Sequence[Scaling]) -> None:
+    for index, law in enumerate(scalings):
+        median, low, high = map(np.array, (law.seconds, law.seconds_p10, law.seconds_p90))
+        style = {**series_style(index), "marker": "os^D"[index % 4]}
+        label = f"{law.subject}: exponent {law.exponent:.2f}"
+        axes.errorbar(law.sizes, median, yerr=[median - low, high - median], label=label, **style)
+    sizes = sorted({size for law in scalings for size in law.sizes})
+    axes.set(xscale="log", yscale="log")
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     axes.margins(y=0.25)
     axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_minor_locator(mpl.ticker.NullLocator())
     axes.yaxis.set_major_formatter(mpl.ticker.EngFormatter(unit="s"))
-    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
-    _finish(axes)
-    for text in axes.legend(frameon=False, fontsize=8, loc="upper left").get_texts():
-        text.set_parse_math(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(mpl.ticker.NullLocator())
+    axes.legend(loc="upper left")
 
 
-def _finish(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-
-
-def _save(figure: Figure, path: Path, *, title: str) -> Path:
-    path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise ResultError(f"{path}: expected a name that ends with one of {', '.join(SUFFIXES)}")
-    figure.suptitle(title, fontsize=11).set_parse_math(False)
-    with mpl.rc_context({"svg.hashsalt": "gqn-zoo", "svg.fonttype": "none"}), writing_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=_METADATA.get(path.suffix))
-    return path
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,36 +1,38 @@
-"""On a GPU: bf16 and compiled against the plain loop as it is, in float32 and eagerly, at the batch of the paper."""
+"""Training steps on a GPU: bf16 and compiled against the textbook's loop in float32 and eagerly, at the paper's batch."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.speed.convolutions import Convolution, fastest
-from benchmarks.speed.record import Findings, Measured, Size, measured
-from benchmarks.speed.work import NETWORKS, Task, TrainingStep, make_pair, make_task, network
-from zoo.episode import ElboTerms
+from benchmarks.speed.record import Findings, Size
+from benchmarks.speed.work import NETWORKS, Task, make_pair, make_task, network
+from zoo.evaluation.throughput import adam_step, flops_of
 from zoo.evaluation.timing import Action, time_interleaved
 from zoo.model.scene_model import CompileMode
 
 PART = "gpu"
 SCENES: Mapping[Size, int] = {"full": 36, "quick": 4}
-WARMUP = 5  # compiling, choosing kernels and recording graphs takes a few steps
+WARMUP = 5  # compiling, choosing kernels and recording graphs take some steps
 GIGA = 1e9
 SPEED_UP, FRACTION = "speed-up", "fraction of the convolution"
 FASTEST, CONVOLUTION = "training, the fastest way", "convolution"
 
 
 class Way(NamedTuple):
-    """How a training step is carried out."""
+    """How a training step is computed."""
 
     name: str
     fast: bool = True
     bf16: bool = False
-    mode: CompileMode | None = None  # of torch.compile; None runs eagerly
+    mode: CompileMode | None = None  # of torch.compile; None is eager
 
 
 PLAIN = Way("plain, eager, float32", fast=False)
@@ -44,103 +46,72 @@ WAYS = (
 )
 
 
-def on_gpu(*, size: Size, repeats: int, tell: Callable[[str], None], device: str = "cuda") -> Findings:
-    """Measures both networks in every way.
-
-    Args:
-        size: of the networks.
-        repeats: turns.
-        tell: called with one sentence at a time.
-        device: the GPU. Without one nothing is found, and a note says so.
-    """
+def on_gpu(findings: Findings, *, size: Size, repeats: int, device: str = "cuda") -> None:
+    """Measures both networks in every way; without a GPU there is only a note."""
     if device == "cuda" and not torch.cuda.is_available():
-        return Findings(notes=("There is no CUDA device on this machine.",))
-    tell("looking for the GPU's fastest convolution in bf16")
+        findings.notes.append("There is no CUDA device on this machine.")
+        return
+    findings.log("searching the GPU's fastest convolution in bf16")
     convolution = fastest(size=size, device=device, dtype=torch.bfloat16)
-    found: list[Measured] = []
-    failed: list[str] = []
-    notes = [
-        f"{SCENES[size]} scenes a step. The plain loop is float32 as torch has it by default: convolutions in TF32 are "
+    findings.notes += [
+        f"{SCENES[size]} scenes a step. The plain loop is float32 with torch's defaults: convolutions in TF32 are "
         f"{'allowed' if torch.backends.cudnn.allow_tf32 else 'not allowed'}.",
         f"The convolution of every turn: {convolution}.",
     ]
     for name in NETWORKS:
-        tell(f"{name}: training steps on the GPU, {len(WAYS)} ways in turns")
-        of_network = _network(name, size=size, repeats=repeats, convolution=convolution, device=device)
-        found += of_network.measured
-        notes += of_network.notes
-        failed += of_network.failures
-    return Findings(measured=found, notes=notes, failures=failed)
+        findings.log(f"{name}: training steps on the GPU, {len(WAYS)} ways in turns")
+        _network(findings, name, size=size, repeats=repeats, convolution=convolution, device=device)
 
 
-def _network(name: str, *, size: Size, repeats: int, convolution: Convolution, device: str) -> Findings:
-    variant = network(name, size=size)
+def _network(findings: Findings, name: str, *, size: Size, repeats: int, convolution: Convolution, device: str) -> None:
+    variant, scenes = network(name, size=size), SCENES[size]
     pair = make_pair(variant, device=device)
-    # A model of its own for every way: one that is compiled stays so.
+    # A model per way, because compilation changes the model.
     tasks = {
-        way: make_task(
-            copy.deepcopy(pair.fast if way.fast else pair.plain), variant, scenes=SCENES[size], device=device
-        )
+        way: make_task(copy.deepcopy(pair.fast if way.fast else pair.plain), variant, scenes=scenes, device=device)
         for way in WAYS
     }
-    flops = {way: TrainingStep(tasks[way]).count().flops for way in (PLAIN, EAGER)}
+    flops = {way: flops_of(_step(tasks[way], way, device=device)) for way in (PLAIN, EAGER)}
     for way, task in tasks.items():
         if way.mode is not None:
-            # All before the first step of any: what was compiled before is forgotten.
+            # All before the first step of any: compilation resets what was compiled before.
             task.model.compile_training(way.mode)
     actions: dict[str, Action] = {CONVOLUTION: convolution.action(device)}
-    failures = []
     for way, task in tasks.items():
         step = _step(task, way, device=device)
         try:
             for _ in range(WARMUP):
                 step()
-        except Exception as error:  # a compiler that fails in one way leaves the others to be measured
-            failures.append(f"{name}, {way.name}: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
+        except Exception as error:  # the other ways are still measured if one does not compile
+            reason = str(error).splitlines()[0][:200]
+            findings.failures.append(f"{name}, {way.name}: {type(error).__name__}: {reason}")
             continue
         actions[way.name] = step
     seconds = time_interleaved(actions, repeats=repeats, device=device)
-    rate = convolution.flops / seconds.pop(CONVOLUTION)
-
-    def numbers(action: str, way: Way) -> list[Measured]:
-        def of(values: np.ndarray, quantity: str, unit: str) -> Measured:
-            return measured(values, part=PART, subject=name, action=action, quantity=quantity, unit=unit)
-
-        times, work = seconds[way.name], flops[EAGER if way.fast else PLAIN]
-        found = [
-            of(times, "time", "s"),
-            of(SCENES[size] / times, "speed", "scenes/s"),
-            of(work / times / rate, FRACTION, "1"),
-        ]
-        return [*found, of(seconds[PLAIN.name] / times, SPEED_UP, "times")] if PLAIN.name in seconds else found
-
-    found = [measured(rate / GIGA, part=PART, subject=name, action=CONVOLUTION, quantity="rate", unit="GFLOP/s")]
-    done = [way for way in WAYS if way.name in seconds]
-    for way in done:
-        found += numbers(f"training, {way.name}", way)
-    notes = []
-    if best := min((way for way in done if way.bf16), key=lambda way: np.median(seconds[way.name]), default=None):
-        found += numbers(FASTEST, best)
-        notes.append(f"The fastest way of {name}: {best.name}.")
-    return Findings(measured=found, notes=notes, failures=failures)
+    rate = convolution.flops / seconds[CONVOLUTION]
+    findings.add(rate / GIGA, "rate", "GFLOP/s", subject=name, action=CONVOLUTION)
+    measured = [way for way in WAYS if way.name in seconds]
+    results = [(f"training, {way.name}", way) for way in measured]
+    if best := min((way for way in measured if way.bf16), key=lambda way: np.median(seconds[way.name]), default=None):
+        results.append((FASTEST, best))
+        findings.notes.append(f"The fastest way of {name}: {best.name}.")
+    for action, way in results:
+        add, times = partial(findings.add, subject=name, action=action), seconds[way.name]
+        add(times, "time", "s")
+        add(scenes / times, "speed", "scenes/s")
+        add(flops[EAGER if way.fast else PLAIN] / times / rate, FRACTION, "1")
+        if PLAIN.name in seconds:
+            add(seconds[PLAIN.name] / times, SPEED_UP, "times")
 
 
-def _step(task: Task, way: Way, *, device: str) -> Callable[[], None]:
-    """Returns a training step done in a way; the weights stay what they are."""
+def _step(task: Task, way: Way, *, device: str) -> Action:
     model = task.model
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.0, fused=True)
 
-    def terms() -> ElboTerms:
-        if way.fast:
-            return model(task.batch, task.schedule, task.num_context)
-        # Images as public code has them, not laid out as convolutions on a GPU read them fastest.
-        return model.score(model.task(task.batch, num_context=task.num_context), task.schedule)
-
-    def step() -> None:
+    def loss() -> Tensor:
         with torch.autocast(device, dtype=torch.bfloat16, enabled=way.bf16):
-            found = terms()
-        found.loss().backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            if way.fast:
+                return task.loss()
+            # Images in the layout of public code, not in the fastest one for a GPU.
+            return model.score(model.task(task.batch, num_context=task.num_context), task.schedule).loss()
 
-    return step
+    return adam_step(model, loss)

@@ -1,12 +1,11 @@
-"""What a run of the speed suite found: one JSON file, from which all tables and images are made."""
+"""The record of a run of the speed suite: one JSON file, from which all tables and images are made."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple, Self
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,8 +15,8 @@ from zoo.files import write_json
 from zoo.provenance import Provenance
 
 KIND: Final = "gqn-zoo-speed"
-SCHEMA_VERSION: Final = 1
 Size = Literal["full", "quick"]
+Address = tuple[str, str, str, str]
 
 
 class _Record(BaseModel):
@@ -25,17 +24,17 @@ class _Record(BaseModel):
 
 
 class Measured(_Record):
-    """One number, by its quantiles over the turns in which it was measured; a count has one turn.
+    """Quantiles of one quantity over the turns in which it was measured; a count has one turn.
 
     Attributes:
         part: of the suite.
-        subject: what was measured, for example ``shared`` or the name of a variant.
-        action: what it did, for example ``training, 1 query``.
-        quantity: what was measured about it, for example ``speed-up``.
-        unit: of the three quantiles.
-        median: over the turns; of a quotient, the median of the turns' quotients.
-        p10: the lower end of the spread.
-        p90: the upper end of the spread.
+        subject: for example ``shared``, one of the networks.
+        action: for example ``training, 1 query``.
+        quantity: for example ``speed-up``; of a quotient, the quantiles of the turns' quotients.
+        unit: of the quantiles.
+        median: over the turns.
+        p10: 10th percentile.
+        p90: 90th percentile.
         n: turns.
     """
 
@@ -50,26 +49,22 @@ class Measured(_Record):
     n: Annotated[int, Field(ge=1)]
 
     @property
-    def address(self) -> tuple[str, str, str, str]:
-        """By what a target finds its number."""
+    def address(self) -> Address:
+        """Identifies the quantity."""
         return self.part, self.subject, self.action, self.quantity
 
 
 class Scaling(_Record):
-    """Time against one size, and the exponent a of time ~ size^a by least squares in logarithms.
+    """Seconds by size along one axis, and the exponent a of time ~ size^a by least squares of the logarithms.
 
     Attributes:
-        axis: what grows, for example ``queries``.
-        action: what was timed.
-        subject: which of the two networks.
-        sizes: the places along the axis, growing.
-        seconds: medians of the turns.
-        seconds_p10: the lower ends of their spreads.
-        seconds_p90: the upper ends of their spreads.
-        exponent: median of the exponents that the turns give by themselves, over the whole range of sizes.
-        exponent_p10: the lower end of its spread.
-        exponent_p90: the upper end of its spread.
-        exponent_of_the_largest: between the two largest sizes, where fixed costs weigh least.
+        axis: the size that varies, for example ``queries``.
+        action: ``training`` or ``prediction``.
+        subject: ``fast`` or ``plain``.
+        sizes: in increasing order.
+        seconds: medians over the turns, by size; with 10th and 90th percentiles.
+        exponent: median of the turns' exponents, over all sizes; with 10th and 90th percentiles.
+        exponent_of_the_largest: between the two largest sizes, where fixed costs matter least.
     """
 
     axis: str
@@ -92,24 +87,31 @@ class Scaling(_Record):
         return self
 
 
-class Findings(NamedTuple):
-    """What one part of the suite found."""
+class Findings:
+    """The results of one part of the suite, which the part fills in.
 
-    measured: Sequence[Measured] = ()
-    scalings: Sequence[Scaling] = ()
-    notes: Sequence[str] = ()  # what has to be known to read the numbers
-    failures: Sequence[str] = ()  # what could not be measured, and why
+    Args:
+        part: its name.
+        log: receives messages about the progress.
+    """
+
+    def __init__(self, part: str, *, log: Callable[[str], None]) -> None:
+        self.part, self.log = part, log
+        self.measured: list[Measured] = []
+        self.scalings: list[Scaling] = []
+        self.notes: list[str] = []  # explanations of the numbers
+        self.failures: list[str] = []  # what could not be measured, and why
+
+    def add(self, values: np.ndarray | float, quantity: str, unit: str, *, subject: str, action: str) -> None:
+        """Adds the quantiles of a quantity's values [turns], or of one value."""
+        turns = np.atleast_1d(np.asarray(values, dtype=np.float64))
+        low, median, high = (float(value) for value in np.quantile(turns, [0.1, 0.5, 0.9]))
+        names = {"part": self.part, "subject": subject, "action": action, "quantity": quantity, "unit": unit}
+        self.measured.append(Measured(**names, median=median, p10=low, p90=high, n=len(turns)))
 
 
 class PartDone(_Record):
-    """One part of a run.
-
-    Attributes:
-        name: of the part.
-        seconds: that it took.
-        notes: what has to be known to read its numbers.
-        failures: what could not be measured, and why.
-    """
+    """One part of a run; see :class:`Findings`."""
 
     name: str
     seconds: Annotated[float, Field(ge=0)]
@@ -120,8 +122,8 @@ class PartDone(_Record):
 class SpeedRecord(_Record):
     """A run of the suite."""
 
-    kind: Literal["gqn-zoo-speed"] = KIND
-    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: Literal["gqn-zoo-speed"]
+    schema_version: Literal[1]
     size: Size
     repeats: Annotated[int, Field(ge=1)]
     parts: list[PartDone]
@@ -137,8 +139,8 @@ class SpeedRecord(_Record):
             raise ValueError(f"measured twice: {', '.join(twice)}")
         return self
 
-    def find(self, address: tuple[str, str, str, str]) -> Measured | None:
-        """Returns the number at an address, None if it was not measured."""
+    def find(self, address: Address) -> Measured | None:
+        """Returns the quantity at an address, None if it was not measured."""
         return next((measured for measured in self.measured if measured.address == address), None)
 
     @property
@@ -146,34 +148,15 @@ class SpeedRecord(_Record):
         """``<time>-<processor>-<cores>-cores``, for its files."""
         time = re.sub(r"[-:]", "", self.provenance.utc)
         hardware = self.provenance.hardware
-        kind = re.sub(r"[^a-z0-9]+", "-", hardware.cpu.lower()).strip("-")[:40].strip("-")
-        return f"{time}-{kind}-{hardware.cores}-cores" + ("-quick" if self.size == "quick" else "")
-
-
-def measured(
-    values: Iterable[float] | np.ndarray | float, *, part: str, subject: str, action: str, quantity: str, unit: str
-) -> Measured:
-    """Summarises the values of all turns, or of the one turn that a count needs."""
-    turns = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    low, middle, high = (float(value) for value in np.quantile(turns, [0.1, 0.5, 0.9]))
-    return Measured(
-        part=part,
-        subject=subject,
-        action=action,
-        quantity=quantity,
-        unit=unit,
-        median=middle,
-        p10=low,
-        p90=high,
-        n=len(turns),
-    )
+        processor = re.sub(r"[^a-z0-9]+", "-", hardware.cpu.lower()).strip("-")[:40].strip("-")
+        return f"{time}-{processor}-{hardware.cores}-cores" + ("-quick" if self.size == "quick" else "")
 
 
 def save(record: SpeedRecord, folder: Path) -> Path:
-    """Writes a record as ``<name>.json``, whole or not at all, and returns the path.
+    """Writes a record to ``<name>.json`` in a folder and returns the path.
 
     Raises:
-        ResultError: if there is such a file.
+        ResultError: if the file exists.
         DiskFullError: if it cannot be written.
     """
     path = Path(folder) / f"{record.name}.json"
@@ -187,22 +170,13 @@ def load(path: Path) -> SpeedRecord:
     """Reads a record.
 
     Raises:
-        ResultError: naming the file and the field, if the file is missing or not a record of this version.
+        ResultError: naming file and field, if the file is missing or not a record.
     """
     try:
-        contents = json.loads(Path(path).read_bytes())
+        return SpeedRecord.model_validate_json(Path(path).read_bytes())
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ResultError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(contents, dict) or contents.get("kind") != KIND:
-        raise ResultError(f"{path}: kind: expected {KIND!r}, so this is not a record of the speed suite")
-    if contents.get("schema_version") != SCHEMA_VERSION:
-        found = contents.get("schema_version")
-        raise ResultError(f"{path}: schema_version: expected {SCHEMA_VERSION}, found {found!r}")
-    try:
-        return SpeedRecord.model_validate(contents)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(place) for place in first["loc"]) or "record"
+        where = ".".join(map(str, first["loc"])) or "record"
         raise ResultError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from error

@@ -1,23 +1,23 @@
-"""How time grows with the number of context views, of queries, of steps and of scenes, and with the images' size."""
+"""How time grows with the number of context views, queries, steps and scenes, and with the image size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.speed.record import Findings, Scaling, Size
-from benchmarks.speed.work import SIDES, Pair, TrainingStep, make_pair, make_task, network
+from benchmarks.speed.work import SIDES, Pair, Phase, make_pair, make_task, network
 from zoo.evaluation.timing import Action, time_interleaved
 from zoo.registry.variant import Variant
 
 PART = "scaling"
+PHASES: tuple[Phase, ...] = ("training", "prediction")
 
 
-class Place(NamedTuple):
-    """One set of sizes; every axis moves one of them."""
+class Sizes(NamedTuple):
+    """Sizes of a task; every axis varies one of them."""
 
     context_views: int
     queries: int
@@ -26,96 +26,69 @@ class Place(NamedTuple):
     image_size: int
 
 
-# The names of the axes are those of the fields with spaces.
-AXES: Mapping[Size, Mapping[str, Sequence[int]]] = MappingProxyType(
-    {
-        "full": {
-            "context_views": (1, 2, 4, 8, 16),
-            "queries": (1, 2, 4, 8, 16),
-            "steps": (2, 4, 8, 16),
-            "scenes": (1, 2, 4, 8, 16),
-            "image_size": (16, 32, 64, 128),
-        },
-        "quick": {
-            "context_views": (1, 4),
-            "queries": (1, 4),
-            "steps": (1, 4),
-            "scenes": (1, 4),
-            "image_size": (8, 16, 32),
-        },
-    }
-)
-BASE = {
-    "full": Place(context_views=5, queries=1, steps=4, scenes=2, image_size=32),
-    "quick": Place(context_views=2, queries=1, steps=2, scenes=2, image_size=16),
+AXES: Mapping[Size, Mapping[str, Sequence[int]]] = {
+    "full": {
+        "context_views": (1, 2, 4, 8, 16),
+        "queries": (1, 2, 4, 8, 16),
+        "steps": (2, 4, 8, 16),
+        "scenes": (1, 2, 4, 8, 16),
+        "image_size": (16, 32, 64, 128),
+    },
+    "quick": {
+        "context_views": (1, 4),
+        "queries": (1, 4),
+        "steps": (1, 4),
+        "scenes": (1, 4),
+        "image_size": (8, 16, 32),
+    },
 }
-# The network of the field with fewer channels: the shape of the work is the same, and it takes seconds.
+BASE = {
+    "full": Sizes(context_views=5, queries=1, steps=4, scenes=2, image_size=32),
+    "quick": Sizes(context_views=2, queries=1, steps=2, scenes=2, image_size=16),
+}
+# Fewer channels: the same shape of work, in seconds.
 REDUCED = {
-    "full": (
-        "encoder.channels=64",
-        "core.hidden_channels=32",
-        "core.canvas_channels=32",
-        "core.read_channels=32",
-    ),
+    "full": ("encoder.channels=64", "core.hidden_channels=32", "core.canvas_channels=32", "core.read_channels=32"),
     "quick": (),
 }
 
 
-def scaling(*, size: Size, repeats: int, tell: Callable[[str], None]) -> Findings:
-    """Measures the shared network in both ways along every axis, the places along it in turns."""
+def scaling(findings: Findings, *, size: Size, repeats: int) -> None:
+    """Measures the shared network with both cores along every axis, all sizes of an axis in turns."""
     made: dict[tuple[int, int], tuple[Variant, Pair]] = {}
-    found: list[Scaling] = []
-    for axis, sizes in AXES[size].items():
-        tell(f"scaling with {axis.replace('_', ' ')}: {', '.join(map(str, sizes))}")
+    for axis, values in AXES[size].items():
+        title = axis.replace("_", " ")
+        findings.log(f"scaling with {title}: {', '.join(map(str, values))}")
         actions: dict[str, Action] = {}
-        for number in sizes:
-            place = BASE[size]._replace(**{axis: number})
-            key = place.steps, place.image_size
+        for value in values:
+            sizes = BASE[size]._replace(**{axis: value})
+            key = sizes.steps, sizes.image_size
             if key not in made:
-                changes = (*REDUCED[size], f"core.steps={place.steps}", f"image_size={place.image_size}")
+                changes = (*REDUCED[size], f"core.steps={sizes.steps}", f"image_size={sizes.image_size}")
                 variant = network("shared", size=size, overrides=changes)
                 made[key] = variant, make_pair(variant)
-            actions |= _actions(*made[key], place=place, number=number)
+            variant, pair = made[key]
+            for side, model in zip(SIDES, pair, strict=True):
+                task = make_task(
+                    model, variant, scenes=sizes.scenes, queries=sizes.queries, num_context=sizes.context_views
+                )
+                actions |= {f"{phase} {side} {value}": task.action(phase) for phase in PHASES}
         seconds = time_interleaved(actions, repeats=repeats)
-        for action in ("training", "prediction"):
+        for phase in PHASES:
             for side in SIDES:
-                times = np.stack([seconds[_name(action, side, number)] for number in sizes])
-                found.append(fit(sizes, times, axis=axis.replace("_", " "), action=action, subject=side))
+                times = np.stack([seconds[f"{phase} {side} {value}"] for value in values])
+                findings.scalings.append(fit(values, times, axis=title, action=phase, subject=side))
     base = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in BASE[size]._asdict().items())
-    return Findings(
-        scalings=found,
-        notes=(
-            f"The shared network, reduced ({', '.join(REDUCED[size]) or 'smoke size'}); what does not grow: {base}.",
-            "The exponent is that of the whole range, by least squares in logarithms for every turn; fixed costs flatten "
-            "it at small sizes, hence also the exponent between the two largest. An image size is pixels along one side: time in "
-            "proportion to the pixels has an exponent of 2.",
-        ),
-    )
-
-
-def _name(action: str, side: str, number: int) -> str:
-    return f"{action} {side} {number}"
-
-
-def _actions(variant: Variant, pair: Pair, *, place: Place, number: int) -> dict[str, Action]:
-    found: dict[str, Action] = {}
-    for side, model in zip(SIDES, pair, strict=True):
-        task = make_task(model, variant, scenes=place.scenes, queries=place.queries, num_context=place.context_views)
-        found[_name("training", side, number)] = TrainingStep(task)
-        found[_name("prediction", side, number)] = task.predict
-    return found
+    findings.notes += [
+        f"The shared network, reduced ({', '.join(REDUCED[size]) or 'smoke size'}); sizes that do not vary: {base}.",
+        "The exponent is that of all sizes, by least squares of the logarithms in every turn; fixed costs lower it at small "
+        "sizes, hence also the exponent between the two largest. The image size is in pixels along one side: time in proportion "
+        "to the pixels has an exponent of 2.",
+    ]
 
 
 def fit(sizes: Sequence[int], seconds: np.ndarray, *, axis: str, action: str, subject: str) -> Scaling:
-    """Fits time ~ size^a.
-
-    Args:
-        sizes: the places along the axis, growing.
-        seconds: [sizes, turns].
-        axis: what grows.
-        action: what was timed.
-        subject: which network.
-    """
+    """Fits time ~ size^a to seconds [sizes, turns] at increasing sizes."""
     logarithms = np.log(np.asarray(sizes, dtype=np.float64))
     exponents = np.polyfit(logarithms, np.log(seconds), 1)[0]
     low, middle, high = np.quantile(exponents, [0.1, 0.5, 0.9])

@@ -1,7 +1,7 @@
-"""The fast core beside the plain loop of the textbook, with the same weights, so that the table shows their quotient.
+"""The fast core and the textbook's loop with the same weights, for pytest-benchmark's table.
 
-pytest-benchmark times all of one before all of the other; ``gqn-zoo bench --suite speed``, whose cases these are, lets
-them take turns, and is the fairer of the two.
+pytest-benchmark times all rounds of one before the other; ``python -m benchmarks.speed``, which has the same cases, times
+them in turns.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.speed.against_plain import CASES, Case
 from benchmarks.speed.record import Size
-from benchmarks.speed.work import NETWORKS, SIDES, PredictionStep, Side, TrainingStep, make_pair, make_task, network
+from benchmarks.speed.work import NETWORKS, SIDES, Side, make_pair, make_task, network, saved_bytes
+from zoo.evaluation.throughput import flops_of
 
 ROUNDS = 3
 SUITE_SIZES: dict[str, Size] = {"smoke": "quick", "full": "full"}
@@ -25,9 +26,8 @@ def test_speed(benchmark: Any, speed_size: str, name: str, case: Case, side: Sid
     """Training steps and predictions of one network, on the CPU."""
     variant = network(name, size=SUITE_SIZES[speed_size])
     task = make_task(getattr(make_pair(variant), side), variant, scenes=case.scenes, queries=case.queries)
-    step = TrainingStep(task) if case.phase == "training" else PredictionStep(task)
-    counts = step.count()
+    action = task.action(case.phase)
     benchmark.group = f"speed: {case.action}, {name} ({speed_size})"
     benchmark.extra_info.update(variant=variant.name, side=side, scenes=case.scenes, queries=case.queries)
-    benchmark.extra_info.update(flops=counts.flops, saved_bytes=counts.saved_bytes)
-    benchmark.pedantic(step, rounds=ROUNDS)
+    benchmark.extra_info.update(flops=flops_of(action), saved_bytes=saved_bytes(task))
+    benchmark.pedantic(action, rounds=ROUNDS)

@@ -1,10 +1,11 @@
-"""The two ways are measured side by side, and a difference between them would be seen."""
+"""Both cores are measured in turns, and a difference between them is found."""
 
 import pytest
 import torch
 
-from benchmarks.speed.against_plain import CASES, Case, Sides, compare, disagreement
+from benchmarks.speed.against_plain import CASES, PART, Case, Sides, compare, disagreement
 from benchmarks.speed.convolutions import candidates
+from benchmarks.speed.record import Findings
 from benchmarks.speed.work import make_pair, make_task, network
 
 
@@ -15,12 +16,10 @@ def sides(case=CASES[1]):
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[3]], ids=lambda case: case.action)
 def test_every_number_follows_from_times_counts_and_the_convolution(case):
+    findings = Findings(PART, log=print)
     convolution = candidates(size="quick", device="cpu")[0]
-    found = {
-        number.quantity: number
-        for number in compare(sides(case), subject="shared", case=case, convolution=convolution, repeats=1)
-    }
-    value = {name: number.median for name, number in found.items()}
+    compare(findings, sides(case), subject="shared", case=case, convolution=convolution, repeats=1)
+    value = {number.quantity: number.median for number in findings.measured}
     assert value["speed-up"] == pytest.approx(value["time, plain"] / value["time, fast"])
     for side in ("fast", "plain"):
         for work, fraction in (
@@ -31,8 +30,8 @@ def test_every_number_follows_from_times_counts_and_the_convolution(case):
             assert value[f"{fraction}, {side}"] == pytest.approx(rate / value["rate of the convolution"])
     assert value["difference"] < 1e-5
     assert value["arithmetic, fast"] < value["arithmetic, plain"]
-    assert ("saved activations" in found) is (case.phase == "training")
-    assert {number.action for number in found.values()} == {case.action}
+    assert ("saved activations" in value) is (case.phase == "training")
+    assert {number.action for number in findings.measured} == {case.action}
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -44,6 +43,6 @@ def test_another_weight_is_another_result(training):
     assert disagreement(tasks, training=training) > 1e-5
 
 
-def test_cases_are_named_after_what_they_do():
+def test_names_of_cases():
     assert Case("training", 2, 1).action == "training, 1 query"
     assert Case("prediction", 1, 8).action == "prediction, 8 queries"

@@ -1,21 +1,14 @@
+"""Ways of loading: the same scenes, read as public code and as the zoo reads them, timed in turns."""
+
 import itertools
 
 import numpy as np
 import pytest
 
 from benchmarks.speed import loading
-from benchmarks.speed.loading import (
-    LoadingSpeed,
-    loaders_of,
-    measure_loading,
-    time_interleaved,
-    views_per_second,
-    write_all_formats,
-)
-from benchmarks.speed.whole_scenes import EveryViewRead, FileAScene
-from zoo.data.deepmind import DeepMindScenes
+from benchmarks.speed.loading import RECORD_LOOP, RECORDS, SCENE_FILES, STORE, sources_of, write_all_formats
+from benchmarks.speed.record import Findings
 from zoo.data.images import encode_jpeg
-from zoo.data.store import SceneStore
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +18,20 @@ def folder(tmp_path_factory):
     return folder
 
 
-def sources(folder):
-    records = DeepMindScenes(folder / "records", "train")
-    return {
-        "store": SceneStore(folder / "store", "train"),
-        "records": records,
-        "record loop": EveryViewRead(records),
-        "files": FileAScene(folder / "files"),
-    }
-
-
 def test_all_formats_hold_the_same_scenes(folder):
-    found = sources(folder)
+    found = sources_of(folder)
     scenes, views = np.array([5, 0, 3]), np.array([[14, 2], [0, 7], [9, 1]])
-    frames, cameras = found["store"].read(scenes, views)
+    frames, cameras = found[STORE].read(scenes, views)
     for name, source in found.items():
         assert (source.num_scenes, source.num_views, source.image_size) == (6, 15, 16), name
         some_frames, some_cameras = source.read(scenes, views)
         assert np.array_equal(some_cameras, cameras), name
-        if name == "files":
-            assert np.array_equal(some_frames, frames)
-        else:
+        if name in (RECORDS, RECORD_LOOP):
             assert abs(some_frames.astype(int) - frames).mean() < 4, f"{name}: JPEG changes little"
-    assert np.array_equal(found["records"].read(scenes, views)[0], found["record loop"].read(scenes, views)[0])
+        else:
+            assert np.array_equal(some_frames, frames), name
+    assert np.array_equal(found[RECORDS].read(scenes, views)[0], found[RECORD_LOOP].read(scenes, views)[0])
+    assert found[SCENE_FILES].read_extras(scenes, views) == {}
 
 
 def test_the_loop_of_public_code_decodes_every_view_and_ours_the_wanted_ones(folder, monkeypatch):
@@ -57,16 +41,16 @@ def test_the_loop_of_public_code_decodes_every_view_and_ours_the_wanted_ones(fol
     real = deepmind.decode_image
     monkeypatch.setattr(deepmind, "decode_image", lambda data, **options: decoded.append(1) or real(data, **options))
     scenes, views = np.array([1, 4]), np.array([[3, 8], [0, 2]])
-    found = sources(folder)
+    found = sources_of(folder)
     decoded.clear()
-    found["records"].read(scenes, views)
+    found[RECORDS].read(scenes, views)
     assert len(decoded) == 4
     decoded.clear()
-    found["record loop"].read(scenes, views)
+    found[RECORD_LOOP].read(scenes, views)
     assert len(decoded) == 2 * 15
 
 
-def test_images_are_as_large_as_jpeg_as_rendered_ones():
+def test_images_compress_about_as_well_as_rendered_ones():
     from zoo.data.render.recipes import RECIPES
 
     rendered = RECIPES["rooms_ring_camera"].render(seed=0, scene_indices=range(2), split="train", image_size=64)
@@ -79,53 +63,26 @@ def test_images_are_as_large_as_jpeg_as_rendered_ones():
     assert 0.5 < sizes[1] / sizes[0] < 1.5
 
 
-class Clock:
-    """A clock that moves by one second whenever it is read."""
-
-    def __init__(self):
-        self.ticks = itertools.count()
-
-    def perf_counter(self):
-        return float(next(self.ticks))
-
-
-def test_views_are_counted_as_they_are_used(folder, monkeypatch):
-    loader = loaders_of(folder, batch_size=4)[loading.RESIDENT]
-    plan = loader.plan
-    monkeypatch.setattr(loading, "time", Clock())
-    speed = views_per_second(loader.pieces(start=0, stop=100), seconds=3.5)
-    # Read at 0 (start), 1, 2, 3 (three batches), 4 (enough) and 5.
-    assert speed == sum(plan(step).views.size for step in range(3)) / 5
+def test_speeds_are_views_over_seconds_without_the_untimed_batches(folder, monkeypatch):
+    """Batches of the resident way are counted by the plan; the clock moves by one second whenever it is read."""
+    ticks = itertools.count()
+    monkeypatch.setattr("zoo.evaluation.timing.time.perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(loading, "STEPS", {loading.RESIDENT: 4})
+    loader = loading.loaders_of(folder, batch_size=4)[loading.RESIDENT]
+    batches = {loading.RESIDENT: loader.pieces(start=0, stop=100)}
+    (found,) = loading.views_per_second(batches, repeats=2).values()
+    # Every turn draws one batch untimed and four timed; the first turn warms up.
+    steps = [range(6, 10), range(11, 15)]
+    assert found.tolist() == [sum(loader.plan(step).views.size for step in turn) for turn in steps]
 
 
-def test_loaders_take_turns_and_every_turn_goes_on_where_it_was(folder, monkeypatch):
-    asked = []
-
-    class Loader:
-        def __init__(self, name):
-            self.name = name
-
-        def pieces(self, *, start, stop):
-            return (f"{self.name}{step}" for step in range(start, stop))
-
-    def fake(batches, *, seconds, device):
-        asked.append((next(batches), seconds))
-        return float(len(asked))
-
-    monkeypatch.setattr(loading, "views_per_second", fake)
-    speeds = time_interleaved({"a": Loader("a"), "b": Loader("b")}, turns=2, seconds=1.0)
-    assert [item for item, _ in asked] == ["a0", "a1", "b0", "b1", "a2", "a3", "b2", "b3", "a4", "a5", "b4", "b5"]
-    assert [seconds for _, seconds in asked[:2]] == [0.25, 1.0], "run in first, timed then"
-    assert speeds[0] == LoadingSpeed(
-        "a", median=8.0, p10=pytest.approx(6.4), p90=pytest.approx(9.6), n=2, turns=(6.0, 10.0)
-    )
-    assert speeds[1].turns == (8.0, 12.0)
-
-
-def test_every_way_is_measured_and_nothing_is_left(tmp_path, monkeypatch):
+def test_every_way_is_measured_against_records_and_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    speeds = measure_loading(turns=1, seconds=0.01, num_scenes=4, image_size=16, batch_size=2, workers=1)
-    assert [speed.name for speed in speeds] == [
+    monkeypatch.setattr(loading, "STEPS", dict.fromkeys(loading.STEPS, 1))
+    findings = Findings(loading.PART, log=print)
+    loading.loading(findings, size="quick", repeats=2)
+    speeds = {row.subject: row for row in findings.measured if row.quantity == loading.SPEED}
+    assert list(speeds) == [
         "resident",
         "store",
         "store with workers",
@@ -133,5 +90,7 @@ def test_every_way_is_measured_and_nothing_is_left(tmp_path, monkeypatch):
         "TFRecords, all views decoded",
         "a file a scene, all views read",
     ]
-    assert all(speed.n == 1 and speed.median > 0 for speed in speeds)
+    assert all(row.n == 2 and row.median > 0 for row in speeds.values())
+    ratios = {row.subject: row.median for row in findings.measured if row.quantity == loading.AGAINST_RECORDS}
+    assert ratios[RECORD_LOOP] == 1.0 and set(ratios) == set(speeds)
     assert not list(tmp_path.glob("tmp*"))

@@ -1,9 +1,10 @@
-"""Groups of processes train in turns."""
+"""Groups of processes compute a batch in turns."""
 
 import pytest
 
-from benchmarks.speed import processes
-from benchmarks.speed.processes import Group, threads_of
+from benchmarks.process_group import Group, threads_of
+from benchmarks.speed.processes import PART, processes
+from benchmarks.speed.record import Findings
 from zoo.errors import OutOfMemoryError
 
 
@@ -13,35 +14,39 @@ def test_the_threads_of_all_processes_are_at_most_the_cores(number, cores, threa
     assert threads * number <= cores or threads == 1
 
 
+class Connection:
+    """A connection to a process that takes some seconds, ends (-1) or never answers (None)."""
+
+    def __init__(self, seconds):
+        self.seconds, self.sent = seconds, []
+
+    def send(self, steps):
+        self.sent.append(steps)
+
+    def poll(self, timeout):
+        return self.seconds is not None
+
+    def recv(self):
+        if self.seconds < 0:
+            raise EOFError
+        return self.seconds
+
+
 def test_a_turn_takes_as_long_as_the_slowest_process():
-    class Line:
-        def __init__(self, seconds):
-            self.seconds, self.sent = seconds, []
-
-        def send(self, steps):
-            self.sent.append(steps)
-
-        def poll(self, timeout):
-            return self.seconds is not None
-
-        def recv(self):
-            if self.seconds < 0:
-                raise EOFError
-            return self.seconds
-
-    lines = [Line(1.0), Line(3.0), Line(2.0)]
-    assert Group(processes=[], lines=lines).turn() == 3.0
-    assert all(line.sent == [processes.STEPS_A_TURN] for line in lines)
-    with pytest.raises(OutOfMemoryError, match="ended by itself"):
-        Group(processes=[], lines=[Line(-1.0)]).turn()
+    connections = [Connection(1.0), Connection(3.0), Connection(2.0)]
+    assert Group(processes=[], connections=connections).turn(steps=4) == 3.0
+    assert all(connection.sent == [4] for connection in connections)
+    with pytest.raises(OutOfMemoryError, match="a process of the group ended"):
+        Group(processes=[], connections=[Connection(-1.0)]).turn(steps=1)
     with pytest.raises(OutOfMemoryError, match="did not answer"):
-        Group(processes=[], lines=[Line(None)]).turn()
+        Group(processes=[], connections=[Connection(None)]).turn(steps=1)
 
 
 @pytest.mark.slow
-def test_one_and_two_processes_train_the_same_batch():
-    found = processes.processes(size="quick", repeats=1, tell=lambda sentence: None)
-    speeds = {number.subject: number.median for number in found.measured if number.quantity == "speed"}
-    assert len(speeds) == 2 and all(speed > 0 for speed in speeds.values())
-    alone, both = (number for number in found.measured if number.quantity == "against one process")
+def test_one_and_two_processes_compute_the_same_batch():
+    findings = Findings(PART, log=print)
+    processes(findings, size="quick", repeats=1)
+    speeds = [number.median for number in findings.measured if number.quantity == "speed"]
+    assert len(speeds) == 2 and min(speeds) > 0
+    alone, both = (number for number in findings.measured if number.quantity == "against one process")
     assert alone.median == 1.0 and both.median > 0

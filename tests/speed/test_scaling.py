@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.speed import scaling
-from benchmarks.speed.scaling import AXES, BASE, Place, fit
+from benchmarks.speed.record import Findings
+from benchmarks.speed.scaling import AXES, BASE, PART, Sizes, fit
 
 
 def test_exponents_of_exact_laws_are_found():
@@ -23,22 +24,23 @@ def test_fixed_costs_flatten_the_range_more_than_its_end():
     assert law.exponent_of_the_largest == pytest.approx(np.log2(17 / 9))
 
 
-def test_every_axis_is_measured_in_both_ways(monkeypatch):
-    told = []
+def test_every_axis_is_measured_for_both_cores(monkeypatch):
+    log = []
     monkeypatch.setattr(scaling, "AXES", {"quick": {"queries": (1, 2), "steps": (1, 2), "image_size": (8, 16)}})
-    found = scaling.scaling(size="quick", repeats=1, tell=told.append)
-    assert {(law.axis, law.action, law.subject) for law in found.scalings} == {
+    findings = Findings(PART, log=log.append)
+    scaling.scaling(findings, size="quick", repeats=1)
+    assert {(law.axis, law.action, law.subject) for law in findings.scalings} == {
         (axis, action, side)
         for axis in ("queries", "steps", "image size")
         for action in ("training", "prediction")
         for side in ("fast", "plain")
     }
-    assert len(told) == 3
+    assert len(log) == 3
 
 
 def test_the_base_lies_within_every_axis():
     for size, axes in AXES.items():
-        assert set(axes) == set(Place._fields)
+        assert set(axes) == set(Sizes._fields)
         for name, sizes in axes.items():
             assert list(sizes) == sorted(set(sizes))
             assert sizes[0] <= getattr(BASE[size], name) <= sizes[-1]

@@ -1,50 +1,52 @@
-"""Bars with spreads and aims, and laws in logarithms, drawn."""
+"""Bars with their spreads and targets, and times by size with fitted exponents."""
 
+import numpy as np
 import pytest
+from speed_records import number
 
-from benchmarks.speed.figures import Bar, BarPanel, PowerLaw, PowerLawPanel, bar_panels, power_law_panels
+from benchmarks.speed.figures import bar_panels, scaling_panels
+from benchmarks.speed.scaling import fit
 from zoo.errors import ResultError
 
-
-def bars():
-    return BarPanel(
-        "times as fast",
-        [
-            Bar("a place", "shared", 2.0, 1.8, 2.3, aim=2.5),
-            Bar("a place", "not $shared$", 1.0, 0.9, 1.1),
-            Bar("another", "shared", 3.25, 3.0, 3.5),
-        ],
-        line=1.0,
-    )
+BARS = [
+    number("shared", "an action", "q", [1.8, 2.0, 2.3]),
+    number("not $shared$", "an action", "q", [0.9, 1.0, 1.1]),
+    number("shared", "another", "q", [3.0, 3.25, 3.5]),
+]
+TARGETS = {BARS[0].address: 2.5}
 
 
-def laws(label="fast"):
-    return PowerLawPanel(
-        "queries", [PowerLaw(label, (1, 2, 4), (0.1, 0.2, 0.4), (0.1, 0.1, 0.3), (0.2, 0.3, 0.5), 1.0)]
-    )
+def scalings():
+    seconds = np.array([[0.1, 0.1], [0.2, 0.2], [0.4, 0.4]])
+    return [
+        fit((1, 2, 4), seconds, axis=axis, action=action, subject=subject)
+        for action in ("training", "prediction")
+        for axis in ("queries", "steps")
+        for subject in ("fast", "plain $")
+    ]
 
 
-def test_every_bar_its_number_and_the_aim_are_in_the_figure(tmp_path):
-    text = bar_panels(tmp_path / "x.svg", panels=[bars(), bars()], title="a_title $1").read_text()
-    for words in (">2.00<", ">1.00<", ">3.25<", "a place", "another", "not $shared$", "target", "a_title $1"):
+def test_bars_have_their_number_and_target(tmp_path):
+    panels = {"times as fast": BARS, "another label": BARS}
+    text = bar_panels(tmp_path / "x.svg", panels=panels, targets=TARGETS, title="a_title $1").read_text()
+    expected = (">2.00<", ">1.00<", ">3.25<", "an action", "another", "not $shared$", "target", "a_title $1")
+    for words in (*expected, "times as fast", "another label"):
         assert words in text
-    without = bars()._replace(bars=bars().bars[1:])
-    assert ">target<" not in bar_panels(tmp_path / "y.svg", panels=[without], title="").read_text()
+    assert ">target<" not in bar_panels(tmp_path / "y.svg", panels={"x": BARS}, targets={}, title="").read_text()
 
 
-def test_every_law_is_named_with_its_exponent(tmp_path):
-    rows = [("training", [laws(), laws("plain $")]), ("prediction", [laws(), laws()])]
-    text = power_law_panels(tmp_path / "x.svg", rows=rows, title="a title").read_text()
+def test_lines_are_labelled_with_their_exponent(tmp_path):
+    text = scaling_panels(tmp_path / "x.svg", scalings=scalings(), title="a title").read_text()
     for words in ("fast: exponent 1.00", "plain $: exponent 1.00", "training", "prediction", "queries", "a title"):
         assert words in text
 
 
-@pytest.mark.parametrize("draw", ["bars", "laws"])
+@pytest.mark.parametrize("draw", ["bars", "scalings"])
 def test_the_same_numbers_give_the_same_bytes_and_other_formats_are_refused(tmp_path, draw):
     def drawn(name):
         if draw == "bars":
-            return bar_panels(tmp_path / name, panels=[bars()], title="t")
-        return power_law_panels(tmp_path / name, rows=[("training", [laws()])], title="t")
+            return bar_panels(tmp_path / name, panels={"x": BARS}, targets=TARGETS, title="t")
+        return scaling_panels(tmp_path / name, scalings=scalings(), title="t")
 
     assert drawn("a.png").read_bytes() == drawn("b.png").read_bytes()
     with pytest.raises(ResultError, match=r"x.gif: expected a name that ends with one of .pdf, .png, .svg"):

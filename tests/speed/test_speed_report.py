@@ -1,18 +1,21 @@
-"""Tables and images of the speed suite hold what was measured."""
+"""Tables and images of the speed suite contain what was measured."""
 
 import pytest
 from PIL import Image
 
 from benchmarks.speed.record import load, save
-from benchmarks.speed.showing import markdown, show, tables_of
+from benchmarks.speed.report import _digits, markdown, tables, write_report
 
 
 def cells(record, title):
-    table = next(table for table in tables_of(record) if table.title == title)
-    return table.frame.to_dict("records")
+    """The rows of a table, as dictionaries."""
+    _, _, text = tables(record).partition(f"**{title}**\n\n")
+    header, _, *lines = [line for line in text.split("\n\n")[0].splitlines() if line.startswith("|")]
+    names, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in (header, *lines))
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def test_targets_stand_beside_what_was_reached(record):
+def test_targets_are_beside_the_measured_quantities(record):
     first, second, *_ = cells(record, "Targets")
     assert (first["of"], first["target"], first["reached"], first["holds"]) == (
         "shared",
@@ -21,7 +24,7 @@ def test_targets_stand_beside_what_was_reached(record):
         "yes",
     )
     assert (second["of"], second["reached"], second["holds"]) == ("unshared", "0.900 (0.900 to 0.940)", "no")
-    assert tables_of(record.model_copy(update={"size": "quick"}))[0].title != "Targets"
+    assert "Targets" not in tables(record.model_copy(update={"size": "quick"}))
 
 
 def test_times_and_work_of_the_networks_have_a_table_each(record):
@@ -38,23 +41,23 @@ def test_times_and_work_of_the_networks_have_a_table_each(record):
     }
 
 
-def test_exponents_are_told_with_their_range(record):
+def test_exponents_have_their_range(record):
     fast, plain = cells(record, "scaling")
     assert fast["time of"] == "training, fast" and plain["time of"] == "training, plain"
     assert (fast["with"], fast["range"]) == ("queries", "1 to 4")
     assert fast["exponent"].startswith("1.01 (1.00 to 1.02)")
 
 
-def test_failures_and_notes_are_told(record):
+def test_failures_and_notes_are_reported(record):
     assert "a note on gpu" in markdown(record)
-    broken = record.parts[-1].model_copy(update={"failures": ["vae: it broke"]})
+    broken = record.parts[-1].model_copy(update={"failures": ["shared: it broke"]})
     text = markdown(record.model_copy(update={"parts": [*record.parts[:-1], broken]}))
-    assert "Not measured" in text and "vae: it broke" in text and "Not measured" not in markdown(record)
+    assert "Not measured" in text and "shared: it broke" in text and "Not measured" not in markdown(record)
 
 
-def test_the_same_record_read_again_gives_the_same_files(record, tmp_path):
+def test_the_same_record_gives_the_same_files(record, tmp_path):
     again = load(save(record, tmp_path / "record"))
-    first, second = show(record, tmp_path / "first"), show(again, tmp_path / "second")
+    first, second = write_report(record, tmp_path / "first"), write_report(again, tmp_path / "second")
     assert [path.name for path in first] == [
         f"{record.name}{ending}" for ending in (".md", "-ratios.png", "-scaling.png")
     ]
@@ -66,7 +69,5 @@ def test_the_same_record_read_again_gives_the_same_files(record, tmp_path):
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (1234.5, "1230"), (0.999, "0.999"), (0.01234, "0.0123")])
-def test_three_digits_count(value, text):
-    from benchmarks.speed.showing import _digits
-
+def test_numbers_have_three_significant_digits(value, text):
     assert _digits(value) == text
