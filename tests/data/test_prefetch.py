@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.data.batches import LoadedBatch
-from zoo.data.prefetch import SideStream, on_device, running_ahead
+from zoo.data.prefetch import SideStream, on_device, one_ahead
 from zoo.episode import SceneBatch
 
 
@@ -27,17 +27,16 @@ class Log(list):
         return item
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 2, 9])
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_every_item_comes_once_in_order(count, ahead):
+def test_every_item_comes_once_in_order(count):
     log = Log()
-    assert list(running_ahead(log.items(count), start=log.start, finish=log.finish, ahead=ahead)) == list(range(count))
+    assert list(one_ahead(log.items(count), start=log.start, finish=log.finish)) == list(range(count))
     assert len(log) == 3 * count
 
 
 def test_the_copy_of_the_next_item_begins_before_an_item_is_handed_out():
     log = Log()
-    coming = running_ahead(log.items(9), start=log.start, finish=log.finish)
+    coming = one_ahead(log.items(9), start=log.start, finish=log.finish)
     assert log == [], "nothing happens before the first is asked for"
     next(coming)
     assert log == ["read 0", "start 0", "read 1", "start 1", "finish 0"]
@@ -48,7 +47,7 @@ def test_the_copy_of_the_next_item_begins_before_an_item_is_handed_out():
 
 def test_an_item_is_started_before_the_next_is_read_for_it_may_then_be_overwritten():
     log = Log()
-    list(running_ahead(log.items(6), start=log.start, finish=log.finish, ahead=3))
+    list(one_ahead(log.items(6), start=log.start, finish=log.finish))
     for item in range(5):
         assert log.index(f"start {item}") < log.index(f"read {item + 1}")
 
@@ -56,7 +55,7 @@ def test_an_item_is_started_before_the_next_is_read_for_it_may_then_be_overwritt
 @pytest.mark.parametrize("failing_at", [0, 1, 4])
 def test_a_failure_comes_in_its_turn_after_all_items_before_it(failing_at):
     log, found = Log(), []
-    coming = running_ahead(log.items(6, failing_at=failing_at), start=log.start, finish=log.finish, ahead=2)
+    coming = one_ahead(log.items(6, failing_at=failing_at), start=log.start, finish=log.finish)
     with pytest.raises(OSError, match=f"item {failing_at}"):
         found.extend(coming)
     assert found == list(range(failing_at)) and f"start {failing_at + 1}" not in log

@@ -235,7 +235,7 @@ def _with(cameras, value, field=0):
 
 def _wrong(frames, cameras):
     return {
-        r"frames: the type is float64, expected uint8 \(0 to 255\)": (frames / 1.0, cameras),
+        "frames: the type is float64, expected uint8": (frames / 1.0, cameras),
         "cameras: the type is complex128": (frames, cameras.astype(np.complex128)),
         "frames: is no array": ([frames[0], frames[0, :2]], cameras),
         r"frames: the shape is \(2, 3, 7, 6, 3\)": (frames[:, :, :, :6], cameras),

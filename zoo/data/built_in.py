@@ -87,15 +87,7 @@ class BuiltIn(ABC):
         image_size: int,
         device: torch.device | str = "cpu",
     ) -> Rendering:
-        """Makes scenes of a split.
-
-        Args:
-            seed: of the data set.
-            scene_indices: which scenes, B of them; counted from 0.
-            split: the split they belong to.
-            image_size: height and width, pixels.
-            device: where to render.
-        """
+        """Makes scenes of a split by index, counted from 0; ``image_size`` is height and width in pixels."""
         drawn = [self.draw(seed=seed, split=split, index=int(index)) for index in scene_indices]
         return self.render_drawn(drawn, image_size=image_size, device=device)
 

@@ -1,4 +1,4 @@
-"""Converting scenes between a store and TFRecords, in a stream, without losing or reordering any."""
+"""Converting scenes between a store and TFRecords, streamed and in order."""
 
 from __future__ import annotations
 
@@ -36,29 +36,22 @@ class ConversionReport(NamedTuple):
     skipped: tuple[BadRecord, ...]
 
 
-def _read_good(
+def _read(
     source: Source, scenes: np.ndarray, *, on_bad_record: OnBadRecord, skipped: list[BadRecord]
-) -> SceneArrays:
-    """Reads whole scenes; under ``skip`` those that turn out to be undecodable are appended to ``skipped``."""
+) -> list[SceneArrays]:
+    """Reads whole scenes; under ``skip`` those that cannot be decoded are appended to ``skipped``."""
     views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
     try:
-        return SceneArrays(*source.read(scenes, views), source.read_extras(scenes, views))
+        return [SceneArrays(*source.read(scenes, views), source.read_extras(scenes, views))]
     except DataError as error:
         if on_bad_record == "raise" or not isinstance(source, DeepMindScenes):
             raise
         if len(scenes) == 1:
             skipped.append(BadRecord(*source.place_of(int(scenes[0])), str(error)))
-            return SceneArrays(*source.read(scenes[:0], views[:0]), source.read_extras(scenes[:0], views[:0]))
-    # Something in the batch is bad: one by one, so that only that is lost.
-    parts = [
-        _read_good(source, scene, on_bad_record=on_bad_record, skipped=skipped)
-        for scene in np.split(scenes, len(scenes))
-    ]
-    return SceneArrays(
-        frames=np.concatenate([part.frames for part in parts]),
-        cameras=np.concatenate([part.cameras for part in parts]),
-        extras={name: np.concatenate([part.extras[name] for part in parts]) for name in source.extras},
-    )
+            return []
+    # One by one, so that only the bad ones are lost.
+    parts = np.split(scenes, len(scenes))
+    return [good for part in parts for good in _read(source, part, on_bad_record=on_bad_record, skipped=skipped)]
 
 
 def _writer(
@@ -66,11 +59,10 @@ def _writer(
 ) -> SceneWriter:
     if to == "tfrecord":
         return DeepMindWriter(folder)
-    # Folders may be called anything; the name of a store may not.
-    name = re.sub(r"[^a-z0-9._-]+", "-", source.name.lower())
     return StoreWriter(
         folder,
-        name=name,
+        # Folders may have any name; a store may not.
+        name=re.sub(r"[^a-z0-9._-]+", "-", source.name.lower()),
         image_size=image_size,
         num_views=source.num_views,
         provenance=provenance,
@@ -90,22 +82,22 @@ def convert(
 ) -> ConversionReport:
     """Writes all splits of a folder of scenes in the other format, or in the same with other sizes.
 
-    The validation split that is cut out of a published train split becomes a split of its own. TFRecords hold JPEG, so
-    images that go through them change a little; cameras never do.
+    The validation split that is cut out of a published train split becomes a split of its own. Images change a little
+    in TFRecords, which hold JPEG; cameras do not change.
 
     Args:
         source_folder: a store, or ``<root>/<set>`` with TFRecords.
-        target_folder: what to write; it must not exist.
+        target_folder: to write; it must not exist.
         to: the format to write.
         image_size: height and width of the images written, in pixels; None keeps them. See
             :func:`zoo.data.images.resize_images`.
-        max_scenes: the first so many scenes of every split; None takes all.
+        max_scenes: of every split, the first ones; None takes all.
         on_bad_record: ``skip`` leaves damaged records out and lists them in the report.
         progress: called with the scenes read and the scenes in all.
 
     Raises:
         DataError: if the source cannot be read, the target exists, an argument is not valid or the format has no room
-            for what the scenes hold; nothing is left then.
+            for the scenes' extras; nothing is left then.
         DiskFullError: if the disk is full or read-only; nothing is left.
     """
     if to not in get_args(FolderKind):
@@ -143,10 +135,9 @@ def convert(
             batch = max(1, _BATCH_BYTES // max(1, source.num_views * source.image_size**2 * 3))
             for start in range(0, counts[split], batch):
                 scenes = np.arange(start, min(start + batch, counts[split]))
-                found = _read_good(source, scenes, on_bad_record=on_bad_record, skipped=skipped)
-                frames = found.frames if size == source.image_size else resize_images(found.frames, image_size=size)
-                writer.add(split, frames, found.cameras, found.extras)
-                written[split] += len(found.frames)
+                for part in _read(source, scenes, on_bad_record=on_bad_record, skipped=skipped):
+                    writer.add(split, resize_images(part.frames, image_size=size), part.cameras, part.extras)
+                    written[split] += len(part.frames)
                 done += len(scenes)
                 if progress is not None:
                     progress(done, total)

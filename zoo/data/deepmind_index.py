@@ -64,17 +64,14 @@ def _index_files(
 
 
 def index_folder(folder: str | os.PathLike[str], *, on_bad_record: OnBadRecord = "raise") -> FolderIndex:
-    """Indexes every file of a set and cuts the validation split out of train if the set has none.
+    """Indexes every file of a set ``<root>/<set>`` and cuts the validation split out of train if the set has none.
 
-    The revision is a digest over names and sizes of all files and, record by record, place, length and stored checksum
+    The revision is a digest over names and sizes of all files and, for every record, place, length and stored checksum
     of the data: it changes with the contents, and costs one pass over the headers.
 
-    Args:
-        folder: ``<root>/<set>``.
-        on_bad_record: ``skip`` lists files that break off, or are empty, instead of raising.
-
     Raises:
-        DataError: if there are no TFRecord files or, under ``raise``, one of them breaks off or is empty.
+        DataError: if there are no TFRecord files or, under ``raise``, one of them is truncated or empty; ``skip`` lists
+            those instead.
     """
     folder = Path(folder)
     present = split_folders(folder)

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,20 +42,19 @@ def verify_store(folder: str | os.PathLike[str]) -> int:
     return len(files)
 
 
-def _store_sizes(folder: str | os.PathLike[str], meta: StoreMeta) -> dict[Split, dict[str, Any]]:
-    sizes: dict[Split, dict[str, Any]] = {}
-    for split in meta.splits:
-        files = [Path(folder) / name for name in layout_of(meta, split)]
-        sizes[split] = {"num_files": len(files), "bytes": sum(file.stat().st_size for file in files)}
-    return sizes
+class _Size(NamedTuple):
+    num_files: int
+    bytes: int
 
 
-def _tfrecord_sizes(index: FolderIndex) -> dict[Split, dict[str, Any]]:
+def _store_sizes(folder: str | os.PathLike[str], meta: StoreMeta) -> dict[Split, _Size]:
+    files = {split: [Path(folder) / name for name in layout_of(meta, split)] for split in meta.splits}
+    return {split: _Size(len(names), sum(name.stat().st_size for name in names)) for split, names in files.items()}
+
+
+def _tfrecord_sizes(index: FolderIndex) -> dict[Split, _Size]:
     return {
-        split: {
-            "num_files": len(facts.files),
-            "bytes": int(facts.records[:, 3].sum()) + _FRAMING_BYTES * len(facts.records),
-        }
+        split: _Size(len(facts.files), int(facts.records[:, 3].sum()) + _FRAMING_BYTES * len(facts.records))
         for split, facts in index.splits.items()
     }
 
@@ -76,14 +75,13 @@ def _sampled_camera_range(source: DeepMindScenes) -> tuple[np.ndarray, int, list
 def _missing_files(index: FolderIndex) -> list[str]:
     """Returns a warning for every split with another number of files than their names, or the publication, say."""
     published = PUBLISHED.get(index.name)
-    expected = {"train": published.num_train_files, "test": published.num_test_files} if published else {}
     warnings: list[str] = []
     for split, facts in index.splits.items():
         if not facts.files[0].startswith(f"{split}/"):
             continue  # a validation split that lies in the files of train
         totals = {int(match[1]) for name in facts.files if (match := _TOTAL.search(name))}
-        if split in expected:
-            totals.add(expected[split])
+        if published and split != "validation":
+            totals.add(published.num_train_files if split == "train" else published.num_test_files)
         here = len(facts.files)
         warnings.extend(f"{split}: {here} of {total} files are present" for total in sorted(totals - {here}))
     return warnings
@@ -146,7 +144,7 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
         bounds = dict(zip(CAMERA_FIELDS, camera_range.T.tolist(), strict=True))
         splits[split] = {
             "num_scenes": source.num_scenes,
-            **sizes[split],
+            **sizes[split]._asdict(),
             "cameras": bounds,
             "cameras_from_scenes": count,
         }

@@ -50,7 +50,7 @@ def probe_shape(folder: str | os.PathLike[str]) -> FolderShape:
 def _check_requirements(
     folder: str | os.PathLike[str], requirements: DataRequirements | None, *, on_bad_record: OnBadRecord
 ) -> None:
-    """Refuses a folder early. Under ``skip`` the first record may be a damaged or unusual one and decides nothing."""
+    """Refuses a folder before it is indexed; under ``skip`` the first record may be unusual, and indexing comes first."""
     if requirements is not None and (on_bad_record == "raise" or kind_of(folder) == "store"):
         requirements.check(probe_shape(folder), folder=folder)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -15,40 +14,29 @@ Started = TypeVar("Started")
 Finished = TypeVar("Finished")
 
 
-def running_ahead(
-    items: Iterable[Item],
-    *,
-    start: Callable[[Item], Started],
-    finish: Callable[[Started], Finished],
-    ahead: int = 1,
+def one_ahead(
+    items: Iterable[Item], *, start: Callable[[Item], Started], finish: Callable[[Started], Finished]
 ) -> Iterator[Finished]:
-    """Finishes items in order, each when ``ahead`` later ones have been started.
-
-    Args:
-        items: each is started before the next is asked for.
-        start: begins an operation without waiting for it.
-        finish: waits for it, or makes its users wait.
-        ahead: 0 starts an item when it is asked for.
+    """Finishes items in order, each when the next has been started; ``start`` does not wait, ``finish`` may.
 
     Raises:
-        Exception: what ``items`` raised, after all items before it.
+        Exception: from ``items``, after all items before it.
     """
-    under_way: deque[Started] = deque()
-    coming = iter(items)
+    started: list[Started] = []
     failure: Exception | None = None
+    coming = iter(items)
     while failure is None:
         try:
-            item = next(coming)
+            started.append(start(next(coming)))
         except StopIteration:
             break
         except Exception as error:  # raised below, after the items before it
             failure = error
-            break
-        under_way.append(start(item))
-        if len(under_way) > ahead:
-            yield finish(under_way.popleft())
-    while under_way:
-        yield finish(under_way.popleft())
+        else:
+            if len(started) > 1:
+                yield finish(started.pop(0))
+    for last in started:
+        yield finish(last)
     if failure is not None:
         raise failure
 
@@ -92,7 +80,7 @@ def on_device(batches: Iterable[LoadedBatch], *, device: torch.device, borrowed:
     """
     if device.type == "cuda":
         side = SideStream(device)
-        return running_ahead(batches, start=side.start, finish=side.finish)
+        return one_ahead(batches, start=side.start, finish=side.finish)
     if device.type == "cpu":
         return (loaded._replace(batch=loaded.batch.apply(torch.clone)) if borrowed else loaded for loaded in batches)
     return (loaded._replace(batch=loaded.batch.apply(lambda field: field.to(device))) for loaded in batches)

@@ -132,7 +132,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def read_meta(folder: str | os.PathLike[str]) -> StoreMeta:
-    """Reads and checks ``meta.json``: its schema, its revision, and that it names the files that its numbers imply.
+    """Reads ``meta.json`` and checks its schema, its revision and the names of its files.
 
     Raises:
         DataError: if it is missing or not valid.

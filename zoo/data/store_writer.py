@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from zoo.data.scene_writer import SceneArrays, SceneWriter, prepare_scenes
+from zoo.data.scene_writer import SceneArrays, SceneWriter, SplitWriter
 from zoo.data.source import ExtraShape, Split
 from zoo.data.store_format import (
     FRAMES_TYPE,
@@ -103,12 +103,12 @@ class _SplitWriter:
 
 
 class StoreWriter(SceneWriter):
-    """Writes a scene store, whole or not at all; a context manager.
+    """Writes a scene store, whole or not at all; a context manager, see :class:`zoo.data.scene_writer.SceneWriter`.
 
     Args:
         folder: of the store; it must not exist.
         name: of the data set: lower-case letters, digits, ``.``, ``_`` and ``-``.
-        image_size: height and width of the images, pixels.
+        image_size: height and width of the images, pixels; 0 for data without images.
         num_views: images of every scene.
         provenance: where the scenes come from (recipe, version and seed, or the set converted), as JSON values.
         extras: name -> type and shape of another array that every scene has.
@@ -116,7 +116,6 @@ class StoreWriter(SceneWriter):
 
     Raises:
         DataError: if the folder exists or an argument is not valid.
-        DiskFullError: from :meth:`add` or at the end of the block, if the disk is full or read-only; nothing is left.
     """
 
     def __init__(
@@ -130,10 +129,8 @@ class StoreWriter(SceneWriter):
         extras: Mapping[str, ExtraShape] | None = None,
         scenes_per_shard: int = 1024,
     ) -> None:
-        super().__init__(folder)
-        self._extras = dict(extras or {})
+        super().__init__(folder, image_size=image_size, num_views=num_views, extras=extras or {})
         self._scenes_per_shard = scenes_per_shard
-        self._writers: dict[Split, _SplitWriter] = {}
         if scenes_per_shard < 1:
             raise DataError(f"scenes_per_shard: {scenes_per_shard} is not a positive number")
         try:
@@ -155,39 +152,12 @@ class StoreWriter(SceneWriter):
         except (TypeError, ValueError) as error:
             raise DataError(f"{self._folder}: provenance: cannot be written as JSON: {error}") from error
 
-    def add(
-        self,
-        split: Split,
-        frames: np.ndarray | Sequence[Any],
-        cameras: np.ndarray | Sequence[Any],
-        extras: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        """Appends scenes; see :meth:`zoo.data.scene_writer.SceneWriter.add`."""
-        folder = self._open_folder
-        scenes = prepare_scenes(
-            split,
-            frames=frames,
-            cameras=cameras,
-            extras=extras,
-            num_views=self._meta.num_views,
-            image_size=self._meta.image_size,
-            extra_shapes=self._extras,
-        )
-        if not len(scenes.frames):
-            return
-        if split not in self._writers:
-            self._writers[split] = _SplitWriter(folder, split, meta=self._meta, scenes_per_shard=self._scenes_per_shard)
-        self._writers[split].append(scenes)
+    def _open_split(self, folder: Path, split: Split) -> SplitWriter:
+        return _SplitWriter(folder, split, meta=self._meta, scenes_per_shard=self._scenes_per_shard)
 
-    def _complete(self) -> None:
-        if not self._writers:
-            raise DataError(f"{self._folder}: is not written, because no scene was added")
-        splits = {split: writer.complete() for split, writer in self._writers.items()}
+    def _complete(self, folder: Path) -> None:
+        splits: dict[Split, SplitMeta] = {split: writer.complete() for split, writer in self._writers.items()}
         revision = revision_of(image_size=self._meta.image_size, num_views=self._meta.num_views, splits=splits)
         meta = self._meta.model_copy(update={"splits": splits, "revision": revision})
         text = json.dumps(meta.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
-        (self._open_folder / META_NAME).write_text(text, encoding="utf-8")
-
-    def _close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        (folder / META_NAME).write_text(text, encoding="utf-8")

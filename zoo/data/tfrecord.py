@@ -75,13 +75,7 @@ def _check_header(header: bytes, *, origin: str, remaining: int) -> int:
 def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = "raise") -> RecordIndex:
     """Finds the records of a file from their headers, without reading the data.
 
-    Args:
-        path: the file.
-        on_bad_record: ``skip`` keeps the records before a broken header and reports it in ``bad``; those after it cannot be
-            found.
-
-    Returns:
-        The index; an empty file has no records.
+    Under ``skip`` the records before a broken header are kept and ``bad`` reports it; those after it cannot be found.
 
     Raises:
         DataError: if the file cannot be read or, under ``raise``, if a length is damaged or the file is truncated.
@@ -118,10 +112,10 @@ def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
 
 
 def read_record(path: str | os.PathLike[str], *, record: int = 0, offset: int = 0, length: int | None = None) -> bytes:
-    """Reads the data of one record, without an index the first one of the file.
+    """Reads the data of one record, by default the first one of the file.
 
     Args:
-        path: the file.
+        path: of the file.
         record: its number in the file, for the message of an error.
         offset: of the record's first byte.
         length: bytes of data according to the index; None accepts any.
