@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.data.batches import LoadedBatch
-from zoo.data.prefetch import SideStream, on_device, one_ahead
+from zoo.data.loader import SideStream, on_device, one_ahead
 from zoo.episode import SceneBatch
 
 

@@ -7,7 +7,7 @@ from zoo.data import worker_batches as module
 from zoo.data.batches import assemble
 from zoo.data.plan import Share, TrainingPlan
 from zoo.data.source import ExtraShape
-from zoo.data.worker_batches import SlotLayout, number_of_workers, worker_batches
+from zoo.data.worker_batches import SharedBatches, number_of_workers, worker_batches
 from zoo.errors import ConfigError, DataError
 
 RECIPE = TrainingRecipe(steps=9, batch_size=4, contexts=Contexts(minimum=0, maximum=3), targets=2)
@@ -64,10 +64,8 @@ def test_long_runs_over_slots_that_are_used_again_and_again(monkeypatch, views_p
 
 
 def items_of(source, *, pieces, num_slots=2, together=3):
-    layout = SlotLayout(source, num_scenes=4, max_views=5)
-    slots = torch.zeros(num_slots, together, layout.num_bytes, dtype=torch.uint8)
-    share = Share()
-    return module._Pieces(source, plan=plan_of(source), share=share, layout=layout, slots=slots, pieces=pieces)
+    shared = SharedBatches(source, num_slots=num_slots, batches_per_slot=together, num_scenes=4, max_views=5)
+    return module._Pieces(source, plan=plan_of(source), share=Share(), shared=shared, pieces=pieces)
 
 
 def test_pieces_before_a_damaged_one_arrive_with_the_word_of_it():
@@ -77,8 +75,8 @@ def test_pieces_before_a_damaged_one_arrive_with_the_word_of_it():
     items = items_of(Numbered(damaged=(bad,)), pieces=range(2, 9, 3))
     found = items[2]
     assert len(found.sizes) == 2 and str(found.failure) == f"scene {bad} is damaged"
-    for room, step, (num_views, num_context) in zip(items.slots[0], (2, 3), found.sizes, strict=False):
-        batch = items.layout.batch(room, num_views=num_views)
+    for place, (step, (num_views, num_context)) in enumerate(zip((2, 3), found.sizes, strict=True)):
+        batch = items.shared.batch(0, place, num_views=num_views)
         assert num_context == plan(step).num_context
         assert same(batch, assemble(Numbered(), plan(step), seed=7, step=step))
 
@@ -86,8 +84,7 @@ def test_pieces_before_a_damaged_one_arrive_with_the_word_of_it():
 def test_items_take_slots_in_turn_and_the_last_may_be_short():
     items = items_of(Numbered(), pieces=range(2, 9, 3))
     assert [(items[first].slot, len(items[first].sizes)) for first in items.pieces] == [(0, 3), (1, 3), (0, 1)]
-    numbers = [int(items.layout.index(room)) for room in items.slots.flatten(0, 1)]
-    assert numbers == [8, 3, 4, 5, 6, 7], "every room tells which piece lies in it"
+    assert items.shared.index.tolist() == [[8, 3, 4], [5, 6, 7]]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Batches that worker processes read ahead of the training process, in memory that the processes share.
 
 Sent one by one, every tensor of a batch would need a shared file, its descriptor sent through a socket and fresh pages;
-that takes longer than reading the images. So workers write batches into slots of one shared buffer.
+that takes longer than reading the images. So workers write batches into tensors that are shared once.
 """
 
 from __future__ import annotations
@@ -26,67 +26,55 @@ Workers = int | Literal["auto"]
 ITEMS_AHEAD: Final = 3  # of every worker; all of them wait in shared memory, which may be scarce
 VIEWS_PER_MESSAGE: Final = 256  # small batches come several at a time: a message costs as much as reading some 50 views
 MOST_BY_DEFAULT: Final = 4  # they decode some 25 000 images of 64 x 64 per second together; raw ones need one process
-ALIGNMENT: Final = 64  # bytes; a line of the cache
 
 
-class _Field(NamedTuple):
-    dtype: torch.dtype
-    shape: tuple[int, ...]  # of one view or of one scene
-    per_view: bool
+class SharedBatches:
+    """Room for batches in shared memory, one tensor per field: [slots, batches per slot, rows, ...].
 
-
-class SlotLayout:
-    """Layout of a batch in a slot: the index of the batch, then field after field.
-
-    Attributes:
-        num_bytes: of a slot.
+    A row is a view or a scene. A batch with fewer views fills the first rows, so that it is contiguous.
     """
 
-    def __init__(self, source: SceneSource, *, num_scenes: int, max_views: int) -> None:
-        """Lays out batches of ``num_scenes`` scenes of the source with at most ``max_views`` views."""
-        size = source.image_size
+    def __init__(
+        self, source: SceneSource, *, num_slots: int, batches_per_slot: int, num_scenes: int, max_views: int
+    ) -> None:
+        def room(dtype: torch.dtype, shape: tuple[int, ...], *, per_view: bool) -> Tensor:
+            rows = num_scenes * (max_views if per_view else 1)
+            return torch.zeros(num_slots, batches_per_slot, rows, *shape, dtype=dtype).share_memory_()
+
         self._num_scenes = num_scenes
-        self._extras = tuple(source.extras)
-        self._fields = {
-            "scene": _Field(torch.int64, (), per_view=False),
-            "key": _Field(torch.int64, (), per_view=False),
-            "cameras": _Field(torch.float32, (CAMERA_WIDTH,), per_view=True),
-            "frames": _Field(torch.uint8, (size, size, 3), per_view=True),
-            **{
-                f"extras.{name}": _Field(getattr(torch, extra.dtype), extra.shape, extra.per_view)
-                for name, extra in source.extras.items()
-            },
+        self._per_view = {name: extra.per_view for name, extra in source.extras.items()}
+        self._frames = room(torch.uint8, (source.image_size, source.image_size, 3), per_view=True)
+        self._cameras = room(torch.float32, (CAMERA_WIDTH,), per_view=True)
+        self._scene, self._key = (room(torch.int64, (), per_view=False) for _ in range(2))
+        self._extras = {
+            name: room(getattr(torch, extra.dtype), extra.shape, per_view=extra.per_view)
+            for name, extra in source.extras.items()
         }
-        self.num_bytes = ALIGNMENT + sum(self._room(field, max_views) for field in self._fields.values())
+        self.index = torch.zeros(num_slots, batches_per_slot, dtype=torch.int64).share_memory_()  # of each batch
 
-    def _room(self, field: _Field, num_views: int) -> int:
-        count = self._num_scenes * (num_views if field.per_view else 1) * math.prod(field.shape)
-        return -(-count * field.dtype.itemsize // ALIGNMENT) * ALIGNMENT
+    def batch(self, slot: int, place: int, *, num_views: int) -> SceneBatch:
+        """Returns a batch of a slot, to write into or to read from."""
 
-    def index(self, slot: Tensor) -> Tensor:
-        """Returns a view [1] int64 of the index of the batch in a slot."""
-        return slot[:8].view(torch.int64)
+        def part(field: Tensor, *, per_view: bool) -> Tensor:
+            lead = (self._num_scenes, num_views) if per_view else (self._num_scenes,)
+            return field[slot, place, : math.prod(lead)].view(*lead, *field.shape[3:])
 
-    def batch(self, slot: Tensor, *, num_views: int) -> SceneBatch:
-        """Returns views of a batch in a slot [num_bytes] uint8, to write into or to read from."""
-        offset = ALIGNMENT
-        places: dict[str, Tensor] = {}
-        for name, field in self._fields.items():
-            shape = (self._num_scenes, *((num_views,) if field.per_view else ()), *field.shape)
-            num_bytes = math.prod(shape) * field.dtype.itemsize
-            places[name] = slot[offset : offset + num_bytes].view(field.dtype).view(shape)
-            offset += self._room(field, num_views)
-        extras = {name: places.pop(f"extras.{name}") for name in self._extras}
-        return SceneBatch(**places, extras=extras)
+        return SceneBatch(
+            frames=part(self._frames, per_view=True),
+            cameras=part(self._cameras, per_view=True),
+            scene=part(self._scene, per_view=False),
+            key=part(self._key, per_view=False),
+            extras={name: part(field, per_view=self._per_view[name]) for name, field in self._extras.items()},
+        )
 
-    def write(self, slot: Tensor, batch: SceneBatch, *, index: int) -> None:
+    def write(self, slot: int, place: int, batch: SceneBatch, *, index: int) -> None:
         """Copies a batch and its index into a slot."""
-        target = self.batch(slot, num_views=batch.cameras.shape[1])
-        for place, field in zip(target[:4], batch[:4], strict=True):
-            place.copy_(field)
+        target = self.batch(slot, place, num_views=batch.cameras.shape[1])
+        for room, field in zip(target[:4], batch[:4], strict=True):
+            room.copy_(field)
         for name, field in batch.extras.items():
             target.extras[name].copy_(field)
-        self.index(slot).fill_(index)
+        self.index[slot, place] = index
 
 
 class _Message(NamedTuple):
@@ -109,26 +97,26 @@ class _Pieces(Dataset[_Message]):
         *,
         plan: TrainingPlan,
         share: Share,
-        layout: SlotLayout,
-        slots: Tensor,
+        shared: SharedBatches,
         pieces: range,
     ) -> None:
         self.source, self.plan, self.share = source, plan, share
-        self.layout, self.slots, self.pieces = layout, slots, pieces
+        self.shared, self.pieces = shared, pieces
 
     def __getitem__(self, first: int) -> _Message:
-        number = (first - self.pieces.start) // self.pieces.step % len(self.slots)
+        num_slots, batches_per_slot = self.shared.index.shape
+        slot = (first - self.pieces.start) // self.pieces.step % num_slots
         sizes: list[tuple[int, int]] = []
-        for index, slot in zip(range(first, self.pieces.stop), self.slots[number], strict=False):
+        for place, index in enumerate(range(first, min(first + batches_per_slot, self.pieces.stop))):
             step, piece = divmod(index, self.share.accumulation)
             part = self.share.part(self.plan(step), piece)
             try:
                 batch = assemble(self.source, part, seed=self.plan.seed, step=step)
             except ZooError as error:
-                return _Message(number, sizes, error)
-            self.layout.write(slot, batch, index=index)
+                return _Message(slot, sizes, error)
+            self.shared.write(slot, place, batch, index=index)
             sizes.append((part.views.shape[1], part.num_context))
-        return _Message(number, sizes, None)
+        return _Message(slot, sizes, None)
 
 
 def _unchanged(item: Any) -> Any:
@@ -152,13 +140,18 @@ def worker_batches(
     """
     num_scenes = plan.recipe.batch_size // (share.world_size * share.accumulation)
     max_views = plan.recipe.contexts.maximum + plan.recipe.targets
-    layout = SlotLayout(source, num_scenes=num_scenes, max_views=max_views)
     together = max(1, VIEWS_PER_MESSAGE // (num_scenes * max_views))
     # The next item is given to a worker when one arrives: then that one is in use, and all others are under way.
-    slots = torch.empty(workers * ITEMS_AHEAD + 1, together, layout.num_bytes, dtype=torch.uint8).share_memory_()
+    shared = SharedBatches(
+        source,
+        num_slots=workers * ITEMS_AHEAD + 1,
+        batches_per_slot=together,
+        num_scenes=num_scenes,
+        max_views=max_views,
+    )
     pieces = range(start * share.accumulation, stop * share.accumulation, together)
     loader: DataLoader[_Message] = DataLoader(
-        _Pieces(source, plan=plan, share=share, layout=layout, slots=slots, pieces=pieces),
+        _Pieces(source, plan=plan, share=share, shared=shared, pieces=pieces),
         batch_size=None,
         sampler=pieces,
         num_workers=workers,
@@ -169,10 +162,9 @@ def worker_batches(
         worker_init_fn=_ignore_interrupts,
     )
     for first, item in zip(pieces, loader, strict=True):
-        for offset, (num_views, num_context) in enumerate(item.sizes):
-            slot = slots[item.slot, offset]
-            yield LoadedBatch(layout.batch(slot, num_views=num_views), num_context)
-            assert int(layout.index(slot)) == first + offset, "a batch was overwritten while it was in use"
+        for place, (num_views, num_context) in enumerate(item.sizes):
+            yield LoadedBatch(shared.batch(item.slot, place, num_views=num_views), num_context)
+            assert int(shared.index[item.slot, place]) == first + place, "a batch was overwritten while it was in use"
         if item.failure is not None:
             raise item.failure
 
