@@ -238,7 +238,7 @@ def test_a_reversed_model_is_asked_at_the_same_grid(array_scenes, name):
         np.testing.assert_array_equal(one.image, source.frames[scene, views[2]])
         np.testing.assert_allclose(one.context, source.cameras[scene, views[:2]], rtol=1e-6)
         np.testing.assert_allclose(one.truth, source.cameras[scene, views[2]], rtol=1e-6)
-        assert one.likeliest_yaw.shape == (5, 5) and "off" in one.summary
+        assert "off" in one.summary
 
 
 @torch.no_grad()

@@ -93,5 +93,5 @@ def test_errors_are_those_of_what_the_model_says(array_scenes, monkeypatch):
 
 
 def test_a_likelihood_of_images_is_no_density_of_cameras():
-    with pytest.raises(ConfigError, match="cannot be asked how probable a camera is"):
+    with pytest.raises(ConfigError, match="density cannot be evaluated at other cameras"):
         pose_density(smoke("vae")[0])

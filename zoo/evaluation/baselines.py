@@ -1,4 +1,4 @@
-"""Predictions without a model, which every model has to pass: the mean image, and a copy of the nearest context view."""
+"""Baselines without a model: the mean image, and a copy of the nearest context view."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.model.tasks import images_from_frames
 
 MEAN_IMAGE, NEAREST_VIEW = "mean-image", "nearest-view"
-Guess = Callable[[SceneBatch, int], Tensor]  # a batch and its number of context views -> images [B, Q, 3, H, W]
-MEAN_OF_SCENES = 4096  # more change the mean image by less than a step of an 8-bit value
+Predictor = Callable[[SceneBatch, int], Tensor]  # a batch and its number of context views -> images [B, Q, 3, H, W]
+MEAN_OF_SCENES = 4096  # more would change the mean image by less than a step of an 8-bit value
 _IMAGES_AT_ONCE = 4096
 
 
@@ -44,10 +44,10 @@ def mean_image(source: SceneSource) -> Tensor:
 
 
 def nearest_view(batch: SceneBatch, num_context: int) -> Tensor:
-    """Returns, for every queried camera, the context image that was taken nearest to it, [B, Q, 3, H, W].
+    """Returns, for every queried camera, the context image of the nearest camera, [B, Q, 3, H, W].
 
-    Nearness is the Euclidean distance of the pose vectors (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch), which all
-    models are given; of equally near ones the first is taken.
+    By the Euclidean distance of the pose vectors (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch); the first of several
+    equally near ones.
     """
     poses = pose_vector(batch.cameras)
     nearest = torch.cdist(poses[:, num_context:], poses[:, :num_context]).argmin(-1)  # [B, Q]
@@ -55,34 +55,29 @@ def nearest_view(batch: SceneBatch, num_context: int) -> Tensor:
     return context[torch.arange(len(context), device=context.device)[:, None], nearest]
 
 
-def baseline_predictor(name: str, *, train: SceneSource) -> Guess:
-    """Returns one of the predictions by its name.
-
-    Args:
-        name: ``mean-image`` or ``nearest-view``.
-        train: the split whose mean image is taken.
-    """
+def baseline_predictor(name: str, *, train: SceneSource) -> Predictor:
+    """Returns a baseline by its name, ``mean-image`` (of the split ``train``) or ``nearest-view``."""
     if name == NEAREST_VIEW:
         return nearest_view
     assert name == MEAN_IMAGE
     mean = mean_image(train)
 
-    def guess(batch: SceneBatch, num_context: int) -> Tensor:
+    def predict(batch: SceneBatch, num_context: int) -> Tensor:
         number, views = batch.cameras.shape[:2]
         return repeat(mean, "c h w -> b q c h w", b=number, q=views - num_context)
 
-    return guess
+    return predict
 
 
 class BaselineScores(NamedTuple):
-    """What a prediction without a model scores."""
+    """Scores of a baseline."""
 
     per_scene: Mapping[str, np.ndarray]  # [num_scenes] float64 each
-    code_sigma: float | None  # None if there were no scenes to fit it on
+    code_sigma: float | None  # None without scenes to fit it on
 
 
 def score_baseline(
-    guess: Guess,
+    predict: Predictor,
     source: SceneSource,
     plan: EvaluationPlan,
     *,
@@ -90,12 +85,10 @@ def score_baseline(
     batch_size: int,
     calibration: tuple[SceneSource, EvaluationPlan] | None = None,
 ) -> BaselineScores:
-    """Scores one image for every query as if a model with the Gaussian of fixed sigma had predicted it.
-
-    There are no latents: the KL is 0, and the NELBO is the negative log-likelihood.
+    """Scores a baseline like a model with the Gaussian of fixed sigma and without latents: its KL is 0.
 
     Args:
-        guess: the prediction.
+        predict: the baseline.
         source: the scenes.
         plan: their episodes.
         schedule: with the sigma.
@@ -103,7 +96,7 @@ def score_baseline(
         calibration: scenes and episodes on which a sigma is fitted for ``bits_per_dim``; None leaves it out.
 
     Returns:
-        The names that :func:`zoo.evaluation.bounds.score_episode` gives them, without what needs latents.
+        Scores with the names of :func:`zoo.evaluation.bounds.score_episode`.
 
     Raises:
         ConfigError: if the images are too small for SSIM.
@@ -112,12 +105,12 @@ def score_baseline(
     likelihood = AnnealedGaussian(AnnealedGaussian.Config())
     code_schedule = None
     if calibration is not None:
-        pairs = score_batches(partial(_pair, guess), *calibration, batch_size=batch_size, device="cpu")
+        pairs = score_batches(partial(_pair, predict), *calibration, batch_size=batch_size, device="cpu")
         images = {name: torch.from_numpy(values) for name, values in pairs.items()}
         code_schedule = schedule._replace(sigma=torch.tensor(best_sigma(likelihood, **images, schedule=schedule)))
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
-        pair = _pair(guess, part)
+        pair = _pair(predict, part)
         prediction, target = pair["prediction"], pair["target"]
         dims = target[0, 0].numel()
         log_likelihood = likelihood.log_prob(prediction.double(), target.double(), schedule).mean(1)
@@ -142,6 +135,6 @@ def score_baseline(
     )
 
 
-def _pair(guess: Guess, part: EvaluationBatch) -> dict[str, Tensor]:
+def _pair(predict: Predictor, part: EvaluationBatch) -> dict[str, Tensor]:
     target = images_from_frames(part.batch.frames[:, part.num_context :])
-    return {"prediction": guess(part.batch, part.num_context), "target": target}
+    return {"prediction": predict(part.batch, part.num_context), "target": target}

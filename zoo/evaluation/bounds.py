@@ -1,4 +1,4 @@
-"""Bounds on the log-likelihood of a scene's targets: the ELBO, importance-weighted ones, and what follows from them."""
+"""Bounds on the log-likelihood of a scene's targets: the ELBO and importance-weighted bounds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.nn.noise import fold
 
 
 class ElboScores(NamedTuple):
-    """What every evaluation has, nats per target; every field is [B] float64."""
+    """The ELBO and its parts, nats per target; every field is [B] float64."""
 
     nelbo: Tensor
     nelbo_excess: Tensor
@@ -34,9 +34,9 @@ class Bounds:
 
     Attributes:
         importance_samples: the K of every importance-weighted bound (Burda et al. 2016).
-        separate: scores the targets of a scene one by one as well; only where there are several.
-        reconstruction: compares the images that the posterior makes with the truth.
-        code_schedule: the schedule values, with a sigma fitted to the model, at which a code of 8-bit values is measured.
+        separate: also scores the targets of a scene one by one, if there are several.
+        reconstruction: compares the images of the posterior with the targets.
+        code_schedule: schedule values with a fitted sigma, at which the code length of 8-bit images is measured.
     """
 
     importance_samples: tuple[int, ...] = ()
@@ -50,8 +50,8 @@ class Bounds:
                 raise ConfigError(f"importance samples: found {number}, expected 1 or more")
 
     def names(self, *, num_targets: int) -> list[str]:
-        """Returns the names of all scores, for scenes of so many targets."""
-        # Stated beforehand: a process without a scene of its own must gather as many columns as the others.
+        """Returns the names of all scores, for scenes of ``num_targets`` targets."""
+        # Known before anything is scored: a process without a scene of its own gathers as many columns as the others.
         names = list(ElboScores._fields)
         for number in self.importance_samples:
             names += [f"iwae_{number}", f"iwae_{number}_excess", f"iwae_{number}_gap"]
@@ -73,11 +73,10 @@ def score_episode(
     """Scores episodes of B scenes.
 
     Returns:
-        [B] float64 each, nats per target where nothing else is said: the fields of :class:`ElboScores`; for every K
-        ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap``, by how much the NELBO is above it (the samples of a
-        smaller K are among those of a larger one); ``separate_nelbo_excess``, the mean of the targets' own NELBO above
-        the floor, each with latents of its own; ``reconstruction_<error>`` by the names of
-        :data:`zoo.evaluation.image_metrics.IMAGE_ERRORS`; ``bits_per_dim``.
+        [B] float64 each, nats per target unless stated otherwise: the fields of :class:`ElboScores`; for every K
+        ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap``, the NELBO minus that bound; ``separate_nelbo_excess``, the
+        mean excess NELBO of the targets one by one, each with its own latents; ``reconstruction_<error>`` with the names
+        of :data:`zoo.evaluation.image_metrics.IMAGE_ERRORS`; ``bits_per_dim``.
     """
     encode = cached_encoder(model.encoder, episode)
     terms, parameters = model.score_and_reconstruct(episode, schedule, encode=encode)
@@ -93,7 +92,7 @@ def score_episode(
                 f"iwae_{number}_gap": scores.nelbo - value,
             }
     if bounds.separate and episode.target.shape[1] > 1:
-        # Of latents of the query the sum over the targets is the joint bound itself.
+        # With latents of each query the sum over the targets is the joint bound itself.
         columns["separate_nelbo_excess"] = (
             _separate_excess(model, episode, schedule, encode=encode)
             if model.core.latents == "scene"
@@ -110,14 +109,14 @@ def score_episode(
 
 
 def _per_target(terms: ElboTerms) -> ElboScores:
-    # In float32 a few thousand nats are rounded to half a millinat, and again with every sum and difference.
+    # In float32 a few thousand nats are rounded to half a millinat in every sum and difference.
     terms = ElboTerms(*(field.double() for field in terms))
     values = (terms.nelbo(), terms.excess(), terms.log_likelihood, terms.kl, terms.floor)
     return ElboScores(*(value / terms.num_targets for value in values))
 
 
 def _separate_excess(model: SceneModel, episode: Episode, schedule: ScheduleValues, *, encode: Encode) -> Tensor:
-    """Returns the mean over a scene's targets of each one's own NELBO above its floor, [B] float64, nats."""
+    """Returns the mean over a scene's targets of their single excess NELBO, [B] float64, nats."""
     num_targets = episode.target.shape[1]
     found = []
     for index in range(num_targets):

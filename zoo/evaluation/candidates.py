@@ -1,4 +1,4 @@
-"""log p of candidate cameras for one image, up to a constant: by rendering from each of them, or by asking directly."""
+"""Log-probability of candidate cameras of one image, up to a constant: by inversion of a model, or by its density."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.model.interfaces import Representation
 from zoo.model.scene_model import SceneModel
 from zoo.nn.noise import fold
 
-# Cameras [G, 5] -> nats [G] float64; may be differentiated with respect to the cameras.
+# Cameras [G, 5] -> nats [G] float64; differentiable with respect to the cameras.
 CandidateScore = Callable[[Tensor], Tensor]
 
 
@@ -26,14 +26,14 @@ def localisation_method(model: SceneModel) -> str:
     Raises:
         ConfigError: if the model is neither.
     """
-    asked, predicted = model.task.query_kind, model.task.target_kind
-    if (asked, predicted) == ("poses", "images"):
+    query, target = model.task.query_kind, model.task.target_kind
+    if (query, target) == ("poses", "images"):
         return "inversion"
-    if (asked, predicted) == ("images", "poses"):
+    if (query, target) == ("images", "poses"):
         pose_density(model)
         return "direct"
     raise ConfigError(
-        f"a model that predicts {predicted} at {asked} cannot localise; expected images at poses (task render), or poses "
+        f"a model that predicts {target} at {query} cannot localise; expected images at poses (task render), or poses "
         "of images (task localise)"
     )
 
@@ -41,15 +41,14 @@ def localisation_method(model: SceneModel) -> str:
 def by_inversion(model: SceneModel, episode: Episode, *, schedule: ScheduleValues, samples: int) -> CandidateScore:
     """Returns the score v -> log p(x^q | v, r), the image's bound if the camera had been v (Rosenbaum et al. 2018).
 
-    The context is encoded once. For the ELBO of models whose latents belong to a query (or that have none), candidates
-    are further queries of the one scene, so that all that depends on the context alone is computed once for all. Where
-    latents are the scene's, and for the importance-weighted bound, every candidate is an episode of its own, and all
-    share the noise of the latents.
+    The context is encoded once. For the ELBO of models with latents of each query, or without latents, candidates are
+    further queries of the one scene. With latents of the scene, and for the importance-weighted bound, every candidate is
+    an episode of its own, and all share the noise of the latents.
 
     Args:
         model: a model of images at viewpoints.
         episode: one scene, B = 1; its first target is the image.
-        schedule: those of evaluation.
+        schedule: the values of evaluation.
         samples: K of the importance-weighted bound; 0 is the ELBO with its analytic KL.
     """
     with torch.no_grad():
@@ -62,7 +61,7 @@ def by_inversion(model: SceneModel, episode: Episode, *, schedule: ScheduleValue
 
         def encode(views: Views) -> Representation:
             if views is candidates.context:
-                return Representation(*(_for_all(field, len(views.mask)) for field in known))
+                return Representation(*(_repeat(field, len(views.mask)) for field in known))
             return model.encoder(views)
 
         bounds = []
@@ -81,34 +80,34 @@ def by_inversion(model: SceneModel, episode: Episode, *, schedule: ScheduleValue
 
 
 def _as_queries(episode: Episode, poses: Tensor) -> Episode:
-    """Returns one scene with the image as its target at every pose [G, P]."""
+    """Returns one scene with the image as its target at each of the poses [G, P]."""
     target = episode.target[:, :1].expand(-1, len(poses), -1, -1, -1)
-    targets = Views(values=target, poses=poses[None], mask=torch.ones_like(poses[None, :, 0], dtype=torch.bool))
-    return episode._replace(query=poses[None], target=target, target_views=targets)
+    views = Views(values=target, poses=poses[None], mask=torch.ones_like(poses[None, :, 0], dtype=torch.bool))
+    return episode._replace(query=poses[None], target=target, target_views=views)
 
 
 def _as_scenes(episode: Episode, poses: Tensor) -> Episode:
-    """Returns as many scenes as there are poses [G, P], alike but for that."""
+    """Returns one copy of the scene for each of the poses [G, P]."""
     count = len(poses)
-    target = _for_all(episode.target[:, :1], count)
-    targets = Views(values=target, poses=poses[:, None], mask=torch.ones_like(poses[:, :1], dtype=torch.bool))
+    target = _repeat(episode.target[:, :1], count)
+    views = Views(values=target, poses=poses[:, None], mask=torch.ones_like(poses[:, :1], dtype=torch.bool))
     return Episode(
-        context=Views(*(_for_all(field, count) for field in episode.context)),
+        context=Views(*(_repeat(field, count) for field in episode.context)),
         query=poses[:, None],
         target=target,
-        target_views=targets,
+        target_views=views,
         key=episode.key.expand(count),
     )
 
 
 def by_density(model: SceneModel, episode: Episode, *, schedule: ScheduleValues, samples: int) -> CandidateScore:
-    """Returns the log-density v -> log p(v | x^q, r) of a reversed model; with latents the mean over prior samples.
+    """Returns the log-density v -> log p(v | x^q, r) of a reversed model, with latents the mean over prior samples.
 
     Args:
         model: a model of viewpoints of images.
         episode: one scene, B = 1; its first query is the image.
-        schedule: those of evaluation.
-        samples: S, at least 1 are drawn; models without latents need one.
+        schedule: the values of evaluation.
+        samples: S; at least 1 is drawn, and models without latents draw 1.
     """
     density = pose_density(model)
     parameters = model.predict_parameters(
@@ -123,6 +122,6 @@ def by_density(model: SceneModel, episode: Episode, *, schedule: ScheduleValues,
     return score
 
 
-def _for_all(field: Tensor, count: int) -> Tensor:
-    """Repeats a field of one scene, [1, ...], for so many candidates, without copying it."""
+def _repeat(field: Tensor, count: int) -> Tensor:
+    """Repeats a field of one scene, [1, ...], ``count`` times, without copying it."""
     return field.expand(count, *field.shape[1:])

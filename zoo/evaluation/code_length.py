@@ -1,4 +1,4 @@
-"""Which sigma a model should have for its predictions to be a short code of 8-bit images."""
+"""Fit of the sigma at which predictions give 8-bit images the shortest lossless code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from zoo.evaluation.loop import EvaluationBatch, evaluation_mode, score_batches
 from zoo.model.interfaces import Likelihood
 from zoo.model.scene_model import SceneModel, cached_encoder
 
-# Of half a step of an 8-bit image, below which nothing is gained, to far beyond the range of images.
+# From half a step of an 8-bit value, below which the code does not get shorter, to far beyond the range of images.
 SMALLEST, LARGEST = 0.5 / 255.0, 2.0
-_TOLERANCE = 1e-4  # of the logarithm of sigma; the length is flat there, to a billionth of a bit
+_TOLERANCE = 1e-4  # of the logarithm of sigma; changes the length by about 1e-9 bits
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
 def supports_bits_per_dim(model: SceneModel) -> bool:
-    """Tells whether a model predicts images under a likelihood that gives 8-bit values a probability."""
+    """Returns whether a model predicts images under a likelihood with probabilities of 8-bit values."""
     return model.task.target_kind == "images" and model.likelihood.has_mass
 
 
@@ -35,17 +35,17 @@ def code_schedule_values(
     batch_size: int,
     device: torch.device | str,
 ) -> ScheduleValues:
-    """Returns the schedule values with the sigma at which the images of the posterior have the largest likelihood as 8-bit values.
+    """Returns the schedule values with the sigma that maximises the likelihood of 8-bit images under reconstructions.
 
-    One number for the whole model, fitted on scenes on which nothing is reported. (The root of the mean squared error is
-    the same for a Gaussian density, see Rybkin et al. 2021, section 3; here the mass in the bins of the values counts.)
-    ScheduleValues of a likelihood without a sigma come back as they are.
+    One number for the whole model, fitted on scenes that are not reported on. (For a Gaussian density it would be the
+    root of the mean squared error, Rybkin et al. 2021, section 3; here the mass in the bins of the values counts.) The
+    values for a likelihood without a sigma are returned unchanged.
 
     Args:
-        model: the model, not wrapped; it is put into evaluation mode and back.
+        model: the model, not wrapped; its mode is restored afterwards.
         calibration: the scenes to fit on.
         plan: their episodes.
-        schedule: those of evaluation.
+        schedule: the values of evaluation.
         batch_size: scenes at once.
         device: where the model is.
     """
@@ -69,7 +69,7 @@ def code_schedule_values(
 def best_sigma(likelihood: Likelihood, prediction: Tensor, target: Tensor, *, schedule: ScheduleValues) -> float:
     """Returns the sigma at which predictions [n, Q, C', H, W] give 8-bit targets [n, Q, C, H, W] the largest probability.
 
-    Found by golden section over its logarithm: there is one maximum.
+    Golden-section search over its logarithm, which has one maximum.
     """
 
     def length(logarithm: float) -> float:

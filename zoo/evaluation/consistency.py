@@ -1,8 +1,8 @@
-"""Do the images that one sample shows belong to one scene? Views asked of a model beside each other, compared.
+"""Consistency of the images of one sample: pairs of views that are predicted jointly, compared.
 
-A sample is one draw of the latents from the prior. A model whose latents belong to the scene renders all its queries
-from one draw, so that they agree; a model whose latents belong to a query decides anew with every query (Kumar et al.,
-Consistent generative query networks, arXiv 1807.02033, 2018, figure 7).
+A sample is one draw of the latents from the prior. A model with latents of the scene renders all queries from one draw,
+so that they agree; a model with latents of a query draws new ones for every query (Kumar et al., Consistent generative
+query networks, arXiv 1807.02033, 2018, figure 7).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from zoo.model.scene_model import SceneModel
 
 
 class Disagreement(NamedTuple):
-    """How far predictions are from each other, by scene and by turn of the camera, in units of the 0-to-1 range squared.
+    """Differences between predictions, per scene and turn of the camera, in units of the 0-to-1 range squared.
 
-    Half the mean squared difference of two predictions, averaged over pixels and pairs: for a turn of 0, the same
-    question asked twice, it is the variance of the answer. ``within`` compares two queries of one sample, ``between``
-    the same two queries of two samples. A model that decides anew with every query has ``within = between`` on average,
-    one that has made up its mind has a smaller ``within``, which is 0 for a question asked twice.
+    Half the mean squared difference of two predictions, averaged over pixels and pairs: for a turn of 0, the same query
+    twice, it is the variance of the prediction. ``within`` compares two queries of one sample, ``between`` the same two
+    queries of two samples. Latents of each query give ``within = between`` on average, latents of the scene a smaller
+    ``within``, which is 0 for the same query twice.
     """
 
     turns: tuple[float, ...]  # T of them, radians
@@ -37,12 +37,12 @@ class Disagreement(NamedTuple):
     between: np.ndarray  # [num_scenes, T] float64
 
     def share(self) -> np.ndarray:
-        """Returns mean(within) / mean(between) for every turn, [T]: 0 for one scene a sample, 1 for one a query."""
+        """Returns mean(within) / mean(between) for every turn, [T]: 0 for consistent samples, 1 for independent queries."""
         return self.within.mean(0) / self.between.mean(0)
 
 
 def rotated(cameras: Tensor, turn: Tensor | float) -> Tensor:
-    """Moves cameras [..., 5] round the z axis by an angle in radians, seeing what they saw before if all turned along.
+    """Rotates cameras [..., 5], their places and directions, around the z axis by an angle in radians.
 
     ``turn`` may be a tensor that broadcasts against the leading dimensions.
     """
@@ -54,9 +54,9 @@ def rotated(cameras: Tensor, turn: Tensor | float) -> Tensor:
 
 
 def with_queries(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> SceneBatch:
-    """Returns the same contexts with other questions: cameras [B, K, 5] of which there need be no images.
+    """Returns the same contexts with other queries, cameras [B, K, 5] without images.
 
-    The images at the queries are black; predictions never look at them, and nothing may be scored against them.
+    The images at the queries are black and must not be scored.
     """
     context = batch.frames[:, :num_context]
     blank = context.new_zeros(*cameras.shape[:2], *batch.frames.shape[2:])
@@ -68,7 +68,7 @@ def with_queries(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> Sce
 
 
 def require_camera_queries(model: SceneModel) -> None:
-    """Refuses models that cannot be asked for any camera one likes.
+    """Refuses models that cannot be queried at arbitrary cameras.
 
     Raises:
         ConfigError: if queries are not poses, or the task reads more than images and cameras.
@@ -76,7 +76,7 @@ def require_camera_queries(model: SceneModel) -> None:
     task = model.task
     if task.query_kind != "poses" or task.target_kind != "images" or task.extras:
         raise ConfigError(
-            f"consistency: asks for images at cameras of its own choice, given images, but task {type(task).__name__} "
+            f"consistency: predicts images at arbitrary cameras given images, but task {type(task).__name__} "
             f"predicts {task.target_kind} at {task.query_kind} and reads {sorted(task.extras) or 'nothing'} beside them"
         )
 
@@ -93,21 +93,21 @@ def disagreement(
     turns: Sequence[float] = (0.0, math.radians(5.0), math.radians(15.0)),
     progress: Progress | None = None,
 ) -> Disagreement:
-    """Asks for the first target's camera and for turned ones in one breath, and compares the answers.
+    """Predicts the first target's camera and rotated ones jointly, and compares the images.
 
     Args:
-        model: the model, not wrapped; it is put into evaluation mode and back.
-        source: the scenes; their cameras must look at what is around the z axis for turned ones to see it too.
-        plan: their contexts, and the camera that is asked for.
-        schedule: those of evaluation.
+        model: the model, not wrapped; its mode is restored afterwards.
+        source: the scenes; their cameras must look at the z axis, so that rotated ones see the same.
+        plan: their contexts, and the first camera.
+        schedule: the values of evaluation.
         batch_size: scenes at once; changes the memory needed, not the numbers.
         num_samples: S, at least 2.
         device: where the model is.
-        turns: by how much the camera moves round the z axis, radians.
-        progress: is told how many scenes of how many are done.
+        turns: rotations of the camera around the z axis, radians.
+        progress: called with the scenes done and the scenes in all.
 
     Raises:
-        ConfigError: for fewer than two samples, or a task that does not answer such questions.
+        ConfigError: for fewer than two samples, or a task without such queries.
     """
     require_camera_queries(model)
     if num_samples < 2:
@@ -116,8 +116,8 @@ def disagreement(
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
         first = part.batch.cameras[:, part.num_context, None]
         angles = torch.tensor([0.0, *turns], dtype=first.dtype, device=first.device)
-        questions = with_queries(part.batch, num_context=part.num_context, cameras=rotated(first, angles))
-        expected = model.predict(questions, schedule, part.num_context, num_samples=num_samples).expected
+        batch = with_queries(part.batch, num_context=part.num_context, cameras=rotated(first, angles))
+        expected = model.predict(batch, schedule, part.num_context, num_samples=num_samples).expected
         within, between = _half_squared_differences(expected.double())
         return {"within": within, "between": between}
 

@@ -1,8 +1,8 @@
-"""Does one sample name one digit? The hidden side of a cube, predicted from several cameras and read by a classifier.
+"""Agreement of the digits in one sample: the hidden side of a cube, predicted from several cameras and classified.
 
 The experiment of Kumar et al. (Consistent generative query networks, arXiv 1807.02033, 2018, figure 7): the context shows
-three sides of a cube with digits, the queries look at the fourth. Which digit it bears cannot be known, but whoever has
-made up his mind draws the same one from everywhere.
+three sides of a cube with digits, the queries look at the fourth. Its digit is unknown, but a consistent sample shows the
+same one from every camera.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from zoo.model.scene_model import SceneModel
 
 
 class HiddenSides(NamedTuple):
-    """Questions about sides that the context does not show, one a scene."""
+    """Queries of sides that the context does not show, one side per scene; an episode plan without targets."""
 
     scenes: np.ndarray  # [n] int64
-    sides: np.ndarray  # [n] int64, 0 to 3: which side is hidden
+    sides: np.ndarray  # [n] int64, 0 to 3: the hidden side
     views: np.ndarray  # [n, 3] int64: the context, the most frontal view of every other side
-    cameras: Tensor  # [n, K, 5]: the questions, from left to right, the same distance and height as the scene's own
+    cameras: Tensor  # [n, K, 5]: the queries, from left to right, at the distance and height of the scene's cameras
 
     @property
     def num_scenes(self) -> int:
-        """Returns n."""
+        """N."""
         return len(self.scenes)
 
     def __call__(self, scenes: np.ndarray) -> BatchPlan:
-        """Returns the contexts of some of the n questions [B] as episodes without targets."""
+        """Returns the contexts of some of the n scenes, [B]."""
         views = self.views[scenes]
         return BatchPlan(
             scenes=self.scenes[scenes], views=views, places=self.scenes[scenes], num_context=views.shape[1]
@@ -48,27 +48,27 @@ class HiddenSides(NamedTuple):
 
 
 class DigitAgreement(NamedTuple):
-    """How often two views of the hidden side bear the same digit.
+    """Share of pairs of views of the hidden side with the same digit.
 
-    ``between`` is the agreement that comes of drawing the same few digits again and again, or always the same blur. Only
-    what ``within`` has more than that says that a sample has made up its mind.
+    ``between`` is the agreement of independent samples, large if only few digits are drawn. Samples are consistent as far
+    as ``within`` exceeds it.
     """
 
     within: np.ndarray  # [n] float64: two views of one sample, averaged over pairs of views and samples
     between: np.ndarray  # [n] float64: the same two views, of two samples of the same scene
-    named: np.ndarray  # [n, S, K] int64: the digit that the reader sees
+    named: np.ndarray  # [n, S, K] int64: the digit that the classifier reads
 
 
 def hidden_sides(
     source: SceneSource, *, num_queries: int, spread: float = math.radians(20.0), max_scenes: int | None = None
 ) -> HiddenSides:
-    """Hides side (number of the scene) modulo 4 of every cube.
+    """Chooses side (number of the scene) modulo 4 of every cube as the hidden one.
 
     Args:
-        source: scenes of a cube in the middle, with the extras ``digits`` and ``cube_turn``.
-        num_queries: K cameras, evenly spread round the front of the hidden side.
-        spread: how far the outermost of them are from the front, radians.
-        max_scenes: looks at the first scenes only.
+        source: scenes of a cube at the origin, with the extras ``digits`` and ``cube_turn``.
+        num_queries: K cameras, evenly spaced around the front of the hidden side.
+        spread: angle between the outermost of them and the front, radians.
+        max_scenes: uses the first scenes only.
 
     Raises:
         ConfigError: if the data have no digits, or no scene has views of the three other sides.
@@ -106,7 +106,7 @@ def hidden_sides(
 
 
 class SideImages(NamedTuple):
-    """What a model expects of the hidden sides."""
+    """Predicted images of the hidden sides."""
 
     expected: Tensor  # [S, n, K, 3, H, W] in [0, 1], on the CPU
     context: np.ndarray  # [n, 3, H, W, 3] uint8
@@ -123,10 +123,10 @@ def predict_sides(
     device: torch.device | str,
     progress: Progress | None = None,
 ) -> SideImages:
-    """Predicts all views of the hidden sides from the prior, K views in one breath, ``num_samples`` times.
+    """Predicts the K views of every hidden side jointly from the prior, ``num_samples`` times.
 
     Raises:
-        ConfigError: for a task that does not answer such questions.
+        ConfigError: for a task without such queries.
     """
     require_camera_queries(model)
 
@@ -143,14 +143,14 @@ def predict_sides(
 
 @torch.no_grad()
 def digit_agreement(reader: DigitReader, expected: Tensor) -> DigitAgreement:
-    """Reads the digit of every image [S, n, K, 3, H, W] and compares views with views.
+    """Classifies every image [S, n, K, 3, H, W] and compares the digits of pairs of views.
 
     Raises:
-        ConfigError: for fewer than two samples or two views, which leave nothing to compare.
+        ConfigError: for fewer than two samples or two views.
     """
     samples, _, views = expected.shape[:3]
     if samples < 2 or views < 2:
-        raise ConfigError(f"{samples} sample(s) of {views} view(s): expected at least 2 of each, to compare them")
+        raise ConfigError(f"{samples} sample(s) of {views} view(s): expected at least 2 of each")
     named = torch.stack([reader(images.flatten(0, 1)).argmax(-1).unflatten(0, images.shape[:2]) for images in expected])
     # [S, S, n, K, K]: sample and view against sample and view; a view is never compared with itself.
     equal = (named[:, None, :, :, None] == named[None, :, :, None, :]).double()

@@ -1,4 +1,4 @@
-"""A small classifier of the digit on the side of a cube that a camera faces, trained on true images."""
+"""A small classifier of the digit on the side of a cube that faces the camera, trained on true images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zoo.data.source import SceneSource
 from zoo.errors import ConfigError
 from zoo.model.tasks import images_from_frames
 
-FRONTAL = math.radians(30.0)  # farther from the front of a side, a camera does not read it
+FRONTAL = math.radians(30.0)  # largest angle between a camera and the front of a side that it reads
 SCENES_AT_ONCE = 256
 
 
 class DigitReader(nn.Module):
-    """p(digit | image) with two convolutions and two linear layers: reads the side that faces the camera."""
+    """Convolutional classifier p(digit | image): two convolutions and two linear layers."""
 
     def __init__(self, *, image_size: int, channels: int = 24) -> None:
         super().__init__()
@@ -55,14 +55,14 @@ def require_digits(source: SceneSource) -> None:
 
 
 class Sides(NamedTuple):
-    """Images of sides from the front, and what they bear."""
+    """Frontal images of sides and their digits."""
 
     frames: Tensor  # [n, H, W, 3] uint8
     labels: Tensor  # [n] int64
 
 
 def frontal_sides(source: SceneSource, *, frontal: float = FRONTAL) -> Sides:
-    """Collects all views whose camera stands within ``frontal`` radians of the front of a side.
+    """Collects all views whose camera is within ``frontal`` radians of the front of a side.
 
     Raises:
         ConfigError: if the data have no digits.
@@ -86,9 +86,9 @@ def frontal_sides(source: SceneSource, *, frontal: float = FRONTAL) -> Sides:
 def train_reader(
     source: SceneSource, *, steps: int = 500, batch_size: int = 64, learning_rate: float = 2e-3, seed: int = 0
 ) -> DigitReader:
-    """Trains a reader on the frontal views of a split, with Adam and a learning rate that falls to zero.
+    """Trains a reader on the frontal views of a split, with Adam and a learning rate that decays linearly to zero.
 
-    Images are made lighter or darker, softer and noisier at random, so that it also reads what a model predicts.
+    Images are augmented with random brightness, blur and noise, so that it also reads predictions of models.
     """
     sides = frontal_sides(source)
     generator = torch.Generator().manual_seed(seed)
@@ -100,7 +100,7 @@ def train_reader(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1.0 - step / steps)
         chosen = torch.randint(0, len(sides.labels), (batch_size,), generator=generator)
-        images = _spoilt(images_from_frames(sides.frames[chosen]), generator)
+        images = _augmented(images_from_frames(sides.frames[chosen]), generator)
         loss = F.cross_entropy(reader(images), sides.labels[chosen])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -108,7 +108,7 @@ def train_reader(
     return reader.eval()
 
 
-def _spoilt(images: Tensor, generator: torch.Generator) -> Tensor:
+def _augmented(images: Tensor, generator: torch.Generator) -> Tensor:
     amount = torch.rand(len(images), 1, 1, 1, generator=generator)
     soft = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
     light = 0.8 + 0.4 * torch.rand(len(images), 1, 1, 1, generator=generator)
@@ -118,10 +118,10 @@ def _spoilt(images: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def reading_accuracy(reader: DigitReader, source: SceneSource) -> float:
-    """Returns the share of a split's frontal views that are read correctly."""
+    """Returns the accuracy on a split's frontal views."""
     sides = frontal_sides(source)
-    right = [
+    correct = [
         (reader(images_from_frames(frames)).argmax(-1) == labels)
         for frames, labels in zip(sides.frames.split(1024), sides.labels.split(1024), strict=True)
     ]
-    return float(torch.cat(right).double().mean())
+    return float(torch.cat(correct).double().mean())

@@ -1,4 +1,4 @@
-"""How far a image is from the truth, in the measures that papers use."""
+"""Image metrics: MSE, MAE, RMSE, PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_image_size(source: SceneSource) -> None:
 
 
 def image_errors(predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Compares images [B, Q, C, H, W] in [0, 1] with the truth, each by itself, then averaged over a scene's targets.
+    """Compares images [B, Q, C, H, W] in [0, 1] with the targets, averaged over a scene's targets.
 
     Returns:
         [B] float64 each, by the names of :data:`IMAGE_ERRORS`: mean squared error (of the 0-to-1 range), mean absolute

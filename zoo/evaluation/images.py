@@ -1,4 +1,4 @@
-"""How close predictions from the prior come to the truth, in images rather than nats."""
+"""Image errors of predictions from the prior, and the images of a prediction sheet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def score_images(
     device: torch.device | str,
     progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
-    """Compares ``num_samples`` predictions from the prior with the truth, which the model never looks at.
+    """Compares ``num_samples`` predictions from the prior with the targets.
 
     A prediction is the expected image of one sample of the latents, clamped to [0, 1].
 
@@ -39,7 +39,7 @@ def score_images(
         Arrays [num_scenes] float64, averaged over a scene's targets: the errors of
         :func:`zoo.evaluation.image_metrics.image_errors` of the mean of all samples (``mse``, ``mae_255``, ...), of
         the first sample alone (``mse_one``, ...) and of the sample with the least squared error, chosen for each target
-        by its truth (``mse_best``, ...); and ``sample_variance``, the mean over pixels of the variance between samples.
+        (``mse_best``, ...); and ``sample_variance``, the mean over pixels of the variance between samples.
 
     Raises:
         ConfigError: if the images are too small for the window of SSIM.
@@ -100,10 +100,10 @@ def sheet_of(
         shown = prediction.expected[:num_samples]
         if pixel_noise:
             shown = model.with_noise(prediction.parameters[:num_samples], batch.key, schedule).clamp(0.0, 1.0)
-    # What the model was not given (captions stand in for images, or there is no context) is not shown as context.
-    shown_views = num_context if model.task.context_kind == "images" else 0
+    # A model of captions, or without a context, was not given the images of the context views.
+    context_images = num_context if model.task.context_kind == "images" else 0
     return Sheet(
-        context=to_bytes(images_from_frames(batch.frames[:, :shown_views])),
+        context=to_bytes(images_from_frames(batch.frames[:, :context_images])),
         truth=to_bytes(prediction.target[:, 0]),
         mean=to_bytes(prediction.expected.mean(0)[:, 0]),
         samples=to_bytes(shown[:, :, 0].transpose(0, 1)),
@@ -111,5 +111,5 @@ def sheet_of(
 
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:
-    """Turns images [..., 3, H, W] in [0, 1] into frames [..., H, W, 3] uint8."""
+    """Converts images [..., 3, H, W] in [0, 1] to frames [..., H, W, 3] uint8."""
     return rearrange((images * 255.0).round().to(torch.uint8), "... c h w -> ... h w c").cpu().numpy()

@@ -1,4 +1,4 @@
-"""What a model expects of functions at any inputs, for curves and completed images."""
+"""Predictive mean and standard deviation of functions at any inputs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo.model.scene_model import SceneModel
 
 
 class Predicted(NamedTuple):
-    """Values that a model expects at given inputs, [n, Q] each for values of one number."""
+    """Predicted values of n functions at Q inputs, for values of one number."""
 
-    mean: np.ndarray
-    scale: np.ndarray  # standard deviation over samples and noise together
-    samples: np.ndarray  # [S, n, Q] means for single samples of the latents
+    mean: np.ndarray  # [n, Q]
+    scale: np.ndarray  # [n, Q], standard deviation over samples and noise together
+    samples: np.ndarray  # [S, n, Q], means given single samples of the latents
 
 
 @torch.no_grad()
@@ -30,14 +30,14 @@ def predict_at(
     schedule: ScheduleValues,
     num_samples: int,
 ) -> Predicted:
-    """Predicts from the prior at queries that need not be in any data set.
+    """Predicts from the prior at queries that need not be in a data set.
 
     Args:
-        model: of values of one number, with a learned Gaussian as its likelihood.
+        model: of values of one number, with a learned Gaussian likelihood.
         inputs: of the context, [n, N, P] for n functions.
         values: of the context, [n, N, 1].
         queries: [n, Q, P].
-        schedule: those of evaluation.
+        schedule: the values of evaluation.
         num_samples: S.
     """
     count, number = inputs.shape[:2]

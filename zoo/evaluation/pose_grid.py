@@ -1,4 +1,4 @@
-"""Cameras laid out evenly over a floor and round the compass, and how probable they are before anything was seen."""
+"""Regular grids of cameras over a floor and all directions, and priors over them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK = 4096  # candidates whose distances to all of them are computed at once
 
 
 class HasCameras(Protocol):
-    """Scenes whose cameras can be read without their images; scene stores and published records are such."""
+    """Scenes whose cameras can be read without their images, such as scene stores and TFRecords."""
 
     name: str
     num_scenes: int
@@ -31,22 +31,22 @@ class HasCameras(Protocol):
 
 
 class PoseGrid(NamedTuple):
-    """The middles of equal cells: Y rows by X columns of places, W directions at each."""
+    """Centres of equal cells: Y by X places, W directions at each."""
 
     x: Tensor  # [X] float64, scene units
     y: Tensor  # [Y]
-    yaw: Tensor  # [W], radians, the whole circle
+    yaw: Tensor  # [W], radians, over the full circle
 
     @property
     def spacing(self) -> Tensor:
-        """Returns the sizes of a cell along x, y and yaw, [3]."""
+        """Sizes of a cell along x, y and yaw, [3]."""
         return torch.stack(
             [self.x[1] - self.x[0], self.y[1] - self.y[0], self.yaw.new_tensor(2 * math.pi / len(self.yaw))]
         )
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """Returns the outer edges of the cells: least x, largest x, least y, largest y."""
+        """Outer edges of the cells: least x, largest x, least y, largest y."""
         half = 0.5 * self.spacing
         return (
             float(self.x[0] - half[0]),
@@ -57,7 +57,7 @@ class PoseGrid(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Returns (Y, X, W)."""
+        """(Y, X, W)."""
         return (len(self.y), len(self.x), len(self.yaw))
 
     def cameras(self, known: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class PoseGrid(NamedTuple):
         return cameras.flatten(0, 2)
 
     def cell_of(self, camera: Tensor) -> int | None:
-        """Returns the flat index of the cell in which a camera [5] is, or None if it stands outside."""
+        """Returns the flat index of the cell that contains a camera [5], or None if it is outside of the grid."""
         low_x, high_x, low_y, high_y = self.extent
         if not (low_x <= camera[0] < high_x and low_y <= camera[1] < high_y):
             return None
@@ -80,10 +80,10 @@ class PoseGrid(NamedTuple):
 
 
 def read_cameras(source: SceneSource | HasCameras, *, seed: int = 0) -> Tensor:
-    """Returns up to 2000 cameras of a split, drawn at random, [n, 5] float64.
+    """Returns up to 2000 random cameras of a split, [n, 5] float64.
 
     Raises:
-        ConfigError: if the scenes cannot tell their cameras without their images.
+        ConfigError: if the cameras cannot be read without their images.
     """
     if not hasattr(source, "read_cameras"):
         raise ConfigError(f"{source.name}: its cameras cannot be read by themselves; convert it into a scene store")
@@ -94,11 +94,11 @@ def read_cameras(source: SceneSource | HasCameras, *, seed: int = 0) -> Tensor:
 
 
 def grid_over(cameras: Tensor, *, places: int, turns: int) -> PoseGrid:
-    """Lays a grid over the places where cameras [n, 5] stand: ``places`` along each side, ``turns`` directions.
+    """Makes a grid over the places of cameras [n, 5]: ``places`` along each side, ``turns`` directions.
 
     Raises:
         ConfigError: if there are fewer than two places, or no direction.
-        DataError: if all cameras stand at one x or one y.
+        DataError: if all cameras have the same x or the same y.
     """
     if places < 2 or turns < 1:
         raise ConfigError(
@@ -117,14 +117,14 @@ def grid_over(cameras: Tensor, *, places: int, turns: int) -> PoseGrid:
 
 
 class PosePrior:
-    """p(x, y, yaw) before anything was seen: even over the grid, or as the cameras of other scenes were.
+    """Prior p(x, y, yaw): uniform over the grid, or a kernel density of the cameras of other scenes.
 
-    ``cameras`` is a kernel density: round every known camera a Gaussian over places times a von Mises distribution over
-    directions, whose standard deviations are half a cell. It is smooth, so that a search can follow its gradient.
+    The kernels are a Gaussian over places times a von Mises distribution over directions, with standard deviations of
+    half a cell. The density is smooth, so that a search can follow its gradient.
     """
 
     def __init__(self, kind: PriorKind, *, grid: PoseGrid, cameras: Tensor) -> None:
-        """``cameras`` [n, 5] are those of other scenes; a uniform prior has no use for them but its best guess."""
+        """``cameras`` [n, 5] are those of other scenes; a uniform prior uses them for its best guess alone."""
         self.kind = kind
         self.grid = grid
         self.known = cameras.double()
@@ -152,7 +152,7 @@ class PosePrior:
         return torch.logsumexp(-0.5 * away - turned, dim=1) - constant
 
     def best_guess(self) -> Tensor:
-        """Returns the best constant answer, [5]: the mean place and the mean direction of the known cameras."""
+        """Returns the best constant estimate, [5]: the mean place and the mean direction of the known cameras."""
         guess = self.known.mean(0)
         for angle in (3, 4):
             guess[angle] = torch.atan2(self.known[:, angle].sin().mean(), self.known[:, angle].cos().mean())
@@ -160,7 +160,7 @@ class PosePrior:
 
 
 def local_maxima(values: Tensor) -> Tensor:
-    """Returns which cells [Y, X, W] are not below any of the 26 round them; directions go round in a circle."""
+    """Returns which cells [Y, X, W] are not below any of their 26 neighbours; directions are periodic."""
     padded = F.pad(values[None, None], (1, 1, 0, 0, 0, 0), mode="circular")
     padded = F.pad(padded, (0, 0, 1, 1, 1, 1), value=-math.inf)
     return values >= F.max_pool3d(padded, kernel_size=3, stride=1)[0, 0]
@@ -169,13 +169,13 @@ def local_maxima(values: Tensor) -> Tensor:
 def num_modes(log_mass: Tensor, *, least: float = 0.1, reach: int = 2) -> int:
     """Counts the separate poses that hold at least ``least`` of the probability each.
 
-    The heaviest cell takes all within ``reach`` cells in every direction, then the heaviest of what is left, and so on
-    for as long as what one takes is enough.
+    The most probable cell takes all cells within ``reach`` in every direction, then the most probable of the rest, and so
+    on while the sum of what one takes is at least ``least``.
 
     Args:
         log_mass: [Y, X, W], log-probabilities of the cells.
         least: share of the whole probability.
-        reach: in cells; directions go round in a circle.
+        reach: in cells; directions are periodic.
     """
     mass = log_mass.exp()
     mass = mass / mass.sum()

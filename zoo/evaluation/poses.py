@@ -1,4 +1,4 @@
-"""How close predicted cameras come to the true ones."""
+"""Errors and log-densities of predicted cameras."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from zoo.model.scene_model import SceneModel
 
 
 class PoseDensity(Protocol):
-    """What a likelihood of cameras offers beside scoring the targets."""
+    """A likelihood of cameras whose density can be evaluated anywhere."""
 
-    coordinates: tuple[str, ...]  # which of zoo.data.camera.CAMERA_FIELDS it knows of
+    coordinates: tuple[str, ...]  # those of zoo.data.camera.CAMERA_FIELDS that it models
 
     def log_density(self, prediction: Tensor, cameras: Tensor) -> Tensor:
         """Returns log p, [..., G], nats, of cameras [..., G, 5] under predictions [..., C', 1, 1]."""
 
     def mean(self, prediction: Tensor) -> Tensor:
-        """Returns one camera [..., 5, 1, 1] that stands for a prediction."""
+        """Returns one representative camera [..., 5, 1, 1] of a prediction."""
 
 
 class PoseErrors(NamedTuple):
-    """How far cameras are from others; both fields have the same shape."""
+    """Distances between cameras; both fields have the same shape."""
 
     position: Tensor  # scene units
     angle: Tensor  # degrees, between the directions of view
@@ -42,13 +42,13 @@ def pose_density(model: SceneModel) -> PoseDensity:
     """Returns the model's likelihood as a density of cameras.
 
     Raises:
-        ConfigError: if it cannot tell its density anywhere but at a target.
+        ConfigError: if its density can only be evaluated at a target.
     """
     likelihood = model.likelihood
     if not (hasattr(likelihood, "log_density") and hasattr(likelihood, "coordinates")):
         raise ConfigError(
-            f"likelihood {type(likelihood).__name__}: has no log_density and coordinates, so that it cannot be asked "
-            "how probable a camera is"
+            f"likelihood {type(likelihood).__name__}: has no log_density and coordinates, so that its "
+            "density cannot be evaluated at other cameras"
         )
     return cast("PoseDensity", likelihood)
 
@@ -56,13 +56,13 @@ def pose_density(model: SceneModel) -> PoseDensity:
 def pose_errors(estimate: Tensor, truth: Tensor, *, coordinates: tuple[str, ...] = CAMERA_FIELDS) -> PoseErrors:
     """Compares cameras [..., 5].
 
-    Coordinates that are not named count as 0 in both: no error of position, level cameras. The angle is that between
-    the directions of view, which for level cameras is the difference of yaws, at most 180 degrees.
+    Coordinates that are not named count as 0 in both. The angle is that between the directions of view, at most 180
+    degrees; for level cameras it is the difference of yaws.
     """
     named = torch.tensor([name in coordinates for name in CAMERA_FIELDS], device=truth.device)
     ours, theirs = (camera.double() * named for camera in (estimate, truth))
     one, other = camera_axes(ours).forward, camera_axes(theirs).forward
-    # The sine and the cosine together: the arc cosine alone loses half the digits at small angles.
+    # The arc cosine alone would lose half of the digits at small angles.
     angle = torch.atan2(torch.linalg.cross(one, other).norm(dim=-1), (one * other).sum(-1))
     return PoseErrors(position=(ours - theirs)[..., :3].norm(dim=-1), angle=torch.rad2deg(angle))
 
@@ -80,9 +80,9 @@ def mixed_density(density: PoseDensity, parameters: Tensor, cameras: Tensor) -> 
 
 
 def point_estimate(density: PoseDensity, parameters: Tensor) -> Tensor:
-    """Returns the sample's representative camera that all samples together find most probable, [B, Q, 5].
+    """Returns the representative camera of a sample that is most probable under all samples, [B, Q, 5].
 
-    An average of cameras would lie between the modes, where none of them is.
+    An average of cameras would lie between the modes.
     """
     candidates = density.mean(parameters).flatten(-3).movedim(0, -2)
     if len(parameters) == 1:
@@ -105,12 +105,10 @@ def score_poses(
 ) -> dict[str, np.ndarray]:
     """Compares point estimates and densities from the prior with the true cameras.
 
-    Targets are never looked at by the model; models without latents say the same in every sample.
-
     Returns:
-        Arrays [num_scenes] float64, averaged over a scene's targets: ``position_error`` (scene units),
-        ``angle_error`` (degrees between the directions of view) of ``point_estimate``, both of the coordinates that the
-        likelihood scores, and ``pose_log_density`` (nats), the logarithm of the mean over samples of p(v | z, x, r).
+        Arrays [num_scenes] float64, averaged over a scene's targets: ``position_error`` (scene units) and ``angle_error``
+        (degrees between the directions of view) of ``point_estimate``, both of the coordinates that the likelihood
+        scores, and ``pose_log_density`` (nats), the logarithm of the mean over samples of p(v | z, x, r).
 
     Raises:
         ConfigError: as ``pose_density``.

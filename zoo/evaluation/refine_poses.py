@@ -1,4 +1,4 @@
-"""From a grid of candidate cameras to the most probable one between its points."""
+"""Gradient search of the most probable camera between the points of a grid."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from zoo.evaluation.pose_grid import PoseGrid, local_maxima
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How cameras are sought.
+    """Settings of the search.
 
     Attributes:
-        samples: for inversion K of the importance-weighted bound, 0 being the ELBO; for reversed models with latents the
-            samples from the prior that the density is averaged over.
-        batch_size: candidates rendered at once; changes the memory needed, not the numbers.
-        starts: local maxima of the grid from which the search goes on by gradient; 0 leaves it at the best cell.
+        samples: for inversion K of the importance-weighted bound, 0: the ELBO; for reversed models with latents the
+            number of prior samples that the density is averaged over.
+        batch_size: candidates scored at once; changes the memory needed, not the numbers.
+        starts: local maxima of the grid that are refined by gradient; 0 takes the best cell.
         steps: steps of Adam from each of them.
         stride: length of the first steps, in cells.
     """
@@ -44,7 +44,7 @@ class Search:
 def refine_poses(
     score: CandidateScore, candidates: Tensor, log_joint: Tensor, *, grid: PoseGrid, search: Search
 ) -> Tensor:
-    """Returns the best camera [5] that is found from the grid's best local maxima; never worse than the best cell."""
+    """Returns the best camera [5] found from the grid's best local maxima; never worse than the best cell."""
     values = torch.where(local_maxima(log_joint.view(grid.shape)).flatten(), log_joint, -math.inf)
     count = min(max(search.starts, 1), int(torch.isfinite(values).sum()))
     starts = candidates[values.topk(count).indices]
@@ -54,7 +54,7 @@ def refine_poses(
     cells = starts.new_tensor([step_x, step_y, 0.0, step_yaw, 0.0])
     offset = torch.zeros_like(starts, requires_grad=True)  # in cells
     optimizer = torch.optim.Adam([offset], lr=search.stride)
-    # Values of the grid are no measure here: latents of a query have other noise in another place.
+    # The values of the grid are not comparable: latents of a query have other noise at another place.
     best, best_values = starts.clone(), log_joint.new_full((count,), -math.inf)
     for index in range(search.steps + 1):
         cameras = starts + offset * cells

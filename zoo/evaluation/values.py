@@ -1,4 +1,4 @@
-"""How well predictions from the prior fit the values of a function: log-likelihoods by Monte Carlo, and the error."""
+"""Monte Carlo log-likelihoods and error of predicted function values."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def score_values(
     device: torch.device | str,
     progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
-    """Scores ``num_samples`` predictions from the prior against the truth, which the model never looks at.
+    """Scores ``num_samples`` predictions from the prior.
 
-    Both log-likelihoods are those of a mixture of S components, one a sample of the latents. Of finite S they fall short
-    of those of the model, the joint one the more so, the more targets there are; without latents S does not matter.
+    Both log-likelihoods are those of a mixture with one component per sample of the latents. They are lower bounds in
+    expectation, the looser for the joint one, the more targets there are; without latents S does not matter.
 
     Returns:
-        Arrays [num_scenes] float64: ``predictive_log_likelihood``, log (1/S sum_s prod_q p(y^q | z_s)) / Q, the joint one
-        of a scene's targets, divided by their number, nats a target; ``marginal_log_likelihood``, the mean over targets of
-        log (1/S sum_s p(y^q | z_s)), every target by itself, nats a target; ``rmse``, the root of the mean squared error
-        of the mean over samples, over targets and the numbers in each, in units of the values.
+        Arrays [num_scenes] float64: ``predictive_log_likelihood``, log (1/S sum_s prod_q p(y^q | z_s)) / Q, joint over a
+        scene's targets, nats per target; ``marginal_log_likelihood``, the mean over targets of
+        log (1/S sum_s p(y^q | z_s)), nats per target; ``rmse``, the root of the mean squared error of the mean over
+        samples, in units of the values.
     """
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
