@@ -56,7 +56,7 @@ def scene(per_view=None, mask=None):
 def read(core, known):
     query = pose_vector(QUERY).flatten(0, 1)
     lines = core.lines(known, pose_vector(CONTEXT), query)
-    return core.reader(lines, query)(random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3))
+    return core.attend_to(lines, query)(random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3))
 
 
 @pytest.mark.parametrize("views", ["joint", "sum"])
@@ -137,7 +137,7 @@ def test_a_line_that_no_view_shows_finds_nothing():
     query = pose_vector(QUERY).flatten(0, 1)
     lines = core.lines(scene(), pose_vector(away), query)
     assert not lines.mask.any()
-    found = core.reader(lines, query)(random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3))
+    found = core.attend_to(lines, query)(random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3))
     expected = core.nothing[core.widths[0] :][:, None, None].expand(-1, STATE, STATE)
     torch.testing.assert_close(found, expected.expand_as(found), rtol=1e-12, atol=1e-12)
 

@@ -1,7 +1,8 @@
-"""The core of the Generative Query Network."""
+"""The core of the Generative Query Network, and the base of its variants with attention."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import partial
 
 from pydantic import Field
@@ -9,11 +10,11 @@ from torch import Tensor
 
 from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
 from zoo.model.query_latents import sample_queries, score_queries
 from zoo.nn.gqn_step import StepSizes
 from zoo.nn.latent_groups import Rollout, Source
-from zoo.nn.recurrence import Recurrence
+from zoo.nn.recurrence import Attend, Recurrence
 
 
 class Gqn(LatentCore):
@@ -80,6 +81,70 @@ class Gqn(LatentCore):
             keys,
             scene=pooled,
             num_queries=len(query) // len(pooled),
+            target=target,
+            source=source,
+            temperature=schedule.temperature,
+        )
+
+
+class AttendingGqn(LatentCore):
+    """Base of GQN cores in which every step attends to the context views instead of reading their sum r."""
+
+    class Config(Gqn.Config):
+        """The sizes of GQN and of the attention."""
+
+        key_channels: Size = Field(default=64, ge=1, description="width of the keys of one head")
+        value_channels: Size = Field(default=128, ge=1, description="channels of the result, all heads together")
+        heads: Size = Field(default=1, ge=1, description="attention heads; must divide value_channels")
+        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
+
+    required_features = frozenset({"per_view"})
+    latents = "query"
+
+    def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
+        super().__init__(config, shapes=shapes)
+        if config.value_channels % config.heads:
+            raise ValueError(f"heads {config.heads}: must divide value_channels {config.value_channels}")
+        self.recurrence = make_recurrence(config, shapes=shapes, attended_channels=config.value_channels)
+
+    @abstractmethod
+    def reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
+        """Returns the attention of a state [n, C, h, w], computing once what is constant over the steps.
+
+        Args:
+            scene: the encoded context.
+            poses: [B, N, P] of the context views.
+            query: [n, P] with n = B * Q, the queries of a scene adjacent.
+        """
+
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
+        scene = encode(episode.context)
+        return score_queries(partial(self.rollout, scene, episode.context.poses, schedule=schedule), episode)
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
+    ) -> Tensor:
+        rollout = partial(self.rollout, encode(context), context.poses, schedule=schedule)
+        return sample_queries(rollout, query, key, num_samples=num_samples)
+
+    def rollout(
+        self,
+        scene: Representation,
+        poses: Tensor,
+        query: Tensor,
+        keys: Tensor,
+        *,
+        target: Tensor | None,
+        source: Source,
+        schedule: ScheduleValues,
+    ) -> Rollout:
+        """Runs the L steps for encoded scenes with context poses [B, N, P]; see ``zoo.model.query_latents``."""
+        return self.recurrence(
+            query,
+            keys,
+            scene=None,
+            num_queries=len(query) // len(scene.mask),
+            attend=self.reader(scene, poses, query),
             target=target,
             source=source,
             temperature=schedule.temperature,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
 import torch
@@ -11,19 +10,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Depth, Size
-from zoo.cores.gqn import Gqn, make_recurrence
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
-from zoo.model.query_latents import sample_queries, score_queries
+from zoo.config.settings import Depth
+from zoo.cores.gqn import AttendingGqn
+from zoo.model.interfaces import CoreShapes, Representation
 from zoo.nn.attention import POSITION_WIDTH, NullToken, attend, positions, view_tokens
 from zoo.nn.blocks import expand_to_map
 from zoo.nn.geometry import ray_features, ray_width
-from zoo.nn.latent_groups import Rollout, Source
 from zoo.nn.recurrence import Attend
 
 
-class GqnAttention(LatentCore):
+class GqnAttention(AttendingGqn):
     """Attention GQN core (Rosenbaum et al. 2018), latents of a query:
 
         p(x^q | v^q, D) = int prod_l pi(z_l | z_<l, v^q, D) N(x^q; eta_g(u_L), sigma^2) dz.
@@ -37,7 +33,7 @@ class GqnAttention(LatentCore):
     none), which is the whole dictionary of a scene without views.
     """
 
-    class Config(Gqn.Config):
+    class Config(AttendingGqn.Config):
         """The sizes of GQN, and the attention."""
 
         steps: Depth = Field(
@@ -54,23 +50,13 @@ class GqnAttention(LatentCore):
             description="a place as pose and position in the image (the paper), or as the ray of the cell",
         )
         octaves: Depth = Field(default=4, ge=1, description="frequencies of the encoding of rays")
-        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees; for rays")
-        key_channels: Size = Field(default=64, ge=1, description="width of the keys of one head")
-        value_channels: Size = Field(default=128, ge=1, description="channels of the result, all heads together")
-        heads: Size = Field(default=1, ge=1, description="attention heads; must divide value_channels")
-
-    required_features = frozenset({"per_view"})
-    latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
-        if config.value_channels % config.heads:
-            raise ValueError(f"heads {config.heads}: must divide value_channels {config.value_channels}")
         self.config = config
         self.feature_channels = shapes.representation.channels
         poses = config.places == "pose"
         widths = self.feature_channels + (shapes.pose_width + POSITION_WIDTH if poses else ray_width(config.octaves))
-        self.recurrence = make_recurrence(config, shapes=shapes, attended_channels=config.value_channels)
         self.norm = nn.LayerNorm(self.feature_channels)
         self.null_token = NullToken(widths)
         self.to_key = nn.Linear(
@@ -88,39 +74,6 @@ class GqnAttention(LatentCore):
         )
         # The place skips the convolution too, so that queries can match places.
         self.to_query = nn.Linear(config.hidden_channels + place_width, config.heads * config.key_channels)
-
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        scene = encode(episode.context)
-        return score_queries(partial(self.rollout, scene, episode.context.poses, schedule=schedule), episode)
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        rollout = partial(self.rollout, encode(context), context.poses, schedule=schedule)
-        return sample_queries(rollout, query, key, num_samples=num_samples)
-
-    def rollout(
-        self,
-        scene: Representation,
-        poses: Tensor,
-        query: Tensor,
-        keys: Tensor,
-        *,
-        target: Tensor | None,
-        source: Source,
-        schedule: ScheduleValues,
-    ) -> Rollout:
-        """Runs the L steps for encoded scenes with context poses [B, N, P]; see ``zoo.model.query_latents``."""
-        return self.recurrence(
-            query,
-            keys,
-            scene=None,
-            num_queries=len(query) // len(scene.mask),
-            attend=self.reader(scene, poses, query),
-            target=target,
-            source=source,
-            temperature=schedule.temperature,
-        )
 
     def reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
         """Computes keys and values once for all steps and queries; returns the attention of a state."""

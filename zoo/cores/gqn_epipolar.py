@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,20 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.config.settings import Size
-from zoo.cores.gqn import Gqn, make_recurrence
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
-from zoo.model.query_latents import sample_queries, score_queries
+from zoo.cores.gqn import AttendingGqn
+from zoo.model.interfaces import CoreShapes, Representation
 from zoo.nn.attention import POSITION_WIDTH, positions, with_pose_and_position
 from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.geometry import epipolar_samples
-from zoo.nn.latent_groups import Rollout, Source
 from zoo.nn.recurrence import Attend
 
 REACH_WIDTH = 4  # cosines that encode the distance along a ray
 
 
-class GqnEpipolar(LatentCore):
+class GqnEpipolar(AttendingGqn):
     """E-GQN core, epipolar cross-attention (Tobin et al. 2019), latents of a query:
 
         p(x^q | v^q, M) = int prod_l pi(z_l | z_<l, v^q, M) N(x^q; eta_g(u_L), sigma^2) dz.
@@ -39,7 +35,7 @@ class GqnEpipolar(LatentCore):
     point in several views can match. A learned null token serves rays that no view contains.
     """
 
-    class Config(Gqn.Config):
+    class Config(AttendingGqn.Config):
         """The sizes of GQN, and the attention."""
 
         samples: Size = Field(default=16, ge=1, description="samples per epipolar line")
@@ -47,13 +43,6 @@ class GqnEpipolar(LatentCore):
             default="joint",
             description="one softmax over the lines in all views, or one per view and the sum over views",
         )
-        key_channels: Size = Field(default=64, ge=1, description="width of the keys of one head")
-        value_channels: Size = Field(default=128, ge=1, description="channels of the result, all heads together")
-        heads: Size = Field(default=1, ge=1, description="attention heads; must divide value_channels")
-        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
-
-    required_features = frozenset({"per_view"})
-    latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -62,10 +51,7 @@ class GqnEpipolar(LatentCore):
             raise ValueError(
                 f"a representation of {height}x{width} cells per view has no epipolar lines; use an encoder with larger maps"
             )
-        if config.value_channels % config.heads:
-            raise ValueError(f"heads {config.heads}: must divide value_channels {config.value_channels}")
         self.config = config
-        self.recurrence = make_recurrence(config, shapes=shapes, attended_channels=config.value_channels)
         self.widths = (config.heads * config.key_channels, config.value_channels)
         # Keys and values are linear in the features, so they are computed before sampling.
         self.from_features = nn.Conv2d(channels + shapes.pose_width + POSITION_WIDTH, sum(self.widths), 1)
@@ -74,39 +60,6 @@ class GqnEpipolar(LatentCore):
         query_inputs = config.hidden_channels + shapes.query_width + POSITION_WIDTH
         self.ask = nn.Conv2d(query_inputs, config.hidden_channels, config.kernel_size, padding=config.kernel_size // 2)
         self.to_query = nn.Conv2d(config.hidden_channels, config.heads * config.key_channels, 1)
-
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        scene = encode(episode.context)
-        return score_queries(partial(self.rollout, scene, episode.context.poses, schedule=schedule), episode)
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        rollout = partial(self.rollout, encode(context), context.poses, schedule=schedule)
-        return sample_queries(rollout, query, key, num_samples=num_samples)
-
-    def rollout(
-        self,
-        scene: Representation,
-        poses: Tensor,
-        query: Tensor,
-        keys: Tensor,
-        *,
-        target: Tensor | None,
-        source: Source,
-        schedule: ScheduleValues,
-    ) -> Rollout:
-        """Runs the L steps for encoded scenes with context poses [B, N, P]; see ``zoo.model.query_latents``."""
-        return self.recurrence(
-            query,
-            keys,
-            scene=None,
-            num_queries=len(query) // len(scene.mask),
-            attend=self.reader(self.lines(scene, poses, query), query),
-            target=target,
-            source=source,
-            temperature=schedule.temperature,
-        )
 
     def lines(self, scene: Representation, poses: Tensor, query: Tensor) -> EpipolarTokens:
         """Samples keys and values along all epipolar lines, once for all steps."""
@@ -125,9 +78,8 @@ class GqnEpipolar(LatentCore):
         if number:
             maps = F.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=False)
         else:
-            maps = maps.sum(dim=(2, 3), keepdim=True).expand(
-                -1, -1, *places.shape[1:3]
-            )  # without views; keeps the weights in the graph
+            # Keeps the weights in the graph.
+            maps = maps.sum(dim=(2, 3), keepdim=True).expand(-1, -1, *places.shape[1:3])
         found = rearrange(maps, "(b n) c (q h w) s -> (b q) (h w) n s c", b=batch, n=number, h=height, w=width)
         # Frequency 0 is the bias of the convolution of features.
         waves = torch.arange(1, REACH_WIDTH + 1).to(samples.reach) * torch.pi
@@ -139,7 +91,10 @@ class GqnEpipolar(LatentCore):
             values=found + of_reach, mask=visible[..., None].expand(-1, -1, -1, config.samples), present=present
         )
 
-    def reader(self, lines: EpipolarTokens, query: Tensor) -> Attend:
+    def reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
+        return self.attend_to(self.lines(scene, poses, query), query)
+
+    def attend_to(self, lines: EpipolarTokens, query: Tensor) -> Attend:
         """Returns the attention of every position of a state to its lines."""
         config = self.config
         _, height, width = self.recurrence.state_shape
