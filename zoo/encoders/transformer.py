@@ -1,4 +1,4 @@
-"""A scene as a set of latent tokens: all patches of all views, after attention among them."""
+"""The encoder of the Scene Representation Transformer."""
 
 from __future__ import annotations
 
@@ -20,26 +20,24 @@ from zoo.nn.geometry import ray_parts, ray_waves, ray_width
 
 
 class Transformer(Encoder):
-    """{r^i_k} = transformer({psi(x^i, rays of v^i)_k}) over all patches k of all views i (Sajjadi et al. 2022).
+    """SRT encoder, {r^i_k} = transformer({psi(x^i, rays of v^i)_k}) over patches k of views i (Sajjadi et al. 2022).
 
-    The encoder of the Scene Representation Transformer: a convolutional network reads every image with the ray of every
-    pixel beside it and makes one token a patch; then all tokens of a scene attend to each other. A view's map says what
-    the view shows in the light of the others, and views have no order: nothing but their rays tells them apart.
+    A convolutional network encodes every image, with the ray of every pixel, as one token per patch; then all tokens of a
+    scene attend to each other. The map of a view depends on the other views. Views have no order: only their rays differ.
 
-    Pooled is the *mean* of the views' maps, which a further view changes but does not let grow; the sum over the views of
-    a union is not the sum of the parts, since every token knows all others. A scene without views is zero.
+    Pooled is the mean of the maps of the views, zero without views. It is not additive over views.
     """
 
     class Config(Settings):
         """Sizes of the convolutional network and of the transformer."""
 
         channels: Size = Field(default=256, ge=8, description="width of a token")
-        halvings: Depth = Field(default=3, ge=1, description="a token stands for 2^halvings pixels in both directions")
+        halvings: Depth = Field(default=3, ge=1, description="a token represents 2^halvings pixels in both directions")
         first_channels: Size = Field(default=32, ge=1, description="channels after the first halving; doubled by each")
-        blocks: Depth = Field(default=4, ge=1, description="layers of attention among all tokens of a scene")
-        heads: Size = Field(default=4, ge=1, description="of attention; must divide the channels")
+        blocks: Depth = Field(default=4, ge=1, description="self-attention layers over all tokens of a scene")
+        heads: Size = Field(default=4, ge=1, description="of attention; must divide channels")
         hidden_channels: Size = Field(default=512, ge=1, description="of the feed-forward network of a layer")
-        octaves: Depth = Field(default=8, ge=1, description="frequencies in which a pixel's ray is described")
+        octaves: Depth = Field(default=8, ge=1, description="frequencies of the encoding of rays")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     context_kind = "images"
@@ -72,12 +70,12 @@ class Transformer(Encoder):
         self.norm = nn.LayerNorm(config.channels)
 
     def _psi(self, images: Tensor, poses: Tensor) -> Tensor:
-        """Maps images [n, C, H, W] and poses [n, 7] to tokens [n, channels, h, w], every view by itself."""
+        """Maps images [n, C, H, W] and poses [n, 7] to tokens [n, channels, h, w], per view."""
         height, width = images.shape[-2:]
         octaves = self.config.octaves
         rays = ray_waves(poses, height=height, width=width, field_of_view=self.config.field_of_view, octaves=octaves)
         first = cast("nn.Conv2d", self.network[0])
-        # Half of what rays are described by are their origins, which all pixels of a view share.
+        # The pixels of a view share the encoding of the ray's origin.
         of_images, *of_rays = first.weight.split([images.shape[1], *ray_parts(octaves)], dim=1)
         of_origin, of_direction = (torch.cat(of_rays[start::2], dim=1) for start in range(2))
         features = F.conv2d(

@@ -1,4 +1,4 @@
-"""The Gaussian likelihood of GQN: one standard deviation for every pixel, turned down by a schedule."""
+"""The Gaussian likelihood of GQN with a scheduled standard deviation."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from zoo.nn.quantized import gaussian_log_mass
 
 
 class AnnealedGaussian(Likelihood):
-    """p(x | mu) = prod_d N(x_d; mu_d, sigma^2), sigma from the schedule (Eslami et al. 2018, supplement 1.4).
+    """Gaussian likelihood, p(x | mu) = prod_d N(x_d; mu_d, sigma^2), sigma from a schedule (Eslami et al. 2018, S1.4).
 
-    The NELBO cannot fall below D (log(2 pi) / 2 + log sigma), which depends on sigma alone: 6909.1 nats for 3x64x64 at
-    sigma 0.7. Densities of a fixed-variance Gaussian say nothing about coding 8-bit pixels; ``log_mass``, with a sigma that
-    fits the model's errors, does.
+    No NELBO is below D (log(2 pi) / 2 + log sigma): 6909.1 nats for 3x64x64 at sigma 0.7. The density is no code length
+    of 8-bit pixels; ``log_mass`` is, at a sigma that fits the errors of the model.
     """
 
     class Config(Settings):
-        """There is nothing to set: sigma belongs to the schedule."""
+        """No settings: sigma belongs to the schedule."""
 
     target_kinds = frozenset({"images"})
     uses_sigma = True

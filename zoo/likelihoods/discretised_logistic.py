@@ -1,4 +1,4 @@
-"""Probabilities of 8-bit pixel values, for honest bits per dimension."""
+"""The discretised logistic likelihood of 8-bit pixels, and bits per dimension."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Number = TypeVar("Number", float, Tensor)
 
 
 class DiscretisedLogistic(Likelihood):
-    """P(x = k / 255) = the mass of a logistic distribution between (k - 1/2) / 255 and (k + 1/2) / 255.
+    """Discretised logistic likelihood, P(x = k / 255) = logistic mass of ((k - 1/2) / 255, (k + 1/2) / 255).
 
-    Mean and log-scale are predicted for every pixel and channel; the bins of 0 and 255 reach to infinity (Kingma et
-    al. 2016, "Improving variational inference with inverse autoregressive flow", appendix). The probabilities of the
-    256 values sum to 1, so NELBO / (D log 2) are bits per dimension of a real code. ``mean`` is the location of the logistic,
-    which is the mean of the pixel as long as little mass lies beyond 0 and 1.
+    Location and log-scale are predicted per pixel and channel; the bins of 0 and 255 extend to infinity (Kingma et al.
+    2016, "Improving variational inference with inverse autoregressive flow", appendix). The 256 probabilities sum to 1,
+    so NELBO / (D log 2) is a lossless code length in bits/dim. ``mean`` is the location, which is the mean of the pixel
+    as long as little mass lies beyond 0 and 1.
     """
 
     class Config(Settings):
-        """Bounds that keep the first updates finite."""
+        """Bounds of the scale."""
 
         minimum_log_scale: float = Field(
             default=-7.0, description="least logarithm of the scale, in units of the 0-to-1 range"
@@ -63,5 +63,5 @@ class DiscretisedLogistic(Likelihood):
 
 
 def bits_per_dim(nelbo: Number, target_dims: Number | int) -> Number:
-    """Converts nats per target into bits per dimension; honest only for a likelihood of discrete values."""
+    """Converts nats per target into bits per dimension, a lossless code length for likelihoods of discrete values."""
     return nelbo / (target_dims * math.log(2.0))

@@ -1,4 +1,4 @@
-"""Mixtures of discretised logistics: probabilities of 8-bit values that may have several modes."""
+"""Mixtures of discretised logistics for 8-bit pixels."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.quantized import clamped_logistic_mean, logistic_log_mass, logistic_quantile
 
-HALF_GREY = 0.5  # what a channel that others depend on is compared with
+HALF_GREY = 0.5  # origin of the channels on which others depend
 
 
-class Components(NamedTuple):
+class LogisticComponents(NamedTuple):
     """The K logistics of every pixel. Every field is [..., K, C or 1 or pairs of channels, H, W]."""
 
-    log_weights: Tensor  # one a channel, or one for all channels of a pixel; sums to 1 over K
+    log_weights: Tensor  # per channel or shared by the channels of a pixel; probabilities sum to 1 over K
     locations: Tensor
     log_scales: Tensor
-    coefficients: Tensor  # of every channel on each before it, (1, 0), (2, 0), (2, 1), ...; no channels if independent
+    coefficients: Tensor  # of every channel on each previous one, (1, 0), (2, 0), (2, 1), ...; empty if independent
 
 
 class DiscretisedLogisticMixture(Likelihood):
-    """P(x) = prod_pixels sum_k pi_k prod_c DL(x_c; m_kc + sum_{b<c} a_kcb (x_b - 1/2), s_kc), x in {0, 1/255, ..., 1}.
+    """Mixture of discretised logistics over pixels x in {0, 1/255, ..., 1} (Salimans et al. 2017, section 2.2):
 
-    DL is the mass of a logistic distribution in a bin, as in ``discretised_logistic``; a and (with ``linear``) one pi
-    for all channels are those of PixelCNN++ (Salimans et al. 2017, section 2.2). With ``independent`` channels every
-    channel has a mixture of its own and a = 0. The 256^C probabilities of a pixel sum to 1, so NELBO / (D log 2) are
-    bits per dimension of a real code. Predictions are, K components each: logits of pi, m, log s, and with ``linear``
+        P(x) = prod_pixels sum_k pi_k prod_c DL(x_c; m_kc + sum_{b<c} a_kcb (x_b - 1/2), s_kc).
+
+    DL is the mass in a bin, as in ``discretised_logistic``. ``channels: linear`` is PixelCNN++, with one pi per pixel;
+    ``independent`` has one mixture per channel and a = 0. The probabilities of a pixel sum to 1, so NELBO / (D log 2) is
+    a lossless code length in bits/dim. Predictions are, for K components: logits of pi, m, log s and, with ``linear``,
     the arctanh of a.
 
-    ``mean`` is the expected value: exact for independent channels up to the rounding to 8 bits; with ``linear`` the
-    channels before are put in at their own means, which is exact as long as little mass lies beyond 0 and 1.
+    ``mean`` is the expectation: exact for independent channels up to rounding to 8 bits; with ``linear`` the previous
+    channels are replaced by their means, which is exact as long as little mass lies beyond 0 and 1.
     """
 
     class Config(Settings):
-        """How many components, what the channels know of each other, and bounds that keep the first updates finite."""
+        """Components, dependence of channels, and bounds of the scale."""
 
         components: Size = Field(default=10, ge=1, description="K, logistics in a mixture")
         channels: Literal["independent", "linear"] = Field(
             default="linear",
-            description="linear: one mixture a pixel, green depends on red and blue on both; independent: one a channel",
+            description="linear: one mixture per pixel, green depends on red, blue on both; independent: one per channel",
         )
         minimum_log_scale: float = Field(
             default=-7.0, description="least logarithm of a scale, in units of the 0-to-1 range"
@@ -64,7 +65,7 @@ class DiscretisedLogisticMixture(Likelihood):
         return sum(self._split(target_channels))
 
     def _split(self, channels: int) -> list[int]:
-        """Returns the channels of logits, locations, log-scales and coefficients."""
+        """Returns the numbers of channels of logits, locations, log-scales and coefficients."""
         count = self.config.components
         if self.config.channels == "independent":
             return [count * channels, count * channels, count * channels, 0]
@@ -76,24 +77,24 @@ class DiscretisedLogisticMixture(Likelihood):
             channels += 1
         return channels
 
-    def _components(self, prediction: Tensor) -> Components:
+    def _components(self, prediction: Tensor) -> LogisticComponents:
         count = self.config.components
         split = self._split(self._target_channels(prediction.shape[-3]))
         parts = at_least_float32(prediction).split(split, dim=-3)
         logits, locations, log_scales, coefficients = (
             part.unflatten(-3, (count, size // count)) for part, size in zip(parts, split, strict=True)
         )
-        # Spread over the range: where a network predicts zeros, its components are not all the same.
+        # Spread over the range, so that a prediction of zeros has different components.
         start = (torch.arange(count, device=prediction.device, dtype=locations.dtype) + 0.5) / count
-        return Components(
+        return LogisticComponents(
             log_weights=F.log_softmax(logits, dim=-4),
             locations=locations + start[:, None, None, None],
             log_scales=(log_scales + self.config.initial_log_scale).clamp(min=self.config.minimum_log_scale),
             coefficients=torch.tanh(coefficients),
         )
 
-    def _location(self, parts: Components, channel: int, before: list[Tensor]) -> Tensor:
-        """Returns where a channel's logistics lie, given the channels before it; all are [..., K or 1, H, W]."""
+    def _location(self, parts: LogisticComponents, channel: int, before: list[Tensor]) -> Tensor:
+        """Returns the locations of a channel given the previous channels; all are [..., K or 1, H, W]."""
         location = parts.locations[..., channel, :, :]
         if self.config.channels == "linear":
             first = channel * (channel - 1) // 2
@@ -130,8 +131,8 @@ class DiscretisedLogisticMixture(Likelihood):
         drawn: list[Tensor] = []
         for channel in range(len(uniforms)):
             if chosen is None or not shared:
-                # Where a uniform number falls among the weights decides for a component; where it falls within that
-                # component's share is again a uniform number, independent of the choice.
+                # The position of a uniform number among the weights selects a component; its position within the
+                # weight of the component is again uniform, independent of the choice.
                 chosen, uniforms[channel] = _choose(uniforms[channel], ends[..., 0 if shared else channel, :, :])
             location = self._location(parts, channel, [value.unsqueeze(-3) for value in drawn])
             drawn.append(
@@ -145,9 +146,10 @@ class DiscretisedLogisticMixture(Likelihood):
 
 
 def _choose(uniform: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the component [..., 1, H, W] for uniform numbers [..., H, W], and the number's place within its share.
+    """Selects components [..., 1, H, W] by uniform numbers [..., H, W] and cumulative weights ``ends`` [..., K, H, W].
 
-    ``ends`` are the cumulated weights, [..., K, H, W].
+    Returns:
+        The components, and new uniform numbers [..., H, W] that are independent of the choice.
     """
     chosen = (uniform.unsqueeze(-3) >= ends[..., :-1, :, :]).sum(-3, keepdim=True)
     starts = torch.cat([torch.zeros_like(ends[..., :1, :, :]), ends[..., :-1, :, :]], dim=-3)

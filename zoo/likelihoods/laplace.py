@@ -1,4 +1,4 @@
-"""The Laplace likelihood, whose cost is the absolute error: scheduled or learned scale."""
+"""The Laplace likelihood with a scheduled or learned scale."""
 
 from __future__ import annotations
 
@@ -18,25 +18,22 @@ from zoo.nn.scale import LearnedScale, LocationAndScale
 
 
 class Laplace(Likelihood):
-    """p(x | mu, s) = prod_d exp(-|x_d - mu_d| / b_d) / (2 b_d) with b = s / sqrt(2), so that s is the standard deviation.
+    """Laplace likelihood, p(x | mu, s) = prod_d exp(-|x_d - mu_d| / b_d) / (2 b_d), b = s / sqrt(2), s = standard deviation.
 
-    The best mu is a median where a Gaussian's is a mean: edges that may lie here or there stay sharp instead of grey. s
-    is the sigma of the schedule (then the NELBO cannot fall below D log(sqrt(2) s)), or is learned as in
-    ``learned_gaussian``: there is no floor then. ``log_mass`` is the code length of 8-bit images, as said there.
-    Predictions are locations, then s where it is predicted.
+    The optimal mu is a median, which keeps edges of uncertain position sharp. s is the sigma of the schedule (no NELBO is
+    below D log(sqrt(2) s)), or is learned as in ``learned_gaussian``, without a floor. ``log_mass`` is the lossless code
+    length of 8-bit images. Predictions are locations, then s where it is predicted.
     """
 
     class Config(Settings):
-        """Where the standard deviation comes from; in units of the target (1 is white for images)."""
+        """The standard deviation, in units of the target (1 is white for images)."""
 
         scale: Literal["sigma", "global", "per_element"] = Field(
             default="sigma",
-            description="sigma: from the schedule; global: one learned number; per_element: predicted for every number",
+            description="sigma: from the schedule; global: one learned number; per_element: predicted per element",
         )
-        minimum_scale: float = Field(default=0.004, gt=0, description="least standard deviation that can be learned")
-        initial_scale: float = Field(
-            default=0.7, gt=0, description="learned standard deviation where the parameter is 0"
-        )
+        minimum_scale: float = Field(default=0.004, gt=0, description="least learned standard deviation")
+        initial_scale: float = Field(default=0.7, gt=0, description="learned standard deviation at parameter 0")
 
     target_kinds = frozenset({"images", "values"})
     has_mass = True
@@ -47,7 +44,7 @@ class Laplace(Likelihood):
         self.scale: LearnedScale | None = None
         if config.scale != "sigma":
             self.scale = LearnedScale(kind=config.scale, minimum=config.minimum_scale, initial=config.initial_scale)
-        # What the likelihood declares depends on its settings here.
+        # These declarations depend on the settings.
         self.bounded = self.uses_sigma = self.scale is None
 
     def prediction_channels(self, target_channels: int) -> int:
@@ -78,6 +75,6 @@ class Laplace(Likelihood):
 
     def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
         location, scale = self._location_and_scale(prediction, schedule)
-        # |x - mu| / b is exponential: minus the logarithm of the uniform number 2 Phi(-|noise|).
+        # |x - mu| / b is exponential: -log of the uniform number 2 Phi(-|noise|).
         distance = -math.log(2.0) - torch.special.log_ndtr(-noise.abs())
         return location + scale / math.sqrt(2.0) * torch.sign(noise) * distance

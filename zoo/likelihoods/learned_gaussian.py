@@ -1,4 +1,4 @@
-"""The Gaussian whose standard deviation is learned, one for all numbers or one for each."""
+"""The Gaussian likelihood with a learned standard deviation."""
 
 from __future__ import annotations
 
@@ -17,29 +17,27 @@ from zoo.nn.scale import LearnedScale, ScaleKind
 
 
 class LearnedGaussian(Likelihood):
-    """p(x | mu, s) = prod_d N(x_d; mu_d, s_d^2) with s learned by maximum likelihood.
+    """Gaussian likelihood, p(x | mu, s) = prod_d N(x_d; mu_d, s_d^2), with s learned by maximum likelihood.
 
-    ``global`` is one s for the whole model, whose optimum is the root of the mean squared error (Rybkin et al. 2021,
-    "Simple and effective VAE training with calibrated decoders", section 3); ``per_element`` predicts s for every pixel
-    or value, as neural processes do (Garnelo et al. 2018; s = 0.1 + 0.9 softplus is minimum_scale 0.1, initial_scale
-    0.724). Predictions are means, then s where it is predicted.
+    ``global`` is one s for the whole model, with the root mean squared error as optimum (Rybkin et al. 2021, "Simple and
+    effective VAE training with calibrated decoders", section 3); ``per_element`` predicts s for every element, as neural
+    processes do (Garnelo et al. 2018; their s = 0.1 + 0.9 softplus is minimum_scale 0.1, initial_scale 0.724).
+    Predictions are means, then s where it is predicted.
 
-    The density grows without bound as s falls, so there is no floor to compare with: ``floor`` is 0 and an excess may be
-    negative. It is no code length of 8-bit images either: a pixel that is always 255 has any density one likes (Theis
-    et al. 2016, "A note on the evaluation of generative models", section 3.1); ``log_mass``, the mass in the bins of the
-    256 values, is.
+    The density has no upper bound as s falls: the floor is 0 and an excess may be negative. It is no code length of 8-bit
+    images (Theis et al. 2016, "A note on the evaluation of generative models", section 3.1); ``log_mass`` is.
     """
 
     class Config(Settings):
-        """What s ranges over, and where it starts and ends; in units of the target (1 is white for images)."""
+        """The standard deviation s, in units of the target (1 is white for images)."""
 
         scale: ScaleKind = Field(
-            default="global", description="global: one for the whole model; per_element: predicted for every number"
+            default="global", description="global: one for the whole model; per_element: predicted per element"
         )
         minimum_scale: float = Field(
             default=0.004, gt=0, description="least standard deviation; about one step of an 8-bit image"
         )
-        initial_scale: float = Field(default=0.7, gt=0, description="standard deviation where the parameter is 0")
+        initial_scale: float = Field(default=0.7, gt=0, description="standard deviation at parameter 0")
 
     target_kinds = frozenset({"images", "values"})
     bounded = False

@@ -1,4 +1,4 @@
-"""Categorical maps over camera poses, as densities."""
+"""Histogram densities of camera poses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings, Size
+from zoo.config.settings import Size
 from zoo.data.camera import CAMERA_FIELDS
 from zoo.episode import ScheduleValues
-from zoo.likelihoods.pose_mixture import Coordinate
-from zoo.model.interfaces import Likelihood
+from zoo.likelihoods.pose_mixture import Coordinate, PoseLikelihood
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.noise import sample_categorical
 
@@ -21,9 +20,9 @@ Extent = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class Axis(NamedTuple):
-    """A coordinate cut into equal bins."""
+    """A coordinate divided into equal bins."""
 
-    place: int  # in a camera
+    place: int  # index in a camera
     low: float
     high: float
     bins: int
@@ -35,28 +34,30 @@ class Axis(NamedTuple):
         return (self.high - self.low) / self.bins
 
     def bin_of(self, values: Tensor) -> Tensor:
-        """Returns the bins, int64, that values of any shape lie in; those outside belong to the bin at the edge."""
+        """Returns the bins, int64, of values of any shape; values outside belong to the bin at the edge."""
         index = torch.floor((values - self.low) / self.width).long()
         return index.remainder(self.bins) if self.circular else index.clamp(0, self.bins - 1)
 
 
-class PoseHistogram(Likelihood):
-    """p(v) = prod_maps mass(bin of v) / volume(bin): one categorical map over (x, y), one each over z, yaw and pitch.
+class PoseHistogram(PoseLikelihood):
+    """Histogram density of cameras, p(v) = prod_maps mass(bin of v) / volume(bin): maps over (x, y), z, yaw and pitch.
 
     The discriminative localisation of Rosenbaum et al. 2018 ("Learning models for visual 3D localization with implicit
-    mapping", section 4.2), trained by the cross-entropy of the bin. The constant log-volume makes it a density, in the
-    same nats as that of ``pose_mixture``. A pose outside an extent counts into the bin at the edge. Predictions are the
-    logits of all bins: of the map over (x, y), row by row with x first, then of z, yaw, pitch.
+    mapping", section 4.2), trained by cross-entropy. The constant log-volume makes it a density, comparable with
+    ``pose_mixture``. A pose outside of an extent counts into the bin at the edge. Predictions are the logits of all bins:
+    of the map over (x, y), flattened with x first, then of z, yaw, pitch.
 
-    No NELBO is below the logarithm of a bin's volume, which is the floor. ``mean`` is the middle of the most probable
-    bin of every map, with 0 at coordinates that are not scored; ``sample`` is even within a bin.
+    No NELBO is below the log-volume of a bin, which is the floor. ``mean`` is the centre of the most probable bin of
+    every map, with 0 at other coordinates; ``sample`` is uniform within a bin.
     """
 
-    class Config(Settings):
-        """Which coordinates, over what extents, in how many bins."""
+    class Config(PoseLikelihood.Config):
+        """Coordinates, extents and bins."""
 
         coordinates: list[Coordinate] = Field(
-            default=["x", "y", "z", "yaw", "pitch"], min_length=1, description="what is scored; x and y only together"
+            default=["x", "y", "z", "yaw", "pitch"],
+            min_length=1,
+            description="scored coordinates; x and y only together",
         )
         x: Extent = Field(default=[-1.0, 1.0], description="least and largest x, scene units")
         y: Extent = Field(default=[-1.0, 1.0], description="least and largest y, scene units")
@@ -67,12 +68,8 @@ class PoseHistogram(Likelihood):
         yaw_bins: Size = Field(default=60, ge=1, description="bins of the full circle")
         pitch_bins: Size = Field(default=20, ge=1, description="bins of the pitch")
 
-    target_kinds = frozenset({"poses"})
-
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        if len(set(config.coordinates)) < len(config.coordinates):
-            raise ValueError(f"coordinates {config.coordinates}: each may be named once")
         if ("x" in config.coordinates) != ("y" in config.coordinates):
             raise ValueError(f"coordinates {config.coordinates}: x and y have one map, so name both or neither")
         for name in ("x", "y", "z", "pitch"):
@@ -80,7 +77,6 @@ class PoseHistogram(Likelihood):
             if low >= high:
                 raise ValueError(f"{name} {[low, high]}: the first must be below the second")
         self.config = config
-        self.coordinates: tuple[str, ...] = tuple(name for name in CAMERA_FIELDS if name in config.coordinates)
         axes = [_axis(config, name) for name in self.coordinates]
         self.maps: list[list[Axis]] = [axes[:2], *([axis] for axis in axes[2:])]
         if "x" not in self.coordinates:
@@ -91,7 +87,7 @@ class PoseHistogram(Likelihood):
 
     @property
     def _sizes(self) -> list[int]:
-        # A list, not a generator, through which torch.compile does not see.
+        # A list: torch.compile does not support the generator.
         return [math.prod([axis.bins for axis in axes]) for axes in self.maps]
 
     @property
@@ -99,25 +95,16 @@ class PoseHistogram(Likelihood):
         return sum(math.log(axis.width) for axes in self.maps for axis in axes)
 
     def log_masses(self, prediction: Tensor) -> list[Tensor]:
-        """Reads predictions [..., C', 1, 1] as log-masses [..., bins], one a map; (x, y) is row by row, x first."""
+        """Returns the log-masses [..., bins] of every map for predictions [..., C', 1, 1]; (x, y) is flattened, x first."""
         logits = at_least_float32(prediction).flatten(-3).split(self._sizes, dim=-1)
         return [torch.log_softmax(part, dim=-1) for part in logits]
 
     def log_density(self, prediction: Tensor, cameras: Tensor) -> Tensor:
-        """Returns log p at any cameras, [..., G], nats.
-
-        Args:
-            prediction: [..., C', 1, 1].
-            cameras: [..., G, 5], in the order of ``zoo.data.camera.CAMERA_FIELDS``.
-        """
-        found = [
+        log_masses = [
             log_mass.gather(-1, _joint_bin(axes, cameras))
             for axes, log_mass in zip(self.maps, self.log_masses(prediction), strict=True)
         ]
-        return torch.stack(found).sum(0) - self._log_volume
-
-    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
-        return self.log_density(prediction, target.flatten(-3).unsqueeze(-2)).squeeze(-1)
+        return torch.stack(log_masses).sum(0) - self._log_volume
 
     def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
         return torch.full((), self._log_volume, dtype=torch.float32, device=schedule.sigma.device)
@@ -135,14 +122,14 @@ class PoseHistogram(Likelihood):
         within = torch.special.ndtr(noise.flatten(-3).double()).clamp(1e-12, 1.0 - 1e-12).clone()
         bins = []
         for axes, log_mass in zip(self.maps, self.log_masses(prediction), strict=True):
-            # One number chooses the bin of a map; what is left of it places the camera within.
+            # One uniform number selects the bin of a map; its remainder is the position within the bin.
             choice = sample_categorical(log_mass, within[..., axes[0].place])
             within[..., axes[0].place] = choice.uniform
             bins.append(choice.category)
         return self._cameras(bins, within.to(at_least_float32(prediction).dtype))
 
     def _cameras(self, bins: list[Tensor], within: Tensor) -> Tensor:
-        """Returns cameras [..., 5, 1, 1] in bins [...] of every map, at a place [..., 5] in (0, 1) within them."""
+        """Returns cameras [..., 5, 1, 1] in bins [...] of every map, at positions [..., 5] in (0, 1) within the bins."""
         cameras = torch.zeros_like(within)
         for axes, index in zip(self.maps, bins, strict=True):
             for axis in axes[::-1]:
@@ -161,7 +148,7 @@ def _axis(config: PoseHistogram.Config, name: str) -> Axis:
 
 
 def _joint_bin(axes: list[Axis], cameras: Tensor) -> Tensor:
-    """Returns the bin [..., G] of a map that cameras [..., G, 5] lie in."""
+    """Returns the bins [..., G] of a map for cameras [..., G, 5]."""
     joint = torch.zeros_like(cameras[..., 0], dtype=torch.int64)
     for axis in axes:
         joint = joint * axis.bins + axis.bin_of(cameras[..., axis.place])

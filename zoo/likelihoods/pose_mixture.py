@@ -1,8 +1,9 @@
-"""Densities of camera poses with several modes: Gaussians over positions, von Mises over angles."""
+"""Mixture densities of camera poses: Gaussians over positions, von Mises over angles."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,47 +24,75 @@ ANGLES = ("yaw", "pitch")
 
 
 class PoseComponents(NamedTuple):
-    """The K components of every query; P positions and A angles are scored."""
+    """The K components of every query, with P scored positions and A scored angles."""
 
-    log_weights: Tensor  # [..., K], sums to 1 over K
+    log_weights: Tensor  # [..., K]; weights sum to 1 over K
     positions: DiagonalGaussian  # [..., K, P]
     angles: VonMises  # [..., K, A]
 
     def log_prob(self, positions: Tensor, angles: Tensor) -> Tensor:
         """Returns log p, [...], nats, at positions [..., P] and angles [..., A]."""
-        of_component = self.positions.log_prob(positions.unsqueeze(-2)).sum(-1)
-        of_component = of_component + self.angles.log_prob(angles.unsqueeze(-2)).sum(-1)
-        return torch.logsumexp(self.log_weights + of_component, dim=-1)
+        log_prob = self.positions.log_prob(positions.unsqueeze(-2)).sum(-1)
+        log_prob = log_prob + self.angles.log_prob(angles.unsqueeze(-2)).sum(-1)
+        return torch.logsumexp(self.log_weights + log_prob, dim=-1)
 
 
-class PoseMixture(Likelihood):
-    """p(v) = sum_k pi_k prod_{c in positions} N(v_c; m_kc, s_kc^2) prod_{c in angles} vM(v_c; mu_kc, kappa_kc).
-
-    A scene that looks alike from several places has several modes. Only the ``coordinates`` named in the settings are
-    scored: a coordinate that is the same in all data (the height of a camera on a ring) would earn any density one
-    likes. Predictions are, K components each: logit of pi; m and the softplus of s a position; a vector in the plane an
-    angle, whose direction is mu and whose length becomes kappa (see ``zoo.nn.von_mises.bounded``).
-
-    The density grows without bound as s falls, down to ``minimum_scale``, so the floor is 0 and an excess over it may
-    be negative. ``mean`` is the mode of the component with the largest weight, with 0 at coordinates that are not
-    scored. ``sample`` is exact and uses one normal number a coordinate: the first also chooses the component, since
-    what is left of a uniform number after a choice is uniform again; angles by inversion of their distribution function.
-    """
+class PoseLikelihood(Likelihood):
+    """Base of likelihoods of cameras, of which only some coordinates are scored."""
 
     class Config(Settings):
-        """How many components, of what, and where they start and end."""
+        """The scored coordinates."""
+
+        coordinates: list[Coordinate] = Field(
+            default=["x", "y", "yaw"], min_length=1, description="scored coordinates, out of x, y, z, yaw, pitch"
+        )
+
+    target_kinds = frozenset({"poses"})
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        if len(set(config.coordinates)) < len(config.coordinates):
+            raise ValueError(f"coordinates {config.coordinates}: each may be named once")
+        self.coordinates: tuple[str, ...] = tuple(name for name in CAMERA_FIELDS if name in config.coordinates)
+
+    @abstractmethod
+    def log_density(self, prediction: Tensor, cameras: Tensor) -> Tensor:
+        """Returns log p at any cameras, [..., G], nats.
+
+        Args:
+            prediction: [..., C', 1, 1].
+            cameras: [..., G, 5], in the order of ``zoo.data.camera.CAMERA_FIELDS``.
+        """
+
+    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
+        return self.log_density(prediction, target.flatten(-3).unsqueeze(-2)).squeeze(-1)
+
+
+class PoseMixture(PoseLikelihood):
+    """Mixture density of cameras, for scenes that look alike from several places:
+
+        p(v) = sum_k pi_k prod_{c in positions} N(v_c; m_kc, s_kc^2) prod_{c in angles} vM(v_c; mu_kc, kappa_kc).
+
+    Only ``coordinates`` are scored: a coordinate that is constant in the data would have an unbounded density.
+    Predictions are, for K components: logit of pi; m and the softplus of s per position; a vector in the plane per angle,
+    with direction mu and a length that determines kappa (see ``zoo.nn.von_mises.bounded``).
+
+    The floor is 0, and an excess may be negative, since the density grows as s falls to ``minimum_scale``. ``mean`` is
+    the mode of the component with the largest weight, with 0 at other coordinates. ``sample`` is exact with one normal
+    number per coordinate: the first also selects the component; angles by inversion of their distribution function.
+    """
+
+    class Config(PoseLikelihood.Config):
+        """Components, coordinates, and ranges of the parameters."""
 
         components: Size = Field(default=8, ge=1, description="K, components of the mixture")
-        coordinates: list[Coordinate] = Field(
-            default=["x", "y", "yaw"], min_length=1, description="what is scored, out of x, y, z, yaw, pitch"
-        )
         position_scale: float = Field(
             default=1.0,
             gt=0,
-            description="scene units that a prediction of 1 moves a mean; half the width of the scenes",
+            description="shift of a mean by a prediction of 1, scene units; half the width of the scenes",
         )
         initial_scale: float = Field(
-            default=1.0, gt=0, description="standard deviation of a position where its parameter is 0, scene units"
+            default=1.0, gt=0, description="standard deviation of a position at parameter 0, scene units"
         )
         minimum_scale: float = Field(
             default=0.02, gt=0, description="least standard deviation of a position, scene units"
@@ -72,24 +101,20 @@ class PoseMixture(Likelihood):
             default=2000.0, gt=0, description="largest concentration of an angle; 2000 is a deviation of 1.3 degrees"
         )
 
-    target_kinds = frozenset({"poses"})
     bounded = False
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        if len(set(config.coordinates)) < len(config.coordinates):
-            raise ValueError(f"coordinates {config.coordinates}: each may be named once")
         if config.initial_scale <= config.minimum_scale:
             raise ValueError(
                 f"initial_scale {config.initial_scale}: must be above minimum_scale {config.minimum_scale}"
             )
         self.config = config
-        self.coordinates: tuple[str, ...] = tuple(name for name in CAMERA_FIELDS if name in config.coordinates)
         self.positions = [CAMERA_FIELDS.index(name) for name in self.coordinates if name not in ANGLES]
         self.angles = [CAMERA_FIELDS.index(name) for name in self.coordinates if name in ANGLES]
-        # Components that all start at one place learn to differ slowly.
+        # Components with equal means differentiate slowly.
         self.starts: Tensor
-        self.register_buffer("starts", _spread_out(config.components, len(self.positions)), persistent=False)
+        self.register_buffer("starts", _spread_points(config.components, len(self.positions)), persistent=False)
 
     def prediction_channels(self, target_channels: int) -> int:
         return self.config.components * (1 + 2 * len(self.positions) + 2 * len(self.angles))
@@ -110,64 +135,55 @@ class PoseMixture(Likelihood):
         )
 
     def log_density(self, prediction: Tensor, cameras: Tensor) -> Tensor:
-        """Returns log p at any cameras, [..., G], nats.
-
-        Args:
-            prediction: [..., C', 1, 1].
-            cameras: [..., G, 5], in the order of ``zoo.data.camera.CAMERA_FIELDS``.
-        """
-        found = self.components(prediction)
-        cameras = cameras.to(found.log_weights.dtype)
-        spread = PoseComponents(
-            log_weights=found.log_weights.unsqueeze(-2),
-            positions=DiagonalGaussian(*(field.unsqueeze(-3) for field in found.positions)),
-            angles=VonMises(*(field.unsqueeze(-3) for field in found.angles)),
+        components = self.components(prediction)
+        cameras = cameras.to(components.log_weights.dtype)
+        expanded = PoseComponents(
+            log_weights=components.log_weights.unsqueeze(-2),
+            positions=DiagonalGaussian(*(field.unsqueeze(-3) for field in components.positions)),
+            angles=VonMises(*(field.unsqueeze(-3) for field in components.angles)),
         )
-        return spread.log_prob(cameras[..., self.positions], cameras[..., self.angles])
-
-    def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
-        return self.log_density(prediction, target.flatten(-3).unsqueeze(-2)).squeeze(-1)
+        return expanded.log_prob(cameras[..., self.positions], cameras[..., self.angles])
 
     def mean(self, prediction: Tensor) -> Tensor:
-        found = self.components(prediction)
-        heaviest = self._chosen(found, found.log_weights.argmax(-1))
+        components = self.components(prediction)
+        heaviest = self._chosen(components, components.log_weights.argmax(-1))
         return self._cameras(heaviest.positions.mean, heaviest.angles.mode)
 
     def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:
-        found = self.components(prediction)
+        components = self.components(prediction)
         uniform = torch.special.ndtr(noise.flatten(-3).double()).clamp(1e-12, 1.0 - 1e-12)
         first = CAMERA_FIELDS.index(self.coordinates[0])
-        choice = sample_categorical(found.log_weights, uniform[..., first])
+        choice = sample_categorical(components.log_weights, uniform[..., first])
         uniform = torch.cat([uniform[..., :first], choice.uniform.unsqueeze(-1), uniform[..., first + 1 :]], dim=-1)
-        chosen = self._chosen(found, choice.category)
+        chosen = self._chosen(components, choice.category)
         positions = chosen.positions.sample(torch.special.ndtri(uniform[..., self.positions]))
         turns = quantile(uniform[..., self.angles], concentration=chosen.angles.concentration)
         return self._cameras(positions, torch.remainder(chosen.angles.mode + turns + math.pi, 2.0 * math.pi) - math.pi)
 
     @staticmethod
-    def _chosen(found: PoseComponents, index: Tensor) -> PoseComponents:
-        """Returns one component of each query, [...] and [..., P or A], for indices [...]."""
+    def _chosen(components: PoseComponents, index: Tensor) -> PoseComponents:
+        """Selects one component per query by indices [...]: fields are [...] and [..., P or A]."""
 
         def chosen(field: Tensor) -> Tensor:
-            places = index[..., None, None].expand(*index.shape, 1, field.shape[-1])
-            return field.gather(-2, places).squeeze(-2)
+            indices = index[..., None, None].expand(*index.shape, 1, field.shape[-1])
+            return field.gather(-2, indices).squeeze(-2)
 
         return PoseComponents(
-            log_weights=chosen(found.log_weights.unsqueeze(-1)).squeeze(-1),
-            positions=DiagonalGaussian(*map(chosen, found.positions)),
-            angles=VonMises(*map(chosen, found.angles)),
+            log_weights=chosen(components.log_weights.unsqueeze(-1)).squeeze(-1),
+            positions=DiagonalGaussian(*map(chosen, components.positions)),
+            angles=VonMises(*map(chosen, components.angles)),
         )
 
     def _cameras(self, positions: Tensor, angles: Tensor) -> Tensor:
-        """Puts positions [..., P] and angles [..., A] into cameras [..., 5, 1, 1] that are 0 elsewhere."""
+        """Returns cameras [..., 5, 1, 1] of positions [..., P] and angles [..., A], with 0 at other coordinates."""
         cameras = positions.new_zeros(*positions.shape[:-1], len(CAMERA_FIELDS))
         cameras[..., self.positions] = positions
         cameras[..., self.angles] = angles
         return cameras[..., None, None]
 
 
-def _spread_out(count: int, dimensions: int) -> Tensor:
-    """Returns ``count`` points spread evenly over the cube [-1, 1]^dimensions, the first in its middle, [count, dimensions].
+def _spread_points(count: int, dimensions: int) -> Tensor:
+    """Returns points spread evenly over the cube [-1, 1]^dimensions, the first in its centre, [count, dimensions].
 
     The additive sequence with the powers of 1 / phi, phi^(d + 1) = phi + 1, modulo 1.
     """
