@@ -31,10 +31,12 @@ def run(
     if name is not None and everything:
         raise ConfigError("demonstrate: expected a name or --all, not both")
     if name is None and not everything:
-        for analysis in ANALYSES.values():
-            typer.echo(f"{analysis.name}: {analysis.title} ({analysis.paper}; {analysis.minutes} min)")
+        for known, analysis in ANALYSES.items():
+            typer.echo(f"{known}: {analysis.title} ({analysis.paper}; {analysis.minutes} min)")
         return
-    names = list(ANALYSES) if name is None else [find_analysis(name).name]
+    if name is not None:
+        find_analysis(name)
+    names = list(ANALYSES) if name is None else [name]
 
     from zoo.analysis.context import AnalysisContext, run_analysis
     from zoo.cli import screen
