@@ -1,4 +1,4 @@
-"""``gqn-zoo conclude``: what it prints and writes, the code that it leaves with, and the table that is committed."""
+"""``gqn-zoo claims``: what it prints and writes, its exit codes, and the committed table."""
 
 import csv
 from pathlib import Path
@@ -7,37 +7,35 @@ import numpy as np
 import pytest
 
 from zoo.comparison.claim_file import load_claims
-from zoo.comparison.claim_tables import csv_of_claims, table_of_claims
-from zoo.comparison.claim_tests import judge
+from zoo.comparison.claim_tables import claim_records, table_of_claims
+from zoo.comparison.claims import judge_claims
 from zoo.comparison.markup import to_markdown
+from zoo.comparison.records import csv_of
 from zoo.results.row import Metric, ResultRow
 from zoo.results.store import load_rows, save_row
 
 COMMITTED = Path(__file__).resolve().parents[2] / "results"
 CLAIMS = """
-version: 1
+version: 2
 title: Claims of a test
 data:
   rooms: {dataset: rooms, image_size: 32}
 claims:
   - text: GQN is better than a model without context
-    kind: below
     data: rooms
     contexts: 4
-    lower: [gqn-tower]
-    higher: [vae]
+    variants: [gqn-tower]
+    better_than: {variants: [vae]}
   - text: A model without context is better than GQN
-    kind: below
     data: rooms
     contexts: 4
-    lower: [vae]
-    higher: [gqn-tower]
+    variants: [vae]
+    better_than: {variants: [gqn-tower]}
   - text: DRAW is better than GQN, says A | B
-    kind: below
     data: rooms
     contexts: 4
-    lower: [draw]
-    higher: [gqn-tower]
+    variants: [draw]
+    better_than: {variants: [gqn-tower]}
 """
 
 
@@ -70,7 +68,7 @@ def made(tmp_path_factory):
 def test_verdicts_are_printed_and_written_and_are_the_same_every_time(gqn_zoo, made, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("# Results\n<!-- claims:begin -->\nold\n<!-- claims:end -->\nafter\n", encoding="utf-8")
-    words = ["conclude", made, "--allow-missing", "--readme", readme, "-o", tmp_path / "claims.csv"]
+    words = ["claims", made, "--allow-missing", "--readme", readme, "-o", tmp_path / "claims.csv"]
     code, out, err = gqn_zoo(*words)
     assert code == 0 and "Claims of a test: 1 of 3 claims hold, 1 does not, 1 unknown" in out
     assert [line.split("  ")[0] for line in err.splitlines()] == [
@@ -92,14 +90,14 @@ def test_verdicts_are_printed_and_written_and_are_the_same_every_time(gqn_zoo, m
 
 
 def test_a_refuted_claim_fails_when_asked_to(gqn_zoo, made, tmp_path):
-    code, _, err = gqn_zoo("conclude", made, "--allow-missing", "--fail")
+    code, _, err = gqn_zoo("claims", made, "--allow-missing", "--fail")
     assert code == 1 and "--fail: 1 claim does not hold" in err
     only = tmp_path / "claims.yaml"
     only.write_text(CLAIMS[: CLAIMS.index("  - text: A model without")], encoding="utf-8")
-    assert gqn_zoo("conclude", made / "rows", "--claims", only, "--fail").code == 0
+    assert gqn_zoo("claims", made / "rows", "--claims", only, "--fail").code == 0
     # One training bears nothing out, and refutes nothing.
     single = next((made / "rows").glob("*vae*")), next((made / "rows").glob("*gqn*"))
-    code, out, _ = gqn_zoo("conclude", *single, "--claims", only, "--fail")
+    code, out, _ = gqn_zoo("claims", *single, "--claims", only, "--fail")
     assert code == 0 and "undecided" in out and "(one seed)" in out
 
 
@@ -107,17 +105,17 @@ def test_a_refuted_claim_fails_when_asked_to(gqn_zoo, made, tmp_path):
     ("words", "sentence"),
     [
         (
-            ["conclude", "{made}"],
-            "claims.yaml: claim 3 ('DRAW is better than GQN, says A | B'): no row of 'draw' on rooms",
+            ["claims", "{made}"],
+            "claims.yaml: claim 3 ('DRAW is better than GQN, says A | B'): no row of 'draw' on dataset rooms",
         ),
-        (["conclude", "{made}/rows"], "rows/claims.yaml: there is no such file; say with --claims"),
-        (["conclude", "{made}", "--claims", "none.yaml"], "none.yaml: cannot be read"),
-        (["conclude", "nowhere", "--claims", "{made}/claims.yaml"], "nowhere"),
-        (["conclude", "{made}", "--allow-missing", "-o", "claims.txt"], "expected a name that ends with .csv"),
-        (["conclude", "{made}", "--allow-missing", "--readme", "none.md"], "none.md: cannot be read"),
+        (["claims", "{made}/rows"], "rows/claims.yaml: no such file; name the file of claims with --claims"),
+        (["claims", "{made}", "--claims", "none.yaml"], "none.yaml: cannot be read"),
+        (["claims", "nowhere", "--claims", "{made}/claims.yaml"], "nowhere"),
+        (["claims", "{made}", "--allow-missing", "-o", "claims.txt"], "expected a name that ends with .csv"),
+        (["claims", "{made}", "--allow-missing", "--readme", "none.md"], "none.md: cannot be read"),
     ],
 )
-def test_mistakes_leave_with_2(gqn_zoo, made, tmp_path, monkeypatch, words, sentence):
+def test_mistakes_exit_with_2(gqn_zoo, made, tmp_path, monkeypatch, words, sentence):
     monkeypatch.chdir(tmp_path)
     code, _, err = gqn_zoo(*(word.replace("{made}", str(made)) for word in words))
     assert code == 2 and sentence in err.splitlines()[-1] and list(tmp_path.iterdir()) == []
@@ -135,8 +133,9 @@ def test_the_page_shows_the_claims_before_the_tables(gqn_zoo, made, tmp_path):
 
 
 def test_the_committed_table_is_what_the_committed_rows_give():
-    judgement = judge(load_claims(COMMITTED / "claims.yaml"), load_rows([COMMITTED]), allow_missing=True)
+    claims = load_claims(COMMITTED / "claims.yaml")
+    judged = judge_claims(claims, load_rows([COMMITTED]), allow_missing=True)
     text = (COMMITTED / "README.md").read_text(encoding="utf-8")
     committed = text.partition("<!-- claims:begin -->\n")[2].partition("\n<!-- claims:end -->")[0]
-    assert committed == to_markdown([table_of_claims(judgement)]).strip()
-    assert (COMMITTED / "tables" / "claims.csv").read_text(encoding="utf-8") == csv_of_claims(judgement)
+    assert committed == to_markdown([table_of_claims(claims.title, judged)]).strip()
+    assert (COMMITTED / "tables" / "claims.csv").read_text(encoding="utf-8") == csv_of(claim_records(judged))

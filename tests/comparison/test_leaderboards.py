@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from zoo.comparison.leaderboards import leaderboards_of
-from zoo.comparison.pairs import compare_pair
-from zoo.comparison.seed_groups import paired_difference, seed_groups
+from zoo.comparison.comparability import paired_difference
+from zoo.comparison.diff import diff_rows
+from zoo.comparison.leaderboards import leaderboards_of, main_leaderboards
+from zoo.comparison.seed_groups import seed_groups
 from zoo.errors import ResultError
 from zoo.results.row import Metric
 
@@ -12,8 +13,13 @@ def noise(seed, size=40):
     return np.random.default_rng(seed).normal(0, 0.5, size)
 
 
+def changes_of(base, new):
+    """The changes between two rows."""
+    return diff_rows([base], [new]).pairs[0].changes
+
+
 def trained(make_row, values, *, seeds=3, luck=0.05, **changes):
-    """Rows of several seeds around the same values by scene."""
+    """Rows of several seeds around the same values per scene."""
     shifts = np.random.default_rng(len(changes.get("variant", ""))).normal(0, luck, seeds)
     return [
         make_row(values + shift + noise(seed + 50, len(values)) / 9, seed=seed, **changes)
@@ -38,6 +44,8 @@ def test_unequal_keys_are_never_ranked_together(make_row, make_key, excess_of_sc
     ]
     rows = [make_row(excess_of_scenes), *(make_row(excess_of_scenes + 1, key=make_key(**change)) for change in changes)]
     groups = leaderboards_of(rows)
+    # Every entry of the key is tried.
+    assert {name for change in changes for name in change} | {"num_scenes"} == set(type(rows[0].key).model_fields)
     assert [len(group.models) for group in groups] == [1] * len(rows)
     assert len({group.key for group in groups}) == len(rows)
     for row in rows[1:]:
@@ -144,17 +152,17 @@ def test_false_winners_are_rare(make_row, variants, bounds):
     assert bounds[0] <= decided / trials <= bounds[1]
 
 
-def test_seeds_of_one_configuration_share_a_line(make_row, excess_of_scenes):
+def test_seeds_of_one_configuration_are_one_group(make_row, excess_of_scenes):
     rows = [make_row(excess_of_scenes + shift, seed=seed) for seed, shift in enumerate([0.0, 1.0, 2.0])]
-    (line,) = seed_groups(rows)
-    estimate = line.estimate("nelbo_excess")
+    (group,) = seed_groups(rows)
+    estimate = group.estimate("nelbo_excess")
     assert estimate.value == pytest.approx(excess_of_scenes.mean() + 1)
     assert estimate.spread == pytest.approx(1.0)
     assert estimate.seeds == 3
-    assert line.by_scene("nelbo_excess").shape == (3, 40)
+    assert group.per_scene("nelbo_excess").shape == (3, 40)
 
 
-def test_other_configurations_and_repeats_have_lines_of_their_own(make_row, excess_of_scenes):
+def test_other_configurations_and_repeats_are_other_groups(make_row, excess_of_scenes):
     first = make_row(excess_of_scenes)
     other = first.provenance.model_copy(update={"config_hash": "1" * 16})
     repeat = first.provenance.model_copy(update={"utc": "2026-11-22T08:00:00Z"})
@@ -169,11 +177,11 @@ def test_the_step_that_was_best_may_differ_by_seed(make_row, excess_of_scenes):
         row = make_row(excess_of_scenes + seed, seed=seed)
         return row.model_copy(update={"budget": row.budget.model_copy(update={"steps": steps})})
 
-    (line,) = seed_groups([at(778, 0), at(686, 1), at(778, 2)])
-    assert [row.provenance.seed for row in line.rows] == [0, 1, 2]
+    (group,) = seed_groups([at(778, 0), at(686, 1), at(778, 2)])
+    assert [row.provenance.seed for row in group.rows] == [0, 1, 2]
     # One seed measured at two steps: the steps were chosen, and are not mixed.
-    lines = seed_groups([at(100, 0), at(200, 0), at(200, 1), at(100, 1)])
-    assert sorted([row.budget.steps for row in line.rows] for line in lines) == [[100, 100], [200, 200]]
+    groups = seed_groups([at(100, 0), at(200, 0), at(200, 1), at(100, 1)])
+    assert sorted([row.budget.steps for row in group.rows] for group in groups) == [[100, 100], [200, 200]]
 
 
 def test_seeds_that_disagree_decide_nothing(make_row, excess_of_scenes):
@@ -208,15 +216,15 @@ def test_scenes_are_matched_by_their_index(make_row, excess_of_scenes):
         paired_difference(base, strange)
 
 
-def test_values_by_scene_must_be_there(make_row, excess_of_scenes):
-    with pytest.raises(ResultError, match="no 'nelbo_exces' by scene; did you mean 'nelbo_excess'"):
+def test_values_per_scene_must_be_there(make_row, excess_of_scenes):
+    with pytest.raises(ResultError, match="no 'nelbo_exces' per scene; did you mean 'nelbo_excess'"):
         paired_difference(make_row(excess_of_scenes), make_row(excess_of_scenes), "nelbo_exces")
 
 
-def test_pairs_tell_delta_percent_interval_and_verdict(make_row, excess_of_scenes):
+def test_changes_have_delta_percent_interval_and_verdict(make_row, excess_of_scenes):
     deltas = {
         delta.name: delta
-        for delta in compare_pair(make_row(excess_of_scenes), make_row(excess_of_scenes - 1 + noise(2), speed=90.0))
+        for delta in changes_of(make_row(excess_of_scenes), make_row(excess_of_scenes - 1 + noise(2), speed=90.0))
     }
     excess = deltas["nelbo_excess"]
     assert excess.verdict == "better" and excess.delta == pytest.approx(-1 + noise(2).mean())
@@ -229,12 +237,34 @@ def test_pairs_tell_delta_percent_interval_and_verdict(make_row, excess_of_scene
 
 
 def test_pairs_do_not_compare_speeds_of_different_machines(make_row, excess_of_scenes):
-    names = [delta.name for delta in compare_pair(make_row(excess_of_scenes), make_row(excess_of_scenes, cpu="Xeon"))]
+    names = [delta.name for delta in changes_of(make_row(excess_of_scenes), make_row(excess_of_scenes, cpu="Xeon"))]
     assert "nelbo_excess" in names and "train_scenes_per_second" not in names
 
 
 def test_pairs_refuse_failures_and_other_keys(make_row, make_failure, make_key, excess_of_scenes):
-    with pytest.raises(ResultError, match=r"status is 'oom' \(out of memory\)"):
-        compare_pair(make_row(excess_of_scenes), make_failure())
+    with pytest.raises(ResultError, match=r"has the status 'oom' \(out of memory\)"):
+        changes_of(make_row(excess_of_scenes), make_failure())
     with pytest.raises(ResultError, match="sigma"):
-        compare_pair(make_row(excess_of_scenes), make_row(excess_of_scenes, key=make_key(sigma=1.0)))
+        changes_of(make_row(excess_of_scenes), make_row(excess_of_scenes, key=make_key(sigma=1.0)))
+
+
+def test_the_main_leaderboards_have_the_most_context_views(make_row, make_key, excess_of_scenes):
+    keys = [make_key(num_context=views, episodes=f"{views:016x}") for views in (1, 3, 12)]
+    keys += [make_key(dataset="mazes", num_context=2), make_key(sigma=1.0, num_context=1)]
+    boards = leaderboards_of([make_row(excess_of_scenes, key=key) for key in keys])
+    main = main_leaderboards(boards)
+    assert len(boards) == 5
+    assert sorted((b.key.dataset, b.key.sigma, b.key.num_context) for b in main) == [
+        ("mazes", 0.7, 2),
+        ("rooms", 0.7, 12),
+        ("rooms", 1.0, 1),
+    ]
+
+
+def test_data_of_another_revision_are_other_data(make_row, make_key, excess_of_scenes):
+    """The same recipe rendered again may give other scenes: its results are neither ranked, paired nor diffed together."""
+    old = make_row(excess_of_scenes, variant="old", key=make_key(revision="0" * 16))
+    new = make_row(excess_of_scenes - 5, variant="new", key=make_key(revision="1" * 16))
+    assert [[model.variant for model in board.models] for board in leaderboards_of([old, new])] == [["old"], ["new"]]
+    with pytest.raises(ResultError, match="not comparable: revision 0000000000000000 against 1111111111111111"):
+        changes_of(old, new)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from zoo.comparison.leaderboards import leaderboards_of, seed_groups
-from zoo.comparison.pareto import COSTS, frontiers, on_pareto_front
+from zoo.comparison.leaderboards import leaderboards_of
+from zoo.comparison.pareto import COSTS, on_pareto_front, pareto_costs
+from zoo.comparison.seed_groups import seed_groups
 from zoo.comparison.tables import tables_of
 from zoo.errors import ResultError
 from zoo.figures.pareto_front import can_be_drawn, frontier_image
@@ -12,7 +13,7 @@ TIME, FLOPS, PARAMETERS, LATENCY, MEMORY = COSTS
 
 
 @pytest.fixture
-def make_line(make_row):
+def make_group(make_row):
     def make(variant, *, excess, seconds, parameters=1_000_000, flops=10**9, memory=2**30, **changes):
         row = make_row(
             np.full(30, float(excess)),
@@ -26,43 +27,44 @@ def make_line(make_row):
     return make
 
 
-def test_a_line_that_is_beaten_in_both_is_not_on_the_frontier(make_line):
+def test_a_model_that_is_beaten_in_both_is_not_on_the_pareto_front(make_group):
     lines = [
-        make_line("best", excess=1, seconds=100),
-        make_line("middle", excess=2, seconds=50),
-        make_line("beaten", excess=3, seconds=60),
-        make_line("cheap", excess=9, seconds=1),
-        make_line("as-good-but-dearer", excess=2, seconds=51),
-        make_line("twin", excess=2, seconds=50),
+        make_group("best", excess=1, seconds=100),
+        make_group("middle", excess=2, seconds=50),
+        make_group("beaten", excess=3, seconds=60),
+        make_group("cheap", excess=9, seconds=1),
+        make_group("as-good-but-dearer", excess=2, seconds=51),
+        make_group("twin", excess=2, seconds=50),
     ]
     assert on_pareto_front(lines, metric="nelbo_excess", cost=TIME) == [True, True, False, True, False, True]
 
 
-def test_the_frontier_is_that_of_every_pair_by_definition(make_line):
+def test_the_pareto_front_is_that_of_every_pair_by_definition(make_group):
     generator = np.random.default_rng(0)
     points = generator.integers(1, 8, (30, 2))
-    lines = [make_line(f"v{i}", excess=quality, seconds=float(price)) for i, (quality, price) in enumerate(points)]
+    lines = [make_group(f"v{i}", excess=quality, seconds=float(price)) for i, (quality, price) in enumerate(points)]
     expected = [not any((other <= point).all() and (other < point).any() for other in points) for point in points]
     assert on_pareto_front(lines, metric="nelbo_excess", cost=TIME) == expected
     assert 0 < sum(expected) < 30
 
 
-def test_costs_of_machines_are_compared_on_one_machine(make_line):
+def test_costs_of_machines_are_compared_on_one_machine(make_group):
     lines = [
-        make_line("here", excess=1, seconds=10, parameters=5),
-        make_line("there", excess=2, seconds=20, parameters=6, cpu="Xeon"),
+        make_group("here", excess=1, seconds=10, parameters=5),
+        make_group("there", excess=2, seconds=20, parameters=6, cpu="Xeon"),
     ]
     assert on_pareto_front(lines, metric="nelbo_excess", cost=TIME) == [True, True]
     assert on_pareto_front(lines, metric="nelbo_excess", cost=PARAMETERS) == [True, False]
 
 
-def test_every_cost_has_its_unit_and_an_unknown_one_is_left_out(make_line, make_row):
-    line = make_line("a", excess=1, seconds=12.0, parameters=2_500_000, flops=3 * 10**9, memory=2**31, speed=20.0)
+def test_every_cost_has_its_unit_and_an_unknown_one_is_left_out(make_group, make_row):
+    line = make_group("a", excess=1, seconds=12.0, parameters=2_500_000, flops=3 * 10**9, memory=2**31, speed=20.0)
     values = [cost.of(line) for cost in COSTS]
     assert values == pytest.approx([12.0, 6.0, 2.5, 5.0, 2048.0])  # s, TFLOP, M, ms per image, MiB
-    bare = make_line("b", excess=2, seconds=13.0, flops=None, memory=None, performance={})
+    bare = make_group("b", excess=2, seconds=13.0, flops=None, memory=None, performance={})
     assert [cost.of(bare) is None for cost in COSTS] == [False, True, False, True, True]
-    assert frontiers([line, bare], metric="nelbo_excess") == [
+    (board,) = leaderboards_of([*line.rows, *bare.rows])
+    assert pareto_costs(board) == [
         ("time", "FLOPs", "parameters", "latency", "memory"),
         ("parameters",),
     ]
@@ -71,15 +73,15 @@ def test_every_cost_has_its_unit_and_an_unknown_one_is_left_out(make_line, make_
 def test_the_table_names_the_costs(make_row, excess_of_scenes):
     rows = [make_row(excess_of_scenes + shift, variant=variant) for variant, shift in (("a", 0), ("b", 1))]
     rows.append(make_row(excess_of_scenes + 2, variant="c", speed=200.0))
-    frame = tables_of(rows)[0].frame.set_index("variant")
-    assert frame.loc["a", "on the frontier of"] == "time, parameters, latency, memory"
-    assert frame.loc["b", "on the frontier of"] == "none"
-    assert frame.loc["c", "on the frontier of"] == "latency"
-    assert "on the frontier of" not in tables_of(rows[:1])[0].frame
+    frame = tables_of(leaderboards_of(rows), extra=["pareto"])[0].frame.set_index("variant")
+    assert frame.loc["a", "on the Pareto front of"] == "time, parameters, latency, memory"
+    assert frame.loc["b", "on the Pareto front of"] == "none"
+    assert frame.loc["c", "on the Pareto front of"] == "latency"
+    assert "on the Pareto front of" not in tables_of(leaderboards_of(rows[:1]), extra=["pareto"])[0].frame
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_the_same_frontier_is_the_same_bytes(make_row, excess_of_scenes, tmp_path, suffix):
+def test_the_same_pareto_front_is_the_same_bytes(make_row, excess_of_scenes, tmp_path, suffix):
     rows = [make_row(excess_of_scenes + i, variant=f"$v_{i}", speed=100.0 * 4**i, cpu=f"cpu {i % 2}") for i in range(4)]
     (group,) = leaderboards_of(rows)
     assert can_be_drawn(group)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.comparison.sections import FIELDS
+from zoo.comparison.leaderboards import GROUP_FIELDS, leaderboards_of
 from zoo.comparison.tables import tables_of, write_tables
 from zoo.results.row import Metric, ModelFacts
 from zoo.results.store import load_rows, save_row
@@ -23,7 +23,7 @@ METRICS = (*BOUNDS, *WEIGHTED, *IMAGES, "sample_variance", "wrong_context_nelbo_
 
 @pytest.fixture
 def grid(tmp_path, make_row, make_key):
-    """Rows of every variant at three numbers of context views with three seeds, and references, as a suite leaves them."""
+    """Rows of every variant at three numbers of context views with three seeds, and baselines, as a suite writes them."""
     generator = np.random.default_rng(0)
     for views in CONTEXTS:
         scenes = generator.gamma(4.0, 3.0, SCENES)
@@ -48,18 +48,18 @@ def grid(tmp_path, make_row, make_key):
 def test_the_grid_is_rebuilt_byte_for_byte_within_ten_seconds_of_one_core(grid, tmp_path):
     start = time.process_time()
     rows = load_rows([grid])
-    first = write_tables(rows, tmp_path / "first")
+    first = write_tables(leaderboards_of(rows), tmp_path / "first")
     assert time.process_time() - start < 10
     assert len(rows) == len(CONTEXTS) * (VARIANTS * SEEDS + 2)
     random.Random(0).shuffle(rows)
-    for path, again in zip(first, write_tables(rows, tmp_path / "again"), strict=True):
+    for path, again in zip(first, write_tables(leaderboards_of(rows), tmp_path / "again"), strict=True):
         assert path.read_bytes() == again.read_bytes()
 
 
 @pytest.mark.parametrize(("folder", "group_by"), [("results", ["data"]), ("results/quickstart", [])])
 def test_the_committed_tables_are_those_of_the_committed_rows(tmp_path, folder, group_by):
     """If this fails: gqn-zoo compare FOLDER -o FOLDER/tables, for results with --group-by data."""
-    for path in write_tables(load_rows([ROOT / folder]), tmp_path, group_by=group_by):
+    for path in write_tables(leaderboards_of(load_rows([ROOT / folder]), group_by=group_by), tmp_path):
         assert path.read_bytes() == (ROOT / folder / "tables" / path.name).read_bytes(), f"{path.name} is stale"
 
 
@@ -69,14 +69,16 @@ def test_sections_hold_what_they_say(make_row, make_key, excess_of_scenes):
         for views in (10, 2)
         for core in ("gqn", "cgqn")
     ]
-    titles = [table.title.partition(": ")[0] for table in tables_of(rows, group_by=["contexts", "core"])]
+    titles = [
+        table.title.partition(": ")[0] for table in tables_of(leaderboards_of(rows, group_by=["contexts", "core"]))
+    ]
     assert titles == [f"contexts {views}, core {core}" for views in (2, 10) for core in ("cgqn", "gqn")]
-    assert [len(table.frame) for table in tables_of(rows, group_by=["core"])] == [1, 1, 1, 1]
-    assert [len(table.frame) for table in tables_of(rows)] == [2, 2]
-    for name in FIELDS:
-        assert sum(len(table.frame) for table in tables_of(rows, group_by=[name])) == 4
+    assert [len(table.frame) for table in tables_of(leaderboards_of(rows, group_by=["core"]))] == [1, 1, 1, 1]
+    assert [len(table.frame) for table in tables_of(leaderboards_of(rows))] == [2, 2]
+    for name in GROUP_FIELDS:
+        assert sum(len(table.frame) for table in tables_of(leaderboards_of(rows, group_by=[name]))) == 4
 
 
 def test_failures_before_an_evaluation_have_an_unknown_section(make_row, make_failure, excess_of_scenes):
-    tables = tables_of([make_failure(), make_row(excess_of_scenes)], group_by=["data"])
+    tables = tables_of(leaderboards_of([make_failure(), make_row(excess_of_scenes)], group_by=["data"]))
     assert [table.title.partition(":")[0] for table in tables] == ["data rooms", "data unknown"]

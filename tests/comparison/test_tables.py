@@ -7,19 +7,22 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from zoo.comparison import tables
 from zoo.comparison.formatting import number
-from zoo.comparison.tables import (
-    tables_of,
-    to_latex,
-    to_markdown,
-    to_terminal,
-    update_markdown_between_markers,
-    write_tables,
-)
+from zoo.comparison.leaderboards import leaderboards_of
+from zoo.comparison.markup import to_latex, to_markdown, to_terminal, update_markdown_between_markers
 from zoo.errors import ResultError
 from zoo.results.row import Metric
 
 EVIL = "a|b<script>alert(1)</script>\nx_y%&$#{}~^\\[*`\x1b[31m"
+
+
+def tables_of(rows, **options):
+    return tables.tables_of(leaderboards_of(rows), **options)
+
+
+def write_tables(rows, folder):
+    return tables.write_tables(leaderboards_of(rows), folder, tables=tables_of(rows))
 
 
 @pytest.fixture
@@ -55,15 +58,23 @@ def test_the_same_rows_in_any_order_give_the_same_bytes(rows, tmp_path):
             assert path.read_bytes() == again.read_bytes()
 
 
-def test_markdown_has_one_table_a_key_and_names_its_terms(rows):
+def test_markdown_has_one_table_per_key_and_explains_its_terms_once(rows):
     text = to_markdown(tables_of(rows))
     titles = re.findall(r"^\*\*(.*)\*\*$", text, re.MULTILINE)
     assert len(titles) == 3
-    assert "sigma 0.7, ELBO; floor 6909.1 nats/target" in titles[0]
-    assert "sigma 1, ELBO" in titles[1]
-    assert "paired t-test over scenes and seeds (2 to 3 seeds a line" in text
-    assert "Holm correction for 2 comparisons" in text and "standard deviation over n seeds" in text
-    assert "standard error over scenes" in text.split("sigma 1, ELBO")[1]
+    assert titles[0] == "rooms 64x64: render from 3 context views, annealed\\_gaussian, sigma 0.7"
+    assert titles[1].endswith("sigma 1") and titles[2] == "Without an evaluation"
+    assert "floor 6909.1 nats/target" in text
+    for once in (
+        "Excess NELBO is the NELBO minus",
+        "standard deviation over seeds",
+        "Holm's correction",
+        "Measured on",
+    ):
+        assert text.count(once) == 1
+    assert (
+        text.index("Excess NELBO is") < text.index(titles[1]) < text.index("Measured on EPYC, 2 threads. Commit ab12")
+    )
 
 
 def test_markdown_cells_cannot_break_the_table(rows):
@@ -77,42 +88,45 @@ def test_markdown_cells_cannot_break_the_table(rows):
 
 def test_only_a_decided_winner_is_bold(rows):
     first, second, _ = tables_of(rows)
-    assert first.bold == "excess NELBO ↓ ±" and second.bold is None
+    assert first.bold == "excess NELBO ↓" and second.bold is None
     bold = re.findall(r"\| +\*\*([^|]*)\*\* \|", to_markdown([first]))
-    assert bold == [first.frame["excess NELBO ↓ ±"].iloc[0]]
+    assert bold == [first.frame["excess NELBO ↓"].iloc[0]]
     tied = tables_of([*rows[:3], *(row.model_copy(update={"variant": "twin"}) for row in rows[:3])])[0]
-    assert tied.bold is None and any(note.startswith("No line is bold: the best does not") for note in tied.notes)
+    assert tied.bold is None and any(note.startswith("No row is bold: the best does not") for note in tied.notes)
     single = tables_of([*rows[:3], rows[3]])[0]
     assert single.bold is None
-    assert any(note.startswith("No line is bold: of a line with one seed") for note in single.notes)
+    assert any(note.startswith("No row is bold: with one seed") for note in single.notes)
 
 
-def test_several_seeds_are_one_line_with_their_number(rows):
-    frame = tables_of(rows)[0].frame.set_index("variant")
-    assert frame.loc["seeds", "seed"] == "0, 1"
-    assert frame.loc["seeds", "excess NELBO ↓ ±"].endswith("(n=2)")
-    assert frame.loc["best", "train scenes/s ↑"] == "1234"
+def test_several_seeds_are_one_row_with_their_number(rows):
+    frame = tables_of(rows, columns="wide")[0].frame.set_index("variant")
+    assert frame.loc["seeds", "seeds"] == "2" and frame.loc["best", "seeds"] == "3"
+    assert " ± " in frame.loc["seeds", "excess NELBO ↓"]
+    assert frame.loc["best", "train scenes per s ↑"] == "1234"
     assert frame.loc["best", "commit"] == "ab12ab12+"
 
 
 def test_the_distance_to_the_best_is_positive_with_an_ordered_interval(make_row, excess_of_scenes):
     worse = excess_of_scenes + 2 + np.random.default_rng(3).normal(0, 0.5, 40)
-    frame = tables_of([make_row(excess_of_scenes, variant="a"), make_row(worse, variant="b")])[0].frame
+    rows = [make_row(excess_of_scenes, variant="a"), make_row(worse, variant="b")]
+    frame = tables_of(rows, columns="wide")[0].frame
     mean, low, high = map(float, re.findall(r"-?\d+\.\d+", frame["behind the best [95%]"].iloc[1]))
     assert 1.5 < low < mean < high < 2.5
     assert frame["behind the best [95%]"].iloc[0] == ""
+    assert re.fullmatch(r"\[\d\.\d+, \d\.\d+\]", tables_of(rows)[0].frame["behind best [95%]"].iloc[1])
 
 
-def test_columns_that_nobody_has_are_dropped(make_row, excess_of_scenes):
+def test_empty_columns_are_dropped(make_row, excess_of_scenes):
     plain = tables_of([make_row(excess_of_scenes)])[0].frame
     assert not {"bits/dim ↓", "SSIM ↑", "KL", "excess IWAE-64 ↓"} & set(plain.columns)
     row = make_row(excess_of_scenes)
     more = {"kl": Metric(value=0.0, n=40, unit="nats/target")}
     more |= {f"iwae_{k}_excess": Metric(value=1.0, n=40, unit="nats/target") for k in (64, 8)}
-    frame = tables_of([make_row(excess_of_scenes, variant="b", metrics=row.metrics | more), row])[0].frame
-    assert "excess IWAE-64 ↓" in frame.columns and "excess IWAE-8 ↓" not in frame.columns  # the tightest is shown
-    assert frame["KL"].tolist() in (["0.000", ""], ["", "0.000"])
-    assert "hardware" not in tables_of([row], omit={"hardware"})[0].frame.columns
+    rows = [make_row(excess_of_scenes, variant="b", metrics=row.metrics | more), row]
+    frame = tables_of(rows, columns="wide")[0].frame
+    columns = frame.columns.tolist()
+    assert columns.index("excess IWAE-64 ↓") < columns.index("excess IWAE-8 ↓")  # the tightest first
+    assert frame["KL"].tolist() in (["0.00", ""], ["", "0.00"])
 
 
 @pytest.mark.parametrize(
@@ -133,10 +147,17 @@ def test_digits_follow_the_standard_error(value, spread, expected):
     assert number(value, spread) == expected
 
 
+def test_digits_can_be_limited():
+    assert number(12.3456, 0.0123, most_decimals=2) == ("12.35", "0.01") and number(0.5, None, most_decimals=1) == (
+        "0.5",
+        "",
+    )
+
+
 def test_latex_is_escaped_and_balanced(rows):
     text = to_latex(tables_of(rows))
     assert "\\toprule" in text and "\\textbf{" in text and "\\pm" in text
-    line = next(line for line in text.splitlines() if line.startswith("a\\textbar{}b"))
+    line = next(line for line in text.splitlines() if "a\\textbar{}b" in line)
     assert "x\\_y\\%\\&\\$\\#\\{\\}\\textasciitilde{}\\textasciicircum{}\\textbackslash{}{[}*`" in line
     assert "\\textless{}script\\textgreater{}" in line
     bare = re.sub(r"\\.", "", text)
@@ -147,7 +168,7 @@ def test_latex_is_escaped_and_balanced(rows):
     assert text.count("\\begin{table}") == text.count("\\end{table}") == 3
 
 
-def test_csv_holds_every_figure_unrounded(rows, tmp_path):
+def test_csv_has_every_number_unrounded(rows, tmp_path):
     path = write_tables(rows, tmp_path)[0]
     records = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     assert len(records) == 6
@@ -172,12 +193,12 @@ def test_csv_cells_are_no_formulas(make_row, excess_of_scenes, tmp_path, letter)
 
 
 def test_terminal_shows_whole_numbers_and_says_what_does_not_fit(rows):
-    for width in (300, 110, 90):
+    for width in (300, 110, 70):
         text = printed(rows, width)
         assert max(map(len, text.splitlines())) <= width
         assert "…" not in text
         assert "no | memory left" in text and "\x1b" not in text
-        assert ("Too wide" in text) == (width < 300)
+        assert ("Too wide" in text) == (width < 110)
     assert "[red]x" in printed([rows[0].model_copy(update={"variant": "[red]x"})], 300)
 
 
@@ -192,7 +213,7 @@ def test_markers(tmp_path):
     for name, text, message in [
         ("other", "x", "found 0 times"),
         ("Results", "x", "marker name"),
-        ("results", "<!-- results:end -->", "holds the marker"),
+        ("results", "<!-- results:end -->", "contains the marker"),
     ]:
         with pytest.raises(ResultError, match=message):
             update_markdown_between_markers(path, name, text)

@@ -16,10 +16,10 @@ from pytest_benchmark import cli
 from pytest_benchmark.utils import parse_compare_fail
 
 from zoo.bench.measurement import Protocol, speed_row
-from zoo.comparison.change_tables import csv_of_changes
-from zoo.comparison.matching import changes_between
+from zoo.comparison.diff import diff_rows
+from zoo.comparison.diff_tables import diff_records
 from zoo.comparison.seed_groups import machine_of
-from zoo.comparison.thresholds import Threshold, broken
+from zoo.comparison.thresholds import Threshold, violations
 from zoo.errors import ResultError
 from zoo.registry.registry import default_registry
 from zoo.results.pytest_benchmark import is_benchmark_file, rows_of_benchmarks
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def changes(base, new):
-    return changes_between(rows_of_benchmarks(base, path="base"), rows_of_benchmarks(new, path="new"))
+    return diff_rows(rows_of_benchmarks(base, path="base"), rows_of_benchmarks(new, path="new"))
 
 
 def test_training_and_prediction_under_the_same_conditions_are_one_row():
@@ -134,7 +134,7 @@ def test_only_what_pytest_benchmark_saves_is_taken_for_it():
 def test_both_tools_see_the_same_change_and_give_the_same_verdict(factor):
     base, new = run(spread=np.ones(10)), run(factor, spread=np.ones(10))
     found = changes(base, new)
-    percents = {delta.name: delta.percent for delta in found.compared[0].deltas}
+    percents = {delta.name: delta.percent for delta in found.pairs[0].changes}
     check = parse_compare_fail("median:5%")
     for index, action in enumerate(MEDIANS):
         stats = [file["benchmarks"][index]["stats"] for file in (new, base)]
@@ -142,10 +142,10 @@ def test_both_tools_see_the_same_change_and_give_the_same_verdict(factor):
         assert percents[f"{action}_step_seconds"] == pytest.approx(theirs, abs=1e-9)
         speed = TRAIN_THROUGHPUT if action == "train" else PREDICT_THROUGHPUT
         assert 1 + percents[speed] / 100 == pytest.approx(1 / (1 + theirs / 100))
-        assert bool(broken([Threshold.parse(f"{action}_step_seconds:5%")], found)) == bool(check.fails(*stats))
+        assert bool(violations([Threshold.parse(f"{action}_step_seconds:5%")], found)) == bool(check.fails(*stats))
         # Work that takes 1.05 times as long is done at 1 / 1.05 of the speed.
         lost = 100 * (1 - 1 / 1.05)
-        assert bool(broken([Threshold.parse(f"{speed}:-{lost}%")], found)) == bool(check.fails(*stats))
+        assert bool(violations([Threshold.parse(f"{speed}:-{lost}%")], found)) == bool(check.fails(*stats))
 
 
 def test_spreads_that_meet_are_a_verdict_of_one_tool_alone():
@@ -153,8 +153,8 @@ def test_spreads_that_meet_are_a_verdict_of_one_tool_alone():
     found = changes(base, new)
     stats = [file["benchmarks"][0]["stats"] for file in (new, base)]
     assert parse_compare_fail("median:5%").fails(*stats)
-    assert found.compared[0].deltas[-1].percent == pytest.approx(10.0)
-    assert broken([Threshold.parse("train_step_seconds:5%")], found) == []
+    assert found.pairs[0].changes[-1].percent == pytest.approx(10.0)
+    assert violations([Threshold.parse("train_step_seconds:5%")], found) == []
 
 
 def test_the_tables_of_both_tools_agree(tmp_path, monkeypatch, capsys):
@@ -168,7 +168,7 @@ def test_the_tables_of_both_tools_agree(tmp_path, monkeypatch, capsys):
         for line in csv.DictReader(file):
             medians.setdefault(line["name"].partition("[")[0].rpartition("_")[2], []).append(float(line["median"]))
     ours = {}
-    for line in csv.DictReader(csv_of_changes(changes_between(*(load_rows([file]) for file in files))).splitlines()):
+    for line in diff_records(diff_rows(*(load_rows([file]) for file in files))):
         ours[line["quantity"]] = (float(line["base"]), float(line["new"]), float(line["percent"]))
     assert set(medians) == set(MEDIANS)
     for action, (base, new) in medians.items():
@@ -177,9 +177,9 @@ def test_the_tables_of_both_tools_agree(tmp_path, monkeypatch, capsys):
 
 def test_speeds_of_another_machine_are_not_compared():
     found = changes(run(), run(2.0, threads=1))
-    assert found.compared[0].deltas == ()
+    assert found.pairs[0].changes == ()
     with pytest.raises(ResultError, match="not comparable: measured on"):
-        broken([Threshold.parse("train_step_seconds:5%")], found)
+        violations([Threshold.parse("train_step_seconds:5%")], found)
 
 
 def test_a_real_benchmark_is_the_row_of_bench(tmp_path):
@@ -215,8 +215,8 @@ def test_a_real_benchmark_is_the_row_of_bench(tmp_path):
     assert ours.model_copy(update={"peak_memory_bytes": None}) == theirs.model_copy(update={"peak_memory_bytes": None})
 
     (other,) = load_rows([write(tmp_path / "0002_slow.json", slowed(json.loads(path.read_text()), factor=1e3))])
-    found = changes_between([row], [other])
-    assert len(broken([Threshold.parse("train_step_seconds:5%")], found)) == 1
+    found = diff_rows([row], [other])
+    assert len(violations([Threshold.parse("train_step_seconds:5%")], found)) == 1
 
 
 def slowed(contents, *, factor):

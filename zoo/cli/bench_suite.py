@@ -170,14 +170,16 @@ class SuiteRun(NamedTuple):
 def print_tables(output: Path) -> list[Path]:
     """Prints the tables of all rows of a folder, and returns the files that they were written to."""
     from zoo.cli import screen
+    from zoo.comparison.leaderboards import leaderboards_of, main_leaderboards
     from zoo.comparison.markup import to_terminal
     from zoo.comparison.tables import tables_of, write_tables
     from zoo.results.store import load_rows
 
     rows = load_rows([output])
     console = screen.stdout_console()
-    console.print(to_terminal(tables_of(rows), width=console.width))
-    return write_tables(rows, output / "tables")
+    boards = leaderboards_of(rows)
+    console.print(to_terminal(tables_of(main_leaderboards(boards)), width=console.width))
+    return write_tables(boards, output / "tables")
 
 
 def make_engine(output: Path, execution: ExecutionOptions) -> Engine:

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from zoo.cli.compare_screen import Format, differences, ranking
-
-if TYPE_CHECKING:
-    from zoo.results.row import ResultRow
-
-REGRESSION = 1
+from zoo.cli.options import Json
+from zoo.cli.table_output import FormatOption, Places, print_tables
 
 
 def run(
-    places: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="ROWS...",
-            help="Result rows, what pytest-benchmark saved, folders with them (rows/ is looked for), or any of these in a git "
-            "revision, as HEAD~1:results.",
-        ),
-    ],
+    places: Annotated[list[str], Places],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for comparison.csv, .md and .tex, or differences.*.")
+        Path | None, typer.Option("-o", "--output", help="Folder for comparison.csv, comparison.md and comparison.tex.")
     ] = None,
     group_by: Annotated[
         str | None,
         typer.Option(
             "--group-by",
             metavar="FIELDS",
-            help="Tables apart for data, task, split, contexts, core, encoder, variant, ...; several with commas.",
+            help="Rank separately by data, task, split, contexts, core, encoder, variant, ...; separated by commas.",
         ),
     ] = None,
     columns: Annotated[
@@ -41,140 +29,107 @@ def run(
         typer.Option(
             "--columns",
             metavar="NAMES",
-            help="The columns after the ranking: metrics, or parameters, steps, training_flops, commit, ...; several with "
-            "commas. CSV always has all.",
+            help="Columns after the ranking: metrics, or parameters, steps, training_flops, commit, ...; separated by "
+            "commas. CSV and JSON always have all.",
         ),
     ] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Show all columns.")] = False,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Show every number of context views, and every table of lossless code lengths; default: the most views "
+            "of each data set.",
+        ),
+    ] = False,
     sort: Annotated[
         str | None,
         typer.Option(
             "--sort",
             metavar="METRIC",
-            help="Rank by this metric where a table has it; differences and bold go with it. Default: the excess of the "
-            "bound, bits/dim among codes.",
+            help="Rank by this metric where a table has it. Default: the excess of the bound.",
         ),
     ] = None,
-    form: Annotated[
-        Format, typer.Option("--format", help="Of what is printed: terminal, markdown, latex or csv.")
-    ] = "terminal",
-    frontier: Annotated[
-        bool, typer.Option("--frontier", help="With -o: draw quality against each cost, a image for every table.")
-    ] = False,
-    between: Annotated[
+    pareto: Annotated[
         bool,
-        typer.Option("--between", help="Two places: print how the second differs from the first, with intervals."),
-    ] = False,
-    revision: Annotated[
-        str | None,
         typer.Option(
-            "--revision",
-            metavar="REV",
-            help="Read the rows as they were in this git revision; with --between and one place: against it as it is now.",
+            "--pareto", help="Add the costs on whose Pareto front a model is; with -o, draw the fronts as well."
         ),
-    ] = None,
-    fail: Annotated[
-        list[str],
-        typer.Option(
-            "--fail",
-            metavar="METRIC:AMOUNT",
-            help="Leave with code 1 if a metric or speed got worse by more, in its unit or in % "
-            "(nelbo_excess:0.5, train_scenes_per_second:-5%), and that is not undecided; may be given several times. "
-            "Means --between.",
-        ),
-    ] = [],  # noqa: B006  (typer copies it)
-    only_changed: Annotated[
-        bool, typer.Option("--only-changed", help="Leave out what is undecided. Means --between.")
     ] = False,
-    split: Annotated[
-        bool, typer.Option("--split", help="Better, worse, changed and undecided in tables apart. Means --between.")
-    ] = False,
-    factor: Annotated[
-        float | None,
-        typer.Option(
-            "-f", "--factor", min=1.0, help="Changes by less than this factor are undecided. Means --between."
-        ),
-    ] = None,
     curves: Annotated[
         list[str],
         typer.Option(
-            "--curve", metavar="LABEL=RUN", help="Also plot the learning curve of a run; may be given several times."
+            "--curve",
+            metavar="LABEL=RUN",
+            help="With -o: plot the learning curve of a run; may be given several times.",
         ),
     ] = [],  # noqa: B006  (typer copies it)
-    metric: Annotated[str, typer.Option("--metric", help="What the curves show.")] = "eval/nelbo_excess",
+    metric: Annotated[str, typer.Option("--metric", help="Metric of the learning curves.")] = "eval/nelbo_excess",
+    form: FormatOption = "terminal",
+    as_json: Json = False,
     readme: Annotated[
         Path | None,
         typer.Option(
             "--readme",
-            help="Put the Markdown table between this file's markers <!-- results:begin --> and <!-- results:end -->.",
+            help="Put the Markdown tables between this file's markers <!-- results:begin --> and <!-- results:end -->.",
         ),
     ] = None,
 ) -> None:
-    """Rank results that may be compared, each kind of measurement in a table of its own; write CSV, Markdown and LaTeX.
+    """Rank results: one leaderboard per data set.
 
-    With --between, the base against what is new, line by line. Leaves with 0; with 1 if a --fail says so; with 2 if
-    something is wrong with the rows or the request, or if they may not be compared: the message names what differs.
+    Only results of the same task, data, likelihood and bound are ranked together. To compare new results with a base, use
+    [bold]gqn-zoo diff[/bold].
     """
     from zoo.cli import screen
+    from zoo.comparison.columns import Selection, require_columns
+    from zoo.comparison.leaderboards import leaderboards_of, main_leaderboards
     from zoo.comparison.markup import to_markdown, update_markdown_between_markers
+    from zoo.comparison.records import leaderboard_records
+    from zoo.comparison.tables import tables_of, write_tables
     from zoo.errors import ResultError
     from zoo.results.store import load_rows
 
-    runs = {}
-    if between or fail or only_changed or split or factor is not None:
-        for option, given in (("--columns", columns is not None), ("--sort", sort is not None)):
-            if given:
-                raise ResultError(f"{option} belongs to the ranking, not to --between")
-        if group_by is not None or frontier or curves:
-            raise ResultError("--group-by, --frontier and --curve belong to the ranking, not to --between")
-        base, new = _two_sides(places, revision=revision)
-        tables, sentences = differences(
-            base, new, fail=fail, only_changed=only_changed, split=split, factor=factor or 1.0, output=output, form=form
-        )
-    else:
-        sentences = []
-        rows = load_rows(places, revision=revision)
-        for curve in curves:
-            label, equals, folder = curve.partition("=")
-            if not equals or not label or not folder:
-                raise ResultError(f"--curve {curve}: expected LABEL=RUN")
-            runs[label] = Path(folder)
-        if output is None and (runs or frontier):
-            raise ResultError(f"{'--curve' if runs else '--frontier'}: needs -o, the folder for the image")
-        tables = ranking(
-            rows,
-            group_by=_names(group_by),
-            columns=None if columns is None else _names(columns),
-            sort=sort,
-            form=form,
-            output=output,
-            frontier=frontier,
-            runs=runs,
-            metric=metric,
-        )
+    runs = _runs(curves)
+    if runs and output is None:
+        raise ResultError("--curve: needs -o, the folder for the image")
+    rows = load_rows(places)
+    selection: Selection = "wide" if wide else "compact"
+    if columns is not None:
+        selection = _names(columns)
+        require_columns(rows, selection)
+    boards = leaderboards_of(rows, sort=sort, group_by=_names(group_by))
+    shown = boards if every else main_leaderboards(boards)
+    tables = tables_of(shown, columns=selection, extra=["pareto"] if pareto else [])
+    if output is not None:
+        from zoo.figures.curves import learning_curves
+        from zoo.figures.pareto_front import can_be_drawn, frontier_image
+
+        images = [learning_curves(runs, output / "curves.png", metric=metric)] if runs else []
+        written = [*write_tables(boards, output, tables=tables), *images]
+        for place, (board, table) in enumerate(zip(shown, tables, strict=True), start=1):
+            if pareto and can_be_drawn(board):
+                written.append(frontier_image(board, output / f"pareto-{place}.png", title=table.title))
+        screen.log("wrote " + ", ".join(map(str, written)))
     if readme is not None:
         update_markdown_between_markers(readme, "results", to_markdown(tables))
-    for sentence in sentences:
-        screen.log(f"--fail: {sentence}")
-    if sentences:
-        raise typer.Exit(REGRESSION)
+    print_tables(tables, form="json" if as_json else form, records=lambda: leaderboard_records(boards))
+    if hidden := len(boards) - len(shown):
+        screen.log(
+            f"{hidden} more table{'s' if hidden > 1 else ''} (fewer context views, lossless code lengths): --all"
+        )
 
 
 def _names(text: str | None) -> list[str]:
     return [] if text is None else [name.strip() for name in text.split(",")]
 
 
-def _two_sides(places: Sequence[str], *, revision: str | None) -> tuple[list[ResultRow], list[ResultRow]]:
+def _runs(curves: list[str]) -> dict[str, Path]:
     from zoo.errors import ResultError
-    from zoo.results.store import load_rows
 
-    if len(places) == 2:
-        base, new = (load_rows([place], revision=revision) for place in places)
-        return base, new
-    if len(places) > 2:
-        raise ResultError(f"--between: found {len(places)} places, expected two: the base and the new one")
-    if revision is not None:
-        return load_rows(places, revision=revision), load_rows(places)
-    rows = load_rows(places)
-    if len(rows) != 2:
-        raise ResultError(f"--between: found {len(rows)} rows, expected two: the base and the new one")
-    return rows[:1], rows[1:]
+    runs = {}
+    for curve in curves:
+        label, equals, folder = curve.partition("=")
+        if not equals or not label or not folder:
+            raise ResultError(f"--curve {curve}: expected LABEL=RUN")
+        runs[label] = Path(folder)
+    return runs

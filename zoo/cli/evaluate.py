@@ -222,6 +222,7 @@ def _baseline_rows(
 def _print(rows: Sequence[ResultRow], *, as_json: bool) -> None:
     """Prints rows as tables, or as JSON without their lists of numbers per scene."""
     from zoo.cli import screen
+    from zoo.comparison.leaderboards import leaderboards_of
     from zoo.comparison.markup import to_terminal
     from zoo.comparison.tables import tables_of
 
@@ -229,4 +230,4 @@ def _print(rows: Sequence[ResultRow], *, as_json: bool) -> None:
         typer.echo(json.dumps([row.model_dump(mode="json", exclude={"per_scene"}) for row in rows], indent=2))
         return
     console = screen.stdout_console()
-    console.print(to_terminal(tables_of(rows), width=console.width))
+    console.print(to_terminal(tables_of(leaderboards_of(rows)), width=console.width))

@@ -14,10 +14,12 @@ import typer.core
 from zoo.cli import (
     bench,
     check,
+    claims,
     compare,
     data,
     demonstrate,
     describe,
+    diff,
     evaluate,
     localise,
     new,
@@ -25,7 +27,6 @@ from zoo.cli import (
     report,
     train,
 )
-from zoo.cli import claims as conclude
 from zoo.cli import list as list_command
 from zoo.errors import ZooError, ZooWarning
 
@@ -94,7 +95,8 @@ app.command("evaluate")(evaluate.run)
 app.command("localise")(localise.run)
 app.command("bench")(bench.run)
 app.command("compare")(compare.run)
-app.command("conclude")(conclude.run)
+app.command("diff")(diff.run)
+app.command("claims")(claims.run)
 app.command("report")(report.run)
 app.command("demonstrate")(demonstrate.run)
 

@@ -96,7 +96,7 @@ def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
     import numpy as np
 
     from zoo.analysis.claims import Expectation, conclude
-    from zoo.comparison.seed_groups import paired_difference
+    from zoo.comparison.comparability import paired_difference
     from zoo.errors import ResultError
 
     newest = {row.variant: row for row in rows if row.status == "ok"}

@@ -1,150 +1,221 @@
-"""The columns that a comparison table may have, and what stands in the cell of a line."""
+"""The columns of leaderboards: their names, their heads, their cells, and which of them a table has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from zoo.comparison.comparability import CODE_LENGTH
 from zoo.comparison.formatting import commit_of, hardware_of, number
-from zoo.comparison.leaderboards import Leaderboard, SeedGroup
-from zoo.comparison.pareto import COSTS, frontiers, training_flops, training_seconds
-from zoo.results.metrics import metric_info
+from zoo.comparison.leaderboards import Leaderboard
+from zoo.comparison.pareto import COSTS, pareto_costs, peak_memory_mib, training_flops, training_seconds
+from zoo.comparison.seed_groups import SeedGroup
+from zoo.errors import ResultError, did_you_mean
+from zoo.results.metrics import BEST, IMAGE_METRICS, METRICS, ONE, RECONSTRUCTION, iwae_samples, metric_info
 from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, ResultRow
 
-Cell = Callable[[SeedGroup], str]
+# What a table shows: the main columns, all of them, or the named ones behind the ranking.
+Selection = Literal["compact", "wide"] | Sequence[str]
 
-# What leads every table, whichever other columns were chosen; and those that are no metrics.
-LEADING = ("variant", "rank", "behind_best")
-OTHERS = (
-    *("encoder", "core", "parameters", "steps", "frontier", TRAIN_THROUGHPUT, PREDICT_THROUGHPUT),
-    *("peak_memory", "training_seconds", "training_flops", "hardware", "commit", "seed"),
+RANKING = ("rank", "variant", "metric", "interval")
+_COMPACT_METRICS = ("kl", "psnr", "ssim", "predictive_log_likelihood", "rmse", "position_error", "angle_error")
+_COMPACT = (*RANKING, *_COMPACT_METRICS, "code_sigma", "parameters", TRAIN_THROUGHPUT, "seeds")
+_CODE_LENGTH_METRICS = frozenset({CODE_LENGTH, "code_sigma", "kl"})
+_METRIC_ORDER = (
+    *("nelbo_excess", "separate_nelbo_excess", "nelbo", "kl", "distortion", "iwae"),
+    *("predictive_log_likelihood", "marginal_log_likelihood", "rmse", "mae_255", "rmse_255", "psnr", "ssim"),
+    "wrong_context_nelbo_excess",
 )
 
 
-class Column(NamedTuple):
-    """One column: the name to choose it by, its head, what stands in it, and whether that is a number."""
+@dataclass(frozen=True)
+class LeaderboardColumn:
+    """One column: its name for ``--columns``, its head, the cell of an entry, and whether cells are numbers."""
 
     name: str
-    header: str
-    cell: Cell
-    is_number: bool
+    head: str
+    cell: Callable[[SeedGroup], str]
+    is_number: bool = True
 
 
-def columns_of(group: Leaderboard, *, metrics: Sequence[str]) -> list[Column]:
-    """Returns every column of a group's table, with these metrics among them, in its order."""
-    places = {id(line): place for place, line in enumerate(group.models)}
-    frontier = frontier_cells(group)
-    columns = [
-        Column("variant", "variant", lambda line: line.variant, False),
-        Column("encoder", "encoder", lambda line: line.first.encoder, False),
-        Column("core", "core", lambda line: line.first.core, False),
-        Column("parameters", "params (M)", _parameters, True),
-        Column("steps", "steps", _steps, True),
+def shared_size(board: Leaderboard) -> str:
+    """Returns the size that all models of a leaderboard have, such as ``@smoke``; empty if they differ."""
+    sizes = {"".join(model.variant.partition("@")[1:]) for model in board.models}
+    return sizes.pop() if len(sizes) == 1 else ""
+
+
+def columns_of(board: Leaderboard, selection: Selection, *, extra: Sequence[str] = ()) -> list[LeaderboardColumn]:
+    """Returns the selected columns of a leaderboard, and ``extra`` ones by their names."""
+    known = {column.name: column for column in _all_columns(board)}
+    if selection == "compact":
+        names: Iterable[str] = _COMPACT
+    elif selection == "wide":
+        one_of_images = set(_image_metrics()) - set(IMAGE_METRICS) | {"mse", "sample_variance", "interval"}
+        names = [name for name in known if name not in one_of_images]
+    else:
+        names = (*RANKING, *selection)
+    if selection != "wide":
+        size = shared_size(board)  # in the title instead
+        known["variant"] = replace(known["variant"], cell=lambda entry: entry.variant.removesuffix(size))
+    shown = {board.metric} if board.metric else set()
+    return [known[name] for name in dict.fromkeys((*names, *extra)) if name in known and name not in shown]
+
+
+def require_columns(rows: Iterable[ResultRow], names: Sequence[str]) -> None:
+    """Checks that every name is a column: a metric of some row, or a name in :data:`OTHERS`.
+
+    Raises:
+        ResultError: naming the first that is not.
+    """
+    known = {name for row in rows for name in row.metrics} | set(OTHERS)
+    for name in names:
+        if name not in known:
+            raise ResultError(f"--columns {name}: no row has this metric{did_you_mean(name, known)}")
+
+
+def metrics_of_board(board: Leaderboard) -> set[str]:
+    """Returns the metrics that a leaderboard may show: no code length beside bounds, no bounds beside code lengths."""
+    names = {name for entry in board.entries for row in entry.rows for name in row.metrics}
+    if board.of_code_length:
+        return names & _CODE_LENGTH_METRICS
+    return names - {CODE_LENGTH, "code_sigma", "floor"}
+
+
+def image_columns_of(board: Leaderboard) -> list[LeaderboardColumn]:
+    """Returns the columns of every image metric: of one sample, the mean, the best sample and the reconstruction.
+
+    The list is empty where nothing but the mean of the samples was measured.
+    """
+    names = metrics_of_board(board)
+    if board.of_code_length or not (names & (set(_image_metrics()) - set(IMAGE_METRICS) | {"sample_variance"})):
+        return []
+    columns = [column for name in _image_metrics() if name in names for column in [_metric_column(name)]]
+    means = {name: replace(METRICS[name], title=f"{METRICS[name].title} of mean").head for name in IMAGE_METRICS}
+    columns = [replace(column, head=means.get(column.name, column.head)) for column in columns]
+    return [*columns, *([_metric_column("sample_variance")] if "sample_variance" in names else [])]
+
+
+def _image_metrics() -> list[str]:
+    return [name for metric in IMAGE_METRICS for name in (metric + ONE, metric, metric + BEST, RECONSTRUCTION + metric)]
+
+
+def _all_columns(board: Leaderboard) -> list[LeaderboardColumn]:
+    ranks = {id(model): rank for rank, model in enumerate(board.models[: board.num_ranked], start=1)}
+    on_fronts = dict(zip(map(id, board.models), pareto_cells(board), strict=True))
+    before = [
+        LeaderboardColumn("rank", "#", lambda entry: str(ranks.get(id(entry), ""))),
+        LeaderboardColumn("variant", "variant", lambda entry: entry.variant, is_number=False),
+        LeaderboardColumn("encoder", "encoder", lambda entry: entry.first.encoder, is_number=False),
+        LeaderboardColumn("core", "core", lambda entry: entry.first.core, is_number=False),
     ]
-    if group.metric is not None:
-        metric = group.metric
-        columns += [
-            Column("rank", ranking_header(group), lambda line: _with_spread(line, metric), True),
-            Column("behind_best", "behind the best [95%]", lambda line: _behind(group, places.get(id(line), 0)), True),
-            Column(
-                "frontier",
-                "on the frontier of",
-                lambda line: frontier[places[id(line)]] if id(line) in places else "",
-                False,
+    if board.metric is not None:
+        info, metric = metric_info(board.metric), board.metric
+        before += [
+            LeaderboardColumn("metric", info.head, lambda entry: _with_spread(entry, metric)),
+            LeaderboardColumn(
+                "interval", "behind best [95%]", lambda entry: _behind(board, ranks.get(id(entry)), fewer_digits=1)[1]
+            ),
+            LeaderboardColumn(
+                "behind_best",
+                "behind the best [95%]",
+                lambda entry: " ".join(_behind(board, ranks.get(id(entry)))).strip(),
+            ),
+            LeaderboardColumn(
+                "pareto", "on the Pareto front of", lambda entry: on_fronts.get(id(entry), ""), is_number=False
             ),
         ]
-    columns += [
-        Column(name, metric_info(name).head, metric_cell(name), True) for name in metrics if name != group.metric
+    return [*before, *map(_metric_column, _ordered_metrics(board)), *_COST_COLUMNS]
+
+
+def pareto_cells(board: Leaderboard) -> list[str]:
+    """Returns, for each model, the costs on whose Pareto front it is: ``all``, ``none``, or their names."""
+    if not board.differences:
+        return [""] * len(board.models)
+    return [
+        "" if names is None else "all" if len(names) == len(COSTS) else ", ".join(names) or "none"
+        for names in pareto_costs(board)
     ]
-    columns += [
-        Column(TRAIN_THROUGHPUT, "train scenes/s ↑", lambda line: _timing(line, TRAIN_THROUGHPUT), True),
-        Column(PREDICT_THROUGHPUT, "predict images/s ↑", lambda line: _timing(line, PREDICT_THROUGHPUT), True),
-        Column("peak_memory", "peak memory (MiB) ↓", _memory, True),
-        Column("training_seconds", "training (s) ↓", lambda line: _mean(line, training_seconds, 1.0), True),
-        Column("training_flops", "training (TFLOP) ↓", lambda line: _mean(line, training_flops, 1e12), True),
-        Column("hardware", "hardware", lambda line: _distinct(hardware_of(row) for row in line.rows), False),
-        Column("commit", "commit", lambda line: _distinct(commit_of(row) for row in line.rows), False),
-        Column("seed", "seed", lambda line: _distinct(str(row.provenance.seed) for row in line.rows), True),
-    ]
-    return columns
 
 
-def ranking_header(group: Leaderboard) -> str:
-    """Returns the head of the column that a table is ranked by."""
-    return f"{metric_info(group.metric or '').head} ±"
+def _ordered_metrics(board: Leaderboard) -> list[str]:
+    """Returns the metrics of a leaderboard: the main ones in their order, the tightest IWAE bounds first, the others."""
+    names = metrics_of_board(board)
+    if board.key is None or board.key.num_targets == 1:
+        names.discard("separate_nelbo_excess")  # with one target it is the NELBO itself
+
+    def place(name: str) -> tuple[int, int, int, str]:
+        if bound := iwae_samples(name):
+            return _METRIC_ORDER.index("iwae"), ("_excess", "_gap", "").index(bound[1]), -bound[0], name
+        return (_METRIC_ORDER.index(name) if name in _METRIC_ORDER else len(_METRIC_ORDER)), 0, 0, name
+
+    return sorted(names, key=place)
 
 
-def metric_cell(metric: str) -> Cell:
-    """Returns what writes the estimate of a metric with the digits that its spread allows."""
+def _metric_column(name: str) -> LeaderboardColumn:
+    info = metric_info(name)
 
-    def cell(line: SeedGroup) -> str:
-        estimate = line.estimate(metric)
-        return number(estimate.value, estimate.spread)[0] if estimate else ""
+    def cell(entry: SeedGroup) -> str:
+        estimate = entry.estimate(name)
+        return number(estimate.value, estimate.spread, most_decimals=info.digits)[0] if estimate else ""
+
+    return LeaderboardColumn(name, info.head, cell)
+
+
+def _with_spread(entry: SeedGroup, metric: str) -> str:
+    estimate = entry.estimate(metric)
+    if estimate is None:
+        return ""
+    return " ± ".join(filter(None, number(estimate.value, estimate.spread, most_decimals=metric_info(metric).digits)))
+
+
+def _behind(board: Leaderboard, rank: int | None, *, fewer_digits: int = 0) -> tuple[str, str]:
+    """Returns by how much the model of a rank is worse than the best, and the interval; nothing for the best."""
+    if rank is None or rank < 2 or (difference := board.differences[rank - 2]) is None:
+        return "", ""
+    sign = 1 if board.higher_is_better else -1
+    low, high = sorted((sign * difference.low, sign * difference.high))
+    value, _ = number(sign * difference.mean, difference.stderr)
+    decimals = max(0, len(value.partition(".")[2]) - fewer_digits)
+    return value, f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def _parameters(entry: SeedGroup) -> str:
+    if entry.first.model is None or entry.first.is_baseline:
+        return ""
+    return f"{entry.first.model.parameters / 1e6:.2f}"
+
+
+def _speed(name: str) -> Callable[[SeedGroup], str]:
+    def cell(entry: SeedGroup) -> str:
+        medians = [row.performance[name].median for row in entry.rows if name in row.performance]
+        return number(sum(medians) / len(medians), None, most_decimals=1)[0] if medians else ""
 
     return cell
 
 
-def frontier_cells(group: Leaderboard) -> list[str]:
-    """Returns, for each line of a group, the costs on whose frontier it is: ``all``, ``none``, or their names."""
-    if group.metric is None or not group.differences:
-        return [""] * len(group.models)
-    cells = []
-    for names in frontiers(group.models, metric=group.metric, higher_is_better=group.higher_is_better):
-        every = names is not None and len(names) == len(COSTS)
-        cells.append("" if names is None else "all" if every else ", ".join(names) or "none")
-    return cells
+def _mean_cost(cost: Callable[[ResultRow], float | None], unit: float = 1.0) -> Callable[[SeedGroup], str]:
+    def cell(entry: SeedGroup) -> str:
+        found = [value / unit for row in entry.rows if (value := cost(row)) is not None]
+        return number(sum(found) / len(found), None)[0] if len(found) == len(entry.rows) else ""
+
+    return cell
 
 
-def _with_spread(line: SeedGroup, metric: str) -> str:
-    estimate = line.estimate(metric)
-    if estimate is None:
-        return ""
-    value, spread = number(estimate.value, estimate.spread)
-    seeds = f" (n={estimate.seeds})" if estimate.seeds > 1 else ""
-    return (f"{value} ± {spread}" if spread else value) + seeds
+def _distinct(value: Callable[[ResultRow], object]) -> Callable[[SeedGroup], str]:
+    return lambda entry: ", ".join(dict.fromkeys(text for row in entry.rows if (text := str(value(row) or ""))))
 
 
-def _behind(group: Leaderboard, place: int) -> str:
-    """Returns by how much a line is worse than the best, with its interval: nothing for the best and for references."""
-    if not 1 <= place <= len(group.differences):
-        return ""
-    difference = group.differences[place - 1]
-    if difference is None:
-        return ""
-    mean, low, high = difference.mean, difference.low, difference.high
-    if not group.higher_is_better:
-        mean, low, high = -mean, -high, -low
-    value, _ = number(mean, difference.stderr)
-    decimals = len(value.partition(".")[2])
-    return f"{value} [{low:.{decimals}f}, {high:.{decimals}f}]"
-
-
-def _parameters(line: SeedGroup) -> str:
-    if line.first.model is None or line.first.is_baseline:
-        return ""
-    return f"{line.first.model.parameters / 1e6:.2f}"
-
-
-def _steps(line: SeedGroup) -> str:
-    return _distinct(str(row.budget.steps) for row in line.rows if row.budget and row.budget.steps)
-
-
-def _timing(line: SeedGroup, name: str) -> str:
-    medians = [row.performance[name].median for row in line.rows if name in row.performance]
-    return number(sum(medians) / len(medians), None)[0] if medians else ""
-
-
-def _memory(line: SeedGroup) -> str:
-    peaks = [row.model.peak_memory_bytes for row in line.rows if row.model and row.model.peak_memory_bytes]
-    return f"{max(peaks) / 2**20:.0f}" if peaks else ""
-
-
-def _mean(line: SeedGroup, cost: Callable[[ResultRow], float | None], unit: float) -> str:
-    if line.first.is_baseline:
-        return ""  # nothing was trained
-    found = [value / unit for row in line.rows if (value := cost(row)) is not None]
-    return number(sum(found) / len(found), None)[0] if len(found) == len(line.rows) else ""
-
-
-def _distinct(texts: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(text for text in texts if text))
+_COST_COLUMNS = (
+    LeaderboardColumn("parameters", "params (M)", _parameters),
+    LeaderboardColumn("steps", "steps", _distinct(lambda row: row.budget and row.budget.steps)),
+    LeaderboardColumn(TRAIN_THROUGHPUT, "train scenes per s ↑", _speed(TRAIN_THROUGHPUT)),
+    LeaderboardColumn(PREDICT_THROUGHPUT, "predict images per s ↑", _speed(PREDICT_THROUGHPUT)),
+    LeaderboardColumn("peak_memory", "peak memory (MiB) ↓", _mean_cost(peak_memory_mib)),
+    LeaderboardColumn("training_seconds", "training (s) ↓", _mean_cost(training_seconds)),
+    LeaderboardColumn("training_flops", "training (TFLOP) ↓", _mean_cost(training_flops, unit=1e12)),
+    LeaderboardColumn("seeds", "seeds", lambda entry: "" if entry.first.is_baseline else str(len(entry.rows))),
+    LeaderboardColumn("hardware", "hardware", _distinct(hardware_of), is_number=False),
+    LeaderboardColumn("commit", "commit", _distinct(commit_of), is_number=False),
+)
+OTHERS = ("encoder", "core", "behind_best", "pareto", *(column.name for column in _COST_COLUMNS))

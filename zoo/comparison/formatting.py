@@ -1,4 +1,4 @@
-"""How tables call and write things: metrics, numbers with their digits, commits and machines."""
+"""Texts in tables: names without control characters, numbers with their digits, commits and machines."""
 
 from __future__ import annotations
 
@@ -16,21 +16,26 @@ def sanitize(text: str) -> str:
 
 
 def escape_formula(text: str) -> str:
-    """Returns a clean text that a spreadsheet does not take for a formula."""
+    """Returns a sanitized text that a spreadsheet does not take for a formula."""
     text = sanitize(text)
     return "'" + text if text.startswith(_FORMULA) else text
 
 
-def number(value: float, spread: float | None) -> tuple[str, str]:
-    """Returns a value and its spread as texts, with as many digits as the spread allows: two of the spread itself.
+def number(value: float, spread: float | None, *, most_decimals: int = 8) -> tuple[str, str]:
+    """Returns a value and its spread as texts, with two significant digits of the spread.
 
     Without a spread the value has four significant digits.
+
+    Args:
+        value: the value.
+        spread: its standard error or standard deviation, None if unknown.
+        most_decimals: the most decimal places.
     """
     if spread is None or spread <= 0:
-        decimals = 3 if value == 0 else min(8, max(0, 3 - math.floor(math.log10(abs(value)))))
-        return f"{value:.{decimals}f}", ""
+        decimals = 3 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
+        return f"{value:.{min(most_decimals, decimals)}f}", ""
     # Rounded first, so that 0.0999 counts as 0.10 and not as two digits behind 0.099.
-    decimals = min(8, max(0, 1 - math.floor(math.log10(float(f"{spread:.1e}")))))
+    decimals = min(most_decimals, max(0, 1 - math.floor(math.log10(float(f"{spread:.1e}")))))
     return f"{value:.{decimals}f}", f"{spread:.{decimals}f}"
 
 

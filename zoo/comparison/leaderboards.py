@@ -1,50 +1,42 @@
-"""Which result rows may stand in one table, and in which order.
-
-There are two kinds of tables. Bounds in nats depend on the likelihood and its sigma, so both are part of the key. The
-length of a code of 8-bit values, bits/dim, means the same whatever the model, so rows that have one also stand in a
-table of codes, over likelihoods; no bound is shown there, and no code beside the bounds.
-"""
+"""Leaderboards: the results that may be compared, ranked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from zoo.comparison.failures import without_superseded
-from zoo.comparison.seed_groups import (
-    CODE_METRIC,
-    SeedGroup,
-    difference_if_possible,
-    floor_of,
-    key_of_codes,
-    same_floor,
-    seed_groups,
-)
+from zoo.comparison.comparability import CODE_LENGTH, code_length_key, difference_if_possible, same_floor
+from zoo.comparison.formatting import commit_of, hardware_of
+from zoo.comparison.seed_groups import SeedGroup, seed_groups, without_superseded
 from zoo.comparison.statistics import MIN_SEEDS, PairedDifference, holm
+from zoo.errors import ResultError, did_you_mean
 from zoo.results.row import ComparabilityKey, ResultRow
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The rows that may be compared with one another.
+    """The results that may be compared with one another.
 
     Attributes:
-        key: what they share; None for speed measurements and for failures before anything was evaluated.
-        codes: whether it is a table of codes of 8-bit values, whose key leaves likelihood and sigma open.
-        floor: the least NELBO of their likelihood, nats per target; of codes 0 bits/dim.
-        metric: the metric by which the lines are ranked; None if there is none.
-        higher_is_better: of that metric.
-        models: the seed groups in the order of their rank, those without the metric last.
-        baselines: what nothing was trained for, such as the mean image, best first; no part of the ranking.
-        not_better: for every reference, the models of which it is not established that they are better.
-        differences: for every other ranked line, the difference best - other; None where no test is possible.
-        decided: whether the best line differs from every other ranked line (Holm, family-wise error 5 %, and every
-            interval excludes zero), which is never said where a ranked line has one seed.
+        section: the values of the fields that the rows were grouped by, in one line; empty without grouping.
+        key: what the results share; None for speed measurements and for failures before an evaluation.
+        of_code_length: whether the models are ranked by lossless code length; the key leaves likelihood and sigma open.
+        floor: the least NELBO of the likelihood, nats per target; of code lengths 0 bits/dim.
+        metric: the metric of the ranking; None if there is none.
+        higher_is_better: direction of that metric.
+        models: in the order of their rank, those without the metric last.
+        baselines: results without training, such as the mean image, best first; not ranked.
+        not_better: for every baseline, the models that are not established to be better.
+        differences: for every other ranked model, the difference best - other; None where no test is possible.
+        decided: whether the best differs from every other ranked model (Holm, family-wise error 5 %, and every interval
+            excludes zero); never where a ranked model has one seed.
         failures: rows whose status is not ``ok``.
     """
 
+    section: str
     key: ComparabilityKey | None
-    codes: bool
+    of_code_length: bool
     floor: float | None
     metric: str | None
     higher_is_better: bool
@@ -55,54 +47,155 @@ class Leaderboard:
     decided: bool
     failures: tuple[ResultRow, ...]
 
+    @property
+    def entries(self) -> tuple[SeedGroup, ...]:
+        """The models, then the baselines."""
+        return (*self.models, *self.baselines)
 
-def leaderboards_of(rows: Iterable[ResultRow], *, sort: str | None = None) -> list[Leaderboard]:
-    """Sorts rows into groups that may be compared and ranks each; the order of the rows does not matter.
+    @property
+    def num_ranked(self) -> int:
+        """How many models have the metric of the ranking."""
+        return sum(model.estimate(self.metric) is not None for model in self.models) if self.metric else 0
 
-    Failures after which the same measurement came out are left out.
+
+def _of_key(name: str) -> Callable[[ResultRow], object]:
+    return lambda row: None if row.key is None else getattr(row.key, name)
+
+
+GROUP_FIELDS: Mapping[str, Callable[[ResultRow], object]] = MappingProxyType(
+    {
+        "bound": _of_key("bound"),
+        "commit": commit_of,
+        "contexts": _of_key("num_context"),
+        "core": lambda row: row.core,
+        "data": _of_key("dataset"),
+        "encoder": lambda row: row.encoder,
+        "hardware": hardware_of,
+        "likelihood": _of_key("likelihood"),
+        "sigma": _of_key("sigma"),
+        "size": _of_key("image_size"),
+        "split": _of_key("split"),
+        "steps": lambda row: row.budget.steps if row.budget else None,
+        "targets": _of_key("num_targets"),
+        "task": _of_key("task"),
+        "variant": lambda row: row.variant,
+    }
+)
+
+
+def leaderboards_of(
+    rows: Iterable[ResultRow], *, sort: str | None = None, group_by: Sequence[str] = ()
+) -> list[Leaderboard]:
+    """Groups rows that may be compared and ranks each group; the order of the rows does not matter.
+
+    Failures of jobs that succeeded later are left out. Only rows of one section are ranked with one another.
 
     Args:
         rows: in any order.
-        sort: the metric that bounds are ranked by where a line has it; codes are always ranked by their length.
+        sort: the metric of the ranking where a group has it; None: the excess of the bound. Code lengths are always
+            ranked by their length.
+        group_by: names of :data:`GROUP_FIELDS` that make sections, the outermost first.
+
+    Raises:
+        ResultError: if there is no such field, no such metric, or no better direction of it.
     """
-    bounds: dict[tuple[int, str], list[ResultRow]] = {}
-    codes: dict[tuple[int, str], list[ResultRow]] = {}
-    for row in without_superseded(rows):
-        bounds.setdefault(_place(row.key), []).append(row)
-        if row.key is not None and row.status == "ok" and CODE_METRIC in row.metrics:
-            codes.setdefault(_place(key_of_codes(row.key)), []).append(row)
-    evaluated = [members for place, members in sorted(bounds.items()) if place[0] == 0]
-    groups = [_bounds(part, sort=sort) for members in evaluated for part in _split_by_floor(members)]
-    groups += [_codes(members) for _, members in sorted(codes.items()) if not all(row.is_baseline for row in members)]
-    # Without an evaluation there is no key; the last table is theirs.
-    return groups + [_bounds(members, sort=None) for place, members in bounds.items() if place[0] == 1]
+    rows = without_superseded(rows)
+    if sort is not None:
+        _require_metric(rows, sort)
+    for name in group_by:
+        if name not in GROUP_FIELDS:
+            raise ResultError(f"--group-by: rows have no field {name!r}{did_you_mean(name, GROUP_FIELDS)}")
+    sections: dict[tuple[tuple[bool, float, str], ...], list[ResultRow]] = {}
+    for row in rows:
+        values = [GROUP_FIELDS[name](row) for name in group_by]
+        # Unknown values last, numbers by size, then texts.
+        place = tuple(
+            (v is None, v if isinstance(v, int | float) else 0.0, "" if v is None else str(v)) for v in values
+        )
+        sections.setdefault(place, []).append(row)
+    found = []
+    for place, members in sorted(sections.items(), key=lambda item: item[0]):
+        words = (f"{name} {text or 'unknown'}" for name, (_, _, text) in zip(group_by, place, strict=True))
+        found += _section(members, sort=sort, section=", ".join(words))
+    return found
 
 
-def ranking_metric(key: ComparabilityKey | None, lines: Sequence[SeedGroup]) -> str | None:
-    """Returns the excess of the key's bound, the bound itself if no line has an excess, None if none has either."""
+def main_leaderboards(boards: Sequence[Leaderboard]) -> list[Leaderboard]:
+    """Returns one leaderboard per data set, task and likelihood: the one with the most context views.
+
+    Of code lengths only those are kept that compare different likelihoods.
+    """
+    most: dict[object, int] = {}
+    for board in boards:
+        if board.key is not None:
+            most[_without_contexts(board)] = max(most.get(_without_contexts(board), 0), board.key.num_context)
+    return [
+        board
+        for board in boards
+        if board.key is None
+        or (
+            board.key.num_context == most[_without_contexts(board)]
+            and (not board.of_code_length or len({(m.first.key or board.key).likelihood for m in board.models}) > 1)
+        )
+    ]
+
+
+def _without_contexts(board: Leaderboard) -> tuple[object, ...]:
+    assert board.key is not None
+    floor = None if board.floor is None else f"{board.floor:.3g}"
+    return board.section, floor, board.key.model_copy(update={"num_context": 0, "episodes": "any"})
+
+
+def ranking_metric(key: ComparabilityKey | None, groups: Sequence[SeedGroup]) -> str | None:
+    """Returns the excess of the key's bound, the bound itself if no group has an excess, None if none has either."""
     if key is None:
         return None
     bound = "nelbo" if key.bound == "ELBO" else key.bound.lower().replace("-", "_")
     for metric in (f"{bound}_excess", bound):
-        if any(line.estimate(metric) for line in lines):
+        if any(group.estimate(metric) for group in groups):
             return metric
     return None
+
+
+def _require_metric(rows: Sequence[ResultRow], metric: str) -> None:
+    having = [row.metrics[metric] for row in rows if metric in row.metrics]
+    if not having:
+        names = {name for row in rows for name in row.metrics}
+        raise ResultError(f"--sort {metric}: no row has this metric{did_you_mean(metric, names)}")
+    if all(found.higher_is_better is None for found in having):
+        raise ResultError(f"--sort {metric}: neither direction of it is better")
+
+
+def _section(rows: Sequence[ResultRow], *, sort: str | None, section: str) -> list[Leaderboard]:
+    bounds: dict[tuple[int, str], list[ResultRow]] = {}
+    code_lengths: dict[tuple[int, str], list[ResultRow]] = {}
+    for row in rows:
+        bounds.setdefault(_place(row.key), []).append(row)
+        if row.key is not None and row.status == "ok" and CODE_LENGTH in row.metrics:
+            code_lengths.setdefault(_place(code_length_key(row.key)), []).append(row)
+    evaluated = [members for place, members in sorted(bounds.items()) if place[0] == 0]
+    boards = [_of_bounds(part, sort=sort, section=section) for rows in evaluated for part in _split_by_floor(rows)]
+    for _, members in sorted(code_lengths.items()):
+        if not all(row.is_baseline for row in members):
+            boards.append(_of_code_lengths(members, section=section))
+    # Rows without an evaluation have no key; their leaderboard is the last.
+    without_key = [members for place, members in bounds.items() if place[0] == 1]
+    return boards + [_of_bounds(members, sort=None, section=section) for members in without_key]
 
 
 def _place(key: ComparabilityKey | None) -> tuple[int, str]:
     return (1, "") if key is None else (0, key.label() + key.model_dump_json())
 
 
-def _bounds(rows: Sequence[ResultRow], *, sort: str | None) -> Leaderboard:
-    key = rows[0].key
-    lines = seed_groups(row for row in rows if row.status == "ok")
-    standard = ranking_metric(key, lines)
-    asked = sort is not None and sort != CODE_METRIC and any(line.estimate(sort) for line in lines)
-    floors = sorted(floor for row in rows if (floor := floor_of(row)) is not None)
+def _of_bounds(rows: Sequence[ResultRow], *, sort: str | None, section: str) -> Leaderboard:
+    groups = seed_groups(row for row in rows if row.status == "ok")
+    standard = ranking_metric(rows[0].key, groups)
+    asked = sort is not None and sort != CODE_LENGTH and any(group.estimate(sort) for group in groups)
+    floors = sorted(group.floor for group in groups if group.floor is not None)
     return _ranked(
-        lines,
-        key=key,
-        codes=False,
+        groups,
+        section=section,
+        key=rows[0].key,
         floor=floors[0] if floors else None,
         metric=sort if asked else standard,
         standard=standard,
@@ -110,47 +203,53 @@ def _bounds(rows: Sequence[ResultRow], *, sort: str | None) -> Leaderboard:
     )
 
 
-def _codes(rows: Sequence[ResultRow]) -> Leaderboard:
+def _of_code_lengths(rows: Sequence[ResultRow], *, section: str) -> Leaderboard:
     assert rows[0].key is not None
-    key = key_of_codes(rows[0].key)
     return _ranked(
-        seed_groups(rows), key=key, codes=True, floor=0.0, metric=CODE_METRIC, standard=CODE_METRIC, failures=[]
+        seed_groups(rows),
+        section=section,
+        key=code_length_key(rows[0].key),
+        floor=0.0,
+        metric=CODE_LENGTH,
+        standard=CODE_LENGTH,
+        failures=[],
     )
 
 
 def _ranked(
-    lines: Sequence[SeedGroup],
+    groups: Sequence[SeedGroup],
     *,
+    section: str,
     key: ComparabilityKey | None,
-    codes: bool,
     floor: float | None,
     metric: str | None,
     standard: str | None,
     failures: Sequence[ResultRow],
 ) -> Leaderboard:
-    stated = next((line.first.metrics[metric] for line in lines if metric and line.estimate(metric)), None)
+    stated = next((group.first.metrics[metric] for group in groups if metric and group.estimate(metric)), None)
     higher_is_better = stated is not None and stated.higher_is_better is True
 
-    def rank(line: SeedGroup) -> tuple[bool, float, str, str, str]:
-        estimate = line.estimate(metric) if metric else None
+    def rank(group: SeedGroup) -> tuple[bool, float, str, str, str]:
+        estimate = group.estimate(metric) if metric else None
         value = estimate.value if estimate else 0.0
         better_first = -value if higher_is_better else value
-        return estimate is None, better_first, line.variant, line.first.provenance.utc, line.first.id
+        return estimate is None, better_first, group.variant, group.first.provenance.utc, group.first.id
 
-    models = sorted((line for line in lines if not line.first.is_baseline), key=rank)
-    references = sorted((line for line in lines if line.first.is_baseline), key=rank)
-    ranked = [line for line in models if metric and line.estimate(metric)]
+    models = sorted((group for group in groups if not group.first.is_baseline), key=rank)
+    baselines = sorted((group for group in groups if group.first.is_baseline), key=rank)
+    ranked = [model for model in models if metric and model.estimate(metric)]
     differences = tuple(difference_if_possible(ranked[0], other, metric) for other in ranked[1:]) if metric else ()
     tests = [found for found in differences if found is not None and found.excludes_zero and found.seeds >= MIN_SEEDS]
     return Leaderboard(
+        section=section,
         key=key,
-        codes=codes,
+        of_code_length=metric is not None and metric == standard == CODE_LENGTH,
         floor=floor,
         metric=metric,
         higher_is_better=higher_is_better,
         models=tuple(models),
-        baselines=tuple(references),
-        not_better=_not_better(models, references, metric=standard) if standard else (),
+        baselines=tuple(baselines),
+        not_better=_not_better(models, baselines, metric=standard) if standard else (),
         differences=differences,
         decided=bool(differences) and len(tests) == len(differences) and all(holm([test.p for test in tests])),
         failures=tuple(sorted(failures, key=lambda row: (row.variant, row.provenance.utc, row.id))),
@@ -158,40 +257,32 @@ def _ranked(
 
 
 def _not_better(
-    models: Sequence[SeedGroup], references: Sequence[SeedGroup], *, metric: str
+    models: Sequence[SeedGroup], baselines: Sequence[SeedGroup], *, metric: str
 ) -> tuple[tuple[SeedGroup, tuple[SeedGroup, ...]], ...]:
-    """Returns every reference that has the metric, lower is better, with the models that are not below it.
+    """Returns every baseline that has the metric, lower is better, with the models that are not below it.
 
     A model is below where the interval of the paired difference is; by the means alone where no test is possible.
     """
     found = []
-    for reference in references:
-        mark = reference.estimate(metric)
-        scored = [(line, estimate) for line in models if (estimate := line.estimate(metric)) is not None]
-        if mark is None or not scored:
+    for baseline in baselines:
+        level = baseline.estimate(metric)
+        scored = [(model, estimate) for model in models if (estimate := model.estimate(metric)) is not None]
+        if level is None or not scored:
             continue
-        differences = [difference_if_possible(line, reference, metric) for line, _ in scored]
-        found.append(
-            (
-                reference,
-                tuple(
-                    line
-                    for (line, estimate), test in zip(scored, differences, strict=True)
-                    if not (estimate.value < mark.value if test is None else test.high < 0)
-                ),
-            )
-        )
+        tests = [(model, estimate, difference_if_possible(model, baseline, metric)) for model, estimate in scored]
+        failed = (m for m, e, test in tests if not (e.value < level.value if test is None else test.high < 0))
+        found.append((baseline, tuple(failed)))
     return tuple(found)
 
 
 def _split_by_floor(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:
-    """Separates rows of one key whose likelihoods allow different floors; failures go with the first part."""
+    """Splits rows of one key whose likelihoods have different floors; failures go with the first part."""
     parts: list[list[ResultRow]] = []
     last: float | None = None
-    for row in sorted(rows, key=lambda row: (floor_of(row) is not None, floor_of(row) or 0.0, row.id)):
-        floor = floor_of(row)
-        if not parts or not same_floor(last, floor):
+    floors = {row.id: SeedGroup((row,)).floor for row in rows}
+    for row in sorted(rows, key=lambda row: (floors[row.id] is not None, floors[row.id] or 0.0, row.id)):
+        if not parts or not same_floor(last, floors[row.id]):
             parts.append([])
         parts[-1].append(row)
-        last = floor
+        last = floors[row.id]
     return parts

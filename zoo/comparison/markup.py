@@ -1,9 +1,10 @@
-"""Tables in the languages of terminals, Markdown and LaTeX. Every text is escaped: names are data, never markup."""
+"""Tables for people, and their rendering for terminals, Markdown and LaTeX. Every text is escaped: names are data."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +12,11 @@ import pandas as pd
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from zoo.comparison.table_rows import Table
 from zoo.errors import ResultError
 from zoo.files import write_text
 
@@ -33,8 +34,32 @@ _LATEX = {
     "↑": r"$\uparrow$",
 } | {letter: f"\\{letter}" for letter in "&%$#_{}"}
 _MARKDOWN = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {letter: f"\\{letter}" for letter in "\\`*_[|~$"}
-_WIDEST_CELL = 60  # letters; only names are that long
+_WIDEST_CELL = 60  # letters; longer texts are broken into lines
+_WIDEST_TEXT = 100  # letters of a title or note per line
 _FAILED = "Failed, not ranked:"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table for people, without markup.
+
+    Attributes:
+        title: what was measured, in one line.
+        frame: the cells, all of them texts; the baselines are the last rows.
+        numbers: the columns that are aligned to the right.
+        bold: the column whose first cell is bold, None for none.
+        failures: the failed runs, possibly empty.
+        notes: what is needed to read the table.
+        baselines: how many rows at the end are baselines, set apart from the ranking.
+    """
+
+    title: str
+    frame: pd.DataFrame
+    numbers: frozenset[str]
+    bold: str | None = None
+    failures: pd.DataFrame = field(default_factory=pd.DataFrame)
+    notes: tuple[str, ...] = ()
+    baselines: int = 0
 
 
 def escape_latex(text: str) -> str:
@@ -53,25 +78,36 @@ def to_markdown(tables: Sequence[Table]) -> str:
     for table in tables:
         parts.append(f"**{escape_markdown(table.title)}**")
         if len(table.frame):
-            parts.append(_markdown_frame(table.frame, table.numbers, bold=table.bold, references=table.baselines))
+            parts.append(_markdown_frame(table))
         if len(table.failures):
-            parts += [_FAILED, _markdown_frame(table.failures, frozenset({"seed"}), bold=None)]
+            parts += [_FAILED, _markdown_frame(_failed(table))]
         if table.notes:
             parts.append("<sub>" + escape_markdown(" ".join(table.notes)) + "</sub>")
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_frame(frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | None, references: int = 0) -> str:
-    cells = frame.map(escape_markdown)
-    cells.iloc[len(cells) - references :] = cells.iloc[len(cells) - references :].map(lambda cell: cell and f"*{cell}*")
-    if bold is not None:
-        cells.loc[0, bold] = f"**{cells[bold].iloc[0]}**"
-    text = cells.to_markdown(
+def _failed(table: Table) -> Table:
+    return Table(title=_FAILED, frame=table.failures, numbers=frozenset({"seed"}))
+
+
+def _marked_cells(table: Table, *, bold: str, italic: str) -> pd.DataFrame:
+    """Returns the cells with marks, such as ``**%s**``, around the bold cell and the cells of baselines."""
+    cells = table.frame.copy()
+    models = len(cells) - table.baselines
+    cells.iloc[models:] = cells.iloc[models:].map(lambda cell: cell and italic % cell)
+    if table.bold is not None:
+        cells.loc[0, table.bold] = bold % cells[table.bold].iloc[0]
+    return cells
+
+
+def _markdown_frame(table: Table) -> str:
+    escaped = Table(table.title, table.frame.map(escape_markdown), table.numbers, table.bold, baselines=table.baselines)
+    text = _marked_cells(escaped, bold="**%s**", italic="*%s*").to_markdown(
         index=False,
-        headers=[escape_markdown(name) for name in frame.columns],
+        headers=[escape_markdown(name) for name in table.frame.columns],
         tablefmt="pipe",
         disable_numparse=True,
-        colalign=["right" if name in numbers else "left" for name in frame.columns],
+        colalign=["right" if name in table.numbers else "left" for name in table.frame.columns],
     )
     assert isinstance(text, str)
     return text
@@ -85,30 +121,28 @@ def to_latex(tables: Sequence[Table]) -> str:
 def _latex_table(table: Table) -> str:
     parts = []
     if len(table.frame):
-        parts.append(_latex_frame(table.frame, table.numbers, bold=table.bold, references=table.baselines))
+        parts.append(_latex_frame(table))
     if len(table.failures):
-        parts.append(escape_latex(_FAILED) + "\\par\n" + _latex_frame(table.failures, frozenset({"seed"}), bold=None))
+        parts.append(escape_latex(_FAILED) + "\\par\n" + _latex_frame(_failed(table)))
     if table.notes:
         parts.append(f"{{\\footnotesize {escape_latex(' '.join(table.notes))}\\par}}\n")
     body = "\\par\\medskip\n".join(parts)
     return f"\\begin{{table}}\n\\centering\n\\caption{{{escape_latex(table.title)}}}\n{body}\\end{{table}}\n"
 
 
-def _latex_frame(frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | None, references: int = 0) -> str:
-    cells = frame.map(escape_latex)
-    models = len(cells) - references
-    cells.iloc[models:] = cells.iloc[models:].map(lambda cell: cell and f"\\textit{{{cell}}}")
-    if bold is not None:
-        cells.loc[0, bold] = f"\\textbf{{{cells[bold].iloc[0]}}}"
-    cells.columns = pd.Index([escape_latex(name) for name in frame.columns])
+def _latex_frame(table: Table) -> str:
+    escaped = Table(table.title, table.frame.map(escape_latex), table.numbers, table.bold, baselines=table.baselines)
+    cells = _marked_cells(escaped, bold=r"\textbf{%s}", italic=r"\textit{%s}")
+    cells.columns = pd.Index([escape_latex(name) for name in table.frame.columns])
     tabular = cells.style.hide(axis="index").to_latex(
-        hrules=True, column_format="".join("r" if name in numbers else "l" for name in frame.columns)
+        hrules=True, column_format="".join("r" if name in table.numbers else "l" for name in table.frame.columns)
     )
-    if references and models:
+    models = len(cells) - table.baselines
+    if table.baselines and models:
         head, rule, body = tabular.partition("\\midrule\n")
-        lines = body.split("\n")
-        tabular = head + rule + "\n".join([*lines[:models], "\\midrule", *lines[models:]])
-    # Twenty columns are wider than a page; narrow tables are not blown up.
+        rows = body.split("\n")
+        tabular = head + rule + "\n".join([*rows[:models], "\\midrule", *rows[models:]])
+    # Wide tables are scaled down to the width of the page; narrow tables are not scaled up.
     fitted = tabular.rstrip("\n").replace(
         "\\begin{tabular}",
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n\\begin{tabular}",
@@ -118,10 +152,11 @@ def _latex_frame(frame: pd.DataFrame, numbers: frozenset[str], *, bold: str | No
 
 
 def to_terminal(tables: Sequence[Table], *, width: int) -> RenderableType:
-    """Returns what a rich console prints; columns that do not fit into ``width`` letters are only named."""
+    """Returns what a rich console prints; columns that do not fit into ``width`` letters are named below the table."""
     parts: list[RenderableType] = []
     for table in tables:
-        parts.append(Text(table.title, style="bold"))
+        parts.append(Constrain(Text(table.title, style="bold"), _WIDEST_TEXT))
+        notes = list(table.notes)
         if len(table.frame):
             hidden: list[str] = []
             frame = table.frame
@@ -130,33 +165,37 @@ def to_terminal(tables: Sequence[Table], *, width: int) -> RenderableType:
                 frame = frame.iloc[:, :-1]
             parts.append(shown if frame.shape[1] > 2 else _rich_frame(frame, table))
             if hidden:
-                parts.append(Text(f"Too wide for this terminal: {', '.join(hidden)}.", style="dim"))
+                notes.insert(0, f"Too wide for this terminal: {', '.join(hidden)}.")
         if len(table.failures):
-            failures = RichTable(*table.failures.columns, box=box.SIMPLE_HEAD)
-            for row in table.failures.itertuples(index=False):
-                failures.add_row(*map(Text, row))
-            parts += [Text(_FAILED, style="bold red"), failures]
-        parts += [Text(note, style="dim") for note in table.notes]
+            parts += [Text(_FAILED, style="bold red"), _rich_frame(table.failures, _failed(table))]
+        parts += [Constrain(Text(note, style="dim"), _WIDEST_TEXT) for note in notes]
         parts.append(Text())
     return Group(*parts)
 
 
 def _rich_frame(frame: pd.DataFrame, table: Table) -> RichTable:
-    shown = RichTable(box=box.SIMPLE_HEAD)
+    shown = RichTable(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for name in frame.columns:
-        # The head may be broken into lines, the cells may not: a number cut short is another number.
-        head = name.replace(" ↓", "↓").replace(" ↑", "↑")  # an arrow does not stand on a line alone
-        width = min(_WIDEST_CELL, max([cell_len(cell) for cell in frame[name]] + [len(word) for word in head.split()]))
-        side: Literal["left", "right"] = "right" if name in table.numbers else "left"
-        shown.add_column(Text(head), justify=side, min_width=width, max_width=width, overflow="ellipsis")
+        head = name.replace(" ↓", "↓").replace(" ↑", "↑")  # an arrow stays with its word
+        # Heads and texts may be broken at spaces, numbers may not: a number cut short is another number.
+        is_number = name in table.numbers
+        words = [*head.split(), *(word for cell in frame[name] for word in ([cell] if is_number else cell.split()))]
+        widest = max(map(cell_len, words), default=1)
+        side: Literal["left", "right"] = "right" if is_number else "left"
+        shown.add_column(
+            Text(head),
+            justify=side,
+            min_width=widest if is_number else min(_WIDEST_CELL, widest),
+            max_width=widest if is_number else _WIDEST_CELL,
+            overflow="fold",
+        )
     models = len(frame) - table.baselines
     for position, row in enumerate(frame.itertuples(index=False)):
         if position == models:
             shown.add_section()
         usual = "italic" if position >= models else ""
         styles = ["bold" if position == 0 and name == table.bold else usual for name in frame.columns]
-        cells = (Text(cell, style=style, no_wrap=True) for cell, style in zip(row, styles, strict=True))
-        shown.add_row(*cells)
+        shown.add_row(*(Text(cell, style=style) for cell, style in zip(row, styles, strict=True)))
     return shown
 
 
@@ -173,7 +212,7 @@ def update_markdown_between_markers(path: Path, name: str, text: str) -> None:
             ``text`` holds a marker itself.
     """
     if not re.fullmatch(r"[a-z0-9_-]+", name):
-        raise ResultError(f"marker name {name!r}: expected small letters, digits, '-' and '_'")
+        raise ResultError(f"marker name {name!r}: expected lower-case letters, digits, '-' and '_'")
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     try:
         contents = Path(path).read_text(encoding="utf-8")
@@ -183,7 +222,7 @@ def update_markdown_between_markers(path: Path, name: str, text: str) -> None:
         if contents.count(marker) != 1:
             raise ResultError(f"{path}: expected the marker {marker!r} once, found {contents.count(marker)} times")
         if marker in text:
-            raise ResultError(f"the text for {path} holds the marker {marker!r} itself")
+            raise ResultError(f"the text for {path} contains the marker {marker!r} itself")
     before, _, rest = contents.partition(begin)
     _, separator, after = rest.partition(end)
     if not separator:

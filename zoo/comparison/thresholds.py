@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from zoo.comparison.comparability import NotComparableError
+from zoo.comparison.diff import Change, ComparedPair, Diff
 from zoo.comparison.formatting import hardware_of
-from zoo.comparison.matching import Changes, Compared
-from zoo.comparison.pairs import PairDelta
 from zoo.errors import ResultError, did_you_mean
 from zoo.results.metrics import metric_info
 
@@ -18,7 +18,7 @@ _FORM = re.compile(r"(?P<metric>[^:\s]+):(?P<sign>[-+]?)(?P<amount>\d+(\.\d*)?([
 
 @dataclass(frozen=True)
 class Threshold:
-    """By how much a quantity may get worse.
+    """By how much a metric or speed may get worse.
 
     Attributes:
         text: as the user wrote it.
@@ -58,56 +58,56 @@ class Threshold:
         )
 
 
-def broken(thresholds: Sequence[Threshold], changes: Changes) -> list[str]:
-    """Returns a sentence for every threshold that a compared line breaks, and for every new row that failed.
+def violations(thresholds: Sequence[Threshold], diff: Diff) -> list[str]:
+    """Returns a sentence for every change that exceeds a threshold, and for every failed row of the new side.
 
-    A line breaks a threshold if it got worse by more, and if that is not undecided; where no test is possible (no
-    values by scene, or too few scenes), the measured change alone decides.
+    A change exceeds a threshold if it is worse by more and not undecided; where no test is possible (no values per scene,
+    or too few scenes), the measured change alone decides.
 
     Raises:
+        NotComparableError: if a speed was measured on different machines.
         ResultError: if a quantity was not compared anywhere, cannot get worse, or has a sign that does not fit.
     """
     sentences = []
     for threshold in thresholds:
-        found = [(pair, delta) for pair in changes.compared for delta in pair.deltas if delta.name == threshold.metric]
+        found = [(pair, change) for pair in diff.pairs for change in pair.changes if change.name == threshold.metric]
         if not found:
-            _refuse(threshold, changes)
-        sentences += [sentence for pair, delta in found if (sentence := _judge(threshold, pair, delta))]
+            _raise_not_compared(threshold, diff)
+        sentences += [text for pair, change in found if (text := _violation(threshold, pair, change))]
     if thresholds:
-        sentences += [f"{row.variant}: {row.status} ({row.error})" for row in changes.failures]
+        sentences += [f"{row.variant}: {row.status} ({row.error})" for row in diff.failures]
     return sentences
 
 
-def _judge(threshold: Threshold, pair: Compared, delta: PairDelta) -> str | None:
-    if delta.higher_is_better is None:
-        raise ResultError(f"--fail {threshold.text}: of {delta.name} neither more nor less is better")
-    if threshold.falling and not delta.higher_is_better and threshold.amount:
-        raise ResultError(f"--fail {threshold.text}: lower {delta.name} is better, so expected an amount of 0 or more")
-    worse = -delta.delta if delta.higher_is_better else delta.delta
+def _violation(threshold: Threshold, pair: ComparedPair, change: Change) -> str | None:
+    if change.higher_is_better is None:
+        raise ResultError(f"--fail {threshold.text}: neither direction of {change.name} is better")
+    if threshold.falling and not change.higher_is_better and threshold.amount:
+        raise ResultError(f"--fail {threshold.text}: lower {change.name} is better, so expected an amount of 0 or more")
+    worse = -change.delta if change.higher_is_better else change.delta
     if threshold.percent:
-        if delta.percent is None:
-            raise ResultError(
-                f"--fail {threshold.text}: the base of {pair.base.variant!r} is {delta.base:g}: no percent"
-            )
-        worse *= 100 / delta.base
-    if worse <= threshold.amount or (delta.tested and delta.verdict != "worse"):
+        if change.percent is None:
+            base = f"the base of {pair.base.variant!r} is {change.base:g}"
+            raise ResultError(f"--fail {threshold.text}: {base}, which has no percent")
+        worse *= 100 / change.base
+    if worse <= threshold.amount or (change.tested and change.verdict != "worse"):
         return None
-    unit = "%" if threshold.percent else f" {delta.unit}"
+    unit = "%" if threshold.percent else f" {change.unit}"
     return (
-        f"{pair.new.variant}: {delta.name} is worse by {worse:.4g}{unit} ({delta.base:.5g} to {delta.new:.5g}), "
+        f"{pair.new.variant}: {change.name} is worse by {worse:.4g}{unit} ({change.base:.5g} to {change.new:.5g}), "
         f"more than {threshold.amount:g}{unit}"
     )
 
 
-def _refuse(threshold: Threshold, changes: Changes) -> NoReturn:
-    for pair in changes.compared:
+def _raise_not_compared(threshold: Threshold, diff: Diff) -> NoReturn:
+    for pair in diff.pairs:
         old, now = pair.base.first, pair.new.first
         if threshold.metric in old.performance and threshold.metric in now.performance:
-            raise ResultError(
+            raise NotComparableError(
                 f"--fail {threshold.text}: not comparable: measured on {hardware_of(old)} ({old.provenance.device}) "
                 f"against {hardware_of(now)} ({now.provenance.device})"
             )
-    names = {delta.name for pair in changes.compared for delta in pair.deltas}
+    names = {change.name for pair in diff.pairs for change in pair.changes}
     raise ResultError(
         f"--fail {threshold.text}: {threshold.metric!r} was not compared{did_you_mean(threshold.metric, names)}"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from zoo.comparison.claim_file import CLAIMS_FILE, load_claims
 from zoo.comparison.claim_tables import table_of_claims
-from zoo.comparison.claim_tests import judge
-from zoo.comparison.table_rows import Table
+from zoo.comparison.claims import judge_claims
+from zoo.comparison.markup import Table
 from zoo.report.page_tables import PageTable, page_tables
 from zoo.results.row import ResultRow
 
@@ -25,7 +25,8 @@ def claims_table(file: Path, rows: Sequence[ResultRow]) -> Table:
         ConfigError: if the file is not one of claims.
         ResultError: naming the claim, if the rows that it is about may not be compared.
     """
-    return table_of_claims(judge(load_claims(file), rows, allow_missing=True))
+    claims = load_claims(file)
+    return table_of_claims(claims.title, judge_claims(claims, rows, allow_missing=True))
 
 
 def on_page(table: Table) -> PageTable:

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
-from zoo.comparison.failures import without_superseded
 from zoo.comparison.formatting import sanitize
 from zoo.comparison.leaderboards import leaderboards_of
-from zoo.comparison.metric_selection import all_but_images
-from zoo.comparison.table_rows import Table, image_table_of, table_of
-from zoo.comparison.tables import csv_of
+from zoo.comparison.markup import Table
+from zoo.comparison.records import csv_of, leaderboard_records
+from zoo.comparison.seed_groups import without_superseded
+from zoo.comparison.tables import image_table_of, table_of
 from zoo.errors import ResultError
 from zoo.files import write_text
 from zoo.report.cards import cards_of
@@ -119,9 +119,9 @@ def page_of(
         days=sorted({row.provenance.utc[:10] for row in rows}),
         variants=len({row.variant for row in models}),
         rows=rows,
-        tables=page_tables([table_of(group, metrics=all_but_images(group)) for group in groups]),
+        tables=page_tables([table_of(group, columns="wide") for group in groups]),
         of_images=[None if table is None else page_tables([table])[0] for table in images],
-        csv=_data_address(csv_of(groups)),
+        csv=_data_address(csv_of(leaderboard_records(groups))),
         caveats=caveats(standing),
         claims=on_page(claims) if claims is not None else None,
         curves=curve_figures(runs, rows, styles=styles, metric=metric),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
 
-from zoo.comparison.table_rows import Table
+from zoo.comparison.markup import Table
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 # An arrow or a sign stands beside its word, not on a line of its own.
@@ -53,6 +54,7 @@ def page_tables(tables: Sequence[Table]) -> list[PageTable]:
     Where there is a ranking, the best line's empty cell of "behind the best" sorts as 0; every other empty cell has no
     number and is sorted last whichever way.
     """
+    tables = [replace(table, frame=table.frame.drop(columns="#", errors="ignore")) for table in tables]
     return [
         PageTable(
             identity=f"table-{number}",

@@ -78,7 +78,7 @@ def _named(*metrics: MetricInfo) -> Mapping[str, MetricInfo]:
 
 _GREY, _SQUARED_GREY = "0-to-255 range", "squared 0-to-1 range"
 METRICS = _named(
-    MetricInfo("nelbo_excess", "excess NELBO"),
+    MetricInfo("nelbo_excess", "excess NELBO", digits=3),
     MetricInfo("separate_nelbo_excess", "separate excess NELBO"),
     MetricInfo("wrong_context_nelbo_excess", "wrong-context excess", higher_is_better=None),
     MetricInfo("nelbo", "NELBO", has_percent=False),
@@ -86,8 +86,8 @@ METRICS = _named(
     MetricInfo("kl", "KL", higher_is_better=None),
     MetricInfo("distortion", "distortion"),
     MetricInfo("log_likelihood", "log-likelihood", higher_is_better=True, has_percent=False),
-    MetricInfo("bits_per_dim", "bits/dim", "bits/dim", digits=4),
-    MetricInfo("code_sigma", "code sigma", "0-to-1 range", None, digits=4),
+    MetricInfo("bits_per_dim", "bits/dim", "bits/dim", digits=3),
+    MetricInfo("code_sigma", "code sigma", "0-to-1 range", None, digits=3),
     MetricInfo("mae_255", "MAE", _GREY, short_unit="0-255", of_samples=True),
     MetricInfo("rmse_255", "RMSE", _GREY, short_unit="0-255", of_samples=True),
     MetricInfo("psnr", "PSNR", "dB", True, short_unit="dB", of_samples=True, has_percent=False),
@@ -96,7 +96,7 @@ METRICS = _named(
     MetricInfo("sample_variance", "variance of samples", _SQUARED_GREY, None, digits=5, of_samples=True),
     MetricInfo(
         "predictive_log_likelihood",
-        "joint log-likelihood",
+        "joint log likelihood",
         higher_is_better=True,
         digits=3,
         of_samples=True,
@@ -104,7 +104,7 @@ METRICS = _named(
     ),
     MetricInfo(
         "marginal_log_likelihood",
-        "marginal log-likelihood",
+        "marginal log likelihood",
         higher_is_better=True,
         digits=3,
         of_samples=True,
@@ -112,7 +112,7 @@ METRICS = _named(
     ),
     MetricInfo("rmse", "RMSE", "units of the values", digits=4, of_samples=True),
     MetricInfo("position_error", "position error", "scene units", digits=3, of_samples=True),
-    MetricInfo("angle_error", "angle error", "degrees", short_unit="degrees", of_samples=True),
+    MetricInfo("angle_error", "angle error", "degrees", short_unit="°", of_samples=True),
     MetricInfo(
         "pose_log_density",
         "pose log-density",

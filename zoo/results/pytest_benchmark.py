@@ -17,10 +17,17 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from zoo.config.settings import reason_of
 from zoo.errors import ResultError
 from zoo.provenance import Provenance, Record
-from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, Budget, ModelFacts, ResultRow, Timing
+from zoo.results.row import (
+    PREDICT_THROUGHPUT,
+    TRAIN_THROUGHPUT,
+    Budget,
+    ModelFacts,
+    ResultRow,
+    Timing,
+    explain,
+)
 
 BENCHMARK_KIND: Final = "gqn-zoo-benchmark"
 
@@ -157,7 +164,7 @@ def rows_of_benchmarks(contents: Mapping[str, Any], *, path: str) -> list[Result
     try:
         return [_row(actions, provenance) for rounds in rows.values() for actions in rounds]
     except ValidationError as error:
-        raise _told(error, path=path, place="benchmarks") from error
+        raise ResultError(f"{path}: {explain(error, place='benchmarks')}") from error
 
 
 def _is_ours(entry: object) -> bool:
@@ -218,10 +225,4 @@ def _validated(model: type[_Model], value: object, *, path: str, place: str) -> 
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _told(error, path=path, place=place) from error
-
-
-def _told(error: ValidationError, *, path: str, place: str) -> ResultError:
-    first = error.errors(include_url=False)[0]
-    where = ".".join([place, *map(str, first["loc"])])
-    return ResultError(f"{path}: {where}: {reason_of(first)}")
+        raise ResultError(f"{path}: {explain(error, place=place)}") from error

@@ -23,8 +23,9 @@ import math
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_serializer, field_validator, model_validator
 
+from zoo.config.settings import reason_of
 from zoo.provenance import Provenance, Record
 
 KIND: Final = "gqn-zoo-result"
@@ -33,7 +34,18 @@ TRAIN_THROUGHPUT = "train_scenes_per_second"
 PREDICT_THROUGHPUT = "predict_images_per_second"
 
 Status = Literal["ok", "nan", "oom", "error", "interrupted"]
-_Count = Annotated[int, Field(ge=0)]
+LARGEST = 1e60  # keeps the sums, squares and ratios of statistics finite
+
+
+def _bounded(value: float) -> float:
+    if abs(value) > LARGEST:
+        raise ValueError(f"expected a number of at most {LARGEST:g}, found {value:g}")
+    return value
+
+
+_Real = Annotated[float, AfterValidator(_bounded)]
+_NotNegative = Annotated[float, Field(ge=0), AfterValidator(_bounded)]
+_Count = Annotated[int, Field(ge=0), AfterValidator(_bounded)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _DIGITS = 7
 
@@ -41,8 +53,8 @@ _DIGITS = 7
 class Metric(Record):
     """The mean of a quantity over scenes."""
 
-    value: float
-    stderr: Annotated[float, Field(ge=0)] | None = None
+    value: _Real
+    stderr: _NotNegative | None = None
     n: Annotated[int, Field(ge=1)]
     unit: str
     higher_is_better: bool | None = None
@@ -51,9 +63,9 @@ class Metric(Record):
 class Timing(Record):
     """A speed or a duration, by quantiles over repeats after ``warmup`` repeats that were not counted."""
 
-    median: float
-    p10: float
-    p90: float
+    median: _Real
+    p10: _Real
+    p90: _Real
     n: Annotated[int, Field(ge=1)]
     unit: str
     higher_is_better: bool
@@ -123,7 +135,7 @@ class Budget(Record):
     steps: _Count
     batch_size: _Count
     scenes_seen: _Count
-    seconds: Annotated[float, Field(ge=0)]
+    seconds: _NotNegative
 
 
 class ResultRow(Record):
@@ -165,6 +177,8 @@ class ResultRow(Record):
         for name, values in lists.items():
             if len(values) != len(lists["scene"]):
                 raise ValueError(f"{name!r} has {len(values)} numbers for {len(lists['scene'])} scenes")
+            if values and not np.abs(values).max() <= LARGEST:
+                raise ValueError(f"{name!r}: expected numbers of at most {LARGEST:g}, found {np.abs(values).max():g}")
         return {name: values if name == "scene" else _rounded(values) for name, values in lists.items()}
 
     @field_serializer("per_scene")
@@ -223,3 +237,10 @@ def digest_of(row: ResultRow) -> str:
             del contents["provenance"][younger]
     canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def explain(error: ValidationError, *, place: str = "") -> str:
+    """Returns the field and the reason of the first problem that a validation found."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in ((place,) if place else ()) + first["loc"]) or "row"
+    return f"{where}: {reason_of(first)}"

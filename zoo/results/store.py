@@ -1,26 +1,24 @@
-"""Result rows on disk: one immutable JSON file a measurement, written once and checked whenever it is read.
+"""Result rows on disk: one immutable JSON file per measurement, written once and checked whenever it is read.
 
-What pytest-benchmark saved of ``pytest benchmarks`` is read as rows too; see :mod:`zoo.results.pytest_benchmark`.
+Files that pytest-benchmark saved of ``pytest benchmarks`` are read as rows too; see :mod:`zoo.results.pytest_benchmark`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from zoo.config.settings import reason_of
 from zoo.errors import ResultError
 from zoo.files import TEMPORARY_PREFIX, write_text
 from zoo.results.pytest_benchmark import BENCHMARK_KIND, is_benchmark_file, rows_of_benchmarks
-from zoo.results.row import KIND, SCHEMA_VERSION, ResultRow, digest_of
+from zoo.results.row import KIND, SCHEMA_VERSION, ResultRow, digest_of, explain
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -38,14 +36,14 @@ def save_row(row: ResultRow, folder: Path) -> Path:
         raise ResultError(f"row {row.id} of {row.variant!r} was altered after it was made; rows are immutable")
     utc = row.provenance.utc.replace("-", "").replace(":", "")
     path = Path(folder) / f"{utc}-{_in_file_name(row.variant)}-{row.id}.json"
-    text = json.dumps(row.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
-    # One line for every list of numbers; strings cannot hold a raw line break, so that no string is touched.
-    text = re.sub(r"\[\n[-+0-9.eE,\s]+\n\s*\]", lambda match: "[" + " ".join(match.group()[1:-1].split()) + "]", text)
     # The same measurement within the same second is the same row: its id is a digest of the contents.
     if path.exists():
         if load_row(path).id == row.id:
             return path
         raise ResultError(f"{path}: exists already; rows are never overwritten")
+    text = json.dumps(row.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
+    # Each list of numbers on one line; strings cannot contain a raw line break, so that no string is changed.
+    text = re.sub(r"\[\n[-+0-9.eE,\s]+\n\s*\]", lambda match: "[" + " ".join(match.group()[1:-1].split()) + "]", text)
     write_text(path, text + "\n")
     return path
 
@@ -58,7 +56,7 @@ def rows_in(folder: Path, *, variant: str | None = None) -> list[ResultRow]:
     """Returns the rows of a folder, none if there are none yet.
 
     Args:
-        folder: in which rows were saved.
+        folder: with saved rows.
         variant: reads the files of this variant alone, which in a large folder is much faster.
 
     Raises:
@@ -77,17 +75,69 @@ def load_row(path: Path) -> ResultRow:
         ResultError: naming the file and the field, if the file is missing, too large, torn, not a row of this version,
             or was altered.
     """
-    path = Path(path)
-    return _row_of(_parse(_read(path), path=str(path)), path=str(path))
+    return _row_of(_parse(_read(Path(path)), path=str(path)), path=str(path))
+
+
+def load_rows(paths: Iterable[Path | str]) -> list[ResultRow]:
+    """Reads rows from files, folders and git revisions, each row once, in the order of time and id.
+
+    In a folder every row below ``rows/`` is read, or below the folder itself where there is no ``rows/``; other JSON
+    files are skipped.
+
+    Args:
+        paths: files and folders; what is neither but has the form ``REVISION:PATH`` (``HEAD~1:results``), is read from
+            the git repository of the working directory.
+
+    Raises:
+        ResultError: if no row is found, if a row is damaged, or if there is no such file, revision or path in it.
+    """
+    names = [str(path) for path in paths]
+    rows = {row.id: row for name in names for row in _rows_at(name)}
+    if not rows:
+        raise ResultError(f"no result rows in {', '.join(names) or 'an empty list of paths'}")
+    return sorted(rows.values(), key=lambda row: (row.provenance.utc, row.id))
+
+
+def _rows_at(name: str) -> list[ResultRow]:
+    place = Path(name)
+    if not place.exists() and re.fullmatch(r"[^:]+:.*", name):
+        return _rows_in_git(name)
+    if not place.is_dir():
+        return _rows_of(_read(place), path=name)
+    root = place / "rows" if (place / "rows").is_dir() else place
+    files = sorted(path for path in root.rglob("*.json") if path.is_file())
+    return [
+        row
+        for path in files
+        if not path.name.startswith(TEMPORARY_PREFIX)
+        and (_ROW_FILE.match(path.name) or path.stat().st_size <= MAX_FILE_BYTES)
+        for row in _rows_of_any(_read(path), path=str(path))
+    ]
 
 
 def _read(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise ResultError(f"{path}: expected a result row or a folder, found neither")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ResultError(f"{path}: larger than {MAX_FILE_BYTES} bytes, hence not a result row")
         return path.read_bytes()
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _rows_of_any(data: bytes, *, path: str) -> list[ResultRow]:
+    """Returns the rows of a JSON file of a folder, none if it is another kind of file."""
+    is_row = _ROW_FILE.match(path.rpartition("/")[2]) or any(kind.encode() in data for kind in (KIND, BENCHMARK_KIND))
+    return _rows_of(data, path=path) if is_row else []
+
+
+def _rows_of(data: bytes, *, path: str) -> list[ResultRow]:
+    """Returns the row of a result file, or the rows of a file of pytest-benchmark."""
+    contents = _parse(data, path=path)
+    if isinstance(contents, dict) and is_benchmark_file(contents):
+        return rows_of_benchmarks(contents, path=path)
+    return [_row_of(contents, path=path)]
 
 
 def _parse(data: bytes, *, path: str) -> object:
@@ -97,16 +147,8 @@ def _parse(data: bytes, *, path: str) -> object:
         raise ResultError(f"{path}: not valid JSON: {error}") from error
 
 
-def _rows_of(data: bytes, *, path: str) -> list[ResultRow]:
-    """Returns the row of a result file, or the rows of a file that pytest-benchmark saved."""
-    contents = _parse(data, path=path)
-    if isinstance(contents, dict) and is_benchmark_file(contents):
-        return rows_of_benchmarks(contents, path=path)
-    return [_row_of(contents, path=path)]
-
-
 def _row_of(contents: object, *, path: str) -> ResultRow:
-    if not isinstance(contents, dict) or contents.get("kind") != KIND:
+    if not isinstance(contents, Mapping) or contents.get("kind") != KIND:
         raise ResultError(f"{path}: kind: expected {KIND!r}, so this is not a result row")
     if contents.get("schema_version") != SCHEMA_VERSION:
         found = contents.get("schema_version")
@@ -116,10 +158,7 @@ def _row_of(contents: object, *, path: str) -> ResultRow:
     try:
         return ResultRow.model_validate(contents)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "row"
-        message = reason_of(first)
-        raise ResultError(f"{path}: {where}: {message}") from error
+        raise ResultError(f"{path}: {explain(error)}") from error
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -133,70 +172,10 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def load_rows(paths: Iterable[Path | str], *, revision: str | None = None) -> list[ResultRow]:
-    """Reads rows from files, folders and git revisions, each row once, in the order of time and id.
-
-    In a folder every row below ``rows/`` is read, or below the folder itself where there is no ``rows/``; other JSON
-    files in it are passed over. Rows are result files and what pytest-benchmark saved of ``pytest benchmarks``.
-
-    Args:
-        paths: files and folders; what is neither, but looks like git's ``REVISION:PATH`` (``HEAD~1:results``), is read
-            from the repository around the working folder.
-        revision: reads all paths as they were in this revision.
-
-    Raises:
-        ResultError: if no row is found, if a file that is meant to be a row is damaged, or if there is no such revision
-            or path in it.
-    """
-    names = [str(path) for path in paths]
-    rows: dict[str, ResultRow] = {}
-    for path in names:
-        for row in _rows_at(path, revision=revision):
-            rows[row.id] = row
-    if not rows:
-        where = ", ".join(names) or "an empty list of paths"
-        raise ResultError(f"no result rows in {where}{f' at {revision}' if revision else ''}")
-    return sorted(rows.values(), key=lambda row: (row.provenance.utc, row.id))
-
-
-def _rows_at(path: str, *, revision: str | None) -> list[ResultRow]:
-    if revision is not None:
-        # Git takes a path that begins with a dot from the working folder, any other from the root of the repository.
-        relative = os.path.relpath(path).replace(os.sep, "/")
-        return _rows_in_git(f"{revision}:{relative if relative.startswith('..') else './' + relative}", shown=path)
-    if not Path(path).exists() and re.fullmatch(r"[^:]+:.*", path):
-        return _rows_in_git(path, shown=path)
-    folder = Path(path)
-    files = _row_files(folder) if folder.is_dir() else [folder]
-    return [row for file in files for row in _rows_of(_read(file), path=str(file))]
-
-
-def _row_files(folder: Path) -> list[Path]:
-    root = folder / "rows" if (folder / "rows").is_dir() else folder
-    files = (path for path in root.rglob("*.json") if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX))
-    return sorted(path for path in files if _ROW_FILE.match(path.name) or _mentions_kind(_start_of(path)))
-
-
-def _start_of(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES)
-
-
-def _mentions_kind(data: bytes) -> bool:
-    return any(kind.encode() in data for kind in (KIND, BENCHMARK_KIND))
-
-
-def _rows_in_git(spec: str, *, shown: str) -> list[ResultRow]:
-    """Reads the rows of a file or folder ``REVISION:PATH``, all through one process of git."""
-    found = _git(
-        "rev-parse",
-        "--verify",
-        "--quiet",
-        "--end-of-options",
-        spec,
-        missing=f"{shown}: found neither on disk nor in git as {spec!r}",
-    )
-    name = found.decode().strip()
+def _rows_in_git(spec: str) -> list[ResultRow]:
+    """Reads the rows of a file or folder ``REVISION:PATH``, all blobs through one process of git."""
+    missing = f"{spec}: found neither on disk nor in git"
+    name = _git("rev-parse", "--verify", "--quiet", "--end-of-options", spec, missing=missing).decode().strip()
     if _git("cat-file", "-t", name).strip() == b"blob":
         return _rows_of(_git("cat-file", "blob", name), path=spec)
     files = {}
@@ -206,13 +185,8 @@ def _rows_in_git(spec: str, *, shown: str) -> list[ResultRow]:
             files[path.decode(errors="replace")] = about.split()[2]
     if any(path.startswith("rows/") for path in files):
         files = {path: blob for path, blob in files.items() if path.startswith("rows/")}
-    contents = _blobs(list(files.values()))
-    return [
-        row
-        for path, data in zip(files, contents, strict=True)
-        if _ROW_FILE.match(path.rpartition("/")[2]) or _mentions_kind(data)
-        for row in _rows_of(data, path=f"{spec}/{path}")
-    ]
+    contents = zip(files, _blobs(list(files.values())), strict=True)
+    return [row for path, data in contents for row in _rows_of_any(data, path=f"{spec}/{path}")]
 
 
 def _blobs(names: list[bytes]) -> list[bytes]:

@@ -1,0 +1,37 @@
+"""Tables on standard output, for people or for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from zoo.comparison.markup import Table
+    from zoo.comparison.records import Record
+
+Format = Literal["terminal", "markdown", "latex", "csv", "json"]
+FormatOption = Annotated[Format, typer.Option("--format", help="Format of what is printed.")]
+Places = typer.Argument(
+    metavar="ROWS...",
+    help="Result rows, files of pytest-benchmark, folders with them (rows/ is looked for), or any of these in a git "
+    "revision, such as HEAD~1:results.",
+)
+
+
+def print_tables(tables: Sequence[Table], *, form: Format, records: Callable[[], list[Record]]) -> None:
+    """Prints tables, or their records as CSV or JSON, on standard output."""
+    from zoo.cli import screen
+    from zoo.comparison.markup import to_latex, to_markdown, to_terminal
+    from zoo.comparison.records import csv_of, json_of
+
+    if form == "terminal":
+        console = screen.stdout_console()
+        console.print(to_terminal(tables, width=console.width))
+        return
+    if form in ("csv", "json"):
+        text = (csv_of if form == "csv" else json_of)(records())
+    else:
+        text = (to_markdown if form == "markdown" else to_latex)(tables)
+    typer.echo(text, nl=False)

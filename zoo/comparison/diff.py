@@ -1,0 +1,295 @@
+"""New results against a base: which belong together, and what has changed between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NoReturn
+
+from zoo.comparison.comparability import (
+    CODE_LENGTH,
+    NotComparableError,
+    code_length_key,
+    difference_if_possible,
+    differences_of,
+    require_comparable,
+    same_floor,
+    share_code_length_only,
+)
+from zoo.comparison.formatting import sanitize
+from zoo.comparison.seed_groups import SeedGroup, machine_of, seed_groups
+from zoo.comparison.statistics import PairedDifference, holm
+from zoo.errors import ResultError
+from zoo.results.metrics import metric_info
+from zoo.results.row import ComparabilityKey, Metric, ResultRow, Timing
+
+ChangeVerdict = Literal["better", "worse", "changed", "undecided"]
+_Pairs = list[tuple[SeedGroup, SeedGroup]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one metric or speed differs between a base and a new result.
+
+    Attributes:
+        name: of the metric or timing.
+        unit: of ``base`` and ``new``.
+        base: value of the base.
+        new: value of the new result.
+        difference: the paired test of new - base; None for speeds, and where values per scene are missing.
+        verdict: ``better`` or ``worse`` (``changed`` where neither direction is better) if the 95 % interval excludes 0
+            after Holm's correction over all pairs, for a speed if the ranges from p10 to p90 do not overlap; else
+            ``undecided``.
+        higher_is_better: None if neither direction is.
+        tested: whether a test was possible: ``undecided`` then means more than that nothing is known.
+    """
+
+    name: str
+    unit: str
+    base: float
+    new: float
+    difference: PairedDifference | None
+    verdict: ChangeVerdict
+    higher_is_better: bool | None
+    tested: bool
+
+    @property
+    def delta(self) -> float:
+        """New - base."""
+        return self.new - self.base
+
+    @property
+    def percent(self) -> float | None:
+        """The change relative to the base; None where zero is not a natural origin (NELBO, decibel)."""
+        return 100 * self.delta / self.base if self.base > 0 and metric_info(self.name).has_percent else None
+
+
+@dataclass(frozen=True)
+class ComparedPair:
+    """A base and the new result that belongs to it, with all changes."""
+
+    base: SeedGroup
+    new: SeedGroup
+    changes: tuple[Change, ...]
+
+    @property
+    def key(self) -> ComparabilityKey | None:
+        """What both sides share; None for speeds alone."""
+        if self.base.key is not None and share_code_length_only(self.base, self.new):
+            return code_length_key(self.base.key)
+        return self.base.key
+
+
+@dataclass(frozen=True)
+class Diff:
+    """How new results differ from a base.
+
+    Attributes:
+        pairs: the results of both sides that belong together.
+        failures: failed rows of the new side.
+        remarks: sentences on what is on one side only and what was not compared, and why.
+    """
+
+    pairs: tuple[ComparedPair, ...]
+    failures: tuple[ResultRow, ...]
+    remarks: tuple[str, ...]
+
+
+def diff_rows(base: Iterable[ResultRow], new: Iterable[ResultRow]) -> Diff:
+    """Compares every result of the base with the new result of the same variant, key and configuration.
+
+    Where that leaves one result of a variant and key on either side, these belong together too: the configuration is what
+    was changed. Where a variant has one result left on either side, and these differ in likelihood or sigma alone, their
+    lossless code lengths are compared. A single result on both sides is compared whatever its variant.
+
+    Raises:
+        NotComparableError: if nothing belongs together; where a variant is on both sides with different keys, naming
+            every entry of the key that differs with both values.
+        ResultError: if a side has no results.
+    """
+    base, new = list(base), list(new)
+    old_groups = seed_groups(row for row in base if row.status == "ok")
+    new_groups = seed_groups(row for row in new if row.status == "ok")
+    if not old_groups or not new_groups:
+        side, rows = ("base", base) if not old_groups else ("new", new)
+        first = next((row for row in rows if row.status != "ok"), None)
+        why = f"{first.variant!r} has the status {first.status!r} ({first.error})" if first else "there are no rows"
+        raise ResultError(f"nothing to compare on the {side} side: {why}")
+    single = len(old_groups) == len(new_groups) == 1
+    pairs = [(old_groups[0], new_groups[0])] if single else _match(old_groups, new_groups)
+    if not pairs:
+        _raise_not_comparable(old_groups, new_groups)
+    changes = compare_pairs(pairs)
+    return Diff(
+        pairs=tuple(ComparedPair(a, b, tuple(own)) for (a, b), own in zip(pairs, changes, strict=True)),
+        failures=tuple(sorted((row for row in new if row.status != "ok"), key=lambda row: (row.variant, row.id))),
+        remarks=tuple(_remarks(old_groups, new_groups, pairs)),
+    )
+
+
+def compare_pairs(pairs: Sequence[tuple[SeedGroup, SeedGroup]]) -> list[list[Change]]:
+    """Returns, for every (base, new), the changes of metrics and then of speeds that both sides have.
+
+    Of each metric, the verdicts on all pairs hold together with 95 % (Holm's correction). Speeds are left out unless both
+    were measured on the same machine; where likelihood or sigma differ, all metrics but the code length are.
+
+    Raises:
+        NotComparableError: if the metrics of a pair are not comparable.
+    """
+    found: list[list[Change]] = []
+    for base, new in pairs:
+        names = sorted(base.first.metrics.keys() & new.first.metrics.keys())
+        if share_code_length_only(base, new):
+            names = [CODE_LENGTH]
+        elif base.first.metrics or new.first.metrics:
+            require_comparable(base, new)
+        # Not every seed need have been measured in every way.
+        found.append([_metric_change(base, new, name) for name in names if base.estimate(name) and new.estimate(name)])
+    _correct(found)
+    return [own + _speed_changes(*pair) for pair, own in zip(pairs, found, strict=True)]
+
+
+def _metric_change(base: SeedGroup, new: SeedGroup, name: str) -> Change:
+    old, now = base.estimate(name), new.estimate(name)
+    assert old is not None and now is not None
+    test = difference_if_possible(new, base, name)
+    return _change(
+        name, base.first.metrics[name], old.value, now.value, test=test, decided=test is not None and test.excludes_zero
+    )
+
+
+def _speed_changes(base: SeedGroup, new: SeedGroup) -> list[Change]:
+    if machine_of(base.first) != machine_of(new.first):
+        return []
+    changes = []
+    old, now = base.first.performance, new.first.performance
+    for name in sorted(old.keys() & now.keys()):
+        a, b = old[name], now[name]
+        changes.append(_change(name, a, a.median, b.median, test=None, decided=b.p10 > a.p90 or b.p90 < a.p10))
+    return changes
+
+
+def _change(
+    name: str, about: Metric | Timing, base: float, new: float, *, test: PairedDifference | None, decided: bool
+) -> Change:
+    verdict: ChangeVerdict = "undecided"
+    if decided and new != base:
+        better = about.higher_is_better
+        verdict = "changed" if better is None else "better" if (new > base) == better else "worse"
+    return Change(
+        name=name,
+        unit=about.unit,
+        base=base,
+        new=new,
+        difference=test,
+        verdict=verdict,
+        higher_is_better=about.higher_is_better,
+        tested=isinstance(about, Timing) or (test is not None and test.has_enough_scenes),
+    )
+
+
+def _correct(changes: list[list[Change]]) -> None:
+    """Makes undecided, in place, the verdicts on a metric that Holm's correction over the pairs does not allow."""
+    for name in {change.name for own in changes for change in own}:
+        places = [
+            (own, index, change.difference.p)
+            for own in changes
+            for index, change in enumerate(own)
+            if change.name == name and change.difference is not None and change.difference.has_enough_scenes
+        ]
+        for (own, index, _), holds in zip(places, holm([p for _, _, p in places]), strict=True):
+            if not holds:
+                own[index] = replace(own[index], verdict="undecided")
+
+
+def _match(old: Sequence[SeedGroup], new: Sequence[SeedGroup]) -> _Pairs:
+    pairs: _Pairs = []
+    for place in sorted({_place(group) for group in old} & {_place(group) for group in new}):
+        left = [group for group in old if _place(group) == place]
+        right = [group for group in new if _place(group) == place]
+        for group in list(left):
+            same = [other for other in right if _configuration(other) == _configuration(group)]
+            if len(same) == 1 and sum(_configuration(other) == _configuration(group) for other in left) == 1:
+                pairs.append((group, same[0]))
+                left.remove(group)
+                right.remove(same[0])
+        if len(left) == len(right) == 1:
+            pairs.append((left[0], right[0]))
+    pairs = [(a, b) for a, b in pairs if same_floor(a.floor, b.floor)]
+    old_by_code, new_by_code = (
+        _by_code_length_key(_without(groups, taken))
+        for groups, taken in ((old, [a for a, _ in pairs]), (new, [b for _, b in pairs]))
+    )
+    for code_place in sorted(old_by_code.keys() & new_by_code.keys()):
+        lefts, rights = old_by_code[code_place], new_by_code[code_place]
+        if len(lefts) == len(rights) == 1:
+            pairs.append((lefts[0], rights[0]))
+    return pairs
+
+
+def _by_code_length_key(groups: Sequence[SeedGroup]) -> dict[tuple[str, str], list[SeedGroup]]:
+    found: dict[tuple[str, str], list[SeedGroup]] = {}
+    for group in groups:
+        if group.key is not None and CODE_LENGTH in group.first.metrics:
+            place = code_length_key(group.key).model_dump_json(), group.variant
+            found.setdefault(place, []).append(group)
+    return found
+
+
+def _without(groups: Sequence[SeedGroup], taken: Sequence[SeedGroup]) -> list[SeedGroup]:
+    return [group for group in groups if all(group is not other for other in taken)]
+
+
+def _raise_not_comparable(old: Sequence[SeedGroup], new: Sequence[SeedGroup]) -> NoReturn:
+    unlike = sorted(_unlike(old, new), key=lambda found: len(found[2]))
+    if unlike:
+        require_comparable(unlike[0][0], unlike[0][1])
+    both = {group.variant for group in old} & {group.variant for group in new}
+    if both:
+        raise NotComparableError(
+            f"{min(both)!r} has several results on one side, of which none has the configuration of one on the other side"
+        )
+    raise NotComparableError(
+        f"no variant is on both sides: the base has {_names(old)}, the new side {_names(new)}; "
+        "to compare two different variants, give the row of each"
+    )
+
+
+def _unlike(old: Sequence[SeedGroup], new: Sequence[SeedGroup]) -> Iterator[tuple[SeedGroup, SeedGroup, list[str]]]:
+    """Yields every two results of one variant that may not be compared, with what differs."""
+    for group in old:
+        for other in new:
+            if group.variant == other.variant and group.key is not None and other.key is not None:
+                found = differences_of(group, other)
+                if found:
+                    yield group, other, found
+
+
+def _remarks(old: Sequence[SeedGroup], new: Sequence[SeedGroup], pairs: _Pairs) -> Iterator[str]:
+    """Yields a sentence on each result without a partner, with the smallest difference to a possible one."""
+    for a, b in pairs:
+        if share_code_length_only(a, b):
+            names = " and ".join(dict.fromkeys((a.variant, b.variant)))
+            yield sanitize(f"Of {names} only the lossless code length was compared: {', '.join(differences_of(a, b))}.")
+    left, right = _without(old, [a for a, _ in pairs]), _without(new, [b for _, b in pairs])
+    reported = set()
+    for group, other, found in sorted(_unlike(left, right), key=lambda item: len(item[2])):
+        if id(group) not in reported and id(other) not in reported:
+            reported |= {id(group), id(other)}
+            yield sanitize(f"{group.variant} was not compared: {', '.join(found)}.")
+    for side, groups in (("base", left), ("new side", right)):
+        if alone := [group for group in groups if id(group) not in reported]:
+            yield sanitize(f"Only on the {side}: {_names(alone)}.")
+
+
+def _names(groups: Iterable[SeedGroup]) -> str:
+    return ", ".join(sorted({group.variant for group in groups}))
+
+
+def _place(group: SeedGroup) -> tuple[str, str]:
+    return ("" if group.key is None else group.key.label() + group.key.model_dump_json()), group.variant
+
+
+def _configuration(group: SeedGroup) -> tuple[object, ...]:
+    budget = group.first.budget
+    return group.first.provenance.config_hash, budget and (budget.steps, budget.batch_size)

@@ -1,0 +1,97 @@
+"""Records with every number, and their CSV and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from zoo.comparison.columns import metrics_of_board, pareto_cells
+from zoo.comparison.formatting import commit_of, escape_formula, hardware_of
+from zoo.comparison.leaderboards import Leaderboard
+from zoo.comparison.pareto import latency_ms, training_flops
+from zoo.comparison.seed_groups import SeedGroup
+from zoo.results.row import ComparabilityKey
+
+Record = dict[str, object]
+
+
+def csv_of(records: Sequence[Record]) -> str:
+    """Returns records as CSV whose texts no spreadsheet takes for formulas."""
+    safe = [{name: escape_formula(v) if isinstance(v, str) else v for name, v in record.items()} for record in records]
+    # Objects, so that whole numbers stay whole in a column where some record has none.
+    return str(pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator="\n"))
+
+
+def json_of(records: Sequence[Record]) -> str:
+    """Returns records as a JSON list."""
+    return json.dumps(records, indent=2, allow_nan=False) + "\n"
+
+
+def seven_digits(value: float) -> float:
+    """Returns a value to seven digits: the last ones of a sum of many numbers differ from machine to machine."""
+    return float(f"{value:.7g}") + 0.0
+
+
+def leaderboard_records(boards: Iterable[Leaderboard]) -> list[Record]:
+    """Returns one record per model, baseline and failure, with every measured number unrounded.
+
+    ``ranked_by`` is the metric of ``rank``, ``behind_best`` and ``bold``; a ``baseline`` has no rank.
+    ``<metric>_spread`` is the standard error over scenes where ``num_seeds`` is 1, else the standard deviation over
+    seeds; ``behind_best`` is by how much the best is better, with its 95 % interval and p-value, to seven digits.
+    """
+    records: list[Record] = []
+    for number, board in enumerate(boards, start=1):
+        fronts = pareto_cells(board)
+        for place, entry in enumerate(board.entries):
+            front = {"pareto": fronts[place]} if place < len(board.models) else {}
+            records.append({"table": number} | _entry_record(board, entry, place) | front)
+        records += [{"table": number} | _identity(board, SeedGroup((row,))) for row in board.failures]
+    return records
+
+
+def _identity(board: Leaderboard, entry: SeedGroup) -> Record:
+    row = entry.first
+    key = {name: getattr(board.key, name, None) for name in ComparabilityKey.model_fields}
+    return key | {
+        "floor": board.floor,
+        "status": row.status,
+        "error": row.error,
+        "variant": row.variant,
+        "encoder": row.encoder,
+        "core": row.core,
+        "seeds": " ".join(str(member.provenance.seed) for member in entry.rows),
+        "num_seeds": len(entry.rows),
+        "hardware": " / ".join(dict.fromkeys(hardware_of(member) for member in entry.rows)),
+        "commit": " ".join(dict.fromkeys(commit_of(member) for member in entry.rows)),
+        "config_hash": row.provenance.config_hash,
+        "rows": " ".join(member.id for member in entry.rows),
+    }
+
+
+def _entry_record(board: Leaderboard, entry: SeedGroup, place: int) -> Record:
+    ranked = place < board.num_ranked
+    record = _identity(board, entry) | {
+        "baseline": entry.first.is_baseline,
+        "ranked_by": board.metric,
+        "rank": place + 1 if ranked else None,
+        "bold": board.decided and place == 0,
+    }
+    if ranked and place > 0 and (difference := board.differences[place - 1]) is not None:
+        sign = 1 if board.higher_is_better else -1
+        low, high = sorted((sign * difference.low, sign * difference.high))
+        record |= {
+            "behind_best": seven_digits(sign * difference.mean),
+            "behind_best_low": seven_digits(low),
+            "behind_best_high": seven_digits(high),
+            "p": seven_digits(difference.p),
+        }
+    for name in sorted({name for row in entry.rows for name in row.metrics} & metrics_of_board(board)):
+        if (estimate := entry.estimate(name)) is not None:
+            record |= {name: estimate.value, f"{name}_spread": estimate.spread}
+    for name, timing in sorted(entry.first.performance.items()):
+        record |= {name: timing.median, f"{name}_p10": timing.p10, f"{name}_p90": timing.p90}
+    for part in (entry.first.model, entry.first.budget):
+        record |= part.model_dump() if part is not None else {}
+    return record | {"training_flops": training_flops(entry.first), "prediction_ms": latency_ms(entry.first)}
