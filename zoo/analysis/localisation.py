@@ -24,7 +24,7 @@ from zoo.data.source import Split
 from zoo.evaluation.localisation import Located, localise
 from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
 from zoo.evaluation.refine_poses import Search
-from zoo.figures.probability_maps import FloorMap, MapRow, probability_maps
+from zoo.figures.probability_maps import probability_maps
 
 DATASET = "rooms_ring_camera"
 QUARTER, NEAR = 90.0, 15.0  # degrees
@@ -113,24 +113,10 @@ def find(context: AnalysisContext, method: Method) -> Found:
 
 def draw_maps(path: Path, maps: list[Located], mixture: list[Located], inverted: Found) -> None:
     """Draws the images whose categorical maps have most modes, and images inverted with few and many views."""
-    few, many = INVERTED.scenes
     ambiguous = np.argsort([-one.modes for one in maps], kind="stable")[:ROWS]
-    rows = [("direct", {"maps": maps[place], "mixture": mixture[place]}) for place in ambiguous]
-    rows += [
-        ("inverted", {f"{number} views": inverted[number][place] for number in (few, many)}) for place in range(ROWS)
-    ]
-    probability_maps(
-        path,
-        [
-            MapRow(
-                label=f"{method}, scene {next(iter(panels.values())).scene}",
-                image=next(iter(panels.values())).image,
-                maps=[FloorMap.of(one, title=f"{name}: {one.summary}") for name, one in panels.items()],
-            )
-            for method, panels in rows
-        ],
-        title="Direct (reversed GQN) and inverted (GQN)",
-    )
+    rows = [{"maps": maps[place], "mixture": mixture[place]} for place in ambiguous]
+    rows += [{f"{number} views": inverted[number][place] for number in INVERTED.scenes} for place in range(ROWS)]
+    probability_maps(path, rows, title="Direct (reversed GQN: maps, mixture) and inverted (GQN: numbers of views)")
 
 
 def values(found: Sequence[Located], of: Callable[[Located], float]) -> np.ndarray:

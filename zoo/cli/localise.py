@@ -216,17 +216,10 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def _draw(output: Path, found: Mapping[int, list[Located]], *, title: str) -> None:
-    from zoo.figures.probability_maps import FloorMap, MapRow, probability_maps
+    from zoo.figures.probability_maps import probability_maps
 
     rows = [
-        MapRow(
-            label=f"scene {same_scene[0].scene}",
-            image=same_scene[0].image,
-            maps=[
-                FloorMap.of(one, title=f"{size} context views: {one.summary}")
-                for size, one in zip(found, same_scene, strict=True)
-            ],
-        )
+        {f"{size} context views": one for size, one in zip(found, same_scene, strict=True)}
         for same_scene in list(zip(*found.values(), strict=True))[:MAP_ROWS]
     ]
     probability_maps(output, rows, title=title)
