@@ -18,6 +18,7 @@ from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.convlstm import LSTMState
 from zoo.nn.draw_step import DrawStep
 from zoo.nn.filterbank import WindowHead
+from zoo.nn.gqn_step import StepSizes
 from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
 
 
@@ -79,19 +80,19 @@ class Draw(LatentCore):
         kind = "glimpses" if attends else "images"
         self.state_size = divide_size(area, config.canvas_scale, name="canvas_scale", kind=kind)
         self.canvas_shape = (shapes.prediction_channels, height, width)
+        sizes = StepSizes(
+            z_channels=config.z_channels,
+            hidden_channels=config.hidden_channels,
+            canvas_channels=shapes.prediction_channels,
+            read_channels=config.read_channels,
+            canvas_scale=config.canvas_scale,
+            kernel_size=config.kernel_size,
+            target_channels=shapes.target[0],
+            query_width=shapes.query_width,
+            scene_channels=shapes.representation.channels,
+        )
         self.steps = nn.ModuleList(
-            DrawStep(
-                scene_channels=shapes.representation.channels,
-                query_channels=shapes.query_width,
-                target_channels=shapes.target[0],
-                canvas_channels=shapes.prediction_channels,
-                z_channels=config.z_channels,
-                hidden_channels=config.hidden_channels,
-                read_channels=config.read_channels,
-                scale=config.canvas_scale,
-                kernel_size=config.kernel_size,
-                first=not config.shared and index == 0,
-            )
+            DrawStep(sizes, first=not config.shared and index == 0)
             for index in range(1 if config.shared else config.steps)
         )
         heads = (config.hidden_channels, 2 * config.z_channels, config.kernel_size)

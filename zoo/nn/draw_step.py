@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 from zoo.nn.filterbank import Window
+from zoo.nn.gqn_step import StepSizes
 
 
 class Filters(NamedTuple):
@@ -21,46 +22,35 @@ class Filters(NamedTuple):
 class DrawStep(nn.Module):
     """h^enc' = ConvLSTM(x, e, h^dec), h^dec' = ConvLSTM(z, scene, query), and the patch W h^dec' for the canvas.
 
-    Images and patches have the size of the canvas, or of a glimpse through a window; the states are smaller by ``scale``.
+    Images and patches have the size of the canvas, or of a glimpse through a window; the states are smaller by the
+    canvas scale.
     """
 
-    def __init__(
-        self,
-        *,
-        scene_channels: int,
-        query_channels: int,
-        target_channels: int,
-        canvas_channels: int,
-        z_channels: int,
-        hidden_channels: int,
-        read_channels: int,
-        scale: int,
-        kernel_size: int,
-        first: bool,
-    ) -> None:
+    def __init__(self, sizes: StepSizes, *, first: bool) -> None:
         """With ``first``, the weights are those of the first step only, whose states and canvas are zero."""
         super().__init__()
         self.first = first
+        hidden, read, scale = sizes.hidden_channels, sizes.read_channels, sizes.canvas_scale
         self.decoder = ConvLSTMCell(
-            scene_channels=scene_channels,
-            query_channels=query_channels,
-            step_channels=z_channels,
-            hidden_channels=hidden_channels,
-            kernel_size=kernel_size,
+            scene_channels=sizes.scene_channels,
+            query_channels=sizes.query_width,
+            step_channels=sizes.z_channels,
+            hidden_channels=hidden,
+            kernel_size=sizes.kernel_size,
             first=first,
         )
         self.encoder = ConvLSTMCell(
             scene_channels=0,
-            query_channels=read_channels,
+            query_channels=read,
             # In the first step the decoder's state is zero, and the error is the target itself.
-            step_channels=0 if first else hidden_channels + read_channels,
-            hidden_channels=hidden_channels,
-            kernel_size=kernel_size,
+            step_channels=0 if first else hidden + read,
+            hidden_channels=hidden,
+            kernel_size=sizes.kernel_size,
             first=first,
         )
-        self.read_target = nn.Conv2d(target_channels, read_channels, scale, stride=scale)
-        self.read_error = None if first else nn.Conv2d(target_channels, read_channels, scale, stride=scale)
-        self.write = nn.ConvTranspose2d(hidden_channels, canvas_channels, scale, stride=scale)
+        self.read_target = nn.Conv2d(sizes.target_channels, read, scale, stride=scale)
+        self.read_error = None if first else nn.Conv2d(sizes.target_channels, read, scale, stride=scale)
+        self.write = nn.ConvTranspose2d(hidden, sizes.canvas_channels, scale, stride=scale)
 
     def decoder_constant(self, scene: Tensor, pose: Tensor) -> Tensor:
         """Convolves representation [B, C, h, w] and pose [n, P]."""

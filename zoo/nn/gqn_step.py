@@ -12,31 +12,18 @@ from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 
 
 class StepSizes(NamedTuple):
-    """Sizes of a step.
+    """Sizes of a step of GQN or DRAW."""
 
-    Attributes:
-        z_channels: channels of a group of latents.
-        hidden_channels: channels of the states of both cells.
-        canvas_channels: channels of the canvas.
-        read_channels: channels to which target and canvas are each reduced for inference.
-        canvas_scale: pixels of the canvas along one cell of the states.
-        kernel_size: of the cells; odd.
-        target_channels: C.
-        query_width: P.
-        scene_channels: of the scene's representation; 0 without one.
-        attended_channels: of the map that every step looks up; 0 without one.
-    """
-
-    z_channels: int
-    hidden_channels: int
+    z_channels: int  # of a group of latents
+    hidden_channels: int  # of the states of both cells
     canvas_channels: int
-    read_channels: int
-    canvas_scale: int
-    kernel_size: int
+    read_channels: int  # of each map that inference reads: target, canvas or error
+    canvas_scale: int  # pixels of the canvas along one cell of the states
+    kernel_size: int  # of the cells; odd
     target_channels: int
     query_width: int
-    scene_channels: int = 0
-    attended_channels: int = 0
+    scene_channels: int = 0  # of the scene's representation; 0 without one
+    attended_channels: int = 0  # of the map that every step looks up; 0 without one
 
 
 class State(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,27 +49,27 @@ def convolve_once(inputs: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(inputs, weight, padding=weight.shape[-1] // 2)
 
 
-class Transforms:
+class Transforms(NamedTuple):
     """The constants of both dimensions: y = back @ ((filters @ w) * (tiles @ x))."""
 
-    def __init__(self) -> None:
-        def powers(width: int) -> Tensor:
-            """Returns the matrix that evaluates polynomials of ``width`` coefficients at all points and infinity."""
-            rows = [[float(point**power) for power in range(width)] for point in POINTS]
-            return torch.tensor([*rows, [0.0] * (width - 1) + [1.0]], dtype=torch.float64)
-
-        # The Toom-Cook multiplication of polynomials, transposed (Tellegen) to a correlation.
-        tiles, filters, back = torch.linalg.inv(powers(TILE)).T, powers(KERNEL), powers(OUTPUTS).T
-        # Factors of similar size have the least rounding error.
-        balance = torch.sqrt(tiles.abs().amax(1) / filters.abs().amax(1))[:, None]
-        tiles, filters = tiles / balance, filters * balance
-        self.tiles, self.filters, self.back = (torch.kron(one, one).float() for one in (tiles, filters, back))
+    tiles: Tensor
+    filters: Tensor
+    back: Tensor
 
 
 @cache
 def transforms() -> Transforms:
-    """Returns the constants."""
-    return Transforms()
+    """Returns the constants: the Toom-Cook multiplication of polynomials, transposed (Tellegen) to a correlation."""
+
+    def powers(width: int) -> Tensor:
+        """Returns the matrix that evaluates polynomials of ``width`` coefficients at all points and infinity."""
+        rows = [[float(point**power) for power in range(width)] for point in POINTS]
+        return torch.tensor([*rows, [0.0] * (width - 1) + [1.0]], dtype=torch.float64)
+
+    tiles, filters, back = torch.linalg.inv(powers(TILE)).T, powers(KERNEL), powers(OUTPUTS).T
+    # Factors of similar size have the least rounding error.
+    balance = torch.sqrt(tiles.abs().amax(1) / filters.abs().amax(1))[:, None]
+    return Transforms(*(torch.kron(one, one).float() for one in (tiles / balance, filters * balance, back)))
 
 
 def transform_filters(weight: Tensor) -> Tensor:
