@@ -1,16 +1,15 @@
-"""What all benchmarks share: every registered variant at every size, on images of noise.
+"""Fixtures of all benchmarks: every registered variant at every size, on images of noise.
 
     pytest benchmarks --benchmark-only -k smoke            minutes, every variant
     pytest benchmarks --benchmark-only -k full             the sizes of the papers; on a GPU
     pytest benchmarks --benchmark-only -k "by and smoke"   by batch, precision, compilation and number of processes
-    pytest benchmarks --benchmark-only -k speed            the fast core against the plain loop, at the smallest size
-    pytest benchmarks --benchmark-only -k "speed and full" the same at the size of the paper; minutes on a CPU
+    pytest benchmarks/speed --benchmark-only               the fast core against the textbook's, at the smallest size
+    pytest benchmarks/speed --benchmark-only -k full       the same at the size of the paper as well; minutes on a CPU
     pytest benchmarks --benchmark-only --benchmark-autosave; later --benchmark-compare, or gqn-zoo compare on the files
 
-The actions, their warm-up and the number of their repetitions are those of ``gqn-zoo bench``. Rows are grouped by what
-is timed and at which size; ``extra_info`` carries the facts of :class:`zoo.results.pytest_benchmark.BenchmarkFacts` (variant,
-conditions, parameters, FLOPs, units, percentiles), and the file the provenance, so that a saved JSON can be read without
-this code.
+The actions, their warm-up and their number of repetitions are those of ``gqn-zoo bench``. Rows are grouped by action and
+size. ``extra_info`` has the fields of :class:`zoo.results.pytest_benchmark.BenchmarkFacts` and the file has the provenance,
+so that a saved JSON file can be read without this code.
 """
 
 from __future__ import annotations
@@ -33,19 +32,17 @@ _PROVENANCE = pytest.StashKey[Provenance]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Walks the registry for every benchmark that asks for a ``subject`` and does not say which; a ``speed_size`` is
-    full only if -k asks.
-    """
+    """Parametrises ``subject`` over the registry where a benchmark does not; ``speed_size`` is full only with -k full."""
     if "speed_size" in metafunc.fixturenames:
-        asked = "full" in metafunc.config.getoption("keyword")
-        metafunc.parametrize("speed_size", SIZES if asked else SIZES[:1])
+        full = "full" in metafunc.config.getoption("keyword")
+        metafunc.parametrize("speed_size", SIZES if full else SIZES[:1])
     chosen = [marker.args[0] for marker in metafunc.definition.iter_markers("parametrize")]
     if "subject" in metafunc.fixturenames and "subject" not in chosen:
         metafunc.parametrize("subject", all_cases(), ids=lambda case: case.id, indirect=True)
 
 
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any]:
-    """Tells of the machine what decides whether two speeds may be compared; the file's provenance tells the rest."""
+    """Returns what of the machine decides whether two speeds may be compared; the provenance has the rest."""
     hardware = _provenance(config).hardware
     return {**hardware.model_dump(mode="json", include={"cpu", "threads", "gpus"}), "device": DEVICE.type}
 
@@ -56,21 +53,21 @@ def pytest_benchmark_compare_machine_info(machine_info: dict[str, Any], compared
     theirs = compared_benchmark["machine_info"]
     if not machine_info.keys() <= theirs.keys():
         raise pytest.UsageError(
-            "what was saved does not tell its machine as these benchmarks do, so it is not comparable"
+            "the saved file lacks the machine's fields of these benchmarks, so it is not comparable"
         )
     unlike = [f"{name} {theirs[name]} against {ours}" for name, ours in machine_info.items() if theirs[name] != ours]
     if unlike:
-        raise pytest.UsageError(f"what was saved is of another machine and not comparable: {', '.join(unlike)}")
+        raise pytest.UsageError(f"the saved file is of another machine and not comparable: {', '.join(unlike)}")
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    """Notes code, command, libraries and machine."""
+    """Adds code, command, libraries and machine."""
     output_json["provenance"] = _provenance(config).model_dump(mode="json")
 
 
 def _provenance(config: pytest.Config) -> Provenance:
     if _PROVENANCE not in config.stash:
-        # Seed and settings are each benchmark's own.
+        # Seed and settings are those of each benchmark.
         config.stash[_PROVENANCE] = collect(seed=SEED, command=sys.argv, config={}, device=DEVICE.type)
     return config.stash[_PROVENANCE]
 
@@ -83,10 +80,10 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.fixture
 def timed(benchmark: Any, subject: Subject) -> Callable[..., None]:
-    """Times an action on the subject and notes what it was.
+    """Returns a function that times an action on the subject and records its facts.
 
-    Its arguments: the ``action``, which on a GPU need not be awaited; its ``kind``; the ``group`` in the table, to which
-    the size is added; the ``units`` of work in one round; its ``flops``, None if they are not known.
+    Its arguments: the ``action``, which need not synchronise a GPU; its ``kind``; the ``group`` in the table, to which the
+    size is added; the ``units`` of work per round; its ``flops``, None if unknown.
     """
 
     def run(action: Callable[[], object], *, kind: Action, group: str, units: int, flops: int | None) -> None:
@@ -122,7 +119,7 @@ def timed(benchmark: Any, subject: Subject) -> Callable[..., None]:
 
 
 def _peak_memory(subject: Subject) -> int | None:
-    # Other benchmarks have left their traces in this process, and processes of their own keep theirs to themselves.
+    # This process also ran other benchmarks, and the memory of groups of processes is not in it.
     if DEVICE.type != "cuda" or subject.case.processes is not None:
         return None
     return torch.cuda.max_memory_allocated(DEVICE)

@@ -1,4 +1,4 @@
-"""What is timed: one variant at one size, under what a sweep varies."""
+"""The subject of a benchmark: one variant at one size, with the conditions of a sweep."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Precision = Literal["no", "bf16"]
 
 
 class Case(NamedTuple):
-    """A variant at a size, with what differs from its recipe.
+    """A variant at a size, with differences from its recipe.
 
     Attributes:
         name: of the variant in the registry.
         size: in the registry.
-        varied: what a sweep varies, as it stands behind the name in tables: ``batch 4``; empty outside of sweeps.
-        batch_size: None takes the recipe's, or ``CPU_BATCH`` for a full-size model on a CPU.
-        mixed_precision: None takes the recipe's.
+        varied: the condition of a sweep for tables, for example ``batch 4``; empty outside of sweeps.
+        batch_size: None is the recipe's, or ``CPU_BATCH`` for a full-size model on a CPU.
+        mixed_precision: None is the recipe's.
         compiled: whether the training step is compiled.
-        processes: that share the batch, each of its own; None: this process alone.
+        processes: that share the batch; None is this process.
     """
 
     name: str
@@ -46,17 +46,17 @@ class Case(NamedTuple):
 
     @property
     def id(self) -> str:
-        """How pytest calls the case."""
+        """The case in pytest's names."""
         return "-".join([self.size, self.name, *self.varied.split()])
 
     @property
     def label(self) -> str:
-        """How tables of results call the case."""
+        """The case in tables of results."""
         variant = self.variant
         batch = variant.training.batch_size
         smaller = self.batch_size is None and batch != self._registered.training.batch_size
-        told = ", ".join(filter(None, [self.varied, f"batch {batch}" if smaller else ""]))
-        return f"{label_of(variant)} ({told})" if told else label_of(variant)
+        conditions = ", ".join(filter(None, [self.varied, f"batch {batch}" if smaller else ""]))
+        return f"{label_of(variant)} ({conditions})" if conditions else label_of(variant)
 
     @property
     def _registered(self) -> Variant:
@@ -64,7 +64,7 @@ class Case(NamedTuple):
 
     @property
     def variant(self) -> Variant:
-        """The variant, whose recipe has the case's batch and precision."""
+        """The variant with the case's batch size and precision."""
         variant = self._registered
         recipe = variant.training
         changes = {
@@ -75,7 +75,7 @@ class Case(NamedTuple):
 
 
 def standard_batch(recipe: TrainingRecipe, *, size: str) -> int:
-    """Returns how many scenes a benchmark's batch has outside of sweeps."""
+    """Returns the batch size of a benchmark outside of sweeps."""
     return CPU_BATCH if DEVICE.type == "cpu" and size == "full" else recipe.batch_size
 
 
@@ -89,24 +89,24 @@ class Subject(NamedTuple):
 
     @property
     def recipe(self) -> TrainingRecipe:
-        """The recipe, as the case has changed it."""
+        """The recipe with the case's changes."""
         return self.variant.training
 
     @property
     def num_scenes(self) -> int:
-        """Scenes of the batch."""
+        """The number of scenes in the batch."""
         return len(self.batch.scene)
 
     @property
     def num_images(self) -> int:
-        """Queries of the batch, each of which a prediction answers once."""
+        """The number of queries in the batch, which is that of predicted images."""
         return self.num_scenes * self.recipe.targets
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a saved benchmark says of its subject, as :class:`zoo.results.pytest_benchmark.BenchmarkFacts` has it."""
+        """Returns the fields of :class:`zoo.results.pytest_benchmark.BenchmarkFacts` that describe the subject."""
         case, variant = self.case, self.variant
         config = variant.config()
-        # Without them it is the configuration that `gqn-zoo bench` notes for the same model, batch and precision.
+        # Without them it is the configuration in the rows of `gqn-zoo bench` for the same model, batch and precision.
         config |= {"compiled": True} if case.compiled else {}
         config |= {"processes": case.processes} if case.processes else {}
         return {

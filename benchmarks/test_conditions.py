@@ -1,7 +1,6 @@
-"""Training and prediction by batch, precision, compilation and number of processes, for variants that stand for others.
+"""Training and prediction by batch size, precision, compilation and number of processes, for representative variants.
 
-Every sweep holds the variant's usual condition too, so that its group in the table can be read by itself. The time of one
-prediction from one scene, its latency, is that of a batch of 1.
+Every sweep includes the variant's default condition. The latency of a prediction is the time at batch size 1.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from zoo.evaluation.throughput import flops_of, prediction_action, training_acti
 from zoo.registry.registry import default_registry
 from zoo.results.pytest_benchmark import Action
 
-# Latents of every query, of the scene, and of a image alone; the last is the quickest to compile.
+# Latents per query, per scene and per image; the last compiles fastest.
 STAND_INS = ("gqn-tower", "cgqn", "vae")
 COMPILED = ("vae",)
 BATCHES = (1, 4, 16)
@@ -26,7 +25,7 @@ PRECISIONS: dict[Precision, str] = {"no": "float32", "bf16": "bf16"}
 
 
 def by_batch() -> Iterator[Case]:
-    """Gives cases of 1 scene, of the usual number and of some in between."""
+    """Yields cases of 1 scene, of the default number and of some in between."""
     for size in SIZES:
         for name in STAND_INS:
             usual = standard_batch(default_registry().variant(name, size=size).training, size=size)
@@ -37,23 +36,23 @@ def by_batch() -> Iterator[Case]:
 
 
 def by_precision() -> Iterator[Case]:
-    """Gives cases in float32 and under bf16 autocast."""
+    """Yields cases in float32 and under bf16 autocast."""
     for size in SIZES:
         for name in STAND_INS:
-            for precision, told in PRECISIONS.items():
-                yield Case(name, size, varied=told, mixed_precision=precision)
+            for precision, label in PRECISIONS.items():
+                yield Case(name, size, varied=label, mixed_precision=precision)
 
 
 def by_compilation() -> Iterator[Case]:
-    """Gives cases as they are and compiled."""
+    """Yields eager and compiled cases."""
     for size in SIZES:
         for name in COMPILED:
-            yield Case(name, size, varied="as it is")
+            yield Case(name, size, varied="eager")
             yield Case(name, size, varied="compiled", compiled=True)
 
 
 def by_processes() -> Iterator[Case]:
-    """Gives cases of one process and of two on a CPU, or of one for each GPU."""
+    """Yields cases of one process and of two on a CPU, or of one per GPU."""
     most = 2 if DEVICE.type == "cpu" else torch.cuda.device_count()
     for size in SIZES:
         for name in STAND_INS[:1]:
@@ -61,50 +60,50 @@ def by_processes() -> Iterator[Case]:
                 yield Case(name, size, varied=f"{number} process{'es' if number > 1 else ''}", processes=number)
 
 
-def of(cases: Iterator[Case]) -> pytest.MarkDecorator:
-    """Has a benchmark walk the cases of a sweep."""
+def sweep(cases: Iterator[Case]) -> pytest.MarkDecorator:
+    """Parametrises a benchmark over cases."""
     found: Sequence[Case] = list(cases)
     return pytest.mark.parametrize("subject", found, ids=[case.id for case in found], indirect=True)
 
 
-@of(by_batch())
+@sweep(by_batch())
 def test_training_by_batch(subject: Subject, timed: Callable[..., None]) -> None:
-    """A training step of several sizes."""
+    """Training steps by batch size."""
     train(subject, timed, by="batch")
 
 
-@of(by_batch())
+@sweep(by_batch())
 def test_prediction_by_batch(subject: Subject, timed: Callable[..., None]) -> None:
-    """Predictions for one scene, which is their latency, and for several at once."""
+    """Predictions by batch size; of one scene, it is the latency."""
     predict(subject, timed, by="batch")
 
 
-@of(by_precision())
+@sweep(by_precision())
 def test_training_by_precision(subject: Subject, timed: Callable[..., None]) -> None:
-    """A training step whose forward pass is in float32, or in bf16 where that is safe."""
+    """Training steps in float32 and under bf16 autocast."""
     train(subject, timed, by="precision")
 
 
-@of(by_precision())
+@sweep(by_precision())
 def test_prediction_by_precision(subject: Subject, timed: Callable[..., None]) -> None:
-    """A prediction in float32, or in bf16 where that is safe."""
+    """Predictions in float32 and under bf16 autocast."""
     predict(subject, timed, by="precision")
 
 
-@of(by_compilation())
+@sweep(by_compilation())
 def test_training_by_compilation(subject: Subject, timed: Callable[..., None]) -> None:
-    """A training step as it is, or as one compiled graph; predictions are never compiled."""
+    """Training steps, eager and compiled; predictions are never compiled."""
     train(subject, timed, by="compilation")
 
 
-@of(by_processes())
+@sweep(by_processes())
 @pytest.mark.parametrize("kind", ["train", "predict"], ids=["training", "prediction"])
 def test_by_processes(subject: Subject, timed: Callable[..., None], kind: Action) -> None:
-    """One batch, shared out to processes that average their gradients; all threads together are as many as here."""
+    """One batch divided among processes that average their gradients, with the same total number of threads."""
     number = subject.case.processes
     assert number is not None
     if subject.num_scenes % number:
-        pytest.skip(f"a batch of {subject.num_scenes} scenes is not shared out evenly to {number} processes")
+        pytest.skip(f"{number} processes do not divide a batch of {subject.num_scenes} scenes")
     threads = threads_of(number, cores=torch.get_num_threads())
     group = start_group(subject.variant, kind=kind, number=number, threads=threads)
     try:
@@ -125,8 +124,7 @@ def test_by_processes(subject: Subject, timed: Callable[..., None], kind: Action
 def train(subject: Subject, timed: Callable[..., None], *, by: str) -> None:
     """Times the training step of `gqn-zoo bench` under a case's conditions."""
     step = training_action(subject.model, recipe=subject.recipe, batch=subject.batch)
-    # What is compiled cannot be counted.
-    flops = flops_of(step)
+    flops = flops_of(step)  # operations of a compiled step cannot be counted
     if subject.case.compiled:
         subject.model.compile_training("default")
     timed(

@@ -1,4 +1,4 @@
-"""Rendering, and feeding scenes by every way that the loader has and by those of public code."""
+"""Rendering, and loading of scenes in all ways of the loader and of public code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def loaders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("way", STEPS)
 def test_loading_speed(benchmark: Any, loaders: dict[str, TrainingLoader], way: str) -> None:
-    """Batches of 36 scenes on the device, as training draws them; starting workers is not part of it."""
+    """Training batches of 36 scenes on the device, without the start of workers."""
     loader = loaders[way]
     batches = loader.pieces(start=0, stop=ENDLESS)
 

@@ -152,7 +152,7 @@ def test_heads_that_do_not_divide_the_channels_are_refused():
         MultiHeadAttention(query_channels=4, token_channels=4, channels=6, heads=4)
 
 
-def test_nothing_is_one_more_token_of_every_scene():
+def test_the_null_token_is_added_to_every_scene():
     torch.manual_seed(0)
     module = NullToken(WIDTH).double()
     found = module(tokens(number=0))

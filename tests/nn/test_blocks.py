@@ -20,7 +20,7 @@ def noise(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def test_sizes_are_matched_by_spreading_averaging_and_repeating():
+def test_sizes_are_matched_by_broadcasting_averaging_and_repeating():
     one = noise(2, 3, 1, 1)
     assert torch.equal(match_size(one, height=4, width=5), one.expand(2, 3, 4, 5))
     large = noise(2, 3, 4, 4)
@@ -32,7 +32,7 @@ def test_sizes_are_matched_by_spreading_averaging_and_repeating():
     assert torch.equal(match_size(large, height=8, width=8), repeated)
 
 
-def test_vectors_are_spread_to_equal_pixels():
+def test_vectors_are_broadcast_to_all_pixels():
     maps = expand_to_map(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), height=2, width=3)
     assert maps.shape == (2, 2, 2, 3)
     assert torch.equal(maps[1, 0], torch.full((2, 3), 3.0))
@@ -55,7 +55,7 @@ def test_sums_under_a_mask():
 
 
 @pytest.mark.parametrize("size", [4, 12, 16, 20])
-def test_readers_and_writers_fit_any_size(size):
+def test_image_encoders_and_decoders_fit_any_size(size):
     torch.manual_seed(0)
     reader = ImageReader(channels_in=3, image_size=size, channels=4, width_out=5).double()
     writer = ImageWriter(width_in=5, image_size=size, channels=4, channels_out=6).double()

@@ -32,7 +32,7 @@ def close(one, other):
 
 @KERNELS
 @pytest.mark.parametrize("size", [(8, 6), (3, 4), (5, 5)])
-def test_it_equals_the_convolution_of_spread_vectors(kernel, stride, padding, size):
+def test_it_equals_the_convolution_of_broadcast_vectors(kernel, stride, padding, size):
     if any(side + 2 * border < taps for side, border, taps in zip(size, padding, kernel, strict=True)):
         pytest.skip("the kernel is larger than the map")
     vectors, weight = random(2, 3), random(4, 3, *kernel, seed=1)
@@ -50,7 +50,7 @@ def test_it_equals_the_convolution_of_spread_vectors(kernel, stride, padding, si
 
 @KERNELS
 @pytest.mark.parametrize("count", [0, 2])
-def test_vectors_beside_maps_are_as_if_they_were_spread(kernel, stride, padding, count):
+def test_concatenated_conv_equals_the_convolution_of_concatenated_maps(kernel, stride, padding, count):
     torch.manual_seed(0)
     layer = nn.Conv2d(5 + 3, 4, kernel, stride=stride, padding=padding).double()
     maps, vectors = random(count, 5, 8, 6), random(count, 3, seed=1)

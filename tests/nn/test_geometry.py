@@ -217,5 +217,5 @@ def test_ray_features_are_origin_and_direction_and_their_waves():
             torch.testing.assert_close(found[:, 30 + 4 * number + octave], phase.cos())
 
 
-def test_half_a_image_at_90_degrees_is_as_wide_as_it_is_far():
+def test_half_the_image_is_as_wide_as_its_distance_at_90_degrees():
     assert half_width(90.0) == pytest.approx(1.0)

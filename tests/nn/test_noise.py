@@ -165,7 +165,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(shape):
     assert torch.equal(standard_normal(keys.view(11, 1), shape)[:, 0], together)
 
 
-def test_torchs_own_generator_has_no_say_and_is_left_alone():
+def test_torchs_generator_is_neither_used_nor_changed():
     keys = torch.arange(4)
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -206,7 +206,7 @@ def test_keys_of_samples_stay_what_they_are():
     assert torch.equal(sample_keys(every[:, 1:3, 2:], num_samples=2, num_queries=1), every[:, 1:3, 2:])
 
 
-def test_shares_are_those_of_the_weights_and_the_rest_is_uniform_and_independent():
+def test_frequencies_are_the_weights_and_the_rest_is_uniform_and_independent():
     shares = torch.tensor([0.2, 0.5, 0.05, 0.25])
     uniform = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
     found = sample_categorical(shares.log().expand(100_000, 4), uniform)
@@ -216,7 +216,7 @@ def test_shares_are_those_of_the_weights_and_the_rest_is_uniform_and_independent
         assert stats.kstest(rest.numpy(), "uniform").statistic < 1e-3
 
 
-def test_weights_need_not_be_normalised_and_nothing_is_never_chosen():
+def test_weights_need_not_be_normalised_and_weight_zero_is_never_sampled():
     weights = torch.tensor([-torch.inf, 3.0, -torch.inf, 3.0, -torch.inf])
     found = sample_categorical(weights.expand(5, 5), torch.tensor([1e-12, 0.25, 0.49, 0.51, 1.0 - 1e-12]))
     assert found.category.tolist() == [1, 1, 1, 3, 3]

@@ -128,7 +128,7 @@ def test_the_scale_of_the_latent_path_is_bounded():
 
 
 @pytest.mark.parametrize("target", [(2, 1, 1), (3, 8, 8)])
-def test_the_decoder_writes_values_and_images_for_any_leading_shape(target):
+def test_the_decoder_returns_values_and_images_for_any_leading_shape(target):
     torch.manual_seed(0)
     decoder = PointDecoder(condition=5, query=PLACES, hidden=HIDDEN, layers=2, target=target, channels_out=4).double()
     condition, query = random(2, 3, 4, 5, seed=0), random(2, 3, 4, PLACES, seed=1)

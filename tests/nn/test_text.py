@@ -92,7 +92,7 @@ def test_all_bytes_and_no_bytes():
         assert not found.mask.any()
 
 
-def test_padding_and_the_other_texts_have_no_say():
+def test_padding_and_other_texts_do_not_matter():
     alone = tokenise(encoded(TEXTS[:1], 51), num_buckets=4096, max_words=16)
     among = tokenise(encoded(TEXTS, 200), num_buckets=4096, max_words=16)
     assert torch.equal(alone.buckets[0], among.buckets[0])

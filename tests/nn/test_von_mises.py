@@ -51,7 +51,7 @@ def test_bessel_function_does_not_overflow_where_it_does():
     torch.testing.assert_close(log_bessel(kappa.double())[:2], torch.special.i0(kappa[:2].double()).log())
 
 
-def test_growth_starts_flat_ends_at_its_bound_and_keeps_the_direction():
+def test_bounded_parameters_keep_the_direction_and_end_at_the_bound():
     direction = torch.tensor([math.cos(2.0), math.sin(2.0)], dtype=torch.float64)
     lengths = torch.tensor([0.0, 0.1, 1.0, 5.0, 10.0, 1e3], dtype=torch.float64)
     found = bounded(*(lengths[:, None] * direction).unbind(-1), maximum=2000.0)

@@ -64,7 +64,7 @@ def test_only_what_needs_a_gradient_gets_one():
         ((8, 16, 5, 5), torch.bfloat16, 4096, False),
     ],
 )
-def test_it_is_used_where_it_pays_and_is_precise_enough(shape, dtype, positions, expected):
+def test_it_is_used_where_it_is_faster_and_precise_enough(shape, dtype, positions, expected):
     assert is_faster(torch.zeros(shape, dtype=dtype), positions=positions) is expected
 
 
@@ -73,7 +73,7 @@ def test_half_precision_convolves_directly():
         assert not is_faster(torch.zeros(8, 16, 5, 5), positions=4096)
 
 
-def test_either_way_is_taken(monkeypatch):
+def test_both_algorithms_are_used(monkeypatch):
     taken = []
     monkeypatch.setattr(winograd, "convolve", lambda *given: taken.append(len(given[0])) or convolve(*given))
     weight = random(4, 16, 5, 5, seed=1)
