@@ -137,7 +137,7 @@ def test_whatever_happens_within_the_block_leaves_what_was_there(tmp_path, error
 
 @pytest.mark.parametrize("call", ["fsync", "rename", "mkstemp", "chmod"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
-def test_an_error_of_any_call_is_told_and_leaves_what_was_there(tmp_path, monkeypatch, call, number):
+def test_an_error_of_any_call_is_reported_and_leaves_existing_files_unchanged(tmp_path, monkeypatch, call, number):
     target = tmp_path / "x.txt"
     target.write_text("old")
 
@@ -210,7 +210,7 @@ def _write_into(folder, results):
 
 
 def test_a_read_only_folder_is_refused():
-    # Not below tmp_path, whose parents nobody else may enter.
+    # Not below tmp_path, whose parents other users may not enter.
     folder = Path(tempfile.mkdtemp())
     try:
         folder.chmod(0o555)
@@ -241,7 +241,7 @@ def test_a_folder_is_never_written_over_something(tmp_path, kind):
     assert target.stat().st_ino == before and names(tmp_path) == ["d"]
 
 
-def test_of_two_writers_of_a_folder_one_wins_and_the_other_is_told(tmp_path):
+def test_of_two_writers_of_a_folder_one_wins_and_the_other_raises(tmp_path):
     with pytest.raises(DiskFullError, match="cannot be written"), writing_directory(tmp_path / "d") as slow:
         (slow / "who").write_text("slow")
         with writing_directory(tmp_path / "d") as fast:

@@ -69,5 +69,5 @@ def tree(folder):
 
 @pytest.fixture(scope="session")
 def contents():
-    """Returns a function that tells what is below a folder."""
+    """Returns a function that reads all files below a folder."""
     return tree

@@ -96,7 +96,7 @@ def test_from_rendering_to_a_table(gqn_zoo, work, contents):
     assert outcome.code == 3 and "num_context 1 against 2" in outcome.err.replace("2 against 1", "1 against 2")
 
 
-def test_a_suite_measures_and_goes_on_where_it_was(gqn_zoo, work, scenes, in_this_process):
+def test_a_suite_measures_and_resumes(gqn_zoo, work, scenes, in_this_process):
     """In this process; that each variant has one of its own is tested with the suite."""
     output = work / "bench"
     command = ("bench", "--models", "vae,cvae*", "--exclude", "*standard", "--size", "smoke", "--data", scenes)

@@ -91,7 +91,7 @@ def test_a_variant_that_breaks_the_contract_exits_with_code_1(gqn_zoo, monkeypat
     ]
 
 
-def test_a_traceback_is_shown_when_it_is_asked_for(monkeypatch):
+def test_debug_prints_the_traceback(monkeypatch):
     from zoo.cli.main import main
     from zoo.errors import RegistryError
 

@@ -42,7 +42,7 @@ def test_both_kinds_give_the_same_numbers_and_a_image(gqn_zoo, runs, scenes, tmp
     assert table.code == 0 and "prior alone" in table.out and way in table.out
 
 
-def test_mistakes_are_told_before_anything_is_done(gqn_zoo, runs, scenes, tmp_path):
+def test_mistakes_are_reported_before_anything_is_measured(gqn_zoo, runs, scenes, tmp_path):
     run = trained(gqn_zoo, runs, scenes, "reversed-gqn")
     for changes, sentence in (
         (("-o", tmp_path / "map.tiff"), "expected a name that ends with"),

@@ -238,7 +238,7 @@ def test_there_are_many_mistakes_and_none_twice():
 @pytest.mark.parametrize(
     ("command", "part"), MISTAKES, ids=[command.replace("{place}/", "") for command, _ in MISTAKES]
 )
-def test_a_mistake_is_told_in_one_line(gqn_zoo, place, scenes, contents, command, part):
+def test_a_mistake_is_one_line_of_error(gqn_zoo, place, scenes, contents, command, part):
     before = contents(place), contents(scenes)
     try:
         code, out, err = gqn_zoo(command.format(place=place, scenes=scenes))

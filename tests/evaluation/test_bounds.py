@@ -42,7 +42,7 @@ def test_without_latents_of_the_scene_the_joint_bound_is_the_sum(array_scenes, n
 
 
 @pytest.mark.parametrize("name", ["cgqn", "np-rooms"])
-def test_of_latents_of_the_scene_every_target_pays_for_its_own(array_scenes, name):
+def test_with_latents_of_the_scene_every_separate_target_has_its_own_kl(array_scenes, name):
     source = array_scenes(num_scenes=4)
     scores, model, plan = scored(name, source, bounds=Bounds(separate=True))
     assert model.core.latents == "scene"
@@ -82,7 +82,7 @@ def test_reconstructions_are_those_of_the_scored_posterior(array_scenes):
     np.testing.assert_allclose(-terms.log_likelihood.numpy() - floor, distortion.numpy(), rtol=1e-3)
 
 
-def test_evidence_is_cut_along_with_its_target(array_scenes):
+def test_target_views_are_selected_with_their_target(array_scenes):
     """Were the posterior of one target shown all of them, the bound would be too good."""
     seen = []
     source = array_scenes(num_scenes=2)

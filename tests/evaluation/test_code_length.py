@@ -74,7 +74,7 @@ def test_bits_are_a_code_and_the_fitted_sigma_makes_it_shorter(array_scenes):
     assert (plain["nelbo"] == scores["nelbo"]).all()
 
 
-def test_a_likelihood_without_sigma_keeps_its_knobs(array_scenes):
+def test_a_likelihood_without_sigma_keeps_its_schedule_values(array_scenes):
     variant = default_registry().variant("gqn-pixel-sigma", size="smoke")
     source = array_scenes()
     plan = EvaluationPlan(source, num_context=1, num_targets=1)

@@ -49,7 +49,7 @@ def compared(model, source, *, num_samples=4, batch_size=3, turns=TURNS):
 
 
 class TestCameras:
-    def test_a_turned_camera_sees_what_it_saw_turned_along(self):
+    def test_rotating_cameras_and_scene_together_changes_nothing(self):
         cameras = torch.randn(5, 5, dtype=torch.float64)
         turn = 0.7
         rotation = torch.tensor(
@@ -61,14 +61,14 @@ class TestCameras:
         for one, other in zip(camera_axes(after), camera_axes(cameras), strict=True):
             torch.testing.assert_close(one, other @ rotation.T)
 
-    def test_turning_back_and_all_the_way_round_leaves_it(self):
+    def test_opposite_and_full_rotations_change_nothing(self):
         cameras = torch.randn(4, 5, dtype=torch.float64)
         cameras[:, 3] = torch.remainder(cameras[:, 3], 2.0) - 1.0
         torch.testing.assert_close(rotated(rotated(cameras, 0.4), -0.4), cameras)
         torch.testing.assert_close(rotated(cameras, 2.0 * math.pi), cameras)
         assert (rotated(cameras, 3.0)[:, 3].abs() <= math.pi).all()
 
-    def test_several_turns_at_once(self):
+    def test_several_rotations_at_once(self):
         cameras, turns = torch.randn(2, 1, 5), torch.tensor([0.0, 0.1, 0.2])
         found = rotated(cameras, turns)
         assert found.shape == (2, 3, 5)
@@ -76,7 +76,7 @@ class TestCameras:
             torch.testing.assert_close(found[:, place], rotated(cameras[:, 0], turn))
 
 
-def test_questions_keep_the_context_and_show_no_image():
+def test_other_queries_keep_the_context_and_have_no_images():
     batch = random_batch(batch_size=2, num_views=5, image_size=16)
     cameras = torch.randn(2, 4, 5)
     found = with_queries(batch, num_context=3, cameras=cameras)
@@ -89,7 +89,7 @@ def test_questions_keep_the_context_and_show_no_image():
 
 
 class TestDisagreement:
-    def test_latents_of_the_scene_answer_a_question_asked_twice_in_the_same_way(self, array_scenes):
+    def test_latents_of_the_scene_predict_the_same_image_for_the_same_query(self, array_scenes):
         found = compared(named("cgqn"), array_scenes(num_scenes=5))
         assert found.within.shape == found.between.shape == (5, 2)
         assert found.turns == TURNS
@@ -97,7 +97,7 @@ class TestDisagreement:
         assert (found.between[:, 0] > 1e-5).all()
         assert found.share()[0] < 1e-6
 
-    def test_latents_of_a_query_answer_it_anew(self, array_scenes):
+    def test_latents_of_a_query_predict_another_image_for_the_same_query(self, array_scenes):
         """Unbiased variances of independent draws, within a sample or between samples: equal but for chance."""
         found = compared(named("gqn-jump"), array_scenes(num_scenes=40), num_samples=8, batch_size=40, turns=(0.0,))
         assert (found.within > 1e-5).all()
@@ -133,7 +133,7 @@ class TestDisagreement:
         np.testing.assert_allclose(one.within, other.within, rtol=1e-4, atol=1e-9)
         np.testing.assert_allclose(one.between, other.between, rtol=1e-4, atol=1e-9)
 
-    def test_the_images_at_the_queries_are_never_looked_at(self, array_scenes, monkeypatch):
+    def test_the_images_at_the_queries_are_never_read(self, array_scenes, monkeypatch):
         source, model = array_scenes(num_scenes=3), named("cgqn")
         before = compared(model, source)
         plan = EvaluationPlan(source, num_context=2, num_targets=1)
@@ -142,7 +142,7 @@ class TestDisagreement:
         np.testing.assert_array_equal(before.between, after.between)
 
     def test_progress_ends_at_the_whole(self, array_scenes):
-        source, told = array_scenes(num_scenes=4), []
+        source, calls = array_scenes(num_scenes=4), []
         plan = EvaluationPlan(source, num_context=1, num_targets=1)
         disagreement(
             named("cgqn"),
@@ -152,22 +152,22 @@ class TestDisagreement:
             batch_size=3,
             num_samples=2,
             device="cpu",
-            progress=lambda done, total: told.append((done, total)),
+            progress=lambda done, total: calls.append((done, total)),
         )
-        assert told == [(3, 4), (4, 4)]
+        assert calls == [(3, 4), (4, 4)]
 
     def test_one_sample_cannot_be_compared(self, array_scenes):
         with pytest.raises(ConfigError, match="found 1, expected 2"):
             compared(named("cgqn"), array_scenes(num_scenes=2), num_samples=1)
 
-    def test_a_model_that_is_not_asked_with_cameras_is_refused(self, array_scenes):
+    def test_a_model_without_camera_queries_is_refused(self, array_scenes):
         model = build(default_registry().variant("vae", size="smoke"))
         model.task = type("Silent", (), {"query_kind": "nothing", "target_kind": "images", "extras": {}})()
         with pytest.raises(ConfigError, match="Silent predicts images at nothing"):
             compared(model, array_scenes(num_scenes=2))
 
 
-def test_a_model_that_knows_its_mind_by_half_is_in_between(array_scenes, monkeypatch):
+def test_a_partly_consistent_model_is_in_between(array_scenes, monkeypatch):
     """Images made of a draw of the scene and a draw of the query, each of variance 1e-2: share 1/2."""
     model, generator = named("cgqn"), torch.Generator().manual_seed(0)
 

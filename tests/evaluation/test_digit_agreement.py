@@ -77,7 +77,7 @@ class TestHiddenSides:
         angle = bearings(cameras) - turns - torch.from_numpy(asked.sides)[:, None] * math.pi / 2
         assert (torch.hypot(cameras[..., 0], cameras[..., 1]) * angle.cos() <= HALF_WIDTH).all()
 
-    def test_the_questions_face_the_hidden_side_from_left_to_right(self):
+    def test_the_queries_face_the_hidden_side_from_left_to_right(self):
         source = Cubes(9)
         asked = hidden_sides(source, num_queries=5, spread=0.3)
         turns = torch.from_numpy(source.turns)[:, None]
@@ -106,7 +106,7 @@ class TestHiddenSides:
         with pytest.raises(ConfigError, match="no digits"):
             hidden_sides(array_scenes(), num_queries=2)
 
-    def test_as_many_scenes_as_asked_for(self):
+    def test_the_number_of_scenes_can_be_limited(self):
         assert hidden_sides(Cubes(6), num_queries=1, max_scenes=4).scenes.tolist() == [0, 1, 2, 3]
 
 
@@ -167,7 +167,7 @@ class TestAgreement:
             assert found.within[scene] == pytest.approx(np.mean(same))
             assert found.between[scene] == pytest.approx(np.mean(other))
 
-    def test_views_decided_one_by_one_agree_as_often_within_a_sample_as_between(self, reader):
+    def test_independent_views_agree_as_often_within_a_sample_as_between(self, reader):
         digits = np.random.default_rng(1).integers(0, 4, (8, 60, 4))
         found = digit_agreement(reader, stripes(digits))
         difference = found.within - found.between
@@ -181,7 +181,7 @@ class TestAgreement:
 
 
 class TestPredictions:
-    def test_one_sample_answers_all_questions_from_one_scene(self):
+    def test_one_sample_predicts_all_queries_of_a_scene(self):
         model = build(default_registry().variant("cgqn", size="smoke"), seed=0).train()
         source = Cubes(5)
         questions = hidden_sides(source, num_queries=3, spread=0.0)
@@ -194,7 +194,7 @@ class TestPredictions:
         assert not torch.equal(found.expected[0], found.expected[1])
         np.testing.assert_array_equal(found.context, source.frames[questions.scenes[:, None], questions.views])
 
-    def test_images_of_the_hidden_side_are_never_looked_at(self):
+    def test_images_of_the_hidden_side_are_never_read(self):
         model, source = build(default_registry().variant("gqn-jump", size="smoke"), seed=0), Cubes(4)
         questions = hidden_sides(source, num_queries=2)
 

@@ -33,7 +33,7 @@ class Painter(LatentCore):
     """x = sigmoid(W v): every image shows from where it was taken, unless ``mirrored``, when yaw and -yaw look alike."""
 
     class Config(Settings):
-        """Whether left and right can be told apart."""
+        """Whether left and right differ."""
 
         mirrored: bool = False
 
@@ -225,7 +225,7 @@ def test_more_importance_samples_raise_the_bound_on_average():
 
 
 @pytest.mark.parametrize("name", ["reversed-gqn", "reversed-gqn-attention", "reversed-gqn-latent"])
-def test_a_reversed_model_is_asked_at_the_same_grid(array_scenes, name):
+def test_a_reversed_model_is_evaluated_at_the_same_grid(array_scenes, name):
     model, chosen, _ = smoke(name)
     source = array_scenes(num_scenes=2)
     plan = EvaluationPlan(source, num_context=2, num_targets=1)
@@ -242,7 +242,7 @@ def test_a_reversed_model_is_asked_at_the_same_grid(array_scenes, name):
 
 
 @torch.no_grad()
-def test_asking_gives_the_density_of_the_likelihood():
+def test_the_direct_score_is_the_density_of_the_likelihood():
     model, chosen, size = smoke("reversed-gqn")
     batch = random_batch(batch_size=1, num_views=3, image_size=size)
     episode = model.task(batch, num_context=2)

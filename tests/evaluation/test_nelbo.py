@@ -225,7 +225,7 @@ def test_a_model_without_context_does_not_mind_a_wrong_one(array_scenes):
 def test_progress_ends_at_the_whole(array_scenes):
     source = array_scenes(num_scenes=5, image_size=4)
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
-    told = []
+    calls = []
     score_scenes(
         Recorder(),
         source,
@@ -233,9 +233,9 @@ def test_progress_ends_at_the_whole(array_scenes):
         schedule=SCHEDULE,
         batch_size=2,
         device="cpu",
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
-    assert told == [(2, 5), (4, 5), (5, 5)]
+    assert calls == [(2, 5), (4, 5), (5, 5)]
 
 
 def test_a_negative_number_of_samples_is_refused(array_scenes):

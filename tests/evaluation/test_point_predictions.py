@@ -38,7 +38,7 @@ def test_the_deviation_is_that_of_samples_and_noise():
 
 
 @pytest.mark.parametrize("name", ["np-1d", "convcnp-digits"])
-def test_a_model_is_asked_with_the_context_that_was_given(name):
+def test_a_model_is_queried_with_the_given_context(name):
     model = build(default_registry().variant(name, size="smoke")).eval()
     rng, width = np.random.default_rng(0), model.task.config.input_width
     inputs, values, queries = rng.normal(size=(2, 4, width)), rng.normal(size=(2, 4, 1)), rng.normal(size=(2, 3, width))

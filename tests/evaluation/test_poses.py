@@ -65,12 +65,12 @@ def test_scores_of_every_scene_whatever_the_batch(array_scenes, name):
     model, schedule = smoke(name)
     model.train()
     settings = {"schedule": schedule, "num_samples": 4, "device": "cpu"}
-    told = []
+    calls = []
     one, other = (
-        score_poses(model, source, plan, batch_size=size, progress=lambda *step: told.append(step), **settings)
+        score_poses(model, source, plan, batch_size=size, progress=lambda *step: calls.append(step), **settings)
         for size in (2, 5)
     )
-    assert model.training and told[-1] == (5, 5)
+    assert model.training and calls[-1] == (5, 5)
     assert set(one) == {"position_error", "angle_error", "pose_log_density"}
     for column, values in one.items():
         assert values.shape == (5,) and np.isfinite(values).all()
@@ -80,7 +80,7 @@ def test_scores_of_every_scene_whatever_the_batch(array_scenes, name):
         np.testing.assert_allclose(one["pose_log_density"], bound, rtol=1e-5)
 
 
-def test_errors_are_those_of_what_the_model_says(array_scenes, monkeypatch):
+def test_errors_are_those_of_the_predictions(array_scenes, monkeypatch):
     source = array_scenes(num_scenes=4)
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     model, schedule = smoke("reversed-gqn-latent")

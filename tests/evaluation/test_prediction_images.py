@@ -20,7 +20,7 @@ SCHEDULE = schedule_values(sigma=0.7)
 
 
 class Known(nn.Module):
-    """Predicts the truth, changed as told for every sample."""
+    """Predicts the truth with a given change per sample."""
 
     def __init__(self, change):
         super().__init__()
@@ -182,12 +182,12 @@ def test_images_below_the_window_of_ssim_are_refused(array_scenes):
     assert np.isfinite(scored(lambda target, sample: target, array_scenes(image_size=8))["ssim"]).all()
 
 
-def test_bytes_are_rounded_not_cut():
+def test_bytes_are_rounded_not_truncated():
     images = torch.tensor([0.0, 0.49 / 255, 0.51 / 255, 1.0]).view(1, 1, 4).expand(3, 1, 4)
     np.testing.assert_array_equal(to_bytes(images)[0, :, 0], [0, 0, 1, 255])
 
 
-def test_one_sample_the_mean_and_the_best_are_told_apart(gray):
+def test_one_sample_the_mean_and_the_best_differ(gray):
     """Errors +0.1, -0.1 and +0.02: the mean is 0.0067 off, one sample 0.1, the best 0.02."""
     errors = (0.1, -0.1, 0.02)
     scores = scored(lambda target, sample: target + errors[sample], gray, num_samples=3)

@@ -81,7 +81,7 @@ def test_the_batch_size_changes_nothing_and_the_mode_of_the_model_is_left_as_it_
     one, other = scored(source, num_samples=3, batch_size=5)[0], scored(source, num_samples=3, batch_size=1)[0]
     for name in NAMES:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-6)
-    told = []
+    calls = []
     model, plan = Mixture().train(), EvaluationPlan(source, num_context=0, num_targets=2)
     score_values(
         model,
@@ -91,9 +91,9 @@ def test_the_batch_size_changes_nothing_and_the_mode_of_the_model_is_left_as_it_
         batch_size=2,
         num_samples=1,
         device="cpu",
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
-    assert model.training and told == [(2, 5), (4, 5), (5, 5)]
+    assert model.training and calls == [(2, 5), (4, 5), (5, 5)]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def functions(tmp_path_factory):
     return open_scenes(folder, "test")
 
 
-def test_the_referee_scores_the_joint_and_the_marginal_of_the_exact_posterior(functions):
+def test_the_exact_posterior_is_scored_jointly_and_marginally(functions):
     plan = EvaluationPlan(functions, num_context=4, num_targets=3)
     scores = score_exactly(functions, plan)
     assert set(scores) == set(NAMES)
@@ -115,7 +115,7 @@ def test_the_referee_scores_the_joint_and_the_marginal_of_the_exact_posterior(fu
         assert scores["rmse"][scene] == pytest.approx(np.sqrt(np.mean((distribution.mean - values) ** 2)))
 
 
-def test_the_referee_knows_more_with_more_context_and_is_calibrated(functions):
+def test_the_exact_posterior_improves_with_context_and_is_calibrated(functions):
     scores = {
         number: score_exactly(functions, EvaluationPlan(functions, num_context=number, num_targets=3))
         for number in (0, 2, 8)
@@ -128,6 +128,6 @@ def test_the_referee_knows_more_with_more_context_and_is_calibrated(functions):
     assert abs(np.square(white).mean() - 1.0) < 0.45
 
 
-def test_without_kernels_there_is_no_referee(source):
+def test_without_kernels_there_is_no_exact_posterior(source):
     with pytest.raises(DataError, match="arrays: has no extra 'kernel'"):
         score_exactly(source, EvaluationPlan(source, num_context=1, num_targets=1))

@@ -106,7 +106,7 @@ def spoilt(path, name, how, generator):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_any_damage_to_any_file_is_found_and_told_with_the_files_name(tmp_path, name):
+def test_damage_to_any_file_is_found_and_names_the_file(tmp_path, name):
     generator = np.random.default_rng(FILES.index(name))
     whole = save(tmp_path / "whole", 3)
     before = {file.name: file.read_bytes() for file in whole.iterdir()}
@@ -248,7 +248,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         run_checkpoints.find(tmp_path / "file")
 
 
-def test_the_newest_intact_one_is_found_and_the_damaged_ones_are_told(tmp_path):
+def test_the_newest_intact_checkpoint_is_found_and_damaged_ones_are_reported(tmp_path):
     assert run_checkpoints.newest(tmp_path) == (None, [])
     for step in (2, 10, 9, 100):
         save(tmp_path, step)
@@ -294,7 +294,7 @@ def test_the_best_is_found_while_it_is_there(tmp_path):
         "[" * 10_000,
     ],
 )
-def test_a_note_of_the_best_that_makes_no_sense_is_passed_over(tmp_path, text):
+def test_an_invalid_record_of_the_best_is_ignored(tmp_path, text):
     save(tmp_path, 3)
     (tmp_path / "checkpoints" / "best.json").write_bytes(text.encode("latin-1"))
     assert run_checkpoints.best_step(tmp_path) is None and run_checkpoints.find(tmp_path).state.step == 3

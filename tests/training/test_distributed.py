@@ -35,7 +35,7 @@ def start(command, *, mark, **variables):
 
 
 def wait(*processes, mark):
-    """Waits, with a guard that leaves nobody behind; returns the exit codes and the outputs."""
+    """Waits, and ends every process that is left; returns the exit codes and the outputs."""
     try:
         outputs = [process.communicate(timeout=SECONDS)[0] for process in processes]
         left = alive(mark)
@@ -45,7 +45,7 @@ def wait(*processes, mark):
                 os.kill(number, signal.SIGKILL)
         for process in processes:
             process.wait()
-    assert left == [], "nobody is left behind"
+    assert left == [], "no process is left"
     return [process.returncode for process in processes], outputs
 
 
@@ -117,19 +117,19 @@ def test_the_program_under_torchrun_trains_to_the_weights_of_the_program_alone(t
     mine, theirs = look.folder(tmp_path / "one", 4), look.folder(folder / "program", 4)
     assert close(load_file(mine / "model.safetensors"), load_file(theirs / "model.safetensors"))
     assert len(look.rows(folder / "program")) == len(look.rows(tmp_path / "one")) == 5, "one process alone writes"
-    # What two began, one may go on with, and the other way round: the configuration is the same.
+    # A run of two processes may be resumed by one, and the other way round: the configuration is the same.
     for file in ("config.yaml", "checkpoints/step-000000004/MANIFEST.json"):
         assert (folder / "program" / file).is_file()
     assert (folder / "program" / "config.yaml").read_text() == (tmp_path / "one" / "config.yaml").read_text()
 
 
-def test_a_batch_that_two_cannot_share_is_refused_by_both(two):
+def test_a_batch_that_cannot_be_divided_by_two_is_refused_by_both(two):
     ranks, folder = two
     assert [rank["indivisible"] for rank in ranks] == [2, 2]
     assert not (folder / "indivisible").exists()
 
 
-def test_nonsense_on_one_process_stops_both_before_the_update(two):
+def test_values_that_are_not_finite_on_one_process_stops_both_before_the_update(two):
     ranks, folder = two
     for rank, found in enumerate(ranks):
         assert found["nan"]["exit_code"] == 4 and found["nan"]["unchanged"] and found["nan"]["steps_before"] == 2
@@ -147,7 +147,7 @@ def test_a_signal_to_one_process_ends_both_at_the_same_step(two):
     assert (folder / "signal" / "checkpoints" / "step-000000002").is_dir()
 
 
-def test_nonsense_on_one_process_ends_the_program_on_both_with_code_4(tmp_path, scenes, look):
+def test_values_that_are_not_finite_on_one_process_ends_the_program_on_both_with_code_4(tmp_path, scenes, look):
     """Without a launcher, which has an exit code of its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -17,14 +17,14 @@ def alone():
     return Accelerator(cpu=True)
 
 
-def test_a_signal_is_noted_and_handlers_are_put_back(number, alone):
+def test_a_signal_is_recorded_and_handlers_are_restored(number, alone):
     before = signal.getsignal(number)
     with Interruption() as interruption:
         assert signal.getsignal(number) != before
         assert not interruption.agreed(alone, synchronize=True)
         signal.raise_signal(number)
         assert interruption.signal == number
-        assert interruption.agreed(alone, synchronize=False), "one process needs to ask nobody"
+        assert interruption.agreed(alone, synchronize=False), "one process needs no synchronization"
     assert signal.getsignal(number) == before
 
 
@@ -41,7 +41,7 @@ def test_a_second_signal_is_for_the_handlers_from_before(number):
         signal.signal(number, before)
 
 
-def test_handlers_are_put_back_after_an_error_as_well(number):
+def test_handlers_are_restored_after_an_error_as_well(number):
     before = signal.getsignal(number)
     with pytest.raises(RuntimeError), Interruption():
         raise RuntimeError
@@ -62,7 +62,7 @@ def test_a_thread_other_than_the_main_one_trains_without_handlers(alone):
     assert found == [(before, False)]
 
 
-def test_an_interrupted_run_leaves_a_checkpoint_of_the_step_at_hand(number, run_training, tmp_path, look):
+def test_an_interrupted_run_writes_a_checkpoint_of_the_current_step(number, run_training, tmp_path, look):
     def progress(step, figures):
         if step == 2:
             signal.raise_signal(number)

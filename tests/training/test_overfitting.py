@@ -23,7 +23,7 @@ CHANGES = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_eight_scenes_are_learnt_by_heart(tmp_path):
+def test_eight_scenes_are_memorised(tmp_path):
     data = make_dataset(
         "rooms_ring_camera", folder=tmp_path / "eight", num_scenes={"train": 8}, image_size=32, num_views=5, workers=0
     )

@@ -80,7 +80,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(case, run_training, t
         assert list(dict.fromkeys(orders)) == list(dict.fromkeys(order_of_whole))
 
 
-def test_other_ways_to_carry_a_run_out_do_not_change_it(run_training, tmp_path, look):
+def test_execution_options_do_not_change_a_run(run_training, tmp_path, look):
     """Workers, intervals and residence may be changed when a run goes on."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     settings = ("gqn-tower", *COMMON)
@@ -159,7 +159,7 @@ def spoil(run, look, step):
     file.write_bytes(bytes(data))
 
 
-def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_taken(run_training, tmp_path, look):
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(run_training, tmp_path, look):
     whole = tmp_path / "whole"
     run_training(whole, "gqn-tower", *COMMON)
     run = tmp_path / "run"
@@ -167,40 +167,40 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_taken(run_tra
     assert look.steps(run)[-2:] == [9, 10] or look.steps(run)[-1] == 10
     before = look.steps(run)[-2]
     spoil(run, look, 10)
-    told = []
-    report = run_training(run, "gqn-tower", *COMMON, mode="auto", log=told.append)
+    calls = []
+    report = run_training(run, "gqn-tower", *COMMON, mode="auto", log=calls.append)
     assert (report.status, report.step) == ("finished", STEPS)
-    assert "step-000000010" in told[0] and "model.safetensors: is damaged" in told[0] and "older" in told[0]
-    assert all("\n" not in sentence for sentence in told)
+    assert "step-000000010" in calls[0] and "model.safetensors: is damaged" in calls[0] and "older" in calls[0]
+    assert all("\n" not in sentence for sentence in calls)
     assert before < 10
     assert look.digests(run, STEPS) == look.digests(whole, STEPS)
     assert look.rows(run) == look.rows(whole)
 
 
 @pytest.mark.parametrize("keep_last", [1, 2])
-def test_what_is_trained_again_takes_the_place_of_what_was_damaged(run_training, tmp_path, look, keep_last):
-    """The damaged checkpoint of the last step must not stand for the one that is trained in its stead."""
+def test_retrained_checkpoints_replace_damaged_ones(run_training, tmp_path, look, keep_last):
+    """The damaged checkpoint of the last step must not be kept in place of the new one."""
     run = tmp_path / "run"
     options = {"save_interval": 2, "validation_interval": 100, "keep_last": 4}
     run_training(run, "vae", "training.steps=8", **options)
     whole = look.digests(run, 8)
     for step in (6, 8):
         spoil(run, look, step)
-    told = []
+    calls = []
     options["keep_last"] = keep_last
-    run_training(run, "vae", "training.steps=8", mode="auto", log=told.append, **options)
-    assert [sentence for sentence in told if "renamed to this" in sentence]
+    run_training(run, "vae", "training.steps=8", mode="auto", log=calls.append, **options)
+    assert [sentence for sentence in calls if "renamed to this" in sentence]
     assert look.digests(run, 8) == whole
     assert load_trained(run).step == 8
     assert look.steps(run)[-keep_last:] == [6, 8][-keep_last:]
-    # The damaged ones are still there for whoever wants to look at them, out of the way.
+    # The damaged checkpoints are kept under other names.
     aside = sorted(path.name for path in (run / "checkpoints").glob("set-aside-*"))
     assert aside == ["set-aside-1-step-000000006", "set-aside-1-step-000000008"]
     run_training(run, "vae", "training.steps=8", mode="auto", **options)
     assert sorted(path.name for path in (run / "checkpoints").glob("set-aside-*")) == aside
 
 
-def test_when_none_is_intact_the_run_is_refused_and_stays(run_training, tmp_path, look):
+def test_a_run_without_an_intact_checkpoint_is_refused_and_unchanged(run_training, tmp_path, look):
     run_training(tmp_path, "vae", save_interval=2)
     steps = look.steps(tmp_path)
     for step in steps:
@@ -222,7 +222,7 @@ def test_an_older_checkpoint_of_the_same_run_may_be_named(run_training, tmp_path
     assert look.steps(tmp_path) == [2, 4, 6, 8]
 
 
-def test_the_note_of_the_best_goes_back_with_the_run(run_training, tmp_path, look):
+def test_the_record_of_the_best_is_restored_with_the_run(run_training, tmp_path, look):
     """The best checkpoint is set aside with the course that led to it; it must not be found by its step's number."""
     settings = ("vae", "training.steps=8", "training.learning_rate={start: 1e-3, end: 1e-3, steps: 0}")
     run_training(tmp_path, *settings, save_interval=2, validation_interval=8, keep_last=9)
@@ -233,7 +233,7 @@ def test_the_note_of_the_best_goes_back_with_the_run(run_training, tmp_path, loo
     assert load_trained(tmp_path).step == 6
 
 
-def test_a_crash_between_the_checkpoint_and_the_note_of_the_best_is_mended(run_training, tmp_path, look):
+def test_a_crash_between_the_checkpoint_and_its_record_as_the_best_is_repaired(run_training, tmp_path, look):
     whole, run = tmp_path / "whole", tmp_path / "run"
     settings = ("vae", "training.steps=8")
     run_training(whole, *settings, validation_interval=4)
@@ -244,7 +244,7 @@ def test_a_crash_between_the_checkpoint_and_the_note_of_the_best_is_mended(run_t
     assert '"step": 4' in (run / "checkpoints" / "best.json").read_text()
 
 
-def test_another_run_may_be_gone_on_with_in_a_folder_of_its_own(run_training, tmp_path, look):
+def test_a_run_may_be_resumed_in_another_folder(run_training, tmp_path, look):
     one, two = tmp_path / "one", tmp_path / "two"
     run_training(one, "vae", "training.steps=8", progress=interrupt_at(5))
     before = look.digests(one, 5)
@@ -282,7 +282,7 @@ def test_other_scenes_under_the_same_path_are_refused(run_training, tmp_path, sc
         run_training(tmp_path / "run", "vae", mode="auto")
 
 
-def test_a_checkpoint_without_averages_cannot_go_on_with_them(run_training, tmp_path):
+def test_a_checkpoint_without_averages_cannot_be_resumed_with_them(run_training, tmp_path):
     run_training(tmp_path, "vae")
     start = ResumeOptions(mode="auto", allow_config_change=True)
     with pytest.raises(CheckpointError, match=r"ema\.safetensors: cannot be read"):

@@ -164,7 +164,7 @@ def test_a_configuration_that_was_tampered_with_is_refused(copy, old, new, error
     assert part in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_damaged_best_checkpoint_is_told_and_not_passed_over(copy):
+def test_a_damaged_best_checkpoint_is_an_error(copy):
     best = load_trained(copy).step
     (copy / "checkpoints" / f"step-{best:09d}" / "ema.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"ema\.safetensors: is missing"):
@@ -246,7 +246,7 @@ def test_a_seed_that_is_no_whole_number_of_63_bits_is_refused(run_training, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def test_too_little_memory_is_told_with_what_to_do(run_training, tmp_path, monkeypatch):
+def test_too_little_memory_is_one_sentence_with_what_to_change(run_training, tmp_path, monkeypatch):
     def too_much(self, *arguments):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore lines")
 
@@ -314,7 +314,7 @@ def test_building_again_gives_the_model_that_was_trained(run, weights, variant):
     assert weights(untrained).shape == weights(load_trained(run).model).shape
 
 
-def test_the_last_checkpoint_can_be_asked_for_and_is_the_one_that_a_run_is_resumed_from(tmp_path):
+def test_the_last_checkpoint_can_be_chosen_and_is_the_one_to_resume_from(tmp_path):
     run = tmp_path / "run"
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.Adam(model.parameters())

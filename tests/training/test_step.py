@@ -61,7 +61,7 @@ def equal(one, other):
     return all(torch.equal(each, same) for each, same in zip(one, other, strict=True))
 
 
-def test_an_answer_at_once_or_one_update_later_makes_the_same_weights(updates):
+def test_immediate_and_deferred_checks_lead_to_the_same_weights(updates):
     found = []
     for deferred in (False, True):
         made = updates("training.ema_decay=0.5", name="gqn-tower-shared", deferred=deferred)
@@ -75,7 +75,7 @@ def test_an_answer_at_once_or_one_update_later_makes_the_same_weights(updates):
     assert not equal(average, state[: len(average)])
 
 
-def test_a_fault_at_once_stops_before_the_next_update(updates):
+def test_an_immediate_check_raises_before_the_next_update(updates):
     made = updates("training.ema_decay=0.5", name="gqn-tower-shared")
     coming = pieces(made.model, spoilt={2})
     for step in range(2):
@@ -88,22 +88,22 @@ def test_a_fault_at_once_stops_before_the_next_update(updates):
     assert equal(state_of(made), before) and equal(list(made.evaluated_model.parameters()), average)
 
 
-def test_a_fault_that_is_told_later_has_changed_nothing_by_then(updates):
+def test_a_deferred_check_raises_before_anything_has_changed(updates):
     made = updates("training.ema_decay=0.5", name="gqn-tower-shared", deferred=True)
     coming = pieces(made.model, spoilt={2})
     for step in range(2):
         made.run(step, coming)
     made.synchronize()
     before, average = state_of(made), copy.deepcopy(list(made.evaluated_model.parameters()))
-    made.run(2, coming)  # nobody has looked yet
+    made.run(2, coming)  # not checked yet
     assert equal(state_of(made), before)
     with pytest.raises(NonFiniteError, match=r"step 2: .*Not finite: scenes \[12\]"):
         made.run(3, coming)
     assert equal(state_of(made), before) and equal(list(made.evaluated_model.parameters()), average)
-    made.synchronize()  # is told once
+    made.synchronize()  # raises once only
 
 
-def test_settling_tells_of_the_last_fault(updates):
+def test_synchronizing_raises_the_last_fault(updates):
     made = updates(name="gqn-tower-shared", deferred=True)
     made.run(0, pieces(made.model, spoilt={0}))
     with pytest.raises(NonFiniteError, match="step 0"):
@@ -138,8 +138,8 @@ def test_torchs_generator_is_seeded_by_seed_and_step_alone(updates, monkeypatch)
     assert torch.equal(whole[2], expected)
 
 
-def test_weights_and_moments_lie_alike_after_they_were_read(updates, tmp_path):
-    """Fused Adam takes them for one and the same order of numbers."""
+def test_weights_and_moments_have_equal_strides_after_loading(updates, tmp_path):
+    """Fused Adam reads both in the same order."""
     made = updates(name="gqn-tower-shared")
     made.run(0, pieces(made.model))
     saved = checkpoint.save(

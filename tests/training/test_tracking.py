@@ -25,7 +25,7 @@ def test_one_object_a_line_is_appended(tracker, tmp_path):
     assert lines(tmp_path) == [{"step": 1, "train/kl": 0.5, "seconds": 2.0}, {"step": 2, "train/kl": 0.25}]
 
 
-def test_values_that_json_does_not_know_are_left_out(tracker, tmp_path):
+def test_values_that_are_not_finite_are_left_out(tracker, tmp_path):
     tracker().log(1, {"a": float("nan"), "b": float("inf"), "c": 1.0})
     assert lines(tmp_path) == [{"step": 1, "c": 1.0}]
 
@@ -50,7 +50,7 @@ def test_a_fresh_run_starts_an_empty_log(tracker, tmp_path):
 @pytest.mark.parametrize(
     "torn", ['{"step": 2, "tr', '{"st', "{", "\x00\x00", "[]", '"x"', "5", '{"step": null}', '{"x": 1}']
 )
-def test_torn_and_foreign_lines_do_not_stop_a_run(tracker, tmp_path, torn):
+def test_incomplete_and_foreign_rows_do_not_stop_a_run(tracker, tmp_path, torn):
     whole = '{"step": 1, "x": 0.1}'
     for text in (f"{whole}\n{torn}", f"{torn}\n{whole}\n", f"{whole}\n{torn}\n\n{whole}\n"):
         (tmp_path / "metrics.jsonl").write_text(text)
@@ -59,7 +59,7 @@ def test_torn_and_foreign_lines_do_not_stop_a_run(tracker, tmp_path, torn):
         assert len(lines(tmp_path)) == text.count(whole)
 
 
-def test_bytes_that_are_no_text_do_not_stop_a_run(tracker, tmp_path):
+def test_invalid_utf_8_does_not_stop_a_run(tracker, tmp_path):
     (tmp_path / "metrics.jsonl").write_bytes(b'\xff\xfe\n{"step": 1}\n')
     tracker(resume_step=5)
     assert lines(tmp_path) == [{"step": 1}]

@@ -42,7 +42,7 @@ def trained(trainer, weights):
 
 
 @pytest.mark.parametrize("name", ["vae", "gqn-tower"])
-def test_a_model_learns_two_scenes_by_heart(trainer_of, array_scenes, name, look):
+def test_a_model_memorises_two_scenes(trainer_of, array_scenes, name, look):
     trainer = trainer_of(
         name,
         "training.steps=40",
@@ -73,7 +73,7 @@ def _variant(name):
     return default_registry().variant(name, size="smoke")
 
 
-def test_accumulated_figures_are_those_of_the_whole_batch(trainer_of, look):
+def test_accumulated_metrics_are_those_of_the_whole_batch(trainer_of, look):
     whole, halves = trainer_of("vae"), trainer_of("vae", "training.gradient_accumulation=4")
     whole.fit(), halves.fit()
     for one, other in zip(look.rows(whole.run), look.rows(halves.run), strict=True):
@@ -149,7 +149,7 @@ def test_the_metrics_hold_the_schedules_of_their_step(trainer_of, look):
     trainer.fit()
     rows = look.rows(trainer.run)
     assert [row["step"] for row in rows] == [2, 4, 6, 8]
-    # The row of step n tells of the n-th update, whose schedules are those of step n - 1.
+    # The row of step n describes the n-th update, whose schedules are those of step n - 1.
     for row, expected in zip(
         rows, [(8e-4, 1.5, 0.5), (4e-4, 0.5, 1.0), (2e-4, 0.5, 1.0), (2e-4, 0.5, 1.0)], strict=True
     ):
@@ -244,7 +244,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(trainer_of, weights, 
     assert look.rows(trainer.run)[-1]["step"] == 3
 
 
-def test_scenes_with_nonsense_are_named(trainer_of, array_scenes, weights):
+def test_scenes_with_values_that_are_not_finite_are_named(trainer_of, array_scenes, weights):
     scenes = array_scenes(num_scenes=8, split="train")
     scenes.cameras[5] = float("nan")
     trainer = trainer_of("gqn-tower", train=scenes)
@@ -286,7 +286,7 @@ def test_validation_is_at_the_fixed_sigma_and_of_every_scene(trainer_of, array_s
     assert [row["step"] for row in rows] == [4], "at the interval and at the end"
 
 
-def test_fewer_validation_scenes_are_taken_when_that_is_asked(trainer_of, array_scenes):
+def test_the_number_of_validation_scenes_can_be_limited(trainer_of, array_scenes):
     scenes = array_scenes(num_scenes=5)
     assert trainer_of(validation=scenes, validation_scenes=2).validation_plan.num_scenes == 2
     assert trainer_of(validation=scenes).validation_plan.num_scenes == 5
@@ -314,7 +314,7 @@ def test_the_best_checkpoint_is_kept_and_the_others_pruned(trainer_of, array_sce
     assert checkpoint.read(look.folder(trainer.run, 10)).state.best_value == 3.0
 
 
-def test_checkpoints_are_kept_as_asked(trainer_of, look):
+def test_checkpoints_are_kept_by_the_options(trainer_of, look):
     trainer = trainer_of("vae", "training.steps=11", save_interval=2, keep_last=2, keep_every=4)
     trainer.fit()
     assert look.steps(trainer.run) == [4, 8, 10, 11]
