@@ -72,40 +72,52 @@ def documentation_of(kind: Kind, use: str) -> Documentation:
         LookupError: if the source has no such component, or settings that only an import can read.
     """
     path = TASKS if kind == "task" else folder_of(kind) / f"{use}.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and _config_of(node, tree=tree)]
-    if kind == "task":
+    tree = _parse(path)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and _config_of(node, tree)]
+    if kind == "task" or len(classes) > 1:
         classes = [node for node in classes if node.name.lower() == use.replace("_", "")]
     if len(classes) != 1:
         raise LookupError(f"{path}: expected one {kind} {use!r}")
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return Documentation(
-        summary=summary, text=ast.get_docstring(classes[0]) or "", settings=_settings_of(classes[0], tree=tree)
-    )
+    return Documentation(summary, ast.get_docstring(classes[0]) or "", _settings_of(classes[0], tree))
 
 
-def _config_of(component: ast.ClassDef, *, tree: ast.Module) -> ast.ClassDef | None:
-    """Returns the ``Config`` of a class, its own or that of a base in the same module."""
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _find_class(name: str, tree: ast.Module) -> tuple[ast.ClassDef, ast.Module] | None:
+    """Returns a class of this module, or of one of this package from which the module imports it, with its module."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return node, tree
+        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
+            path = Path(__file__).resolve().parents[2] / f"{str(node.module).replace('.', '/')}.py"
+            return _find_class(name, _parse(path)) if path.is_file() else None
+    return None
+
+
+def _config_of(component: ast.ClassDef, tree: ast.Module) -> tuple[ast.ClassDef, ast.Module] | None:
+    """Returns the class ``Config`` of a component, its own or that of a base, with its module."""
     for node in component.body:
         if isinstance(node, ast.ClassDef) and node.name == "Config":
-            return node
-    bases = {ast.unparse(base) for base in component.bases}
-    inherited = [
-        _config_of(node, tree=tree) for node in tree.body if isinstance(node, ast.ClassDef) and node.name in bases
-    ]
-    return inherited[0] if inherited else None
+            return node, tree
+    bases = [_find_class(ast.unparse(base), tree) for base in component.bases]
+    return next((found for base in bases if base is not None and (found := _config_of(*base))), None)
 
 
-def _settings_of(component: ast.ClassDef, *, tree: ast.Module) -> dict[str, Setting]:
+def _settings_of(component: ast.ClassDef, tree: ast.Module) -> dict[str, Setting]:
     """Returns the fields of ``component.Config``, those of a base such as ``Gqn.Config`` first."""
-    config = _config_of(component, tree=tree)
-    assert config is not None
+    found = _config_of(component, tree)
+    assert found is not None
+    config, tree = found
     settings: dict[str, Setting] = {}
-    for base in config.bases:
-        if isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name):
-            settings |= _settings_of_import(base.value.id, tree=tree)
-        elif ast.unparse(base) != "Settings":
-            raise LookupError(f"{component.name}.Config: the settings of {ast.unparse(base)} are not read from source")
+    for base in map(ast.unparse, config.bases):
+        owner = _find_class(base.removesuffix(".Config"), tree) if base.endswith(".Config") else None
+        if owner is not None:
+            settings |= _settings_of(*owner)
+        elif base != "Settings":
+            raise LookupError(f"{component.name}.Config: the settings of {base} are not read from source")
     for node in config.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             options = {option.arg: option.value for option in getattr(node.value, "keywords", [])}
@@ -113,17 +125,6 @@ def _settings_of(component: ast.ClassDef, *, tree: ast.Module) -> dict[str, Sett
             meaning = _evaluate(options["description"]) if "description" in options else ""
             settings[node.target.id] = Setting(default, meaning)
     return settings
-
-
-def _settings_of_import(name: str, *, tree: ast.Module) -> dict[str, Setting]:
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
-            path = Path(__file__).resolve().parents[2] / f"{str(node.module).replace('.', '/')}.py"
-            imported = ast.parse(path.read_text(encoding="utf-8"))
-            for other in imported.body:
-                if isinstance(other, ast.ClassDef) and other.name == name and _config_of(other, tree=imported):
-                    return _settings_of(other, tree=imported)
-    raise LookupError(f"{name}.Config is not imported from a module of this package")
 
 
 def _evaluate(node: ast.expr | None) -> Any:
