@@ -90,8 +90,6 @@ def test_cameras_are_read_without_their_images():
             return np.repeat(scenes[:, None, None], 2, axis=1) * np.ones(5, dtype=np.float32)
 
     assert read_cameras(Scenes()).shape == (2000, 5)
-    with pytest.raises(ConfigError, match="convert it into a scene store"):
-        read_cameras(type("Bare", (), {"name": "bare", "num_scenes": 1})())
 
 
 def test_local_maxima_go_round_the_circle_but_not_round_the_floor():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +18,7 @@ from zoo.cli.options import parse_contexts, parse_importance_samples
 if TYPE_CHECKING:
     from zoo.bench.protocol import Protocol
     from zoo.data.opening import Source
-    from zoo.data.source import SceneSource, Split
+    from zoo.data.source import Split
     from zoo.results.row import ResultRow
     from zoo.training.trained_model import TrainedModel
 
@@ -99,26 +101,22 @@ def run(
         repeats=repeats,
         seed=seed,
     )
-    sizes = parse_contexts(contexts)
     trained = load_trained(path, device=device, which=which)
     splits = open_splits_for(trained.variant, data, split, *(("train",) if baselines else ()))
-    _check(trained, splits[split], protocol=protocol, sizes=sizes, sheet=sheet)
-    warn_of_untrained_contexts(trained.variant, sizes)
+    evaluation = _Evaluation(trained, splits, split, protocol=protocol, sizes=parse_contexts(contexts), device=device)
+    evaluation.check(sheet)
+    warn_of_untrained_contexts(trained.variant, evaluation.sizes)
     folder = results or trained.run / "results" / "rows"
     rows: list[ResultRow] = []
-    for row in _measure(trained, splits, split=split, protocol=protocol, sizes=sizes, device=device):
+    for row in chain(evaluation.model_rows(), evaluation.baseline_rows(folder) if baselines else ()):
         rows.append(row)
         save_row(row, folder)
-    if baselines:
-        for row in _baseline_rows(trained, splits, split=split, protocol=protocol, sizes=sizes, folder=folder):
-            rows.append(row)
-            save_row(row, folder)
     if sheet is not None:
         draw_sheet(
             trained,
             splits[split],
             target=sheet,
-            num_context=sizes[0],
+            num_context=evaluation.sizes[0],
             protocol=protocol,
             device=device,
             pixel_noise=pixel_noise,
@@ -135,88 +133,75 @@ def _metrics(text: str) -> tuple[str, ...]:
     return named[text] if text in named else tuple(name.strip() for name in text.split(","))
 
 
-def _check(
-    trained: TrainedModel,
-    source: SceneSource,
-    *,
-    protocol: Protocol,
-    sizes: Sequence[int | None],
-    sheet: Path | None,
-) -> None:
-    """Refuses what cannot be measured at any of several context sizes, or drawn, before the first is measured.
+@dataclass(frozen=True)
+class _Evaluation:
+    """A trained model on one split, at several context sizes."""
 
-    Raises:
-        ConfigError, ResultError: naming the option.
-    """
-    from zoo.bench.protocol import plan_of
-    from zoo.errors import ConfigError
-    from zoo.figures.sheets import check_format
+    trained: TrainedModel
+    splits: Mapping[Split, Source]
+    split: Split
+    _: KW_ONLY
+    protocol: Protocol
+    sizes: Sequence[int | None]
+    device: str
 
-    for num_context in sizes:
-        plan_of(protocol.at(num_context, timed=False), trained.variant, source)
-    if sheet is None:
-        return
-    if trained.model.task.target_kind != "images":
-        raise ConfigError(
-            f"--sheet: {trained.variant.name!r} predicts {trained.model.task.target_kind}, of which there is no sheet"
-        )
-    check_format(sheet)
+    def check(self, sheet: Path | None) -> None:
+        """Refuses what cannot be measured at any of the context sizes, or drawn, before the first is measured.
 
+        Raises:
+            ConfigError, ResultError: naming the option.
+        """
+        from zoo.bench.protocol import plan_of
+        from zoo.errors import ConfigError
+        from zoo.figures.sheets import check_format
 
-def _measure(
-    trained: TrainedModel,
-    splits: Mapping[Split, Source],
-    *,
-    split: Split,
-    protocol: Protocol,
-    sizes: Sequence[int | None],
-    device: str,
-) -> Iterator[ResultRow]:
-    """Yields one row per context size; the speed is measured with the first."""
-    from zoo.bench.measurement import evaluate
-    from zoo.bench.protocol import calibration_split
-    from zoo.cli import screen
+        for num_context in self.sizes:
+            plan_of(self.protocol.at(num_context, timed=False), self.trained.variant, self.splits[self.split])
+        if sheet is None:
+            return
+        target = self.trained.model.task.target_kind
+        if target != "images":
+            raise ConfigError(f"--sheet: {self.trained.variant.name!r} predicts {target}, of which there is no sheet")
+        check_format(sheet)
 
-    first: ResultRow | None = None
-    with screen.stage_progress(trained.variant.name) as progress:
-        for num_context in sizes:
-            row = evaluate(
-                trained,
-                splits[split],
-                protocol=protocol.at(num_context, timed=first is None),
-                calibration=calibration_split(splits, reported=split),
-                speeds_of=first,
-                device=device,
+    def model_rows(self) -> Iterator[ResultRow]:
+        """Yields one row per context size; the speed is measured with the first."""
+        from zoo.bench.measurement import evaluate
+        from zoo.bench.protocol import calibration_split
+        from zoo.cli import screen
+
+        first: ResultRow | None = None
+        with screen.stage_progress(self.trained.variant.name) as progress:
+            for num_context in self.sizes:
+                row = evaluate(
+                    self.trained,
+                    self.splits[self.split],
+                    protocol=self.protocol.at(num_context, timed=first is None),
+                    calibration=calibration_split(self.splits, reported=self.split),
+                    speeds_of=first,
+                    device=self.device,
+                    command=["gqn-zoo", *sys.argv[1:]],
+                    progress=progress,
+                )
+                first = first or row
+                yield row
+
+    def baseline_rows(self, folder: Path) -> Iterator[ResultRow]:
+        """Yields the rows of the baselines that are not in the folder yet."""
+        from zoo.bench.baselines import BaselineScenes, baseline_rows
+        from zoo.bench.protocol import calibration_split
+        from zoo.results.store import rows_in
+
+        calibration = calibration_split(self.splits, reported=self.split)
+        scenes = BaselineScenes(self.splits[self.split], self.splits["train"], calibration)
+        for num_context in self.sizes:
+            yield from baseline_rows(
+                self.trained.variant,
+                scenes,
+                protocol=self.protocol.at(num_context, timed=False),
+                present=rows_in(folder),
                 command=["gqn-zoo", *sys.argv[1:]],
-                progress=progress,
             )
-            first = first or row
-            yield row
-
-
-def _baseline_rows(
-    trained: TrainedModel,
-    splits: Mapping[Split, Source],
-    *,
-    split: Split,
-    protocol: Protocol,
-    sizes: Sequence[int | None],
-    folder: Path,
-) -> Iterator[ResultRow]:
-    """Yields the rows of the baselines that are not in the folder yet."""
-    from zoo.bench.baselines import BaselineScenes, baseline_rows
-    from zoo.bench.protocol import calibration_split
-    from zoo.results.store import rows_in
-
-    scenes = BaselineScenes(splits[split], splits["train"], calibration_split(splits, reported=split))
-    for num_context in sizes:
-        yield from baseline_rows(
-            trained.variant,
-            scenes,
-            protocol=protocol.at(num_context, timed=False),
-            present=rows_in(folder),
-            command=["gqn-zoo", *sys.argv[1:]],
-        )
 
 
 def _print(rows: Sequence[ResultRow], *, as_json: bool) -> None:

@@ -86,10 +86,12 @@ def run(
     from zoo.evaluation.candidates import localisation_method
     from zoo.evaluation.localisation import localise
     from zoo.evaluation.refine_poses import Search
+    from zoo.figures.style import check_suffix
     from zoo.training.run import device_of
     from zoo.training.trained_model import load_trained
 
-    _check_output(output)
+    if output is not None:
+        check_suffix(output)
     device = device_of(cpu=cpu)
     search = Search(samples=samples, batch_size=batch_size, starts=starts, steps=steps)
     sizes = parse_contexts(contexts)
@@ -136,14 +138,6 @@ def run(
         screen.log(f"wrote {output}")
 
 
-def _check_output(output: Path | None) -> None:
-    from zoo.errors import ResultError
-    from zoo.figures.style import SUFFIXES
-
-    if output is not None and output.suffix not in SUFFIXES:
-        raise ResultError(f"{output}: expected a name that ends with one of {', '.join(SUFFIXES)}")
-
-
 def _check_scenes(scenes: int | None, source: SceneSource) -> None:
     from zoo.errors import ConfigError
 
@@ -155,7 +149,7 @@ def _check_scenes(scenes: int | None, source: SceneSource) -> None:
 
 def _prior(
     splits: Mapping[Split, Source],
-    source: SceneSource,
+    source: Source,
     *,
     kind: Literal["cameras", "uniform"],
     places: int,
@@ -169,18 +163,13 @@ def _prior(
 
 
 def _values(one: Located) -> dict[str, Any]:
+    names = ("scene", "position_error", "angle_error", "prior_position_error", "prior_angle_error", "entropy", "modes")
     return {
-        "scene": one.scene,
+        **{name: getattr(one, name) for name in names},
         "truth": one.truth.tolist(),
         "estimate": one.estimate.tolist(),
-        "position_error": one.position_error,
-        "angle_error": one.angle_error,
-        "prior_position_error": one.prior_position_error,
-        "prior_angle_error": one.prior_angle_error,
         "log_density": one.log_density if one.log_density > -float("inf") else None,
         "prior_log_density": one.prior_log_density,
-        "entropy": one.entropy,
-        "modes": one.modes,
     }
 
 

@@ -41,13 +41,7 @@ def code_schedule_values(
     root of the mean squared error, Rybkin et al. 2021, section 3; here the mass in the bins of the values counts.) The
     values for a likelihood without a sigma are returned unchanged.
 
-    Args:
-        model: the model, not wrapped; its mode is restored afterwards.
-        calibration: the scenes to fit on.
-        plan: their episodes.
-        schedule: the values of evaluation.
-        batch_size: scenes at once.
-        device: where the model is.
+    The arguments are those of :func:`zoo.evaluation.nelbo.score_scenes`, with the scenes to fit on.
     """
     if not model.likelihood.uses_sigma:
         return schedule

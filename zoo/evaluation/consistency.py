@@ -95,16 +95,8 @@ def disagreement(
 ) -> Disagreement:
     """Predicts the first target's camera and rotated ones jointly, and compares the images.
 
-    Args:
-        model: the model, not wrapped; its mode is restored afterwards.
-        source: the scenes; their cameras must look at the z axis, so that rotated ones see the same.
-        plan: their contexts, and the first camera.
-        schedule: the values of evaluation.
-        batch_size: scenes at once; changes the memory needed, not the numbers.
-        num_samples: S, at least 2.
-        device: where the model is.
-        turns: rotations of the camera around the z axis, radians.
-        progress: called with the scenes done and the scenes in all.
+    The arguments are those of :func:`zoo.evaluation.nelbo.score_scenes`, S = ``num_samples``, at least 2, and ``turns``, the
+    rotations around the z axis in radians; the cameras of the scenes must look at that axis.
 
     Raises:
         ConfigError: for fewer than two samples, or a task without such queries.

@@ -101,15 +101,8 @@ def localise(
 ) -> list[Located]:
     """Localises the first target of every scene of a plan.
 
-    Args:
-        model: of images at viewpoints, or of viewpoints of images.
-        source: the scenes.
-        plan: which views are context and target.
-        schedule: the values of evaluation.
-        prior: over the cameras, with the grid; a reversed model learned its own and uses the grid alone.
-        search: settings of the search.
-        device: where the model is.
-        progress: called with the scenes done and the scenes in all.
+    The arguments are those of :func:`zoo.evaluation.nelbo.score_scenes` and the prior over cameras with its grid; a reversed
+    model has learned its own prior and uses the grid alone.
 
     Raises:
         ConfigError: if the model is of neither kind.

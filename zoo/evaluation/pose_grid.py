@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.data.source import SceneSource
+from zoo.data.opening import Source
 from zoo.errors import ConfigError, DataError
 
 PriorKind = Literal["uniform", "cameras"]
@@ -18,16 +18,6 @@ MARGIN = 0.02  # of the extent, added on every side
 MOST_CAMERAS = 2000  # from which a prior is made
 KERNEL = 0.5  # standard deviation of a kernel, in cells
 CHUNK = 4096  # candidates whose distances to all of them are computed at once
-
-
-class HasCameras(Protocol):
-    """Scenes whose cameras can be read without their images, such as scene stores and TFRecords."""
-
-    name: str
-    num_scenes: int
-
-    def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
-        """Returns all cameras of some scenes, [B, V, 5]."""
 
 
 class PoseGrid(NamedTuple):
@@ -79,17 +69,11 @@ class PoseGrid(NamedTuple):
         return (min(row, rows - 1) * columns + min(column, columns - 1)) * turns + min(turn, turns - 1)
 
 
-def read_cameras(source: SceneSource | HasCameras, *, seed: int = 0) -> Tensor:
-    """Returns up to 2000 random cameras of a split, [n, 5] float64.
-
-    Raises:
-        ConfigError: if the cameras cannot be read without their images.
-    """
-    if not hasattr(source, "read_cameras"):
-        raise ConfigError(f"{source.name}: its cameras cannot be read by themselves; convert it into a scene store")
+def read_cameras(source: Source, *, seed: int = 0) -> Tensor:
+    """Returns up to 2000 random cameras of a split, [n, 5] float64."""
     generator = np.random.default_rng(seed)
     scenes = np.sort(generator.permutation(source.num_scenes)[:MOST_CAMERAS])
-    cameras = np.asarray(source.read_cameras(scenes), dtype=np.float64).reshape(-1, 5)
+    cameras = source.read_cameras(scenes).astype(np.float64).reshape(-1, 5)
     return torch.from_numpy(cameras[generator.permutation(len(cameras))[:MOST_CAMERAS]])
 
 
