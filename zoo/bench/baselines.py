@@ -55,14 +55,7 @@ def baseline_rows(
     present: Iterable[ResultRow],
     command: Sequence[str] = (),
 ) -> Iterator[ResultRow]:
-    """Measures the baselines that rank with a variant and have no row yet.
-
-    Args:
-        variant: decides task, sigma and, where the protocol leaves them open, the numbers of views.
-        scenes: the splits.
-        protocol: of the variant's own measurement.
-        present: existing rows.
-        command: the command line, for the provenance.
+    """Measures the baselines that rank with a variant under its protocol, except those among the ``present`` rows.
 
     Raises:
         ConfigError: if the scenes have too few views or images of another size.
@@ -119,15 +112,7 @@ def _names_for(variant: Variant, *, num_context: int) -> list[str]:
 def measure_baselines(
     jobs: Sequence[Job], *, rows: Path, progress: Callable[[int, int], None] | None = None
 ) -> list[Path]:
-    """Measures the baselines on the episodes of all jobs, each once.
-
-    Args:
-        jobs: of a suite whose scenes exist.
-        rows: folder of the rows.
-        progress: called with the jobs done and all jobs.
-
-    Returns:
-        The files of the new rows.
+    """Measures the baselines on the episodes of all jobs, each once, and returns the files of the new rows.
 
     Raises:
         ZooError: if scenes or a row are damaged.

@@ -45,15 +45,7 @@ class ExecutionOptions(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteCommand:
-    """One call of ``bench`` or ``quickstart``.
-
-    Attributes:
-        suite: the suite.
-        output: folder of everything.
-        selection: from the suite.
-        training: options of every training.
-        execution: of the jobs.
-    """
+    """One call of ``bench`` or ``quickstart``: what is run from which suite, how, and into which folder."""
 
     suite: Suite
     output: Path

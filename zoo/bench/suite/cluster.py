@@ -94,13 +94,7 @@ class ClusterEngine:
     """Submits every job at once, as one array where the cluster has arrays."""
 
     def __init__(self, cluster: str, *, output: Path, parameters: Mapping[str, Any], gpus_per_job: int = 1) -> None:
-        """Connects to the cluster.
-
-        Args:
-            cluster: ``slurm``, or another executor of submitit.
-            output: folder of the results.
-            parameters: of submitit's executor, for example ``slurm_partition`` or ``timeout_min``.
-            gpus_per_job: processes of one job, one per GPU.
+        """Prepares submissions to ``slurm`` or another executor of submitit, with its parameters.
 
         Raises:
             ConfigError: if submitit is missing, or does not know the cluster or a parameter.

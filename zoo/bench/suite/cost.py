@@ -64,13 +64,7 @@ def flops_per_scene(variant: Variant) -> int:
 
 
 def measure_cost(variant: Variant, *, device: str, longest: float = MEASURED_ON_CPU) -> Cost:
-    """Counts the operations of an update and measures or estimates its time.
-
-    Args:
-        variant: at the size, batch and contexts with which it is trained.
-        device: of torch.
-        longest: operations of a step above which a CPU's time is estimated.
-    """
+    """Counts the operations of an update and measures its time; on a CPU a step above ``longest`` is estimated."""
     flops = flops_per_scene(variant)
     step_flops = flops * variant.training.batch_size
     if device == "cpu" and step_flops > longest:
@@ -113,12 +107,7 @@ class CostBook:
     """
 
     def __init__(self, folder: Path, *, device: str, save: bool) -> None:
-        """Reads the known costs.
-
-        Args:
-            folder: of the results.
-            device: on which the jobs run.
-            save: writes new costs to the file at once.
+        """Reads the known costs of a device; with ``save`` new ones are written at once.
 
         Raises:
             ConfigError: if the file is damaged.

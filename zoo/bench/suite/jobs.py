@@ -68,11 +68,8 @@ class Job:
 def run_job(job: Job, *, progress: StageProgress | None = None) -> list[Path]:
     """Trains, resuming an interrupted run, and measures what has no row yet; returns the files of the new rows.
 
-    A failure of the variant (not finite, out of memory, a user's mistake) becomes a row as well.
-
-    Args:
-        job: the job.
-        progress: called with a stage (``training``, ``measuring``), what is done and the total.
+    A failure of the variant (not finite, out of memory, a user's mistake) becomes a row as well. The stages of the
+    progress are ``training`` and ``measuring``.
 
     Raises:
         KeyboardInterrupt: if the run was interrupted; it has a checkpoint.
@@ -172,12 +169,7 @@ def rows_of(job: Job) -> list[ResultRow]:
 
 
 def is_done(job: Job, rows: Sequence[ResultRow] | None = None) -> bool:
-    """Returns whether a job has a row without failure for everything that it measures.
-
-    Args:
-        job: the job.
-        rows: candidates; None reads the job's folder.
-    """
+    """Returns whether a job has a row without failure for everything that it measures, by default in its folder."""
     try:
         rows = rows_of(job) if rows is None else rows
         if job.data is None:

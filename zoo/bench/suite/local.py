@@ -35,12 +35,9 @@ class Slot(NamedTuple):
 
 
 def slots_of_machine(*, cpu: bool, parallel: int | None, gpus_per_job: int = 1) -> list[Slot]:
-    """Divides the machine among jobs.
+    """Divides the machine among ``parallel`` jobs, by default one per group of GPUs, or one on CPUs.
 
-    Args:
-        cpu: does not use GPUs.
-        parallel: jobs at a time, which share the cores evenly; None is one per group of GPUs, or one on CPUs.
-        gpus_per_job: GPUs of one job.
+    Jobs share the cores evenly.
 
     Raises:
         ConfigError: if a job needs more GPUs than there are.

@@ -108,13 +108,7 @@ def matching_names(patterns: Iterable[str], *, exclude: Iterable[str], registry:
 def variants_of(
     part: SuitePart, *, registry: Registry, place: str, selected: Container[str] | None = None
 ) -> Iterator[Variant]:
-    """Yields the variants of a part at its size and with its settings.
-
-    Args:
-        part: of a suite.
-        registry: of the variants.
-        place: of the part, for messages; see :meth:`Suite.place`.
-        selected: the only names that are yielded; None yields all.
+    """Yields the variants of a part at its size and with its settings; with ``selected`` only those names.
 
     Raises:
         ZooError: naming the place, if a name or a setting does not exist.
@@ -153,16 +147,7 @@ def plan_suite(
 ) -> list[PlannedJob]:
     """Makes the jobs of a suite; nothing is written but the costs, if the book saves them.
 
-    Args:
-        suite: the suite.
-        output: folder of everything.
-        registry: of the variants.
-        costs: of an update of each variant.
-        selection: of the command line.
-        options: how training is executed; intervals of validation are the suite's.
-        cpu: does not use GPUs.
-        command: the command line, for the provenance.
-        progress: called with the number of variants whose cost is known, and of all.
+    Intervals of validations and checkpoints are the suite's; ``options`` has the others. ``progress`` counts variants.
 
     Raises:
         ZooError: naming the place in the suite file that is not valid.

@@ -78,12 +78,7 @@ class JobStatus:
 
 
 def partition_jobs(jobs: Sequence[Job], *, retry: bool, limit: int | None = None) -> JobStatus:
-    """Sorts jobs by the rows that they have.
-
-    Args:
-        jobs: all of one folder of rows.
-        retry: runs failed ones again.
-        limit: of jobs to run; the rest is left to another call.
+    """Sorts jobs of one folder by their rows; at most ``limit`` are waiting, failed ones too with ``retry``.
 
     Raises:
         ResultError: if a row is damaged.
@@ -108,17 +103,9 @@ def partition_jobs(jobs: Sequence[Job], *, retry: bool, limit: int | None = None
 def run_jobs(
     jobs: Sequence[Job], *, engine: Engine, output: Path, listener: ProgressListener, retry: bool = False
 ) -> list[Job]:
-    """Runs jobs in their order, as many at a time as the engine has slots.
+    """Runs jobs in their order, as many at a time as the engine has slots, and returns those that failed.
 
-    Args:
-        jobs: to run.
-        engine: starts them.
-        output: folder of everything.
-        listener: of the progress.
-        retry: runs a job although there is a row of its failure.
-
-    Returns:
-        The jobs that failed; the failures are rows.
+    With ``retry`` a job runs although there is a row of its failure.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C or a termination, after every running job has written its checkpoint.

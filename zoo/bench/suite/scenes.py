@@ -59,9 +59,7 @@ class SceneSet(Settings):
     def checked(self, *, file: Path, place: str) -> SceneSet:
         """Returns the same scenes with an absolute folder, after a check that they exist or can be made.
 
-        Args:
-            file: of the suite; relative folders start at its folder.
-            place: of the scenes in that file, for messages.
+        Relative folders start at the folder of the suite's ``file``; ``place`` is the key in it.
 
         Raises:
             DataError: naming file and place.

@@ -190,14 +190,7 @@ def suite_of_options(
     contexts: Sequence[int],
     importance_samples: Sequence[int],
 ) -> Suite:
-    """Returns the suite of ``gqn-zoo bench`` without a file: every variant, on one folder or on noise.
-
-    Args:
-        data: folder of scenes; None measures speeds alone.
-        size: of the variants.
-        changes: settings changed in every variant.
-        contexts: numbers of context views; none is the largest of training.
-        importance_samples: the K of every importance-weighted bound.
+    """Returns the suite of ``gqn-zoo bench`` without a file: every variant with ``changes``, on a folder or on noise.
 
     Raises:
         ConfigError, DataError: if one of them is not valid.
