@@ -107,11 +107,9 @@ def evaluate(
     performance, facts = _timings(speeds), _facts(model, speeds)
     if speeds_of is not None and speeds_of.model is not None:
         performance, facts = speeds_of.performance, speeds_of.model
-    return ResultRow(
+    return _row_of(
+        variant,
         status="ok",
-        variant=label_of(variant),
-        encoder=variant.encoder.use,
-        core=variant.core.use,
         key=key_of(variant, source, plan, sigma=float(schedule.sigma) if model.likelihood.uses_sigma else None),
         metrics=metrics,
         per_scene={name: values.tolist() for name, values in per_scene.items()},
@@ -247,11 +245,9 @@ def speed_row(
     throughput = measure(
         model, recipe=recipe, image_size=variant.image_size, device=device, repeats=max(1, protocol.repeats)
     )
-    return ResultRow(
+    return _row_of(
+        variant,
         status="ok",
-        variant=label_of(variant),
-        encoder=variant.encoder.use,
-        core=variant.core.use,
         key=None,
         performance=_timings(throughput),
         model=_facts(model, throughput),
@@ -269,6 +265,11 @@ def speed_row(
 def label_of(variant: Variant) -> str:
     """Returns the name of a variant in tables, with its size unless that is the full one."""
     return variant.name if variant.size == "full" else f"{variant.name}@{variant.size}"
+
+
+def _row_of(variant: Variant, **fields: Any) -> ResultRow:
+    """Returns a row with the names of a variant and its components."""
+    return ResultRow(variant=label_of(variant), encoder=variant.encoder.use, core=variant.core.use, **fields)
 
 
 def _facts(model: SceneModel, throughput: Throughput | None) -> ModelFacts:
@@ -310,12 +311,10 @@ def failed_row(
         config, components = variant.config(), component_sources(variant)
     except ZooError:
         config, components = {"variant": variant.name, "size": variant.size}, {}
-    return ResultRow(
+    return _row_of(
+        variant,
         status=status,
         error=(str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}")[:2000],
-        variant=label_of(variant),
-        encoder=variant.encoder.use,
-        core=variant.core.use,
         key=None,
         model=None,
         budget=None,

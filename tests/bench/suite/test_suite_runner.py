@@ -237,7 +237,7 @@ def test_a_killed_runner_is_resumed_by_the_same_command(scenes, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run(command(tmp_path / "whole"), env=environment, check=True, capture_output=True)
     truth, counts = measured(tmp_path / "whole")
-    assert len(truth) == 8
+    assert len(truth) == 8 + 4, "and two baselines for each number of context views"
     output = tmp_path / "killed"
     for pattern, number in (("jobs/*/job.json", 1), ("runs/**/step-*", 1), ("rows/*.json", 1), ("rows/*.json", 3)):
         process = subprocess.Popen(

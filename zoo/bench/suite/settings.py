@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from zoo.bench.protocol import METRICS
+from zoo.bench.protocol import METRICS, SIGMA_RANGE
 from zoo.bench.suite.scenes import SceneSet
 from zoo.config.settings import Settings, load_yaml, parse
 from zoo.data.opening import open_scenes
@@ -83,7 +83,12 @@ class SuiteFile(Settings):
     seeds: list[_Seed] = Field(default=[0], min_length=1, description="every variant is trained with each")
     budget: Budget | None = Field(default=None, description="null: as the variants are registered")
     bounds: list[str] = Field(default=["ELBO"], min_length=1, description="ELBO, and IWAE-K for some K")
-    sigma: float | None = Field(default=None, gt=0, description="of the Gaussian; null: the one at training's end")
+    sigma: float | None = Field(
+        default=None,
+        ge=SIGMA_RANGE[0],
+        le=SIGMA_RANGE[1],
+        description="of the Gaussian; null: the one at training's end",
+    )
     prediction_samples: int = Field(default=10, ge=1, le=10**4, description="samples of a prediction")
     metrics: list[str] = Field(default=list(METRICS), description="beside the bounds: " + ", ".join(METRICS))
     baselines: bool = Field(default=True, description="measures the mean image and the nearest context view as well")
