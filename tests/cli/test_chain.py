@@ -147,7 +147,7 @@ def test_a_loss_that_is_not_finite_ends_with_code_4_and_an_intact_checkpoint(gqn
     from zoo.training import run_checkpoints
 
     run = work / "diverged"
-    changes = ("--set", "training.learning_rate={start: 1e30, end: 1e30, steps: 0}", "--save-interval", 1)
+    changes = ("--set", "training.learning_rate={start: 1e6, end: 1e6, steps: 0}", "--save-interval", 1)
     outcome = gqn_zoo("train", "vae", "--size", "smoke", "--data", scenes, "-o", run, "--cpu", *changes)
     assert outcome.code == 4
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("gqn-zoo:")]

@@ -79,7 +79,7 @@ def test_jobs_are_run_and_then_skipped(job, tmp_path, listener, in_this_process)
 
 
 def test_a_failure_is_a_row_and_the_job_is_skipped_until_retry(job, tmp_path, listener, in_this_process):
-    rate = "training.learning_rate={start: 1e30, end: 1e30, steps: 0}"
+    rate = "training.learning_rate={start: 1e6, end: 1e6, steps: 0}"
     jobs = [job("vae", rate), job("cvae", contexts=[1, 9]), job("cvae", seed=1)]
     assert run(jobs, tmp_path, listener) == jobs[:2]
     status = partition_jobs(jobs, retry=False)

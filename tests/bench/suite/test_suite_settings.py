@@ -47,6 +47,7 @@ def test_a_users_suite_is_read(tmp_path):
         ("title: mine", "title: mine\nbudget: {samples: 40}", "budget.samples: unknown key 'samples'"),
         ("title: mine", "title: mine\nbudget: {flops: 1.0e+300}", "budget.flops: found 1e+300"),
         ("title: mine", f"title: mine\nbudget: {{steps: {10**50}}}", "budget.steps: found 1000"),
+        ("title: mine", "title: mine\nsigma: 1.0e+30", "sigma: found 1e+30"),
         ("title: mine", f"title: mine\nseeds: [{2**64}]", "seeds.0: found 18446744073709551616"),
         (
             "rooms_ring_camera",
