@@ -35,26 +35,26 @@ def exactly(layer, length_scale):
 
 
 def test_a_grid_is_centred_on_the_middle_of_the_contexts_range():
-    _, where, mask = problem(2)
-    grid = maker(2)(where, mask)
+    _, inputs, mask = problem(2)
+    grid = maker(2)(inputs, mask)
     assert maker(2).size == (13, 13) and grid.first.shape == grid.second.shape == (SCENES, 13)
     for dimension, cells in enumerate((grid.first, grid.second)):
-        middle = 0.5 * (where[..., dimension].amin(1) + where[..., dimension].amax(1))
+        middle = 0.5 * (inputs[..., dimension].amin(1) + inputs[..., dimension].amax(1))
         close(cells[:, 6], middle)
         close(cells.diff(dim=1), torch.full_like(cells[:, 1:], 1 / 3))
-    padded = maker(2)(torch.cat([where, where + 50.0], dim=1), torch.cat([mask, ~mask], dim=1))
+    padded = maker(2)(torch.cat([inputs, inputs + 50.0], dim=1), torch.cat([mask, ~mask], dim=1))
     close(padded.first, grid.first)
 
 
 @pytest.mark.parametrize("empty", ["no points", "padding", "origin"])
 def test_without_a_context_and_by_choice_the_middle_is_zero(empty):
-    _, where, mask = problem(1)
+    _, inputs, mask = problem(1)
     if empty == "no points":
-        grid = maker(1)(where[:, :0], mask[:, :0])
+        grid = maker(1)(inputs[:, :0], mask[:, :0])
     elif empty == "padding":
-        grid = maker(1)(where, ~mask)
+        grid = maker(1)(inputs, ~mask)
     else:
-        grid = maker(1, anchor="origin")(where, mask)
+        grid = maker(1, anchor="origin")(inputs, mask)
     assert grid.second is None and maker(1).size == (13, 1)
     close(grid.first, torch.linspace(-2.0, 2.0, 13, dtype=torch.float64).expand(SCENES, -1))
 
@@ -67,33 +67,33 @@ def test_inputs_of_other_widths_are_refused(dimensions):
 
 @pytest.mark.parametrize("dimensions", [1, 2])
 def test_density_and_values_are_their_sums(dimensions):
-    values, where, mask = problem(dimensions)
+    values, inputs, mask = problem(dimensions)
     mask = mask.clone()
     mask[1, 4:] = False
-    grid = maker(dimensions)(where, mask)
-    found = exactly(ToGrid(spacing=0.4), 0.4)(values, where, mask, grid)
+    grid = maker(dimensions)(inputs, mask)
+    found = exactly(ToGrid(spacing=0.4), 0.4)(values, inputs, mask, grid)
     rows, columns = maker(dimensions).size
     assert found.shape == (SCENES, 1 + CHANNELS, rows, columns)
     for scene, row, column in ((0, 4, 0), (1, 7, columns - 1), (1, 0, columns // 2)):
         cell = torch.stack([grid.first[scene, row]] + ([grid.second[scene, column]] if dimensions == 2 else []))
         near = [i for i in range(POINTS) if mask[scene, i]]
-        weights = torch.stack([torch.exp(-0.5 * (where[scene, i] - cell).square().sum() / 0.4**2) for i in near])
+        weights = torch.stack([torch.exp(-0.5 * (inputs[scene, i] - cell).square().sum() / 0.4**2) for i in near])
         close(found[scene, 0, row, column], weights.sum())
         mean = (weights[:, None] * values[scene, near]).sum(0) / (weights.sum() + 1e-8)
         close(found[scene, 1:, row, column], mean, tolerance=1e-6)
 
 
 def test_no_points_give_zeros():
-    values, where, mask = problem(1)
-    grid = maker(1)(where[:, :0], mask[:, :0])
-    assert (ToGrid(spacing=0.3)(values[:, :0], where[:, :0], mask[:, :0], grid) == 0).all()
+    values, inputs, mask = problem(1)
+    grid = maker(1)(inputs[:, :0], mask[:, :0])
+    assert (ToGrid(spacing=0.3)(values[:, :0], inputs[:, :0], mask[:, :0], grid) == 0).all()
 
 
 @pytest.mark.parametrize("dimensions", [1, 2])
 def test_features_at_a_query_are_a_mean_of_those_of_the_cells(dimensions):
-    _, where, mask = problem(dimensions)
+    _, inputs, mask = problem(dimensions)
     rows, columns = maker(dimensions).size
-    grid, features = maker(dimensions)(where, mask), random(SCENES, 3, rows, columns, seed=5)
+    grid, features = maker(dimensions)(inputs, mask), random(SCENES, 3, rows, columns, seed=5)
     layer, query = exactly(FromGrid(spacing=0.3), 0.3), random(SCENES, 4, dimensions, seed=6)
     found = layer(features, grid, query)
     assert found.shape == (SCENES, 4, 3)

@@ -16,7 +16,7 @@ def random(*shape, seed):
 
 def made(kind):
     torch.manual_seed(0)
-    return deterministic_path(kind, channels=CHANNELS, where=PLACES, hidden=HIDDEN, heads=HEADS).double()
+    return deterministic_path(kind, channels=CHANNELS, input_width=PLACES, hidden=HIDDEN, heads=HEADS).double()
 
 
 def problem():
@@ -47,40 +47,40 @@ class TestBothPaths:
         assert isinstance(made(kind), {"mean": MeanPath, "attention": AttentionPath}[kind])
 
     def test_padding_changes_nothing(self, kind):
-        features, where, mask, query = problem()
+        features, inputs, mask, query = problem()
         path = made(kind)
-        before = path(features[:, :3], where[:, :3], mask[:, :3], query)
-        close(path(features, where, mask & (torch.arange(POINTS) < 3), query), before)
+        before = path(features[:, :3], inputs[:, :3], mask[:, :3], query)
+        close(path(features, inputs, mask & (torch.arange(POINTS) < 3), query), before)
 
     def test_order_of_the_points_does_not_matter_and_that_of_the_queries_is_kept(self, kind):
-        features, where, mask, query = problem()
+        features, inputs, mask, query = problem()
         path, order = made(kind), [3, 0, 4, 2, 1]
-        before = path(features, where, mask, query)
-        close(path(features[:, order], where[:, order], mask, query), before)
-        close(path(features, where, mask, query[:, [2, 0, 1]]), before[:, [2, 0, 1]])
+        before = path(features, inputs, mask, query)
+        close(path(features[:, order], inputs[:, order], mask, query), before)
+        close(path(features, inputs, mask, query[:, [2, 0, 1]]), before[:, [2, 0, 1]])
 
     def test_scenes_do_not_see_each_other(self, kind):
-        features, where, mask, query = problem()
+        features, inputs, mask, query = problem()
         path = made(kind)
-        before = path(features, where, mask, query)[0]
-        features, where, query = (part.clone() for part in (features, where, query))
-        for part in (features, where, query):
+        before = path(features, inputs, mask, query)[0]
+        features, inputs, query = (part.clone() for part in (features, inputs, query))
+        for part in (features, inputs, query):
             part[1] += 5.0
-        close(path(features, where, mask, query)[0], before)
+        close(path(features, inputs, mask, query)[0], before)
 
     def test_nothing_observed_and_everything_padded_are_the_same(self, kind):
-        features, where, mask, query = problem()
+        features, inputs, mask, query = problem()
         path = made(kind)
-        empty = path(features[:, :0], where[:, :0], mask[:, :0], query)
+        empty = path(features[:, :0], inputs[:, :0], mask[:, :0], query)
         assert empty.shape == (SCENES, QUERIES, HIDDEN) and torch.isfinite(empty).all()
-        padded = path(features, where, mask & False, query)
+        padded = path(features, inputs, mask & False, query)
         close(padded, empty)
 
 
 def test_attention_is_its_formula():
-    features, where, mask, query = problem()
+    features, inputs, mask, query = problem()
     path = made("attention")
-    keys, queries, values = path.place(where), path.place(query), path.each(features)
+    keys, queries, values = path.place(inputs), path.place(query), path.each(features)
     width = HIDDEN // HEADS
     for scene in range(SCENES):
         for place in range(QUERIES):
@@ -89,27 +89,27 @@ def test_attention_is_its_formula():
                 part = slice(head * width, (head + 1) * width)
                 scores = keys[scene, :, part] @ queries[scene, place, part] / math.sqrt(width)
                 heads.append(torch.softmax(scores, 0) @ values[scene, :, part])
-            found = path(features, where, mask, query)[scene, place]
+            found = path(features, inputs, mask, query)[scene, place]
             close(found, path.merge(torch.cat(heads)))
 
 
 def test_attention_answers_each_query_differently_and_the_mean_alike():
-    features, where, mask, query = problem()
-    found = {kind: made(kind)(features, where, mask, query) for kind in ("mean", "attention")}
+    features, inputs, mask, query = problem()
+    found = {kind: made(kind)(features, inputs, mask, query) for kind in ("mean", "attention")}
     assert (found["mean"][:, 0] == found["mean"][:, 1]).all()
     assert (found["attention"][:, 0] - found["attention"][:, 1]).abs().amax(-1).min() > 1e-6
 
 
 def test_attention_pairs_a_value_with_its_own_place():
-    features, where, mask, query = problem()
+    features, inputs, mask, query = problem()
     path = made("attention")
-    before = path(features, where, mask, query)
-    assert (path(features, where.flip(1), mask, query) - before).abs().max() > 1e-6
+    before = path(features, inputs, mask, query)
+    assert (path(features, inputs.flip(1), mask, query) - before).abs().max() > 1e-6
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(ValueError, match="hidden_channels 8: cannot be shared by 3 heads"):
-        deterministic_path("attention", channels=CHANNELS, where=PLACES, hidden=HIDDEN, heads=3)
+        deterministic_path("attention", channels=CHANNELS, input_width=PLACES, hidden=HIDDEN, heads=3)
 
 
 def test_the_scale_of_the_latent_path_is_bounded():

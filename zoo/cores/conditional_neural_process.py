@@ -42,7 +42,7 @@ class ConditionalNeuralProcess(DeterministicCore):
         self.deterministic = deterministic_path(
             config.aggregation,
             channels=shapes.representation.channels,
-            where=shapes.pose_width,
+            input_width=shapes.pose_width,
             hidden=hidden,
             heads=config.heads,
         )

@@ -62,7 +62,7 @@ class NeuralProcess(LatentCore):
         self.latent = LatentPath(channels=channels, hidden=hidden, z_channels=config.z_channels)
         self.deterministic = (
             deterministic_path(
-                config.aggregation, channels=channels, where=shapes.pose_width, hidden=hidden, heads=config.heads
+                config.aggregation, channels=channels, input_width=shapes.pose_width, hidden=hidden, heads=config.heads
             )
             if config.path == "both"
             else None

@@ -70,16 +70,16 @@ class GridMaker:
         cells = 2 * math.ceil(self.reach * self.points_per_unit) + 1
         return cells, cells if self.dimensions > 1 else 1
 
-    def __call__(self, where: Tensor, mask: Tensor) -> Grid:
+    def __call__(self, inputs: Tensor, mask: Tensor) -> Grid:
         """Makes grids for contexts at [B, N, D] with their mask [B, N]."""
-        middle = where.new_zeros(len(where), self.dimensions)
-        if self.anchor == "context" and where.shape[1]:
+        middle = inputs.new_zeros(len(inputs), self.dimensions)
+        if self.anchor == "context" and inputs.shape[1]:
             kept = mask[..., None]
-            low = where.masked_fill(~kept, torch.inf).amin(1)
-            high = where.masked_fill(~kept, -torch.inf).amax(1)
+            low = inputs.masked_fill(~kept, torch.inf).amin(1)
+            high = inputs.masked_fill(~kept, -torch.inf).amax(1)
             middle = torch.where(kept.any(1), 0.5 * (low + high), middle)
         half = self.size[0] // 2
-        steps = torch.arange(-half, half + 1, dtype=where.dtype, device=where.device)
+        steps = torch.arange(-half, half + 1, dtype=inputs.dtype, device=inputs.device)
         cells = middle[..., None] + self.spacing * steps
         return Grid(first=cells[:, 0], second=cells[:, 1] if self.dimensions > 1 else None)
 
@@ -106,9 +106,9 @@ class ToGrid(nn.Module):
         super().__init__()
         self.length_scale = _LengthScale(spacing)
 
-    def forward(self, values: Tensor, where: Tensor, mask: Tensor, grid: Grid) -> Tensor:
+    def forward(self, values: Tensor, inputs: Tensor, mask: Tensor, grid: Grid) -> Tensor:
         """Maps values [B, N, C] at [B, N, D] with their mask [B, N] to [B, 1 + C, G, G or 1]."""
-        first, second = (torch.exp(self.length_scale(squares)) for squares in grid.squares(where))
+        first, second = (torch.exp(self.length_scale(squares)) for squares in grid.squares(inputs))
         first = first * mask[..., None]
         signal = torch.cat([torch.ones_like(values[..., :1]), values], dim=-1)
         density, weighted = torch.einsum("bnc,bng,bnh->bcgh", signal, first, second).split([1, values.shape[-1]], dim=1)

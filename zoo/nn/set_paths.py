@@ -46,7 +46,7 @@ class MeanPath(nn.Module):
         super().__init__()
         self.each = mlp(channels, hidden, hidden)
 
-    def forward(self, features: Tensor, where: Tensor, mask: Tensor, query: Tensor) -> Tensor:
+    def forward(self, features: Tensor, inputs: Tensor, mask: Tensor, query: Tensor) -> Tensor:
         """Maps r_i [B, N, C] at [B, N, P] with their mask [B, N] to [B, Q, hidden] for queries [B, Q, P]."""
         return masked_mean(self.each(features), mask)[:, None].expand(-1, query.shape[1], -1)
 
@@ -60,31 +60,31 @@ class AttentionPath(nn.Module):
         ValueError: if the heads do not divide the hidden width.
     """
 
-    def __init__(self, *, channels: int, where: int, hidden: int, heads: int) -> None:
+    def __init__(self, *, channels: int, input_width: int, hidden: int, heads: int) -> None:
         super().__init__()
         if hidden % heads:
             raise ValueError(f"hidden_channels {hidden}: cannot be shared by {heads} heads")
         self.heads = heads
-        self.place = mlp(where, hidden, hidden)
+        self.place = mlp(input_width, hidden, hidden)
         self.each = mlp(channels, hidden, hidden)
         self.merge = nn.Linear(hidden, hidden)
 
-    def forward(self, features: Tensor, where: Tensor, mask: Tensor, query: Tensor) -> Tensor:
+    def forward(self, features: Tensor, inputs: Tensor, mask: Tensor, query: Tensor) -> Tensor:
         """Maps r_i [B, N, C] at [B, N, P] with their mask [B, N] to [B, Q, hidden] for queries [B, Q, P]."""
         keys, queries, values = (
             rearrange(part, "b n (h c) -> b h n c", h=self.heads)
-            for part in (self.place(where), self.place(query), self.each(features))
+            for part in (self.place(inputs), self.place(query), self.each(features))
         )
         return self.merge(rearrange(attend(queries, keys, values, mask[:, None, None]), "b h q c -> b q (h c)"))
 
 
 def deterministic_path(
-    aggregation: Aggregation, *, channels: int, where: int, hidden: int, heads: int
+    aggregation: Aggregation, *, channels: int, input_width: int, hidden: int, heads: int
 ) -> MeanPath | AttentionPath:
-    """Returns the deterministic path from features of ``channels`` at inputs of width ``where`` to ``hidden``."""
+    """Returns the deterministic path from features of ``channels`` at inputs of width ``input_width`` to ``hidden``."""
     if aggregation == "mean":
         return MeanPath(channels=channels, hidden=hidden)
-    return AttentionPath(channels=channels, where=where, hidden=hidden, heads=heads)
+    return AttentionPath(channels=channels, input_width=input_width, hidden=hidden, heads=heads)
 
 
 class PointDecoder(nn.Module):

@@ -69,12 +69,12 @@ def _ngrams(text: Tensor, owners: Tensor, *, none: int, length: int, num_buckets
     """Returns the bucket of the n-gram of ``length`` bytes that starts at every byte, [n, T]; NO_WORD if none does."""
     total = torch.zeros_like(text)
     whole = (owners != none) & (length > 0)
-    for place in range(length):
+    for offset in range(length):
         # All bytes of an n-gram belong to one word.
-        shifted = F.pad(text, (0, place))[:, place:]
-        owner = F.pad(owners, (0, place), value=none)[:, place:]
+        shifted = F.pad(text, (0, offset))[:, offset:]
+        owner = F.pad(owners, (0, offset), value=none)[:, offset:]
         whole = whole & (owner == owners)
-        total = total + fold(shifted, place)
+        total = total + fold(shifted, offset)
     # A final key other than that of words: the n-gram "red" is not the word "red".
     return torch.where(whole, _bucket(fold(total, 1), num_buckets), NO_WORD)
 
