@@ -44,7 +44,7 @@ class Rendering(NamedTuple):
 
     frames: Tensor  # [B, V, H, W, 3] uint8; H = W = 0 for data without images
     cameras: Tensor  # [B, V, 5] float32, on the host
-    scenes: tuple[Any, ...]  # what the images show, B of them
+    scenes: tuple[Any, ...]  # B of them
     extras: Mapping[str, np.ndarray] = MappingProxyType({})  # name -> [B, V, ...] of views or [B, ...] of scenes
 
 

@@ -1,7 +1,7 @@
 """The camera convention, defined here alone.
 
 World
-    Right-handed, z up. Lengths are in scene units (whatever the scene set uses; the built-in rooms are 7 units wide).
+    Right-handed, z up. Lengths are in scene units (those of the data set; the built-in rooms are 7 units wide).
 
 Camera
     Five numbers ``(x, y, z, yaw, pitch)``: the position of the pinhole, then two angles in radians. There is no roll.

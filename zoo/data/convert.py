@@ -26,7 +26,7 @@ _BATCH_BYTES = 1 << 26  # of images held in memory at a time
 
 
 class ConversionReport(NamedTuple):
-    """What a conversion wrote and what it left out."""
+    """The numbers of scenes written and the records left out."""
 
     folder: Path
     kind: FolderKind

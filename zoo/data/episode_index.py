@@ -84,7 +84,7 @@ def write_index(folder: Path, *, num_scenes: int, num_views: int, seed: int, nee
     """Writes the first ``needed`` views of every scene's drawn order; an existing index only grows.
 
     Raises:
-        DataError: if the existing index does not begin with what is drawn.
+        DataError: if the existing index does not begin with the drawn views.
         DiskFullError: if the file cannot be written.
     """
     path = folder / index_name(num_scenes=num_scenes, num_views=num_views, seed=seed)
@@ -92,7 +92,9 @@ def write_index(folder: Path, *, num_scenes: int, num_views: int, seed: int, nee
     if path.is_file():
         known = read_index(path, num_scenes=num_scenes, num_views=num_views)
         if not np.array_equal(known, order[:, : known.shape[1]]):
-            raise DataError(f"{path}: the existing index is not what seed {seed} draws; delete it to write another")
+            raise DataError(
+                f"{path}: the existing index differs from the views that seed {seed} draws; delete it to write another"
+            )
         needed = max(needed, known.shape[1])
     write_text(path, _HEAD + "".join(" ".join(map(str, line)) + "\n" for line in order[:, :needed].tolist()))
     read_index.cache_clear()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -34,12 +33,10 @@ DECIMALS = 3  # hyper-parameters that agree to so many count as the same for the
 
 def point_shapes(*, input_width: int, value_width: int) -> Mapping[str, ExtraShape]:
     """Returns the types and shapes of the points of a function; every point is a view."""
-    return MappingProxyType(
-        {
-            INPUTS: ExtraShape("float32", (input_width,), per_view=True),
-            VALUES: ExtraShape("float32", (value_width,), per_view=True),
-        }
-    )
+    return {
+        INPUTS: ExtraShape("float32", (input_width,), per_view=True),
+        VALUES: ExtraShape("float32", (value_width,), per_view=True),
+    }
 
 
 def rendering_of_points(drawn: Sequence[DrawnScene]) -> Rendering:
@@ -110,7 +107,7 @@ class Functions(BuiltIn):
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the types and shapes of inputs, values and kernel."""
         points = point_shapes(input_width=1, value_width=1)
-        return MappingProxyType({**points, KERNEL: ExtraShape("float32", (len(Kernel._fields),), per_view=False)})
+        return {**points, KERNEL: ExtraShape("float32", (len(Kernel._fields),), per_view=False)}
 
     def _draw_kernel(self, rng: np.random.Generator) -> tuple[Kernel, str]:
         kernel = Kernel(

@@ -23,7 +23,7 @@ def kind_of(folder: str | os.PathLike[str]) -> FolderKind:
     """Returns the format of a folder of scenes.
 
     Raises:
-        DataError: if it is neither, saying what was looked for.
+        DataError: if it is neither.
     """
     if not Path(folder).is_dir():
         raise DataError(f"{folder}: there is no such folder")
@@ -68,11 +68,11 @@ def open_scenes(
         folder: the store, or ``<root>/<set>``.
         split: ``train``, ``validation`` or ``test``.
         on_bad_record: see :mod:`zoo.data.deepmind`; a store has no records to skip.
-        requirements: what the scenes must have; checked before TFRecords are indexed, which takes long.
+        requirements: checked before TFRecords are indexed, which takes long.
 
     Raises:
         DataError: if the folder holds no scenes, has no such split or is damaged.
-        ConfigError: if the scenes do not have what is required.
+        ConfigError: if the scenes do not meet the requirements.
     """
     _check_requirements(folder, requirements, on_bad_record=on_bad_record)
     if kind_of(folder) == "store":

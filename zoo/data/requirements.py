@@ -1,4 +1,4 @@
-"""What a model reads of every scene, and the check that a data set has it."""
+"""Requirements of a model on its data: images of a size and named arrays."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DataRequirements:
         """Checks that scenes have every array that the task reads, and images of the variant's size.
 
         Raises:
-            ConfigError: naming what was found and expected.
+            ConfigError: with the size or shape found and expected.
         """
         for name, expected in self.extras.items():
             found = scenes.extras.get(name)

@@ -1,4 +1,4 @@
-"""The interface of a data set: one split with random access to single views; checks of what it holds."""
+"""The interface of a data set: one split with random access to single views; checks of indices and values."""
 
 from __future__ import annotations
 

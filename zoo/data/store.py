@@ -48,7 +48,7 @@ class SceneStore:
         self._folder = Path(folder)
         self._layout = layout_of(meta, split)
         self._maps: dict[str, np.ndarray] = {}
-        self._shards: dict[int, np.ndarray] = {}  # the images among the maps: looked up for every scene read
+        self._shards: dict[int, np.ndarray] = {}  # the shards of images among the maps
         for name, (dtype, shape) in self._layout.items():
             check_file(self._folder / name, dtype, shape)
         self.camera_range = self._check_contents()  # [2, 5]: smallest and largest value of every coordinate

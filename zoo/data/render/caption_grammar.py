@@ -2,7 +2,7 @@
 
 After the data of Ramalho et al., Encoding Spatial Relations from Natural Language (SLIM), arXiv 1807.01670, 2018:
 scenes of two or three solid objects, ten views, and a description from every viewpoint. No two objects of a scene have
-the same colour, so that a colour with a shape names exactly one of them. The objects stand nearer to the middle than in
+the same colour, so that a colour with a shape names exactly one of them. The objects are nearer to the middle than in
 ``rooms_ring_camera``: the centre of each is in every image of the ring, though another object may hide it.
 
 A caption has one sentence for each fact of ``zoo.data.render.relations``. The order of the sentences, the order of the two
@@ -14,7 +14,6 @@ that the same facts have many wordings. Every caption states all of the facts, n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 
@@ -29,49 +28,41 @@ CAPTION_LENGTH = 256  # bytes
 FEWEST_OBJECTS = 2
 OBJECT_REACH = 1.2
 
-EXTRA_SHAPES: Mapping[str, ExtraShape] = MappingProxyType(
-    {"captions": ExtraShape("uint8", (CAPTION_LENGTH,), per_view=True)}
-)
+EXTRA_SHAPES: Mapping[str, ExtraShape] = {"captions": ExtraShape("uint8", (CAPTION_LENGTH,), per_view=True)}
 
-PALETTE: Mapping[str, tuple[float, float, float]] = MappingProxyType(
-    {
-        "red": (0.86, 0.10, 0.10),
-        "orange": (1.00, 0.52, 0.05),
-        "yellow": (0.98, 0.90, 0.12),
-        "green": (0.12, 0.62, 0.18),
-        "cyan": (0.15, 0.85, 0.88),
-        "blue": (0.14, 0.28, 0.95),
-        "purple": (0.58, 0.20, 0.80),
-        "pink": (1.00, 0.52, 0.76),
-    }
-)
+PALETTE: Mapping[str, tuple[float, float, float]] = {
+    "red": (0.86, 0.10, 0.10),
+    "orange": (1.00, 0.52, 0.05),
+    "yellow": (0.98, 0.90, 0.12),
+    "green": (0.12, 0.62, 0.18),
+    "cyan": (0.15, 0.85, 0.88),
+    "blue": (0.14, 0.28, 0.95),
+    "purple": (0.58, 0.20, 0.80),
+    "pink": (1.00, 0.52, 0.76),
+}
 
-NOUNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "box": ("box", "cube", "block"),
-        "sphere": ("sphere", "ball"),
-        "cylinder": ("cylinder",),
-        "capsule": ("capsule", "pill"),
-        "cone": ("cone",),
-        "icosahedron": ("icosahedron",),
-        "triangle": ("triangle", "wedge", "prism"),
-    }
-)
+NOUNS: Mapping[str, tuple[str, ...]] = {
+    "box": ("box", "cube", "block"),
+    "sphere": ("sphere", "ball"),
+    "cylinder": ("cylinder",),
+    "capsule": ("capsule", "pill"),
+    "cone": ("cone",),
+    "icosahedron": ("icosahedron",),
+    "triangle": ("triangle", "wedge", "prism"),
+}
 
-_PHRASES: Mapping[Relation, str] = MappingProxyType(
-    {
-        "left": "to the left of|left of|on the left of|on the left side of|on the left-hand side of|further to the left than",
-        "right": "to the right of|right of|on the right of|on the right side of|on the right-hand side of|"
-        "further to the right than",
-        "front": "in front of|closer to us than|nearer to us than|closer to the camera than|nearer than|on this side of",
-        "behind": "behind|in back of|beyond|further back than|farther away than|on the far side of",
-        "near": "near|close to|not far from|a short way from|in the vicinity of|at a small distance from",
-        "far": "far from|far away from|a long way from|well away from|some way off from|at a distance from",
-    }
-)
-PHRASES: Mapping[Relation, tuple[str, ...]] = MappingProxyType(
-    {relation: tuple(phrases.split("|")) for relation, phrases in _PHRASES.items()}
-)
+_PHRASES: Mapping[Relation, str] = {
+    "left": "to the left of|left of|on the left of|on the left side of|on the left-hand side of|further to the left than",
+    "right": "to the right of|right of|on the right of|on the right side of|on the right-hand side of|"
+    "further to the right than",
+    "front": "in front of|closer to us than|nearer to us than|closer to the camera than|nearer than|on this side of",
+    "behind": "behind|in back of|beyond|further back than|farther away than|on the far side of",
+    "near": "near|close to|not far from|a short way from|in the vicinity of|at a small distance from",
+    "far": "far from|far away from|a long way from|well away from|some way off from|at a distance from",
+}
+PHRASES: Mapping[Relation, tuple[str, ...]] = {
+    relation: tuple(phrases.split("|")) for relation, phrases in _PHRASES.items()
+}
 
 # {A} and {B} are the objects, {R} the phrase of the relation.
 PRESENTING = (

@@ -1,7 +1,7 @@
 """Cubes with a digit on every visible side, in a room: the data of the consistency experiment.
 
 After Kumar et al., Consistent Generative Query Networks, arXiv 1807.02033, 2018: some views show three sides of the
-cube, and what a model draws on the fourth must be one digit from wherever it is looked at. The camera moves on a ring
+cube, and what a model draws on the fourth must be the same digit from every viewpoint. The camera moves on a ring
 and looks down at the cube, so that it sees one or two sides and the top. Views are spread over the ring: each of V
 equal arcs holds one, in random order, so that 12 views always include two or more of each side.
 
@@ -16,7 +16,6 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -57,12 +56,10 @@ NEAR_RING = Ring(2.4, 1.1, 0.68)
 
 def extra_shapes(num_digits: int) -> Mapping[str, ExtraShape]:
     """Returns the extras of a cube: the labels of its digits and its turn, radians."""
-    return MappingProxyType(
-        {
-            "digits": ExtraShape("int64", (num_digits,), per_view=False),
-            "cube_turn": ExtraShape("float32", (), per_view=False),
-        }
-    )
+    return {
+        "digits": ExtraShape("int64", (num_digits,), per_view=False),
+        "cube_turn": ExtraShape("float32", (), per_view=False),
+    }
 
 
 EXTRA_SHAPES = extra_shapes(NUM_FACES)
@@ -110,7 +107,7 @@ def draw_cube(rng: np.random.Generator) -> tuple[Scene, str]:
 
 @functools.cache
 def printed_digits() -> tuple[int, ...]:
-    """Returns the handwritten digit that stands for each label: the one closest to the mean of its kind."""
+    """Returns the handwritten digit of each label that is closest to their mean."""
     digits = handwritten_digits()
     found = []
     for label in range(NUM_LABELS):

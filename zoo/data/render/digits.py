@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +29,7 @@ THIN, THICK = 0.18, 0.78
 
 
 class Digits(NamedTuple):
-    """The images and what they show."""
+    """Images and labels."""
 
     pixels: np.ndarray  # [1797, 8, 8] float64, 0 to 1: row 0 at the top
     labels: np.ndarray  # [1797] int64
@@ -62,9 +61,7 @@ def digits_of(split: Split) -> Mapping[int, tuple[int, ...]]:
     """Returns label -> the digits of a split with that label, by number."""
     labels = handwritten_digits().labels
     own = [index for index in range(len(labels)) if split_of_digit(index) == split]
-    return MappingProxyType(
-        {label: tuple(index for index in own if labels[index] == label) for label in range(NUM_LABELS)}
-    )
+    return {label: tuple(index for index in own if labels[index] == label) for label in range(NUM_LABELS)}
 
 
 def _weights() -> np.ndarray:

@@ -54,7 +54,7 @@ def ink_amount(texels: Tensor, *, row: Tensor, point: Vector, normal: Vector, fo
         row: [P] int64, the object of each point.
         point: in the frame of the object.
         normal: of the box in that frame: one component is 1 or -1, the others 0.
-        footprint: [P], how wide a patch one sample stands for; a face is 2 wide.
+        footprint: [P], width of the patch that one sample covers; a face is 2 wide.
     """
     side, right, up = _place_on_side(point, normal)
     level = torch.zeros_like(row)

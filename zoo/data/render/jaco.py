@@ -1,7 +1,7 @@
 """A Jaco robot arm in the middle of a room with a coloured target, seen from all sides.
 
 The data set ``jaco`` of Eslami et al., Science 360:1204, 2018: an arm with nine joints at random angles, one target
-object, the textured room of the other sets, 11 images from cameras round it. There the arm came from a simulator;
+object, the textured room of the other sets, 11 images from cameras round it. There the arm was simulated;
 here it is built of cylinders and spheres along the bones of ``zoo.data.render.jaco_arm``. In half of the scenes the
 arm reaches towards the target.
 """
@@ -46,7 +46,7 @@ TARGET_PLACES = (0.34, 0.72)  # from the foot
 TARGET_GAP = 0.02  # between the target and the arm
 REACHING_SHARE = 0.5
 
-# Scene units. The walls are higher than the cameras, which therefore never see what lies beyond them.
+# Scene units. The walls are higher than the cameras, which therefore never look over them.
 TALL_WALL = 2.0
 CAMERA_RADII = (2.9, 3.3)
 CAMERA_HEIGHTS = (0.8, 1.95)
@@ -218,7 +218,7 @@ def draw_scene(rng: np.random.Generator) -> tuple[Scene, str]:
 
 
 def draw_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
-    """Draws cameras [num_views, 5] all round the arm, looking at its middle."""
+    """Draws cameras [num_views, 5] round the arm, looking at its middle."""
     cameras = np.zeros((num_views, 5))
     for camera in cameras:
         around, radius = uniform(rng, -math.pi, math.pi), uniform(rng, *CAMERA_RADII)

@@ -2,7 +2,7 @@
 
 The chain is that of the "JACO2 6DOF Advanced Specification Guide" of Kinova in the notation of Denavit and Hartenberg:
 from one joint to the next a turn about z, a shift along z, a shift along x and a turn about x. Lengths are in metres
-and rounded as in that guide; the hand is simplified (two straight bones a finger, all driven by one joint).
+and rounded as in that guide; the hand is simplified (two straight bones per finger, all driven by one joint).
 
 Angles of the joints are Kinova's own, in radians: with the second and third at pi the arm points straight up.
 """
@@ -39,7 +39,7 @@ CHAIN = (
     (1.0, math.pi / 2.0, -(CURVED + HAND), 0.0, math.pi),
 )
 
-# Fingers stand round the axis of the hand, the thumb opposite to the other two, and bend towards it.
+# Fingers lie round the axis of the hand, the thumb opposite to the other two, and bend towards it.
 FINGER_DIRECTIONS = (0.0, math.radians(150.0), math.radians(210.0))
 KNUCKLE_BEHIND = 0.060  # of the middle of the hand
 KNUCKLE_ASIDE = 0.034

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +28,8 @@ from zoo.data.render.maze_textures import coping_index, hued_atlas, hued_index, 
 from zoo.data.render.sampling import camera_chunks, exact_axes, ray_grid
 from zoo.data.render.vectors import Vector
 
-# Small enough that what a chunk of rays needs stays near a core's cache. Results do not depend on it.
-RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 15, "cuda": 1 << 21})
+# Small enough that a chunk stays near a core's cache. Results do not depend on it.
+RAYS_PER_CHUNK: Mapping[str, int] = {"cpu": 1 << 15, "cuda": 1 << 21}
 
 
 class MazeTensors(NamedTuple):
@@ -51,7 +50,7 @@ class _View(NamedTuple):
 
 
 class _Hit(NamedTuple):
-    """What rays met; each [C, R]."""
+    """The surfaces that rays hit; each [C, R]."""
 
     distance: Tensor  # from the camera, in lengths of the direction
     cell: Tensor  # int32: scene * 81 + row * 9 + column

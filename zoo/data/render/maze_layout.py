@@ -92,7 +92,7 @@ def _place_room(rng: np.random.Generator, zones: np.ndarray, number: int) -> boo
 
 
 def _open_corridor(rng: np.random.Generator, zones: np.ndarray, start: Cell, end: Cell) -> None:
-    """Opens a corridor with one bend between two cells, through whatever lies between."""
+    """Opens a corridor with one bend between two cells."""
     bend = choose(rng, ((start[0], end[1]), (end[0], start[1])))
     for a, b in ((start, bend), (bend, end)):
         rows, columns = slice(min(a[0], b[0]), max(a[0], b[0]) + 1), slice(min(a[1], b[1]), max(a[1], b[1]) + 1)

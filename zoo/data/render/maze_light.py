@@ -16,13 +16,13 @@ from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
 
 WALL_HEIGHT = 0.65
 
-# What a ray can meet: a side of a solid cell, named by where it faces, the floor, the top of a solid cell.
+# The kinds of surfaces: sides of solid cells, named by the direction that they face, the floor, tops of solid cells.
 NORMALS = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, 1), (0, 0, 1))
 WEST, EAST, SOUTH, NORTH, FLOOR, TOP = range(6)
 NUM_KINDS = len(NORMALS)
 
 AMBIENT = 0.58  # light from everywhere
-SKYLIGHT = 0.16  # more of it for what faces up
+SKYLIGHT = 0.16  # more of it for surfaces that face up
 SUNLIGHT = 0.48
 # A shadow is shorter than a cell, so that it crosses one line of each direction at most.
 SUN_HEIGHT = math.radians(50.0)
@@ -38,8 +38,8 @@ SKY_STEPS = 256
 class MazeLight(NamedTuple):
     """The light of S mazes."""
 
-    soft: Tensor  # [S * 6]: what reaches each kind of surface in the shade
-    direct: Tensor  # [S * 6]: what the sun adds
+    soft: Tensor  # [S * 6]: of each kind of surface in the shade
+    direct: Tensor  # [S * 6]: added by the sun
     sun: Tensor  # [2, S]: x and y of the horizontal direction to the sun, length 1, off zero
 
 
@@ -56,7 +56,7 @@ def stack_lights(mazes: Sequence[Maze], *, device: torch.device | str = "cpu") -
 
 
 def in_shadow(room_ahead: Tensor, *, x: Tensor, y: Tensor, z: Tensor, scene: Tensor, sun: Tensor) -> Tensor:
-    """Tells where solid cells hide the sun.
+    """Returns where solid cells hide the sun.
 
     Args:
         room_ahead: [S * 81]: 0 for a solid cell.

@@ -38,9 +38,9 @@ class _RayState(NamedTuple):
     next_y: Tensor
     width_x: Tensor  # distance between two such lines
     width_y: Tensor
-    step_x: Tensor  # int32: what crossing such a line adds to the cell
+    step_x: Tensor  # int32: added to the cell when such a line is crossed
     step_y: Tensor
-    end: Tensor  # distance at which the ray ends for all that is known
+    end: Tensor  # distance at which the ray ends, as far as is known
     cell: Tensor
     along_x: Tensor
 
@@ -80,7 +80,7 @@ def march(room_ahead: Tensor, *, x: Tensor, y: Tensor, cell: Tensor, direction: 
     """
     right, ahead = (direction.x > 0).int(), (direction.y > 0).int()
     width_x, width_y = 1.0 / direction.x.abs(), 1.0 / direction.y.abs()
-    # From the lower border of the cell upwards, or what is left of it.
+    # From the lower border of the cell upwards, or the rest of it.
     within_x = (x + HALF_WIDTH) - (x + HALF_WIDTH).floor()
     within_y = (y + HALF_WIDTH) - (y + HALF_WIDTH).floor()
     state = _RayState(

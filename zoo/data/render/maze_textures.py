@@ -59,7 +59,7 @@ def hue_turn(hue: int) -> np.ndarray:
     angle = 2.0 * math.pi * hue / NUM_HUES
     third, skew = (1.0 - math.cos(angle)) / 3.0, math.sin(angle) / math.sqrt(3.0)
     turn = math.cos(angle) * np.eye(3) + third + skew * np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
-    # The turn keeps the sum of the three channels; what the eye takes for brightness weighs them unequally.
+    # The turn keeps the sum of the three channels, but luminance weighs them unequally.
     return turn + LUMA - LUMA @ turn
 
 
@@ -96,7 +96,7 @@ def look_up(atlas: HuedAtlas, *, number: Tensor, u: Tensor, v: Tensor, footprint
         number: [P] int32, see ``hued_index``.
         u: [P], scene units to the right.
         v: [P], scene units upwards.
-        footprint: [P], how wide a patch of the surface one sample stands for, scene units.
+        footprint: [P], width of the patch that one sample covers, scene units.
     """
     # The exponent of a float, read from its bits, is the level: 0 up to one texel, then one more for each doubling.
     level = ((footprint * float(TILE_SIZE)).view(torch.int32) >> 23) - (_EXPONENT_OF_ONE - 1)
@@ -104,7 +104,7 @@ def look_up(atlas: HuedAtlas, *, number: Tensor, u: Tensor, v: Tensor, footprint
     size = atlas.size.index_select(0, level)
     start = number * atlas.per_texture + atlas.offset.index_select(0, level)
     column, row = (u - u.floor()) * size, (v - v.floor()) * size
-    # A coordinate a hair below a whole number may round up to the far edge of the tile.
+    # A coordinate just below a whole number may round up to the far edge of the tile.
     last = size - 1
     column, row = torch.minimum(column.int(), last), torch.minimum(row.int(), last)
     return atlas.texels.index_select(0, start + row * size + column)

@@ -23,7 +23,6 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -43,7 +42,7 @@ class Primitive:
         distance: (origin, direction) -> where along the ray it enters the shape, [P]; infinite where it misses.
         normal: point on the surface -> outward normal there, of any length.
         bound: radius of the smallest sphere round the origin that holds the shape.
-        half_height: how far the shape reaches below its origin; standing on a floor, the origin is that high.
+        half_height: how far the shape reaches below its origin, and so the height of the origin above a floor.
         half_width: how far it reaches sideways from the z axis.
     """
 
@@ -222,19 +221,17 @@ def _triangle() -> Primitive:
     return _polyhedron(vertices, normals)
 
 
-PRIMITIVES: Mapping[str, Primitive] = MappingProxyType(
-    {
-        "box": Primitive(_box_distance, _box_normal, bound=3.0**0.5, half_height=1.0, half_width=2.0**0.5),
-        "sphere": Primitive(
-            lambda o, d: _entered(*_ball(o, d)), lambda point: point, bound=1.0, half_height=1.0, half_width=1.0
-        ),
-        "cylinder": Primitive(
-            lambda o, d: _entered(*_rod(o, d)), _cylinder_normal, bound=2.0**0.5, half_height=1.0, half_width=1.0
-        ),
-        "capsule": Primitive(_capsule_distance, _capsule_normal, bound=2.0, half_height=2.0, half_width=1.0),
-        "cone": Primitive(_cone_distance, _cone_normal, bound=2.0**0.5, half_height=1.0, half_width=1.0),
-        "icosahedron": _icosahedron(),
-        "triangle": _triangle(),
-    }
-)
+PRIMITIVES: Mapping[str, Primitive] = {
+    "box": Primitive(_box_distance, _box_normal, bound=3.0**0.5, half_height=1.0, half_width=2.0**0.5),
+    "sphere": Primitive(
+        lambda o, d: _entered(*_ball(o, d)), lambda point: point, bound=1.0, half_height=1.0, half_width=1.0
+    ),
+    "cylinder": Primitive(
+        lambda o, d: _entered(*_rod(o, d)), _cylinder_normal, bound=2.0**0.5, half_height=1.0, half_width=1.0
+    ),
+    "capsule": Primitive(_capsule_distance, _capsule_normal, bound=2.0, half_height=2.0, half_width=1.0),
+    "cone": Primitive(_cone_distance, _cone_normal, bound=2.0**0.5, half_height=1.0, half_width=1.0),
+    "icosahedron": _icosahedron(),
+    "triangle": _triangle(),
+}
 PRIMITIVE_NAMES = tuple(PRIMITIVES)

@@ -8,7 +8,6 @@ only for places that face it).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -33,7 +32,7 @@ from zoo.data.render.visibility import Sources, in_shadow, nearest_object, seen_
 
 # Large enough that the cost of starting an operation vanishes, small enough to stay near a core's cache on the CPU and
 # to leave the memory of a GPU to the model. Results do not depend on it.
-RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 17, "cuda": 1 << 22})
+RAYS_PER_CHUNK: Mapping[str, int] = {"cpu": 1 << 17, "cuda": 1 << 22}
 
 
 def _object_surface(sources: Sources, hits: Hits, *, row: Tensor, sample_angle: float) -> Surface:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,9 +24,14 @@ from zoo.data.render.scene import Scene
 
 Relation = Literal["left", "right", "front", "behind", "near", "far"]
 
-INVERSE: Mapping[Relation, Relation] = MappingProxyType(
-    {"left": "right", "right": "left", "front": "behind", "behind": "front", "near": "near", "far": "far"}
-)
+INVERSE: Mapping[Relation, Relation] = {
+    "left": "right",
+    "right": "left",
+    "front": "behind",
+    "behind": "front",
+    "near": "near",
+    "far": "far",
+}
 
 CLEAR = 0.25
 CLEAR_SHARE = 0.55

@@ -21,7 +21,7 @@ def stable_hash(text: str) -> int:
 
 
 def scene_generator(*, recipe: str, version: int, seed: int, split: str, index: int) -> np.random.Generator:
-    """Returns the generator of one scene; no two scenes share one, whatever the seed, split and recipe."""
+    """Returns the generator of one scene; another seed, split, index or recipe has another one."""
     key = [stable_hash(recipe), version, seed, stable_hash(split), index]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 

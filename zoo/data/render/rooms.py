@@ -44,11 +44,11 @@ REACH = 1.45
 GAP = 0.08
 SMALLEST, LARGEST = 0.30, 0.46
 
-# What two scenes may differ in and still count as the same for the division into splits.
+# Scenes that differ by less count as the same for the division into splits.
 KEY_CELL = 0.5
 KEY_HUES = 12
 
-# Cameras that stand anywhere in the room.
+# Cameras anywhere in the room.
 FREE_OBJECT_REACH = 1.9  # how far the middle of an object may be from the middle of the room
 WALL_MARGIN = 0.6
 OBJECT_MARGIN = 0.7
@@ -189,7 +189,7 @@ def _free_yaw(rng: np.random.Generator, x: float, y: float) -> float:
 
 
 def draw_free_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
-    """Draws cameras [num_views, 5] that stand anywhere free in the room of a scene."""
+    """Draws cameras [num_views, 5] at free places anywhere in the room of a scene."""
     cameras = np.zeros((num_views, 5))
     for camera in cameras:
         camera[:2] = _free_place(rng, scene)

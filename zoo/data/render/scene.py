@@ -70,7 +70,7 @@ class Scene:
     Attributes:
         objects: one or more.
         light: position of the point light, scene units.
-        room: what surrounds the objects; without one they float before a plain grey background.
+        room: round the objects; without one they float before a plain grey background.
     """
 
     objects: tuple[SceneObject, ...]

@@ -50,7 +50,7 @@ _ROTATIONS = _rotations()
 
 
 def random_walk(rng: np.random.Generator, *, length: int) -> list[Cell]:
-    """Returns the cells of a walk that visits no cell twice; a walk that traps itself is begun anew."""
+    """Returns the cells of a walk that visits no cell twice; a walk that traps itself starts again."""
     while True:
         walk: list[Cell] = [(0, 0, 0)]
         while len(walk) < length:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +26,8 @@ from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
 from zoo.data.render.terrain_grid import LandTensors, look_up
 from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND
 
-# Small enough that what a chunk needs stays near a core's cache. Results do not depend on it.
-RAYS_PER_CHUNK: Mapping[str, int] = MappingProxyType({"cpu": 1 << 15, "cuda": 1 << 21})
+# Small enough that a chunk stays near a core's cache. Results do not depend on it.
+RAYS_PER_CHUNK: Mapping[str, int] = {"cpu": 1 << 15, "cuda": 1 << 21}
 
 NEAREST, FARTHEST = 0.04, 2.6  # scene units ahead of the camera; the fog is complete at the far end
 NUM_DEPTHS = 255  # one less than a power of two suits the search

@@ -57,7 +57,7 @@ def look_up(lands: LandTensors, *, scene: Tensor, x: Tensor, y: Tensor, footprin
         scene: [P] int32.
         x: [P], in the land.
         y: [P].
-        footprint: [P], how wide a patch one sample stands for, scene units.
+        footprint: [P], width of the patch that one sample covers, scene units.
     """
     level = (((footprint * (1.0 / CELL)).view(torch.int32) >> 23) - 126).clamp(0, NUM_LEVELS - 1)
     side = torch.tensor(LEVEL_SIDES, dtype=torch.int32, device=x.device).index_select(0, level)

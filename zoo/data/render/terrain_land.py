@@ -1,7 +1,7 @@
 """The land of a terrain: relief from value noise, water, sand, grass, rock and snow, light and shadows, on a grid.
 
 A land is a pure function of one number. It covers ``[-HALF_LAND, HALF_LAND]`` in x and y with ``GRID_SIZE`` points each
-way; row 0 is the south and column 0 the west. The water stands at height 0.
+way; row 0 is the south and column 0 the west. The water level is at height 0.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _shade(height: np.ndarray, sun: tuple[float, float, float]) -> np.ndarray:
         rise = math.hypot(column, row) * CELL * sun[2] / across
         inside = np.s_[max(-row, 0) : GRID_SIZE - max(row, 0), max(-column, 0) : GRID_SIZE - max(column, 0)]
         beyond = np.s_[max(row, 0) : GRID_SIZE - max(-row, 0), max(column, 0) : GRID_SIZE - max(-column, 0)]
-        # Not all or nothing: what hides the sun by little gives half a shadow, which keeps edges from being ragged.
+        # Gradual: terrain that hides the sun by little gives half a shadow, which keeps edges from being ragged.
         hidden = (height[beyond] - height[inside] - rise) * (1.0 / (2.0 * CELL))
         np.maximum(dark[inside], hidden, out=dark[inside])
     return AMBIENT + SKYLIGHT * up + SUNLIGHT * facing * (1.0 - dark.clip(0.0, 1.0))

@@ -1,4 +1,4 @@
-"""Landmarks of a terrain: firs, round trees, boulders and coloured towers.
+"""Landmarks of a terrain: firs, trees, boulders and coloured towers.
 
 An object raises the height field: everything under its outline is solid.
 """
@@ -35,7 +35,7 @@ class LandObject(NamedTuple):
     kind: Kind
     x: float
     y: float
-    base: float  # height of the ground that it stands on
+    base: float  # height of the ground under it
     radius: float
     height: float
     colour: tuple[float, float, float]
@@ -65,7 +65,7 @@ def _tinted(colour: tuple[float, float, float], tint: float) -> tuple[float, flo
 def draw_objects(
     rng: np.random.Generator, *, ground: np.ndarray, wet: np.ndarray, half_land: float
 ) -> list[LandObject]:
-    """Draws objects that stand on dry, fairly level ground and do not touch.
+    """Draws objects on dry, fairly level ground that do not touch.
 
     Args:
         rng: the generator of the land.

@@ -41,12 +41,12 @@ def _cell(x: float, y: float) -> tuple[int, int]:
     return min(max(row, 0), GRID_SIZE - 1), min(max(column, 0), GRID_SIZE - 1)
 
 
-def _can_stand(land: Land, x: float, y: float) -> bool:
+def _is_free(land: Land, x: float, y: float) -> bool:
     return max(abs(x), abs(y)) <= KEEP_WITHIN and not land.blocked[_cell(x, y)]
 
 
-def _can_go(land: Land, x: float, y: float, new_x: float, new_y: float) -> bool:
-    if not _can_stand(land, new_x, new_y):
+def _is_passable(land: Land, x: float, y: float, new_x: float, new_y: float) -> bool:
+    if not _is_free(land, new_x, new_y):
         return False
     rise = float(land.ground[_cell(new_x, new_y)] - land.ground[_cell(x, y)])
     return abs(rise) <= STEEPEST * (STEP + CELL)
@@ -77,7 +77,7 @@ def _draw_places(rng: np.random.Generator, land: Land) -> np.ndarray:
         for detour in DETOURS:
             wanted = heading + side * detour
             new_x, new_y = x + STEP * math.cos(wanted), y + STEP * math.sin(wanted)
-            if _can_go(land, x, y, new_x, new_y):
+            if _is_passable(land, x, y, new_x, new_y):
                 x, y, heading = new_x, new_y, wanted
                 break
         else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -133,18 +132,18 @@ def _blue_planks(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return _mixed(np.maximum(_edge(y, 0.05), _edge(x, 0.015)), planks, _tinted(grain, (0.09, 0.15, 0.33)))
 
 
-WALL_TEXTURES: Mapping[str, Texture] = MappingProxyType(
-    {
-        "red": _red_bricks,
-        "green": _green_boards,
-        "cerise": _cerise_diamonds,
-        "orange": _orange_stucco,
-        "yellow": _yellow_discs,
-    }
-)
-FLOOR_TEXTURES: Mapping[str, Texture] = MappingProxyType(
-    {"yellow floor": _yellow_checks, "white floor": _white_tiles, "blue floor": _blue_planks}
-)
+WALL_TEXTURES: Mapping[str, Texture] = {
+    "red": _red_bricks,
+    "green": _green_boards,
+    "cerise": _cerise_diamonds,
+    "orange": _orange_stucco,
+    "yellow": _yellow_discs,
+}
+FLOOR_TEXTURES: Mapping[str, Texture] = {
+    "yellow floor": _yellow_checks,
+    "white floor": _white_tiles,
+    "blue floor": _blue_planks,
+}
 ALL_TEXTURES = (*WALL_TEXTURES, *FLOOR_TEXTURES)
 
 
@@ -205,7 +204,7 @@ def look_up(atlas: TextureAtlas, *, texture: Tensor, u: Tensor, v: Tensor, footp
         texture: [P] int64, index into ``ALL_TEXTURES``.
         u: [P], scene units to the right.
         v: [P], scene units upwards.
-        footprint: [P], how wide a patch of the surface one sample stands for, scene units.
+        footprint: [P], width of the patch that one sample covers, scene units.
     """
     texel = TILE_WIDTH / TILE_SIZE
     level = (footprint > texel).long()

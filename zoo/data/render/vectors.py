@@ -3,7 +3,7 @@
 The ray-caster works on hundreds of thousands of rays; three contiguous tensors are several times faster than one
 tensor [..., 3]. Only operations that IEEE 754 rounds correctly (+, -, *, /, square root, comparison) appear here and
 in the ray-caster: their results depend neither on the number of threads nor on how rays are cut into chunks, which is
-what makes rendered bytes reproducible. Matrix products and trigonometric functions give no such promise.
+what makes rendered bytes reproducible. Matrix products and trigonometric functions have no such guarantee.
 """
 
 from __future__ import annotations

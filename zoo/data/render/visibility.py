@@ -1,7 +1,7 @@
-"""What a ray meets: the nearest object seen from a point, and whether a lamp sees a place.
+"""Visibility: the nearest object along rays from a point, and the shadows of a lamp.
 
-Both questions have the same shape. All rays of one camera start at one point, and so do all rays of one lamp (shadow
-rays are cast from the lamp towards the surface), so whatever depends on the point and the object alone is computed
+All rays of one camera start at one point, and so do all rays of one lamp (shadow
+rays are cast from the lamp towards the surface), so values that depend on the point and the object alone are computed
 once. A bounding-sphere test of every ray with every object then leaves few candidate pairs for the exact test.
 """
 
@@ -17,7 +17,7 @@ from zoo.data.render.scene import SceneTensors
 from zoo.data.render.shading import Illumination, Surface
 from zoo.data.render.vectors import Vector, transform
 
-# A shadow needs something in front of the surface, not the surface itself: this much of the way is not looked at.
+# The last part of the way to a surface is not tested, so that a surface does not shadow itself.
 SHADOW_MARGIN = 1e-4
 
 
@@ -95,7 +95,7 @@ def nearest_object(sources: Sources, direction: Vector) -> tuple[Tensor, Tensor]
 
 
 def in_shadow(lamps: Sources, *, surface: Surface, light: Illumination) -> Tensor:
-    """Tells, [P], which points an object other than their own hides from the lamp."""
+    """Whether an object other than their own hides points from the lamp, [P] bool."""
     dark = torch.zeros_like(light.facing, dtype=torch.bool)
     reached = (light.facing > 0).nonzero().squeeze(1)
     scene, item = surface.scene[reached], surface.item[reached]
