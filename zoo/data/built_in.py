@@ -48,7 +48,7 @@ class Rendering(NamedTuple):
     extras: Mapping[str, np.ndarray] = MappingProxyType({})  # name -> [B, V, ...] of views or [B, ...] of scenes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuiltIn(ABC):
     """A built-in data set.
 
@@ -62,7 +62,7 @@ class BuiltIn(ABC):
     has_images: ClassVar[bool] = True
 
     name: str
-    version: int
+    version: int = 1
     num_views: int
     description: str
 

@@ -121,7 +121,6 @@ class RoomCompletion(Completion):
 COMPLETIONS: tuple[Completion, ...] = (
     DigitCompletion(
         name="completion_digits",
-        version=1,
         num_views=DIGIT_SIZE**2,
         description="handwritten digits of 8x8 pixels as functions of the pixel's position",
         source_image_size=DIGIT_SIZE,
@@ -129,7 +128,6 @@ COMPLETIONS: tuple[Completion, ...] = (
     ),
     RoomCompletion(
         name="completion_rooms",
-        version=1,
         num_views=32**2,
         description="images of rooms of 32x32 pixels as functions of the pixel's position",
         source_image_size=32,

@@ -155,7 +155,6 @@ def _cholesky(matrix: np.ndarray) -> np.ndarray:
 def _functions(kind: KernelKind, kernel: str) -> Functions:
     return Functions(
         name=f"functions_{kind}",
-        version=1,
         num_views=64,
         description=f"functions of one number from Gaussian processes with {kernel}, with the kernel of each",
         kind=kind,
@@ -168,7 +167,6 @@ FUNCTIONS: tuple[Functions, ...] = (
     _functions("periodic", "a periodic kernel"),
     Functions(
         name="functions_smooth",
-        version=1,
         num_views=64,
         description="functions of one number from Gaussian processes with long length scales and more noise",
         kind="rbf",

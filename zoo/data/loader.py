@@ -49,7 +49,7 @@ class TrainingLoader:
         Args:
             source: of the scenes.
             plan: of the run.
-            device: where batches are wanted.
+            device: of the batches.
             share: the part of every batch that this process takes; None takes all of it.
             workers: a number of processes, or ``auto``; see :func:`zoo.data.worker_batches.number_of_workers`.
             residence: ``device`` keeps all scenes on the device, ``disk`` none, and ``auto`` all of them on a GPU if they

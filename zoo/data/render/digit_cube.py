@@ -158,14 +158,11 @@ def draw_labels(rng: np.random.Generator, scene: Scene, cameras: np.ndarray) -> 
 
 
 def visible_face(cameras: Tensor, cube_turn: Tensor) -> Tensor:
-    """Returns the side of the cube that cameras see most frontally.
+    """Returns the side of the cube that cameras see most frontally, [...] int64, 0 to 3: an index into ``digits``.
 
     Args:
         cameras: [..., 5], outside the cube.
         cube_turn: radians; broadcasts with them: for cameras [B, V, 5] the extra [B] as ``cube_turn[:, None]``.
-
-    Returns:
-        [...] int64: 0 to 3, an index into ``digits``.
     """
     bearing = torch.atan2(cameras[..., 1], cameras[..., 0]) - cube_turn
     return torch.round(bearing / (math.pi / 2.0)).long() % NUM_SIDES

@@ -47,14 +47,11 @@ def _place_on_side(point: Vector, normal: Vector) -> tuple[Tensor, Tensor, Tenso
 
 
 def ink_amount(texels: Tensor, *, row: Tensor, point: Vector, normal: Vector, footprint: Tensor) -> Tensor:
-    """Returns how much ink, 0 to 1, there is at points of boxes, [P].
+    """Returns the amount of ink, 0 to 1, at points of boxes, [P].
 
-    Args:
-        texels: [R, len(SIDES) * FACE_TEXELS] uint8, the images of R objects.
-        row: [P] int64, the object of each point.
-        point: in the frame of the object.
-        normal: of the box in that frame: one component is 1 or -1, the others 0.
-        footprint: [P], width of the patch that one sample covers; a face is 2 wide.
+    ``texels`` [R, len(SIDES) * FACE_TEXELS] uint8 are the images of R objects, ``row`` [P] int64 the object of each
+    point. Point, normal (one component is 1 or -1, the others 0) and footprint [P], the width of the patch that one
+    sample covers, are in the frame of the object, where a face is 2 wide.
     """
     side, right, up = _place_on_side(point, normal)
     level = torch.zeros_like(row)

@@ -65,8 +65,7 @@ class Reach:
     Attributes:
         joints: nine angles, radians: six of the arm, three curls of fingers.
         target: a sphere on the floor, scene units.
-        wall: a name of ``zoo.data.render.textures.WALL_TEXTURES``.
-        floor: a name of ``zoo.data.render.textures.FLOOR_TEXTURES``.
+        wall, floor: names of textures.
         reaching: whether the arm was chosen for its hand to be near the target.
     """
 

@@ -155,16 +155,9 @@ def _shade(mazes: MazeTensors, view: _View, hit: _Hit, *, angle: float) -> tuple
 
 
 def render_mazes(mazes: MazeTensors, *, cameras: Tensor, image_size: int, samples_per_side: int = 2) -> Tensor:
-    """Renders every camera of every maze.
+    """Renders cameras [B, V, 5] of B mazes, [B, V, H, W, 3] uint8; see :func:`zoo.data.render.raycaster.render`.
 
-    Args:
-        mazes: B of them.
-        cameras: [B, V, 5], see ``zoo.data.camera``: each in a free cell below the tops of the walls, or above them.
-        image_size: height and width, pixels.
-        samples_per_side: a pixel is the mean of the square of this many rays.
-
-    Returns:
-        [B, V, H, W, 3] uint8 on the device of the mazes.
+    Each camera is in a free cell below the tops of the walls, or above them.
     """
     device = mazes.room_ahead.device
     num_scenes, num_views = cameras.shape[:2]

@@ -56,18 +56,10 @@ def stack_lights(mazes: Sequence[Maze], *, device: torch.device | str = "cpu") -
 
 
 def in_shadow(room_ahead: Tensor, *, x: Tensor, y: Tensor, z: Tensor, scene: Tensor, sun: Tensor) -> Tensor:
-    """Returns where solid cells hide the sun.
+    """Returns where solid cells hide the sun, [C, R] bool.
 
-    Args:
-        room_ahead: [S * 81]: 0 for a solid cell.
-        x: [C, R], places in free cells.
-        y: [C, R].
-        z: [C, R].
-        scene: [C, 1] int32.
-        sun: [2, C, 1].
-
-    Returns:
-        [C, R] bool.
+    ``room_ahead`` [S * 81] is 0 for a solid cell; (x, y, z) [C, R] are places in free cells of the mazes ``scene``
+    [C, 1] int32; ``sun`` [2, C, 1] is the horizontal direction to the sun.
     """
     reach = (WALL_HEIGHT - z) * SHADOW_LENGTH
     column, row = (x + HALF_WIDTH).floor(), (y + HALF_WIDTH).floor()

@@ -70,13 +70,9 @@ def _cross_lines(state: _RayState, *, room_ahead: Tensor, lines: int) -> _RaySta
 def march(room_ahead: Tensor, *, x: Tensor, y: Tensor, cell: Tensor, direction: Vector, limit: Tensor) -> Arrival:
     """Follows rays through the cells of mazes.
 
-    Args:
-        room_ahead: [scenes * 81]: 0 for a solid cell, ``FAR`` for a free one. The outermost cells must be solid.
-        x: [R], where each ray starts, in a free cell.
-        y: [R].
-        cell: [R] int32, the cell of that place: scene * 81 + row * 9 + column.
-        direction: [R] each, of any length; x and y off zero.
-        limit: [R], the distance at which the ray ends in any case; in the same units as the direction.
+    ``room_ahead`` [scenes * 81] is 0 for a solid cell and ``FAR`` for a free one; the outermost cells are solid. Each of
+    the R rays starts at (x, y) in the free cell ``cell`` (int32, scene * 81 + row * 9 + column). Its direction has any
+    length, with x and y off zero; it ends at the distance ``limit``, in units of that length, in any case.
     """
     right, ahead = (direction.x > 0).int(), (direction.y > 0).int()
     width_x, width_y = 1.0 / direction.x.abs(), 1.0 / direction.y.abs()

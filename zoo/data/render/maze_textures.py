@@ -89,14 +89,10 @@ def hued_atlas(device: torch.device) -> HuedAtlas:
 
 
 def look_up(atlas: HuedAtlas, *, number: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
-    """Returns the packed colours [P] int32 of textures at places on surfaces.
+    """Returns the packed colours [P] int32 of textures [P] (see ``hued_index``) at places (u, v) on surfaces.
 
-    Args:
-        atlas: all textures.
-        number: [P] int32, see ``hued_index``.
-        u: [P], scene units to the right.
-        v: [P], scene units upwards.
-        footprint: [P], width of the patch that one sample covers, scene units.
+    u goes to the right and v upwards; ``footprint`` is the width of the patch that one sample covers. All are [P], in
+    scene units.
     """
     # The exponent of a float, read from its bits, is the level: 0 up to one texel, then one more for each doubling.
     level = ((footprint * float(TILE_SIZE)).view(torch.int32) >> 23) - (_EXPONENT_OF_ONE - 1)

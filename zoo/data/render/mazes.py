@@ -65,7 +65,6 @@ class Mazes(BuiltIn):
 
 MAZES = Mazes(
     name="mazes",
-    version=1,
     num_views=300,
     description="rooms and corridors of a 7 x 7 maze as somebody inside sees them, and its map",
 )

@@ -66,7 +66,6 @@ def _draw_blocks(rng: np.random.Generator, *, num_parts: int) -> tuple[Scene, st
 def _shepard_metzler(num_parts: int) -> Recipe:
     return Recipe(
         name=f"shepard_metzler_{num_parts}_parts",
-        version=1,
         num_views=15,
         description=f"objects of {num_parts} coloured blocks, seen from a sphere round them",
         draw_scene=partial(_draw_blocks, num_parts=num_parts),
@@ -77,7 +76,6 @@ def _shepard_metzler(num_parts: int) -> Recipe:
 def _rooms_free_camera(rotations: str, *, published_size: int) -> Recipe:
     return Recipe(
         name=f"rooms_free_camera_{rotations}_object_rotations",
-        version=1,
         num_views=10,
         description=f"one to three solid objects in a textured room {rotations} object rotations, seen from anywhere in it "
         f"(published at {published_size} pixels)",
@@ -89,7 +87,6 @@ def _rooms_free_camera(rotations: str, *, published_size: int) -> Recipe:
 _SOLIDS: tuple[Recipe, ...] = (
     Recipe(
         name="rooms_ring_camera",
-        version=1,
         num_views=10,
         description="one to three solid objects in a textured room, seen from a ring round its middle",
         draw_scene=rooms.draw_named_room,
@@ -101,7 +98,6 @@ _SOLIDS: tuple[Recipe, ...] = (
     _shepard_metzler(7),
     Recipe(
         name="digit_cube",
-        version=1,
         num_views=12,
         description="a cube with a handwritten digit on each side, in a textured room, seen from a ring round it",
         draw_scene=digit_cube.draw_cube,
@@ -111,7 +107,6 @@ _SOLIDS: tuple[Recipe, ...] = (
     ),
     Recipe(
         name="printed_cube",
-        version=1,
         num_views=12,
         description="a white cube with one of ten printed digits on each side, seen from a close ring round it",
         draw_scene=digit_cube.draw_printed_cube,
@@ -121,7 +116,6 @@ _SOLIDS: tuple[Recipe, ...] = (
     ),
     Recipe(
         name="captioned_rooms",
-        version=1,
         num_views=10,
         description="two or three solid objects in a textured room, each view with a caption of how they stand to each other",
         draw_scene=caption_grammar.draw_captioned_room,
@@ -131,7 +125,6 @@ _SOLIDS: tuple[Recipe, ...] = (
     ),
     Recipe(
         name="jaco",
-        version=1,
         num_views=11,
         description="a robot arm with nine joints and a coloured ball in a textured room, seen from all round",
         draw_scene=jaco.draw_scene,

@@ -53,8 +53,7 @@ class Room:
     Attributes:
         width: from wall to opposite wall, scene units. Cameras must be inside.
         wall_height: the sky begins above it.
-        wall: a name of ``zoo.data.render.textures.WALL_TEXTURES``.
-        floor: a name of ``zoo.data.render.textures.FLOOR_TEXTURES``.
+        wall, floor: names of ``WALL_TEXTURES`` and ``FLOOR_TEXTURES`` of ``zoo.data.render.textures``.
     """
 
     width: float

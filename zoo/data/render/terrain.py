@@ -95,7 +95,6 @@ def _draw_number(rng: np.random.Generator) -> tuple[int, str]:
 
 TERRAIN = Terrains(
     name="terrain",
-    version=1,
     num_views=100,
     description="a walk over open land with lakes, hills, trees and towers, and its map",
 )

@@ -146,16 +146,9 @@ def _cast(lands: LandTensors, view: _View, *, angle: float, num_planes: int) -> 
 
 
 def render_lands(lands: LandTensors, *, cameras: Tensor, image_size: int, samples_per_side: int = 2) -> Tensor:
-    """Renders every camera of every scene.
+    """Renders cameras [B, V, 5] of B lands, [B, V, H, W, 3] uint8; see :func:`zoo.data.render.raycaster.render`.
 
-    Args:
-        lands: B of them.
-        cameras: [B, V, 5], see ``zoo.data.camera``, above the ground; the pitch at most 30 degrees either way.
-        image_size: height and width, pixels.
-        samples_per_side: a pixel is the mean of the square of this many rays.
-
-    Returns:
-        [B, V, H, W, 3] uint8 on the device of the lands.
+    Cameras are above the ground; their pitch is at most 30 degrees either way.
     """
     device = lands.height.device
     num_scenes, num_views = cameras.shape[:2]

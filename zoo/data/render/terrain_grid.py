@@ -50,14 +50,9 @@ def stack_lands(
 
 
 def look_up(lands: LandTensors, *, scene: Tensor, x: Tensor, y: Tensor, footprint: Tensor) -> list[Tensor]:
-    """Returns the colour of the land, three times [P], 0 to 255.
+    """Returns the colour of lands [P] (``scene``, int32) at places (x, y), three times [P], 0 to 255.
 
-    Args:
-        lands: S of them.
-        scene: [P] int32.
-        x: [P], in the land.
-        y: [P].
-        footprint: [P], width of the patch that one sample covers, scene units.
+    ``footprint`` is the width of the patch that one sample covers. All are [P], in scene units.
     """
     level = (((footprint * (1.0 / CELL)).view(torch.int32) >> 23) - 126).clamp(0, NUM_LEVELS - 1)
     side = torch.tensor(LEVEL_SIDES, dtype=torch.int32, device=x.device).index_select(0, level)

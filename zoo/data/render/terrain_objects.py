@@ -67,11 +67,7 @@ def draw_objects(
 ) -> list[LandObject]:
     """Draws objects on dry, fairly level ground that do not touch.
 
-    Args:
-        rng: the generator of the land.
-        ground: [N, N] heights.
-        wet: [N, N] bool.
-        half_land: half the width of the land, scene units.
+    ``ground`` [N, N] are heights, ``wet`` [N, N] is bool, ``half_land`` half the width of the land in scene units.
     """
     size = ground.shape[0]
     scale = size / (2.0 * half_land)

@@ -197,14 +197,10 @@ def texture_atlas(device: torch.device) -> TextureAtlas:
 
 
 def look_up(atlas: TextureAtlas, *, texture: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
-    """Returns the colour [3, P] of textures at places on a surface.
+    """Returns the colour [3, P] of textures [P] (indices into ``ALL_TEXTURES``) at places (u, v) on surfaces.
 
-    Args:
-        atlas: all textures.
-        texture: [P] int64, index into ``ALL_TEXTURES``.
-        u: [P], scene units to the right.
-        v: [P], scene units upwards.
-        footprint: [P], width of the patch that one sample covers, scene units.
+    u goes to the right and v upwards; ``footprint`` is the width of the patch that one sample covers. All are [P], in
+    scene units.
     """
     texel = TILE_WIDTH / TILE_SIZE
     level = (footprint > texel).long()
