@@ -147,12 +147,12 @@ def red_share(position, view):
         ((4.0, 0.0, 0.0), camera(z=1.0), "lower"),
     ],
 )
-def test_a_rendered_ball_appears_where_the_convention_says(position, view, expected):
+def test_a_rendered_ball_appears_where_the_convention_predicts(position, view, expected):
     shares = dict(zip(("left", "right", "upper", "lower"), red_share(position, view), strict=True))
     assert shares[expected] == 1.0
 
 
-def test_an_object_appears_where_project_says():
+def test_an_object_appears_where_project_predicts():
     position = torch.tensor([3.0, 0.7, -0.4], dtype=torch.float64)
     view = camera(-0.5, 0.4, 0.3, yaw=0.15, pitch=-0.2)
     ball = SceneObject("sphere", tuple(position.tolist()), (0.08,) * 3, 0.0, (1.0, 0.0, 0.0))

@@ -27,7 +27,7 @@ def test_pixels_lie_row_by_row_from_the_upper_left():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_pixels_of_a_image_are_its_points(name):
+def test_all_pixels_of_an_image_are_its_points(name):
     side, channels = SIDES[name]
     points = made(name)
     assert points.frames.shape == (3, side * side, 0, 0, 3)
@@ -40,7 +40,7 @@ def test_all_pixels_of_a_image_are_its_points(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_image_is_a_function_of_seed_split_and_index(name):
+def test_an_image_is_a_function_of_seed_split_and_index(name):
     first, alone = made(name), made(name, [2])
     np.testing.assert_array_equal(first.extras["values"][2], alone.extras["values"][0])
     for other in (made(name, seed=1), made(name, split="test")):

@@ -77,7 +77,7 @@ def test_a_store_copied_to_a_store_is_equal(tmp_path):
 
 
 @pytest.mark.parametrize("batch_bytes", [1, 2000, 1 << 26])
-def test_the_size_of_the_batches_changes_nothing(tmp_path, monkeypatch, batch_bytes):
+def test_the_size_of_the_batches_does_not_change_the_result(tmp_path, monkeypatch, batch_bytes):
     monkeypatch.setattr("zoo.data.convert._BATCH_BYTES", batch_bytes)
     seen = []
     records = write_records(tmp_path / "records")

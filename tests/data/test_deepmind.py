@@ -191,7 +191,7 @@ def test_a_damaged_record_is_named_when_read_or_left_out_when_opened(tmp_path, m
     assert skipped.record == number
 
 
-def test_a_flipped_bit_of_a_image_is_left_out_and_indices_do_not_shift(folder):
+def test_a_record_with_a_flipped_bit_is_left_out_and_indices_do_not_shift(folder):
     frames, _ = make_scenes(10)
     path = folder / "test" / "2-of-3.tfrecord"
     index = index_records(path)

@@ -74,7 +74,7 @@ def test_batches_equal_those_read_from_the_source_over_several_blocks(source, sh
             assert value.dtype == expected[name].dtype and torch.equal(value, expected[name]), name
 
 
-def test_nothing_to_draw_is_no_mistake():
+def test_an_empty_range_of_steps_draws_nothing():
     _, sampler = sampler_of(Noise())
     assert list(sampler.pieces(start=9, stop=9)) == []
 
@@ -108,7 +108,7 @@ def test_a_batch_is_one_indexing_a_field_and_plans_travel_a_block_at_a_time():
     }, "nothing else, and above all nothing whose value the host would wait for"
 
 
-def test_blocks_do_not_show_in_what_is_compiled():
+def test_blocks_do_not_cause_recompilation():
     source = Noise(extras={})
     _, sampler = sampler_of(source)
     compilations = []

@@ -32,7 +32,7 @@ def test_every_suite_has_its_index_as_far_as_its_largest_episode(name):
         assert read_index(path, num_scenes=num_scenes, num_views=num_views).shape[1] >= needed
 
 
-def test_the_committed_indices_are_what_their_seeds_draw():
+def test_the_committed_indices_equal_the_draws_of_their_seeds():
     """If this fails, numbers are drawn otherwise than they were: the index, not the draw, is what tables are made on."""
     files = sorted(index_folder().iterdir())
     assert files
@@ -77,15 +77,15 @@ def test_an_index_only_grows(folder):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("0 1 6", "scene 2: expected numbers of views below 6"),
-        ("0 1 x", "scene 2: expected numbers of views below 6"),
-        ("0 1 1", "scene 2: expected 3 different views"),
-        ("0 1", "scene 2: expected 3 different views"),
-        ("", "scene 2: expected numbers of views"),
+        ("0 1 6", "scene 2: expected different numbers of views below 6, found '0 1 6'"),
+        ("0 1 x", "could not convert string 'x' to int64 at row 1, column 3"),
+        ("0 1 1", "scene 2: expected different numbers of views below 6, found '0 1 1'"),
+        ("0 1", "the number of columns changed from 3 to 2 at row 2"),
+        ("", "found 4 scenes, expected 5"),
         (None, "found 4 scenes, expected 5"),
     ],
 )
-def test_a_damaged_index_is_told(folder, line, message):
+def test_a_damaged_index_is_refused(folder, line, message):
     path = write_index(folder, **SIZES, needed=3)
     lines = path.read_text().splitlines()
     lines[2:3] = [] if line is None else [line]
@@ -99,5 +99,5 @@ def test_another_index_is_never_overwritten(folder):
     path = write_index(folder, **SIZES, needed=3)
     path.write_text(path.read_text().replace("\n", "\n", 1).splitlines()[0] + "\n" + "0 1 2\n" * 5)
     read_index.cache_clear()
-    with pytest.raises(DataError, match="not what seed 3 draws"):
+    with pytest.raises(DataError, match="differs from the views that seed 3 draws"):
         write_index(folder, **SIZES, needed=4)

@@ -125,7 +125,7 @@ def test_a_damaged_extra_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "A", "", "-"])
-def test_an_extra_cannot_be_called_anything(tmp_path, name):
+def test_names_of_extras_follow_a_pattern(tmp_path, name):
     folder = write(tmp_path / "s", scenes())
     meta = json.loads((folder / "meta.json").read_text())
     meta["extras"][name] = meta["extras"].pop("digits")
@@ -143,7 +143,7 @@ def test_a_store_is_converted_with_all_it_holds(tmp_path):
     assert all(np.array_equal(found[name], array[:5]) for name, array in content[2].items())
 
 
-def test_what_a_format_cannot_hold_is_not_lost_in_silence(tmp_path):
+def test_extras_that_a_format_cannot_hold_are_refused(tmp_path):
     folder = write(tmp_path / "s", scenes())
     with pytest.raises(DataError, match="has captions, digits, height, for which DeepMind's format has no room"):
         convert(folder, tmp_path / "t", to="tfrecord")

@@ -57,7 +57,7 @@ def test_a_function_is_a_function_of_seed_split_and_index(name):
     assert fewer.extras["values"].shape == (3, 5, 1)
 
 
-def test_what_a_seed_gives_has_not_changed():
+def test_the_scenes_of_a_seed_have_not_changed():
     kernels = {name: drawn(name, 20, views=2).extras["kernel"] for name in NAMES}
     digests = {name: hashlib.sha256(rows.tobytes()).hexdigest()[:12] for name, rows in kernels.items()}
     assert digests == GOLDEN
@@ -84,7 +84,7 @@ def test_splits_share_no_kernel(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_values_are_draws_from_the_process_whose_kernel_is_told(name):
+def test_values_are_draws_from_the_process_with_the_stored_kernel(name):
     """Whitened by the covariance that the kernel implies they are standard normal, and by another's they are not."""
     made = drawn(name, 60, views=24)
 

@@ -93,7 +93,7 @@ def test_a_batch_holds_the_images_cameras_and_keys_of_its_plan(source):
     assert not set(keys.tolist()) & set(other_seed.tolist())
 
 
-def test_workers_and_residence_change_nothing(source):
+def test_batches_do_not_depend_on_workers_and_residence(source):
     plain = pieces(loader_of(source, residence="disk"))
     assert same(plain, pieces(loader_of(source, workers=2, residence="disk")))
     assert same(plain, pieces(loader_of(source, residence="device")))
@@ -147,7 +147,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(source, batch, world_size,
     )
 
 
-def test_impossible_settings_are_refused_in_one_sentence(source):
+def test_impossible_settings_are_refused_in_one_line(source):
     with pytest.raises(ConfigError, match="workers: found -1, expected 0 or more"):
         loader_of(source, workers=-1)
     recipe = RECIPE.model_copy(update={"contexts": Contexts(minimum=1, maximum=5)})
@@ -165,7 +165,7 @@ class Damaged(SceneStore):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_damage_is_told_in_one_sentence_also_by_a_worker(folder, workers):
+def test_damage_is_reported_in_one_line_also_by_a_worker(folder, workers):
     with pytest.raises(DataError) as caught:
         pieces(loader_of(Damaged(folder, "train"), workers=workers))
     assert str(caught.value) == "frames-00000.npy: scene 3 is damaged"
@@ -183,7 +183,7 @@ def test_ctrl_c_does_not_take_the_workers_from_a_run_that_ends_its_step(source):
     assert same(whole, found)
 
 
-def test_a_source_that_hands_out_an_array_of_its_own_is_not_written_to(source):
+def test_arrays_of_a_source_are_not_modified(source):
     before = source.read(np.arange(4), np.zeros((4, 1), dtype=np.int64))[0].copy()
     for batch, _ in pieces(loader_of(source)):
         batch.frames.zero_()

@@ -98,7 +98,7 @@ def test_another_seed_gives_another_revision(made, tmp_path):
         ({"scenes_per_shard": 0}, "scenes_per_shard: 0"),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence_and_leaves_nothing(change, message, tmp_path):
+def test_invalid_arguments_are_refused_in_one_line_and_leave_nothing(change, message, tmp_path):
     arguments = {
         "recipe_name": RECIPE,
         "folder": tmp_path / "set",
@@ -120,7 +120,7 @@ def test_an_existing_folder_is_left_alone(made):
     assert contents(made[0]) == before
 
 
-def test_an_error_on_the_way_leaves_nothing(tmp_path):
+def test_an_error_while_rendering_leaves_nothing(tmp_path):
     def fail(done, total):
         raise RuntimeError("stop")
 
@@ -129,7 +129,7 @@ def test_an_error_on_the_way_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_that_is_killed_is_told_and_leaves_nothing(tmp_path):
+def test_a_killed_process_is_reported_and_leaves_nothing(tmp_path):
     def kill(done, total):
         for child in multiprocessing.active_children():
             child.kill()

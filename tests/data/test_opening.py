@@ -54,7 +54,7 @@ def test_either_format_is_recognized(tmp_path):
     assert {source.revision for source in opened.values()} == {open_scenes(records, "train").revision}
 
 
-def test_anything_else_is_refused_saying_what_was_looked_for(tmp_path):
+def test_other_folders_are_refused_with_the_expected_files(tmp_path):
     with pytest.raises(DataError, match=r"neither meta\.json .* nor any of train/\*\.tfrecord"):
         open_scenes(tmp_path, "train")
     with pytest.raises(DataError, match="there is no such folder"):

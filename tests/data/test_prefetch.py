@@ -53,7 +53,7 @@ def test_an_item_is_started_before_the_next_is_read_for_it_may_then_be_overwritt
 
 
 @pytest.mark.parametrize("failing_at", [0, 1, 4])
-def test_a_failure_comes_in_its_turn_after_all_items_before_it(failing_at):
+def test_a_failure_is_raised_after_all_items_before_it(failing_at):
     log, found = Log(), []
     coming = one_ahead(log.items(6, failing_at=failing_at), start=log.start, finish=log.finish)
     with pytest.raises(OSError, match=f"item {failing_at}"):
@@ -102,7 +102,7 @@ def loaded(number):
     return LoadedBatch(SceneBatch(*fields, extras={"more": torch.full((2,), number)}), num_context=number)
 
 
-def test_a_gpu_copies_on_a_stream_of_its_own_and_the_computing_stream_waits_for_that_copy_alone(gpu):
+def test_a_gpu_copies_on_a_separate_stream_and_the_computing_stream_waits_for_that_copy_alone(gpu):
     side = SideStream(torch.device("cpu"))
     under_way = side.start(loaded(3))
     assert gpu == [*["pin"] * 5, "on side", "side records", "off side"]

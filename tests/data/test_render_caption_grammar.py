@@ -60,7 +60,7 @@ def parse(caption, scene):
     return found
 
 
-def test_phrases_are_many_and_mean_one_thing():
+def test_every_relation_has_several_phrases_and_no_phrase_two_relations():
     assert set(PHRASES) == set(INVERSE) and set(NOUNS) == set(PRIMITIVE_NAMES)
     assert all(len(set(phrases)) >= 6 for phrases in PHRASES.values())
     assert len(RELATION_OF_PHRASE) == sum(map(len, PHRASES.values()))
@@ -115,7 +115,7 @@ def test_relations_of_a_known_scene():
     assert facts(diagonal, camera=camera) == (Fact("right", 1, 0), Fact("near", 1, 0), Fact("behind", 1, 0))
 
 
-def test_captions_say_all_facts_and_nothing_else():
+def test_captions_state_all_facts_and_nothing_else():
     for drawn, camera in VIEWS:
         expected = set(facts(drawn.scene, camera=camera))
         for caption in paraphrases(drawn.scene, camera=camera, num=4):
@@ -136,7 +136,7 @@ def test_a_caption_of_the_data_set_is_the_first_paraphrase():
     assert RECIPE.extras(image_size=64)["captions"] == ("uint8", (CAPTION_LENGTH,), True)
 
 
-def test_what_a_seed_says_has_not_changed():
+def test_the_captions_of_a_seed_have_not_changed():
     """If this changes, the same seed no longer gives the same captions: raise the version of the recipe."""
     assert "|".join(row.tobytes().rstrip(b"\0").decode() for row in SCENES[0].extras["captions"][:3]) == (
         "Far from the cyan block there is a blue pill. On the left side of the blue pill you find the cyan one."

@@ -38,7 +38,7 @@ def test_every_digit_belongs_to_one_split_and_every_split_has_all_labels():
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_scene_shows_digits_of_its_split_and_tells_their_labels(split):
+def test_a_scene_has_digits_of_its_split_and_their_labels(split):
     labels = handwritten_digits().labels
     for seed in (0, 1):
         for index in range(20):
@@ -52,7 +52,7 @@ def test_a_scene_shows_digits_of_its_split_and_tells_their_labels(split):
             assert drawn.name == canonical(drawn.scene.room, tuple(drawn.extras["digits"].tolist()))
 
 
-def test_what_a_seed_shows_has_not_changed():
+def test_the_digits_of_a_seed_have_not_changed():
     """If this changes, the same seed no longer gives the same cubes: raise the version of the recipe."""
     numbers = [RECIPE.draw(seed=0, split="train", index=index).scene.digits for index in range(3)]
     assert (RECIPE.version, numbers) == (
@@ -89,7 +89,7 @@ def test_all_labels_turns_and_places_occur():
     assert {item.scene.room.wall for item in drawn} == {"red", "green", "cerise", "orange", "yellow"}
 
 
-def test_cameras_stand_outside_the_cube_and_look_at_it_from_all_round():
+def test_cameras_are_outside_the_cube_and_look_at_it_from_all_sides():
     for index in range(30):
         drawn = RECIPE.draw(seed=0, split="train", index=index)
         cameras = torch.from_numpy(drawn.cameras).double()
@@ -184,7 +184,7 @@ def test_a_face_is_the_digit_enlarged():
     assert face_image(0) != face_image(1) and NUM_FACES == 5
 
 
-def test_without_scikit_learn_one_sentence_says_so(monkeypatch):
+def test_without_scikit_learn_the_error_names_it(monkeypatch):
     digits.handwritten_digits.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(DataError, match="digit_cube: takes its digits from scikit-learn, which is not installed"):

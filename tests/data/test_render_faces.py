@@ -57,7 +57,7 @@ GEOMETRY = {
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("turn", [0.0, 0.6, -2.5])
-def test_a_image_is_upright_on_its_own_side_only(side, turn):
+def test_an_image_is_upright_on_its_side_only(side, turn):
     position, outwards, right, up = (np.array(vector, float) for vector in GEOMETRY[side])
     cosine, sine = math.cos(turn), math.sin(turn)
     spin = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])

@@ -24,7 +24,7 @@ def every_camera(recipe):
 
 
 @pytest.mark.parametrize("recipe", RECIPES_HERE, ids=lambda recipe: recipe.name)
-def test_cameras_stand_free_in_the_room(recipe):
+def test_cameras_are_at_free_places_in_the_room(recipe):
     nearest = math.inf
     for drawn in DRAWN[recipe.name]:
         for camera in drawn.cameras.tolist():

@@ -50,7 +50,7 @@ def test_at_half_turns_the_arm_points_straight_up():
 
 
 @pytest.mark.parametrize(("first", "second", "third"), [(0.0, 2.5, 3.6), (1.3, 4.0, 2.0), (-2.0, 3.3, 4.4)])
-def test_elbow_and_wrist_lie_where_plane_geometry_says(first, second, third):
+def test_elbow_and_wrist_lie_where_plane_geometry_predicts(first, second, third):
     """In the plane of the arm the upper arm leans by q2 - pi; the forearm turns back against it by q3."""
     joints = arm(first, second, third, 0.0, 0.0, 0.0).joints[0]
     lean = second - PI
@@ -121,7 +121,7 @@ def test_distance_to_bones_is_that_to_the_nearest_of_many_points():
     np.testing.assert_allclose(distance_to_bones(starts, ends, points), brute, atol=1e-5)
 
 
-def test_arms_stand_in_the_room_and_touch_neither_floor_nor_target(reaches):
+def test_arms_are_in_the_room_and_touch_neither_floor_nor_target(reaches):
     for reach in reaches:
         arms = forward_kinematics(np.array([reach.joints]))
         assert jaco.is_possible(arms).all()
@@ -175,7 +175,7 @@ def test_a_scene_turned_by_a_quarter_has_the_same_name(reaches):
         assert jaco.canonical(replace(reach, joints=bent)) != jaco.canonical(reach)
 
 
-def test_cameras_stand_round_the_arm_inside_the_room_and_see_it():
+def test_cameras_are_round_the_arm_inside_the_room_and_see_it():
     scene, _ = jaco.draw_scene(generator())
     cameras = torch.from_numpy(jaco.draw_cameras(generator(), scene=scene, num_views=200))
     radius = cameras[:, :2].norm(dim=-1)

@@ -133,7 +133,7 @@ def test_splits_share_no_layout():
     assert not names["train"] & names["test"] and not names["train"] & names["validation"]
 
 
-def test_cameras_stand_anywhere_that_is_free_and_look_anywhere():
+def test_cameras_are_at_all_free_places_and_look_in_all_directions():
     drawn = replace(MAZES, num_views=400).draw(seed=0, split="train", index=3)
     free, visited = drawn.scene.free, np.zeros((SIZE, SIZE), bool)
     for x, y, z, yaw, pitch in drawn.cameras.astype(float).tolist():

@@ -56,7 +56,7 @@ def test_the_labels_are_those_of_the_sides():
     assert RECIPE.extras(image_size=16)["digits"].shape == (NUM_SIDES,)
 
 
-def test_cameras_stand_close_and_outside_the_cube_and_inside_the_room():
+def test_cameras_are_close_outside_the_cube_and_inside_the_room():
     cameras = np.concatenate([item.cameras for item in drawn(20)])
     radius = np.hypot(cameras[:, 0], cameras[:, 1])
     np.testing.assert_allclose(radius, NEAR_RING.radius, rtol=1e-5)

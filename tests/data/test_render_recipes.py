@@ -90,7 +90,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_seed_gives_has_not_changed(name):
+def test_the_scenes_of_a_seed_have_not_changed(name):
     recipe = RECIPES[name]
     drawn = [recipe.draw(seed=0, split="train", index=index) for index in range(20)]
     digest = hashlib.sha256("\n".join(item.name for item in drawn).encode()).hexdigest()[:16]
@@ -150,7 +150,7 @@ def test_a_room_turned_by_a_quarter_counts_as_the_same():
 
 
 @pytest.mark.parametrize("length", [5, 7])
-def test_a_walk_goes_step_by_step_and_never_crosses_itself(length):
+def test_blocks_are_a_self_avoiding_walk(length):
     rng = generator()
     directions = set()
     for _ in range(200):
@@ -208,7 +208,7 @@ def test_block_cameras_look_at_the_centre_from_all_round(name):
     assert cameras[:, 3].min() < -3.0 and cameras[:, 3].max() > 3.0
 
 
-def test_ring_cameras_stand_on_a_ring_inside_and_look_at_the_middle():
+def test_ring_cameras_are_on_a_ring_and_look_at_the_middle():
     cameras = torch.from_numpy(rooms.draw_ring_cameras(generator(), num_views=200))
     radius = cameras[:, :2].norm(dim=-1)
     torch.testing.assert_close(radius, torch.full((200,), rooms.RING_RADIUS, dtype=torch.float64))
@@ -241,7 +241,7 @@ def test_rooms_follow_the_recipe():
                 assert math.hypot(x - a, y - b) > radius + other
 
 
-def test_chance_is_even_and_keyed_by_everything():
+def test_random_numbers_are_uniform_and_keyed_by_all_arguments():
     rng = generator()
     counts = np.bincount([choose(rng, range(6)) for _ in range(6000)], minlength=6)
     assert counts.shape == (6,) and (abs(counts - 1000) < 150).all()

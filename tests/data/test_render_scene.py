@@ -75,7 +75,7 @@ def test_a_tilt_about_the_vertical_is_a_turn(shape):
     assert (turned - image(turn=0.2)).abs().max() > 20 or shape in ("sphere", "cylinder", "cone", "capsule")
 
 
-def test_a_lying_rod_is_a_standing_rod_seen_by_a_camera_on_its_side():
+def test_a_horizontal_rod_equals_an_upright_rod_seen_by_a_tilted_camera():
     standing = SceneObject("cylinder", (0.0, 0.0, 0.0), (0.2, 0.2, 1.0), 0.0, (1.0, 0.0, 0.0))
     lying = replace(standing, tilt=tilt_towards((1.0, 0.0, 0.0)))
     camera = torch.tensor([[[0.0, 4.0, 0.0, -math.pi / 2.0, 0.0]]])

@@ -93,7 +93,7 @@ def test_splits_share_no_relief():
     assert not names["train"] & names["test"] and not names["train"] & names["validation"]
 
 
-def test_a_land_follows_from_its_number_and_has_what_it_should(lands):
+def test_a_land_follows_from_its_number_and_has_water_and_objects(lands):
     again = build_land(2)
     assert all(np.array_equal(a, b) for a, b in zip(again, lands[2], strict=True))
     assert not np.array_equal(lands[0].height, lands[1].height)
@@ -131,7 +131,7 @@ def test_slopes_are_those_of_a_plane():
     np.testing.assert_allclose(north[1:-1, 1:-1], -0.7, atol=1e-3)
 
 
-def test_an_object_stands_where_it_is_placed():
+def test_an_object_is_where_it_is_placed():
     height = np.full((GRID_SIZE, GRID_SIZE), 0.1, np.float32)
     ground, blocked = height.copy(), np.zeros((GRID_SIZE, GRID_SIZE), bool)
     colour = np.zeros((3, GRID_SIZE, GRID_SIZE), np.float32)
@@ -229,7 +229,7 @@ def test_horizons_and_search_equal_marching_every_ray(lands):
     assert (good | ((first == NUM_DEPTHS) & ~hit)).mean() > 0.995
 
 
-def test_flat_land_is_met_where_geometry_says():
+def test_rays_meet_flat_land_where_geometry_predicts():
     tensors = stack_lands([flat_land()], origins=[(0.0, 0.0, 0.0)])
     steep = torch.linspace(-1.2, -0.06, 200)
     view = view_of(tensors, (0.0, 0.0, 0.15, 0.7), torch.linspace(-0.45, 0.45, 200), steep)
@@ -241,7 +241,7 @@ def test_flat_land_is_met_where_geometry_says():
     ).all()
 
 
-def test_a_tower_appears_where_the_camera_model_says():
+def test_a_tower_appears_where_the_camera_model_predicts():
     x, y = np.meshgrid(PLACES, PLACES)
     standing = np.maximum(np.abs(x - 0.8), np.abs(y - 0.5)) < 0.05
     colour = np.full((3, GRID_SIZE, GRID_SIZE), 0.2, np.float32)

@@ -23,7 +23,7 @@ def scenes(image_size=16, **extras):
     return SimpleNamespace(image_size=image_size, extras=extras)
 
 
-def test_scenes_with_what_the_task_reads_pass():
+def test_scenes_that_meet_the_requirements_pass():
     requirements().check(scenes(), folder="st")
     requirements(extras={"captions": CAPTIONS}).check(
         scenes(captions=ExtraShape("uint8", (256,), per_view=True), more=CAPTIONS), folder="st"

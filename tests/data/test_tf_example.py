@@ -35,7 +35,7 @@ PACKED = field(2, field(1, NUMBERS.tobytes()))
 UNPACKED = field(2, b"".join(varint(1 << 3 | 5) + struct.pack("<f", number) for number in NUMBERS))
 
 
-def test_what_is_written_is_the_published_message():
+def test_the_written_bytes_are_the_published_message():
     expected = by_hand({"cameras": PACKED, "frames": FRAMES})
     assert serialise_example({"frames": [b"first", b"second"], "cameras": NUMBERS.reshape(2, 2)}) == expected
 

@@ -55,7 +55,7 @@ def test_the_checksum_is_the_castagnoli_one_rotated_and_offset():
         assert masked_crc32c(data) == (rotated + 0xA282EAD8) % 2**32
 
 
-def test_tensorboard_reads_what_is_written_and_writes_what_is_read(tmp_path):
+def test_files_are_compatible_with_tensorboard_both_ways(tmp_path):
     ours, theirs = write(tmp_path / "ours.tfrecord"), tmp_path / "theirs.tfrecord"
     reader = PyRecordReader_New(str(ours))
     for data in RECORDS:
@@ -109,7 +109,7 @@ def test_an_absurd_length_with_a_good_checksum_allocates_nothing(tmp_path, lengt
         tracemalloc.stop()
 
 
-def test_a_damaged_length_names_both_checksums_and_skip_keeps_what_came_before(tmp_path):
+def test_a_damaged_length_names_both_checksums_and_skip_keeps_the_records_before(tmp_path):
     path = write(tmp_path / "a.tfrecord")
     data = bytearray(path.read_bytes())
     second = 16 + len(RECORDS[0]) + 16
@@ -149,7 +149,7 @@ def test_every_truncation_is_noticed(tmp_path):
         assert len(index_records(path, on_bad_record="skip").offsets) == (size > len(sound) // 2)
 
 
-def test_a_compressed_file_is_told_from_a_damaged_one(tmp_path):
+def test_a_compressed_file_is_distinguished_from_a_damaged_one(tmp_path):
     path = tmp_path / "a.tfrecord"
     path.write_bytes(b"\x1f\x8b" + bytes(30))
     with pytest.raises(DataError, match="gzip"):

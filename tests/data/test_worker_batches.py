@@ -68,7 +68,7 @@ def items_of(source, *, pieces, num_slots=2, together=3):
     return module._Pieces(source, plan=plan_of(source), share=Share(), shared=shared, pieces=pieces)
 
 
-def test_pieces_before_a_damaged_one_arrive_with_the_word_of_it():
+def test_pieces_before_a_damaged_one_arrive_with_its_error():
     plan = plan_of(Numbered())
     bad = int(plan(4).scenes[1])
     assert not any(bad in plan(step).scenes for step in (2, 3))

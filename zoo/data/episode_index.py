@@ -64,18 +64,20 @@ def read_index(path: Path, *, num_scenes: int, num_views: int) -> np.ndarray:
     Raises:
         DataError: naming the file and the line, if it is damaged.
     """
-    lines = [line for line in path.read_text(encoding="ascii", errors="replace").splitlines() if line[:1] != "#"]
-    if len(lines) != num_scenes:
-        raise DataError(f"{path}: found {len(lines)} scenes, expected {num_scenes}")
-    rows: list[list[int]] = []
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if not words or not all(word.isdecimal() and int(word) < num_views for word in words):
-            raise DataError(f"{path}: scene {number}: expected numbers of views below {num_views}, found {line[:60]!r}")
-        rows.append([int(word) for word in words])
-        if len(set(rows[-1])) < len(words) or len(words) != len(rows[0]):
-            raise DataError(f"{path}: scene {number}: expected {len(rows[0])} different views, found {line[:60]!r}")
-    order = np.array(rows, dtype=np.int64)
+    try:
+        order = np.loadtxt(path, dtype=np.int64, ndmin=2, encoding="ascii")
+    except ValueError as error:
+        raise DataError(f"{path}: {str(error).split(';')[0]}") from error
+    if len(order) != num_scenes:
+        raise DataError(f"{path}: found {len(order)} scenes, expected {num_scenes}")
+    sorted_order = np.sort(order, axis=1)
+    wrong = (order < 0).any(1) | (order >= num_views).any(1) | (np.diff(sorted_order) == 0).any(1)
+    if wrong.any():
+        number = int(wrong.argmax())
+        found = " ".join(map(str, order[number]))[:60]
+        raise DataError(
+            f"{path}: scene {number + 1}: expected different numbers of views below {num_views}, found {found!r}"
+        )
     order.flags.writeable = False
     return order
 

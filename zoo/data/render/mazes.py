@@ -66,5 +66,5 @@ class Mazes(BuiltIn):
 MAZES = Mazes(
     name="mazes",
     num_views=300,
-    description="rooms and corridors of a 7 x 7 maze as somebody inside sees them, and its map",
+    description="rooms and corridors of a 7 x 7 maze seen from inside, and its map",
 )

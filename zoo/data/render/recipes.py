@@ -126,7 +126,7 @@ _SOLIDS: tuple[Recipe, ...] = (
     Recipe(
         name="jaco",
         num_views=11,
-        description="a robot arm with nine joints and a coloured ball in a textured room, seen from all round",
+        description="a robot arm with nine joints and a coloured ball in a textured room, seen from all sides",
         draw_scene=jaco.draw_scene,
         draw_cameras=jaco.draw_cameras,
     ),

@@ -96,5 +96,5 @@ def _draw_number(rng: np.random.Generator) -> tuple[int, str]:
 TERRAIN = Terrains(
     name="terrain",
     num_views=100,
-    description="a walk over open land with lakes, hills, trees and towers, and its map",
+    description="a path over open land with lakes, hills, trees and towers, and its map",
 )
