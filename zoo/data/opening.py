@@ -47,14 +47,6 @@ def probe_shape(folder: str | os.PathLike[str]) -> FolderShape:
     return FolderShape(first_image_size(next(iter(split_folders(folder).values()))[0]), {})
 
 
-def _check_requirements(
-    folder: str | os.PathLike[str], requirements: DataRequirements | None, *, on_bad_record: OnBadRecord
-) -> None:
-    """Refuses a folder before it is indexed; under ``skip`` the first record may be unusual, and indexing comes first."""
-    if requirements is not None and (on_bad_record == "raise" or kind_of(folder) == "store"):
-        requirements.check(probe_shape(folder), folder=folder)
-
-
 def open_scenes(
     folder: str | os.PathLike[str],
     split: Split,
@@ -74,13 +66,7 @@ def open_scenes(
         DataError: if the folder holds no scenes, has no such split or is damaged.
         ConfigError: if the scenes do not meet the requirements.
     """
-    _check_requirements(folder, requirements, on_bad_record=on_bad_record)
-    if kind_of(folder) == "store":
-        return SceneStore(folder, split)
-    source = DeepMindScenes(folder, split, on_bad_record=on_bad_record)
-    if requirements is not None:
-        requirements.check(source, folder=folder)
-    return source
+    return _open(folder, (split,), on_bad_record=on_bad_record, requirements=requirements)[split]
 
 
 def open_splits(
@@ -90,17 +76,28 @@ def open_splits(
     requirements: DataRequirements | None = None,
 ) -> dict[Split, Source]:
     """Opens every split that a folder has, indexing it once; otherwise as :func:`open_scenes`."""
-    _check_requirements(folder, requirements, on_bad_record=on_bad_record)
-    if kind_of(folder) == "store":
-        present = read_meta(folder).splits
-        return {split: SceneStore(folder, split) for split in SPLITS if split in present}
-    index = index_folder(folder, on_bad_record=on_bad_record)
-    sources: dict[Split, Source] = {
-        split: DeepMindScenes(folder, split, on_bad_record=on_bad_record, index=index)
-        for split in SPLITS
-        if split in index.splits
-    }
-    if requirements is not None:
-        for source in sources.values():
-            requirements.check(source, folder=folder)
+    return _open(folder, None, on_bad_record=on_bad_record, requirements=requirements)
+
+
+def _open(
+    folder: str | os.PathLike[str],
+    wanted: tuple[Split, ...] | None,
+    *,
+    on_bad_record: OnBadRecord,
+    requirements: DataRequirements | None,
+) -> dict[Split, Source]:
+    is_store = kind_of(folder) == "store"
+    # Under "skip" the first record may be an unusual one, so that the check comes after indexing only.
+    if requirements is not None and (is_store or on_bad_record == "raise"):
+        requirements.check(probe_shape(folder), folder=folder)
+    index = None if is_store else index_folder(folder, on_bad_record=on_bad_record)
+    present = read_meta(folder).splits if index is None else index.splits
+    sources: dict[Split, Source] = {}
+    for split in wanted or tuple(known for known in SPLITS if known in present):
+        if index is None:
+            sources[split] = SceneStore(folder, split)
+        else:
+            sources[split] = DeepMindScenes(folder, split, on_bad_record=on_bad_record, index=index)
+        if requirements is not None:
+            requirements.check(sources[split], folder=folder)
     return sources

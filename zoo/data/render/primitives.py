@@ -22,7 +22,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -162,32 +161,28 @@ def _cone_normal(point: Vector) -> Vector:
     return Vector(point.x * ~on_base, point.y * ~on_base, torch.where(on_base, -1.0, side_z))
 
 
-def _planes(normals: np.ndarray, device: torch.device) -> Vector:
-    columns = torch.tensor(normals.T.astype(np.float32), device=device)[..., None]
-    return Vector(columns[0], columns[1], columns[2])
-
-
-def _polyhedron_distance(origin: Vector, direction: Vector, *, normals: np.ndarray, offsets: np.ndarray) -> Tensor:
-    planes = _planes(normals, origin.x.device)
-    limits = torch.tensor(offsets.astype(np.float32), device=origin.x.device)[:, None]
-    speed = _off_zero(dot(planes, direction))
-    crossing = (limits - dot(planes, origin)) / speed
-    near = torch.where(speed < 0, crossing, -torch.inf).amax(0)
-    return _entered(near, torch.where(speed > 0, crossing, torch.inf).amin(0))
-
-
-def _polyhedron_normal(point: Vector, *, normals: np.ndarray, offsets: np.ndarray) -> Vector:
-    planes = _planes(normals, point.x.device)
-    limits = torch.tensor(offsets.astype(np.float32), device=point.x.device)[:, None]
-    face = (dot(planes, point) - limits).argmax(0)
-    return Vector(planes.x[face, 0], planes.y[face, 0], planes.z[face, 0])
-
-
 def _polyhedron(vertices: np.ndarray, normals: np.ndarray) -> Primitive:
     offsets = (vertices @ normals.T).max(0)
+
+    def planes(device: torch.device) -> tuple[Vector, Tensor]:
+        columns = torch.tensor(normals.T.astype(np.float32), device=device)[..., None]
+        return Vector(*columns), torch.tensor(offsets.astype(np.float32), device=device)[:, None]
+
+    def distance(origin: Vector, direction: Vector) -> Tensor:
+        sides, limits = planes(origin.x.device)
+        speed = _off_zero(dot(sides, direction))
+        crossing = (limits - dot(sides, origin)) / speed
+        near = torch.where(speed < 0, crossing, -torch.inf).amax(0)
+        return _entered(near, torch.where(speed > 0, crossing, torch.inf).amin(0))
+
+    def normal(point: Vector) -> Vector:
+        sides, limits = planes(point.x.device)
+        face = (dot(sides, point) - limits).argmax(0)
+        return Vector(*(side[face, 0] for side in sides))
+
     return Primitive(
-        distance=partial(_polyhedron_distance, normals=normals, offsets=offsets),
-        normal=partial(_polyhedron_normal, normals=normals, offsets=offsets),
+        distance,
+        normal,
         bound=float(np.linalg.norm(vertices, axis=1).max()),
         half_height=float(-vertices[:, 2].min()),
         half_width=float(np.hypot(vertices[:, 0], vertices[:, 1]).max()),
