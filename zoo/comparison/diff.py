@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from zoo.comparison.comparability import (
@@ -116,10 +116,10 @@ def diff_rows(base: Iterable[ResultRow], new: Iterable[ResultRow]) -> Diff:
         why = f"{first.variant!r} has the status {first.status!r} ({first.error})" if first else "there are no rows"
         raise ResultError(f"nothing to compare on the {side} side: {why}")
     single = len(old_groups) == len(new_groups) == 1
-    pairs = [(old_groups[0], new_groups[0])] if single else _match(old_groups, new_groups)
+    pairs = [(old_groups[0], new_groups[0])] if single else _matched(old_groups, new_groups)
     if not pairs:
         _raise_not_comparable(old_groups, new_groups)
-    changes = compare_pairs(pairs)
+    changes = _changes_of(pairs)
     return Diff(
         pairs=tuple(ComparedPair(a, b, tuple(own)) for (a, b), own in zip(pairs, changes, strict=True)),
         failures=tuple(sorted((row for row in new if row.status != "ok"), key=lambda row: (row.variant, row.id))),
@@ -127,46 +127,96 @@ def diff_rows(base: Iterable[ResultRow], new: Iterable[ResultRow]) -> Diff:
     )
 
 
-def compare_pairs(pairs: Sequence[tuple[SeedGroup, SeedGroup]]) -> list[list[Change]]:
-    """Returns, for every (base, new), the changes of metrics and then of speeds that both sides have.
+def _matched(old: Sequence[SeedGroup], new: Sequence[SeedGroup]) -> _Pairs:
+    """Returns the pairs that agree in ever less: with the configuration, without it, in the code-length key alone."""
+    pairs: _Pairs = []
+    for place in (_with_configuration, _with_key, _with_code_length_key):
+        left = _by_place(_without(old, [a for a, _ in pairs]), place)
+        right = _by_place(_without(new, [b for _, b in pairs]), place)
+        for where in left.keys() & right.keys():
+            if len(left[where]) == len(right[where]) == 1:
+                a, b = left[where][0], right[where][0]
+                if place is _with_code_length_key or same_floor(a.floor, b.floor):
+                    pairs.append((a, b))
+    return sorted(pairs, key=lambda pair: (_key_text(pair[0].key), pair[0].variant, pair[0].first.id))
 
-    Of each metric, the verdicts on all pairs hold together with 95 % (Holm's correction). Speeds are left out unless both
-    were measured on the same machine; where likelihood or sigma differ, all metrics but the code length are.
+
+def _by_place(
+    groups: Sequence[SeedGroup], place: Callable[[SeedGroup], tuple[object, ...] | None]
+) -> dict[tuple[object, ...], list[SeedGroup]]:
+    found: dict[tuple[object, ...], list[SeedGroup]] = {}
+    for group in groups:
+        if (where := place(group)) is not None:
+            found.setdefault(where, []).append(group)
+    return found
+
+
+def _with_key(group: SeedGroup) -> tuple[object, ...]:
+    return _key_text(group.key), group.variant
+
+
+def _with_configuration(group: SeedGroup) -> tuple[object, ...]:
+    budget = group.first.budget
+    steps = (budget.steps, budget.batch_size) if budget else None
+    return *_with_key(group), group.first.provenance.config_hash, steps
+
+
+def _with_code_length_key(group: SeedGroup) -> tuple[object, ...] | None:
+    if group.key is None or CODE_LENGTH not in group.first.metrics:
+        return None
+    return _key_text(code_length_key(group.key)), group.variant
+
+
+def _key_text(key: ComparabilityKey | None) -> str:
+    return "" if key is None else key.label() + key.model_dump_json()
+
+
+def _without(groups: Sequence[SeedGroup], taken: Sequence[SeedGroup]) -> list[SeedGroup]:
+    return [group for group in groups if all(group is not other for other in taken)]
+
+
+def _changes_of(pairs: _Pairs) -> list[list[Change]]:
+    """Returns, for every (base, new), the changes of the metrics and then of the speeds that both sides have.
+
+    Speeds are left out unless both were measured on the same machine; where likelihood or sigma differ, all metrics but
+    the code length are.
 
     Raises:
         NotComparableError: if the metrics of a pair are not comparable.
     """
-    found: list[list[Change]] = []
-    for base, new in pairs:
-        names = sorted(base.first.metrics.keys() & new.first.metrics.keys())
+    tests: dict[str, dict[int, PairedDifference | None]] = {}
+    for index, (base, new) in enumerate(pairs):
+        names = base.first.metrics.keys() & new.first.metrics.keys()
         if share_code_length_only(base, new):
-            names = [CODE_LENGTH]
+            names = {CODE_LENGTH}
         elif base.first.metrics or new.first.metrics:
             require_comparable(base, new)
-        # Not every seed need have been measured in every way.
-        found.append([_metric_change(base, new, name) for name in names if base.estimate(name) and new.estimate(name)])
-    _correct(found)
+        for name in names:
+            if base.estimate(name) and new.estimate(name):  # not every seed need have been measured in every way
+                tests.setdefault(name, {})[index] = difference_if_possible(new, base, name)
+    found: list[list[Change]] = [[] for _ in pairs]
+    for name, own in sorted(tests.items()):
+        p_values = {index: test.p for index, test in own.items() if test is not None and test.has_enough_scenes}
+        significant = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+        for index, test in own.items():
+            base, new = pairs[index]
+            old, now = base.estimate(name), new.estimate(name)
+            assert old is not None and now is not None
+            decided = significant.get(index, False)
+            found[index].append(
+                _change(name, base.first.metrics[name], old.value, now.value, test=test, decided=decided)
+            )
     return [own + _speed_changes(*pair) for pair, own in zip(pairs, found, strict=True)]
-
-
-def _metric_change(base: SeedGroup, new: SeedGroup, name: str) -> Change:
-    old, now = base.estimate(name), new.estimate(name)
-    assert old is not None and now is not None
-    test = difference_if_possible(new, base, name)
-    return _change(
-        name, base.first.metrics[name], old.value, now.value, test=test, decided=test is not None and test.excludes_zero
-    )
 
 
 def _speed_changes(base: SeedGroup, new: SeedGroup) -> list[Change]:
     if machine_of(base.first) != machine_of(new.first):
         return []
-    changes = []
     old, now = base.first.performance, new.first.performance
-    for name in sorted(old.keys() & now.keys()):
-        a, b = old[name], now[name]
-        changes.append(_change(name, a, a.median, b.median, test=None, decided=b.p10 > a.p90 or b.p90 < a.p10))
-    return changes
+    shared = [(name, old[name], now[name]) for name in sorted(old.keys() & now.keys())]
+    return [
+        _change(name, a, a.median, b.median, test=None, decided=b.p10 > a.p90 or b.p90 < a.p10) for name, a, b in shared
+    ]
 
 
 def _change(
@@ -186,58 +236,6 @@ def _change(
         higher_is_better=about.higher_is_better,
         tested=isinstance(about, Timing) or (test is not None and test.has_enough_scenes),
     )
-
-
-def _correct(changes: list[list[Change]]) -> None:
-    """Makes undecided, in place, the verdicts on a metric that Holm's correction over the pairs does not allow."""
-    for name in {change.name for own in changes for change in own}:
-        places = [
-            (own, index, change.difference.p)
-            for own in changes
-            for index, change in enumerate(own)
-            if change.name == name and change.difference is not None and change.difference.has_enough_scenes
-        ]
-        for (own, index, _), holds in zip(places, holm([p for _, _, p in places]), strict=True):
-            if not holds:
-                own[index] = replace(own[index], verdict="undecided")
-
-
-def _match(old: Sequence[SeedGroup], new: Sequence[SeedGroup]) -> _Pairs:
-    pairs: _Pairs = []
-    for place in sorted({_place(group) for group in old} & {_place(group) for group in new}):
-        left = [group for group in old if _place(group) == place]
-        right = [group for group in new if _place(group) == place]
-        for group in list(left):
-            same = [other for other in right if _configuration(other) == _configuration(group)]
-            if len(same) == 1 and sum(_configuration(other) == _configuration(group) for other in left) == 1:
-                pairs.append((group, same[0]))
-                left.remove(group)
-                right.remove(same[0])
-        if len(left) == len(right) == 1:
-            pairs.append((left[0], right[0]))
-    pairs = [(a, b) for a, b in pairs if same_floor(a.floor, b.floor)]
-    old_by_code, new_by_code = (
-        _by_code_length_key(_without(groups, taken))
-        for groups, taken in ((old, [a for a, _ in pairs]), (new, [b for _, b in pairs]))
-    )
-    for code_place in sorted(old_by_code.keys() & new_by_code.keys()):
-        lefts, rights = old_by_code[code_place], new_by_code[code_place]
-        if len(lefts) == len(rights) == 1:
-            pairs.append((lefts[0], rights[0]))
-    return pairs
-
-
-def _by_code_length_key(groups: Sequence[SeedGroup]) -> dict[tuple[str, str], list[SeedGroup]]:
-    found: dict[tuple[str, str], list[SeedGroup]] = {}
-    for group in groups:
-        if group.key is not None and CODE_LENGTH in group.first.metrics:
-            place = code_length_key(group.key).model_dump_json(), group.variant
-            found.setdefault(place, []).append(group)
-    return found
-
-
-def _without(groups: Sequence[SeedGroup], taken: Sequence[SeedGroup]) -> list[SeedGroup]:
-    return [group for group in groups if all(group is not other for other in taken)]
 
 
 def _raise_not_comparable(old: Sequence[SeedGroup], new: Sequence[SeedGroup]) -> NoReturn:
@@ -284,12 +282,3 @@ def _remarks(old: Sequence[SeedGroup], new: Sequence[SeedGroup], pairs: _Pairs) 
 
 def _names(groups: Iterable[SeedGroup]) -> str:
     return ", ".join(sorted({group.variant for group in groups}))
-
-
-def _place(group: SeedGroup) -> tuple[str, str]:
-    return ("" if group.key is None else group.key.label() + group.key.model_dump_json()), group.variant
-
-
-def _configuration(group: SeedGroup) -> tuple[object, ...]:
-    budget = group.first.budget
-    return group.first.provenance.config_hash, budget and (budget.steps, budget.batch_size)

@@ -167,65 +167,37 @@ def _require_metric(rows: Sequence[ResultRow], metric: str) -> None:
 
 
 def _section(rows: Sequence[ResultRow], *, sort: str | None, section: str) -> list[Leaderboard]:
-    bounds: dict[tuple[int, str], list[ResultRow]] = {}
-    code_lengths: dict[tuple[int, str], list[ResultRow]] = {}
+    bounds: dict[tuple[bool, str], list[ResultRow]] = {}
+    code_lengths: dict[tuple[bool, str], list[ResultRow]] = {}
     for row in rows:
         bounds.setdefault(_place(row.key), []).append(row)
         if row.key is not None and row.status == "ok" and CODE_LENGTH in row.metrics:
             code_lengths.setdefault(_place(code_length_key(row.key)), []).append(row)
-    evaluated = [members for place, members in sorted(bounds.items()) if place[0] == 0]
-    boards = [_of_bounds(part, sort=sort, section=section) for rows in evaluated for part in _split_by_floor(rows)]
-    for _, members in sorted(code_lengths.items()):
-        if not all(row.is_baseline for row in members):
-            boards.append(_of_code_lengths(members, section=section))
-    # Rows without an evaluation have no key; their leaderboard is the last.
-    without_key = [members for place, members in bounds.items() if place[0] == 1]
-    return boards + [_of_bounds(members, sort=None, section=section) for members in without_key]
+    boards = [
+        _ranked(part, key=part[0].key, sort=sort, section=section)
+        for _, members in sorted(bounds.items())
+        for part in _split_by_floor(members)
+    ]
+    boards += [
+        _ranked(members, key=members[0].key and code_length_key(members[0].key), sort=None, section=section, codes=True)
+        for _, members in sorted(code_lengths.items())
+        if not all(row.is_baseline for row in members)
+    ]
+    return sorted(boards, key=lambda board: board.key is None)  # rows without an evaluation are the last
 
 
-def _place(key: ComparabilityKey | None) -> tuple[int, str]:
-    return (1, "") if key is None else (0, key.label() + key.model_dump_json())
-
-
-def _of_bounds(rows: Sequence[ResultRow], *, sort: str | None, section: str) -> Leaderboard:
-    groups = seed_groups(row for row in rows if row.status == "ok")
-    standard = ranking_metric(rows[0].key, groups)
-    asked = sort is not None and sort != CODE_LENGTH and any(group.estimate(sort) for group in groups)
-    floors = sorted(group.floor for group in groups if group.floor is not None)
-    return _ranked(
-        groups,
-        section=section,
-        key=rows[0].key,
-        floor=floors[0] if floors else None,
-        metric=sort if asked else standard,
-        standard=standard,
-        failures=[row for row in rows if row.status != "ok"],
-    )
-
-
-def _of_code_lengths(rows: Sequence[ResultRow], *, section: str) -> Leaderboard:
-    assert rows[0].key is not None
-    return _ranked(
-        seed_groups(rows),
-        section=section,
-        key=code_length_key(rows[0].key),
-        floor=0.0,
-        metric=CODE_LENGTH,
-        standard=CODE_LENGTH,
-        failures=[],
-    )
+def _place(key: ComparabilityKey | None) -> tuple[bool, str]:
+    return key is None, "" if key is None else key.label() + key.model_dump_json()
 
 
 def _ranked(
-    groups: Sequence[SeedGroup],
-    *,
-    section: str,
-    key: ComparabilityKey | None,
-    floor: float | None,
-    metric: str | None,
-    standard: str | None,
-    failures: Sequence[ResultRow],
+    rows: Sequence[ResultRow], *, key: ComparabilityKey | None, sort: str | None, section: str, codes: bool = False
 ) -> Leaderboard:
+    """Ranks the rows of one key; ``codes`` ranks them by lossless code length."""
+    groups = seed_groups(row for row in rows if row.status == "ok")
+    standard = CODE_LENGTH if codes else ranking_metric(key, groups)
+    asked = sort not in (None, CODE_LENGTH) and any(group.estimate(sort or "") for group in groups)
+    metric = sort if asked else standard
     stated = next((group.first.metrics[metric] for group in groups if metric and group.estimate(metric)), None)
     higher_is_better = stated is not None and stated.higher_is_better is True
 
@@ -240,11 +212,12 @@ def _ranked(
     ranked = [model for model in models if metric and model.estimate(metric)]
     differences = tuple(difference_if_possible(ranked[0], other, metric) for other in ranked[1:]) if metric else ()
     tests = [found for found in differences if found is not None and found.excludes_zero and found.seeds >= MIN_SEEDS]
+    floors = [group.floor for group in groups if group.floor is not None]
     return Leaderboard(
         section=section,
         key=key,
-        of_code_length=metric is not None and metric == standard == CODE_LENGTH,
-        floor=floor,
+        of_code_length=codes,
+        floor=0.0 if codes else min(floors, default=None),
         metric=metric,
         higher_is_better=higher_is_better,
         models=tuple(models),
@@ -252,7 +225,11 @@ def _ranked(
         not_better=_not_better(models, baselines, metric=standard) if standard else (),
         differences=differences,
         decided=bool(differences) and len(tests) == len(differences) and all(holm([test.p for test in tests])),
-        failures=tuple(sorted(failures, key=lambda row: (row.variant, row.provenance.utc, row.id))),
+        failures=tuple(
+            sorted(
+                (row for row in rows if row.status != "ok"), key=lambda row: (row.variant, row.provenance.utc, row.id)
+            )
+        ),
     )
 
 
