@@ -106,7 +106,7 @@ def test_a_refuted_claim_fails_when_asked_to(gqn_zoo, made, tmp_path):
     [
         (
             ["claims", "{made}"],
-            "claims.yaml: claim 3 ('DRAW is better than GQN, says A | B'): no row of 'draw' on dataset rooms",
+            "claims.yaml: claim 3 ('DRAW is better than GQN, says A | B'): no row of 'draw' on rooms",
         ),
         (["claims", "{made}/rows"], "rows/claims.yaml: no such file; name the file of claims with --claims"),
         (["claims", "{made}", "--claims", "none.yaml"], "none.yaml: cannot be read"),

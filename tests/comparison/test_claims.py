@@ -206,15 +206,15 @@ def test_other_tasks_may_be_compared_where_the_claim_says_so(trained):
     [
         (
             BETTER | {"variants": ["aa"]},
-            r"no row of 'aa' on dataset rooms, split test, 3 context views; did you mean 'a'\?|known are a, b",
+            r"no row of 'aa' on rooms, 3 context views; did you mean 'a'\?|known are a, b",
         ),
         (
             BETTER | {"contexts": 9},
-            "no row of 'a' on dataset rooms, split test, 9 context views; there is no row at all",
+            "no row of 'a' on rooms, 9 context views; there is no row at all",
         ),
         (BETTER | {"metric": "nelbo_exces"}, "'a' has no 'nelbo_exces'; did you mean 'nelbo_excess'"),
-        (MORE_VIEWS, "no row of 'a' on dataset rooms, split test, 1 context views"),
-        (SAME | {"same_as": ["c"]}, "no row of 'c' on dataset rooms"),
+        (MORE_VIEWS, "no row of 'a' on rooms, 1 context views"),
+        (SAME | {"same_as": ["c"]}, "no row of 'c' on rooms"),
         (METRIC, "'a' has no 'wrong_context_nelbo_excess' per scene"),
     ],
 )

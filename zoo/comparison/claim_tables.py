@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from zoo.comparison.claims import JudgedClaim, JudgedComparison
-from zoo.comparison.formatting import number, sanitize
+from zoo.comparison.formatting import sanitize, with_interval
 from zoo.comparison.markup import Table
 from zoo.comparison.records import Record, seven_digits
 from zoo.comparison.seed_groups import SeedGroup
-from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS, PairedDifference
+from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS
 from zoo.results.metrics import metric_info
 
 _COLUMNS = ("claim", "verdict", "hold", "comparison", "difference [95%]", "p", "scenes × seeds")
@@ -70,7 +70,7 @@ def _cells(place: int, judged: JudgedClaim) -> dict[str, str]:
         cells |= {
             "hold": f"{holding} of {len(judged.comparisons)}",
             "comparison": sanitize(_words(worst)),
-            "difference [95%]": _with_interval(difference),
+            "difference [95%]": " ".join(with_interval(difference, signed=True)),
             "p": "<0.001" if worst.p_holm < 0.001 else f"{worst.p_holm:.3f}",
             "scenes × seeds": f"{difference.n} × {difference.seeds}",
         }
@@ -92,16 +92,6 @@ def _words(judged: JudgedComparison) -> str:
 def _contexts(group: SeedGroup) -> int:
     assert group.key is not None
     return group.key.num_context
-
-
-def _with_interval(difference: PairedDifference) -> str:
-    spread = number(difference.mean, difference.stderr)[1]
-    decimals = len(spread.partition(".")[2]) if spread else 3
-    # Zero is added so that a value that rounds to zero has no minus.
-    mean, low, high = (
-        f"{round(value, decimals) + 0.0:+.{decimals}f}" for value in (difference.mean, difference.low, difference.high)
-    )
-    return f"{mean} [{low}, {high}]"
 
 
 def _notes(claims: Sequence[JudgedClaim]) -> tuple[str, ...]:

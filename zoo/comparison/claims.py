@@ -150,16 +150,20 @@ def comparisons_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) 
         MissingRowsError: if a pattern matches no row, or rows lack the metric.
         ResultError: if the rows that match may not be compared, naming what differs.
     """
-    selector = RowSelector(claim, choice, rows)
-    first = selector.models(claim.variants)
+    ok = [row for row in rows if row.status == "ok" and row.metrics and row.key is not None]
+    known = [row for row in ok if row.key is not None and _is_of(row.key, choice)]
+    first = _select(known, claim, claim.variants)
     sign = 0 if claim.same_as is not None else _better_sign(first, claim.metric)
     other = claim.better_than or Other(variants=claim.same_as)
     if other.contexts is not None or other.metric is not None:
         _require_one_training_per_variant(first)
-        second = first if other.contexts is None else _with_contexts(first, other.contexts, selector)
+        second = first
+        if other.contexts is not None:
+            variants = [group.variant for group in first]
+            second = _same_trainings(first, _select(known, claim, variants, contexts=other.contexts), other.contexts)
         metric = other.metric or claim.metric
         return [Comparison(a, b, claim.metric, metric, sign, True) for a, b in zip(first, second, strict=True)]
-    second = selector.baselines(other.baselines) if other.baselines else selector.models(other.variants or [])
+    second = _select(known, claim, other.baselines or other.variants or [], baselines=bool(other.baselines))
     if both := sorted({group.variant for group in first} & {group.variant for group in second}):
         raise ResultError(f"{', '.join(both)} is on both sides of the claim")
     for group in (*first[1:], *second):
@@ -169,50 +173,37 @@ def comparisons_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) 
     return [Comparison(a, b, claim.metric, claim.metric, sign) for a in first for b in second]
 
 
-class RowSelector:
-    """Selects the rows of one claim's data by patterns of variants and context views."""
+def _select(
+    rows: Sequence[ResultRow],
+    claim: Claim,
+    patterns: Sequence[str],
+    *,
+    contexts: int | None = None,
+    baselines: bool = False,
+) -> list[SeedGroup]:
+    """Returns the models, or the baselines, that any pattern matches; each pattern must match one.
 
-    def __init__(self, claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) -> None:
-        self._claim, self._choice = claim, choice
-        ok = (row for row in rows if row.status == "ok" and row.metrics)
-        self._rows = [row for row in ok if row.key is not None and _is_of(row.key, choice)]
-
-    def models(self, patterns: Sequence[str], *, contexts: int | None = None) -> list[SeedGroup]:
-        """Returns the trained models that any pattern matches; each pattern must match one."""
-        groups = self._groups([row for row in self._rows if not row.is_baseline], contexts)
-        groups = [group for group in groups if not _matches(group.variant, self._claim.exclude)]
-        return self._matching(groups, patterns, contexts, kind="")
-
-    def baselines(self, patterns: Sequence[str]) -> list[SeedGroup]:
-        """Returns the baselines that any pattern matches, one of those that were measured with the same outcome."""
-        kept: dict[object, SeedGroup] = {}
-        for group in self._groups([row for row in self._rows if row.is_baseline], None):
-            kept.setdefault((group.variant, group.key, str(group.first.metrics), str(group.first.per_scene)), group)
-        return self._matching(list(kept.values()), patterns, None, kind="baseline ")
-
-    def _groups(self, rows: Sequence[ResultRow], contexts: int | None) -> list[SeedGroup]:
-        views = self._claim.contexts if contexts is None else contexts
-        groups = seed_groups(row for row in rows if row.key is not None and row.key.num_context == views)
-        return sorted(groups, key=lambda group: (group.variant, group.first.provenance.config_hash, group.first.id))
-
-    def _matching(
-        self, groups: list[SeedGroup], patterns: Sequence[str], contexts: int | None, *, kind: str
-    ) -> list[SeedGroup]:
-        for pattern in patterns:
-            if not any(_matches(group.variant, [pattern]) for group in groups):
-                known = sorted({group.variant for group in groups})
-                hint = did_you_mean(pattern, known) if known else f"; there is no {kind}row at all"
-                views = self._claim.contexts if contexts is None else contexts
-                where = ", ".join(
-                    f"{name} {value}" for name, value in self._choice.model_dump(exclude_none=True).items()
-                )
-                raise MissingRowsError(f"no {kind}row of {pattern!r} on {where}, {views} context views{hint}")
-        return [group for group in groups if _matches(group.variant, patterns)]
+    Of baselines that were measured several times with the same outcome one is kept.
+    """
+    views = claim.contexts if contexts is None else contexts
+    there = [row for row in rows if row.key is not None and row.key.num_context == views]
+    groups = seed_groups(row for row in there if row.is_baseline == baselines)
+    groups.sort(key=lambda group: (group.variant, group.first.provenance.config_hash, group.first.id))
+    if baselines:
+        outcomes = {(g.variant, g.key, str(g.first.metrics), str(g.first.per_scene)): g for g in reversed(groups)}
+        groups = list(reversed(outcomes.values()))
+    groups = [group for group in groups if not _matches(group.variant, claim.exclude)]
+    for pattern in patterns:
+        if not any(_matches(group.variant, [pattern]) for group in groups):
+            variants = sorted({group.variant for group in groups})
+            kind = "baseline " if baselines else ""
+            hint = did_you_mean(pattern, variants) if variants else f"; there is no {kind}row at all"
+            raise MissingRowsError(f"no {kind}row of {pattern!r} on {claim.data}, {views} context views{hint}")
+    return [group for group in groups if _matches(group.variant, patterns)]
 
 
-def _with_contexts(groups: Sequence[SeedGroup], contexts: int, selector: RowSelector) -> list[SeedGroup]:
+def _same_trainings(groups: Sequence[SeedGroup], others: Sequence[SeedGroup], contexts: int) -> list[SeedGroup]:
     """Returns, for each result, that of the same trainings with another number of context views."""
-    others = selector.models([group.variant for group in groups], contexts=contexts)
     _require_one_training_per_variant(others)
     found = []
     for group in groups:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo.comparison.comparability import CODE_LENGTH
-from zoo.comparison.formatting import commit_of, hardware_of, number
+from zoo.comparison.formatting import commit_of, hardware_of, number, with_interval
 from zoo.comparison.leaderboards import Leaderboard
 from zoo.comparison.pareto import COSTS, pareto_costs, peak_memory_mib, training_flops, training_seconds
 from zoo.comparison.seed_groups import SeedGroup
@@ -173,11 +173,7 @@ def _behind(board: Leaderboard, rank: int | None, *, fewer_digits: int = 0) -> t
     """Returns by how much the model of a rank is worse than the best, and the interval; nothing for the best."""
     if rank is None or rank < 2 or (difference := board.differences[rank - 2]) is None:
         return "", ""
-    sign = 1 if board.higher_is_better else -1
-    low, high = sorted((sign * difference.low, sign * difference.high))
-    value, _ = number(sign * difference.mean, difference.stderr)
-    decimals = max(0, len(value.partition(".")[2]) - fewer_digits)
-    return value, f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+    return with_interval(difference, sign=1 if board.higher_is_better else -1, fewer_digits=fewer_digits)
 
 
 def _parameters(entry: SeedGroup) -> str:

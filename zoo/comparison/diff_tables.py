@@ -9,7 +9,7 @@ from itertools import groupby
 import pandas as pd
 
 from zoo.comparison.diff import Change, ComparedPair, Diff
-from zoo.comparison.formatting import number, sanitize
+from zoo.comparison.formatting import sanitize, with_interval
 from zoo.comparison.markup import Table
 from zoo.comparison.records import Record, seven_digits
 from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS
@@ -83,16 +83,15 @@ def diff_records(diff: Diff) -> list[Record]:
 
 def _record(pair: ComparedPair, change: Change) -> dict[str, str]:
     test = change.difference
-    digits, _ = number(change.delta, test.stderr if test else None)
-    decimals = len(digits.partition(".")[2])
+    difference, interval = with_interval(test, signed=True) if test else (f"{change.delta:+.4g}", "")
     names = dict.fromkeys((pair.base.variant, pair.new.variant))
     return {
         "variant": sanitize(" -> ".join(names)),
         "quantity": sanitize(f"{change.name} ({change.unit})"),
         "base": f"{change.base:.5g}",
         "new": f"{change.new:.5g}",
-        "difference": f"{change.delta:+.{decimals}f}",
-        "95% interval": f"[{test.low:.{decimals}f}, {test.high:.{decimals}f}]" if test else "",
+        "difference": difference,
+        "95% interval": interval,
         "%": "" if change.percent is None else f"{change.percent:+.1f}",
         "verdict": change.verdict,
         "seeds": f"{len(pair.base.rows)}, {len(pair.new.rows)}",

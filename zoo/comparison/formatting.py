@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from zoo.comparison.statistics import PairedDifference
 from zoo.results.row import ResultRow
 
 # A spreadsheet takes a cell that begins with one of these for a formula.
@@ -37,6 +38,28 @@ def number(value: float, spread: float | None, *, most_decimals: int = 8) -> tup
     # Rounded first, so that 0.0999 counts as 0.10 and not as two digits behind 0.099.
     decimals = min(most_decimals, max(0, 1 - math.floor(math.log10(float(f"{spread:.1e}")))))
     return f"{value:.{decimals}f}", f"{spread:.{decimals}f}"
+
+
+def with_interval(
+    difference: PairedDifference, *, sign: int = 1, signed: bool = False, fewer_digits: int = 0
+) -> tuple[str, str]:
+    """Returns the mean of a difference and its 95 % interval as texts, with two significant digits of the error.
+
+    Args:
+        difference: the difference.
+        sign: -1 turns it around.
+        signed: whether positive numbers have a plus.
+        fewer_digits: by which the standard error is shortened.
+    """
+    value, _ = number(difference.mean, difference.stderr)
+    decimals = max(0, len(value.partition(".")[2]) - fewer_digits)
+    ends = sorted((sign * difference.low, sign * difference.high))
+    # Zero is added so that a number that rounds to zero has no minus.
+    mean, low, high = (
+        f"{round(number, decimals) + 0.0:{'+' if signed else ''}.{decimals}f}"
+        for number in (sign * difference.mean, *ends)
+    )
+    return mean, f"[{low}, {high}]"
 
 
 def commit_of(row: ResultRow) -> str:

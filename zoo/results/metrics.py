@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -72,55 +73,40 @@ class MetricInfo:
         return f"{self.unit}, {'best of ' if self.name.endswith(BEST) else ''}{samples} samples"
 
 
-def _named(*metrics: MetricInfo) -> Mapping[str, MetricInfo]:
-    return MappingProxyType({metric.name: metric for metric in metrics})
+def _of_samples(name: str, title: str, unit: str = NATS, higher_is_better: bool = False, **options: Any) -> MetricInfo:
+    return MetricInfo(name, title, unit, higher_is_better, of_samples=True, **options)
 
 
 _GREY, _SQUARED_GREY = "0-to-255 range", "squared 0-to-1 range"
-METRICS = _named(
-    MetricInfo("nelbo_excess", "excess NELBO", digits=3),
-    MetricInfo("separate_nelbo_excess", "separate excess NELBO"),
-    MetricInfo("wrong_context_nelbo_excess", "wrong-context excess", higher_is_better=None),
-    MetricInfo("nelbo", "NELBO", has_percent=False),
-    MetricInfo("floor", "floor", higher_is_better=None, has_percent=False),
-    MetricInfo("kl", "KL", higher_is_better=None),
-    MetricInfo("distortion", "distortion"),
-    MetricInfo("log_likelihood", "log-likelihood", higher_is_better=True, has_percent=False),
-    MetricInfo("bits_per_dim", "bits/dim", "bits/dim", digits=3),
-    MetricInfo("code_sigma", "code sigma", "0-to-1 range", None, digits=3),
-    MetricInfo("mae_255", "MAE", _GREY, short_unit="0-255", of_samples=True),
-    MetricInfo("rmse_255", "RMSE", _GREY, short_unit="0-255", of_samples=True),
-    MetricInfo("psnr", "PSNR", "dB", True, short_unit="dB", of_samples=True, has_percent=False),
-    MetricInfo("ssim", "SSIM", "1", True, digits=3, of_samples=True),
-    MetricInfo("mse", "MSE", _SQUARED_GREY, digits=5, of_samples=True),
-    MetricInfo("sample_variance", "variance of samples", _SQUARED_GREY, None, digits=5, of_samples=True),
-    MetricInfo(
-        "predictive_log_likelihood",
-        "joint log likelihood",
-        higher_is_better=True,
-        digits=3,
-        of_samples=True,
-        has_percent=False,
-    ),
-    MetricInfo(
-        "marginal_log_likelihood",
-        "marginal log likelihood",
-        higher_is_better=True,
-        digits=3,
-        of_samples=True,
-        has_percent=False,
-    ),
-    MetricInfo("rmse", "RMSE", "units of the values", digits=4, of_samples=True),
-    MetricInfo("position_error", "position error", "scene units", digits=3, of_samples=True),
-    MetricInfo("angle_error", "angle error", "degrees", short_unit="°", of_samples=True),
-    MetricInfo(
-        "pose_log_density",
-        "pose log-density",
-        higher_is_better=True,
-        digits=3,
-        of_samples=True,
-        has_percent=False,
-    ),
+_LOG: dict[str, Any] = {"higher_is_better": True, "digits": 3, "has_percent": False}
+METRICS = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            MetricInfo("nelbo_excess", "excess NELBO", digits=3),
+            MetricInfo("separate_nelbo_excess", "separate excess NELBO"),
+            MetricInfo("wrong_context_nelbo_excess", "wrong-context excess", higher_is_better=None),
+            MetricInfo("nelbo", "NELBO", has_percent=False),
+            MetricInfo("floor", "floor", higher_is_better=None, has_percent=False),
+            MetricInfo("kl", "KL", higher_is_better=None),
+            MetricInfo("distortion", "distortion"),
+            MetricInfo("log_likelihood", "log-likelihood", higher_is_better=True, has_percent=False),
+            MetricInfo("bits_per_dim", "bits/dim", "bits/dim", digits=3),
+            MetricInfo("code_sigma", "code sigma", "0-to-1 range", None, digits=3),
+            _of_samples("mae_255", "MAE", _GREY, short_unit="0-255"),
+            _of_samples("rmse_255", "RMSE", _GREY, short_unit="0-255"),
+            _of_samples("psnr", "PSNR", "dB", True, short_unit="dB", has_percent=False),
+            _of_samples("ssim", "SSIM", "1", True, digits=3),
+            _of_samples("mse", "MSE", _SQUARED_GREY, digits=5),
+            MetricInfo("sample_variance", "variance of samples", _SQUARED_GREY, None, digits=5, of_samples=True),
+            _of_samples("predictive_log_likelihood", "joint log likelihood", **_LOG),
+            _of_samples("marginal_log_likelihood", "marginal log likelihood", **_LOG),
+            _of_samples("rmse", "RMSE", "units of the values", digits=4),
+            _of_samples("position_error", "position error", "scene units", digits=3),
+            _of_samples("angle_error", "angle error", "degrees", short_unit="°"),
+            _of_samples("pose_log_density", "pose log-density", **_LOG),
+        )
+    }
 )
 
 

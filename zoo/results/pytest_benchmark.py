@@ -1,13 +1,8 @@
-"""What pytest-benchmark saved, read as rows of speeds: one row a variant and condition, of all its timed actions.
+"""Files of pytest-benchmark as rows of speeds: one row per variant and condition, of all its timed actions.
 
-``pytest benchmarks`` leaves in ``extra_info`` of every benchmark of a variant what :class:`BenchmarkFacts` names, and
-its provenance at the top of the file; pytest-benchmark itself saves the median, and the raw seconds only if asked to
-(``--benchmark-save-data``). The tenth and ninetieth percentile of the seconds are therefore among the facts, so that
-every saved file makes whole rows.
-
-Seconds are those that pytest-benchmark compares. A speed is units of work over seconds, its median over the median
-seconds: a change of seconds by the factor r is a change of speed by 1/r, and ``--fail train_step_seconds:5%`` judges the
-very number that ``--benchmark-compare-fail=median:5%`` does. In addition a row's spreads must not meet.
+``pytest benchmarks`` writes :class:`BenchmarkFacts` into ``extra_info`` of every benchmark of a variant, and its provenance
+at the top of the file. The seconds are those that pytest-benchmark compares; a speed is units of work over seconds, so
+that ``--fail train_step_seconds:5%`` judges the same number as ``--benchmark-compare-fail=median:5%``.
 """
 
 from __future__ import annotations
@@ -57,55 +52,28 @@ class _Record(Record):
 
 
 class BenchmarkFacts(_Record):
-    """What is known about one benchmark of a variant, in ``extra_info``.
-
-    Attributes:
-        kind: tells these benchmarks from others in the file.
-        label: the variant's name in tables, with its size and with what was varied: ``vae@smoke (batch 1)``.
-        variant: its name in the registry.
-        size: its size in the registry.
-        encoder: the encoder's name.
-        core: the core's name.
-        action: what was timed: a training step, one prediction a query, or the bounds of a batch.
-        unit: of the work: ``scenes`` that were trained on or scored, ``images`` that were predicted (whatever a query
-            asks for).
-        units: so many in one round.
-        batch_size: B.
-        num_context: N.
-        mixed_precision: of the forward pass; ``no`` is float32.
-        compiled: whether the training step was compiled.
-        processes: that shared the batch, each of its own; None: the benchmark's process alone.
-        device: ``cpu`` or ``cuda``.
-        seed: of the initial weights.
-        config_hash: of the variant with its conditions.
-        parameters: trained numbers.
-        flops: multiplications and additions of one round; None: not counted.
-        peak_memory_bytes: of the GPU in a round; None if it is not known, as on a CPU or of several processes.
-        warmup_rounds: that were not counted.
-        p10_seconds: the tenth percentile of the rounds.
-        p90_seconds: the ninetieth.
-    """
+    """What is known about one benchmark of a variant, in ``extra_info``."""
 
     kind: Literal["gqn-zoo-benchmark"] = BENCHMARK_KIND
-    label: _Name
+    label: _Name  # in tables: variant, size and what was varied, such as vae@smoke (batch 1)
     variant: _Name
     size: _Name
     encoder: str
     core: str
-    action: Action
-    unit: Literal["scenes", "images"]
-    units: _Number
+    action: Action  # a training step, one prediction per query, or the bounds of a batch
+    unit: Literal["scenes", "images"]  # scenes trained on or scored, images predicted
+    units: _Number  # in one round
     batch_size: _Number
     num_context: _Count
     mixed_precision: Literal["no", "bf16", "fp16"]
     compiled: bool
-    processes: _Number | None
+    processes: _Number | None  # that shared the batch; None: one, that of the benchmark
     device: _Name
     seed: int
     config_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     parameters: _Count
-    flops: _Count | None
-    peak_memory_bytes: _Count | None
+    flops: _Count | None  # of one round
+    peak_memory_bytes: _Count | None  # of the GPU
     warmup_rounds: _Count
     p10_seconds: _Seconds
     p90_seconds: _Seconds
@@ -122,15 +90,15 @@ class _Benchmark(_Record):
 
 
 def is_benchmark_file(contents: object) -> bool:
-    """Returns whether this is what pytest-benchmark saves, whoever's benchmarks they are."""
+    """Returns whether pytest-benchmark wrote this file."""
     return isinstance(contents, dict) and "machine_info" in contents and "benchmarks" in contents
 
 
 def rows_of_benchmarks(contents: Mapping[str, Any], *, path: str) -> list[ResultRow]:
-    """Makes the rows of a file that pytest-benchmark saved, in the order in which their benchmarks ran.
+    """Returns the rows of a file of pytest-benchmark, in the order in which their benchmarks ran.
 
-    Training, prediction and evaluation of one variant under the same conditions are one row; what was timed again is
-    in a further row, as no repeat is dropped. Benchmarks of other things (loading, drawing) are passed over.
+    Training, prediction and evaluation of one variant under the same conditions are one row; a repeat is a further row.
+    Benchmarks of other things (loading, drawing) are skipped.
 
     Args:
         contents: of the file, for which ``is_benchmark_file`` holds.
