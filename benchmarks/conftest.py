@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from benchmarks.subject import DEVICE, SEED, SIZES, Subject, all_cases, subject_of
-from zoo.evaluation.throughput import REPEATS, WARMUP
+from zoo.evaluation.throughput import REPEATS, WARMUP, flops_of, prediction_action, training_action
 from zoo.evaluation.timing import synchronise
 from zoo.provenance import Provenance, collect
 from zoo.results.pytest_benchmark import Action, BenchmarkFacts
@@ -114,6 +114,31 @@ def timed(benchmark: Any, subject: Subject) -> Callable[..., None]:
         )
         benchmark.extra_info.update(facts.model_dump(mode="json"))
         benchmark.extra_info[f"{facts.unit}_per_second"] = units / stats.median
+
+    return run
+
+
+@pytest.fixture
+def time_training(subject: Subject, timed: Callable[..., None]) -> Callable[[str], None]:
+    """Returns a function that times the training step of ``gqn-zoo bench`` in a group of the table."""
+
+    def run(group: str) -> None:
+        step = training_action(subject.model, recipe=subject.recipe, batch=subject.batch)
+        flops = flops_of(step)  # operations of a compiled step cannot be counted
+        if subject.case.compiled:
+            subject.model.compile_training("default")
+        timed(step, kind="train", group=group, units=subject.num_scenes, flops=flops)
+
+    return run
+
+
+@pytest.fixture
+def time_prediction(subject: Subject, timed: Callable[..., None]) -> Callable[[str], None]:
+    """Returns a function that times the prediction of ``gqn-zoo bench`` in a group of the table."""
+
+    def run(group: str) -> None:
+        predict = prediction_action(subject.model, recipe=subject.recipe, batch=subject.batch)
+        timed(predict, kind="predict", group=group, units=subject.num_images, flops=flops_of(predict))
 
     return run
 

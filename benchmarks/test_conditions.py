@@ -12,7 +12,6 @@ import torch
 
 from benchmarks.process_group import start_group, threads_of
 from benchmarks.subject import DEVICE, SIZES, Case, Precision, Subject, standard_batch
-from zoo.evaluation.throughput import flops_of, prediction_action, training_action
 from zoo.registry.registry import default_registry
 from zoo.results.pytest_benchmark import Action
 
@@ -67,33 +66,33 @@ def sweep(cases: Iterator[Case]) -> pytest.MarkDecorator:
 
 
 @sweep(by_batch())
-def test_training_by_batch(subject: Subject, timed: Callable[..., None]) -> None:
+def test_training_by_batch(subject: Subject, time_training: Callable[[str], None]) -> None:
     """Training steps by batch size."""
-    train(subject, timed, by="batch")
+    time_training(f"training step by batch: {subject.case.name}")
 
 
 @sweep(by_batch())
-def test_prediction_by_batch(subject: Subject, timed: Callable[..., None]) -> None:
+def test_prediction_by_batch(subject: Subject, time_prediction: Callable[[str], None]) -> None:
     """Predictions by batch size; of one scene, it is the latency."""
-    predict(subject, timed, by="batch")
+    time_prediction(f"prediction by batch: {subject.case.name}")
 
 
 @sweep(by_precision())
-def test_training_by_precision(subject: Subject, timed: Callable[..., None]) -> None:
+def test_training_by_precision(subject: Subject, time_training: Callable[[str], None]) -> None:
     """Training steps in float32 and under bf16 autocast."""
-    train(subject, timed, by="precision")
+    time_training(f"training step by precision: {subject.case.name}")
 
 
 @sweep(by_precision())
-def test_prediction_by_precision(subject: Subject, timed: Callable[..., None]) -> None:
+def test_prediction_by_precision(subject: Subject, time_prediction: Callable[[str], None]) -> None:
     """Predictions in float32 and under bf16 autocast."""
-    predict(subject, timed, by="precision")
+    time_prediction(f"prediction by precision: {subject.case.name}")
 
 
 @sweep(by_compilation())
-def test_training_by_compilation(subject: Subject, timed: Callable[..., None]) -> None:
+def test_training_by_compilation(subject: Subject, time_training: Callable[[str], None]) -> None:
     """Training steps, eager and compiled; predictions are never compiled."""
-    train(subject, timed, by="compilation")
+    time_training(f"training step by compilation: {subject.case.name}")
 
 
 @sweep(by_processes())
@@ -119,26 +118,3 @@ def test_by_processes(subject: Subject, timed: Callable[..., None], kind: Action
         )
     finally:
         group.end()
-
-
-def train(subject: Subject, timed: Callable[..., None], *, by: str) -> None:
-    """Times the training step of `gqn-zoo bench` under a case's conditions."""
-    step = training_action(subject.model, recipe=subject.recipe, batch=subject.batch)
-    flops = flops_of(step)  # operations of a compiled step cannot be counted
-    if subject.case.compiled:
-        subject.model.compile_training("default")
-    timed(
-        step, kind="train", group=f"training step by {by}: {subject.case.name}", units=subject.num_scenes, flops=flops
-    )
-
-
-def predict(subject: Subject, timed: Callable[..., None], *, by: str) -> None:
-    """Times the prediction of `gqn-zoo bench` under a case's conditions."""
-    action = prediction_action(subject.model, recipe=subject.recipe, batch=subject.batch)
-    timed(
-        action,
-        kind="predict",
-        group=f"prediction by {by}: {subject.case.name}",
-        units=subject.num_images,
-        flops=flops_of(action),
-    )

@@ -9,21 +9,19 @@ import torch
 from benchmarks.subject import DEVICE, Subject
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.evaluation.nelbo import importance_weighted_nelbo
-from zoo.evaluation.throughput import flops_of, prediction_action, training_action
+from zoo.evaluation.throughput import flops_of
 
 IMPORTANCE_SAMPLES = 2
 
 
-def test_training_step(subject: Subject, timed: Callable[..., None]) -> None:
+def test_training_step(time_training: Callable[[str], None]) -> None:
     """Forward, backward and Adam."""
-    step = training_action(subject.model, recipe=subject.recipe, batch=subject.batch)
-    timed(step, kind="train", group="training step", units=subject.num_scenes, flops=flops_of(step))
+    time_training("training step")
 
 
-def test_prediction(subject: Subject, timed: Callable[..., None]) -> None:
+def test_prediction(time_prediction: Callable[[str], None]) -> None:
     """One sample from the prior for every query."""
-    predict = prediction_action(subject.model, recipe=subject.recipe, batch=subject.batch)
-    timed(predict, kind="predict", group="prediction", units=subject.num_images, flops=flops_of(predict))
+    time_prediction("prediction")
 
 
 def test_evaluation(subject: Subject, timed: Callable[..., None]) -> None:
