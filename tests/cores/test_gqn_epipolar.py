@@ -3,10 +3,12 @@
 import pytest
 import torch
 from camera_projection import look_at, project
+from torch.nn.functional import scaled_dot_product_attention
 
 from zoo.cores.gqn_epipolar import GqnEpipolar
 from zoo.data.camera import pose_vector, rays
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
+from zoo.nn.attention import positions
 
 SCENES, QUERIES, VIEWS, CHANNELS, MAP, STATE, HIDDEN = 2, 2, 3, 4, 8, 4, 4
 SETTINGS = {
@@ -164,3 +166,35 @@ def test_the_distance_along_the_ray_is_told():
     lines = core.lines(scene(), pose_vector(CONTEXT), query)
     spread = lines.values.std(dim=3)[lines.mask[..., 0]]
     assert (spread.amax(-1) > 1e-6).double().mean() > 0.9
+
+
+@pytest.mark.parametrize("views", ["joint", "sum"])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_attention_along_lines_equals_scaled_dot_product_attention_of_torch(views, heads):
+    core = made(views=views, heads=heads)
+    query = pose_vector(QUERY).flatten(0, 1)
+    mask = torch.tensor([[True] * VIEWS, [True] * (VIEWS - 1) + [False]])
+    lines = core.lines(scene(mask=mask), pose_vector(CONTEXT), query)
+    hidden = random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3)
+    found = core.attend_to(lines, query)(hidden)
+    maps = query[:, :, None, None].expand(-1, -1, STATE, STATE)
+    cells = positions(STATE, STATE, like=hidden).expand(len(query), -1, -1, -1)
+    asked = core.to_query(torch.relu(core.ask(torch.cat([hidden, maps, cells], dim=1)))).flatten(2)
+    for index in range(SCENES * QUERIES):
+        for cell in range(STATE * STATE):
+            total = 0.0
+            sets = (
+                [range(VIEWS)]
+                if views == "joint"
+                else [[view] for view in range(VIEWS) if mask[index // QUERIES][view]]
+            )
+            for chosen in sets:
+                kept = [lines.values[index, cell, view][lines.mask[index, cell, view]] for view in chosen]
+                keys, values = torch.cat([core.nothing[None], *kept]).split(core.widths, dim=1)
+                total = total + scaled_dot_product_attention(
+                    asked[index, :, cell].view(heads, 1, -1),
+                    keys.view(len(keys), heads, -1).transpose(0, 1),
+                    values.view(len(values), heads, -1).transpose(0, 1),
+                )
+            row, column = divmod(cell, STATE)
+            torch.testing.assert_close(found[index, :, row, column], total.flatten(), rtol=1e-9, atol=1e-9)
