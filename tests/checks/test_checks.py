@@ -1,4 +1,4 @@
-"""Planted faults: every check finds what it is there for, and leaves the weights alone."""
+"""Planted faults: every check detects its faults and leaves the weights unchanged."""
 
 import pytest
 import torch
