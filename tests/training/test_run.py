@@ -246,9 +246,27 @@ def test_a_seed_that_is_no_whole_number_of_63_bits_is_refused(run_training, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def test_too_little_memory_is_one_sentence_with_what_to_change(run_training, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, RecursionError])
+def test_other_errors_are_not_taken_for_too_little_memory(run_training, tmp_path, monkeypatch, error):
+    def fail(self, *arguments):
+        raise error("a defect")
+
+    monkeypatch.setattr(SceneModel, "forward", fail)
+    with pytest.raises(error, match="a defect"):
+        run_training(tmp_path, "vae")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore lines"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory. Tried to allocate 2 GiB\nmore lines"),
+        MemoryError("Unable to allocate an array. Tried to allocate 2 GiB"),
+    ],
+)
+def test_too_little_memory_is_one_sentence_with_what_to_change(run_training, tmp_path, monkeypatch, error):
     def too_much(self, *arguments):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore lines")
+        raise error
 
     monkeypatch.setattr(SceneModel, "forward", too_much)
     with pytest.raises(OutOfMemoryError) as caught:

@@ -81,11 +81,11 @@ def memory_errors(variant: Variant) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        # On a CPU torch has no class of its own for this.
-        if type(error) is RuntimeError and "can't allocate memory" not in reason:
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU torch raises a plain RuntimeError.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise OutOfMemoryError(
             f"{variant.name}: a batch of {variant.training.batch_size} scenes does not fit into memory: use a smaller "
             "-b, a larger --set training.gradient_accumulation, --recompute, or --mixed-precision bf16 "

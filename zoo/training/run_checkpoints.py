@@ -58,8 +58,9 @@ def find(path: Path, *, which: Which = "best") -> Checkpoint:
 
 
 def _runs_inside(path: Path) -> str:
-    """Names the runs in a folder of runs, as a hint for whoever gave the folder instead of one of them."""
-    runs = sorted(folder.parent.name for folder in path.glob(f"*/{FOLDER}"))
+    """Names the runs in a folder of runs, as a hint for an error message."""
+    places = (*path.glob(f"*/{FOLDER}"), *path.glob(f"*/*/{FOLDER}"))
+    runs = sorted(str(place.parent.relative_to(path)) for place in places)
     shown = ", ".join(runs[:5]) + (", ..." if len(runs) > 5 else "")
     return f"; it is a folder of {len(runs)} run(s), give one of them: {shown}" if runs else ""
 
