@@ -99,14 +99,12 @@ def check_cameras(cameras: np.ndarray, *, origin: str) -> None:
     Raises:
         DataError: naming ``origin``, the camera and the value found.
     """
-    # One comparison, which NaN fails too.
-    if (np.abs(cameras) <= LARGEST_CAMERA).all():
-        return
-    *place, field = np.argwhere(~(np.abs(cameras) <= LARGEST_CAMERA))[0].tolist()
-    raise DataError(
-        f"{origin}: the {CAMERA_FIELDS[field]} of camera {place} is {cameras[(*place, field)]:g}, expected a finite number "
-        f"within {LARGEST_CAMERA:.0e}"
-    )
+    place = _first_beyond(cameras, LARGEST_CAMERA)
+    if place is not None:
+        raise DataError(
+            f"{origin}: the {CAMERA_FIELDS[place[-1]]} of camera {list(place[:-1])} is {cameras[place]:g}, expected a finite "
+            f"number within {LARGEST_CAMERA:.0e}"
+        )
 
 
 def check_values(values: np.ndarray, *, origin: str) -> None:
@@ -115,9 +113,15 @@ def check_values(values: np.ndarray, *, origin: str) -> None:
     Raises:
         DataError: naming ``origin``, the place and the value found.
     """
-    if (np.abs(values) <= LARGEST_VALUE).all():
-        return
-    place = np.argwhere(~(np.abs(values) <= LARGEST_VALUE))[0].tolist()
-    raise DataError(
-        f"{origin}: the value at {place} is {values[tuple(place)]:g}, expected a finite number within {LARGEST_VALUE:.0e}"
-    )
+    place = _first_beyond(values, LARGEST_VALUE)
+    if place is not None:
+        raise DataError(
+            f"{origin}: the value at {list(place)} is {values[place]:g}, expected a finite number within {LARGEST_VALUE:.0e}"
+        )
+
+
+def _first_beyond(values: np.ndarray, limit: float) -> tuple[int, ...] | None:
+    # Comparisons with NaN are false, and the minimum of values with a NaN is NaN.
+    if -limit <= values.min(initial=0.0) and values.max(initial=0.0) <= limit:
+        return None
+    return tuple(np.argwhere(~(np.abs(values) <= limit))[0].tolist())
