@@ -38,7 +38,7 @@ def item(shape, colour, x, y):
 
 def parse(caption, scene):
     """Reads a caption back: the facts that it states, with every noun and colour checked against the scene."""
-    colours = [colour_name(thing) for thing in scene.objects]
+    colours = [colour_name(item) for item in scene.objects]
     found, shapes_told = [], set()
     assert caption.endswith(".")
     for sentence in caption[:-1].split(". "):
@@ -71,7 +71,7 @@ def test_facts_are_true_in_the_image():
     """Left and right against projected columns, in front and behind against depths, near and far against distances."""
     counted = dict.fromkeys(PHRASES, 0)
     for drawn, camera in VIEWS:
-        places = torch.tensor([thing.centre for thing in drawn.scene.objects], dtype=torch.float64)
+        places = torch.tensor([item.centre for item in drawn.scene.objects], dtype=torch.float64)
         view = torch.from_numpy(camera).double()
         seen = project(places, cameras=view, image_size=64)
         horizontal = view.clone()
@@ -197,10 +197,10 @@ def test_the_longest_caption_fits(shortest):
 def test_rooms_hold_two_or_three_objects_of_different_colours():
     assert {len(drawn.scene.objects) for drawn in SCENES} == {2, 3}
     for drawn in SCENES:
-        colours = [colour_name(thing) for thing in drawn.scene.objects]
+        colours = [colour_name(item) for item in drawn.scene.objects]
         assert len(set(colours)) == len(colours)
-        assert all(math.hypot(*thing.centre[:2]) <= caption_grammar.OBJECT_REACH for thing in drawn.scene.objects)
-    assert {colour_name(thing) for drawn in SCENES for thing in drawn.scene.objects} == set(PALETTE)
+        assert all(math.hypot(*item.centre[:2]) <= caption_grammar.OBJECT_REACH for item in drawn.scene.objects)
+    assert {colour_name(item) for drawn in SCENES for item in drawn.scene.objects} == set(PALETTE)
     generator = np.random.Generator(np.random.PCG64(0))
     assert draw_ring_cameras(generator, num_views=2).shape == (2, 5)
 

@@ -258,7 +258,7 @@ def test_a_tower_appears_where_the_camera_model_predicts():
         column, row = seen.coordinates.long().tolist()
         assert red[row, column].item() is inside
     columns = red.any(0).nonzero().squeeze(1)
-    # As wide as the painted square seen over a corner, and no wider.
+    # As wide as the square tower seen over a corner, and no wider.
     wide = 0.14 * math.sqrt(2.0) / 0.85 * 64 / (2 * math.tan(math.radians(25.0)))
     assert 0.5 * wide < columns.numel() < wide + 1
 

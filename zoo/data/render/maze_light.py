@@ -26,7 +26,7 @@ SKYLIGHT = 0.16  # more of it for surfaces that face up
 SUNLIGHT = 0.48
 # A shadow is shorter than a cell, so that it crosses one line of each direction at most.
 SUN_HEIGHT = math.radians(50.0)
-SHADOW_LENGTH = 1.0 / math.tan(SUN_HEIGHT)  # of a thing of height 1
+SHADOW_LENGTH = 1.0 / math.tan(SUN_HEIGHT)  # per unit of height
 
 # Shadows are looked for from points moved this part of the way back to the camera, where it is certain that the place
 # is in a free cell.

@@ -26,7 +26,7 @@ BACKDROP_HIGH = (0.63, 0.63, 0.64)
 
 
 class Hits(NamedTuple):
-    """P rays that hit something."""
+    """P rays that hit a surface."""
 
     ray: Tensor  # [P] int64: index of the ray in the chunk
     scene: Tensor  # [P] int64: index of its scene in the chunk
