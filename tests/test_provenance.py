@@ -23,6 +23,14 @@ def test_collect_describes_code_settings_libraries_and_machine():
     assert provenance.Provenance.model_validate(found.model_dump()) == found
 
 
+def test_components_of_third_parties_are_recorded_and_older_provenance_is_read():
+    source = provenance.ComponentSource(distribution="lab", version="1.0", sha256="0" * 16)
+    assert collect(components={"core": source}).components == {"core": source}
+    older = collect().model_dump()
+    assert older.pop("components") is None
+    assert provenance.Provenance.model_validate(older).components is None
+
+
 def test_importing_does_not_import_torch():
     code = "import sys, zoo.results.store, zoo.provenance; assert 'torch' not in sys.modules"
     root = Path(zoo.__file__).parents[1]
@@ -105,6 +113,17 @@ def test_a_package_installed_below_another_checkout_is_not_that_checkout(checkou
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
     assert provenance.git_state(installed) is None
+
+
+def test_the_commit_is_that_of_the_package_and_not_of_the_working_directory(checkout, monkeypatch):
+    root, git = checkout
+    package = Path(zoo.__file__).parent
+    expected = subprocess.run(["git", "-C", package, "rev-parse", "HEAD"], capture_output=True, text=True)
+    if expected.returncode:
+        pytest.skip("this is no checkout")
+    monkeypatch.chdir(root)
+    found = collect().git
+    assert found.commit == expected.stdout.strip() != git("rev-parse", "HEAD").strip()
 
 
 def test_variables_of_a_git_hook_do_not_redirect(checkout, monkeypatch, tmp_path_factory):

@@ -365,7 +365,7 @@ REGISTRY = {
 @example(place=("variants", "two"), new={"base": 5})
 def test_any_value_anywhere_in_a_registry_is_taken_or_refused(monkeypatch, place, new):
     contents = with_value_at(REGISTRY, place, new)
-    monkeypatch.setattr("zoo.registry.registry.load_yaml", lambda path: contents if isinstance(contents, dict) else {})
+    monkeypatch.setattr("zoo.registry.sources.load_yaml", lambda path: contents if isinstance(contents, dict) else {})
 
     def read():
         registry = Registry([RegistryFile(path=Path("fuzz.yaml"))])

@@ -13,7 +13,7 @@ LARGEST_SEED = 2**63 - 1
 def _use_registry_files(paths: list[Path]) -> list[Path]:
     """Makes this process, and those that it starts, read further registry files."""
     if paths:
-        from zoo.registry.registry import add_registry_files
+        from zoo.registry.sources import add_registry_files
 
         add_registry_files(paths)
     return paths

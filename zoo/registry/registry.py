@@ -7,8 +7,6 @@ its model.
 from __future__ import annotations
 
 import functools
-import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -18,13 +16,12 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from zoo.config.recipe import TrainingRecipe
-from zoo.config.settings import Settings, load_yaml, merge, parse, parse_overrides
+from zoo.config.settings import Settings, merge, parse, parse_overrides
 from zoo.errors import ConfigError, RegistryError, ZooError, ZooWarning, did_you_mean
 from zoo.registry.components import BESIDE, KINDS, Kind
-from zoo.registry.sources import ENVIRONMENT, RegistryFile, plug_in_files, user_files
+from zoo.registry.sources import RegistryFile, plug_in_files, read_file, user_files
 from zoo.registry.variant import FULL, SOURCES, ComponentConfig, ImageSize, Reference, Variant, component_sources
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 CHANGEABLE = (*KINDS, "image_size", "training")
 NOT_INHERITED = frozenset({"base", "paper", "status", "reference"})  # a paper describes and measures its own network
 
@@ -101,7 +98,7 @@ class Registry:
         try:
             if file.problem:
                 raise RegistryError(file.problem)
-            return _read_file(file.path)
+            return read_file(file.path)
         except ZooError as error:
             if file.required:
                 raise
@@ -161,25 +158,6 @@ class Registry:
             values = merge(values, _located(changes, folder))
             file = "--set " + " ".join(overrides)
         return _variant(values, entry=entry, name=name, size=size, file=file)
-
-
-def _read_file(path: Path) -> Mapping[str, Any]:
-    """Returns the mapping ``variants:`` of a registry file."""
-    raw = load_yaml(path)
-    expected = ["version", "variants"]
-    for key in sorted(set(raw) - set(expected)):
-        raise ConfigError(f"{path}: unknown key {key!r}{did_you_mean(key, expected)}")
-    if raw.get("version") != 1:
-        raise ConfigError(f"{path}: version: found {raw.get('version')!r}, expected 1")
-    variants = raw.get("variants")
-    if not isinstance(variants, dict) or not variants:
-        raise ConfigError(f"{path}: variants: found {type(variants).__name__}, expected a mapping of names to variants")
-    for name in variants:
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise RegistryError(
-                f"{path}: variants: {name!r} is not a name (lower-case letters, digits, '.', '_' and '-')"
-            )
-    return variants
 
 
 def _place(name: str, file: RegistryFile) -> str:
@@ -309,18 +287,6 @@ def default_registry(named: Iterable[str | Path] = ()) -> Registry:
     """
     files = user_files(named)
     return _read(files, tuple(_version_of(file.path) for file in files))
-
-
-def add_registry_files(paths: Iterable[Path]) -> None:
-    """Makes ``default_registry`` of this process, and of those that it starts, read further files.
-
-    Raises:
-        ConfigError, RegistryError: if a file is not a registry file.
-    """
-    for path in paths:
-        _read_file(path)
-        listed = os.environ.get(ENVIRONMENT)
-        os.environ[ENVIRONMENT] = f"{listed}{os.pathsep}{path.resolve()}" if listed else str(path.resolve())
 
 
 @functools.lru_cache(maxsize=4)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from zoo.errors import RegistryError
+from zoo.config.settings import load_yaml
+from zoo.errors import ConfigError, RegistryError, did_you_mean
 
 ENTRY_POINTS = "gqn_zoo.registry"
 ENVIRONMENT = "GQN_ZOO_REGISTRY"
 FILE = "registry.yaml"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 DISTRIBUTION = "gqn-zoo"
 
 
@@ -104,3 +107,38 @@ def _plug_in_file(point: importlib.metadata.EntryPoint) -> RegistryFile:
             return RegistryFile(folder / FILE, prefix=prefix, required=False)
     problem = f"plug-in {point.name!r}: entry point {point.value!r} is not an installed package"
     return RegistryFile(Path(point.value), prefix=prefix, required=False, problem=problem)
+
+
+def read_file(path: Path) -> Mapping[str, Any]:
+    """Returns the entries of a registry file as they are written, by name.
+
+    Raises:
+        ConfigError, RegistryError: if it is no registry file.
+    """
+    raw = load_yaml(path)
+    expected = ["version", "variants"]
+    for key in sorted(set(raw) - set(expected)):
+        raise ConfigError(f"{path}: unknown key {key!r}{did_you_mean(key, expected)}")
+    if raw.get("version") != 1:
+        raise ConfigError(f"{path}: version: found {raw.get('version')!r}, expected 1")
+    variants = raw.get("variants")
+    if not isinstance(variants, dict) or not variants:
+        raise ConfigError(f"{path}: variants: found {type(variants).__name__}, expected a mapping of names to variants")
+    for name in variants:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise RegistryError(
+                f"{path}: variants: {name!r} is not a name (lower-case letters, digits, '.', '_' and '-')"
+            )
+    return variants
+
+
+def add_registry_files(paths: Iterable[Path]) -> None:
+    """Adds files to those that this process, and those that it starts, read by default.
+
+    Raises:
+        ConfigError, RegistryError: as ``read_file``.
+    """
+    for path in paths:
+        read_file(path)
+        listed = os.environ.get(ENVIRONMENT)
+        os.environ[ENVIRONMENT] = f"{listed}{os.pathsep}{path.resolve()}" if listed else str(path.resolve())

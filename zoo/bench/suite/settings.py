@@ -17,7 +17,7 @@ from zoo.bench.suite.scenes import SceneSet
 from zoo.config.settings import Settings, load_yaml, parse
 from zoo.data.opening import open_scenes
 from zoo.errors import ConfigError, did_you_mean
-from zoo.registry.registry import NAME
+from zoo.registry.sources import NAME
 
 SUFFIX = ".yaml"
 MAXIMUM_SEED = 2**63 - 1
