@@ -219,7 +219,7 @@ def test_markers(tmp_path):
             update_markdown_between_markers(path, name, text)
     assert path.read_text() == expected
     path.write_text("<!-- results:end --><!-- results:begin -->")
-    with pytest.raises(ResultError, match="stands before"):
+    with pytest.raises(ResultError, match="comes before"):
         update_markdown_between_markers(path, "results", "x")
     path.write_text(expected + "<!-- results:end -->")
     with pytest.raises(ResultError, match="found 2 times"):

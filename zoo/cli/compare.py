@@ -102,13 +102,13 @@ def run(
     tables = tables_of(shown, columns=selection, extra=["pareto"] if pareto else [])
     if output is not None:
         from zoo.figures.curves import learning_curves
-        from zoo.figures.pareto_front import can_be_drawn, frontier_image
+        from zoo.figures.pareto_front import can_be_drawn, pareto_image
 
         images = [learning_curves(runs, output / "curves.png", metric=metric)] if runs else []
         written = [*write_tables(boards, output, tables=tables), *images]
         for place, (board, table) in enumerate(zip(shown, tables, strict=True), start=1):
             if pareto and can_be_drawn(board):
-                written.append(frontier_image(board, output / f"pareto-{place}.png", title=table.title))
+                written.append(pareto_image(board, output / f"pareto-{place}.png", title=table.title))
         screen.log("wrote " + ", ".join(map(str, written)))
     if readme is not None:
         update_markdown_between_markers(readme, "results", to_markdown(tables))

@@ -205,7 +205,7 @@ def _rich_width(table: RichTable) -> int:
 
 
 def update_markdown_between_markers(path: Path, name: str, text: str) -> None:
-    """Replaces what stands between ``<!-- name:begin -->`` and ``<!-- name:end -->`` in a Markdown file.
+    """Replaces the text between ``<!-- name:begin -->`` and ``<!-- name:end -->`` in a Markdown file.
 
     Raises:
         ResultError: if the file cannot be read, a marker is missing, occurs twice or in the wrong order, or if
@@ -226,5 +226,5 @@ def update_markdown_between_markers(path: Path, name: str, text: str) -> None:
     before, _, rest = contents.partition(begin)
     _, separator, after = rest.partition(end)
     if not separator:
-        raise ResultError(f"{path}: the marker {end!r} stands before {begin!r}")
+        raise ResultError(f"{path}: the marker {end!r} comes before {begin!r}")
     write_text(path, f"{before}{begin}\n{text.strip()}\n{end}{after}")

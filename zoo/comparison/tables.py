@@ -54,7 +54,7 @@ def table_of(board: Leaderboard, *, columns: Selection = "compact", extra: Seque
     frame, numbers = _frame(board, chosen)
     ranked_by = next((column.head for column in chosen if column.name == "metric"), None)
     return Table(
-        title=title_of(board) + ("" if columns == "wide" else shared_size(board).replace("@", ", size ")),
+        title=title_of(board) + ("" if columns == "wide" else sanitize(shared_size(board).replace("@", ", size "))),
         frame=frame,
         numbers=numbers,
         bold=ranked_by if board.decided else None,

@@ -37,7 +37,7 @@ def can_be_drawn(board: Leaderboard) -> bool:
     return bool(_costs(board))
 
 
-def frontier_image(board: Leaderboard, target: Path, *, title: str) -> Path:
+def pareto_image(board: Leaderboard, target: Path, *, title: str) -> Path:
     """Writes the figure of :func:`draw_pareto_front`.
 
     Raises:

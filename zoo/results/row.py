@@ -1,18 +1,17 @@
-"""The result row: one measurement of one model, and the key that says with which other rows it may be compared.
+"""Result rows: one measurement of one model, and the key that decides with which other rows it may be compared.
 
-Units: every figure in nats is per target, that is the joint quantity of all targets of a scene divided by their
-number, averaged over scenes. Names of metrics that the evaluation writes: ``nelbo``, ``floor`` (the least NELBO that
-the likelihood allows), ``nelbo_excess`` (their difference), ``kl``, ``log_likelihood``, ``distortion`` (``nelbo_excess - kl``, of a Gaussian of
-fixed sigma), ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap`` (the importance-weighted bound with its sign turned,
-and by how much the NELBO is above it), ``separate_nelbo_excess`` (every target scored by itself, with latents of its own;
-that of latents of a query is the NELBO itself), ``wrong_context_nelbo_excess`` (with the context of another scene).
+Every number in nats is per target: the joint quantity of all targets of a scene divided by their number, averaged over
+scenes. Metrics that the evaluation writes:
 
-``bits_per_dim`` is the length of a code of the 8-bit values, for whatever likelihood there is one, with ``code_sigma``
-where a sigma was fitted for it. Predictions from the prior against the truth: ``mse``, ``mae_255``, ``rmse_255``,
-``psnr`` and ``ssim`` of the mean of all samples, the same with ``_one`` behind it of a single sample and with ``_best`` of
-the sample that comes closest, and ``sample_variance``. ``reconstruction_mse``, ``reconstruction_mae_255``,
-``reconstruction_rmse_255``, ``reconstruction_psnr`` and ``reconstruction_ssim``: the same of the posterior, which has
-seen the truth.
+* ``nelbo``, ``floor`` (the least NELBO that the likelihood allows), ``nelbo_excess`` (their difference), ``kl``,
+  ``log_likelihood`` and ``distortion`` (``nelbo_excess - kl``, of a Gaussian with fixed sigma);
+* ``iwae_<K>`` (the negative importance-weighted bound), ``iwae_<K>_excess`` and ``iwae_<K>_gap`` (NELBO minus it);
+* ``separate_nelbo_excess`` (every target scored by itself, with latents of its own) and ``wrong_context_nelbo_excess`` (with
+  the context of another scene);
+* ``bits_per_dim``, the lossless code length of the 8-bit values, with ``code_sigma`` where a sigma was fitted for it;
+* of predictions from the prior ``mse``, ``mae_255``, ``rmse_255``, ``psnr`` and ``ssim`` of the mean of all samples, with the
+  suffix ``_one`` of a single sample and ``_best`` of the closest one, and ``sample_variance``; with the prefix
+  ``reconstruction_`` of the posterior, which has seen the truth.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ LARGEST = 1e60  # keeps the sums, squares and ratios of statistics finite
 
 def _bounded(value: float) -> float:
     if abs(value) > LARGEST:
-        raise ValueError(f"expected a number of at most {LARGEST:g}, found {value:g}")
+        raise ValueError(f"expected a number of at most {LARGEST:g}, found {str(value)[:12]}")
     return value
 
 
@@ -61,7 +60,7 @@ class Metric(Record):
 
 
 class Timing(Record):
-    """A speed or a duration, by quantiles over repeats after ``warmup`` repeats that were not counted."""
+    """Quantiles of a speed or a duration over n repeats, after ``warmup`` repeats that are not counted."""
 
     median: _Real
     p10: _Real
@@ -130,7 +129,7 @@ class ModelFacts(Record):
 
 
 class Budget(Record):
-    """How much training it took: of a whole run, also where its best checkpoint is not its last one."""
+    """The training of the whole run, also where the measured checkpoint is not the last one."""
 
     steps: _Count
     batch_size: _Count
@@ -141,12 +140,12 @@ class Budget(Record):
 class ResultRow(Record):
     """One measurement of one trained model, or the record of its failure.
 
-    ``id`` is a digest of everything else: left out it is computed, given it must match. A row with status ``ok`` has a
-    model, a budget and either metrics with a key or, as the row of a mere speed measurement, only ``performance``.
+    ``id`` is a digest of everything else: computed if it is empty, else checked. A row with status ``ok`` has a model, a
+    budget and either metrics with a key or, for a speed measurement, only ``performance``.
 
-    ``per_scene`` holds lists of equal length: ``scene`` (the indices of the scenes in their split) and figures by
-    scene, rounded to seven significant digits, so that tables and paired tests can be made again without the model.
-    A metric whose name is found there must be the mean of that list.
+    ``per_scene`` has lists of equal length: ``scene`` (indices of the scenes in their split) and values per scene, rounded
+    to seven significant digits, from which tables and paired tests are computed. A metric of the same name must be the
+    mean of its list.
     """
 
     kind: Literal["gqn-zoo-result"] = KIND
@@ -187,7 +186,7 @@ class ResultRow(Record):
 
     @property
     def is_baseline(self) -> bool:
-        """Whether there is neither a weight nor training behind the row: a mark that models have to pass."""
+        """Whether the row is of a baseline: a prediction without weights and training, such as the mean image."""
         return self.status == "ok" and bool(self.metrics) and self.model is not None and self.model.parameters == 0
 
     @model_validator(mode="after")
@@ -217,7 +216,7 @@ class ResultRow(Record):
 
 
 def _rounded(values: list[float]) -> list[float]:
-    """Returns the values with seven significant digits; those that have no more, as all have in a file, cost little."""
+    """Returns the values with seven significant digits; values that have no more, as in a file, are returned at once."""
     numbers = np.array(values, dtype=float)
     with np.errstate(all="ignore"):
         shift = _DIGITS - 1 - np.floor(np.log10(np.abs(numbers)))
@@ -230,9 +229,9 @@ def _rounded(values: list[float]) -> list[float]:
 
 
 def digest_of(row: ResultRow) -> str:
-    """Returns the id that the contents of a row ask for: 16 hexadecimal digits of SHA-256 over canonical JSON."""
+    """Returns the id of a row's contents: 16 hexadecimal digits of SHA-256 over canonical JSON."""
     contents = row.model_dump(mode="json", exclude={"id"})
-    for younger in ("trained_git", "job", "components"):  # than the first rows, whose ids must stay
+    for younger in ("trained_git", "job", "components"):  # fields that the first rows lack; their ids must not change
         if contents["provenance"][younger] is None:
             del contents["provenance"][younger]
     canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"), allow_nan=False)
