@@ -21,9 +21,9 @@ from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.scene_model import SceneModel
 from zoo.nn.blocks import expand_to_map, match_size
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
-from zoo.nn.gqn_step import GqnStep
 from zoo.nn.latent_groups import group_noise
 from zoo.nn.noise import query_keys, sample_keys
+from zoo.nn.steps import GqnStep
 
 
 class TextbookStep(nn.Module):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from zoo.nn.gqn_step import StepSizes
 from zoo.nn.noise import fold
 from zoo.nn.recurrence import Recurrence
+from zoo.nn.steps import StepSizes
 
 SCENE, SIZE, SIDE, STEPS = 5, 8, 4, 3
 SIZES = StepSizes(

@@ -16,10 +16,9 @@ from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.query_latents import sample_queries, score_queries
 from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.convlstm import LSTMState
-from zoo.nn.draw_step import DrawStep
 from zoo.nn.filterbank import WindowHead
-from zoo.nn.gqn_step import StepSizes
 from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
+from zoo.nn.steps import DrawStep, StepSizes
 
 
 class Draw(LatentCore):

@@ -12,9 +12,9 @@ from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
 from zoo.model.query_latents import sample_queries, score_queries
-from zoo.nn.gqn_step import StepSizes
 from zoo.nn.latent_groups import Rollout, Source
 from zoo.nn.recurrence import Attend, Recurrence
+from zoo.nn.steps import StepSizes
 
 
 class Gqn(LatentCore):

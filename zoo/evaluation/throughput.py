@@ -67,16 +67,7 @@ def random_batch(
     device: torch.device | str = "cpu",
     seed: int = 0,
 ) -> SceneBatch:
-    """Makes scenes of random images and cameras.
-
-    Args:
-        batch_size: B.
-        num_views: V.
-        image_size: height and width, pixels.
-        extras: the task's further inputs, by name.
-        device: of the batch.
-        seed: of the noise.
-    """
+    """Makes B scenes of V views: random square images, cameras, and a task's ``extras`` by name."""
     generator = torch.Generator().manual_seed(seed)
     frames = torch.randint(
         0, 256, (batch_size, num_views, image_size, image_size, 3), dtype=torch.uint8, generator=generator

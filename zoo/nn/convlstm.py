@@ -110,11 +110,7 @@ class ConvLSTMCell(nn.Module):
         return total if query is None else total + convolve_once(query, weight)
 
     def step_filters(self, *, positions: int) -> Tensor | None:
-        """Returns the transformed filters of the step's inputs for ``forward``, or None if a direct convolution is faster.
-
-        Args:
-            positions: images x height x width x steps for which they are used.
-        """
+        """Returns transformed filters of the step's inputs for ``forward``, or None; see ``winograd.is_faster``."""
         if self.from_step is None or not is_faster(self.from_step.weight, positions=positions):
             return None
         return transform_filters(self.from_step.weight)

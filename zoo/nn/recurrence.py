@@ -13,8 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.canvas import PerStepCanvas, SharedCanvas
 from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.gqn_step import Constants, GqnStep, State, StepSizes
 from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
+from zoo.nn.steps import Constants, GqnStep, State, StepSizes
 
 # A lookup in the scene: the generator's hidden state [n, C, h, w] -> a map [n, C', h, w].
 Attend = Callable[[Tensor], Tensor]
