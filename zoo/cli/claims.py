@@ -13,20 +13,15 @@ REFUTED = 1
 
 
 def run(
-    places: Annotated[list[str], Places],
+    places: Places,
     file: Annotated[
-        Path | None,
-        typer.Option("--claims", metavar="FILE", help="The claims. Default: claims.yaml in the first folder."),
+        Path | None, typer.Option("--claims", metavar="FILE", help="Default: claims.yaml in the first folder.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.csv", help="Write every comparison.")
     ] = None,
     readme: Annotated[
-        Path | None,
-        typer.Option(
-            "--readme",
-            help="Put the Markdown table between this file's markers <!-- claims:begin --> and <!-- claims:end -->.",
-        ),
+        Path | None, typer.Option("--readme", help="Update a file between its markers <!-- claims:begin/end -->.")
     ] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="A claim without rows is unknown instead of an error.")

@@ -12,67 +12,36 @@ from zoo.cli.table_output import FormatOption, Places, print_tables
 
 
 def run(
-    places: Annotated[list[str], Places],
+    places: Places,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for comparison.csv, comparison.md and comparison.tex.")
+        Path | None, typer.Option("-o", "--output", help="Folder for comparison.csv, .md and .tex.")
     ] = None,
     group_by: Annotated[
         str | None,
-        typer.Option(
-            "--group-by",
-            metavar="FIELDS",
-            help="Rank separately by data, task, split, contexts, core, encoder, variant, ...; separated by commas.",
-        ),
+        typer.Option("--group-by", metavar="A,B", help="Rank separately by data, task, contexts, core, encoder, ..."),
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(
-            "--columns",
-            metavar="NAMES",
-            help="Columns after the ranking: metrics, or parameters, steps, training_flops, commit, ...; separated by "
-            "commas. CSV and JSON always have all.",
-        ),
+        typer.Option("--columns", metavar="A,B", help="Columns after the ranking: metrics, parameters, commit, ..."),
     ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Show all columns.")] = False,
     every: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help="Show every number of context views, and every table of lossless code lengths; default: the most views "
-            "of each data set.",
-        ),
+        bool, typer.Option("--all", help="Show all numbers of context views, and lossless code lengths.")
     ] = False,
     sort: Annotated[
-        str | None,
-        typer.Option(
-            "--sort",
-            metavar="METRIC",
-            help="Rank by this metric where a table has it. Default: the excess of the bound.",
-        ),
+        str | None, typer.Option("--sort", metavar="METRIC", help="Rank by this metric. Default: excess of the bound.")
     ] = None,
     pareto: Annotated[
-        bool,
-        typer.Option(
-            "--pareto", help="Add the costs on whose Pareto front a model is; with -o, draw the fronts as well."
-        ),
+        bool, typer.Option("--pareto", help="Show who is on the Pareto front of which cost; with -o, draw the fronts.")
     ] = False,
     curves: Annotated[
-        list[str],
-        typer.Option(
-            "--curve",
-            metavar="LABEL=RUN",
-            help="With -o: plot the learning curve of a run; may be given several times.",
-        ),
+        list[str], typer.Option("--curve", metavar="LABEL=RUN", help="With -o: plot a learning curve; repeatable.")
     ] = [],  # noqa: B006  (typer copies it)
     metric: Annotated[str, typer.Option("--metric", help="Metric of the learning curves.")] = "eval/nelbo_excess",
     form: FormatOption = "terminal",
     as_json: Json = False,
     readme: Annotated[
-        Path | None,
-        typer.Option(
-            "--readme",
-            help="Put the Markdown tables between this file's markers <!-- results:begin --> and <!-- results:end -->.",
-        ),
+        Path | None, typer.Option("--readme", help="Update a file between its markers <!-- results:begin/end -->.")
     ] = None,
 ) -> None:
     """Rank results: one leaderboard per data set.

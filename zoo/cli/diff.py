@@ -8,27 +8,25 @@ from typing import Annotated
 import typer
 
 from zoo.cli.options import Json
-from zoo.cli.table_output import FormatOption, Places, print_tables
+from zoo.cli.table_output import Base, FormatOption, New, print_tables
 
 REGRESSION = 1
 
 
 def run(
-    base: Annotated[str, Places],
-    new: Annotated[str, Places],
+    base: Base,
+    new: New,
     fail: Annotated[
         list[str],
         typer.Option(
             "--fail",
             metavar="METRIC:AMOUNT",
-            help="Exit with code 1 if a metric or speed is worse by more, in its unit or in % (nelbo_excess:0.5, "
-            "train_scenes_per_second:-5%), and that is not undecided; may be given several times.",
+            help="Exit with code 1 if a metric or speed is worse by more, for example nelbo_excess:0.5 or "
+            "train_scenes_per_second:-5%, and that is not undecided; repeatable.",
         ),
     ] = [],  # noqa: B006  (typer copies it)
     only_changed: Annotated[bool, typer.Option("--only-changed", help="Leave out what is undecided.")] = False,
-    split: Annotated[
-        bool, typer.Option("--split", help="Show better, worse, changed and undecided in separate tables.")
-    ] = False,
+    split: Annotated[bool, typer.Option("--split", help="A table each for better, worse, changed, undecided.")] = False,
     factor: Annotated[
         float, typer.Option("-f", "--factor", min=1.0, help="Changes by less than this factor are undecided.")
     ] = 1.0,

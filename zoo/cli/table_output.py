@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 Format = Literal["terminal", "markdown", "latex", "csv", "json"]
 FormatOption = Annotated[Format, typer.Option("--format", help="Format of what is printed.")]
-Places = typer.Argument(
-    metavar="ROWS...",
-    help="Result rows, files of pytest-benchmark, folders with them (rows/ is looked for), or any of these in a git "
-    "revision, such as HEAD~1:results.",
+_PLACE = (
+    "result rows, files of pytest-benchmark, folders with them (rows/ is looked for), or any of these in a git revision, "
+    "such as HEAD~1:results."
 )
+Places = Annotated[list[str], typer.Argument(metavar="ROWS", help=f"Results: {_PLACE}")]
+Base = Annotated[str, typer.Argument(metavar="BASE", help=f"The base: {_PLACE}")]
+New = Annotated[str, typer.Argument(metavar="NEW", help="The new results, as BASE.")]
 
 
 def print_tables(tables: Sequence[Table], *, form: Format, records: Callable[[], list[Record]]) -> None:

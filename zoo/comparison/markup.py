@@ -223,8 +223,7 @@ def update_markdown_between_markers(path: Path, name: str, text: str) -> None:
             raise ResultError(f"{path}: expected the marker {marker!r} once, found {contents.count(marker)} times")
         if marker in text:
             raise ResultError(f"the text for {path} contains the marker {marker!r} itself")
-    before, _, rest = contents.partition(begin)
-    _, separator, after = rest.partition(end)
-    if not separator:
+    start, stop = contents.index(begin) + len(begin), contents.index(end)
+    if stop < start:
         raise ResultError(f"{path}: the marker {end!r} comes before {begin!r}")
-    write_text(path, f"{before}{begin}\n{text.strip()}\n{end}{after}")
+    write_text(path, f"{contents[:start]}\n{text.strip()}\n{contents[stop:]}")
