@@ -69,7 +69,7 @@ def run(
     jobs = command.run().jobs
     written = print_tables(output)
     names = [f"{name}@{SUITE}" for name in VARIANTS]
-    claims = judge(load_rows([output]), names=names)
+    claims = judge([row for row in load_rows([output]) if row.provenance.seed == seed], names=names)
     runs = {label_of(job.variant): job.run for job in jobs}
     written.append(learning_curves(runs, output / "curves.png", title="rooms, validation scenes"))
     for job in jobs:

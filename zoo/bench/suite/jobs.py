@@ -20,7 +20,7 @@ from zoo.results.row import ResultRow
 from zoo.results.store import rows_in, save_row
 from zoo.training.options import ResumeOptions, TrainingOptions
 from zoo.training.run import device_of, run_config, train
-from zoo.training.trained_model import load_trained
+from zoo.training.trained_model import TrainedModel, load_trained
 from zoo.training.trainer import Progress, TrainingReport
 
 StageProgress = Callable[[str, int, int], None]  # stage, done, total
@@ -116,8 +116,14 @@ def _rows(job: Job, *, progress: StageProgress | None) -> Iterator[ResultRow]:
             progress=progress and (lambda stage, done, total: progress("measuring", done, total)),
         )
         timed = timed or (row if row.performance else None)
+        if job.sheet and num_context == missing[0]:
+            # Before the row, so that a finished job has its sheet; after the timings, because drawing takes memory.
+            _draw_sheet(job, trained, source)
         yield row
-    if job.sheet and trained.model.task.target_kind == "images":
+
+
+def _draw_sheet(job: Job, trained: TrainedModel, source: SceneSource) -> None:
+    if trained.model.task.target_kind == "images":
         draw_sheet(
             trained,
             source,
