@@ -1,4 +1,4 @@
-"""Attention over sets: equal to a textbook softmax, blind to padding and to other scenes, defined where there is nothing."""
+"""Attention over sets equals softmax attention in PyTorch, ignores padding and is defined for empty sets."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Blocks: sizes, poses over space, readers and writers, sums under a mask."""
+"""Blocks of convolutional networks: resizing, broadcasting, image encoders and decoders, masked sums, MLP."""
 
 import pytest
 import torch

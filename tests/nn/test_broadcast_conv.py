@@ -1,4 +1,4 @@
-"""Convolutions of equal cells: those of torch on maps that were made, values and gradients, for every kernel and border."""
+"""Convolutions of broadcast vectors equal PyTorch's on the maps, in values and gradients, for every kernel and border."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The canvas that is never painted against a painted one."""
+"""The composed canvas equals a canvas computed at image size."""
 
 import pytest
 import torch

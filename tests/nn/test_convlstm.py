@@ -1,4 +1,4 @@
-"""The ConvLSTM in groups against one textbook convolution over everything."""
+"""The ConvLSTM with grouped inputs equals one convolution over all inputs."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Windows on images: equal to the formulas of DRAW in loops, whole at full coverage, smooth in their parameters."""
+"""Windows on images equal the formulas of DRAW in loops and have smooth parameters."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Epipolar lines and rays: equal to points on rays, projected one by one by the camera of the data sets."""
+"""Epipolar lines and rays equal points on rays, projected one by one by the camera of the data sets."""
 
 import math
 

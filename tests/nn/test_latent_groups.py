@@ -1,11 +1,11 @@
-"""Latents in groups: terms are those of torch's own distributions, noise is that of every group's own key."""
+"""Groups of latents: terms equal those of torch.distributions, and noise is keyed by group."""
 
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
 from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import draw_group, given_groups, group_noise, group_terms, stacked
+from zoo.nn.latent_groups import Rollout, draw_group, given_groups, group_noise, stacked
 from zoo.nn.noise import fold, standard_normal
 
 SHAPE = (4, 2, 3, 3)
@@ -20,7 +20,7 @@ def test_terms_equal_those_of_torch():
         DiagonalGaussian(drawn(3, *SHAPE, seed=n), 0.3 * drawn(3, *SHAPE, seed=n + 1)) for n in (1, 3)
     )
     latents = drawn(3, *SHAPE)
-    found = group_terms(latents, posteriors=posteriors, priors=priors)
+    found = Rollout(prediction=latents, latents=latents, priors=priors, posteriors=posteriors).terms()
     q, p = (Normal(one.mean, one.log_scale.exp()) for one in (posteriors, priors))
     assert found.kl.shape == (4, 3)
     torch.testing.assert_close(found.kl, kl_divergence(q, p).sum(dim=(2, 3, 4)).T)

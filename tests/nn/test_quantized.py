@@ -1,4 +1,4 @@
-"""Masses of 8-bit values: they sum to 1, and are the integral of the density."""
+"""Masses of 8-bit values sum to 1 and are integrals of the density."""
 
 import math
 

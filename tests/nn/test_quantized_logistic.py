@@ -1,4 +1,4 @@
-"""The logistic distribution in bins, against numpy and scipy. (Masses: see the likelihoods that are made of them.)"""
+"""The quantised logistic distribution against numpy and scipy; the likelihoods' tests cover the masses."""
 
 import math
 

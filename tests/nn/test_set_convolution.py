@@ -1,4 +1,4 @@
-"""Set convolutions against sums written down point by point."""
+"""Set convolutions equal sums over points."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What is made of the features of a set: order, padding, empty sets, and attention in the words of its formula."""
+"""Paths over the features of a set: order, padding, empty sets, and attention by its formula."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Words of texts as tensors: equal to a tokeniser in plain Python, whatever the bytes."""
+"""Words of texts equal those of a tokeniser in plain Python, for any bytes."""
 
 import re
 

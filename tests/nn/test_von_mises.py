@@ -1,4 +1,4 @@
-"""The von Mises distribution against scipy's, and where it could break."""
+"""The von Mises distribution against scipy's, and numerically difficult cases."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Winograd's convolution against the direct one, forwards and backwards, and that it is used where it should be."""
+"""Winograd's convolution equals the direct one in values and gradients, and is used where it is faster."""
 
 import pytest
 import torch

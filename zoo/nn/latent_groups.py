@@ -34,7 +34,9 @@ class Rollout(NamedTuple):
     def terms(self) -> GroupTerms:
         """Returns KL(q || p) of every group of latents and log q(z) - log p(z) at the latents."""
         assert self.posteriors is not None, "there is no posterior without a target"
-        return group_terms(self.latents, posteriors=self.posteriors, priors=self.priors)
+        kl = kl_divergence(self.posteriors, self.priors).flatten(2).sum(2)
+        ratios = self.posteriors.log_prob(self.latents) - self.priors.log_prob(self.latents)
+        return GroupTerms(kl=kl.T, log_ratio=ratios.flatten(2).sum((0, 2)))
 
 
 def group_noise(keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Tensor:
@@ -59,13 +61,6 @@ def draw_group(given: Tensor, parameters: Tensor | None, *, dim: int, temperatur
     if parameters is None:
         return given
     return DiagonalGaussian.from_parameters(parameters, dim=dim).sample(given, temperature=temperature)
-
-
-def group_terms(latents: Tensor, *, posteriors: DiagonalGaussian, priors: DiagonalGaussian) -> GroupTerms:
-    """Returns the ELBO terms of L groups of latents with their posteriors and priors, all [L, n, ...]."""
-    kl = kl_divergence(posteriors, priors).flatten(2).sum(2)
-    ratio = (posteriors.log_prob(latents) - priors.log_prob(latents)).flatten(2).sum((0, 2))
-    return GroupTerms(kl=kl.T, log_ratio=ratio)
 
 
 def stacked(parameters: Sequence[Tensor], *, dim: int) -> DiagonalGaussian:
