@@ -97,7 +97,7 @@ MISTAKES = [
     (TRAIN + "--set core.channels", "--set core.channels: expected key=value"),
     (TRAIN + "--set core.channels=4 --set core.channels=8", "'core.channels' is set twice"),
     (TRAIN + "--set core.channels=[4", "is not valid YAML"),
-    (TRAIN + "--set encoder.use=tower", "core 'vae' never looks at the context"),
+    (TRAIN + "--set encoder.use=tower", "core 'vae' ignores the context"),
     (TRAIN + "--set core.use=no.such:Core", "core.use: 'no.such:Core' cannot be imported"),
     (TRAIN + "--steps 4 --set training.steps=5", "'training.steps' is set twice"),
     (TRAIN + "--steps 0", "training.steps: found 0"),

@@ -32,7 +32,7 @@ def test_a_new_component_passes_all_checks(gqn_zoo, folder, kind, name, file, cl
     assert (code, err) == (0, "")
     assert {record["status"] for record in json.loads(out)} == {"ok"}
     for size in ("full", "smoke", "quickstart"):
-        assert resolve(default_registry().variant(name, size=size))[kind].part.__name__ == class_name
+        assert resolve(default_registry().variant(name, size=size))[kind].component_class.__name__ == class_name
 
 
 def test_a_second_component_is_added_to_the_registry_file_of_the_folder(gqn_zoo, folder):
@@ -61,7 +61,7 @@ def test_a_new_plugin_is_a_package_with_a_core_and_an_encoder(gqn_zoo, folder, m
     monkeypatch.setenv("GQN_ZOO_REGISTRY", str(folder / "vision-lab" / "vision_lab" / "registry.yaml"))
     for kind in ("core", "encoder"):
         resolved = resolve(default_registry().variant(kind, size="smoke"))
-        assert resolved[kind].part.__module__ == f"vision_lab.{kind}"
+        assert resolved[kind].component_class.__module__ == f"vision_lab.{kind}"
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def variant_of(tmp_path, *overrides):
     [
         (
             ["encoder.use=tower"],
-            "core 'vae' never looks at the context, so that encoder 'tower' would never be trained",
+            "core 'vae' ignores the context, so that encoder 'tower' would never be trained",
         ),
         (
             ["core={use: gqn, steps: 2}"],
@@ -217,11 +217,11 @@ def test_a_combination_that_cannot_be_is_refused_in_one_sentence(tmp_path, overr
     ("name", "overrides", "part"),
     [
         ("cgqn", ["task.use=caption_render", "encoder={use: captions, channels: 16}"], "core 'cgqn' reads the targets through"),
-        ("gqn-tower", ["task.use=localise"], "core 'gqn' is asked with poses, but the queries of task 'localise' are images"),
-        ("reversed-gqn", ["task.use=render"], "core 'reversed' is asked with images, but the queries of task 'render' are"),
+        ("gqn-tower", ["task.use=localise"], "core 'gqn' is queried with poses, but the queries of task 'localise' are images"),
+        ("reversed-gqn", ["task.use=render"], "core 'reversed' is queried with images, but the queries of task 'render' are"),
         ("gqn-tower", ["likelihood.use=pose_mixture"], "likelihood 'pose_mixture' scores poses, but the target of task 'render'"),
         ("slim", ["encoder={use: tower, channels: 16}"], "encoder 'tower' reads images, but the context of task 'caption_render'"),
-        ("vae", ["task={use: localise}"], "core 'vae' is asked with nothing or poses, but the queries of task 'localise'"),
+        ("vae", ["task={use: localise}"], "core 'vae' is queried with nothing or poses, but the queries of task 'localise'"),
     ],
 )  # fmt: skip
 def test_kinds_that_do_not_meet_are_refused_in_one_sentence(name, overrides, part):
@@ -260,7 +260,7 @@ def test_overrides_replace_a_component_or_change_its_settings(tmp_path):
     registry = OURS
     pooled = registry.variant("gqn-tower", size="smoke", overrides=["encoder.use=pool"])
     assert pooled.encoder.use == "pool" and pooled.encoder.settings == {}, "none of the tower's settings is left"
-    assert resolve(pooled)["encoder"].config == resolve(pooled)["encoder"].part.Config()
+    assert resolve(pooled)["encoder"].config == resolve(pooled)["encoder"].component_class.Config()
     changed = registry.variant("gqn-tower", size="smoke", overrides=["encoder.channels=24", "core.steps=3"])
     assert resolve(changed)["encoder"].config.channels == 24
     assert changed.core.settings["steps"] == 3 and changed.core.settings["kernel_size"] == 3
@@ -320,7 +320,7 @@ def test_a_component_of_a_third_party_is_named_by_module_and_class(tmp_path):
     variant = variant_of(
         tmp_path, f"encoder={{use: '{use}', width: 7}}", "core={use: cvae, channels: 8, condition_channels: 8}"
     )
-    assert resolve(variant)["encoder"].part is TinyEncoder
+    assert resolve(variant)["encoder"].component_class is TinyEncoder
     assert variant.config()["encoder"] == {"use": use, "width": 7}
     again = variant_from_config(variant.config(), file="config.yaml")
     assert resolve(again)["encoder"].config.width == 7

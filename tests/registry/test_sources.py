@@ -122,9 +122,9 @@ def test_an_entry_derives_from_a_variant_of_another_file_with_its_code(here, tmp
     registry = default_registry([lab / "lab.yaml"])
     variant = registry.variant("theirs")
     assert variant.core.settings == {"z_channels": 3, "channels": 8}
-    assert resolve(variant)["core"].part.__name__ == "MyCore"
+    assert resolve(variant)["core"].component_class.__name__ == "MyCore"
     again = variant_from_config(variant.config(), file="config.yaml", registry=registry)
-    assert resolve(again)["core"].part is resolve(variant)["core"].part
+    assert resolve(again)["core"].component_class is resolve(variant)["core"].component_class
 
 
 def test_a_file_beside_the_registry_file_is_imported_only_when_its_variant_is_asked_for(here):
@@ -144,9 +144,9 @@ def test_an_edited_file_is_imported_again(here):
     write(here / "my_core.py", CORE)
     variant = default_registry().variant("mine")
     before = variant.config()
-    assert resolve(variant)["core"].part.__doc__ == "A core of a file."
+    assert resolve(variant)["core"].component_class.__doc__ == "A core of a file."
     write(here / "my_core.py", CORE.replace("of a file", "that was edited"))
-    assert resolve(variant)["core"].part.__doc__ == "A core that was edited."
+    assert resolve(variant)["core"].component_class.__doc__ == "A core that was edited."
     with pytest.warns(ZooWarning, match=r"run/config.yaml: the code of core '\./my_core.py:MyCore' has changed since"):
         variant_from_config(before, file="run/config.yaml")
 
@@ -181,7 +181,7 @@ def test_an_override_names_a_file_beside_the_registry_file_of_its_variant(here, 
     write(here / "my_core.py", CORE)
     write(here / "other.py", CORE.replace("MyCore", "Other"))
     variant = default_registry().variant("mine", overrides=["core={use: ./other.py:Other, channels: 4}"])
-    assert resolve(variant)["core"].part.__name__ == "Other"
+    assert resolve(variant)["core"].component_class.__name__ == "Other"
 
 
 def test_a_configuration_whose_registry_file_is_not_read_says_so(here, monkeypatch):

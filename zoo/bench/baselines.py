@@ -102,7 +102,7 @@ def baseline_rows(
 def _names_for(variant: Variant, *, num_context: int) -> list[str]:
     """Returns no names for a variant that does not predict plain images under the Gaussian of fixed sigma."""
     part = resolve(variant)["task"]
-    task = part.part(part.config, image_size=variant.image_size)  # type: ignore[call-arg]
+    task = part.component_class(part.config, image_size=variant.image_size)  # type: ignore[call-arg]
     assert isinstance(task, Task)
     if variant.likelihood.use != LIKELIHOOD or task.target_kind != "images" or MAP in task.extras:
         return []

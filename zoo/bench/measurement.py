@@ -204,7 +204,7 @@ def expected_metrics(variant: Variant, plan: EvaluationPlan, *, protocol: Protoc
     There is one for everything that the protocol includes and the variant has.
     """
     parts = resolve(variant)
-    task, likelihood = parts["task"].part, parts["likelihood"].part
+    task, likelihood = parts["task"].component_class, parts["likelihood"].component_class
     assert issubclass(task, Task) and issubclass(likelihood, Likelihood)
     images, asked = task.target_kind == "images", protocol.metrics
     names = ["nelbo", *(f"iwae_{number}_gap" for number in protocol.importance_samples)]

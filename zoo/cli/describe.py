@@ -76,8 +76,8 @@ def _from_source(variant: Variant) -> Description | None:
     if parameters is None:
         return None
     try:
-        parts = {kind: documentation_of(kind, variant.component(kind).use) for kind in KINDS}
-        values = {kind: part.values(variant.component(kind).settings) for kind, part in parts.items()}
+        components = {kind: documentation_of(kind, variant.component(kind).use) for kind in KINDS}
+        values = {kind: component.values(variant.component(kind).settings) for kind, component in components.items()}
     except LookupError:
         return None
     config: dict[str, Any] = {
@@ -88,9 +88,9 @@ def _from_source(variant: Variant) -> Description | None:
         "training": variant.training.model_dump(),
     }
     meanings: dict[str, dict[str, str]] = {
-        kind: {key: each.meaning for key, each in part.settings.items()} for kind, part in parts.items()
+        kind: {key: each.meaning for key, each in component.settings.items()} for kind, component in components.items()
     }
-    return Description(config, parameters, {kind: part.text for kind, part in parts.items()}, meanings)
+    return Description(config, parameters, {kind: component.text for kind, component in components.items()}, meanings)
 
 
 def _from_import(variant: Variant) -> Description:
@@ -101,14 +101,16 @@ def _from_import(variant: Variant) -> Description:
 
     from zoo.registry.variant import build, resolve
 
-    parts = resolve(variant)
+    components = resolve(variant)
     with torch.device("meta"):
         parameters = build(variant).num_parameters
     meanings: dict[str, dict[str, str]] = {
-        kind: {key: field.description or "" for key, field in type(part.config).model_fields.items()}
-        for kind, part in parts.items()
+        kind: {key: field.description or "" for key, field in type(component.config).model_fields.items()}
+        for kind, component in components.items()
     }
-    texts: dict[str, str] = {kind: inspect.getdoc(part.part) or "" for kind, part in parts.items()}
+    texts: dict[str, str] = {
+        kind: inspect.getdoc(component.component_class) or "" for kind, component in components.items()
+    }
     return Description(variant.config(), parameters, texts, meanings)
 
 

@@ -75,7 +75,7 @@ def _variants(registry: Registry) -> dict[str, dict[str, Any]]:
     rows = {}
     for name in registry.names():
         entry, file = registry.entry(name)
-        uses: dict[str, str] = {part: entry.use(part) for part in KINDS}
+        uses: dict[str, str] = {each: entry.use(each) for each in KINDS}
         rows[name] = {
             "title": entry.title,
             "paper": entry.paper,

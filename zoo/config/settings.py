@@ -1,8 +1,8 @@
 """Strict settings: a mapping from YAML or the command line becomes a typed, frozen object, or one clear error.
 
-Nothing is guessed: an unknown key, a missing key, a wrong type or a value out of range is a ``ConfigError`` that names
+An unknown key, a missing key, a wrong type or a value out of range is a ``ConfigError`` that names
 the file and the path within it. YAML is version 1.2 (``1e-3`` is a number, ``on`` is a string), loaded safely, with
-duplicate keys, keys that are not words, aliases, tags, other versions and oversized or deeply nested files refused.
+duplicate keys, keys that are not strings, aliases, tags, other versions and oversized or deeply nested files refused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 # Bounds far above every published model, below which a mistyped number is an error and not hours of allocating.
 Size = Annotated[int, pydantic.Field(le=16_384)]  # of one layer: channels, heads, cells, words, bins
 Depth = Annotated[int, pydantic.Field(le=256)]  # of a whole model: steps, layers, blocks
-Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
 
 
 def parse(
@@ -67,7 +66,7 @@ def parse(
 
 def _explain(settings_class: type[pydantic.BaseModel], error: pydantic.ValidationError, *, file: str, path: str) -> str:
     found_wrong = error.errors(include_url=False)
-    # A misspelt key is told as such, and not as the lack of the one that was meant.
+    # A misspelt key is reported instead of the missing key that was meant.
     unknown = [each for each in found_wrong if each["type"] == "extra_forbidden"]
     detail = (unknown or found_wrong)[0]
     keys = [str(part) for part in detail["loc"]]

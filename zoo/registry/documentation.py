@@ -47,11 +47,14 @@ class Documentation(NamedTuple):
 
 def architecture_hash(variant: Variant) -> str | None:
     """Returns a digest of all that decides the number of parameters; None if a component is not a shipped one."""
-    parts = {kind: variant.component(kind) for kind in KINDS}
-    if any(":" in part.use for part in parts.values()):
+    components = {kind: variant.component(kind) for kind in KINDS}
+    if any(":" in component.use for component in components.values()):
         return None
     return hash_config(
-        {"image_size": variant.image_size, **{kind: [part.use, part.settings] for kind, part in parts.items()}}
+        {
+            "image_size": variant.image_size,
+            **{kind: [component.use, component.settings] for kind, component in components.items()},
+        }
     )
 
 

@@ -94,40 +94,37 @@ def component_sources(variant: Variant) -> dict[str, ComponentSource]:
     Raises:
         RegistryError: if a component's file does not exist.
     """
-    found = {
-        kind: component_source(part.use, folder=part.folder) for kind in KINDS for part in [variant.component(kind)]
-    }
+    used = {kind: variant.component(kind) for kind in KINDS}
+    found = {kind: component_source(component.use, folder=component.folder) for kind, component in used.items()}
     return {kind: source for kind, source in found.items() if source is not None}
 
 
 class ResolvedComponent(NamedTuple):
-    """The class of a part and its parsed settings."""
+    """The class of a component and its parsed settings."""
 
-    part: type[Component]
+    component_class: type[Component]
     config: Settings
 
 
 def resolve(variant: Variant) -> dict[Kind, ResolvedComponent]:
-    """Imports a variant's parts, parses their settings and checks that they fit together.
+    """Imports a variant's components, parses their settings and checks that they fit together.
 
     Raises:
-        RegistryError: if a part does not exist or the parts do not fit; one sentence says why.
+        RegistryError: if a component does not exist, breaks the contract or does not fit the others.
         ConfigError: if a setting is not valid.
     """
     from zoo.model.contract import contract_problems, source_of
 
+    file = variant.file
     resolved: dict[Kind, ResolvedComponent] = {}
     for kind in KINDS:
         component = variant.component(kind)
-        part = find_component(kind, component.use, file=variant.file, folder=component.folder)
-        problems = contract_problems(part)
-        if problems:
-            place = f"{part.__name__} ({source_of(part)})"
-            raise RegistryError(f"{variant.file}: {kind}.use: {component.use!r}: {place} {'; '.join(problems)}")
-        path = kind if variant.file.startswith("--set") else f"variants.{variant.name}.{kind}"
-        resolved[kind] = ResolvedComponent(
-            part=part, config=parse(part.Config, component.settings, file=variant.file, path=path)
-        )
+        found = find_component(kind, component.use, file=file, folder=component.folder)
+        if problems := contract_problems(found):
+            place = f"{found.__name__} ({source_of(found)})"
+            raise RegistryError(f"{file}: {kind}.use: {component.use!r}: {place} {'; '.join(problems)}")
+        path = kind if file.startswith("--set") else f"variants.{variant.name}.{kind}"
+        resolved[kind] = ResolvedComponent(found, parse(found.Config, component.settings, file=file, path=path))
     problem = _misfit(variant, resolved)
     if problem:
         raise RegistryError(f"{variant.file}: variant {variant.name!r}: {problem}")
@@ -137,7 +134,7 @@ def resolve(variant: Variant) -> dict[Kind, ResolvedComponent]:
 def _misfit(variant: Variant, resolved: Mapping[Kind, ResolvedComponent]) -> str | None:
     from zoo.model import interfaces as contract
 
-    task, encoder, core, likelihood = (resolved[kind].part for kind in KINDS)
+    task, encoder, core, likelihood = (resolved[kind].component_class for kind in KINDS)
     assert issubclass(task, contract.Task) and issubclass(encoder, contract.Encoder)
     assert issubclass(core, contract.LatentCore) and issubclass(likelihood, contract.Likelihood)
     names = {kind: variant.component(kind).use for kind in KINDS}
@@ -146,7 +143,7 @@ def _misfit(variant: Variant, resolved: Mapping[Kind, ResolvedComponent]) -> str
     if encoder.context_kind not in ("anything", task.context_kind):
         return f"encoder {names['encoder']!r} reads {encoder.context_kind}, but the context of task {names['task']!r} is {task.context_kind}"
     if task.query_kind not in core.query_kinds:
-        return f"core {names['core']!r} is asked with {_either(core.query_kinds)}, but the queries of task {names['task']!r} are {task.query_kind}"
+        return f"core {names['core']!r} is queried with {_either(core.query_kinds)}, but the queries of task {names['task']!r} are {task.query_kind}"
     if task.target_kind not in core.target_kinds:
         return f"core {names['core']!r} predicts {_either(core.target_kinds)}, but the target of task {names['task']!r} is {task.target_kind}"
     if core.encodes_targets and task.target_view_kind != task.context_kind:
@@ -159,7 +156,7 @@ def _misfit(variant: Variant, resolved: Mapping[Kind, ResolvedComponent]) -> str
         return f"core {names['core']!r} needs a {sorted(missing)[0]} representation, which encoder {names['encoder']!r} does not offer"
     if encoder.features and not core.required_features | core.optional_features:
         return (
-            f"core {names['core']!r} never looks at the context, so that encoder {names['encoder']!r} would never be trained; "
+            f"core {names['core']!r} ignores the context, so that encoder {names['encoder']!r} would never be trained; "
             "use encoder 'none'"
         )
     if task.target_kind not in likelihood.target_kinds:
@@ -180,8 +177,8 @@ def data_requirements(variant: Variant) -> DataRequirements:
     from zoo.data.requirements import DataRequirements
     from zoo.model.interfaces import Task
 
-    part, config = resolve(variant)["task"]
-    task = cast("type[Task]", part)(config, image_size=variant.image_size)
+    task_class, config = resolve(variant)["task"]
+    task = cast("type[Task]", task_class)(config, image_size=variant.image_size)
     return DataRequirements(
         variant=variant.name,
         size=variant.size,
@@ -202,14 +199,14 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
     from zoo.model import interfaces as contract
     from zoo.model.scene_model import SceneModel
 
-    parts = resolve(variant)
-    made: dict[str, Any] = {kind: parts[kind].part for kind in KINDS}
+    resolved = resolve(variant)
+    made: dict[str, Any] = {kind: resolved[kind].component_class for kind in KINDS}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            task = made["task"](parts["task"].config, image_size=variant.image_size)
-            encoder = made["encoder"](parts["encoder"].config, view=task.view_shape)
-            likelihood = made["likelihood"](parts["likelihood"].config)
+            task = made["task"](resolved["task"].config, image_size=variant.image_size)
+            encoder = made["encoder"](resolved["encoder"].config, view=task.view_shape)
+            likelihood = made["likelihood"](resolved["likelihood"].config)
             shapes = contract.CoreShapes(
                 representation=contract.RepresentationShape(*encoder.shape),
                 query=task.query_shape,
@@ -217,7 +214,7 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
                 target=task.target_shape,
                 prediction_channels=likelihood.prediction_channels(task.target_shape[0]),
             )
-            core = made["core"](parts["core"].config, shapes=shapes)
+            core = made["core"](resolved["core"].config, shapes=shapes)
         except ValueError as error:
             raise ConfigError(f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: {error}") from error
     return SceneModel(task=task, encoder=encoder, core=core, likelihood=likelihood)

@@ -86,7 +86,7 @@ def cards_of(rows: Sequence[ResultRow], runs: Sequence[Run]) -> list[Card]:
 def _card(identity: str, rows: Sequence[ResultRow], configs: Mapping[str, Mapping[str, Any]]) -> Card:
     first = rows[0]
     variant, source = _variant_of(rows, configs)
-    core = resolve(variant)["core"].part if variant is not None else None
+    core = resolve(variant)["core"].component_class if variant is not None else None
     return Card(
         identity=identity,
         label=first.variant,

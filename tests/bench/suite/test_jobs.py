@@ -90,7 +90,7 @@ def test_a_job_without_scenes_measures_speeds(job, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "changes", "status", "text"),
     [
-        (("encoder.use=tower",), {}, "error", "never looks at the context"),
+        (("encoder.use=tower",), {}, "error", "ignores the context"),
         (("image_size=32",), {}, "error", "has images of 16 pixels"),
         ((), {"contexts": (1, 9)}, "error", "9 context views and 1 target"),
         ((), {"split": "validation"}, "error", "has no split 'validation'"),
