@@ -52,7 +52,9 @@ def test_no_module_imports_under_two_names():
             for alias in node.names
         }
         for node in tree.body:
-            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            if isinstance(node, ast.Assign) and any(
+                isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets
+            ):
                 assert not imported & set(ast.literal_eval(node.value)), f"{path}: re-exports names"
 
 
