@@ -40,5 +40,7 @@ def test_the_readme_can_be_read_in_three_minutes():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_linked_files_are_there(page):
-    links = [link for link in re.findall(r"\[[^\]]*\]\(([^)#]+)\)", page.read_text(encoding="utf-8")) if "://" not in link]
+    links = [
+        link for link in re.findall(r"\[[^\]]*\]\(([^)#]+)\)", page.read_text(encoding="utf-8")) if "://" not in link
+    ]
     assert [link for link in links if not (page.parent / link).exists()] == []
