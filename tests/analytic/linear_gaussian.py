@@ -30,7 +30,7 @@ class ExactImages(Render):
     """Rendering in float64, so that rounding hides nothing."""
 
     class Config(Render.Config):
-        """There is nothing to set."""
+        """No settings."""
 
     def __call__(self, batch, *, num_context):
         episode = super().__call__(batch._replace(cameras=batch.cameras.double()), num_context=num_context)

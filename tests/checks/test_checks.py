@@ -211,7 +211,7 @@ def test_a_kl_the_wrong_way_round_is_found(name, module, monkeypatch):
     finds("log ratio", fixture_of(name))
 
 
-def test_what_is_kept_of_the_targets_is_found(monkeypatch):
+def test_state_kept_between_calls_is_found(monkeypatch):
     def keeping(core, episode, output):
         core.seen = episode.target.mean()
         return output

@@ -154,14 +154,14 @@ class TestPaths:
         (gradient,) = torch.autograd.grad(total, target, allow_unused=True)
         assert gradient is None
 
-    def test_every_posterior_sees_the_target(self, core):
+    def test_every_posterior_depends_on_the_target(self, core):
         target = TARGET.clone().requires_grad_()
         latents = [z.detach() for z in rollout(core, context()).latents]
         for posterior in each(rollout(core, context(), source=latents, target=target).posteriors):
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
             assert (gradient.flatten(2).abs().amax(2) > 0).all()
 
-    def test_the_prior_knows_earlier_latents_and_no_others(self, core):
+    def test_the_prior_depends_on_earlier_latents_and_no_others(self, core):
         latents = [random(*z.shape, seed=50).requires_grad_() for z in rollout(core, context()).latents]
         found = rollout(core, context(), source=latents, target=None)
         for index, prior in enumerate(each(found.priors)):
@@ -254,7 +254,7 @@ class TestViews:
             if field == "values":
                 assert (before.prediction[QUERIES:] - after.prediction[QUERIES:]).abs().max() > 1e-7
 
-    def test_views_with_their_poses_have_no_order(self, core):
+    def test_predictions_do_not_depend_on_the_order_of_views(self, core):
         shuffled = Views(*(field[:, [2, 0, 3, 1]] for field in context()))
         same(rollout(core, shuffled)[:2], rollout(core, context())[:2])
 
@@ -268,7 +268,7 @@ class TestViews:
         ).prediction
         assert ((before - after).abs().flatten(1).amax(1) > 1e-7).all()
 
-    def test_every_view_can_be_found(self, core):
+    def test_predictions_depend_on_every_view(self, core):
         views = context()
         views.values.requires_grad_()
         (gradient,) = torch.autograd.grad(rollout(core, views).prediction.square().sum(), views.values)
@@ -321,7 +321,7 @@ def test_sizes_that_do_not_fit_are_refused(name, changes, message):
         made(name, **changes)
 
 
-def test_lines_need_maps():
+def test_epipolar_lines_need_maps():
     part, settings = CORES["epipolar"]
     flat = SHAPES._replace(representation=RepresentationShape(channels=CHANNELS, height=1, width=1))
     with pytest.raises(ValueError, match="no epipolar lines"):

@@ -161,7 +161,7 @@ class TestPrior:
             assert torch.equal(one.mean, other.mean)
             assert torch.equal(one.log_scale, other.log_scale)
 
-    def test_what_is_generated_is_scored_under_the_priors_it_was_drawn_from(self):
+    def test_samples_are_scored_under_their_own_priors(self):
         core, given = made(), problem()
         drawn = rolled(core, given, source="prior", with_targets=False)
         scored = rolled(core, given, source=drawn.latents)
@@ -180,7 +180,7 @@ class TestPrior:
         assert torch.equal(before.log_ratio, after.log_ratio)
         assert ((before.prediction - after.prediction).flatten(2).abs().amax(-1) > 1e-9).all()
 
-    def test_the_prior_sees_the_context_and_the_latents_before_and_no_target(self):
+    def test_the_prior_depends_on_context_and_earlier_latents_and_not_on_targets(self):
         core, given = made(), problem()
         given.context.values.requires_grad_()
         given.target_views.values.requires_grad_()
@@ -212,7 +212,7 @@ class TestPrior:
 
 
 class TestPosterior:
-    def test_it_sees_every_target_and_the_context(self):
+    def test_it_depends_on_every_target_and_the_context(self):
         core, given = made(), problem()
         given.context.values.requires_grad_()
         given.target_views.values.requires_grad_()
@@ -248,7 +248,7 @@ class TestPosterior:
 
 
 class TestScene:
-    def test_given_z_the_renderer_sees_nothing_of_the_context(self):
+    def test_given_z_the_renderer_does_not_depend_on_the_context(self):
         core, given = made(), problem()
         latents = rolled(core, given).latents
         before = rolled(core, given, source=latents)
@@ -268,7 +268,7 @@ class TestScene:
                 assert gradient[scene].any()
                 assert not gradient[1 - scene].any()
 
-    def test_a_query_asked_twice_is_answered_twice_the_same(self):
+    def test_equal_queries_have_equal_predictions(self):
         core, given = made(), problem()
         twice = given.query[:, [0, 1, 0, 0]]
         drawn = core.predict(given.context, twice, given.key, encode=encode, schedule=SCHEDULE, num_samples=3)
@@ -287,7 +287,7 @@ class TestScene:
             assert (one - other).abs().max() > 1e-6
 
     @pytest.mark.parametrize("order", [[0], [2, 0], [2, 1, 0]])
-    def test_what_is_answered_does_not_depend_on_what_else_is_asked(self, order):
+    def test_a_prediction_does_not_depend_on_other_queries(self, order):
         core, given = made(), problem()
         everything, some = (
             core.predict(given.context, query, given.key, encode=encode, schedule=SCHEDULE, num_samples=2)
@@ -304,7 +304,7 @@ class TestScene:
         close(after.prediction, before.prediction[:, order])
 
     @pytest.mark.parametrize("number", [1, 2, 5])
-    def test_the_kl_is_paid_once_however_many_images_are_asked_for(self, number):
+    def test_the_kl_counts_once_for_any_number_of_queries(self, number):
         core, given = made(), problem()
         expected = core(given, encode, SCHEDULE)
         more = given._replace(
@@ -315,7 +315,7 @@ class TestScene:
         assert found.kl.shape == (SCENES, STEPS)
         assert torch.equal(found.kl, expected.kl)
 
-    def test_what_stays_the_same_is_convolved_once(self):
+    def test_constant_inputs_are_convolved_once(self):
         core, given = made(), problem()
         seen = {}
 

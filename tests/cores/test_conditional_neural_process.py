@@ -50,7 +50,7 @@ def test_kl_and_log_ratio_are_zero(pair):
         close(sample, output.prediction)
 
 
-def test_the_targets_are_never_looked_at(pair):
+def test_predictions_do_not_depend_on_the_targets(pair):
     core, encode = pair
     given = problem()
     other = given._replace(

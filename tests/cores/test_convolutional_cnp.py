@@ -25,8 +25,8 @@ def points(number, width, *, seed):
 
 
 def problem(width=1, *, context=CONTEXT, queries=QUERIES):
-    evidence = points(queries, width, seed=1)
-    return Episode(points(context, width, seed=0), evidence.poses, evidence.values, evidence, torch.arange(SCENES))
+    targets = points(queries, width, seed=1)
+    return Episode(points(context, width, seed=0), targets.poses, targets.values, targets, torch.arange(SCENES))
 
 
 def made(part, width=1, **changes):
@@ -66,8 +66,8 @@ class TestBoth:
         for one, other in zip(core(given._replace(context=context), None, SCHEDULE), before, strict=True):
             close(one, other)
         order = [1, 2, 0]
-        evidence = Views(*(field[:, order] for field in given.target_views))
-        permuted = given._replace(query=evidence.poses, target=evidence.values, target_views=evidence)
+        targets = Views(*(field[:, order] for field in given.target_views))
+        permuted = given._replace(query=targets.poses, target=targets.values, target_views=targets)
         after = core(permuted, None, SCHEDULE)
         close(after.prediction, before.prediction[:, order])
         close(after.kl, before.kl)
@@ -105,7 +105,7 @@ def test_kl_and_log_ratio_of_the_conditional_process_are_zero():
 
 
 class TestLatentFunction:
-    def test_the_kl_is_paid_once_a_scene(self):
+    def test_the_kl_counts_once_per_scene(self):
         core = made(ConvolutionalNp)
         shapes = {tuple(core(problem(queries=queries), None, SCHEDULE).kl.shape) for queries in (1, 5)}
         assert shapes == {(SCENES, 2, 17, 1)}

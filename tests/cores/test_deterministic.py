@@ -86,7 +86,7 @@ def test_kl_and_log_ratio_are_zero(shared):
     assert torch.equal(output.log_ratio, torch.zeros(SCENES, dtype=torch.float64))
 
 
-def test_samples_are_one_image_rendered_once_whatever_key_and_temperature():
+def test_samples_do_not_depend_on_key_and_temperature_and_are_rendered_once():
     core, given = made(), problem()
     calls = []
     core.steps[0].generator.register_forward_hook(lambda _, __, state: calls.append(len(state.hidden)))
@@ -101,7 +101,7 @@ def test_samples_are_one_image_rendered_once_whatever_key_and_temperature():
     assert torch.equal(other[0], prediction)
 
 
-def test_it_looks_at_context_and_pose_and_not_at_the_target():
+def test_predictions_depend_on_context_and_pose_and_not_on_the_target():
     core, given = made(), problem()
     before = core(given, encode, SCHEDULE).prediction
     assert torch.equal(core(given._replace(target=given.target + 1.0), encode, SCHEDULE).prediction, before)

@@ -193,7 +193,7 @@ class TestPaths:
             assert torch.equal(one.mean, other.mean)
             assert torch.equal(one.log_scale, other.log_scale)
 
-    def test_what_is_generated_is_scored_under_the_priors_it_was_drawn_from(self, kind):
+    def test_samples_are_scored_under_their_own_priors(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs()
         drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE)
@@ -206,7 +206,7 @@ class TestPaths:
             close((z - other.mean) * torch.exp(-other.log_scale), noise.double(), 1e-12)
         assert torch.equal(drawn.canvases[-1], scored.canvases[-1])
 
-    def test_every_posterior_sees_the_target_and_the_first_does_already(self, kind):
+    def test_every_posterior_depends_on_the_target_from_the_first_on(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs()
         target.requires_grad_()
@@ -216,7 +216,7 @@ class TestPaths:
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
             assert (gradient.flatten(1).abs().amax(1) > 0).all()
 
-    def test_the_prior_knows_earlier_latents_and_no_others(self, kind):
+    def test_the_prior_depends_on_earlier_latents_and_no_others(self, kind):
         core = made(kind)
         pooled, query, _, keys = inputs()
         latents = [z.requires_grad_() for z in fixed_latents(len(query), core)]
@@ -231,7 +231,7 @@ class TestPaths:
                     expected = kind.get("prior") != "standard" and earlier < index
                     assert known == expected, (index, earlier)
 
-    def test_the_encoder_sees_the_error_of_the_canvas(self, kind):
+    def test_the_encoder_depends_on_the_error_of_the_canvas(self, kind):
         """Writes reach nothing but the canvas: without them the priors stay and the later posteriors change."""
         core = made(kind)
         pooled, query, target, keys = inputs()

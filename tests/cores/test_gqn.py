@@ -154,7 +154,7 @@ class TestPaths:
             close(one.mean, other.mean, 1e-12)
             close(one.log_scale, other.log_scale, 1e-12)
 
-    def test_what_is_generated_is_scored_under_the_priors_it_was_drawn_from(self, shared):
+    def test_samples_are_scored_under_their_own_priors(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
         drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE)
@@ -167,7 +167,7 @@ class TestPaths:
             close((z - other.mean) * torch.exp(-other.log_scale), noise.double(), 1e-12)
         close(drawn.prediction, scored.prediction, 1e-12)
 
-    def test_every_posterior_sees_the_target_and_the_first_does_already(self, shared):
+    def test_every_posterior_depends_on_the_target_from_the_first_on(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
         target.requires_grad_()
@@ -178,7 +178,7 @@ class TestPaths:
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
             assert (gradient.flatten(1).abs().amax(1) > 0).all()
 
-    def test_the_prior_knows_earlier_latents_and_no_others(self, shared):
+    def test_the_prior_depends_on_earlier_latents_and_no_others(self, shared):
         core = made(shared=shared)
         pooled, query, _, keys = inputs()
         latents = [random(len(query), Z, STATE, STATE, seed=step).requires_grad_() for step in range(STEPS)]
@@ -190,7 +190,7 @@ class TestPaths:
                     known = gradient is not None and bool((gradient != 0).any())
                     assert known == (earlier < index), (index, earlier)
 
-    def test_the_inference_cell_sees_the_canvas(self, shared):
+    def test_the_inference_cell_depends_on_the_canvas(self, shared):
         """Writes reach nothing but the canvas: without them the priors stay and the later posteriors change."""
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
@@ -296,7 +296,7 @@ class TestPaths:
         q, p, _ = terms[-1]
         assert kl_divergence(q, p).flatten(1).sum(1).std() > 1e-4
 
-    def test_the_number_of_latent_channels_is_as_asked(self, shared):
+    def test_the_number_of_latent_channels_is_that_of_the_config(self, shared):
         core = made(shared=shared, z_channels=5)
         pooled, query, target, keys = inputs()
         rollout = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)

@@ -75,7 +75,7 @@ def looked_up(core, scene, poses, asked, *, index):
 @pytest.mark.parametrize("places", ["pose", "rays"])
 @pytest.mark.parametrize("keys", ["features", "placed"])
 @pytest.mark.parametrize("reads", ["step", "position"])
-def test_a_state_finds_a_softmax_over_the_patches_of_its_scene(reads, keys, places):
+def test_a_state_attends_to_the_patches_of_its_scene(reads, keys, places):
     core = made(reads=reads, keys=keys, places=places, octaves=2)
     scene, poses, query = inputs()
     hidden = random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3)
@@ -93,7 +93,7 @@ def test_a_state_finds_a_softmax_over_the_patches_of_its_scene(reads, keys, plac
             torch.testing.assert_close(found[n, :, row, column], expected, rtol=1e-10, atol=1e-10)
 
 
-def test_one_key_a_step_finds_the_same_everywhere_and_a_key_a_position_does_not():
+def test_one_query_per_step_gives_equal_positions_and_one_per_position_does_not():
     scene, poses, query = inputs()
     hidden = random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3)
     for reads, several in (("step", False), ("position", True)):
@@ -101,7 +101,7 @@ def test_one_key_a_step_finds_the_same_everywhere_and_a_key_a_position_does_not(
         assert ((found - found[:, :, :1, :1]).abs().max() > 1e-6).item() == several
 
 
-def test_keys_of_features_do_not_know_poses_and_placed_ones_do():
+def test_keys_of_features_do_not_depend_on_poses_and_placed_ones_do():
     """Values are made blind to poses and places here, so that they tell which patches were found."""
     scene, poses, query = inputs()
     hidden = random(SCENES * QUERIES, HIDDEN, STATE, STATE, seed=3)
@@ -114,7 +114,7 @@ def test_keys_of_features_do_not_know_poses_and_placed_ones_do():
         assert ((before - after).abs().max() > 1e-9).item() == knows
 
 
-def test_the_first_step_asks_by_the_query_alone():
+def test_the_attention_of_the_first_step_depends_on_the_query_alone():
     core = made()
     scene, poses, query = inputs()
     hidden = torch.zeros(SCENES * QUERIES, HIDDEN, STATE, STATE, dtype=torch.float64)

@@ -62,7 +62,7 @@ def read(core, known):
 
 
 @pytest.mark.parametrize("views", ["joint", "sum"])
-def test_a_position_finds_what_lies_on_its_lines_and_nothing_else(views):
+def test_a_position_depends_on_the_features_along_its_lines_only(views):
     core = made(samples=40, views=views)
     per_view = random(SCENES, VIEWS, CHANNELS, MAP, MAP).requires_grad_()
     found = read(core, scene(per_view))
@@ -130,7 +130,7 @@ def test_features_are_sampled_bilinearly():
     assert checked > 10
 
 
-def test_a_line_that_no_view_shows_finds_nothing():
+def test_a_line_outside_of_all_views_gives_the_null_token():
     core = made()
     away = CONTEXT.clone()
     away[..., 3] += torch.pi
@@ -157,7 +157,7 @@ def test_view_by_view_is_the_sum_of_single_views():
     assert (read(together, scene()) - total).abs().max() > 1e-3
 
 
-def test_the_distance_along_the_ray_is_told():
+def test_keys_depend_on_the_distance_along_the_ray():
     core = made()
     query = pose_vector(QUERY).flatten(0, 1)
     with torch.no_grad():

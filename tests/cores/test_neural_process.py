@@ -73,7 +73,7 @@ def close(one, other, tolerance=1e-12):
 
 @pytest.mark.parametrize("kind", KINDS)
 class TestEveryPath:
-    def test_the_kl_is_paid_once_a_scene(self, kind, encode):
+    def test_the_kl_counts_once_per_scene(self, kind, encode):
         core = made(kind)
         for queries in (1, 5):
             output = core(problem(queries=queries), encode, SCHEDULE)

@@ -50,7 +50,7 @@ def encode(views):
 
 @pytest.mark.parametrize("kind", CORES)
 @pytest.mark.parametrize("views", [0, 1, 3])
-def test_every_query_gets_a_prediction_whatever_the_context(kind, views):
+def test_every_query_gets_a_prediction_for_any_context(kind, views):
     torch.manual_seed(0)
     core, given = CORES[kind]().double(), episode(views)
     output = core(given, encode, SCHEDULE)
@@ -100,7 +100,7 @@ def test_attention_reads_views_by_their_poses_and_leaves_padding_alone():
     torch.testing.assert_close(predicted(padded), predicted(fewer), rtol=1e-10, atol=1e-12)
 
 
-def test_one_look_is_the_attention_that_is_written_down():
+def test_one_attention_step_equals_its_formula():
     torch.manual_seed(0)
     match = PoseCrossAttention(
         image_channels=3,

@@ -187,7 +187,7 @@ def test_the_prior_is_standard_normal(shared):
 
 
 @both
-def test_training_and_prediction_generate_alike(shared):
+def test_training_and_prediction_use_the_same_generator(shared):
     core = made(shared=shared)
     pooled, query, target, keys = inputs()
     cut, encode = episode(pooled, query, target, queries=2)
@@ -196,7 +196,7 @@ def test_training_and_prediction_generate_alike(shared):
 
 
 @both
-def test_every_posterior_sees_target_pose_and_earlier_latents(shared):
+def test_every_posterior_depends_on_target_pose_and_earlier_latents(shared):
     core = made(shared=shared)
     _, query, target, keys = inputs()
     query.requires_grad_()

@@ -64,7 +64,7 @@ def test_a_tokens_latents_are_drawn_in_its_patch():
             assert reached.tolist() == [other == token for other in range(TOKENS)]
 
 
-def test_a_tokens_posterior_sees_its_patch_of_the_target():
+def test_the_posterior_of_a_token_depends_on_its_patch_of_the_target():
     target = random(1, 3, SIZE, SIZE, seed=2).requires_grad_()
     found = rollout(made(), target=target, source=[random(1, TOKENS, Z, seed=step) for step in range(STEPS)])
     for mean in found.posteriors.mean:

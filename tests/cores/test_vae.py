@@ -47,8 +47,8 @@ def problem(*, scenes=SCENES, queries=QUERIES):
         random(scenes, queries, POSES, seed=2),
         torch.sigmoid(random(scenes, queries, 3, SIZE, SIZE, seed=3)),
     )
-    evidence = Views(values=target, poses=query, mask=torch.ones(scenes, queries) > 0)
-    return Episode(context=context, query=query, target=target, target_views=evidence, key=torch.arange(scenes))
+    targets = Views(values=target, poses=query, mask=torch.ones(scenes, queries) > 0)
+    return Episode(context=context, query=query, target=target, target_views=targets, key=torch.arange(scenes))
 
 
 def encode(views):
@@ -148,7 +148,7 @@ class TestEveryCore:
 
 
 @pytest.mark.parametrize(("kind", "looks"), [("vae", False), ("standard", True), ("conditional", True)])
-def test_who_looks_at_context_and_pose(kind, looks):
+def test_which_cores_depend_on_context_and_pose(kind, looks):
     core, given = made(kind), problem()
     before = core(given, encode, SCHEDULE)
     other_pose = core(given._replace(query=given.query + 1.0), encode, SCHEDULE)

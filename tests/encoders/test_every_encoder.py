@@ -110,7 +110,7 @@ def test_no_views_give_zeros(encoder):
 
 
 @pytest.mark.parametrize("encoder", ALONE, indirect=True)
-def test_every_view_is_encoded_by_itself_whatever_its_place(encoder):
+def test_the_encoding_of_a_view_does_not_depend_on_its_index(encoder):
     given = views()
     whole = encoder(given)
     close(whole.pooled, whole.per_view.sum(1))

@@ -49,7 +49,7 @@ def test_a_pixel_reaches_the_patches_it_lies_in_and_no_others(pose):
         assert not reached[0].any()
 
 
-def test_without_its_pose_a_patch_is_what_it_looks_like_wherever_it_is_seen():
+def test_without_its_pose_a_patch_depends_on_its_pixels_only():
     encoder, given = made(pose="left_out"), views()
     moved = given._replace(poses=given.poses + 1.0)
     assert torch.equal(encoder(given).per_view, encoder(moved).per_view)
@@ -57,7 +57,7 @@ def test_without_its_pose_a_patch_is_what_it_looks_like_wherever_it_is_seen():
     torch.testing.assert_close(encoder(shifted).per_view[..., 1:, 1:], encoder(given).per_view[..., :-1, :-1])
 
 
-def test_with_its_pose_a_patch_knows_where_it_was_seen():
+def test_with_its_pose_a_patch_depends_on_pose_and_position():
     encoder, given = made(pose="joined"), views()
     before = encoder(given).per_view
     assert ((before - encoder(given._replace(poses=given.poses + 1.0)).per_view).abs().amax(2) > 1e-6).all()

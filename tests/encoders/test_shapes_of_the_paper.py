@@ -39,7 +39,7 @@ def test_the_pool_is_the_mean_of_the_tower():
         torch.testing.assert_close(pool(views(16)).pooled, expected)
 
 
-def test_the_pyramid_sees_the_pose_at_every_pixel():
+def test_the_pyramid_has_the_pose_at_every_pixel():
     """Its first layer is a convolution of the image beside the spread pose."""
     encoder = Pyramid(Pyramid.Config(channels=16), view=PAPER._replace(height=16, width=16))
     first = encoder.network[0]

@@ -84,7 +84,7 @@ def test_a_backbone_that_mixes_scenes_is_refused():
 
 
 @pytest.mark.parametrize("pose", ["features", "pixels"])
-def test_the_pose_joins_where_it_is_asked_to(pose):
+def test_the_pose_is_concatenated_with_pixels_or_features(pose):
     encoder = made("resnet18", pose=pose)
     joined = 64 + (7 if pose == "features" else 0)
     assert encoder.fuse[0].in_channels == joined
@@ -95,7 +95,7 @@ def test_the_pose_joins_where_it_is_asked_to(pose):
         assert (encoder(turned).pooled - encoder(given).pooled).abs().max() > 1e-6
 
 
-def test_images_keep_their_size_unless_told():
+def test_images_keep_their_size_without_input_size():
     assert made("resnet18", stage=0, input_size=None).shape[1:] == (8, 8)
     assert made("resnet18", stage=0, input_size=64).shape[1:] == (32, 32)
 

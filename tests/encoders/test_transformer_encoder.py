@@ -56,7 +56,7 @@ def test_a_views_tokens_know_the_other_views_of_the_scene_and_of_no_other_scene(
     assert ((before[1] - after[1]).abs().amax(1) > 1e-7).all()
 
 
-def test_padding_is_seen_by_no_view():
+def test_no_view_attends_to_padding():
     encoder, given = made(), views()
     blank = Views(
         values=torch.full((SCENES, 1, 3, SIZE, SIZE), 1e3, dtype=torch.float64),

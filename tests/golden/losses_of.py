@@ -40,7 +40,7 @@ def losses_of(name, *, build=make_fixture):
         batch = batch.apply(lambda field: field.double() if field.is_floating_point() else field)
         batch = batch._replace(key=scene_keys(seed=SEED, step=step, places=torch.arange(recipe.batch_size)))
         schedule = schedule_values_at(recipe, step)
-        schedule = type(schedule)(*(knob.double() for knob in schedule))
+        schedule = type(schedule)(*(value.double() for value in schedule))
         terms = model(batch, schedule, NUM_CONTEXT)
         loss = (terms.nelbo(schedule.beta) / terms.num_targets).mean()
         optimizer.zero_grad(set_to_none=True)

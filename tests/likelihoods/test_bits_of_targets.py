@@ -44,7 +44,7 @@ def measured(array_scenes, tmp_path, name, *, targets, likelihood: type[Likeliho
 
 
 @pytest.mark.parametrize("targets", [1, 3])
-def test_a_model_that_knows_nothing_costs_eight_bits(array_scenes, tmp_path, targets):
+def test_a_uniform_model_costs_eight_bits(array_scenes, tmp_path, targets):
     row = measured(array_scenes, tmp_path, "deterministic", targets=targets, likelihood=EveryByteAlike)
     assert row.metrics["bits_per_dim"].value == pytest.approx(8.0, rel=1e-6)
     assert row.metrics["nelbo"].value == pytest.approx(768 * math.log(256.0), rel=1e-6)

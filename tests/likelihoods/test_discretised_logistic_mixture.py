@@ -122,7 +122,7 @@ def test_one_component_is_the_discretised_logistic():
     )
 
 
-def test_channels_know_of_those_before_them_only_if_asked_to():
+def test_channels_depend_on_previous_ones_only_if_linear():
     """The colour of a grey pixel is cheap to tell once its red is known; blue says nothing of red beforehand."""
     linear = likelihood("linear", components=1)
     prediction = torch.zeros(1, 1, linear.prediction_channels(3), 1, 1, dtype=torch.float64)

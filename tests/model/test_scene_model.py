@@ -208,7 +208,7 @@ def test_chunks_are_at_most_as_large_as_requested(monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_episodes_lie_in_memory_as_they_are_read_whatever_they_were_cut_from(monkeypatch, device):
+def test_episodes_are_contiguous_in_the_fastest_memory_format(monkeypatch, device):
     """What a GPU is given can be looked at on a CPU."""
     model, batch = made("gqn-tower")
     chosen = fastest_memory_format(device)
@@ -233,7 +233,7 @@ def test_episodes_lie_in_memory_as_they_are_read_whatever_they_were_cut_from(mon
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-3)
 
 
-def test_an_encoder_is_asked_once_for_what_it_has_seen():
+def test_a_cached_encoder_encodes_the_same_views_once():
     model, batch = made("gqn-tower")
     episode = model.episode(batch, num_context=2)
     counting = Counting(model.encoder)

@@ -138,7 +138,7 @@ def test_captions_replace_the_images_of_the_context_only():
     assert torch.equal(episode.target_views.values, plain.target_views.values)
 
 
-def test_a_image_is_asked_for_its_camera():
+def test_localisation_predicts_the_camera_of_an_image():
     batch = scenes()
     plain = made("render")(batch, num_context=3)
     episode = made("localise")(batch, num_context=3)
@@ -153,7 +153,7 @@ def test_images_by_themselves_come_with_nothing():
     assert episode.query.numel() == episode.context.values.numel() == episode.context.poses.numel() == 0
 
 
-def test_a_function_is_cut_into_points_known_and_points_asked():
+def test_a_function_is_split_into_context_and_target_points():
     inputs, values = torch.randn(2, 5, 2), torch.randn(2, 5, 3)
     batch = scenes(inputs=inputs, values=values)
     episode = made("regress", input_width=2, value_width=3)(batch, num_context=2)

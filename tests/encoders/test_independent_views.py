@@ -22,7 +22,7 @@ def variants():
 
 
 @pytest.mark.parametrize("encoder", variants())
-def test_a_view_is_seen_alike_beside_others(encoder):
+def test_the_encoding_of_a_view_does_not_depend_on_other_views(encoder):
     variant = REGISTRY.variant(variants()[encoder], size="smoke")
     model = build(variant).eval()
     batch = random_batch(batch_size=2, num_views=5, image_size=variant.image_size, extras=model.task.extras)
