@@ -83,7 +83,9 @@ def test_gradients_equal_finite_differences():
     )
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"halvings": 4}, "do not divide"), ({"heads": 3}, "must divide")])
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"halvings": 4}, "the patch size 16 does not divide"), ({"heads": 3}, "must divide")]
+)
 def test_sizes_that_do_not_fit_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         made(**settings)

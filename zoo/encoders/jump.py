@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
+from zoo.nn.blocks import divide_size
 from zoo.nn.broadcast_conv import concatenated_conv
 
 
@@ -33,11 +34,8 @@ class Jump(PerViewEncoder):
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
-        if view.height % 4 or view.width % 4:
-            raise ValueError(
-                f"images of {view.height}x{view.width} pixels: the encoder 'jump' needs sizes divisible by 4"
-            )
-        self.shape = RepresentationShape(channels=config.channels, height=view.height // 4, width=view.width // 4)
+        height, width = divide_size(view.size, 4, name="the downsampling factor")
+        self.shape = RepresentationShape(channels=config.channels, height=height, width=width)
         quarter, half, whole = config.channels // 4, config.channels // 2, config.channels
         self.network = nn.Sequential(
             nn.Conv2d(view.channels + view.pose_width, quarter, 2, stride=2),

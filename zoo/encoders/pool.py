@@ -8,6 +8,7 @@ from torch import Tensor
 from zoo.config.settings import Settings, Size
 from zoo.encoders.tower import TowerNetwork
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
+from zoo.nn.blocks import divide_size
 
 
 class Pool(PerViewEncoder):
@@ -22,10 +23,7 @@ class Pool(PerViewEncoder):
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
-        if view.height % 4 or view.width % 4:
-            raise ValueError(
-                f"images of {view.height}x{view.width} pixels: the encoder 'pool' needs sizes divisible by 4"
-            )
+        divide_size(view.size, 4, name="the downsampling factor")
         self.shape = RepresentationShape(channels=config.channels, height=1, width=1)
         self.network = TowerNetwork(image_channels=view.channels, pose_width=view.pose_width, channels=config.channels)
 

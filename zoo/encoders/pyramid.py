@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
+from zoo.nn.blocks import divide_size
 from zoo.nn.broadcast_conv import concatenated_conv
 
 
@@ -33,16 +34,13 @@ class Pyramid(PerViewEncoder):
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
-        if view.height % 8 or view.width % 8:
-            raise ValueError(
-                f"images of {view.height}x{view.width} pixels: the encoder 'pyramid' needs sizes divisible by 8"
-            )
+        remaining = divide_size(view.size, 8, name="the downsampling factor")
         self.shape = RepresentationShape(channels=config.channels, height=1, width=1)
         widths = [view.channels + view.pose_width, config.channels // 8, config.channels // 4, config.channels // 2]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 2, stride=2), nn.ReLU()]
-        layers += [nn.Conv2d(widths[-1], config.channels, (view.height // 8, view.width // 8)), nn.ReLU()]
+        layers += [nn.Conv2d(widths[-1], config.channels, remaining), nn.ReLU()]
         self.network = nn.Sequential(*layers)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:

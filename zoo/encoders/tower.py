@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
+from zoo.nn.blocks import divide_size
 from zoo.nn.broadcast_conv import concatenated_conv
 
 
@@ -23,11 +24,8 @@ class Tower(PerViewEncoder):
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
-        if view.height % 4 or view.width % 4:
-            raise ValueError(
-                f"images of {view.height}x{view.width} pixels: the encoder 'tower' needs sizes divisible by 4"
-            )
-        self.shape = RepresentationShape(channels=config.channels, height=view.height // 4, width=view.width // 4)
+        height, width = divide_size(view.size, 4, name="the downsampling factor")
+        self.shape = RepresentationShape(channels=config.channels, height=height, width=width)
         self.network = TowerNetwork(image_channels=view.channels, pose_width=view.pose_width, channels=config.channels)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:

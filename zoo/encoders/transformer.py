@@ -14,7 +14,7 @@ from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.nn.attention import SelfAttentionBlock, view_tokens
-from zoo.nn.blocks import masked_sum
+from zoo.nn.blocks import divide_size, masked_sum
 from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.geometry import ray_parts, ray_waves, ray_width
 
@@ -45,16 +45,9 @@ class Transformer(Encoder):
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
-        patch = 2**config.halvings
-        if view.height % patch or view.width % patch:
-            raise ValueError(
-                f"images of {view.height}x{view.width} pixels: {config.halvings} halvings make patches of {patch} "
-                "pixels, which do not divide them"
-            )
+        height, width = divide_size(view.size, 2**config.halvings, name="the patch size")
         self.config = config
-        self.shape = RepresentationShape(
-            channels=config.channels, height=view.height // patch, width=view.width // patch
-        )
+        self.shape = RepresentationShape(channels=config.channels, height=height, width=width)
         layers: list[nn.Module] = []
         before = view.channels + ray_width(config.octaves)
         for level in range(config.halvings):

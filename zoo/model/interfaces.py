@@ -37,6 +37,11 @@ class ViewShape(NamedTuple):
     width: int
     pose_width: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
 
 class RepresentationShape(NamedTuple):
     """The shape of the representation of one scene, a feature map; channels 0 means that there is none."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.blocks import expand_to_map
+from zoo.nn.blocks import divide_size, expand_to_map
 
 
 class MyEncoder(PerViewEncoder):
@@ -23,9 +23,10 @@ class MyEncoder(PerViewEncoder):
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
-        if view.height % 4 or view.width % 4:
-            raise ValueError(f"images of {view.height}x{view.width} pixels: MyEncoder needs sizes divisible by 4")
-        self.shape = RepresentationShape(channels=config.channels, height=view.height // 4, width=view.width // 4)
+        height, width = divide_size(
+            view.size, 4, name="the downsampling factor"
+        )  # ValueError if it does not divide them
+        self.shape = RepresentationShape(channels=config.channels, height=height, width=width)
         self.network = nn.Sequential(
             nn.Conv2d(view.channels + view.pose_width, config.channels, 4, stride=4),
             nn.ReLU(),
