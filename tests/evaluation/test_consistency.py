@@ -141,21 +141,6 @@ class TestDisagreement:
         after = compared(model, source)
         np.testing.assert_array_equal(before.between, after.between)
 
-    def test_progress_ends_at_the_whole(self, array_scenes):
-        source, calls = array_scenes(num_scenes=4), []
-        plan = EvaluationPlan(source, num_context=1, num_targets=1)
-        disagreement(
-            named("cgqn"),
-            source,
-            plan,
-            schedule=SCHEDULE,
-            batch_size=3,
-            num_samples=2,
-            device="cpu",
-            progress=lambda done, total: calls.append((done, total)),
-        )
-        assert calls == [(3, 4), (4, 4)]
-
     def test_one_sample_cannot_be_compared(self, array_scenes):
         with pytest.raises(ConfigError, match="found 1, expected 2"):
             compared(named("cgqn"), array_scenes(num_scenes=2), num_samples=1)

@@ -19,7 +19,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import SceneBatch, ScheduleValues
 from zoo.errors import ConfigError
-from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_mode, score_batches
+from zoo.evaluation.loop import EvaluationBatch, evaluation_mode, score_batches
 from zoo.model.scene_model import SceneModel
 
 
@@ -91,7 +91,6 @@ def disagreement(
     num_samples: int,
     device: torch.device | str,
     turns: Sequence[float] = (0.0, math.radians(5.0), math.radians(15.0)),
-    progress: Progress | None = None,
 ) -> Disagreement:
     """Predicts the first target's camera and rotated ones jointly, and compares the images.
 
@@ -114,7 +113,7 @@ def disagreement(
         return {"within": within, "between": between}
 
     with evaluation_mode(model):
-        found = score_batches(score, source, plan, batch_size=batch_size, device=device, progress=progress)
+        found = score_batches(score, source, plan, batch_size=batch_size, device=device)
     return Disagreement(tuple(turns), within=found["within"], between=found["between"])
 
 

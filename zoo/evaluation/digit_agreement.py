@@ -22,7 +22,7 @@ from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
 from zoo.evaluation.consistency import require_camera_queries, rotated, with_queries
 from zoo.evaluation.digit_reader import DigitReader, require_digits
-from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_mode, score_batches
+from zoo.evaluation.loop import EvaluationBatch, evaluation_mode, score_batches
 from zoo.model.scene_model import SceneModel
 
 
@@ -59,22 +59,19 @@ class DigitAgreement(NamedTuple):
     named: np.ndarray  # [n, S, K] int64: the digit that the classifier reads
 
 
-def hidden_sides(
-    source: SceneSource, *, num_queries: int, spread: float = math.radians(20.0), max_scenes: int | None = None
-) -> HiddenSides:
+def hidden_sides(source: SceneSource, *, num_queries: int, spread: float = math.radians(20.0)) -> HiddenSides:
     """Chooses side (number of the scene) modulo 4 of every cube as the hidden one.
 
     Args:
         source: scenes of a cube at the origin, with the extras ``digits`` and ``cube_turn``.
         num_queries: K cameras, evenly spaced around the front of the hidden side.
         spread: angle between the outermost of them and the front, radians.
-        max_scenes: uses the first scenes only.
 
     Raises:
         ConfigError: if the data have no digits, or no scene has views of the three other sides.
     """
     require_digits(source)
-    scenes = np.arange(min(source.num_scenes, max_scenes or source.num_scenes))
+    scenes = np.arange(source.num_scenes)
     every_view = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
     cameras = torch.from_numpy(source.read(scenes, every_view)[1])
     turns = torch.from_numpy(source.read_extras(scenes, every_view)["cube_turn"])
@@ -121,7 +118,6 @@ def predict_sides(
     num_samples: int,
     batch_size: int,
     device: torch.device | str,
-    progress: Progress | None = None,
 ) -> SideImages:
     """Predicts the K views of every hidden side jointly from the prior, ``num_samples`` times.
 
@@ -137,7 +133,7 @@ def predict_sides(
         return {"expected": expected.transpose(0, 1), "context": part.batch.frames}
 
     with evaluation_mode(model):
-        found = score_batches(score, source, questions, batch_size=batch_size, device=device, progress=progress)
+        found = score_batches(score, source, questions, batch_size=batch_size, device=device)
     return SideImages(expected=torch.from_numpy(found["expected"]).transpose(0, 1), context=found["context"])
 
 

@@ -76,16 +76,14 @@ def load_trained(
     path: Path,
     *,
     device: torch.device | str = "cpu",
-    averaged: bool = True,
     which: run_checkpoints.Which = "best",
     registry: Registry | None = None,
 ) -> TrainedModel:
-    """Loads a run's best or newest checkpoint, or the checkpoint at ``path``.
+    """Loads a run's best or newest checkpoint, or the checkpoint at ``path``, with its EMA weights if there are any.
 
     Args:
         path: a run's folder or a checkpoint's folder.
         device: where the model goes.
-        averaged: takes the EMA weights if there are any.
         which: ``best`` by validation, or ``last``.
         registry: where the variant is registered; None: the default registry.
 
@@ -105,7 +103,7 @@ def load_trained(
         {key: value for key, value in config.items() if key not in RUN_KEYS}, file=file, registry=registry
     )
     return TrainedModel(
-        model=_load_model(found, variant, averaged=averaged).to_device(device).eval(),
+        model=_load_model(found, variant).to_device(device).eval(),
         variant=variant,
         run=run,
         config=config,
@@ -126,9 +124,9 @@ def check_seed(seed: Any, *, file: str) -> None:
         raise ConfigError(f"{file}: seed: found {seed!r}, expected a whole number from 0 to 2**63 - 1")
 
 
-def _load_model(found: Checkpoint, variant: Variant, *, averaged: bool) -> SceneModel:
+def _load_model(found: Checkpoint, variant: Variant) -> SceneModel:
     model = build(variant)
-    if not (averaged and (found.path / EMA).is_file()):
+    if not (found.path / EMA).is_file():
         load_weights(found, model)
         return model
     average = AveragedModel(model)
