@@ -1,7 +1,9 @@
 """Baselines are shown and not ranked, models that are not better than one are named; code lengths have their own boards."""
 
+import base64
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -107,10 +109,12 @@ def test_baselines_are_set_apart_below_the_ranking_in_every_format(rows):
 
 def test_the_page_shows_baselines_without_a_rank_and_draws_the_near_one(rows):
     page = page_of(rows)
-    assert page.count('<tr class="reference">') == 2 and 'data-value="4"' not in page
-    assert page.count('class="mark-name end"') == page.count('class="mark"') > 0
-    assert "Baselines too far away to be drawn: nearest-view" in page
-    assert "Not registered here" not in page.split("mean-image")[-1]  # baselines have no card
+    assert page.count('<tr class="baseline">') == 2 and 'data-value="4"' not in page
+    (chart,) = re.findall('data:image/svg[^,]*,([^"]*)', page)
+    drawn = base64.b64decode(chart).decode()
+    assert ">mean-image<" in drawn and ">nearest-view<" not in drawn
+    assert "Baselines too far away to be drawn: nearest-view" in drawn
+    assert page.count('<article class="card">') == 3  # baselines have no card
 
 
 def test_a_baseline_is_drawn_if_it_is_near_the_models(rows):

@@ -5,8 +5,6 @@ from zoo.comparison.leaderboards import leaderboards_of
 from zoo.comparison.pareto import COSTS, on_pareto_front, pareto_costs
 from zoo.comparison.seed_groups import seed_groups
 from zoo.comparison.tables import tables_of
-from zoo.errors import ResultError
-from zoo.figures.pareto_front import can_be_drawn, pareto_image
 from zoo.results.row import Budget, ModelFacts
 
 TIME, FLOPS, PARAMETERS, LATENCY, MEMORY = COSTS
@@ -78,18 +76,3 @@ def test_the_table_names_the_costs(make_row, excess_of_scenes):
     assert frame.loc["b", "on the Pareto front of"] == "none"
     assert frame.loc["c", "on the Pareto front of"] == "latency"
     assert "on the Pareto front of" not in tables_of(leaderboards_of(rows[:1]), extra=["pareto"])[0].frame
-
-
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_the_same_pareto_front_is_the_same_bytes(make_row, excess_of_scenes, tmp_path, suffix):
-    rows = [make_row(excess_of_scenes + i, variant=f"$v_{i}", speed=100.0 * 4**i, cpu=f"cpu {i % 2}") for i in range(4)]
-    (group,) = leaderboards_of(rows)
-    assert can_be_drawn(group)
-    first, second = (pareto_image(group, tmp_path / f"{i}{suffix}", title="a $ b_") for i in range(2))
-    assert first.read_bytes() == second.read_bytes() and first.stat().st_size > 5000
-    (single,) = leaderboards_of(rows[:1])
-    assert not can_be_drawn(single)
-    with pytest.raises(ResultError, match="no two variants"):
-        pareto_image(single, tmp_path / "x.png", title="")
-    with pytest.raises(ResultError, match="ends with one of"):
-        pareto_image(group, tmp_path / "x.gif", title="")

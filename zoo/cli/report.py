@@ -15,45 +15,42 @@ def run(
         list[Path],
         typer.Argument(
             metavar="ROWS...",
-            help="Result rows, or folders with them (rows/ is looked for); runs and sheets below the folders are taken in.",
+            help="Result rows, or folders with them; runs and prediction sheets below the folders are included.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The page, NAME.html.")] = Path("page.html"),
     runs: Annotated[
         list[Path],
         typer.Option(
-            "--runs", metavar="FOLDER", help="Also draw the curves of the runs below it; may be given several times."
+            "--runs", metavar="FOLDER", help="Draw the learning curves of the runs below it as well; repeatable."
         ),
     ] = [],  # noqa: B006  (typer copies it)
     sheets: Annotated[
         list[Path],
-        typer.Option("--sheet", metavar="IMAGE", help="Also show this image; may be given several times."),
+        typer.Option("--sheet", metavar="IMAGE", help="Include this image as well; repeatable."),
     ] = [],  # noqa: B006  (typer copies it)
     metric: Annotated[
         str | None,
-        typer.Option("--metric", help="What the curves show. Default: the NELBO excess on validation scenes."),
+        typer.Option("--metric", help="Metric of the learning curves. Default: excess NELBO on validation scenes."),
     ] = None,
-    title: Annotated[str | None, typer.Option("--title", help="Head of the page.")] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
     claims: Annotated[
         bool, typer.Option("--claims/--no-claims", help="Judge the claims.yaml of the first folder that has one.")
     ] = True,
     registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
 ) -> None:
-    """Write one HTML page that needs no network: tables, quality against cost, curves, predictions, variants, provenance.
+    """Write one HTML page that needs no network: tables, Pareto fronts, learning curves, predictions, variants, provenance.
 
     The tables are those of gqn-zoo compare. The same rows give the same bytes.
     """
     from zoo.cli import screen
-    from zoo.report.claims_section import claims_table, find_claims
     from zoo.report.embedded_images import find_sheets
-    from zoo.report.page import TITLE, write_page
+    from zoo.report.page import TITLE, find_claims, write_page
     from zoo.report.runs import find_runs
     from zoo.results.store import load_rows
 
-    rows = load_rows(paths)
-    found = find_runs([*paths, *runs])
+    rows, found = load_rows(paths), find_runs([*paths, *runs])
     images = [*find_sheets(paths), *sheets]
-    stated = find_claims(paths) if claims else None
     write_page(
         rows,
         output,
@@ -61,9 +58,7 @@ def run(
         sheets=images,
         metric=metric,
         title=title or TITLE,
-        claims=claims_table(stated, rows) if stated is not None else None,
+        claims=find_claims(paths) if claims else None,
     )
-    screen.log(
-        f"wrote {output} ({output.stat().st_size / 1024:.0f} KiB): {len(rows)} rows, {len(found)} runs, "
-        f"{len(images)} sheets"
-    )
+    size = output.stat().st_size / 1024
+    screen.log(f"wrote {output} ({size:.0f} KiB): {len(rows)} rows, {len(found)} runs, {len(images)} sheets")

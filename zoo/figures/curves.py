@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from zoo.comparison.formatting import number
+from zoo.comparison.formatting import number, sanitize
 from zoo.errors import ResultError, did_you_mean
 from zoo.figures.style import (
     check_suffix,
@@ -24,11 +24,9 @@ from zoo.figures.style import (
     use_log_scale,
     use_short_numbers,
 )
-from zoo.figures.training_log import Point, metric_names, read_curve
+from zoo.figures.training_log import LOG, Point, metric_names, read_curve
 from zoo.files import write_text
 from zoo.results.metrics import find_metric
-
-LOG = "metrics.jsonl"
 
 _MOST_MARKERS = 40  # with more points than this, markers hide the line
 _MOST_POINTS = 400  # one pixel each
@@ -157,7 +155,7 @@ def draw_curves(curves: Sequence[Curve], *, metric: str, title: str | None = Non
         grid[0].set_ylim(means.min() / 1.2, means.max() * 1.2)  # a band may reach below zero
     grid[0].set_ylabel(metric_label(metric))
     handles = [
-        Line2D([], [], label=legend_label(f"{curve.label} ({curve.last})"), **_line_style(curve, index))
+        Line2D([], [], label=legend_label(f"{sanitize(curve.label)} ({curve.last})"), **_line_style(curve, index))
         for index, curve in enumerate(curves)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(panels), handlelength=3.0)

@@ -65,7 +65,7 @@ def draw_pareto_front(board: Leaderboard, *, title: str = "") -> Figure:
     columns, rows = min(_COLUMNS, len(costs)), -(-len(costs) // _COLUMNS)
     figure = Figure(figsize=(4.4 * columns, 3.6 * rows + 0.2 * (len(board.models) // columns + 2)))
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    machines = list(dict.fromkeys(machine_of(line.first) for line in board.models))
+    machines = list(dict.fromkeys(machine_of(model.first) for model in board.models))
     for axes, cost in zip(panels, costs, strict=False):
         _draw_panel(axes, board, cost, machines=machines)
     for axes in panels[len(costs) :]:
@@ -74,15 +74,15 @@ def draw_pareto_front(board: Leaderboard, *, title: str = "") -> Figure:
         axes.set_ylabel(metric_info(board.metric or "").axis)
     handles = [
         Line2D(
-            [], [], linestyle="", marker="o", color=_colour(line, machines), label=f"{rank}  {sanitize(line.variant)}"
+            [], [], linestyle="", marker="o", color=_colour(model, machines), label=f"{rank}  {sanitize(model.variant)}"
         )
-        for rank, line in enumerate(board.models, start=1)
-        if line.estimate(board.metric or "")
+        for rank, model in enumerate(board.models, start=1)
+        if model.estimate(board.metric or "")
     ]
     if len(machines) > 1:
         handles += [
-            Line2D([], [], marker="", color=_colour(line, machines), label=sanitize(hardware_of(line.first)))
-            for line in {machine_of(line.first): line for line in board.models}.values()
+            Line2D([], [], marker="", color=_colour(model, machines), label=sanitize(hardware_of(model.first)))
+            for model in {machine_of(model.first): model for model in board.models}.values()
         ]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=1.0)
     head = "\n".join(text for text in (sanitize(title), sanitize(note_on_far_baselines(board))) if text)
@@ -95,14 +95,14 @@ def baselines_of(board: Leaderboard) -> list[Baseline]:
     """Returns the baselines of a leaderboard that have its ranking metric, best first."""
     if board.metric is None:
         return []
-    values = [estimate.value for line in board.models if (estimate := line.estimate(board.metric)) is not None]
+    values = [estimate.value for model in board.models if (estimate := model.estimate(board.metric)) is not None]
     if not values:
         return []
     reach = _REACH * (max(values) - min(values))
     return [
-        Baseline(line.variant, estimate.value, near=min(values) - reach <= estimate.value <= max(values) + reach)
-        for line in board.baselines
-        if (estimate := line.estimate(board.metric)) is not None
+        Baseline(model.variant, estimate.value, near=min(values) - reach <= estimate.value <= max(values) + reach)
+        for model in board.baselines
+        if (estimate := model.estimate(board.metric)) is not None
     ]
 
 
@@ -115,12 +115,12 @@ def note_on_far_baselines(board: Leaderboard) -> str:
 def _costs(board: Leaderboard) -> list[Cost]:
     if board.metric is None:
         return []
-    ranked = [line for line in board.models if line.estimate(board.metric)]
-    return [cost for cost in COSTS if sum(cost.of(line) is not None for line in ranked) > 1]
+    ranked = [model for model in board.models if model.estimate(board.metric)]
+    return [cost for cost in COSTS if sum(cost.of(model) is not None for model in ranked) > 1]
 
 
-def _colour(line: SeedGroup, machines: list[tuple[object, ...]]) -> str:
-    return PALETTE[machines.index(machine_of(line.first)) % len(PALETTE)]
+def _colour(model: SeedGroup, machines: list[tuple[object, ...]]) -> str:
+    return PALETTE[machines.index(machine_of(model.first)) % len(PALETTE)]
 
 
 def _draw_panel(axes: Axes, board: Leaderboard, cost: Cost, *, machines: list[tuple[object, ...]]) -> None:
@@ -128,12 +128,12 @@ def _draw_panel(axes: Axes, board: Leaderboard, cost: Cost, *, machines: list[tu
     best = on_pareto_front(board.models, metric=metric, cost=cost, higher_is_better=board.higher_is_better)
     fronts: dict[str, list[tuple[float, float]]] = {}
     prices = []
-    for rank, (line, is_best) in enumerate(zip(board.models, best, strict=True), start=1):
-        estimate, price = line.estimate(metric), cost.of(line)
+    for rank, (model, is_best) in enumerate(zip(board.models, best, strict=True), start=1):
+        estimate, price = model.estimate(metric), cost.of(model)
         if is_best is None or estimate is None or price is None:
             continue
         prices.append(price)
-        colour, layer = _colour(line, machines), 3.0 + is_best + 1.0 / rank
+        colour, layer = _colour(model, machines), 3.0 + is_best + 1.0 / rank
         spread = 0.0 if estimate.spread is None else estimate.spread
         axes.errorbar(price, estimate.value, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, zorder=2)
         axes.plot(

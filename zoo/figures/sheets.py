@@ -129,7 +129,7 @@ def image_sheet(
     first_row = _MARGIN + _LINE_HEIGHT * (1 + max(block.caption.count("\n") for block in blocks))
     if title is not None:
         total_width = max(total_width, _width(title, title_font) + 2 * _MARGIN)
-        first_row += _TITLE_SIZE + 10
+        first_row += _TITLE_SIZE + 14
     sheet = Image.new("RGB", (total_width, first_row + rows * step_y - _GAP + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(sheet)
     if title is not None:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 from zoo.errors import ResultError
 
+LOG = "metrics.jsonl"
+
 
 class Point(NamedTuple):
     """One value of a metric during training."""

@@ -1,12 +1,7 @@
-"""The page itself: everything gathered, laid out by a template that escapes whatever it is given.
+"""One HTML page for result rows, which needs no network: a supplement of a paper, or the result of a night of training.
 
-Scenes of use:
-
-* A paper's supplement: ``write_page(load_rows([Path("results")]), Path("supplement.html"))`` gives a file to upload, which
-  referees open without a network; every number has its row, commit and command on the same page.
-* After a night of training: ``gqn-zoo report results -o page.html`` finds the runs and the sheets below ``results``, so
-  that tables, curves, costs and images stand together; failures are told at the top and listed, not left out.
-* In continuous integration: the same rows give the same bytes, so that a page kept in git is compared like a table.
+A template escapes every text. The page's own policy (CSP) admits nothing but its style, its script and embedded images. The
+same rows give the same bytes, so that a page in git is compared like a table.
 """
 
 from __future__ import annotations
@@ -20,45 +15,52 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from zoo.comparison.claim_file import CLAIMS_FILE, load_claims
+from zoo.comparison.claim_tables import table_of_claims
+from zoo.comparison.claims import judge_claims
 from zoo.comparison.formatting import sanitize
-from zoo.comparison.leaderboards import leaderboards_of
+from zoo.comparison.leaderboards import Leaderboard, leaderboards_of, main_leaderboards
 from zoo.comparison.markup import Table
 from zoo.comparison.records import csv_of, leaderboard_records
 from zoo.comparison.seed_groups import without_superseded
-from zoo.comparison.tables import image_table_of, table_of
+from zoo.comparison.tables import image_table_of, tables_of
 from zoo.errors import ResultError
 from zoo.files import write_text
 from zoo.report.cards import cards_of
-from zoo.report.charts import style_of
-from zoo.report.claims_section import on_page
-from zoo.report.costs import cost_figures
-from zoo.report.embedded_images import embed
-from zoo.report.learning_curves import curve_figures
-from zoo.report.page_tables import page_tables
-from zoo.report.provenance import caveats, failures_of, origins_of
+from zoo.report.charts import curve_charts, pareto_chart
+from zoo.report.embedded_images import EmbeddedImage, data_uri, embed_file
+from zoo.report.page_tables import PageTable, page_table, plain_table
+from zoo.report.provenance import FAILURE_HEADS, PROVENANCE_HEADS, caveats_of, failures_of, provenance_of
 from zoo.report.runs import Run
 from zoo.results.row import ResultRow
 
 TITLE = "GQN zoo: comparison"
 
 
-class Inset(NamedTuple):
-    """Static text of ours with the digest by which the page's own policy admits it."""
+class StaticText(NamedTuple):
+    """A style or script of the page, with the hash by which the page's policy admits it."""
 
     text: Markup
-    digest: str
+    hash: str
 
 
-def write_page(
-    rows: Sequence[ResultRow],
-    target: Path,
-    *,
-    runs: Sequence[Run] = (),
-    sheets: Sequence[Path] = (),
-    metric: str | None = None,
-    title: str = TITLE,
-    claims: Table | None = None,
-) -> Path:
+class BoardSection(NamedTuple):
+    """A leaderboard on the page."""
+
+    number: int
+    is_main: bool  # else folded
+    table: PageTable
+    images: PageTable | None  # image metrics
+    failures: PageTable | None
+    chart: EmbeddedImage | None  # quality against cost, of a main leaderboard
+
+
+def find_claims(paths: Sequence[Path]) -> Path | None:
+    """Returns the file of claims in the first folder that has one, None if none has."""
+    return next((Path(path) / CLAIMS_FILE for path in paths if (Path(path) / CLAIMS_FILE).is_file()), None)
+
+
+def write_page(rows: Sequence[ResultRow], target: Path, **contents: Any) -> Path:
     """Writes the page of :func:`page_of` and returns its path.
 
     Raises:
@@ -68,7 +70,7 @@ def write_page(
     target = Path(target)
     if target.suffix.lower() not in (".html", ".htm"):
         raise ResultError(f"{target}: expected a name that ends with .html")
-    write_text(target, page_of(rows, runs=runs, sheets=sheets, metric=metric, title=title, claims=claims))
+    write_text(target, page_of(rows, **contents))
     return target
 
 
@@ -79,73 +81,95 @@ def page_of(
     sheets: Sequence[Path] = (),
     metric: str | None = None,
     title: str = TITLE,
-    claims: Table | None = None,
+    claims: Path | None = None,
 ) -> str:
-    """Returns the page as HTML; rows in another order, or a later day, give the same bytes.
+    """Returns the page as HTML; it does not depend on the order of the rows or the date.
 
     Args:
-        rows: what is compared; unlike rows get tables of their own, as everywhere.
-        runs: whose learning curves are drawn.
+        rows: to be compared; rows that are not comparable are in different tables.
+        runs: for learning curves.
         sheets: images of predictions.
-        metric: of the curves, a name in ``metrics.jsonl``; None takes the excess on validation scenes.
-        title: head of the page.
-        claims: what is concluded, with verdicts (``zoo.report.claims_section.claims_table``).
+        metric: of the learning curves, a name in ``metrics.jsonl``; None: the excess NELBO on validation scenes.
+        title: of the page.
+        claims: a file of claims; a claim whose rows are missing is unknown.
 
     Raises:
-        ResultError: if there are no rows, or if a log or a image is damaged.
+        ConfigError: if the claims are damaged.
+        ResultError: if there are no rows, if a log or an image is damaged, or if the rows of a claim are not comparable.
     """
     if not rows:
         raise ResultError("a page needs at least one result row")
     rows = sorted(rows, key=lambda row: (row.provenance.utc, row.id))
-    environments, origins = origins_of(rows)
-    standing = without_superseded(rows)
-    groups = leaderboards_of(standing)
+    environments, records = provenance_of(rows)
+    current = without_superseded(rows)
+    boards = leaderboards_of(current)
     models = [row for row in rows if not row.is_baseline]
-    images = [image_table_of(group) for group in groups]
-    names = {row.variant for row in models} | {run.label for run in runs}
-    styles = {name: style for style, name in enumerate(sorted(names))}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("zoo.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_on_one_line,
+        finalize=_sanitized,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template("page.html").render(
         title=title,
-        style=_inset(environment, "style.css"),
-        script=_inset(environment, "sorting.js"),
+        style=_static_text(environment, "style.css"),
+        script=_static_text(environment, "sorting.js"),
         days=sorted({row.provenance.utc[:10] for row in rows}),
-        variants=len({row.variant for row in models}),
-        rows=rows,
-        tables=page_tables([table_of(group, columns="wide") for group in groups]),
-        of_images=[None if table is None else page_tables([table])[0] for table in images],
-        csv=_data_address(csv_of(leaderboard_records(groups))),
-        caveats=caveats(standing),
-        claims=on_page(claims) if claims is not None else None,
-        curves=curve_figures(runs, rows, styles=styles, metric=metric),
-        costs=cost_figures(groups, styles=styles),
-        images=[embed(sheet) for sheet in sheets],
+        num_variants=len({row.variant for row in models}),
+        num_rows=len(rows),
+        caveats=caveats_of(current),
+        claims=_claims_table(claims, rows) if claims else None,
+        boards=_board_sections(boards),
+        csv=data_uri("text/csv", csv_of(leaderboard_records(boards)).encode("utf-8", "replace")),
+        curves=curve_charts(runs, rows, metric=metric),
+        sheets=[embed_file(sheet) for sheet in sheets],
         cards=cards_of(models, runs),
-        failures=failures_of(standing),
+        failures=plain_table("Failures", FAILURE_HEADS, failures_of(current)),
         environments=environments,
-        origins=origins,
-        style_of=style_of,
+        provenance=plain_table("Provenance of every row", PROVENANCE_HEADS, records),
     )
 
 
-def _on_one_line(value: Any) -> Any:
-    """Takes control characters, lone surrogates and turns of the writing direction out of every text that is shown."""
+def _claims_table(file: Path, rows: Sequence[ResultRow]) -> PageTable:
+    claims = load_claims(file)
+    return page_table(table_of_claims(claims.title, judge_claims(claims, rows, allow_missing=True)))
+
+
+def _board_sections(boards: Sequence[Leaderboard]) -> list[BoardSection]:
+    """Returns the main leaderboards, then the others; those of a single result are not main."""
+    main = [board for board in main_leaderboards(boards) if len(board.entries) > 1]
+    if not main:
+        main = list(boards)
+    ordered = [*main, *(board for board in boards if not any(board is other for other in main))]
+    sections = []
+    for number, (board, table) in enumerate(zip(ordered, tables_of(ordered), strict=True), start=1):
+        images = image_table_of(board)
+        sections.append(
+            BoardSection(
+                number=number,
+                is_main=number <= len(main),
+                table=page_table(table),
+                images=page_table(images) if images else None,
+                failures=page_table(Table("Failed, not ranked", table.failures, frozenset({"seed"})))
+                if len(table.failures)
+                else None,
+                chart=pareto_chart(board, name=f"Quality against cost of table {number}")
+                if number <= len(main)
+                else None,
+            )
+        )
+    return sections
+
+
+def _sanitized(value: Any) -> Any:
+    """Removes control characters, lone surrogates and changes of the writing direction from every text of the page."""
     return sanitize(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _inset(environment: jinja2.Environment, name: str) -> Inset:
+def _static_text(environment: jinja2.Environment, name: str) -> StaticText:
     assert environment.loader is not None
     text = environment.loader.get_source(environment, name)[0]
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-    return Inset(text=Markup(text), digest=digest)  # noqa: S704 -- a file of this package
-
-
-def _data_address(csv: str) -> str:
-    return "data:text/csv;base64," + base64.b64encode(csv.encode("utf-8", "replace")).decode("ascii")
+    return StaticText(text=Markup(text), hash=digest)  # noqa: S704 -- a file of this package

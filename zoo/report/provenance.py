@@ -1,4 +1,4 @@
-"""Where every row comes from: code, date, machine, libraries, command; and what a reader should hold against it."""
+"""Provenance of every row: code, date, machine, libraries, command; failures; and caveats."""
 
 from __future__ import annotations
 
@@ -11,121 +11,87 @@ from zoo.results.row import ResultRow
 
 
 class Environment(NamedTuple):
-    """A machine with its libraries, which rows refer to by its name."""
+    """A machine with its libraries."""
 
-    name: str
+    name: str  # by which rows refer to it
     machine: str
     versions: str
 
 
-class Origin(NamedTuple):
-    """The provenance of one row, in words."""
-
-    row: str
-    variant: str
-    seed: str
-    status: str
-    date: str
-    code: str
-    changed: str
-    environment: str
-    digest: str
-    training: str
-    command: str
+# The columns of the tables of provenance and of failures, and their records.
+PROVENANCE_HEADS = (
+    *("row", "variant", "seed", "status", "date (UTC)", "commit", "modified", "environment", "settings", "training"),
+    "command",
+)
+FAILURE_HEADS = ("variant", "seed", "status", "error", "date (UTC)", "command")
 
 
-class Failure(NamedTuple):
-    """A run or a measurement that did not come out."""
-
-    variant: str
-    seed: str
-    status: str
-    error: str
-    date: str
-    command: str
-
-
-def origins_of(rows: Sequence[ResultRow]) -> tuple[list[Environment], list[Origin]]:
-    """Returns the environments in the order of their first row, and one record a row."""
+def provenance_of(rows: Sequence[ResultRow]) -> tuple[list[Environment], list[tuple[str, ...]]]:
+    """Returns the environments in the order of their first row, and one record per row with ``PROVENANCE_HEADS``."""
     environments: dict[tuple[str, str], Environment] = {}
-    origins = []
+    records: list[tuple[str, ...]] = []
     for row in rows:
         contents = (_machine(row), _versions(row))
         environment = environments.setdefault(contents, Environment(f"E{len(environments) + 1}", *contents))
-        git, version, budget = row.provenance.git, row.provenance.version, row.budget
-        origins.append(
-            Origin(
-                row=row.id,
-                variant=row.variant,
-                seed=str(row.provenance.seed),
-                status=row.status,
-                date=row.provenance.utc,
-                code=git.commit[:12] if git else f"version {version or 'unknown'}",
-                changed="unknown" if git is None else "yes" if git.dirty else "no",
-                environment=environment.name,
-                digest=row.provenance.config_hash,
-                training=f"{budget.steps:,} steps of {budget.batch_size} scenes, {budget.seconds:,.0f} s"
-                if budget
-                else "",
-                command=row.provenance.command,
+        source, budget = row.provenance, row.budget
+        git = source.git
+        records.append(
+            (
+                row.id,
+                row.variant,
+                str(source.seed),
+                row.status,
+                source.utc,
+                git.commit[:12] if git else f"version {source.version or 'unknown'}",
+                "unknown" if git is None else "yes" if git.dirty else "no",
+                environment.name,
+                source.config_hash,
+                f"{budget.steps:,} steps of {budget.batch_size} scenes, {budget.seconds:,.0f} s" if budget else "",
+                source.command,
             )
         )
-    return list(environments.values()), origins
+    return list(environments.values()), records
 
 
-def failures_of(rows: Sequence[ResultRow]) -> list[Failure]:
-    """Returns every row that is not ``ok``, with its whole error text."""
+def failures_of(rows: Sequence[ResultRow]) -> list[tuple[str, ...]]:
+    """Returns one record per failed row with ``FAILURE_HEADS`` and the whole error text."""
     return [
-        Failure(
-            variant=row.variant,
-            seed=str(row.provenance.seed),
-            status=row.status,
-            error=row.error or "",
-            date=row.provenance.utc,
-            command=row.provenance.command,
+        (
+            row.variant,
+            str(row.provenance.seed),
+            row.status,
+            row.error or "",
+            row.provenance.utc,
+            row.provenance.command,
         )
         for row in rows
         if row.status != "ok"
     ]
 
 
-def caveats(rows: Sequence[ResultRow]) -> list[str]:
-    """Returns what weakens the conclusions, one sentence each: changed code, single seeds, several machines, failures."""
-    found = []
-    if count := sum(row.status != "ok" for row in rows):
-        listed = "is a failure: it is" if count == 1 else "are failures: they are"
-        found.append(f"{_of(count, len(rows), 'row')} {listed} listed, not ranked.")
-    if count := sum(row.provenance.git is None for row in rows):
-        found.append(f"{_of(count, len(rows), 'row')} {_is(count)} of code without a commit.")
-    if count := sum(row.provenance.git is not None and row.provenance.git.dirty for row in rows):
-        found.append(
-            f"{_of(count, len(rows), 'row')} {_is(count)} of code that was changed after its commit (marked +)."
-        )
-    lines = seed_groups(row for row in rows if row.status == "ok" and row.metrics and not row.is_baseline)
-    if count := sum(len(line.rows) == 1 for line in lines):
-        found.append(
-            f"{_of(count, len(lines), 'line')} {_has(count)} one seed: its spread is over scenes, and says nothing about "
-            "how training varies."
-        )
+def caveats_of(rows: Sequence[ResultRow]) -> list[str]:
+    """Returns what weakens conclusions from the rows, one sentence each."""
+    models = seed_groups(row for row in rows if row.status == "ok" and row.metrics and not row.is_baseline)
+    sources = [row.provenance.git for row in rows]
     machines = {hardware_of(row) for row in rows if row.performance}
-    if len(machines) > 1:
-        found.append(f"Speeds were measured on {len(machines)} machines; between machines they are not comparable.")
-    commits = {row.provenance.git.commit for row in rows if row.provenance.git is not None}
-    if len(commits) > 1:
-        found.append(f"The rows were made by {len(commits)} commits.")
-    return found
-
-
-def _of(count: int, total: int, noun: str) -> str:
-    return f"{count} of {total} {noun}{'s' if total != 1 else ''}"
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _has(count: int) -> str:
-    return "has" if count == 1 else "have"
+    commits = {git.commit for git in sources if git is not None}
+    failed = sum(row.status != "ok" for row in rows)
+    unknown = sum(git is None for git in sources)
+    modified = sum(git is not None and git.dirty for git in sources)
+    single = sum(len(group.rows) == 1 for group in models)
+    found = [
+        (failed, f"Failed, not ranked: {failed} of {len(rows)} rows."),
+        (unknown, f"Code without a commit: {unknown} of {len(rows)} rows."),
+        (modified, f"Code modified after its commit (marked +): {modified} of {len(rows)} rows."),
+        (
+            single,
+            f"One seed: {single} of {len(models)} results. Their spread is over scenes; it does not include how training "
+            "varies.",
+        ),
+        (len(machines) > 1, f"Speeds of {len(machines)} machines, which are not comparable with each other."),
+        (len(commits) > 1, f"Rows of {len(commits)} commits."),
+    ]
+    return [sentence for applies, sentence in found if applies]
 
 
 def _machine(row: ResultRow) -> str:
@@ -134,11 +100,11 @@ def _machine(row: ResultRow) -> str:
     gpus = "".join(f", {gpu.name} ({gpu.memory_bytes / 2**30:.0f} GiB)" for gpu in hardware.gpus)
     cores = f"{hardware.cores} core{'s' if hardware.cores != 1 else ''}"
     threads = f"{hardware.threads} thread{'s' if hardware.threads != 1 else ''}"
-    device = f"; ran on {row.provenance.device}" if row.provenance.device else ""
+    device = f"; on {row.provenance.device}" if row.provenance.device else ""
     return f"{hardware.cpu}, {cores}, {threads}{memory}{gpus}{device}"
 
 
 def _versions(row: ResultRow) -> str:
-    stated = sorted((name, version) for name, version in row.provenance.versions.items() if version)
+    libraries = sorted((name, version) for name, version in row.provenance.versions.items() if version)
     ours = [("gqn-zoo", row.provenance.version)] if row.provenance.version else []
-    return ", ".join(f"{name} {version}" for name, version in [*ours, *stated])
+    return ", ".join(f"{name} {version}" for name, version in [*ours, *libraries])

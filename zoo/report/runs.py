@@ -1,4 +1,4 @@
-"""Runs beside the rows: whatever folders of trained models lie below the paths that were given."""
+"""Runs below the paths of a report: their settings and logs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 from zoo.config.settings import load_yaml
 from zoo.errors import ResultError
+from zoo.figures.training_log import LOG
 from zoo.provenance import hash_config
 from zoo.registry.variant import FULL
 
-METRICS = "metrics.jsonl"
 CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, as its folder describes it.
+    """One training run.
 
     Attributes:
-        folder: where it lies.
+        folder: with its files.
         config: its resolved settings, with ``seed`` and ``data``.
-        label: the name under which its variant stands in tables.
-        config_hash: digest of the settings without the seed, the one that its rows bear.
-        seed: what decided its random numbers.
+        label: the name of its variant in tables.
+        config_hash: of the settings without the seed, as in its rows.
+        seed: of its random numbers.
     """
 
     folder: Path
@@ -37,26 +37,21 @@ class Run:
     @property
     def log(self) -> Path:
         """The file of its learning curves."""
-        return self.folder / METRICS
+        return self.folder / LOG
 
     def setting(self, path: str) -> Any:
         """Returns one setting, such as ``training.sigma.end``.
 
         Raises:
-            ResultError: if the run's settings do not have it.
+            ResultError: if the run does not have it.
         """
-        value: Any = self.config
-        for key in path.split("."):
-            if not isinstance(value, Mapping) or key not in value:
-                raise ResultError(f"{self.folder / CONFIG}: {path}: missing, so this is not the folder of a run")
-            value = value[key]
-        return value
+        return _setting(self.config, path, folder=self.folder)
 
 
 def find_runs(paths: Iterable[Path]) -> list[Run]:
     """Returns every run at or below the folders among ``paths``, once, by label, settings and seed.
 
-    A run is a folder with ``metrics.jsonl`` and ``config.yaml``; files among the paths are passed over.
+    A run is a folder with ``metrics.jsonl`` and ``config.yaml``.
 
     Raises:
         ConfigError: if the settings of a run are damaged.
@@ -66,7 +61,7 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
         log.parent.resolve(): log.parent
         for path in map(Path, paths)
         if path.is_dir()
-        for log in sorted(path.rglob(METRICS))
+        for log in sorted(path.rglob(LOG))
         if (log.parent / CONFIG).is_file()
     }
     runs = [read_run(folder) for folder in folders.values()]
@@ -74,16 +69,24 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
 
 
 def read_run(folder: Path) -> Run:
-    """Reads what a run says of itself.
+    """Reads the settings of a run.
 
     Raises:
-        ConfigError: if its settings are damaged or missing.
+        ConfigError: if they are damaged or missing.
         ResultError: if they lack the variant, its size or the seed.
     """
     config = load_yaml(folder / CONFIG)
-    named = Run(folder=folder, config=config, label="", config_hash=hash_config(config), seed=0)
-    name, size, seed = (named.setting(key) for key in ("variant", "size", "seed"))
+    name, size, seed = (_setting(config, key, folder=folder) for key in ("variant", "size", "seed"))
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise ResultError(f"{folder / CONFIG}: seed: expected a whole number, found {seed!r}")
     label = str(name) if size == FULL else f"{name}@{size}"
-    return Run(folder=folder, config=config, label=label, config_hash=named.config_hash, seed=seed)
+    return Run(folder=folder, config=config, label=label, config_hash=hash_config(config), seed=seed)
+
+
+def _setting(config: Mapping[str, Any], path: str, *, folder: Path) -> Any:
+    value: Any = config
+    for key in path.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            raise ResultError(f"{folder / CONFIG}: {path}: missing, so this is not the folder of a run")
+        value = value[key]
+    return value
