@@ -148,7 +148,7 @@ def test_a_model_that_breaks_the_graph_is_refused_in_one_sentence(variant, graph
         assert torch.isfinite(model(batch, schedule_values(sigma=0.7), 1).nelbo()).all(), "evaluation is not compiled"
 
 
-def test_gradients_that_lie_in_a_graphs_memory_are_gathered_elsewhere(training, monkeypatch, weights):
+def test_gradients_in_the_memory_of_a_cuda_graph_are_accumulated_elsewhere(training, monkeypatch, weights):
     """A pass of a CUDA graph writes where the one before did; a gradient that was not copied away would be lost."""
     monkeypatch.setattr(torch, "compile", lambda function, **named: function)
     halves = "training.gradient_accumulation=2"
@@ -167,9 +167,9 @@ def test_the_mode_reaches_the_compiler(variant, monkeypatch):
     for mode in ("default", "reduce-overhead", "max-autotune"):
         build(variant("vae")).compile_training(mode)
     assert asked == [{"fullgraph": True, "mode": mode} for mode in ("default", "reduce-overhead", "max-autotune")]
-    records = [TrainingOptions(compile=True, compile_mode=each["mode"]).records_graphs for each in asked]
+    records = [TrainingOptions(compile=True, compile_mode=each["mode"]).uses_cuda_graphs for each in asked]
     assert records == [False, True, True]
-    assert not TrainingOptions(compile_mode="reduce-overhead").records_graphs
+    assert not TrainingOptions(compile_mode="reduce-overhead").uses_cuda_graphs
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_inductor_draws_the_same_noise():
 
 
 @pytest.mark.slow
-def test_what_inductor_makes_of_a_model_equals_the_model(variant):
+def test_a_model_compiled_by_inductor_equals_the_model(variant):
     chosen = variant("cvae")
     plain, compiled = build(chosen, seed=0), build(chosen, seed=0)
     compiled.compile_training("default")
