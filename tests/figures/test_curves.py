@@ -93,7 +93,7 @@ def test_other_damage_names_file_and_line(tmp_path, tail, message):
     assert not (tmp_path / "curves.png").exists()
 
 
-def test_what_a_resumed_run_gave_up_is_left_out(tmp_path):
+def test_values_after_the_checkpoint_of_a_resumed_run_are_left_out(tmp_path):
     first = [{"step": step, "seconds": step, METRIC: 1.0} for step in (100, 200, 300, 400)]
     again = [{"step": step, "seconds": 1000 + step, METRIC: 2.0} for step in (300, 400, 500)]
     folder = write_run(tmp_path / "a", first + again)

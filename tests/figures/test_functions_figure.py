@@ -41,7 +41,7 @@ def test_sheets_of_curves_and_of_images(tmp_path):
         assert sheet.width > 50
 
 
-def test_what_cannot_be_drawn_is_said(tmp_path):
+def test_what_cannot_be_drawn_is_an_error(tmp_path):
     with pytest.raises(ResultError, match="inputs of 3 and values of 1 numbers cannot be drawn"):
         point_sheet(tmp_path / "x.png", inputs=np.zeros((1, 4, 3)), values=np.zeros((1, 4, 1)), title="", labels=["a"])
     with pytest.raises(ResultError, match="expected a name that ends with one of"):

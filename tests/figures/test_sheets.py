@@ -89,18 +89,18 @@ def test_labels_and_titles_find_room(tmp_path):
         ({"row_labels": ["one"]}, "expected 2 labels of rows, found 1"),
     ],
 )
-def test_wrong_arrays_are_refused(tmp_path, change, message):
+def test_wrong_arrays_are_errors(tmp_path, change, message):
     with pytest.raises(ResultError, match=message):
         prediction_sheet(tmp_path / "a.png", **sheet_arguments() | change)
     assert not (tmp_path / "a.png").exists()
 
 
-def test_unknown_formats_are_refused(tmp_path):
+def test_unknown_formats_are_errors(tmp_path):
     with pytest.raises(ResultError, match=r"'\.xyz' is not a format"):
         prediction_sheet(tmp_path / "a.xyz", **sheet_arguments())
 
 
-def test_contact_sheet_shows_the_first_views(tmp_path):
+def test_a_contact_sheet_has_the_first_views(tmp_path):
     frames = plain("truth", 3, 15, 16, 16)
     frames[:, 10:] = COLOURS["mean"]
     path = contact_sheet(tmp_path / "a.png", frames=frames, title="rooms", scene_labels=["0", "1", "2"])

@@ -22,7 +22,7 @@ def test_means_and_standard_errors_are_those_of_the_scores():
     np.testing.assert_allclose(trend.errors, [np.sqrt(5.0 / 3.0 / 4.0), 0.5])
 
 
-def test_a_image_is_written_and_the_same_scores_give_the_same_bytes(tmp_path):
+def test_an_image_is_written_and_the_same_scores_give_the_same_bytes(tmp_path):
     first, second = (
         trend_panels(tmp_path / f"{name}.png", panels=panels(), along="context views", title="a_title $1")
         for name in ("first", "second")
@@ -36,11 +36,11 @@ def test_a_image_is_written_and_the_same_scores_give_the_same_bytes(tmp_path):
 def test_every_panel_and_label_is_in_the_figure(tmp_path):
     path = trend_panels(tmp_path / "x.svg", panels=panels(), along="context views", title="a title")
     text = path.read_text(encoding="utf-8")
-    for words in ("surprise (nats)", "excess (nats)", "with z", "a $dollar$", "a title"):
-        assert words in text
+    for label in ("surprise (nats)", "excess (nats)", "with z", "a $dollar$", "a title"):
+        assert label in text
     assert text.count(">context views<") == 2
 
 
-def test_other_formats_are_refused(tmp_path):
+def test_other_formats_are_errors(tmp_path):
     with pytest.raises(ResultError, match=r"x.gif: expected a name that ends with one of .pdf, .png, .svg"):
         trend_panels(tmp_path / "x.gif", panels=panels(), along="views", title="")

@@ -92,7 +92,7 @@ def svg_of(figure: Figure) -> bytes:
 
 
 def series_style(index: int) -> dict[str, Any]:
-    """Returns colour, dashes and marker of the series with this index; 28 series are told apart."""
+    """Returns colour, dashes and marker of the series with this index; 28 series are distinct."""
     turn = index // len(PALETTE)
     return {
         "color": PALETTE[index % len(PALETTE)],
@@ -102,7 +102,7 @@ def series_style(index: int) -> dict[str, Any]:
 
 
 def legend_label(text: str) -> str:
-    """Returns a label that matplotlib shows: it leaves out labels that begin with an underscore."""
+    """Returns a label that matplotlib does not leave out, as it does with labels that begin with an underscore."""
     return f" {text}" if text.startswith("_") else text
 
 
