@@ -160,6 +160,11 @@ def test_the_nearest_ancestor_wins(tmp_path):
     assert three.title == "Two"
     assert three.core.settings == {}, "settings of one class mean nothing to another"
     assert three.training.beta.end == 0.5 and three.training.steps == 4
+    registry = registry_of(
+        tmp_path,
+        ONE + "  two: {base: one, core: {channels: 16}}\n  three: {base: two, core: {use: vae, z_channels: 4}}\n",
+    )
+    assert registry.variant("three").core.settings == {"z_channels": 4, "channels": 16}, "the same class is named again"
 
 
 def variant_of(tmp_path, *overrides):

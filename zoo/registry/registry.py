@@ -72,7 +72,7 @@ class Registry:
             ConfigError: if a required file is not valid.
         """
         self.files = tuple(files)
-        self._unread: dict[str, str] = {}
+        self._unread: list[tuple[str, str]] = []  # prefix of the names in a file, and why it could not be read
         self._broken: dict[str, str] = {}
         self._entries: dict[str, tuple[Entry, str]] = {}
         raw: dict[str, tuple[Any, RegistryFile]] = {}
@@ -102,13 +102,13 @@ class Registry:
         except ZooError as error:
             if file.required:
                 raise
-            self._unread[file.prefix] = str(error)
+            self._unread.append((file.prefix, str(error)))
             return {}
 
     @property
     def problems(self) -> list[str]:
         """A sentence for every file and entry that is not valid."""
-        return [*self._unread.values(), *self._broken.values()]
+        return [*(problem for _, problem in self._unread), *self._broken.values()]
 
     def names(self, pattern: str = "*", *, exclude: str | None = None) -> list[str]:
         """Returns the sorted names that match a shell pattern (``gqn-*``) and not the other.
@@ -134,9 +134,8 @@ class Registry:
         if any(character in name for character in "*?["):
             matches = ", ".join(map(repr, self.names(name))) or "nothing"
             raise RegistryError(f"found the pattern {name!r}, expected the name of one variant; it matches {matches}")
-        unread = [problem for prefix, problem in self._unread.items() if name.startswith(prefix)]
-        reason = f"; a registry file could not be read: {unread[0]}" if unread else did_you_mean(name, self._entries)
-        raise RegistryError(f"variant {name!r} is not registered{reason}")
+        unread = [f"; not read: {problem}" for prefix, problem in self._unread if name.startswith(prefix)]
+        raise RegistryError(f"variant {name!r} is not registered{did_you_mean(name, self._entries)}{''.join(unread)}")
 
     def variant(self, name: str, *, size: str = FULL, overrides: Iterable[str] = ()) -> Variant:
         """Returns a variant at a size, with ``key=value`` overrides applied.
@@ -167,7 +166,7 @@ def _place(name: str, file: RegistryFile) -> str:
 def _complete(name: str, raw: Mapping[str, tuple[Any, RegistryFile]]) -> dict[str, Any]:
     """Returns an entry with everything that it inherits; the nearest ancestor wins."""
     chain: list[str] = []
-    merged: dict[str, Any] = {}
+    changes: list[dict[str, Any]] = []
     current: str | None = name
     while current is not None:
         value, file = raw[current]
@@ -175,7 +174,7 @@ def _complete(name: str, raw: Mapping[str, tuple[Any, RegistryFile]]) -> dict[st
         if not isinstance(value, dict):
             raise ConfigError(f"{place}: found {type(value).__name__}, expected a mapping")
         own = {"base"} if current == name else NOT_INHERITED
-        merged = merge({key: inner for key, inner in value.items() if key not in own}, merged)
+        changes.append({key: inner for key, inner in value.items() if key not in own})
         chain.append(current)
         base = value.get("base")
         if base is not None and not isinstance(base, str):
@@ -183,7 +182,7 @@ def _complete(name: str, raw: Mapping[str, tuple[Any, RegistryFile]]) -> dict[st
         current = None if base is None else _find_base(base, child=current, prefix=file.prefix, raw=raw, place=place)
         if current in chain:
             raise RegistryError(f"{place}: base is circular: {' -> '.join([*chain, str(current)])}")
-    return merged
+    return functools.reduce(merge, reversed(changes))
 
 
 def _find_base(base: str, *, child: str, prefix: str, raw: Mapping[str, Any], place: str) -> str:
