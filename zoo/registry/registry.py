@@ -273,7 +273,9 @@ def _warn_of_changed_code(variant: Variant, recorded: Any, *, file: str) -> None
         before = recorded.get(kind)
         if not isinstance(before, Mapping) or before.get("sha256") != source.sha256:
             use = getattr(variant, kind).use
-            warnings.warn(f"{file}: the code of {kind} {use!r} has changed since", ZooWarning, stacklevel=3)
+            warnings.warn(
+                f"{file}: the code of {kind} {use!r} has changed since this was written", ZooWarning, stacklevel=3
+            )
 
 
 def default_registry(named: Iterable[str | Path] = ()) -> Registry:
