@@ -92,7 +92,7 @@ def test_at_equal_compute_every_variant_gets_its_own_number_of_updates(gqn_zoo, 
     [
         ("--models vae --size smoke --json", "--json: requires --dry-run"),
         ("--models vae --size smoke --data nowhere", "nowhere: there is no such folder"),
-        ("--models vae --size smoke --seeds 18446744073709551616", "--seeds: found 18446744073709551616"),
+        ("--models vae --size smoke --seeds 9223372036854775808", "--seeds: found 9223372036854775808"),
         ("--suite smoek", "--suite: there is no suite 'smoek'; did you mean 'smoke'"),
         ("--suite smoke --data x", "--data: the file of --suite smoke has this setting"),
         ("--suite smoke --set core.steps=3", "--set: the file of"),
