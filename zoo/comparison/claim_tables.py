@@ -100,8 +100,8 @@ def _notes(claims: Sequence[JudgedClaim]) -> tuple[str, ...]:
         notes.append(
             f"Paired t-tests over scenes and seeds; p is Holm's correction over all {total} comparisons of all claims. A "
             f"difference is established if p is at most 0.05, with at least {MIN_SCENES} scenes and {MIN_SEEDS} seeds "
-            "(baselines have no seeds). A claim holds if all its comparisons are established, and does not hold if the "
-            "opposite of one is. The comparison with the least support is shown, first minus second, with its own 95% "
+            "(baselines have no seeds). A claim holds if all its differences are established, a control if none is; it does "
+            "not hold if the opposite of one is established. The comparison with the least support is shown, first minus second, with its own 95% "
             "interval; bounds are in nats per target."
         )
     for place, claim in enumerate(claims, start=1):
