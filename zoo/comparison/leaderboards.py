@@ -187,7 +187,7 @@ def _section(rows: Sequence[ResultRow], *, sort: str | None, section: str) -> li
 
 
 def _place(key: ComparabilityKey | None) -> tuple[bool, str]:
-    return key is None, "" if key is None else key.label() + key.model_dump_json()
+    return key is None, "" if key is None else f"{key.dataset} {key.label()} {key.model_dump_json()}"
 
 
 def _ranked(

@@ -21,7 +21,6 @@ class Estimate:
 
     value: float
     spread: float | None
-    seeds: int
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ class SeedGroup:
         if len(found) < len(self.rows):
             return None
         if len(found) == 1:
-            return Estimate(value=found[0].value, spread=found[0].stderr, seeds=1)
+            return Estimate(value=found[0].value, spread=found[0].stderr)
         values = np.array([metric.value for metric in found])
-        return Estimate(value=float(values.mean()), spread=float(values.std(ddof=1)), seeds=len(found))
+        return Estimate(value=float(values.mean()), spread=float(values.std(ddof=1)))
 
     def per_scene(self, metric: str) -> np.ndarray:
         """Returns [seeds, scenes] values of a metric, ordered by the indices of the scenes.
