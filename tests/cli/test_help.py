@@ -73,14 +73,15 @@ def test_a_variant_that_breaks_the_contract_exits_with_code_1(gqn_zoo, monkeypat
     def broken(fixture):
         raise CheckFailedError("scene 0 changes with scene 1", location="core.py:7")
 
-    checks = {"shapes": lambda fixture: None, "scene independence": broken}
+    checks = {"shapes": lambda fixture: None, "scene independence": broken, "padding": broken}
     monkeypatch.setattr(zoo.checks.runner, "CHECKS", MappingProxyType(checks))
     code, out, err = gqn_zoo("check vae")
-    assert code == 1 and err == "gqn-zoo: 1 check(s) failed\n"
+    assert code == 1 and err == "gqn-zoo: 2 check(s) failed\n"
     assert out.splitlines() == [
         "vae: build: ok",
         "vae: shapes: ok",
         "vae: scene independence: failed: scene 0 changes with scene 1 (core.py:7)",
+        "vae: padding: failed: as in scene independence (core.py:7)",
     ]
     code, out, err = gqn_zoo("check vae --json")
     assert code == 1
@@ -88,6 +89,7 @@ def test_a_variant_that_breaks_the_contract_exits_with_code_1(gqn_zoo, monkeypat
         ("build", "ok", ""),
         ("shapes", "ok", ""),
         ("scene independence", "failed", "core.py:7"),
+        ("padding", "failed", "core.py:7"),
     ]
 
 

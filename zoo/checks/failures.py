@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
+from zoo.model.contract import ContractError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 COMPONENT_FOLDERS = frozenset(PACKAGE / name for name in ("encoders", "cores", "likelihoods"))
@@ -59,6 +60,8 @@ def failure_from(error: Exception, *, component_folders: frozenset[Path] = froze
     if isinstance(error, CheckFailedError):
         return error
     message = " ".join(str(error).split())
+    if isinstance(error, ContractError):
+        return CheckFailedError(message.removesuffix(f" ({error.location})"), location=_relative(error.location))
     if not isinstance(error, ZooError):
         message = f"{type(error).__name__}: {message[:LONGEST_MESSAGE]}"
     return CheckFailedError(message, location=_crash_location(error, component_folders))
@@ -88,6 +91,8 @@ def _is_third_party(file: Path, component_folders: frozenset[Path]) -> bool:
 
 
 def _place(file: str, line: int) -> str:
-    path = Path(file)
-    here = Path.cwd()
-    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{line}"
+    return _relative(f"{file}:{line}")
+
+
+def _relative(location: str) -> str:
+    return location.removeprefix(f"{Path.cwd()}/")

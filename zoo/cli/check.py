@@ -33,13 +33,17 @@ def run(
         raise ConfigError("check: expected the name of a variant, or --all")
     registry = default_registry()
     records: list[dict[str, str]] = []
+    first_with: dict[tuple[str, str, str], str] = {}  # variant, location, start of the message -> check
     for variant in registry.names() if name is None else [name]:
         for result in run_checks(registry.variant(variant, size=size, overrides=overrides)):
             records.append({"variant": variant, **result._asdict()})
-            if not as_json:
-                place = f" ({result.location})" if result.location else ""
-                details = f": {result.message}{place}" if result.message else ""
-                typer.echo(f"{variant}: {result.check}: {result.status}{details}")
+            if as_json:
+                continue
+            problem = (variant, result.location, result.message.partition(", expected")[0])
+            first = first_with.setdefault(problem, result.check) if result.location else result.check
+            message = result.message if first == result.check else f"as in {first}"
+            place = f" ({result.location})" if result.location else ""
+            typer.echo(f"{variant}: {result.check}: {result.status}{': ' + message if result.message else ''}{place}")
     if as_json:
         typer.echo(json.dumps(records, indent=2))
     failures = sum(record["status"] == "failed" for record in records)

@@ -8,9 +8,22 @@ from typing import ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
+from zoo.errors import RegistryError
 from zoo.model.interfaces import Component
 
 ComponentType = TypeVar("ComponentType", bound=Component)
+
+
+class ContractError(RegistryError):
+    """A class lacks something of its interface.
+
+    Attributes:
+        location: ``file:line`` of the class.
+    """
+
+    def __init__(self, message: str, *, location: str) -> None:
+        super().__init__(message)
+        self.location = location
 
 
 def contract_problems(component: type[Component], /) -> list[str]:

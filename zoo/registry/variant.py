@@ -113,7 +113,7 @@ def resolve(variant: Variant) -> dict[Kind, ResolvedComponent]:
         RegistryError: if a component does not exist, breaks the contract or does not fit the others.
         ConfigError: if a setting is not valid.
     """
-    from zoo.model.contract import contract_problems, source_of
+    from zoo.model.contract import ContractError, contract_problems, source_of
 
     file = variant.file
     resolved: dict[Kind, ResolvedComponent] = {}
@@ -121,8 +121,8 @@ def resolve(variant: Variant) -> dict[Kind, ResolvedComponent]:
         component = variant.component(kind)
         found = find_component(kind, component.use, file=file, folder=component.folder)
         if problems := contract_problems(found):
-            place = f"{found.__name__} ({source_of(found)})"
-            raise RegistryError(f"{file}: {kind}.use: {component.use!r}: {place} {'; '.join(problems)}")
+            message = f"{file}: {kind}.use: {component.use!r}: {found.__name__} {'; '.join(problems)}"
+            raise ContractError(f"{message} ({source_of(found)})", location=source_of(found))
         path = kind if file.startswith("--set") else f"variants.{variant.name}.{kind}"
         resolved[kind] = ResolvedComponent(found, parse(found.Config, component.settings, file=file, path=path))
     problem = _misfit(variant, resolved)
