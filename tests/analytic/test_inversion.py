@@ -1,4 +1,4 @@
-"""Localisation by inversion of a model whose likelihood of a image, given the camera, is known in closed form."""
+"""Localisation by inversion of a model whose likelihood of an image, given the camera, is known in closed form."""
 
 import linear_gaussian
 import numpy as np
@@ -65,7 +65,7 @@ def test_candidates_have_their_marginal_likelihood(shift):
 
 @torch.no_grad()
 def test_the_posterior_over_a_grid_is_the_gaussian_that_it_should_be():
-    """With the yaw known, the mean of a image is linear in (x, y): the posterior is Gaussian, in closed form."""
+    """With the yaw known, the mean of an image is linear in (x, y): the posterior is Gaussian, in closed form."""
     model = made(shift=0.0)
     core = model.core
     batch = random_batch(batch_size=1, num_views=CONTEXT + 1, image_size=SIZE)

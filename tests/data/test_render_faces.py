@@ -16,7 +16,7 @@ BLANK = bytes(FACE_SIZE**2)
 
 
 def image(fill):
-    """Makes a image from a function of row and column, each 0 to 1 from the top left."""
+    """Makes an image from a function of row and column, each 0 to 1 from the top left."""
     places = (np.arange(FACE_SIZE) + 0.5) / FACE_SIZE
     rows, columns = np.meshgrid(places, places, indexing="ij")
     return (fill(rows, columns) * 255).astype(np.uint8).tobytes()

@@ -11,7 +11,7 @@ from zoo.data.worker_batches import SharedBatches
 class Shape:
     """The attributes of a source that shared batches read."""
 
-    image_size: int = 7  # 147 bytes a image: no multiple of anything
+    image_size: int = 7  # 147 bytes an image: no multiple of anything
     extras: dict = field(
         default_factory=lambda: {
             "caption": ExtraShape("uint8", (5,), per_view=True),

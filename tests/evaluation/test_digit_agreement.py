@@ -21,7 +21,7 @@ SIZE, VIEWS = 16, 12
 
 @dataclass
 class Cubes:
-    """Cubes in memory: a image is a stripe whose place is the digit on the side that the camera faces."""
+    """Cubes in memory: an image is a stripe whose place is the digit on the side that the camera faces."""
 
     num_scenes: int
     seed: int = 0

@@ -51,7 +51,7 @@ def test_a_uniform_model_costs_eight_bits(array_scenes, tmp_path, targets):
 
 
 def test_the_bits_of_latents_are_counted(array_scenes, tmp_path):
-    """The code of a image is that of its latents and that of its pixels given them."""
+    """The code of an image is that of its latents and that of its pixels given them."""
     row = measured(array_scenes, tmp_path, "gqn-tower", targets=2, likelihood=EveryByteAlike)
     latents = row.metrics["kl"].value / 768 / math.log(2.0)
     assert latents > 0

@@ -3,7 +3,7 @@
 A camera without roll sees the land in vertical planes. In one plane, let ``r`` be the way ahead and ``h(r)`` the height
 of the land over the camera. A ray of slope m ends where the line ``m r`` first meets the land: at the first r whose
 *horizon* ``max over r' <= r of h(r') / r'`` reaches m. The horizon only grows, so that a binary search finds the place.
-A image of n x n samples costs about 1.25 n planes of some 250 heights and n^2 searches of 8 steps, where marching
+An image of n x n samples costs about 1.25 n planes of some 250 heights and n^2 searches of 8 steps, where marching
 would take some hundred steps a ray. (Height maps drawn front to back along lines of sight: Wright & Hsieh,
 "A voxel-based, forward projection algorithm for rendering surface and volumetric data", Visualization 1992.)
 
