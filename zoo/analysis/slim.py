@@ -26,14 +26,13 @@ from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.data.render.caption_grammar import encode_captions, paraphrases
 from zoo.data.render.recipes import RECIPES
-from zoo.data.source import SceneSource, Split
+from zoo.data.source import CAPTIONS, SceneSource, Split
 from zoo.episode import SceneBatch, Views
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import EvaluationBatch, evaluation_batches, score_batches
 from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import TrendPanel, trend_panels
 from zoo.model.interfaces import Encoder
-from zoo.model.tasks import CAPTIONS
 from zoo.registry.variant import build
 from zoo.training.trained_model import TrainedModel
 

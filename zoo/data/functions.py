@@ -19,9 +19,7 @@ import torch
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_extras
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.render.rng import uniform
-from zoo.data.source import ExtraShape, Split
-
-INPUTS, VALUES, KERNEL = "inputs", "values", "kernel"
+from zoo.data.source import INPUTS, KERNEL, VALUES, ExtraShape, Split
 
 KernelKind = Literal["rbf", "matern", "periodic"]
 KINDS: tuple[KernelKind, ...] = get_args(KernelKind)

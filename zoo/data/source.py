@@ -18,6 +18,11 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
+# Names of extras, as data sets write them and tasks read them.
+CAPTIONS, MAP, MAP_CAMERA = "captions", "map", "map_camera"
+INPUTS, VALUES, KERNEL = "inputs", "values", "kernel"
+
+
 class ExtraShape(NamedTuple):
     """Type and shape of an array beside images and cameras: captions, a map, the values of a function."""
 

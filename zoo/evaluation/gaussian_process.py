@@ -12,12 +12,9 @@ import numpy as np
 
 from zoo.data.functions import Kernel
 from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource
+from zoo.data.source import INPUTS, KERNEL, VALUES, SceneSource
 from zoo.errors import DataError
 from zoo.evaluation.values import NAMES
-from zoo.model.tasks import INPUTS, VALUES
-
-KERNEL = "kernel"
 
 
 class Predictive(NamedTuple):

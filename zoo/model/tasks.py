@@ -14,11 +14,9 @@ from torch import Tensor
 
 from zoo.config.settings import Settings, Size
 from zoo.data.camera import CAMERA_WIDTH, POSE_WIDTH, pose_vector
-from zoo.data.source import ExtraShape
+from zoo.data.source import CAPTIONS, INPUTS, MAP, MAP_CAMERA, VALUES, ExtraShape
 from zoo.episode import Episode, SceneBatch, Views
 from zoo.model.interfaces import ContextKind, QueryKind, TargetKind, Task, ViewShape
-
-CAPTIONS, INPUTS, VALUES, MAP, MAP_CAMERA = "captions", "inputs", "values", "map", "map_camera"
 
 
 class ImageTask(Task):
