@@ -23,7 +23,7 @@ from zoo.data.render.maze_layout import (
     draw_maze,
 )
 from zoo.data.render.maze_march import FAR, march
-from zoo.data.render.mazes import MAP_CAMERA, MAZES
+from zoo.data.render.mazes import CAMERA_ABOVE, MAZES
 from zoo.data.render.rng import stable_hash
 from zoo.data.render.textures import FLOOR_TEXTURES, TILE_SIZE, WALL_TEXTURES, mip_levels
 from zoo.data.render.vectors import Vector
@@ -210,7 +210,7 @@ def test_the_map_agrees_with_the_grid():
 
 
 def test_the_map_is_a_view_from_above_with_the_north_at_the_top():
-    camera = torch.tensor(MAP_CAMERA, dtype=torch.float64)
+    camera = torch.tensor(CAMERA_ABOVE, dtype=torch.float64)
     axes = camera_axes(camera)
     torch.testing.assert_close(axes.forward, torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64))
     torch.testing.assert_close(axes.right, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))

@@ -21,14 +21,14 @@ from zoo.data.render.relations import Fact, Relation, facts, inverse
 from zoo.data.render.rng import choose, stable_hash
 from zoo.data.render.rooms import draw_named_room
 from zoo.data.render.scene import Scene, SceneObject
-from zoo.data.source import ExtraShape
+from zoo.data.source import CAPTIONS, ExtraShape
 from zoo.errors import DataError
 
 CAPTION_LENGTH = 256  # bytes
 FEWEST_OBJECTS = 2
 OBJECT_REACH = 1.2
 
-EXTRA_SHAPES: Mapping[str, ExtraShape] = {"captions": ExtraShape("uint8", (CAPTION_LENGTH,), per_view=True)}
+EXTRA_SHAPES: Mapping[str, ExtraShape] = {CAPTIONS: ExtraShape("uint8", (CAPTION_LENGTH,), per_view=True)}
 
 PALETTE: Mapping[str, tuple[float, float, float]] = {
     "red": (0.86, 0.10, 0.10),
@@ -209,4 +209,4 @@ def draw_captioned_room(rng: np.random.Generator) -> tuple[Scene, str]:
 
 def draw_captions(rng: np.random.Generator, scene: Scene, cameras: np.ndarray) -> dict[str, np.ndarray]:
     """Returns a caption for every camera [V, 5]: the first wording of its view."""
-    return {"captions": encode_captions([paraphrases(scene, camera=camera, num=1)[0] for camera in cameras])}
+    return {CAPTIONS: encode_captions([paraphrases(scene, camera=camera, num=1)[0] for camera in cameras])}

@@ -23,11 +23,11 @@ from zoo.data.camera import FIELD_OF_VIEW_DEGREES
 from zoo.data.render.maze_caster import render_mazes, stack_mazes
 from zoo.data.render.maze_layout import INNER_SIZE, draw_cameras, draw_named_maze
 from zoo.data.render.maze_light import WALL_HEIGHT
-from zoo.data.source import ExtraShape, Split
+from zoo.data.source import MAP, MAP_CAMERA, ExtraShape, Split
 
 # The map shows the tops of the walls out to half of the ring round the cells.
 MAP_HALF_WIDTH = (INNER_SIZE + 1) / 2.0
-MAP_CAMERA = (
+CAMERA_ABOVE = (
     0.0,
     0.0,
     WALL_HEIGHT + MAP_HALF_WIDTH / math.tan(math.radians(FIELD_OF_VIEW_DEGREES) / 2.0),
@@ -43,8 +43,8 @@ class Mazes(BuiltIn):
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the types and shapes of the map and of its camera."""
         return {
-            "map": ExtraShape("uint8", (image_size, image_size, 3), per_view=False),
-            "map_camera": ExtraShape("float32", (5,), per_view=False),
+            MAP: ExtraShape("uint8", (image_size, image_size, 3), per_view=False),
+            MAP_CAMERA: ExtraShape("float32", (5,), per_view=False),
         }
 
     def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
@@ -55,11 +55,11 @@ class Mazes(BuiltIn):
     def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
         """Renders drawn mazes and their maps."""
         mazes, cameras = tuple(item.scene for item in drawn), stack_cameras(drawn)
-        above = torch.tensor(MAP_CAMERA, dtype=torch.float32).expand(len(mazes), 1, 5)
+        above = torch.tensor(CAMERA_ABOVE, dtype=torch.float32).expand(len(mazes), 1, 5)
         tensors = stack_mazes(mazes, device=device)
         frames = render_mazes(tensors, cameras=cameras, image_size=image_size)
         maps = render_mazes(tensors, cameras=above, image_size=image_size)
-        extras = {"map": maps[:, 0].cpu().numpy(), "map_camera": above[:, 0].numpy().copy()}
+        extras = {MAP: maps[:, 0].cpu().numpy(), MAP_CAMERA: above[:, 0].numpy().copy()}
         return Rendering(frames, cameras, mazes, extras)
 
 

@@ -23,7 +23,7 @@ from zoo.data.render.terrain_caster import render_lands
 from zoo.data.render.terrain_grid import LandTensors, look_up, stack_lands
 from zoo.data.render.terrain_land import Land, build_land, canonical
 from zoo.data.render.terrain_path import EXTENT, draw_path
-from zoo.data.source import ExtraShape, Split
+from zoo.data.source import MAP, ExtraShape, Split
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Terrains(BuiltIn):
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the type and shape of the map."""
-        return {"map": ExtraShape("uint8", (image_size, image_size, 3), per_view=False)}
+        return {MAP: ExtraShape("uint8", (image_size, image_size, 3), per_view=False)}
 
     def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
         """Draws terrain ``index`` of a split with the cameras of its path."""
@@ -62,7 +62,7 @@ class Terrains(BuiltIn):
         lands = stack_lands([item.land for item in terrains], origins=[item.origin for item in terrains], device=device)
         frames = render_lands(lands, cameras=cameras, image_size=image_size)
         maps = draw_map(lands, image_size=image_size)
-        return Rendering(frames, cameras, terrains, {"map": maps.cpu().numpy()})
+        return Rendering(frames, cameras, terrains, {MAP: maps.cpu().numpy()})
 
 
 def draw_map(lands: LandTensors, *, image_size: int) -> Tensor:
