@@ -8,8 +8,9 @@ import torch
 
 from benchmarks.subject import DEVICE, Subject
 from zoo.config.schedules import evaluation_schedule_values
-from zoo.evaluation.nelbo import importance_weighted_nelbo
+from zoo.evaluation.bounds import importance_weighted
 from zoo.evaluation.throughput import flops_of
+from zoo.model.scene_model import cached_encoder
 
 IMPORTANCE_SAMPLES = 2
 
@@ -32,6 +33,8 @@ def test_evaluation(subject: Subject, timed: Callable[..., None]) -> None:
     def score() -> None:
         with torch.no_grad():
             model(subject.batch, schedule, num_context)
-            importance_weighted_nelbo(model, subject.batch, schedule, num_context, samples=IMPORTANCE_SAMPLES)
+            episode = model.episode(subject.batch, num_context=num_context)
+            encode = cached_encoder(model.encoder, episode)
+            importance_weighted(model, episode, schedule, numbers=(IMPORTANCE_SAMPLES,), encode=encode)
 
     timed(score, kind="evaluate", group="evaluation", units=subject.num_scenes, flops=flops_of(score))

@@ -2,11 +2,13 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import linear_gaussian
 import numpy as np
 import pytest
 import torch
+from importance_weighting import importance_weighted_nelbo
 from scipy import stats
 from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as torch_kl
@@ -15,9 +17,8 @@ from zoo.checks.fixture import make_fixture
 from zoo.checks.runner import CHECKS
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import ScheduleValues
-from zoo.evaluation.bounds import Bounds
-from zoo.evaluation.loop import evaluation_batches
-from zoo.evaluation.nelbo import importance_weighted_nelbo, score_scenes
+from zoo.evaluation.bounds import Bounds, score_scenes
+from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
 from zoo.registry.registry import Registry
@@ -180,10 +181,9 @@ def test_the_sampled_elbo_is_unbiased(wrong, sigma_points):
 def test_scored_scenes_carry_the_likelihood_per_target(exact, array_scenes):
     source = array_scenes(num_scenes=7, image_size=SIZE)
     plan = EvaluationPlan(source, num_context=CONTEXT, num_targets=TARGETS)
-    scores = score_scenes(
-        exact, source, plan, schedule=SCHEDULE, batch_size=3, device="cpu", bounds=Bounds(importance_samples=(2,))
-    )
-    (whole,) = evaluation_batches(source, plan, scenes=np.arange(7), batch_size=7, device="cpu")
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=3)
+    scores = score_scenes(exact, evaluation, bounds=Bounds(importance_samples=(2,)))
+    (whole,) = replace(evaluation, batch_size=7).batches()
     expected = -log_likelihood(exact, whole.batch).mean(1).numpy()
     np.testing.assert_allclose(scores["iwae_2"], expected, rtol=1e-12)
     floor = DIMS * (0.5 * math.log(2 * math.pi) + math.log(SIGMA))

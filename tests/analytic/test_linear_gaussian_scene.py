@@ -2,11 +2,13 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import linear_gaussian_scene
 import numpy as np
 import pytest
 import torch
+from importance_weighting import importance_weighted_nelbo
 from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as torch_kl
 
@@ -14,9 +16,8 @@ from zoo.checks.fixture import make_fixture
 from zoo.checks.runner import CHECKS
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import ScheduleValues
-from zoo.evaluation.bounds import Bounds
-from zoo.evaluation.loop import evaluation_batches
-from zoo.evaluation.nelbo import importance_weighted_nelbo, score_scenes
+from zoo.evaluation.bounds import Bounds, score_scenes
+from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
 from zoo.registry.registry import Registry
@@ -175,10 +176,9 @@ def test_the_joint_likelihood_is_not_the_sum_of_those_of_single_targets(exact):
 def test_scored_scenes_carry_the_joint_likelihood_divided_by_the_number_of_targets(exact, array_scenes, targets):
     source = array_scenes(num_scenes=5, image_size=SIZE)
     plan = EvaluationPlan(source, num_context=CONTEXT, num_targets=targets)
-    scores = score_scenes(
-        exact, source, plan, schedule=SCHEDULE, batch_size=3, device="cpu", bounds=Bounds(importance_samples=(2,))
-    )
-    (whole,) = evaluation_batches(source, plan, scenes=np.arange(5), batch_size=5, device="cpu")
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=3)
+    scores = score_scenes(exact, evaluation, bounds=Bounds(importance_samples=(2,)))
+    (whole,) = replace(evaluation, batch_size=5).batches()
     expected = -joint(exact, whole.batch)[-1].numpy() / targets
     np.testing.assert_allclose(scores["iwae_2"], expected, rtol=1e-11)
     floor = DIMS * (0.5 * math.log(2 * math.pi) + math.log(SIGMA))

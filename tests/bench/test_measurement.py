@@ -9,9 +9,8 @@ from zoo.bench.protocol import Protocol, calibration_of, plan_of
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import ConfigError, NonFiniteError, OutOfMemoryError, RegistryError
-from zoo.evaluation.bounds import Bounds
-from zoo.evaluation.loop import evaluation_batches
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.bounds import Bounds, score_scenes
+from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.throughput import WARMUP
 from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.registry.registry import default_registry
@@ -64,15 +63,9 @@ def test_a_row_has_every_measurement_and_is_read_back_unchanged(trained, scenes,
     assert row.provenance.seed == 9 and row.provenance.command == "gqn-zoo evaluate run"
     assert row.model.parameters == sum(parameter.numel() for parameter in model.model.parameters())
     assert {TRAIN_THROUGHPUT, PREDICT_THROUGHPUT} <= set(row.performance)
-    scores = score_scenes(
-        model.model,
-        scenes,
-        plan_of(protocol, model.variant, scenes),
-        schedule=evaluation_schedule_values(model.variant.training),
-        batch_size=5,
-        device="cpu",
-        bounds=Bounds(importance_samples=(3,)),
-    )
+    plan = plan_of(protocol, model.variant, scenes)
+    evaluation = Evaluation(scenes, plan, schedule=evaluation_schedule_values(model.variant.training), batch_size=5)
+    scores = score_scenes(model.model, evaluation, bounds=Bounds(importance_samples=(3,)))
     for name in ("nelbo", "nelbo_excess", "kl", "log_likelihood", "iwae_3", "iwae_3_excess"):
         metric = row.metrics[name]
         assert metric.value == pytest.approx(float(scores[name].mean()), rel=1e-6) and metric.unit == "nats/target"
@@ -238,9 +231,9 @@ def test_the_sigma_of_a_code_is_the_root_mean_squared_error_of_the_calibration_s
     dark.frames //= 4
     for calibration in (light, dark):
         plan = plan_of(protocol, model.variant, calibration)
-        (part,) = evaluation_batches(calibration, plan, batch_size=4, device="cpu")
-        target = part.batch.frames[:, part.num_context :].double() / 255
         schedule = evaluation_schedule_values(model.variant.training)
+        (part,) = Evaluation(calibration, plan, schedule=schedule, batch_size=4).batches()
+        target = part.batch.frames[:, part.num_context :].double() / 255
         constant = model.model.predict(part.batch, schedule, part.num_context, num_samples=1).expected
         assert constant.std() < 1e-6
         expected = float((target - constant.mean().double()).square().mean().sqrt())

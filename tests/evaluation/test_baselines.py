@@ -1,6 +1,7 @@
 """The mean image and the nearest view, against sums by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from zoo.evaluation.baselines import (
     nearest_view,
     score_baseline,
 )
-from zoo.evaluation.loop import evaluation_batches
+from zoo.evaluation.loop import Evaluation
 
 SCHEDULE = schedule_values(sigma=0.7)
 FLOOR = 768 * (0.5 * math.log(2 * math.pi) + math.log(0.7))
@@ -35,7 +36,7 @@ def test_the_nearest_view_is_nearest_in_place_and_direction(array_scenes):
     source.cameras[:, :, 3] = [0.0, 0.5, 3.1, -3.1, 1.0, 2.0]  # yaw: 3.1 and -3.1 are neighbours
     source.cameras[1, 4, 0] = 50.0
     plan = EvaluationPlan(source, num_context=5, num_targets=1)
-    ((_, batch, number),) = evaluation_batches(source, plan, scenes=np.arange(3), batch_size=3, device="cpu")
+    ((_, batch, number),) = Evaluation(source, plan, schedule=SCHEDULE, batch_size=3).batches()
     found = nearest_view(batch, number)
     for scene in range(3):
         yaw, x = source.cameras[scene, plan.views[scene], 3], source.cameras[scene, plan.views[scene], 0]
@@ -50,8 +51,9 @@ def test_scores_are_those_of_the_gaussian_of_fixed_sigma(array_scenes, name, bat
     source, train = array_scenes(num_scenes=5), array_scenes(num_scenes=4, seed=1)
     plan = EvaluationPlan(source, num_context=3, num_targets=2)
     guess = baseline_predictor(name, train=train)
-    found = score_baseline(guess, source, plan, schedule=SCHEDULE, batch_size=batch_size)
-    ((_, batch, number),) = evaluation_batches(source, plan, scenes=np.arange(5), batch_size=5, device="cpu")
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=batch_size)
+    found = score_baseline(guess, evaluation)
+    ((_, batch, number),) = replace(evaluation, batch_size=5).batches()
     truth = source.frames[np.arange(5)[:, None], plan.views[:, 3:]].transpose(0, 1, 4, 2, 3) / 255.0
     error = (truth - guess(batch, number).double().numpy()) ** 2
     scores = found.per_scene
@@ -65,9 +67,12 @@ def test_scores_are_those_of_the_gaussian_of_fixed_sigma(array_scenes, name, bat
 
 def test_a_sigma_is_fitted_on_other_scenes(array_scenes):
     source, other = array_scenes(num_scenes=5), array_scenes(num_scenes=4, seed=1)
-    plan, calibration = (EvaluationPlan(scenes, num_context=1, num_targets=1) for scenes in (source, other))
+    reported, calibration = (
+        Evaluation(scenes, EvaluationPlan(scenes, num_context=1, num_targets=1), schedule=SCHEDULE, batch_size=3)
+        for scenes in (source, other)
+    )
     guess = baseline_predictor(MEAN_IMAGE, train=other)
-    found = score_baseline(guess, source, plan, schedule=SCHEDULE, batch_size=3, calibration=(other, calibration))
+    found = score_baseline(guess, reported, calibration=calibration)
     assert found.code_sigma == pytest.approx(math.sqrt(1 / 12), rel=0.2)  # of uniform noise
     assert 8.0 < found.per_scene["bits_per_dim"].mean() < 8.5
 
@@ -75,5 +80,6 @@ def test_a_sigma_is_fitted_on_other_scenes(array_scenes):
 def test_images_too_small_for_ssim_are_refused(array_scenes):
     source = array_scenes(image_size=4)
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=3)
     with pytest.raises(ConfigError, match="SSIM needs at least 6"):
-        score_baseline(lambda batch, number: torch.zeros(()), source, plan, schedule=SCHEDULE, batch_size=3)
+        score_baseline(lambda batch, number: torch.zeros(()), evaluation)

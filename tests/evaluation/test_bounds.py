@@ -8,10 +8,9 @@ from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import Views
 from zoo.errors import ConfigError
-from zoo.evaluation.bounds import Bounds, ElboScores
-from zoo.evaluation.image_metrics import IMAGE_ERRORS, image_errors
-from zoo.evaluation.loop import evaluation_batches
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.bounds import Bounds, ElboScores, score_scenes
+from zoo.evaluation.images import IMAGE_ERRORS, image_errors
+from zoo.evaluation.loop import Evaluation
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
 
@@ -20,7 +19,8 @@ def scored(name, source, *, bounds, num_targets=3, num_context=2):
     variant = default_registry().variant(name, size="smoke")
     model, chosen = build(variant, seed=0), evaluation_schedule_values(variant.training)
     plan = EvaluationPlan(source, num_context=num_context, num_targets=num_targets)
-    return score_scenes(model, source, plan, schedule=chosen, batch_size=4, device="cpu", bounds=bounds), model, plan
+    evaluation = Evaluation(source, plan, schedule=chosen, batch_size=4)
+    return score_scenes(model, evaluation, bounds=bounds), model, evaluation
 
 
 def test_a_bound_is_the_same_alone_and_beside_a_larger_one(array_scenes):
@@ -44,9 +44,9 @@ def test_without_latents_of_the_scene_the_joint_bound_is_the_sum(array_scenes, n
 @pytest.mark.parametrize("name", ["cgqn", "np-rooms"])
 def test_with_latents_of_the_scene_every_separate_target_has_its_own_kl(array_scenes, name):
     source = array_scenes(num_scenes=4)
-    scores, model, plan = scored(name, source, bounds=Bounds(separate=True))
+    scores, model, evaluation = scored(name, source, bounds=Bounds(separate=True))
     assert model.core.latents == "scene"
-    ((_, batch, number),) = evaluation_batches(source, plan, scenes=np.arange(4), batch_size=4, device="cpu")
+    ((_, batch, number),) = evaluation.batches()
     schedule = evaluation_schedule_values(default_registry().variant(name, size="smoke").training)
     total = torch.zeros(4, dtype=torch.float64)
     with torch.no_grad():
@@ -67,8 +67,8 @@ def test_one_target_has_nothing_separate(array_scenes):
 
 def test_reconstructions_are_those_of_the_scored_posterior(array_scenes):
     source = array_scenes(num_scenes=4)
-    scores, model, plan = scored("gqn-tower", source, bounds=Bounds(reconstruction=True))
-    ((_, batch, number),) = evaluation_batches(source, plan, scenes=np.arange(4), batch_size=4, device="cpu")
+    scores, model, evaluation = scored("gqn-tower", source, bounds=Bounds(reconstruction=True))
+    ((_, batch, number),) = evaluation.batches()
     schedule = evaluation_schedule_values(default_registry().variant("gqn-tower", size="smoke").training)
     with torch.no_grad():
         episode = model.eval().episode(batch, num_context=number)
@@ -97,7 +97,8 @@ def test_target_views_are_selected_with_their_target(array_scenes):
     model.core.forward = forward
     plan = EvaluationPlan(source, num_context=1, num_targets=3)
     schedule = evaluation_schedule_values(variant.training)
-    score_scenes(model, source, plan, schedule=schedule, batch_size=2, device="cpu", bounds=Bounds(separate=True))
+    evaluation = Evaluation(source, plan, schedule=schedule, batch_size=2)
+    score_scenes(model, evaluation, bounds=Bounds(separate=True))
     assert seen == [(3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1)]
 
 

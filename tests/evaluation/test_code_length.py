@@ -7,9 +7,9 @@ import torch
 
 from zoo.config.schedules import evaluation_schedule_values, schedule_values
 from zoo.data.plan import EvaluationPlan
-from zoo.evaluation.bounds import Bounds
+from zoo.evaluation.bounds import Bounds, score_scenes
 from zoo.evaluation.code_length import SMALLEST, best_sigma, code_schedule_values, supports_bits_per_dim
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.loop import Evaluation
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.likelihoods.laplace import Laplace
 from zoo.registry.registry import default_registry
@@ -55,22 +55,20 @@ def test_bits_are_a_code_and_the_fitted_sigma_makes_it_shorter(array_scenes):
     model, chosen = build(variant).train(), evaluation_schedule_values(variant.training)
     options = {"num_context": 2, "num_targets": 2}
     fitted = code_schedule_values(
-        model, calibration, EvaluationPlan(calibration, **options), schedule=chosen, batch_size=2, device="cpu"
+        model, Evaluation(calibration, EvaluationPlan(calibration, **options), schedule=chosen, batch_size=2)
     )
     assert model.training and supports_bits_per_dim(model)
-    plan = EvaluationPlan(source, **options)
+    evaluation = Evaluation(source, EvaluationPlan(source, **options), schedule=chosen, batch_size=4)
 
     def bits(code_schedule):
-        scores = score_scenes(
-            model, source, plan, schedule=chosen, batch_size=4, device="cpu", bounds=Bounds(code_schedule=code_schedule)
-        )
+        scores = score_scenes(model, evaluation, bounds=Bounds(code_schedule=code_schedule))
         return scores["bits_per_dim"], scores
 
     best, scores = bits(fitted)
     assert best.mean() < bits(chosen)[0].mean()
     assert 8.0 < best.mean() < 9.0  # noise has 8 bits; the rest is what a Gaussian does not fit, and the latents
     # The ELBO is at the sigma of evaluation, whatever the code's.
-    plain = score_scenes(model, source, plan, schedule=chosen, batch_size=4, device="cpu")
+    plain = score_scenes(model, evaluation)
     assert (plain["nelbo"] == scores["nelbo"]).all()
 
 
@@ -78,5 +76,6 @@ def test_a_likelihood_without_sigma_keeps_its_schedule_values(array_scenes):
     variant = default_registry().variant("gqn-pixel-sigma", size="smoke")
     source = array_scenes()
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
-    assert code_schedule_values(build(variant), source, plan, schedule=SCHEDULE, batch_size=4, device="cpu") is SCHEDULE
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=4)
+    assert code_schedule_values(build(variant), evaluation) is SCHEDULE
     assert math.isclose(float(SCHEDULE.sigma), 0.7, rel_tol=1e-6)

@@ -11,7 +11,7 @@ from zoo.data.camera import camera_axes
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
 from zoo.evaluation.consistency import disagreement, rotated, with_queries
-from zoo.evaluation.loop import evaluation_batches
+from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.throughput import random_batch
 from zoo.model.scene_model import Prediction
 from zoo.registry.registry import default_registry
@@ -36,16 +36,8 @@ def named(name):
 
 def compared(model, source, *, num_samples=4, batch_size=3, turns=TURNS):
     plan = EvaluationPlan(source, num_context=2, num_targets=1)
-    return disagreement(
-        model,
-        source,
-        plan,
-        schedule=SCHEDULE,
-        batch_size=batch_size,
-        num_samples=num_samples,
-        device="cpu",
-        turns=turns,
-    )
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=batch_size)
+    return disagreement(model, evaluation, num_samples=num_samples, turns=turns)
 
 
 class TestCameras:
@@ -109,7 +101,7 @@ class TestDisagreement:
         source, model = array_scenes(num_scenes=3), named("gqn-jump")
         found = compared(model, source, num_samples=3)
         plan = EvaluationPlan(source, num_context=2, num_targets=1)
-        (whole,) = evaluation_batches(source, plan, scenes=np.arange(3), batch_size=3, device="cpu")
+        (whole,) = Evaluation(source, plan, schedule=SCHEDULE, batch_size=3).batches()
         cameras = rotated(whole.batch.cameras[:, 2:3], torch.tensor([0.0, *TURNS]))
         questions = with_queries(whole.batch, num_context=2, cameras=cameras)
         images = model.predict(questions, SCHEDULE, 2, num_samples=3).expected.double().flatten(3)

@@ -13,6 +13,7 @@ from zoo.data.render.digit_cube import EXTRA_SHAPES, HALF_WIDTH, NUM_SIDES, draw
 from zoo.errors import ConfigError
 from zoo.evaluation.digit_agreement import digit_agreement, hidden_sides, predict_sides
 from zoo.evaluation.digit_reader import FRONTAL, DigitReader, frontal_sides, reading_accuracy, train_reader
+from zoo.evaluation.loop import Evaluation
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
 
@@ -182,9 +183,8 @@ class TestPredictions:
         model = build(default_registry().variant("cgqn", size="smoke"), seed=0).train()
         source = Cubes(5)
         questions = hidden_sides(source, num_queries=3, spread=0.0)
-        found = predict_sides(
-            model, source, questions, schedule=schedule_values(sigma=0.7), num_samples=2, batch_size=2, device="cpu"
-        )
+        evaluation = Evaluation(source, questions, schedule=schedule_values(sigma=0.7), batch_size=2)
+        found = predict_sides(model, evaluation, num_samples=2)
         assert model.training
         assert found.expected.shape == (2, 5, 3, 3, SIZE, SIZE)
         torch.testing.assert_close(found.expected[:, :, 0], found.expected[:, :, 1])
@@ -196,9 +196,8 @@ class TestPredictions:
         questions = hidden_sides(source, num_queries=2)
 
         def predicted():
-            return predict_sides(
-                model, source, questions, schedule=schedule_values(sigma=0.7), num_samples=2, batch_size=4, device="cpu"
-            ).expected
+            evaluation = Evaluation(source, questions, schedule=schedule_values(sigma=0.7), batch_size=4)
+            return predict_sides(model, evaluation, num_samples=2).expected
 
         before = predicted()
         for scene, side in zip(questions.scenes, questions.sides, strict=True):

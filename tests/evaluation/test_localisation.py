@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from importance_weighting import importance_weighted_nelbo
 
 from zoo.config.schedules import evaluation_schedule_values, schedule_values
 from zoo.config.settings import Settings
@@ -15,7 +16,7 @@ from zoo.episode import CoreOutput, SceneBatch
 from zoo.errors import ConfigError
 from zoo.evaluation.candidates import by_density, by_inversion, localisation_method
 from zoo.evaluation.localisation import localise, locate
-from zoo.evaluation.nelbo import importance_weighted_nelbo
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.evaluation.pose_grid import PosePrior, grid_over
 from zoo.evaluation.refine_poses import Search
 from zoo.evaluation.throughput import random_batch
@@ -92,9 +93,7 @@ def located(model, camera, *, prior=None, sigma=0.05, **search):
     batch = photographed(model, torch.stack([cameras_somewhere(seed=5), camera])[None])
     return locate(
         model,
-        batch,
-        num_context=1,
-        scene=0,
+        EvaluationBatch(np.array([0]), batch, num_context=1),
         schedule=schedule_values(sigma=sigma),
         prior=prior or prior_over(),
         search=Search(**search),
@@ -151,8 +150,9 @@ def test_cells_that_the_prior_leaves_out_are_never_rendered(monkeypatch):
     camera = prior.grid.cameras(torch.zeros(5))[-5].float()
     batch = photographed(model, torch.stack([camera, camera])[None])
     monkeypatch.setattr(model.core, "paint", lambda poses: (rendered.append(len(poses)), original(poses))[1])
-    settings = {"num_context": 1, "scene": 0, "schedule": schedule_values(sigma=0.05), "prior": prior}
-    found = locate(model, batch, search=Search(starts=0, batch_size=50), **settings)
+    part = EvaluationBatch(np.array([0]), batch, num_context=1)
+    search = Search(starts=0, batch_size=50)
+    found = locate(model, part, schedule=schedule_values(sigma=0.05), prior=prior, search=search)
     assert 0 < sum(rendered) <= len(prior.on_grid) // 2 and max(rendered) <= 50
     assert np.isneginf(found.log_mass.flatten()[: len(prior.on_grid) // 2]).all()
 
@@ -230,7 +230,8 @@ def test_a_reversed_model_is_evaluated_at_the_same_grid(array_scenes, name):
     source = array_scenes(num_scenes=2)
     plan = EvaluationPlan(source, num_context=2, num_targets=1)
     prior = prior_over(places=5, turns=6)
-    found = localise(model.train(), source, plan, schedule=chosen, prior=prior, search=Search(samples=3), device="cpu")
+    evaluation = Evaluation(source, plan, schedule=chosen, batch_size=2)
+    found = localise(model.train(), evaluation, prior=prior, search=Search(samples=3))
     assert model.training and [one.scene for one in found] == [0, 1]
     for scene, one in enumerate(found):
         views = plan.views[scene]

@@ -1,20 +1,20 @@
 """Every scene once, one number a scene, whatever the batch."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from importance_weighting import importance_weighted_nelbo
 from torch import nn
 
 from zoo.config.schedules import evaluation_schedule_values, schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import CoreOutput, ElboTerms, SceneBatch, Views
 from zoo.errors import ConfigError
-from zoo.evaluation import loop
-from zoo.evaluation.bounds import Bounds
-from zoo.evaluation.loop import evaluation_batches
-from zoo.evaluation.nelbo import importance_weighted_nelbo, score_scenes
+from zoo.evaluation.bounds import Bounds, score_episode, score_scenes
+from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
 from zoo.registry.registry import default_registry
@@ -71,15 +71,8 @@ def test_every_scene_counts_exactly_once(array_scenes, num_scenes, batch_size):
     source = array_scenes(num_scenes=num_scenes, image_size=4)
     plan = EvaluationPlan(source, num_context=2, num_targets=2)
     model = Recorder()
-    scores = score_scenes(
-        model,
-        source,
-        plan,
-        schedule=SCHEDULE,
-        batch_size=batch_size,
-        device="cpu",
-        bounds=Bounds(importance_samples=(2,)),
-    )
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=batch_size)
+    scores = score_scenes(model, evaluation, bounds=Bounds(importance_samples=(2,)))
     assert scores["scene"].tolist() == list(range(num_scenes))
     frames = source.frames[np.arange(num_scenes)[:, None], plan.views]
     cameras = source.cameras[np.arange(num_scenes)[:, None], plan.views]
@@ -99,15 +92,15 @@ def test_every_scene_counts_exactly_once(array_scenes, num_scenes, batch_size):
 def test_a_scene_scored_twice_or_not_at_all_is_noticed(array_scenes, monkeypatch):
     source = array_scenes(num_scenes=4, image_size=4)
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
-    original = evaluation_batches
+    original = Evaluation.batches
 
-    def twice(*given, **named):
-        batches = list(original(*given, **named))
+    def twice(evaluation):
+        batches = list(original(evaluation))
         yield from [*batches, batches[-1]]
 
-    monkeypatch.setattr(loop, "evaluation_batches", twice)
+    monkeypatch.setattr(Evaluation, "batches", twice)
     with pytest.raises(AssertionError, match="exactly once"):
-        score_scenes(Recorder(), source, plan, schedule=SCHEDULE, batch_size=3, device="cpu")
+        score_scenes(Recorder(), Evaluation(source, plan, schedule=SCHEDULE, batch_size=3))
 
 
 @pytest.mark.parametrize("name", ["gqn-tower", "cvae", "vae", "gqn-tower-8bit"])
@@ -117,7 +110,9 @@ def test_numbers_do_not_depend_on_the_batch_size(array_scenes, name):
     model, chosen = smoke(name)
     scores = [
         score_scenes(
-            model, source, plan, schedule=chosen, batch_size=size, device="cpu", bounds=Bounds(importance_samples=(2,))
+            model,
+            Evaluation(source, plan, schedule=chosen, batch_size=size),
+            bounds=Bounds(importance_samples=(2,)),
         )
         for size in (1, 2, 5)
     ]
@@ -130,17 +125,8 @@ def test_numbers_do_not_depend_on_the_batch_size(array_scenes, name):
 def test_numbers_of_a_scene_do_not_depend_on_how_many_follow(array_scenes):
     source = array_scenes(num_scenes=5)
     model, chosen = smoke()
-    few, all_of_them = (
-        score_scenes(
-            model,
-            source,
-            EvaluationPlan(source, num_context=2, num_targets=1, max_scenes=number),
-            schedule=chosen,
-            batch_size=5,
-            device="cpu",
-        )
-        for number in (2, None)
-    )
+    plans = [EvaluationPlan(source, num_context=2, num_targets=1, max_scenes=number) for number in (2, None)]
+    few, all_of_them = (score_scenes(model, Evaluation(source, plan, schedule=chosen, batch_size=5)) for plan in plans)
     assert len(few["nelbo"]) == 2
     np.testing.assert_allclose(few["nelbo"], all_of_them["nelbo"][:2], rtol=1e-6)
 
@@ -150,9 +136,8 @@ def test_sigma_is_that_of_the_knobs_and_the_model_comes_back_in_its_mode(array_s
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     for training in (True, False):
         model = Recorder().train(training)
-        score_scenes(
-            model, source, plan, schedule=SCHEDULE, batch_size=2, device="cpu", bounds=Bounds(importance_samples=(1,))
-        )
+        evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=2)
+        score_scenes(model, evaluation, bounds=Bounds(importance_samples=(1,)))
         assert model.modes == [False] * 4
         assert all(used is SCHEDULE for used in model.schedule)
         assert model.training is training
@@ -163,7 +148,8 @@ def test_excess_is_the_nelbo_above_the_floor_of_sigma(array_scenes):
     plan = EvaluationPlan(source, num_context=1, num_targets=2)
     model, _ = smoke()
     for sigma in (0.7, 0.2):
-        scores = score_scenes(model, source, plan, schedule=schedule_values(sigma=sigma), batch_size=2, device="cpu")
+        schedule = schedule_values(sigma=sigma)
+        scores = score_scenes(model, Evaluation(source, plan, schedule=schedule, batch_size=2))
         floor = 768 * (0.5 * np.log(2 * np.pi) + np.log(sigma))
         np.testing.assert_allclose(scores["floor"], floor, rtol=1e-6)
         np.testing.assert_allclose(scores["nelbo_excess"], scores["nelbo"] - scores["floor"], rtol=1e-12)
@@ -175,18 +161,8 @@ def test_scoring_twice_gives_the_same_and_another_noise_something_else(array_sce
     source = array_scenes(num_scenes=3)
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     model, chosen = smoke()
-    one, other = (
-        score_scenes(
-            model,
-            source,
-            plan,
-            schedule=chosen,
-            batch_size=2,
-            device="cpu",
-            bounds=Bounds(importance_samples=(number,)),
-        )
-        for number in (1, 2)
-    )
+    evaluation = Evaluation(source, plan, schedule=chosen, batch_size=2)
+    one, other = (score_scenes(model, evaluation, bounds=Bounds(importance_samples=(number,))) for number in (1, 2))
     np.testing.assert_array_equal(one["nelbo"], other["nelbo"])
     assert (one["iwae_1"] != other["iwae_2"]).all()
 
@@ -195,9 +171,8 @@ def test_scoring_twice_gives_the_same_and_another_noise_something_else(array_sce
 def test_a_wrong_context_is_another_scenes_and_the_targets_stay(array_scenes, shift):
     source = array_scenes(num_scenes=5, image_size=4)
     plan = EvaluationPlan(source, num_context=2, num_targets=2)
-    scenes = np.arange(5)
-    own = list(evaluation_batches(source, plan, scenes=scenes, batch_size=2, device="cpu"))
-    shifted = list(evaluation_batches(source, plan, scenes=scenes, batch_size=2, device="cpu", shift=shift))
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=2)
+    own, shifted = (list(replace(evaluation, shift=places).batches()) for places in (0, shift))
     frames, moved = (torch.cat([part.batch.frames for part in parts]) for parts in (own, shifted))
     cameras, moved_cameras = (torch.cat([part.batch.cameras for part in parts]) for parts in (own, shifted))
     other = (torch.arange(5) + shift) % 5
@@ -215,10 +190,8 @@ def test_a_model_without_context_does_not_mind_a_wrong_one(array_scenes):
     plan = EvaluationPlan(source, num_context=2, num_targets=1)
     for name, minds in (("vae", False), ("gqn-tower", True)):
         model, chosen = smoke(name)
-        own, shifted = (
-            score_scenes(model, source, plan, schedule=chosen, batch_size=4, device="cpu", shift=shift)["nelbo"]
-            for shift in (0, 1)
-        )
+        evaluation = Evaluation(source, plan, schedule=chosen, batch_size=4)
+        own, shifted = (score_scenes(model, replace(evaluation, shift=shift))["nelbo"] for shift in (0, 1))
         assert np.array_equal(own, shifted) is not minds
 
 
@@ -226,31 +199,16 @@ def test_progress_ends_at_the_whole(array_scenes):
     source = array_scenes(num_scenes=5, image_size=4)
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     calls = []
-    score_scenes(
-        Recorder(),
-        source,
-        plan,
-        schedule=SCHEDULE,
-        batch_size=2,
-        device="cpu",
-        progress=lambda done, total: calls.append((done, total)),
+    evaluation = Evaluation(
+        source, plan, schedule=SCHEDULE, batch_size=2, progress=lambda done, total: calls.append((done, total))
     )
+    score_scenes(Recorder(), evaluation)
     assert calls == [(2, 5), (4, 5), (5, 5)]
 
 
-def test_a_negative_number_of_samples_is_refused(array_scenes):
-    source = array_scenes(num_scenes=1, image_size=4)
-    plan = EvaluationPlan(source, num_context=1, num_targets=1)
+def test_a_negative_number_of_samples_is_refused():
     with pytest.raises(ConfigError, match="found -1"):
-        score_scenes(
-            Recorder(),
-            source,
-            plan,
-            schedule=SCHEDULE,
-            batch_size=1,
-            device="cpu",
-            bounds=Bounds(importance_samples=(-1,)),
-        )
+        Bounds(importance_samples=(-1,))
 
 
 class TestImportanceWeighting:
@@ -312,6 +270,8 @@ def test_all_samples_of_a_bound_are_drawn_from_one_look_at_the_context(name, mon
     expected = np.log(4) - torch.logsumexp(torch.stack(weights), dim=0)
     encoded, encode = [], model.encoder.forward
     monkeypatch.setattr(model.encoder, "forward", lambda views: encoded.append(views) or encode(views))
-    torch.testing.assert_close(importance_weighted_nelbo(model, batch, SCHEDULE, 2, samples=4), expected)
-    known = [views for views in encoded if torch.equal(views.poses, model.episode(batch, num_context=2).context.poses)]
+    episode = model.episode(batch, num_context=2)
+    scores = score_episode(model, episode, SCHEDULE, bounds=Bounds(importance_samples=(4,)))
+    torch.testing.assert_close(scores["iwae_4"] * episode.query.shape[1], expected)
+    known = [views for views in encoded if torch.equal(views.poses, episode.context.poses)]
     assert len(known) == 1

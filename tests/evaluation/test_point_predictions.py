@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from zoo.config.schedules import schedule_values
-from zoo.evaluation.point_predictions import predict_at
+from zoo.evaluation.values import predict_at
 from zoo.likelihoods.learned_gaussian import LearnedGaussian
 from zoo.model.scene_model import Prediction
 from zoo.registry.registry import default_registry

@@ -1,6 +1,7 @@
 """Errors of cameras, and scores of reversed models."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.bounds import score_scenes
+from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.poses import mixed_density, point_estimate, pose_density, pose_errors, score_poses
 from zoo.likelihoods.pose_mixture import PoseMixture
 from zoo.registry.registry import default_registry
@@ -64,18 +66,15 @@ def test_scores_of_every_scene_whatever_the_batch(array_scenes, name):
     plan = EvaluationPlan(source, num_context=2, num_targets=2)
     model, schedule = smoke(name)
     model.train()
-    settings = {"schedule": schedule, "num_samples": 4, "device": "cpu"}
     calls = []
-    one, other = (
-        score_poses(model, source, plan, batch_size=size, progress=lambda *step: calls.append(step), **settings)
-        for size in (2, 5)
-    )
+    evaluation = Evaluation(source, plan, schedule=schedule, batch_size=5, progress=lambda *step: calls.append(step))
+    one, other = (score_poses(model, replace(evaluation, batch_size=size), num_samples=4) for size in (2, 5))
     assert model.training and calls[-1] == (5, 5)
     assert set(one) == {"position_error", "angle_error", "pose_log_density"}
     for column, values in one.items():
         assert values.shape == (5,) and np.isfinite(values).all()
         np.testing.assert_allclose(other[column], values, rtol=1e-4, err_msg=column)
-    bound = -score_scenes(model, source, plan, schedule=schedule, batch_size=5, device="cpu")["nelbo"]
+    bound = -score_scenes(model, evaluation)["nelbo"]
     if model.core.latents == "none":
         np.testing.assert_allclose(one["pose_log_density"], bound, rtol=1e-5)
 
@@ -85,7 +84,7 @@ def test_errors_are_those_of_the_predictions(array_scenes, monkeypatch):
     plan = EvaluationPlan(source, num_context=1, num_targets=1)
     model, schedule = smoke("reversed-gqn-latent")
     monkeypatch.setattr(model.likelihood, "mean", lambda parameters: torch.zeros(*parameters.shape[:3], 5, 1, 1))
-    found = score_poses(model, source, plan, schedule=schedule, batch_size=4, num_samples=2, device="cpu")
+    found = score_poses(model, Evaluation(source, plan, schedule=schedule, batch_size=4), num_samples=2)
     truth = source.cameras[np.arange(4), plan.views[:, 1]]
     np.testing.assert_allclose(found["position_error"], np.linalg.norm(truth[:, :3], axis=1), rtol=1e-5)
     cosine = np.cos(truth[:, 3]) * np.cos(truth[:, 4])

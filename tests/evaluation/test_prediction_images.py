@@ -11,6 +11,7 @@ from zoo.config.schedules import evaluation_schedule_values, schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
 from zoo.evaluation.images import score_images, sheet_of, to_bytes
+from zoo.evaluation.loop import Evaluation
 from zoo.model.scene_model import Prediction
 from zoo.model.tasks import images_from_frames
 from zoo.registry.registry import default_registry
@@ -35,9 +36,8 @@ class Known(nn.Module):
 
 def scored(change, source, *, num_samples=2, batch_size=2, num_targets=2):
     plan = EvaluationPlan(source, num_context=2, num_targets=num_targets)
-    return score_images(
-        Known(change), source, plan, schedule=SCHEDULE, batch_size=batch_size, num_samples=num_samples, device="cpu"
-    )
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=batch_size)
+    return score_images(Known(change), evaluation, num_samples=num_samples)
 
 
 @pytest.fixture
@@ -103,12 +103,8 @@ def test_ssim_equals_the_definition_of_wang():
     plan = EvaluationPlan(Source(), num_context=1, num_targets=1)
     found = score_images(
         Known(lambda target, sample: target + torch.from_numpy(noise).float()),
-        Source(),
-        plan,
-        schedule=SCHEDULE,
-        batch_size=1,
+        Evaluation(Source(), plan, schedule=SCHEDULE, batch_size=1),
         num_samples=1,
-        device="cpu",
     )["ssim"][0]
     x = truth[0, plan.views[0, 1]].astype(np.float64).transpose(2, 0, 1) / 255
     y = np.clip(x + noise, 0, 1)
@@ -140,17 +136,11 @@ def test_predictions_do_not_look_at_the_targets(array_scenes):
     plan = EvaluationPlan(source, num_context=2, num_targets=1)
     variant = default_registry().variant("gqn-tower", size="smoke")
     model = build(variant, seed=0)
-    settings = {
-        "scenes": np.arange(3),
-        "schedule": evaluation_schedule_values(variant.training),
-        "num_samples": 3,
-        "device": "cpu",
-        "mean_samples": 4,
-    }
-    before = sheet_of(model, source, plan, **settings)
+    evaluation = Evaluation(source, plan, schedule=evaluation_schedule_values(variant.training), batch_size=3)
+    before = sheet_of(model, evaluation, num_samples=3, mean_samples=4)
     targets = plan.views[:, 2:]
     source.frames[np.arange(3)[:, None], targets] = 255 - source.frames[np.arange(3)[:, None], targets]
-    after = sheet_of(model, source, plan, **settings)
+    after = sheet_of(model, evaluation, num_samples=3, mean_samples=4)
     np.testing.assert_array_equal(before.mean, after.mean)
     np.testing.assert_array_equal(before.samples, after.samples)
     np.testing.assert_array_equal(before.context, after.context)
@@ -164,14 +154,14 @@ def test_a_sheet_shows_what_the_source_holds(array_scenes):
     variant = default_registry().variant("vae", size="smoke")
     model = build(variant, seed=0)
     scenes = np.array([3, 1])
-    settings = {"schedule": SCHEDULE, "num_samples": 3, "device": "cpu", "mean_samples": 2}
-    sheet = sheet_of(model, source, plan, scenes=scenes, **settings)
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=2, scenes=scenes)
+    sheet = sheet_of(model, evaluation, num_samples=3, mean_samples=2)
     np.testing.assert_array_equal(sheet.context, source.frames[scenes[:, None], plan.views[scenes][:, :2]])
     np.testing.assert_array_equal(sheet.truth, source.frames[scenes, plan.views[scenes][:, 2]])
     assert sheet.samples.shape == (2, 3, 16, 16, 3)
     assert sheet.mean.shape == (2, 16, 16, 3)
     np.testing.assert_allclose(sheet.mean, sheet.samples.astype(float).mean(1), atol=1.1)
-    noisy = sheet_of(model, source, plan, scenes=scenes, pixel_noise=True, **settings)
+    noisy = sheet_of(model, evaluation, num_samples=3, mean_samples=2, pixel_noise=True)
     np.testing.assert_array_equal(noisy.mean, sheet.mean)
     assert (noisy.samples != sheet.samples).mean() > 0.5
 

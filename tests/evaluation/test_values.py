@@ -15,6 +15,7 @@ from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import DataError
 from zoo.evaluation.gaussian_process import exact_predictions, score_exactly
+from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.values import NAMES, score_values
 from zoo.likelihoods.learned_gaussian import LearnedGaussian
 from zoo.model.scene_model import Prediction
@@ -47,9 +48,8 @@ def source(array_scenes):
 
 def scored(source, *, num_samples=1500, batch_size=5, num_targets=3):
     plan = EvaluationPlan(source, num_context=2, num_targets=num_targets)
-    scores = score_values(
-        Mixture(), source, plan, schedule=SCHEDULE, batch_size=batch_size, num_samples=num_samples, device="cpu"
-    )
+    evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=batch_size)
+    scores = score_values(Mixture(), evaluation, num_samples=num_samples)
     targets = source.arrays["values"][np.arange(5)[:, None], plan.views[:, 2:], 0].astype(np.float64)
     return scores, targets
 
@@ -83,16 +83,10 @@ def test_the_batch_size_changes_nothing_and_the_mode_of_the_model_is_left_as_it_
         np.testing.assert_allclose(one[name], other[name], rtol=1e-6)
     calls = []
     model, plan = Mixture().train(), EvaluationPlan(source, num_context=0, num_targets=2)
-    score_values(
-        model,
-        source,
-        plan,
-        schedule=SCHEDULE,
-        batch_size=2,
-        num_samples=1,
-        device="cpu",
-        progress=lambda done, total: calls.append((done, total)),
+    evaluation = Evaluation(
+        source, plan, schedule=SCHEDULE, batch_size=2, progress=lambda done, total: calls.append((done, total))
     )
+    score_values(model, evaluation, num_samples=1)
     assert model.training and calls == [(2, 5), (4, 5), (5, 5)]
 
 

@@ -7,7 +7,8 @@ from accelerate import Accelerator
 from zoo.config.schedules import evaluation_schedule_values, value_at
 from zoo.data.plan import EvaluationPlan, TrainingPlan
 from zoo.errors import ConfigError, NonFiniteError
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.bounds import score_scenes
+from zoo.evaluation.loop import Evaluation
 from zoo.model.scene_model import SceneModel
 from zoo.registry.variant import build
 from zoo.training import checkpoint, run_checkpoints
@@ -271,14 +272,9 @@ def test_validation_is_at_the_fixed_sigma_and_of_every_scene(trainer_of, array_s
     trainer = trainer_of("gqn-tower", "training.sigma={start: 2.0, end: 0.7, steps: 100}", validation=scenes)
     trainer.fit()
     row = look.rows(trainer.run)[-1]
-    scores = score_scenes(
-        trainer.model,
-        scenes,
-        EvaluationPlan(scenes, num_context=trainer.recipe.contexts.maximum, num_targets=1),
-        schedule=evaluation_schedule_values(trainer.recipe),
-        batch_size=5,
-        device="cpu",
-    )
+    plan = EvaluationPlan(scenes, num_context=trainer.recipe.contexts.maximum, num_targets=1)
+    schedule = evaluation_schedule_values(trainer.recipe)
+    scores = score_scenes(trainer.model, Evaluation(scenes, plan, schedule=schedule, batch_size=5))
     for name in ("nelbo", "nelbo_excess", "kl", "log_likelihood", "floor"):
         assert row[f"eval/{name}"] == pytest.approx(float(scores[name].mean()), rel=1e-6)
     assert row["eval/floor"] == pytest.approx(768 * (0.5 * math.log(2 * math.pi) + math.log(0.7)), rel=1e-6)

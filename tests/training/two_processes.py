@@ -23,8 +23,8 @@ from zoo.data import loader
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import NonFiniteError
-from zoo.evaluation.bounds import Bounds
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.bounds import Bounds, score_scenes
+from zoo.evaluation.loop import Evaluation
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
 from zoo.training import run_checkpoints
@@ -96,11 +96,12 @@ def evaluate(accelerator):
         source = Noise(num_scenes)
         scores = score_scenes(
             model,
-            source,
-            EvaluationPlan(source, num_context=2, num_targets=2),
-            schedule=evaluation_schedule_values(variant().training),
-            batch_size=batch_size,
-            device=accelerator.device,
+            Evaluation(
+                source,
+                EvaluationPlan(source, num_context=2, num_targets=2),
+                schedule=evaluation_schedule_values(variant().training, device=accelerator.device),
+                batch_size=batch_size,
+            ),
             bounds=Bounds(importance_samples=(2,)),
             accelerator=accelerator,
         )

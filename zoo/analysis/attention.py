@@ -14,10 +14,11 @@ from collections.abc import Mapping
 
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.context import AnalysisContext
-from zoo.analysis.scores import Scores, bounds_of, image_metrics_of, panels_of, predictions_of
+from zoo.analysis.context import SMALL_CORE, AnalysisContext
+from zoo.analysis.scores import Scores, evaluation_of, panels_of, score_by_context
 from zoo.data.opening import open_scenes
 from zoo.data.source import Split
+from zoo.evaluation.images import sheet_of
 from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import trend_panels
 
@@ -29,25 +30,14 @@ SAMPLES = 4
 ROWS = 6
 
 SUM, ATTENTION, EPIPOLAR = "sum", "attention", "epipolar lines"
-STEPS = 1200
 # The same for all models: sizes of the recurrent core and the encoder, batches, schedules.
 COMMON = (
-    "encoder.channels=32",
-    "core.steps=3",
-    "core.z_channels=4",
-    "core.hidden_channels=32",
-    "core.canvas_channels=16",
-    "core.read_channels=16",
-    f"training.steps={STEPS}",
+    *SMALL_CORE,
+    "training.steps=1200",
     "training.batch_size=16",
-    "training.learning_rate.start=2.0e-3",
-    "training.learning_rate.end=3.0e-4",
-    f"training.learning_rate.steps={STEPS}",
-    "training.sigma.start=2.0",
-    "training.sigma.end=0.7",
-    f"training.sigma.steps={STEPS}",
-    "training.contexts.minimum=1",
-    "training.contexts.maximum=10",
+    "training.learning_rate={start: 2.0e-3, end: 3.0e-4, steps: 1200}",
+    "training.sigma={start: 2.0, end: 0.7, steps: 1200}",
+    "training.contexts={minimum: 1, maximum: 10}",
 )
 SYSTEMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     SUM: ("gqn-tower", ()),
@@ -76,12 +66,9 @@ def run(context: AnalysisContext) -> list[Claim]:
     for system, (variant, changes) in SYSTEMS.items():
         trained = context.trained(variant, data=data, overrides=(*COMMON, *changes), label=f"attention-{variant}")
         context.log(f"{system}, {trained.model.num_parameters} parameters: scoring with {CONTEXTS} context views")
-        scores[system] = {
-            number: bounds_of(trained, test, num_context=number)
-            | image_metrics_of(trained, test, num_context=number, num_samples=SAMPLES)
-            for number in CONTEXTS
-        }
-        sheet = predictions_of(trained, test, num_context=CONTEXTS[-1], num_scenes=ROWS)
+        scores[system] = score_by_context(trained, test, contexts=CONTEXTS, num_samples=SAMPLES)
+        shown = evaluation_of(trained, test, num_context=CONTEXTS[-1], num_scenes=ROWS)
+        sheet = sheet_of(trained.model, shown, num_samples=1)
         if not groups:
             groups += [ImageGroup("a context view", sheet.context[:, 0]), ImageGroup("truth", sheet.truth)]
         groups.append(ImageGroup(system, sheet.mean))
@@ -102,13 +89,12 @@ def attention_claims(scores: Mapping[str, Scores]) -> list[Claim]:
     baseline, few, many = scores[SUM], CONTEXTS[0], CONTEXTS[-1]
     for system in (ATTENTION, EPIPOLAR):
         found = scores[system]
-        for number, metric, title in (
-            (CONTEXTS[-2], "mse", "error"),
-            (many, "mse", "error"),
-            (many, "nelbo_excess", "NELBO"),
+        for number, metric, title, unit in (
+            (CONTEXTS[-2], "mse", "error", "MSE"),
+            (many, "mse", "error", "MSE"),
+            (many, "nelbo_excess", "NELBO", "nats"),
         ):
             text = f"given {number} views, {system}: a lower {title} than with the sum"
-            unit = "MSE" if metric == "mse" else "nats"
             expectations.append(Expectation.less(text, found[number][metric], baseline[number][metric], unit=unit))
         text = f"from {few} view to {many}, {system}: the error falls by more than with the sum"
         changes = (one[many]["mse"] - one[few]["mse"] for one in (found, baseline))

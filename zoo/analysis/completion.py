@@ -15,7 +15,7 @@ from zoo.config.schedules import schedule_values
 from zoo.data.opening import open_splits
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
-from zoo.evaluation.point_predictions import predict_at
+from zoo.evaluation.values import predict_at
 from zoo.figures.functions import images_of_points
 from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.model.scene_model import SceneModel

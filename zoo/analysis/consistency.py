@@ -12,6 +12,7 @@ because its posterior encodes each image by itself and that of CGQN the sum of a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +21,10 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
-from zoo.analysis.scores import BATCH_SIZE, Scores, bounds_of, panels_of
-from zoo.config.schedules import evaluation_schedule_values
+from zoo.analysis.scores import Scores, evaluation_of, panels_of
 from zoo.data.opening import open_scenes
-from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
+from zoo.evaluation.bounds import score_scenes
 from zoo.evaluation.consistency import Disagreement, disagreement
 from zoo.evaluation.digit_agreement import DigitAgreement, HiddenSides, digit_agreement, hidden_sides, predict_sides
 from zoo.evaluation.digit_reader import DigitReader, reading_accuracy, train_reader
@@ -73,17 +73,14 @@ def run(context: AnalysisContext) -> list[Claim]:
 
 def measure(trained: TrainedModel, test: SceneSource, sides: HiddenSides, reader: DigitReader) -> Findings:
     """Measures one model."""
-    model, schedule = trained.model, evaluation_schedule_values(trained.variant.training)
-    plan = EvaluationPlan(test, num_context=NUM_CONTEXT, num_targets=1)
-    predicted = predict_sides(
-        model, test, sides, schedule=schedule, num_samples=SAMPLES, batch_size=BATCH_SIZE, device="cpu"
-    )
+    model = trained.model
+    evaluations = {count: evaluation_of(trained, test, num_context=NUM_CONTEXT, num_targets=count) for count in TARGETS}
+    hidden = replace(evaluations[1], plan=sides, scenes=None)
+    predicted = predict_sides(model, hidden, num_samples=SAMPLES)
     return Findings(
-        disagreement=disagreement(
-            model, test, plan, schedule=schedule, batch_size=BATCH_SIZE, num_samples=SAMPLES, device="cpu"
-        ),
+        disagreement=disagreement(model, evaluations[1], num_samples=SAMPLES),
         agreement=digit_agreement(reader, predicted.expected),
-        bounds={count: bounds_of(trained, test, num_context=NUM_CONTEXT, num_targets=count) for count in TARGETS},
+        bounds={count: score_scenes(model, evaluation) for count, evaluation in evaluations.items()},
         expected=predicted.expected,
         context=predicted.context,
     )

@@ -20,6 +20,15 @@ from zoo.training.run import train
 from zoo.training.trained_model import TrainedModel, load_trained
 
 SIZE = "demonstration"
+# Overrides for small recurrent cores and their encoders.
+SMALL_CORE = (
+    "encoder.channels=32",
+    "core.steps=3",
+    "core.z_channels=4",
+    "core.hidden_channels=32",
+    "core.canvas_channels=16",
+    "core.read_channels=16",
+)
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,12 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
-from zoo.analysis.scores import BATCH_SIZE, panels_of
-from zoo.config.schedules import evaluation_schedule_values
+from zoo.analysis.scores import evaluation_of, panels_of
 from zoo.cores.draw import Draw
 from zoo.data.opening import open_scenes
-from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource, Split
-from zoo.episode import ScheduleValues
+from zoo.data.source import Split
 from zoo.evaluation.images import to_bytes
-from zoo.evaluation.loop import EvaluationBatch, evaluation_mode, score_batches
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import Trend, trend_panels
 from zoo.model.scene_model import SceneModel
@@ -51,6 +48,7 @@ class Progress(NamedTuple):
     metrics: Mapping[str, np.ndarray]  # names as in QUANTITIES -> [L, scenes] float64
     true_sharpness: np.ndarray  # [scenes] float64, of the target images
     images: np.ndarray  # [L, ROWS, H, W, 3] uint8: the canvases of the first scenes
+    truth: np.ndarray  # [ROWS, H, W, 3] uint8: their target images
 
     def by_step(self) -> dict[int, dict[str, np.ndarray]]:
         """Returns step -> metric -> [scenes]."""
@@ -64,28 +62,17 @@ def run(context: AnalysisContext) -> list[Claim]:
     trained = context.trained("draw", data=data)
     test = open_scenes(data, "test")
     context.log(f"measuring the canvas on {SCENES['test']} test scenes")
-    schedule = evaluation_schedule_values(trained.variant.training)
-    found = {source: measure_canvas(trained.model, test, source=source, schedule=schedule) for source in SOURCES}
+    evaluation = evaluation_of(trained, test, num_context=NUM_CONTEXT)
+    found = {source: measure_canvas(trained.model, evaluation, source=source) for source in SOURCES}
     panels = panels_of({f"latents from the {source}": found[source].by_step() for source in SOURCES}, QUANTITIES)
     steps = list(found["prior"].by_step())
     panels[-1].trends.append(Trend("true image", steps, [found["prior"].true_sharpness] * len(steps)))
     trend_panels(context.image("draw-steps"), panels=panels, along="steps", title=ANALYSES["draw"].title)
-    draw_canvases(context, found, truth=true_images(test))
+    draw_canvases(context, found)
     return draw_claims(found)
 
 
-def true_images(test: SceneSource) -> np.ndarray:
-    """Returns the targets of the first test scenes, [ROWS, H, W, 3] uint8."""
-    frames, _ = test.read(np.arange(ROWS), plan_of(test).views[:ROWS, NUM_CONTEXT:])
-    return frames[:, 0]
-
-
-def plan_of(test: SceneSource) -> EvaluationPlan:
-    """Returns the context views and the target of every scene."""
-    return EvaluationPlan(test, num_context=NUM_CONTEXT, num_targets=1)
-
-
-def measure_canvas(model: SceneModel, test: SceneSource, *, source: Source, schedule: ScheduleValues) -> Progress:
+def measure_canvas(model: SceneModel, evaluation: Evaluation, *, source: Source) -> Progress:
     """Draws the first target of every test scene and measures the canvas after every step."""
     core = model.core
     assert isinstance(core, Draw)
@@ -99,7 +86,7 @@ def measure_canvas(model: SceneModel, test: SceneSource, *, source: Source, sche
             query_keys(episode.key, num_queries=1)[:, 0],
             target=target if source == "posterior" else None,
             source=source,
-            schedule=schedule,
+            schedule=evaluation.schedule,
         )
         canvases = torch.stack([model.likelihood.mean(canvas) for canvas in rollout.canvases], dim=1)  # [B, L, C, H, W]
         truth = target[:, None]
@@ -109,15 +96,16 @@ def measure_canvas(model: SceneModel, test: SceneSource, *, source: Source, sche
             "sharpness": sharpness(canvases).double(),
             "true_sharpness": sharpness(target).double(),
             "canvases": canvases,
+            "truth": target,
         }
 
-    with evaluation_mode(model):
-        found = score_batches(score, test, plan_of(test), batch_size=BATCH_SIZE, device="cpu")
-    canvases = torch.from_numpy(found.pop("canvases")[:ROWS]).transpose(0, 1)
+    found = evaluation.score(score, model=model)
+    canvases, truth = (torch.from_numpy(found[name][:ROWS]) for name in ("canvases", "truth"))
     return Progress(
         metrics={name: found[name].T for name in QUANTITIES},
         true_sharpness=found["true_sharpness"],
-        images=to_bytes(canvases.clamp(0.0, 1.0)),
+        images=to_bytes(canvases.transpose(0, 1).clamp(0.0, 1.0)),
+        truth=to_bytes(truth),
     )
 
 
@@ -137,13 +125,13 @@ def sharpness(images: Tensor) -> Tensor:
     return 0.5 * (across + images.diff(dim=-2).abs().mean(dim=(-3, -2, -1)))
 
 
-def draw_canvases(context: AnalysisContext, found: Mapping[Source, Progress], *, truth: np.ndarray) -> None:
+def draw_canvases(context: AnalysisContext, found: Mapping[Source, Progress]) -> None:
     """Draws the canvases of some scenes, one row per source."""
     canvases = np.stack([found[source].images for source in SOURCES], axis=2)  # [L, ROWS, sources, H, W, 3]
     groups = [
         ImageGroup(f"step {step}", images.reshape(-1, *images.shape[2:])) for step, images in enumerate(canvases, 1)
     ]
-    groups.append(ImageGroup("truth", np.repeat(truth, len(SOURCES), axis=0)))
+    groups.append(ImageGroup("truth", np.repeat(found["prior"].truth, len(SOURCES), axis=0)))
     labels = [f"room {row + 1}, latents from the {source}" for row in range(ROWS) for source in SOURCES]
     image_sheet(context.image("draw"), groups=groups, title=ANALYSES["draw"].title, row_labels=labels)
 

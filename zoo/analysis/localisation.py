@@ -16,10 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.context import AnalysisContext
-from zoo.config.schedules import evaluation_schedule_values
+from zoo.analysis.context import SMALL_CORE, AnalysisContext
+from zoo.analysis.scores import evaluation_of
 from zoo.data.opening import open_scenes
-from zoo.data.plan import EvaluationPlan
 from zoo.data.source import Split
 from zoo.evaluation.localisation import Located, localise
 from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
@@ -59,12 +58,7 @@ MIXTURE = MAPS._replace(variant="reversed-gqn-latent", samples=8)
 INVERTED = Method(
     variant="gqn-epipolar",
     overrides=(
-        "encoder.channels=32",
-        "core.steps=3",
-        "core.z_channels=4",
-        "core.hidden_channels=32",
-        "core.canvas_channels=16",
-        "core.read_channels=16",
+        *SMALL_CORE,
         "core.key_channels=16",
         "core.value_channels=32",
         "training.steps=1600",
@@ -103,11 +97,8 @@ def find(context: AnalysisContext, method: Method) -> Found:
     found = {}
     for number, scenes in method.scenes.items():
         context.log(f"{method.variant}: localising {scenes} images given {number} views")
-        plan = EvaluationPlan(test, num_context=number, num_targets=1, max_scenes=scenes)
-        schedule = evaluation_schedule_values(trained.variant.training)
-        found[number] = list(
-            localise(trained.model, test, plan, schedule=schedule, prior=prior, search=search, device="cpu")
-        )
+        evaluation = evaluation_of(trained, test, num_context=number, num_scenes=scenes)
+        found[number] = localise(trained.model, evaluation, prior=prior, search=search)
     return found
 
 

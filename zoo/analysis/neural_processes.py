@@ -17,15 +17,15 @@ import numpy as np
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
-from zoo.analysis.scores import BATCH_SIZE, Scores, panels_of
+from zoo.analysis.scores import Scores, panels_of
 from zoo.config.schedules import schedule_values
 from zoo.data.functions import Kernel
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
 from zoo.evaluation.gaussian_process import exact_predictions, predictive, score_exactly
-from zoo.evaluation.point_predictions import predict_at
-from zoo.evaluation.values import score_values
+from zoo.evaluation.loop import Evaluation
+from zoo.evaluation.values import predict_at, score_values
 from zoo.figures.functions import Band, Panel, curve_panels
 from zoo.figures.style import GREY, PALETTE
 from zoo.figures.trends import trend_panels
@@ -87,9 +87,8 @@ def score_model(model: SceneModel, test: SceneSource) -> Scores:
         predicted = predict_at(
             model, inputs[:, :number], values[:, :number], queries=inputs[:, number:], schedule=SCHEDULE, num_samples=32
         )
-        found[number] = score_values(
-            model, test, plan, schedule=SCHEDULE, batch_size=BATCH_SIZE, num_samples=NUM_SAMPLES, device="cpu"
-        ) | {SPREAD: predicted.scale.mean(1)}
+        evaluation = Evaluation(test, plan, schedule=SCHEDULE, batch_size=50)
+        found[number] = score_values(model, evaluation, num_samples=NUM_SAMPLES) | {SPREAD: predicted.scale.mean(1)}
     return found
 
 

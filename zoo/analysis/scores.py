@@ -2,75 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.evaluation.images import Sheet, score_images, sheet_of
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.bounds import score_scenes
+from zoo.evaluation.images import score_images
+from zoo.evaluation.loop import Evaluation
 from zoo.figures.trends import Trend, TrendPanel
 from zoo.training.trained_model import TrainedModel
-
-BATCH_SIZE = 50
 
 # Position of the horizontal axis, such as the number of context views -> metric -> [scenes] float64.
 Scores = Mapping[int, Mapping[str, np.ndarray]]
 
 
-def bounds_of(
-    trained: TrainedModel, test: SceneSource, *, num_context: int, num_targets: int = 1, shift: int = 0
-) -> dict[str, np.ndarray]:
-    """Returns the bound and its parts in nats per target, [scenes] each.
-
-    Args:
-        trained: the model.
-        test: all scenes are scored.
-        num_context: context views.
-        num_targets: target views.
-        shift: 0: every scene has its own context; k: that of the scene k places later.
-    """
-    return score_scenes(
-        trained.model,
-        test,
-        EvaluationPlan(test, num_context=num_context, num_targets=num_targets),
-        schedule=evaluation_schedule_values(trained.variant.training),
-        batch_size=BATCH_SIZE,
-        device="cpu",
-        shift=shift,
-    )
+def evaluation_of(
+    trained: TrainedModel,
+    test: SceneSource,
+    *,
+    num_context: int,
+    num_targets: int = 1,
+    num_scenes: int | None = None,
+    shift: int = 0,
+) -> Evaluation:
+    """Returns episodes of the first ``num_scenes`` test scenes (None: all), at the sigma of evaluation of a model."""
+    plan = EvaluationPlan(test, num_context=num_context, num_targets=num_targets)
+    schedule = evaluation_schedule_values(trained.variant.training)
+    scenes = np.arange(num_scenes or test.num_scenes)
+    return Evaluation(test, plan, schedule=schedule, batch_size=50, scenes=scenes, shift=shift)
 
 
-def image_metrics_of(
-    trained: TrainedModel, test: SceneSource, *, num_context: int, num_samples: int
-) -> dict[str, np.ndarray]:
-    """Returns the metrics of predictions of one target from the prior, [scenes] each."""
-    return score_images(
-        trained.model,
-        test,
-        EvaluationPlan(test, num_context=num_context, num_targets=1),
-        schedule=evaluation_schedule_values(trained.variant.training),
-        batch_size=BATCH_SIZE,
-        num_samples=num_samples,
-        device="cpu",
-    )
-
-
-def predictions_of(
-    trained: TrainedModel, test: SceneSource, *, num_context: int, num_scenes: int, num_samples: int = 1
-) -> Sheet:
-    """Predicts one target each of the first scenes from the prior."""
-    return sheet_of(
-        trained.model,
-        test,
-        EvaluationPlan(test, num_context=num_context, num_targets=1),
-        scenes=np.arange(num_scenes),
-        schedule=evaluation_schedule_values(trained.variant.training),
-        num_samples=num_samples,
-        device="cpu",
-    )
+def score_by_context(
+    trained: TrainedModel, test: SceneSource, *, contexts: Iterable[int], num_samples: int
+) -> dict[int, dict[str, np.ndarray]]:
+    """Returns the bounds and the metrics of predictions of one target from the prior, by the number of context views."""
+    evaluations = {number: evaluation_of(trained, test, num_context=number) for number in contexts}
+    return {
+        number: score_scenes(trained.model, evaluation)
+        | score_images(trained.model, evaluation, num_samples=num_samples)
+        for number, evaluation in evaluations.items()
+    }
 
 
 def trends_of(scores: Mapping[str, Scores], metric: str) -> list[Trend]:

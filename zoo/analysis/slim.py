@@ -18,18 +18,17 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
-from zoo.analysis.scores import BATCH_SIZE, Scores, bounds_of, trends_of
-from zoo.config.schedules import evaluation_schedule_values
+from zoo.analysis.scores import Scores, evaluation_of, trends_of
 from zoo.data.built_in import DrawnScene
 from zoo.data.camera import pose_vector
 from zoo.data.opening import open_scenes
-from zoo.data.plan import EvaluationPlan
 from zoo.data.render.caption_grammar import encode_captions, paraphrases
 from zoo.data.render.recipes import RECIPES
 from zoo.data.source import CAPTIONS, SceneSource, Split
 from zoo.episode import SceneBatch, Views
+from zoo.evaluation.bounds import score_scenes
 from zoo.evaluation.images import to_bytes
-from zoo.evaluation.loop import EvaluationBatch, evaluation_batches, score_batches
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import TrendPanel, trend_panels
 from zoo.model.interfaces import Encoder
@@ -93,22 +92,21 @@ def reworded(batch: SceneBatch, views: np.ndarray, drawn: list[DrawnScene]) -> S
     return batch._replace(extras={**batch.extras, CAPTIONS: encoded})
 
 
-@torch.no_grad()
 def score_captions(trained: TrainedModel, test: SceneSource, drawn: list[DrawnScene]) -> dict[str, Scores]:
     """Scores the same target of every test scene with its own captions, in other words, and those of another scene."""
-    schedule = evaluation_schedule_values(trained.variant.training)
     found: dict[str, dict[int, dict[str, np.ndarray]]] = {OWN: {}, REWORDED: {}, ELSEWHERE: {}}
     for number in CONTEXTS:
-        plan = EvaluationPlan(test, num_context=number, num_targets=1)
+        evaluation = evaluation_of(trained, test, num_context=number)
 
-        def score(part: EvaluationBatch, plan: EvaluationPlan = plan) -> dict[str, Tensor]:
-            batch = reworded(part.batch, plan(part.scenes).views, drawn)
-            return {EXCESS: trained.model(batch, schedule, part.num_context).excess().double()}
+        def score(part: EvaluationBatch, evaluation: Evaluation = evaluation) -> dict[str, Tensor]:
+            batch = reworded(part.batch, evaluation.plan(part.scenes).views, drawn)
+            return {EXCESS: trained.model(batch, evaluation.schedule, part.num_context).excess().double()}
 
-        own, elsewhere = (bounds_of(trained, test, num_context=number, shift=shift) for shift in (0, 1))
+        own = score_scenes(trained.model, evaluation)
+        elsewhere = score_scenes(trained.model, replace(evaluation, shift=1))
         # The posterior does not read captions: the KL does not depend on them.
         assert np.array_equal(own["kl"], elsewhere["kl"])
-        other = score_batches(score, test, plan, batch_size=BATCH_SIZE, device="cpu")
+        other = evaluation.score(score, model=trained.model)
         for label, bounds in ((OWN, own), (REWORDED, other), (ELSEWHERE, elsewhere)):
             found[label][number] = {EXCESS: bounds[EXCESS], ADDED: bounds[EXCESS] - own[EXCESS]}
     return dict(found)
@@ -136,22 +134,22 @@ def distances(encoder: Encoder, drawn: list[DrawnScene]) -> Distances:
 def draw_images(context: AnalysisContext, trained: TrainedModel, test: SceneSource, drawn: list[DrawnScene]) -> None:
     """Draws expected images without captions and with three kinds of captions, and the changes by captions."""
     number, scenes = CONTEXTS[-1], np.arange(ROWS)
-    schedule = evaluation_schedule_values(trained.variant.training)
-    views = EvaluationPlan(test, num_context=number, num_targets=1).views[:ROWS]
+    evaluation = evaluation_of(trained, test, num_context=number, num_scenes=ROWS)
+    views = evaluation.plan(scenes).views
 
-    def episodes(*, num_context: int, shift: int = 0) -> SceneBatch:
-        plan = EvaluationPlan(test, num_context=num_context, num_targets=1)
-        (part,) = evaluation_batches(test, plan, batch_size=ROWS, device="cpu", scenes=scenes, shift=shift)
+    def only_batch(evaluation: Evaluation) -> SceneBatch:
+        (part,) = evaluation.batches()
         return part.batch
 
     def expected(batch: SceneBatch, *, num_context: int) -> Tensor:
-        prediction = trained.model.predict(batch, schedule, num_context, num_samples=SAMPLES)
+        prediction = trained.model.predict(batch, evaluation.schedule, num_context, num_samples=SAMPLES)
         return prediction.expected[:, :, 0].mean(0)
 
-    own = episodes(num_context=number)
-    batches = {OWN: own, REWORDED: reworded(own, views, drawn), ELSEWHERE: episodes(num_context=number, shift=1)}
+    own, elsewhere = (only_batch(replace(evaluation, shift=shift)) for shift in (0, 1))
+    batches = {OWN: own, REWORDED: reworded(own, views, drawn), ELSEWHERE: elsewhere}
     # The noise of the latents is the same in all, so that captions make the only difference.
-    without = expected(episodes(num_context=0), num_context=0)
+    unseen = only_batch(evaluation_of(trained, test, num_context=0, num_scenes=ROWS))
+    without = expected(unseen, num_context=0)
     images = {label: expected(batch, num_context=number) for label, batch in batches.items()}
     groups = [ImageGroup("truth", own.frames[:, number].numpy()), ImageGroup("without captions", to_bytes(without))]
     groups += [ImageGroup(label, to_bytes(image)) for label, image in images.items()]

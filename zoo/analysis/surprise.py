@@ -13,10 +13,11 @@ from pathlib import Path
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
-from zoo.analysis.scores import Scores, bounds_of, image_metrics_of, panels_of, predictions_of
+from zoo.analysis.scores import Scores, evaluation_of, panels_of, score_by_context
 from zoo.data.opening import open_scenes
 from zoo.data.source import Split
-from zoo.evaluation.images import Sheet
+from zoo.evaluation.bounds import score_scenes
+from zoo.evaluation.images import Sheet, sheet_of
 from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import Trend, TrendPanel, trend_panels
 
@@ -44,13 +45,13 @@ def run(context: AnalysisContext) -> list[Claim]:
     for name in (WITH_LATENTS, WITHOUT):
         trained = context.trained(name, data=data)
         context.log(f"{name}: scoring {SCENES['test']} test scenes with {CONTEXTS[0]} to {CONTEXTS[-1]} context views")
-        scores[name] = {
-            number: bounds_of(trained, test, num_context=number)
-            | image_metrics_of(trained, test, num_context=number, num_samples=SAMPLES)
-            | {KL_ELSEWHERE: bounds_of(trained, test, num_context=number, shift=1)[KL]}
-            for number in CONTEXTS
-        }
-        sheets[name] = predictions_of(trained, test, num_context=1, num_scenes=ROWS, num_samples=SAMPLES)
+        found = score_by_context(trained, test, contexts=CONTEXTS, num_samples=SAMPLES)
+        for number in CONTEXTS:
+            elsewhere = evaluation_of(trained, test, num_context=number, shift=1)
+            found[number][KL_ELSEWHERE] = score_scenes(trained.model, elsewhere)[KL]
+        scores[name] = found
+        shown = evaluation_of(trained, test, num_context=1, num_scenes=ROWS)
+        sheets[name] = sheet_of(trained.model, shown, num_samples=SAMPLES)
     panels = surprise_panels(scores)
     trend_panels(context.image("surprise"), panels=panels, along="context views", title=ANALYSES["surprise"].title)
     draw_predictions(context.image("surprise-predictions"), sheets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ from zoo.data.opening import open_scenes
 from zoo.data.source import SceneSource, Split
 from zoo.errors import ConfigError
 from zoo.evaluation.baselines import MEAN_IMAGE, NEAREST_VIEW, baseline_predictor, score_baseline
+from zoo.evaluation.loop import Evaluation
 from zoo.model.interfaces import Task
 from zoo.model.tasks import MAP
 from zoo.provenance import collect
@@ -62,23 +64,19 @@ def baseline_rows(
     """
     plan = plan_of(protocol, variant, scenes.reported)
     schedule = evaluation_schedule_values(variant.training, sigma=protocol.sigma)
+    evaluation = Evaluation(scenes.reported, plan, schedule=schedule, batch_size=protocol.batch_size)
     key = key_of(variant, scenes.reported, plan, sigma=float(schedule.sigma))
     names = _names_for(variant, num_context=plan.num_context)
     existing = {row.variant for row in present if row.is_baseline and row.key == key} if names else set()
     calibration = None
     if "bits-per-dim" in protocol.metrics and scenes.calibration is not None:
-        calibration = scenes.calibration, calibration_plan(plan, scenes.calibration, seed=protocol.seed)
+        calibrated = calibration_plan(plan, scenes.calibration, seed=protocol.seed)
+        calibration = replace(evaluation, source=scenes.calibration, plan=calibrated)
     for name in names:
         if name in existing:
             continue
-        scores = score_baseline(
-            baseline_predictor(name, train=scenes.train),
-            scenes.reported,
-            plan,
-            schedule=schedule,
-            batch_size=protocol.batch_size,
-            calibration=calibration,
-        )
+        predictor = baseline_predictor(name, train=scenes.train)
+        scores = score_baseline(predictor, evaluation, calibration=calibration)
         per_scene = dict(scores.per_scene)
         floor = per_scene.pop("floor")
         metrics = {**metrics_of(per_scene, samples=1), "floor": floor_metric(floor)}

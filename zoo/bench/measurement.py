@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,11 +17,10 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
 from zoo.errors import NonFiniteError, OutOfMemoryError, ZooError
-from zoo.evaluation.bounds import Bounds
+from zoo.evaluation.bounds import Bounds, score_scenes
 from zoo.evaluation.code_length import code_schedule_values, supports_bits_per_dim
-from zoo.evaluation.image_metrics import check_image_size
-from zoo.evaluation.images import score_images
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.images import check_image_size, score_images
+from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.poses import score_poses
 from zoo.evaluation.throughput import Spread, Throughput, measure
 from zoo.evaluation.values import score_values
@@ -85,9 +85,8 @@ def evaluate(
     recipe = variant.training
     plan = plan_of(protocol, variant, source)
     schedule = evaluation_schedule_values(recipe, sigma=protocol.sigma, device=device)
-    measurement = _Measurement(
-        model, source, plan, schedule=schedule, protocol=protocol, device=device, progress=progress
-    )
+    evaluation = Evaluation(source, plan, schedule=schedule, batch_size=protocol.batch_size)
+    measurement = _Measurement(model, plan, evaluation, protocol=protocol, progress=progress)
     code_schedule = measurement.code_schedule(calibration)
     per_scene = measurement.scores(code_schedule)
     for name, values in per_scene.items():
@@ -137,12 +136,10 @@ class _Measurement:
     """One model on the episodes of one plan."""
 
     model: SceneModel
-    source: SceneSource
     plan: EvaluationPlan
+    evaluation: Evaluation
     _: KW_ONLY
-    schedule: ScheduleValues
     protocol: Protocol
-    device: torch.device | str
     progress: StageProgress | None
 
     def code_schedule(self, calibration: SceneSource | None) -> ScheduleValues | None:
@@ -150,23 +147,17 @@ class _Measurement:
         if "bits-per-dim" not in self.protocol.metrics or not supports_bits_per_dim(self.model):
             return None
         if not self.model.likelihood.uses_sigma:
-            return self.schedule
+            return self.evaluation.schedule
         if calibration is None:
             return None
-        return code_schedule_values(
-            self.model,
-            calibration,
-            calibration_plan(self.plan, calibration, seed=self.protocol.seed),
-            schedule=self.schedule,
-            batch_size=self.protocol.batch_size,
-            device=self.device,
-        )
+        plan = calibration_plan(self.plan, calibration, seed=self.protocol.seed)
+        return code_schedule_values(self.model, replace(self.evaluation, source=calibration, plan=plan))
 
     def scores(self, code_schedule: ScheduleValues | None) -> dict[str, np.ndarray]:
         """Returns every metric by scene, and the floor."""
         metrics, images = self.protocol.metrics, self.model.task.target_kind == "images"
         if images:
-            check_image_size(self.source)
+            check_image_size(self.evaluation.source)
         bounds = Bounds(
             importance_samples=self.protocol.importance_samples,
             separate="separate-targets" in metrics,
@@ -184,18 +175,11 @@ class _Measurement:
             found |= self._score("predictions", scorer, num_samples=self.protocol.prediction_samples)
         return found
 
-    def _score(self, stage: str, scorer: Callable[..., dict[str, np.ndarray]], **options: Any) -> dict[str, np.ndarray]:
-        progress = self.progress
-        return scorer(
-            self.model,
-            self.source,
-            self.plan,
-            schedule=self.schedule,
-            batch_size=self.protocol.batch_size,
-            device=self.device,
-            progress=None if progress is None else lambda done, total: progress(stage, done, total),
-            **options,
-        )
+    def _score(
+        self, stage: str, scorer: Callable[..., dict[str, np.ndarray]], *, shift: int = 0, **options: Any
+    ) -> dict[str, np.ndarray]:
+        progress = partial(self.progress, stage) if self.progress else None
+        return scorer(self.model, replace(self.evaluation, shift=shift, progress=progress), **options)
 
 
 def expected_metrics(variant: Variant, plan: EvaluationPlan, *, protocol: Protocol) -> dict[str, str]:

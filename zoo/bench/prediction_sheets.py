@@ -12,6 +12,7 @@ from zoo.bench.protocol import Protocol, plan_of
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.source import SceneSource
 from zoo.evaluation.images import sheet_of
+from zoo.evaluation.loop import Evaluation
 from zoo.figures.sheets import prediction_sheet
 from zoo.training.trained_model import TrainedModel
 
@@ -47,16 +48,9 @@ def draw_sheet(
     # The episodes of the row; all eight scenes also where fewer were measured.
     plan = plan_of(replace(protocol, num_context=num_context, max_scenes=None), trained.variant, source)
     scenes = np.arange(min(SCENES, source.num_scenes))
-    images = sheet_of(
-        trained.model,
-        source,
-        plan,
-        scenes=scenes,
-        schedule=evaluation_schedule_values(trained.variant.training, sigma=protocol.sigma, device=device),
-        num_samples=SAMPLES,
-        device=device,
-        pixel_noise=pixel_noise,
-    )
+    schedule = evaluation_schedule_values(trained.variant.training, sigma=protocol.sigma, device=device)
+    evaluation = Evaluation(source, plan, schedule=schedule, batch_size=SCENES, scenes=scenes)
+    images = sheet_of(trained.model, evaluation, num_samples=SAMPLES, pixel_noise=pixel_noise)
     prediction_sheet(
         target,
         **images._asdict(),

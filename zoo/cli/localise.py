@@ -85,6 +85,7 @@ def run(
     from zoo.config.schedules import evaluation_schedule_values
     from zoo.evaluation.candidates import localisation_method
     from zoo.evaluation.localisation import localise
+    from zoo.evaluation.loop import Evaluation
     from zoo.evaluation.refine_poses import Search
     from zoo.figures.style import check_suffix
     from zoo.training.run import device_of
@@ -105,19 +106,13 @@ def run(
     warn_of_untrained_contexts(trained.variant, sizes)
     known = _prior(splits, source, kind=prior, places=places, yaws=yaws)
     label = label_of(trained.variant)
+    schedule = evaluation_schedule_values(trained.variant.training, sigma=sigma, device=device)
     found: dict[int, list[Located]] = {}
     with screen.stage_progress(label) as progress:
         for plan in plans:
-            found[plan.num_context] = localise(
-                trained.model,
-                source,
-                plan,
-                schedule=evaluation_schedule_values(trained.variant.training, sigma=sigma, device=device),
-                prior=known,
-                search=search,
-                device=device,
-                progress=partial(progress, f"{plan.num_context} context views"),
-            )
+            stage = partial(progress, f"{plan.num_context} context views")
+            evaluation = Evaluation(source, plan, schedule=schedule, batch_size=1, progress=stage)
+            found[plan.num_context] = localise(trained.model, evaluation, prior=known, search=search)
     if as_json:
         facts = {
             "variant": label,

@@ -13,13 +13,12 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from zoo.data.camera import pose_vector
-from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import SceneBatch, ScheduleValues
+from zoo.episode import SceneBatch
 from zoo.evaluation.bounds import ElboScores
 from zoo.evaluation.code_length import best_sigma
-from zoo.evaluation.image_metrics import check_image_size, image_errors
-from zoo.evaluation.loop import EvaluationBatch, score_batches
+from zoo.evaluation.images import check_image_size, image_errors
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.model.tasks import images_from_frames
@@ -77,23 +76,14 @@ class BaselineScores(NamedTuple):
 
 
 def score_baseline(
-    predict: Predictor,
-    source: SceneSource,
-    plan: EvaluationPlan,
-    *,
-    schedule: ScheduleValues,
-    batch_size: int,
-    calibration: tuple[SceneSource, EvaluationPlan] | None = None,
+    predict: Predictor, evaluation: Evaluation, *, calibration: Evaluation | None = None
 ) -> BaselineScores:
     """Scores a baseline like a model with the Gaussian of fixed sigma and without latents: its KL is 0.
 
     Args:
         predict: the baseline.
-        source: the scenes.
-        plan: their episodes.
-        schedule: with the sigma.
-        batch_size: scenes at once.
-        calibration: scenes and episodes on which a sigma is fitted for ``bits_per_dim``; None leaves it out.
+        evaluation: the scenes, on the CPU.
+        calibration: other scenes, on which a sigma is fitted for ``bits_per_dim``; None leaves it out.
 
     Returns:
         Scores with the names of :func:`zoo.evaluation.bounds.score_episode`.
@@ -101,11 +91,12 @@ def score_baseline(
     Raises:
         ConfigError: if the images are too small for SSIM.
     """
-    check_image_size(source)
+    check_image_size(evaluation.source)
+    schedule = evaluation.schedule
     likelihood = AnnealedGaussian(AnnealedGaussian.Config())
     code_schedule = None
     if calibration is not None:
-        pairs = score_batches(partial(_pair, predict), *calibration, batch_size=batch_size, device="cpu")
+        pairs = calibration.score(partial(_pair, predict), model=None)
         images = {name: torch.from_numpy(values) for name, values in pairs.items()}
         code_schedule = schedule._replace(sigma=torch.tensor(best_sigma(likelihood, **images, schedule=schedule)))
 
@@ -130,7 +121,7 @@ def score_baseline(
         return columns
 
     return BaselineScores(
-        per_scene=MappingProxyType(score_batches(score, source, plan, batch_size=batch_size, device="cpu")),
+        per_scene=MappingProxyType(evaluation.score(score, model=None)),
         code_sigma=None if code_schedule is None else float(code_schedule.sigma),
     )
 

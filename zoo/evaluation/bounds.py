@@ -1,17 +1,22 @@
-"""Bounds on the log-likelihood of a scene's targets: the ELBO and importance-weighted bounds."""
+"""Bounds on the log-likelihood of a scene's targets, the ELBO and importance-weighted bounds, at fixed sigma and beta 1."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
+from zoo.data.plan import EvaluationPlan
 from zoo.episode import ElboTerms, Episode, ScheduleValues, Views
 from zoo.errors import ConfigError
-from zoo.evaluation.image_metrics import IMAGE_ERRORS, image_errors
+from zoo.evaluation.images import IMAGE_ERRORS, image_errors
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.model.interfaces import Encode
 from zoo.model.scene_model import SceneModel, cached_encoder
@@ -67,6 +72,45 @@ class Bounds:
 ELBO_ALONE = Bounds()
 
 
+def score_scenes(
+    model: SceneModel, evaluation: Evaluation, *, bounds: Bounds = ELBO_ALONE, accelerator: Accelerator | None = None
+) -> dict[str, np.ndarray]:
+    """Scores every scene of an :class:`~zoo.data.plan.EvaluationPlan` once.
+
+    Args:
+        model: the model, not wrapped; its mode is restored afterwards.
+        evaluation: the scenes; the progress is that of this process.
+        bounds: what is scored beside the ELBO.
+        accelerator: divides the scenes among its processes and gathers the numbers.
+
+    Returns:
+        Arrays [num_scenes] float64 in the order of the scenes: ``scene``, and the names of :func:`score_episode`.
+    """
+    plan = evaluation.plan
+    assert isinstance(plan, EvaluationPlan)
+    names = ["scene", *bounds.names(num_targets=plan.num_targets)]
+
+    def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        episode = model.episode(part.batch, num_context=part.num_context)
+        columns = score_episode(model, episode, evaluation.schedule, bounds=bounds)
+        columns["scene"] = torch.from_numpy(part.scenes).to(evaluation.device)
+        return {"table": torch.stack([columns[name].double() for name in names], dim=1)}
+
+    scenes = np.arange(plan.num_scenes)
+    share = scenes[accelerator.process_index :: accelerator.num_processes] if accelerator else scenes
+    found = replace(evaluation, scenes=share).score(score, model=model)
+    # A process without a scene of its own gathers as many columns as the others.
+    table = found.get("table", np.zeros((0, len(names))))
+    if accelerator:
+        own = torch.from_numpy(table).to(accelerator.device)
+        table = accelerator.gather(accelerator.pad_across_processes(own, pad_index=-1)).cpu().numpy()
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    table = table[table[:, 0] >= 0]
+    # A scene counted twice or not at all would bias every mean without a trace.
+    assert np.array_equal(table[:, 0], scenes), "every scene must be scored exactly once"
+    return {name: table[:, index] for index, name in enumerate(names)}
+
+
 def score_episode(
     model: SceneModel, episode: Episode, schedule: ScheduleValues, *, bounds: Bounds = ELBO_ALONE
 ) -> dict[str, Tensor]:
@@ -76,7 +120,7 @@ def score_episode(
         [B] float64 each, nats per target unless stated otherwise: the fields of :class:`ElboScores`; for every K
         ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap``, the NELBO minus that bound; ``separate_nelbo_excess``, the
         mean excess NELBO of the targets one by one, each with its own latents; ``reconstruction_<error>`` with the names
-        of :data:`zoo.evaluation.image_metrics.IMAGE_ERRORS`; ``bits_per_dim``.
+        of :data:`zoo.evaluation.images.IMAGE_ERRORS`; ``bits_per_dim``.
     """
     encode = cached_encoder(model.encoder, episode)
     terms, parameters = model.score_and_reconstruct(episode, schedule, encode=encode)
@@ -117,26 +161,30 @@ def _per_target(terms: ElboTerms) -> ElboScores:
 
 def _separate_excess(model: SceneModel, episode: Episode, schedule: ScheduleValues, *, encode: Encode) -> Tensor:
     """Returns the mean over a scene's targets of their single excess NELBO, [B] float64, nats."""
-    num_targets = episode.target.shape[1]
     found = []
-    for index in range(num_targets):
-        chosen = slice(index, index + 1)
-        alone = episode._replace(
-            query=episode.query[:, chosen],
-            target=episode.target[:, chosen],
-            target_views=Views(*(field[:, chosen] for field in episode.target_views)),
-            key=fold(episode.key, index),
-        )
+    for index in range(episode.target.shape[1]):
+        alone = select_targets(episode, slice(index, index + 1))._replace(key=fold(episode.key, index))
         found.append(_per_target(model.score(alone, schedule, encode=encode)).nelbo_excess)
     return torch.stack(found).mean(0)
+
+
+def select_targets(episode: Episode, chosen: slice) -> Episode:
+    """Returns episodes with some of their targets."""
+    return episode._replace(
+        query=episode.query[:, chosen],
+        target=episode.target[:, chosen],
+        target_views=Views(*(field[:, chosen] for field in episode.target_views)),
+    )
 
 
 def importance_weighted(
     model: SceneModel, episode: Episode, schedule: ScheduleValues, *, numbers: tuple[int, ...], encode: Encode
 ) -> dict[int, Tensor]:
-    """Returns, for every number K, -log (1/K sum_k p(x, z_k) / q(z_k)), [B] float64, nats for all targets of a scene.
+    """Returns -log (1/K sum_k p(x, z_k) / q(z_k)) with z_k from the posterior, for every number K.
 
-    The samples of a smaller number are the first of those of a larger one, drawn one after the other.
+    The bound of Burda et al. 2016 (equation 8) on the joint log-likelihood of a scene's targets, [B] float64, nats for all
+    targets of a scene. The weights use the sampled log-ratio, not the analytic KL. The samples of a smaller number are the
+    first of those of a larger one, drawn one after the other: the memory needed does not grow with K.
     """
     weights = []
     for sample in range(max(numbers)):

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
-from zoo.evaluation.loop import EvaluationBatch, evaluation_mode, score_batches
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.model.interfaces import Likelihood
 from zoo.model.scene_model import SceneModel, cached_encoder
 
@@ -26,23 +24,14 @@ def supports_bits_per_dim(model: SceneModel) -> bool:
     return model.task.target_kind == "images" and model.likelihood.has_mass
 
 
-def code_schedule_values(
-    model: SceneModel,
-    calibration: SceneSource,
-    plan: EvaluationPlan,
-    *,
-    schedule: ScheduleValues,
-    batch_size: int,
-    device: torch.device | str,
-) -> ScheduleValues:
+def code_schedule_values(model: SceneModel, evaluation: Evaluation) -> ScheduleValues:
     """Returns the schedule values with the sigma that maximises the likelihood of 8-bit images under reconstructions.
 
     One number for the whole model, fitted on scenes that are not reported on. (For a Gaussian density it would be the
     root of the mean squared error, Rybkin et al. 2021, section 3; here the mass in the bins of the values counts.) The
     values for a likelihood without a sigma are returned unchanged.
-
-    The arguments are those of :func:`zoo.evaluation.nelbo.score_scenes`, with the scenes to fit on.
     """
+    schedule = evaluation.schedule
     if not model.likelihood.uses_sigma:
         return schedule
 
@@ -52,11 +41,10 @@ def code_schedule_values(
         _, prediction = model.score_and_reconstruct(episode, schedule, encode=encode)
         return {"prediction": prediction.float(), "target": episode.target}
 
-    with evaluation_mode(model):
-        found = score_batches(reconstruct, calibration, plan, batch_size=batch_size, device=device)
-    prediction, target = torch.from_numpy(found["prediction"]), torch.from_numpy(found["target"])
+    found = evaluation.score(reconstruct, model=model)
+    images = {name: torch.from_numpy(values) for name, values in found.items()}
     on_host = ScheduleValues(*(field.cpu() for field in schedule))
-    sigma = best_sigma(model.likelihood, prediction, target, schedule=on_host)
+    sigma = best_sigma(model.likelihood, **images, schedule=on_host)
     return schedule._replace(sigma=torch.full_like(schedule.sigma, sigma))
 
 

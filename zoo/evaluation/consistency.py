@@ -15,11 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource
-from zoo.episode import SceneBatch, ScheduleValues
+from zoo.episode import SceneBatch
 from zoo.errors import ConfigError
-from zoo.evaluation.loop import EvaluationBatch, evaluation_mode, score_batches
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.model.scene_model import SceneModel
 
 
@@ -83,19 +81,18 @@ def require_camera_queries(model: SceneModel) -> None:
 
 def disagreement(
     model: SceneModel,
-    source: SceneSource,
-    plan: EvaluationPlan,
+    evaluation: Evaluation,
     *,
-    schedule: ScheduleValues,
-    batch_size: int,
     num_samples: int,
-    device: torch.device | str,
     turns: Sequence[float] = (0.0, math.radians(5.0), math.radians(15.0)),
 ) -> Disagreement:
     """Predicts the first target's camera and rotated ones jointly, and compares the images.
 
-    The arguments are those of :func:`zoo.evaluation.nelbo.score_scenes`, S = ``num_samples``, at least 2, and ``turns``, the
-    rotations around the z axis in radians; the cameras of the scenes must look at that axis.
+    Args:
+        model: of images at cameras.
+        evaluation: scenes whose cameras look at the z axis.
+        num_samples: S, at least 2.
+        turns: the rotations around the z axis, radians.
 
     Raises:
         ConfigError: for fewer than two samples, or a task without such queries.
@@ -108,12 +105,11 @@ def disagreement(
         first = part.batch.cameras[:, part.num_context, None]
         angles = torch.tensor([0.0, *turns], dtype=first.dtype, device=first.device)
         batch = with_queries(part.batch, num_context=part.num_context, cameras=rotated(first, angles))
-        expected = model.predict(batch, schedule, part.num_context, num_samples=num_samples).expected
+        expected = model.predict(batch, evaluation.schedule, part.num_context, num_samples=num_samples).expected
         within, between = _half_squared_differences(expected.double())
         return {"within": within, "between": between}
 
-    with evaluation_mode(model):
-        found = score_batches(score, source, plan, batch_size=batch_size, device=device)
+    found = evaluation.score(score, model=model)
     return Disagreement(tuple(turns), within=found["within"], between=found["between"])
 
 

@@ -18,11 +18,10 @@ from torch import Tensor
 from zoo.data.plan import BatchPlan
 from zoo.data.render.digit_cube import HALF_WIDTH, NUM_SIDES, visible_face
 from zoo.data.source import SceneSource
-from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
 from zoo.evaluation.consistency import require_camera_queries, rotated, with_queries
 from zoo.evaluation.digit_reader import DigitReader, require_digits
-from zoo.evaluation.loop import EvaluationBatch, evaluation_mode, score_batches
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.model.scene_model import SceneModel
 
 
@@ -109,31 +108,25 @@ class SideImages(NamedTuple):
     context: np.ndarray  # [n, 3, H, W, 3] uint8
 
 
-def predict_sides(
-    model: SceneModel,
-    source: SceneSource,
-    questions: HiddenSides,
-    *,
-    schedule: ScheduleValues,
-    num_samples: int,
-    batch_size: int,
-    device: torch.device | str,
-) -> SideImages:
+def predict_sides(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> SideImages:
     """Predicts the K views of every hidden side jointly from the prior, ``num_samples`` times.
+
+    The plan of the evaluation is that of :func:`hidden_sides`.
 
     Raises:
         ConfigError: for a task without such queries.
     """
     require_camera_queries(model)
+    hidden = evaluation.plan
+    assert isinstance(hidden, HiddenSides)
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
-        cameras = questions.cameras[torch.from_numpy(part.scenes)]
+        cameras = hidden.cameras[torch.from_numpy(part.scenes)]
         batch = with_queries(part.batch, num_context=part.num_context, cameras=cameras)
-        expected = model.predict(batch, schedule, part.num_context, num_samples=num_samples).expected
-        return {"expected": expected.transpose(0, 1), "context": part.batch.frames}
+        prediction = model.predict(batch, evaluation.schedule, part.num_context, num_samples=num_samples)
+        return {"expected": prediction.expected.transpose(0, 1), "context": part.batch.frames}
 
-    with evaluation_mode(model):
-        found = score_batches(score, source, questions, batch_size=batch_size, device=device)
+    found = evaluation.score(score, model=model)
     return SideImages(expected=torch.from_numpy(found["expected"]).transpose(0, 1), context=found["context"])
 
 

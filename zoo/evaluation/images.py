@@ -1,4 +1,4 @@
-"""Image errors of predictions from the prior, and the images of a prediction sheet."""
+"""Image metrics of predictions from the prior (MSE, MAE, RMSE, PSNR, SSIM), and the images of a prediction sheet."""
 
 from __future__ import annotations
 
@@ -9,61 +9,85 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
 
-from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
-from zoo.episode import ScheduleValues
-from zoo.evaluation.image_metrics import check_image_size, image_errors
-from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_batches, evaluation_mode, score_batches
-from zoo.model.scene_model import Prediction, SceneModel
+from zoo.errors import ConfigError
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
+from zoo.model.scene_model import SceneModel
 from zoo.model.tasks import images_from_frames
 from zoo.results.metrics import BEST, ONE
 
+SSIM_WINDOW = 11  # pixels, of the Gaussian window of Wang et al. 2004
+IMAGE_ERRORS = ("mse", "mae_255", "rmse_255", "psnr", "ssim")
 
-def score_images(
-    model: SceneModel,
-    source: SceneSource,
-    plan: EvaluationPlan,
-    *,
-    schedule: ScheduleValues,
-    batch_size: int,
-    num_samples: int,
-    device: torch.device | str,
-    progress: Progress | None = None,
-) -> dict[str, np.ndarray]:
+
+def check_image_size(source: SceneSource) -> None:
+    """Refuses images that are too small for the window of SSIM.
+
+    Raises:
+        ConfigError: naming the data set and the sizes.
+    """
+    if source.image_size <= SSIM_WINDOW // 2:
+        raise ConfigError(
+            f"{source.name}: images of {source.image_size} pixels: SSIM needs at least {SSIM_WINDOW // 2 + 1}"
+        )
+
+
+def image_errors(predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Compares images [B, Q, C, H, W] in [0, 1] with the targets, averaged over a scene's targets.
+
+    Returns:
+        [B] float64 each, by the names of :data:`IMAGE_ERRORS`: mean squared error (of the 0-to-1 range), mean absolute
+        error and root of the mean squared error (of the 0-to-255 range), peak signal-to-noise ratio (dB) and structural
+        similarity (Wang et al. 2004, data range 1).
+    """
+    difference = (predicted - target).flatten(2)
+    squared = difference.square().mean(-1)
+    ssim = structural_similarity_index_measure(
+        predicted.flatten(0, 1), target.flatten(0, 1), data_range=1.0, reduction="none"
+    )
+    assert isinstance(ssim, Tensor)
+    of_images = {
+        "mse": squared,
+        "mae_255": 255.0 * difference.abs().mean(-1),
+        "rmse_255": 255.0 * squared.sqrt(),
+        "psnr": -10.0 * torch.log10(squared.clamp(min=1e-10)),
+        "ssim": ssim.view_as(squared),
+    }
+    return {name: values.double().mean(1) for name, values in of_images.items()}
+
+
+def score_images(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> dict[str, np.ndarray]:
     """Compares ``num_samples`` predictions from the prior with the targets.
 
     A prediction is the expected image of one sample of the latents, clamped to [0, 1].
 
     Returns:
-        Arrays [num_scenes] float64, averaged over a scene's targets: the errors of
-        :func:`zoo.evaluation.image_metrics.image_errors` of the mean of all samples (``mse``, ``mae_255``, ...), of
-        the first sample alone (``mse_one``, ...) and of the sample with the least squared error, chosen for each target
-        (``mse_best``, ...); and ``sample_variance``, the mean over pixels of the variance between samples.
+        Arrays [num_scenes] float64, averaged over a scene's targets: the errors of :func:`image_errors` of the mean of all
+        samples (``mse``, ``mae_255``, ...), of the first sample alone (``mse_one``, ...) and of the sample with the least
+        squared error, chosen for each target (``mse_best``, ...); and ``sample_variance``, the mean over pixels of the
+        variance between samples.
 
     Raises:
         ConfigError: if the images are too small for the window of SSIM.
     """
-    check_image_size(source)
+    check_image_size(evaluation.source)
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
-        return _errors(model.predict(part.batch, schedule, part.num_context, num_samples=num_samples))
+        prediction = model.predict(part.batch, evaluation.schedule, part.num_context, num_samples=num_samples)
+        expected, target = prediction.expected, prediction.target
+        nearest = (expected - target).square().flatten(3).mean(-1).argmin(0)  # [B, Q]
+        best = torch.take_along_dim(expected, nearest[None, :, :, None, None, None], dim=0)[0]
+        errors = {
+            f"{name}{suffix}": values
+            for suffix, images in (("", expected.mean(0)), (ONE, expected[0]), (BEST, best))
+            for name, values in image_errors(images, target).items()
+        }
+        variance = expected.var(0, correction=0).flatten(2).mean(-1)
+        return errors | {"sample_variance": variance.double().mean(1)}
 
-    with evaluation_mode(model):
-        return score_batches(score, source, plan, batch_size=batch_size, device=device, progress=progress)
-
-
-def _errors(prediction: Prediction) -> dict[str, Tensor]:
-    expected, target = prediction.expected, prediction.target
-    errors = image_errors(expected.mean(0), target)
-    errors |= {f"{name}{ONE}": values for name, values in image_errors(expected[0], target).items()}
-    nearest = (expected - target).square().flatten(3).mean(-1).argmin(0)  # [B, Q]
-    scene, query = torch.meshgrid(*(torch.arange(size, device=target.device) for size in nearest.shape), indexing="ij")
-    errors |= {
-        f"{name}{BEST}": values for name, values in image_errors(expected[nearest, scene, query], target).items()
-    }
-    errors["sample_variance"] = expected.var(0, correction=0).flatten(2).mean(-1).double().mean(1)
-    return errors
+    return evaluation.score(score, model=model)
 
 
 class Sheet(NamedTuple):
@@ -76,38 +100,31 @@ class Sheet(NamedTuple):
 
 
 def sheet_of(
-    model: SceneModel,
-    source: SceneSource,
-    plan: EvaluationPlan,
-    *,
-    scenes: np.ndarray,
-    schedule: ScheduleValues,
-    num_samples: int,
-    device: torch.device | str,
-    mean_samples: int = 16,
-    pixel_noise: bool = False,
+    model: SceneModel, evaluation: Evaluation, *, num_samples: int, mean_samples: int = 16, pixel_noise: bool = False
 ) -> Sheet:
-    """Predicts the first target of some scenes from the prior.
+    """Predicts the first target of every scene of an evaluation from the prior.
 
     ``mean`` averages ``mean_samples`` predictions; ``samples`` are the first ``num_samples`` of them, with the
     likelihood's own noise on every pixel if ``pixel_noise`` is set.
     """
-    with evaluation_mode(model):
-        ((_, batch, num_context),) = evaluation_batches(
-            source, plan, scenes=scenes, batch_size=len(scenes), device=device
-        )
-        prediction = model.predict(batch, schedule, num_context, num_samples=max(mean_samples, num_samples))
+    # A model of captions, or without a context, was not given the images of the context views.
+    has_context_images = model.task.context_kind == "images"
+
+    def predict(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        batch, schedule = part.batch, evaluation.schedule
+        prediction = model.predict(batch, schedule, part.num_context, num_samples=max(mean_samples, num_samples))
         shown = prediction.expected[:num_samples]
         if pixel_noise:
             shown = model.with_noise(prediction.parameters[:num_samples], batch.key, schedule).clamp(0.0, 1.0)
-    # A model of captions, or without a context, was not given the images of the context views.
-    context_images = num_context if model.task.context_kind == "images" else 0
-    return Sheet(
-        context=to_bytes(images_from_frames(batch.frames[:, :context_images])),
-        truth=to_bytes(prediction.target[:, 0]),
-        mean=to_bytes(prediction.expected.mean(0)[:, 0]),
-        samples=to_bytes(shown[:, :, 0].transpose(0, 1)),
-    )
+        return {
+            "context": images_from_frames(batch.frames[:, : part.num_context if has_context_images else 0]),
+            "truth": prediction.target[:, 0],
+            "mean": prediction.expected.mean(0)[:, 0],
+            "samples": shown[:, :, 0].transpose(0, 1),
+        }
+
+    images = evaluation.score(predict, model=model)
+    return Sheet(**{name: to_bytes(torch.from_numpy(images[name])) for name in Sheet._fields})
 
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:

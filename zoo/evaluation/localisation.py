@@ -9,16 +9,16 @@ mapping". As there, height and pitch of the camera are known; place and yaw are 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource
-from zoo.episode import Episode, SceneBatch, ScheduleValues, Views
+from zoo.episode import ScheduleValues
+from zoo.evaluation.bounds import select_targets
 from zoo.evaluation.candidates import CandidateScore, by_density, by_inversion, localisation_method
-from zoo.evaluation.loop import Progress, evaluation_batches, evaluation_mode
+from zoo.evaluation.loop import Evaluation, EvaluationBatch, evaluation_mode
 from zoo.evaluation.pose_grid import PoseGrid, PosePrior, num_modes
 from zoo.evaluation.poses import PoseErrors, pose_errors
 from zoo.evaluation.refine_poses import Search, refine_poses
@@ -88,63 +88,35 @@ def _errors(estimate: np.ndarray, truth: np.ndarray) -> PoseErrors:
     return pose_errors(torch.from_numpy(estimate), torch.from_numpy(truth), coordinates=COORDINATES)
 
 
-def localise(
-    model: SceneModel,
-    source: SceneSource,
-    plan: EvaluationPlan,
-    *,
-    schedule: ScheduleValues,
-    prior: PosePrior,
-    search: Search,
-    device: torch.device | str,
-    progress: Progress | None = None,
-) -> list[Located]:
-    """Localises the first target of every scene of a plan.
+def localise(model: SceneModel, evaluation: Evaluation, *, prior: PosePrior, search: Search) -> list[Located]:
+    """Localises the first target of every scene, one scene at a time.
 
-    The arguments are those of :func:`zoo.evaluation.nelbo.score_scenes` and the prior over cameras with its grid; a reversed
-    model has learned its own prior and uses the grid alone.
+    ``prior`` is that over cameras, with its grid; a reversed model has learned its own prior and uses the grid alone.
 
     Raises:
         ConfigError: if the model is of neither kind.
     """
     localisation_method(model)
-    found: list[Located] = []
+    one_by_one = replace(evaluation, batch_size=1)
     with evaluation_mode(model):
-        for scenes, batch, num_context in evaluation_batches(source, plan, batch_size=1, device=device):
-            found.append(
-                locate(
-                    model,
-                    batch,
-                    num_context=num_context,
-                    scene=int(scenes[0]),
-                    schedule=schedule,
-                    prior=prior,
-                    search=search,
-                )
-            )
-            if progress:
-                progress(len(found), plan.num_scenes)
-    return found
+        return [
+            locate(model, part, schedule=evaluation.schedule, prior=prior, search=search)
+            for part in one_by_one.batches()
+        ]
 
 
 def locate(
-    model: SceneModel,
-    batch: SceneBatch,
-    *,
-    num_context: int,
-    scene: int,
-    schedule: ScheduleValues,
-    prior: PosePrior,
-    search: Search,
+    model: SceneModel, part: EvaluationBatch, *, schedule: ScheduleValues, prior: PosePrior, search: Search
 ) -> Located:
     """Localises the first target of one scene, B = 1, with a model in evaluation mode; see :func:`localise`.
 
     The log-density at the truth is exact for a reversed model of place and yaw. For inversion it is the mass of the true
     camera's cell over its volume, so that a sharp likelihood between the points of the grid cannot raise it.
     """
+    (scene,), batch, num_context = part
     way, grid = localisation_method(model), prior.grid
     score: CandidateScore
-    episode = _first_target(model.task(batch, num_context=num_context))
+    episode = select_targets(model.task(batch, num_context=num_context), slice(1))
     truth = batch.cameras[0, num_context].double()
     candidates = grid.cameras(truth.cpu()).to(truth.device)
     log_prior = prior.on_grid.to(truth.device)
@@ -165,7 +137,7 @@ def locate(
         with torch.no_grad():
             log_density = float(score(truth[None])[0])
     return Located(
-        scene=scene,
+        scene=int(scene),
         grid=grid,
         log_mass=log_mass.cpu().numpy(),
         estimate=refine_poses(score, candidates, log_joint, grid=grid, search=search).cpu().numpy(),
@@ -180,11 +152,3 @@ def locate(
 
 def _times_prior(likelihood: CandidateScore, prior: PosePrior) -> CandidateScore:
     return lambda cameras: likelihood(cameras) + prior.log_density(cameras)
-
-
-def _first_target(episode: Episode) -> Episode:
-    return episode._replace(
-        query=episode.query[:, :1],
-        target=episode.target[:, :1],
-        target_views=Views(*(field[:, :1] for field in episode.target_views)),
-    )

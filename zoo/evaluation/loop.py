@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from zoo.data.batches import assemble, to_device
 from zoo.data.plan import BatchPlan
 from zoo.data.source import SceneSource
-from zoo.episode import SceneBatch
+from zoo.episode import SceneBatch, ScheduleValues
 
 Progress = Callable[[int, int], None]  # scenes done, scenes in all
 NOISE_SEED = 0x5EED  # the noise of a scene depends neither on the batch size nor on the number of processes
@@ -53,86 +54,76 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def evaluation_batches(
-    source: SceneSource,
-    plan: EpisodePlan,
-    *,
-    batch_size: int,
-    device: torch.device | str,
-    scenes: np.ndarray | None = None,
-    shift: int = 0,
-) -> Iterator[EvaluationBatch]:
-    """Yields the episodes of scenes in order.
+@dataclass(frozen=True)
+class Evaluation:
+    """The episodes on which models are scored, and the conditions.
 
-    Args:
+    Attributes:
         source: where the images are.
         plan: which views are context and targets.
-        batch_size: scenes at once; the last batch may be shorter.
-        device: where the batches go.
+        schedule: the values of evaluation (``zoo.config.schedules.evaluation_schedule_values``), on the model's device.
+        batch_size: scenes at once; changes the memory needed, not the numbers. The last batch may be shorter.
         scenes: [n] int64, which scenes; None: all of the plan.
         shift: 0 gives every scene its own context; k gives it the context views of the scene k places later.
-    """
-    scenes = np.arange(plan.num_scenes) if scenes is None else scenes
-    for start in range(0, len(scenes), batch_size):
-        chosen = scenes[start : start + batch_size]
-        own = plan(chosen)
-        batch = (
-            _with_shifted_context(source, own, plan((chosen + shift) % plan.num_scenes))
-            if shift
-            else assemble(source, own, seed=NOISE_SEED, step=0)
-        )
-        yield EvaluationBatch(scenes=chosen, batch=to_device(batch, device), num_context=own.num_context)
-
-
-def _with_shifted_context(source: SceneSource, own: BatchPlan, other: BatchPlan) -> SceneBatch:
-    """Returns the targets of ``own`` after the context views of ``other``."""
-    number = own.num_context
-    context = assemble(source, other._replace(views=other.views[:, :number]), seed=NOISE_SEED, step=0)
-    targets = assemble(source, own._replace(views=own.views[:, number:]), seed=NOISE_SEED, step=0)
-    return targets._replace(
-        frames=torch.cat([context.frames, targets.frames], dim=1),
-        cameras=torch.cat([context.cameras, targets.cameras], dim=1),
-        extras={
-            name: torch.cat([context.extras[name], targets.extras[name]], dim=1)
-            if extra.per_view
-            else targets.extras[name]
-            for name, extra in source.extras.items()
-        },
-    )
-
-
-def score_batches(
-    score: Score,
-    source: SceneSource,
-    plan: EpisodePlan,
-    *,
-    batch_size: int,
-    device: torch.device | str,
-    scenes: np.ndarray | None = None,
-    shift: int = 0,
-    progress: Progress | None = None,
-) -> dict[str, np.ndarray]:
-    """Scores scenes batch by batch and concatenates what ``score`` returns.
-
-    Args:
-        score: maps a batch of B scenes to tensors [B, ...] by name.
-        source: where the images are.
-        plan: which views are context and targets.
-        batch_size: scenes at once; changes the memory needed, not the numbers.
-        device: where the batches go.
-        scenes: [n] int64, which scenes; None: all of the plan.
-        shift: see :func:`evaluation_batches`.
         progress: called with the scenes done and the scenes in all.
-
-    Returns:
-        Arrays [n, ...] in the order of the scenes; empty if there is no scene.
     """
-    found: dict[str, list[np.ndarray]] = {}
-    total, done = plan.num_scenes if scenes is None else len(scenes), 0
-    for part in evaluation_batches(source, plan, batch_size=batch_size, device=device, scenes=scenes, shift=shift):
-        for name, values in score(part).items():
-            found.setdefault(name, []).append(values.cpu().numpy())
-        done += len(part.scenes)
-        if progress:
-            progress(done, total)
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    source: SceneSource
+    plan: EpisodePlan
+    _: KW_ONLY
+    schedule: ScheduleValues
+    batch_size: int
+    scenes: np.ndarray | None = None
+    shift: int = 0
+    progress: Progress | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the schedule values, to which batches are moved."""
+        return self.schedule.sigma.device
+
+    def batches(self) -> Iterator[EvaluationBatch]:
+        """Yields the episodes of the scenes in order, and reports the progress after each batch."""
+        scenes = np.arange(self.plan.num_scenes) if self.scenes is None else self.scenes
+        for start in range(0, len(scenes), self.batch_size):
+            chosen = scenes[start : start + self.batch_size]
+            plan = self.plan(chosen)
+            batch = assemble(self.source, plan, seed=NOISE_SEED, step=0)
+            if self.shift:
+                elsewhere = self.plan((chosen + self.shift) % self.plan.num_scenes)
+                other = assemble(self.source, elsewhere, seed=NOISE_SEED, step=0)
+                batch = self._with_context(batch, other, num_context=plan.num_context)
+            yield EvaluationBatch(chosen, to_device(batch, self.device), plan.num_context)
+            if self.progress:
+                self.progress(start + len(chosen), len(scenes))
+
+    def score(self, score: Score, *, model: nn.Module | None) -> dict[str, np.ndarray]:
+        """Scores the scenes batch by batch and concatenates what ``score`` returns.
+
+        Args:
+            score: maps a batch of B scenes to tensors [B, ...] by name.
+            model: is in evaluation mode meanwhile; None: there is none.
+
+        Returns:
+            Arrays [n, ...] in the order of the scenes; empty if there is no scene.
+        """
+        found: dict[str, list[np.ndarray]] = {}
+        with nullcontext() if model is None else evaluation_mode(model):
+            for part in self.batches():
+                for name, values in score(part).items():
+                    found.setdefault(name, []).append(values.cpu().numpy())
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    def _with_context(self, batch: SceneBatch, other: SceneBatch, *, num_context: int) -> SceneBatch:
+        """Replaces the context views of a batch by those of another one."""
+
+        def swapped(own: Tensor, others: Tensor) -> Tensor:
+            return torch.cat([others[:, :num_context], own[:, num_context:]], dim=1)
+
+        extras = {
+            name: swapped(batch.extras[name], other.extras[name]) if extra.per_view else batch.extras[name]
+            for name, extra in self.source.extras.items()
+        }
+        return batch._replace(
+            frames=swapped(batch.frames, other.frames), cameras=swapped(batch.cameras, other.cameras), extras=extras
+        )

@@ -11,11 +11,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.camera import CAMERA_FIELDS, camera_axes
-from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource
-from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
-from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_mode, score_batches
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.model.scene_model import SceneModel
 
 
@@ -92,17 +89,7 @@ def point_estimate(density: PoseDensity, parameters: Tensor) -> Tensor:
     return candidates.gather(-2, places).squeeze(-2)
 
 
-def score_poses(
-    model: SceneModel,
-    source: SceneSource,
-    plan: EvaluationPlan,
-    *,
-    schedule: ScheduleValues,
-    batch_size: int,
-    num_samples: int,
-    device: torch.device | str,
-    progress: Progress | None = None,
-) -> dict[str, np.ndarray]:
+def score_poses(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> dict[str, np.ndarray]:
     """Compares point estimates and densities from the prior with the true cameras.
 
     Returns:
@@ -118,7 +105,7 @@ def score_poses(
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
         episode = model.episode(part.batch, num_context=part.num_context)
         parameters = model.predict_parameters(
-            episode, schedule, num_samples=num_samples if model.core.latents != "none" else 1
+            episode, evaluation.schedule, num_samples=num_samples if model.core.latents != "none" else 1
         )
         truth = episode.target.flatten(2)
         errors = pose_errors(point_estimate(density, parameters), truth, coordinates=density.coordinates)
@@ -126,5 +113,4 @@ def score_poses(
         columns = {"position_error": errors.position, "angle_error": errors.angle, "pose_log_density": log_density}
         return {name: values.double().mean(1) for name, values in columns.items()}
 
-    with evaluation_mode(model):
-        return score_batches(score, source, plan, batch_size=batch_size, device=device, progress=progress)
+    return evaluation.score(score, model=model)

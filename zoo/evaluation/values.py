@@ -1,34 +1,24 @@
-"""Monte Carlo log-likelihoods and error of predicted function values."""
+"""Predictions of function values: Monte Carlo log-likelihoods and error, and mean and deviation at any inputs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource
-from zoo.episode import ScheduleValues
-from zoo.evaluation.loop import EvaluationBatch, Progress, evaluation_mode, score_batches
+from zoo.episode import SceneBatch, ScheduleValues
+from zoo.evaluation.loop import Evaluation, EvaluationBatch
+from zoo.likelihoods.learned_gaussian import LearnedGaussian
 from zoo.model.scene_model import SceneModel
 
 NAMES = ("predictive_log_likelihood", "marginal_log_likelihood", "rmse")
 
 
-def score_values(
-    model: SceneModel,
-    source: SceneSource,
-    plan: EvaluationPlan,
-    *,
-    schedule: ScheduleValues,
-    batch_size: int,
-    num_samples: int,
-    device: torch.device | str,
-    progress: Progress | None = None,
-) -> dict[str, np.ndarray]:
+def score_values(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> dict[str, np.ndarray]:
     """Scores ``num_samples`` predictions from the prior.
 
     Both log-likelihoods are those of a mixture with one component per sample of the latents. They are lower bounds in
@@ -42,6 +32,7 @@ def score_values(
     """
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        schedule = evaluation.schedule
         prediction = model.predict(part.batch, schedule, part.num_context, num_samples=num_samples)
         each = torch.stack(
             [model.likelihood.log_prob(sample, prediction.target, schedule) for sample in prediction.parameters]
@@ -51,5 +42,50 @@ def score_values(
         error = (prediction.expected.mean(0) - prediction.target).double().square().flatten(1).mean(1).sqrt()
         return dict(zip(NAMES, (joint, marginal, error), strict=True))
 
-    with evaluation_mode(model):
-        return score_batches(score, source, plan, batch_size=batch_size, device=device, progress=progress)
+    return evaluation.score(score, model=model)
+
+
+class Predicted(NamedTuple):
+    """Predicted values of n functions at Q inputs, for values of one number."""
+
+    mean: np.ndarray  # [n, Q]
+    scale: np.ndarray  # [n, Q], standard deviation over samples and noise together
+    samples: np.ndarray  # [S, n, Q], means given single samples of the latents
+
+
+@torch.no_grad()
+def predict_at(
+    model: SceneModel,
+    inputs: np.ndarray,
+    values: np.ndarray,
+    *,
+    queries: np.ndarray,
+    schedule: ScheduleValues,
+    num_samples: int,
+) -> Predicted:
+    """Predicts from the prior at queries that need not be in a data set.
+
+    Args:
+        model: of values of one number, with a learned Gaussian likelihood.
+        inputs: of the context, [n, N, P] for n functions.
+        values: of the context, [n, N, 1].
+        queries: [n, Q, P].
+        schedule: the values of evaluation.
+        num_samples: S.
+    """
+    count, number = inputs.shape[:2]
+    points = torch.from_numpy(np.concatenate([inputs, queries], axis=1).astype(np.float32))
+    known = torch.zeros(count, points.shape[1], 1)
+    known[:, :number] = torch.from_numpy(values.astype(np.float32))
+    batch = SceneBatch(
+        frames=torch.zeros(count, points.shape[1], 0, 0, 3, dtype=torch.uint8),
+        cameras=torch.zeros(count, points.shape[1], 5),
+        scene=torch.arange(count),
+        key=torch.arange(count),
+        extras={"inputs": points, "values": known},
+    )
+    assert isinstance(model.likelihood, LearnedGaussian)
+    parameters = model.predict(batch, schedule, number, num_samples=num_samples).parameters
+    mean, scale = (part[..., 0, 0, 0].double() for part in torch.broadcast_tensors(*model.likelihood.scale(parameters)))
+    variance = scale.square().mean(0) + mean.var(0, correction=0)
+    return Predicted(mean=mean.mean(0).numpy(), scale=variance.sqrt().numpy(), samples=mean.numpy())

@@ -16,7 +16,8 @@ from zoo.data.loader import TrainingLoader
 from zoo.data.plan import EvaluationPlan, Share, TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.errors import CheckpointError
-from zoo.evaluation.nelbo import score_scenes
+from zoo.evaluation.bounds import score_scenes
+from zoo.evaluation.loop import Evaluation
 from zoo.model.scene_model import SceneModel
 from zoo.training import checkpoint, run_checkpoints
 from zoo.training.options import TrainingOptions
@@ -163,15 +164,13 @@ class Trainer:
         """Scores the validation scenes at fixed sigma; returns whether this is the best step so far."""
         assert self.validation is not None
         self.train_step.synchronize()
-        scores = score_scenes(
-            self.evaluated_model,
+        evaluation = Evaluation(
             self.validation,
             self.validation_plan,
             schedule=evaluation_schedule_values(self.recipe, device=self.accelerator.device),
             batch_size=max(1, self.recipe.batch_size // self.accelerator.num_processes),
-            device=self.accelerator.device,
-            accelerator=self.accelerator,
         )
+        scores = score_scenes(self.evaluated_model, evaluation, accelerator=self.accelerator)
         means = {f"eval/{name}": float(values.mean()) for name, values in scores.items() if name != "scene"}
         self._log(tracker, means)
         improved = means[BEST_METRIC] < self.best_value
