@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from zoo.data.completion import COMPLETIONS, pixel_positions
-from zoo.data.render.digits import split_of_digit
+from zoo.data.render.digit_cube import split_of_digit
 from zoo.data.render.recipes import RECIPES
 from zoo.errors import DataError
 

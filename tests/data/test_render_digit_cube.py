@@ -9,9 +9,19 @@ import torch
 from camera_projection import project
 from sklearn.svm import SVC
 
-from zoo.data.render import digit_cube, digits
-from zoo.data.render.digit_cube import HALF_WIDTH, NUM_FACES, NUM_SIDES, canonical, visible_face
-from zoo.data.render.digits import SPAN, digits_of, face_image, handwritten_digits, split_of_digit
+from zoo.data.render import digit_cube
+from zoo.data.render.digit_cube import (
+    HALF_WIDTH,
+    NUM_FACES,
+    NUM_SIDES,
+    SPAN,
+    canonical,
+    digits_of,
+    face_image,
+    handwritten_digits,
+    split_of_digit,
+    visible_face,
+)
 from zoo.data.render.faces import FACE_SIZE
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.rooms import ROOM_WIDTH, WALL_HEIGHT
@@ -185,9 +195,9 @@ def test_a_face_is_the_digit_enlarged():
 
 
 def test_without_scikit_learn_the_error_names_it(monkeypatch):
-    digits.handwritten_digits.cache_clear()
+    digit_cube.handwritten_digits.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(DataError, match="digit_cube: takes its digits from scikit-learn, which is not installed"):
-        digits.handwritten_digits()
+        digit_cube.handwritten_digits()
     monkeypatch.undo()
     assert len(digit_cube.handwritten_digits().labels) == 1797

@@ -133,8 +133,8 @@ def test_arms_are_in_the_room_and_touch_neither_floor_nor_target(reaches):
         assert jaco.SCALE * (math.hypot(*target[:2]) + radius) < jaco.CAMERA_RADII[0] - 0.5
         for angle, (low, high) in zip(reach.joints, jaco.JOINT_RANGES, strict=False):
             assert low <= angle <= high
-    assert {reach.wall for reach in reaches} == set(WALL_TEXTURES)
-    assert {reach.floor for reach in reaches} == set(FLOOR_TEXTURES)
+    assert {reach.room.wall for reach in reaches} == set(WALL_TEXTURES)
+    assert {reach.room.floor for reach in reaches} == set(FLOOR_TEXTURES)
 
 
 def test_half_of_the_arms_reach_for_the_target(reaches):

@@ -8,8 +8,7 @@ from camera_projection import project
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
 from zoo.data.camera import camera_axes
-from zoo.data.render import maze_layout, maze_light, maze_textures
-from zoo.data.render.maze_caster import render_mazes, stack_mazes
+from zoo.data.render import maze_layout, maze_surfaces
 from zoo.data.render.maze_layout import (
     CORRIDOR,
     EYE_HEIGHT,
@@ -23,7 +22,8 @@ from zoo.data.render.maze_layout import (
     draw_maze,
 )
 from zoo.data.render.maze_march import FAR, march
-from zoo.data.render.mazes import CAMERA_ABOVE, MAZES
+from zoo.data.render.maze_surfaces import stack_mazes
+from zoo.data.render.mazes import CAMERA_ABOVE, MAZES, render_mazes
 from zoo.data.render.rng import stable_hash
 from zoo.data.render.textures import FLOOR_TEXTURES, TILE_SIZE, WALL_TEXTURES, mip_levels
 from zoo.data.render.vectors import Vector
@@ -118,7 +118,7 @@ def test_images_do_not_depend_on_how_rays_are_cut_into_chunks(mazes, monkeypatch
     cameras = torch.from_numpy(np.stack([FEW.draw(seed=0, split="train", index=k).cameras for k in range(3)]))
     tensors = stack_mazes([FEW.draw(seed=0, split="train", index=k).scene for k in range(3)])
     whole = render_mazes(tensors, cameras=cameras, image_size=20)
-    monkeypatch.setattr("zoo.data.render.maze_caster.RAYS_PER_CHUNK", {"cpu": 1})
+    monkeypatch.setattr("zoo.data.render.sampling.RAYS_PER_CHUNK", {"cpu": 1})
     assert torch.equal(render_mazes(tensors, cameras=cameras, image_size=20), whole)
 
 
@@ -194,14 +194,14 @@ def test_marching_the_grid_equals_intersecting_every_box(mazes):
 def test_the_map_agrees_with_the_grid():
     size = 64
     rendering = FEW.render(seed=0, scene_indices=range(6), split="train", image_size=size)
-    lit = maze_light.AMBIENT + maze_light.SKYLIGHT + maze_light.SUNLIGHT * math.sin(maze_light.SUN_HEIGHT)
-    top = maze_textures._coping(np.array(0.5), np.array(0.5)) * 255.0 * lit
+    lit = maze_surfaces.AMBIENT + maze_surfaces.SKYLIGHT + maze_surfaces.SUNLIGHT * math.sin(maze_surfaces.SUN_HEIGHT)
+    top = maze_surfaces._coping(np.array(0.5), np.array(0.5)) * 255.0 * lit
     rows, columns = (part.ravel() for part in np.indices((SIZE, SIZE))[:, 1:-1, 1:-1])
     for maze, image, camera in zip(
         rendering.scenes, rendering.extras["map"], rendering.extras["map_camera"], strict=True
     ):
         free = maze.free[rows, columns]
-        heights = np.where(free, 0.0, maze_light.WALL_HEIGHT)
+        heights = np.where(free, 0.0, maze_surfaces.WALL_HEIGHT)
         centres = np.stack([columns - HALF_WIDTH + 0.5, rows - HALF_WIDTH + 0.5, heights], axis=-1)
         seen = project(torch.from_numpy(centres), cameras=torch.from_numpy(camera).double(), image_size=size)
         i, j = seen.coordinates.long().numpy().T
@@ -215,7 +215,7 @@ def test_the_map_is_a_view_from_above_with_the_north_at_the_top():
     torch.testing.assert_close(axes.forward, torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64))
     torch.testing.assert_close(axes.right, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
     torch.testing.assert_close(axes.up, torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
-    corner = torch.tensor([4.0, 4.0, maze_light.WALL_HEIGHT], dtype=torch.float64)
+    corner = torch.tensor([4.0, 4.0, maze_surfaces.WALL_HEIGHT], dtype=torch.float64)
     seen = project(corner, cameras=camera, image_size=64)
     torch.testing.assert_close(seen.coordinates, torch.tensor([64.0, 0.0], dtype=torch.float64))
     rendering = FEW.render(seed=0, scene_indices=[0, 1], split="test", image_size=24)
@@ -229,18 +229,18 @@ def test_shadows_are_where_the_way_to_the_sun_is_blocked(mazes):
     for maze in mazes[:3]:
         rows, columns = (part.repeat(40) for part in np.nonzero(maze.free))
         x, y = columns - HALF_WIDTH + rng.random(len(rows)), rows - HALF_WIDTH + rng.random(len(rows))
-        z = maze_light.WALL_HEIGHT * rng.random(len(rows))
+        z = maze_surfaces.WALL_HEIGHT * rng.random(len(rows))
         tensors = stack_mazes([maze])
-        dark = maze_light.in_shadow(
+        dark = maze_surfaces.in_shadow(
             tensors.room_ahead,
             x=torch.from_numpy(x)[None],
             y=torch.from_numpy(y)[None],
             z=torch.from_numpy(z)[None],
             scene=torch.zeros(1, 1, dtype=torch.int32),
-            sun=tensors.light.sun[:, :, None].double(),
+            sun=tensors.sun[:, :, None].double(),
         )[0].numpy()
         # Small steps towards the sun, until the way is above the walls.
-        reach = (maze_light.WALL_HEIGHT - z) / math.tan(maze_light.SUN_HEIGHT)
+        reach = (maze_surfaces.WALL_HEIGHT - z) / math.tan(maze_surfaces.SUN_HEIGHT)
         hidden = np.zeros(len(x), bool)
         for share in np.linspace(0.0, 1.0, 400, endpoint=False):
             row = np.floor(y + share * reach * math.sin(maze.sun) + HALF_WIDTH).astype(int)
@@ -260,31 +260,31 @@ def test_a_wall_straight_ahead_appears_at_its_distance():
     )
     camera = torch.tensor([[[-1.0, 0.0, 0.30, 0.0, 0.0]]])
     frame = render_mazes(stack_mazes([maze]), cameras=camera, image_size=128)[0, 0].int()
-    edges = torch.tensor([[2.5, 0.0, maze_light.WALL_HEIGHT], [2.5, 0.0, 0.0]])
+    edges = torch.tensor([[2.5, 0.0, maze_surfaces.WALL_HEIGHT], [2.5, 0.0, 0.0]])
     top, bottom = project(edges, cameras=camera[0, 0], image_size=128).coordinates[:, 1].tolist()
     blue = frame[:, 64, 2] > frame[:, 64, 0]
     assert blue[: int(top)].all() and not blue[int(top) + 1 : int(bottom)].any() and blue[int(bottom) + 1 :].all()
 
 
 def test_turned_hues_keep_greys_and_brightness():
-    assert maze_textures.hue_turn(0) == pytest.approx(np.eye(3))
-    for hue in range(maze_textures.NUM_HUES):
-        turn = maze_textures.hue_turn(hue)
+    assert maze_surfaces.hue_turn(0) == pytest.approx(np.eye(3))
+    for hue in range(maze_layout.NUM_HUES):
+        turn = maze_surfaces.hue_turn(hue)
         assert turn @ np.ones(3) == pytest.approx(np.ones(3))
-        assert maze_textures.LUMA @ turn == pytest.approx(maze_textures.LUMA)
-    assert maze_textures.hue_turn(4) @ [1.0, 0.0, 0.0] == pytest.approx(
-        np.array([0.0, 1.0, 0.0]) + maze_textures.LUMA @ np.array([1.0, -1.0, 0.0])
+        assert maze_surfaces.LUMA @ turn == pytest.approx(maze_surfaces.LUMA)
+    assert maze_surfaces.hue_turn(4) @ [1.0, 0.0, 0.0] == pytest.approx(
+        np.array([0.0, 1.0, 0.0]) + maze_surfaces.LUMA @ np.array([1.0, -1.0, 0.0])
     )
 
 
 def test_a_look_up_gives_the_texel_of_the_right_level():
-    atlas = maze_textures.hued_atlas(torch.device("cpu"))
-    number = maze_textures.hued_index(maze_layout.HuedTexture("cerise", 0))
+    atlas = maze_surfaces.hued_atlas(torch.device("cpu"))
+    number = maze_surfaces.hued_index(maze_layout.HuedTexture("cerise", 0))
     levels = mip_levels(WALL_TEXTURES["cerise"])
     for level, image in enumerate(levels):
         side = image.shape[0]
         for row, column in ((0, 0), (1, side - 1), (side - 1, side // 2)):
-            packed = maze_textures.look_up(
+            packed = maze_surfaces.look_up(
                 atlas,
                 number=torch.tensor([number], dtype=torch.int32),
                 u=torch.tensor([(column + 0.5) / side - 3.0]),

@@ -6,8 +6,15 @@ import math
 import numpy as np
 import torch
 
-from zoo.data.render.digit_cube import HALF_WIDTH, NEAR_RING, NUM_SIDES, printed_digits, visible_face
-from zoo.data.render.digits import NUM_LABELS, handwritten_digits
+from zoo.data.render.digit_cube import (
+    HALF_WIDTH,
+    NEAR_RING,
+    NUM_LABELS,
+    NUM_SIDES,
+    handwritten_digits,
+    printed_digits,
+    visible_face,
+)
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.rooms import ROOM_WIDTH
 

@@ -9,7 +9,7 @@ import torch
 from camera_projection import project
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
-from zoo.data.render import recipes, rooms, shepard_metzler
+from zoo.data.render import rooms, shepard_metzler
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.rng import choose, scene_generator, stable_hash, uniform
@@ -116,7 +116,7 @@ def test_every_scene_lies_in_a_bucket_of_its_split(name):
 
 def test_splits_share_no_scene_even_where_there_are_few_to_choose_from():
     """Three blocks make about 600 objects: independent draws of 400 could not help meeting."""
-    tiny = replace(RECIPES["shepard_metzler_5_parts"], draw_scene=partial(recipes._draw_blocks, num_parts=3))
+    tiny = replace(RECIPES["shepard_metzler_5_parts"], draw_scene=partial(shepard_metzler.draw_object, num_parts=3))
     found = {split: names_of(tiny, split, 400) | names_of(tiny, split, 100, seed=1) for split in SPLITS}
     assert len(found["train"]) > 150
     assert len(names_of(tiny, "train", 400) & names_of(tiny, "train", 400, seed=1)) > 50
@@ -211,10 +211,10 @@ def test_block_cameras_look_at_the_centre_from_all_round(name):
 def test_ring_cameras_are_on_a_ring_and_look_at_the_middle():
     cameras = torch.from_numpy(rooms.draw_ring_cameras(generator(), num_views=200))
     radius = cameras[:, :2].norm(dim=-1)
-    torch.testing.assert_close(radius, torch.full((200,), rooms.RING_RADIUS, dtype=torch.float64))
-    assert rooms.RING_RADIUS < rooms.ROOM_WIDTH / 2
+    torch.testing.assert_close(radius, torch.full((200,), rooms.RING.radius, dtype=torch.float64))
+    assert rooms.RING.radius < rooms.ROOM_WIDTH / 2
     assert cameras[:, 2].unique().numel() == 1 and cameras[:, 4].unique().numel() == 1
-    target = torch.tensor([0.0, 0.0, rooms.TARGET_HEIGHT], dtype=torch.float64)
+    target = torch.tensor([0.0, 0.0, rooms.RING.target_height], dtype=torch.float64)
     seen = project(target, cameras=cameras, image_size=2).coordinates
     torch.testing.assert_close(seen, torch.ones(200, 2, dtype=torch.float64))
     assert (cameras[:, 4] < 0).all()
@@ -236,7 +236,7 @@ def test_rooms_follow_the_recipe():
             places.append((x, y, solid.half_width * max(item.scale[:2])))
             assert max(item.colour) - min(item.colour) >= 0.5  # well saturated
         for k, (x, y, radius) in enumerate(places):
-            assert math.hypot(x, y) + radius < rooms.RING_RADIUS - 0.5
+            assert math.hypot(x, y) + radius < rooms.RING.radius - 0.5
             for a, b, other in places[:k]:
                 assert math.hypot(x - a, y - b) > radius + other
 

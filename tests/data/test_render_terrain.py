@@ -7,11 +7,10 @@ import torch
 from camera_projection import project
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
-from zoo.data.render import terrain, terrain_caster, terrain_land, terrain_objects
+from zoo.data.render import sampling, terrain, terrain_caster, terrain_land
 from zoo.data.render.rng import stable_hash
-from zoo.data.render.terrain import TERRAIN, draw_map
-from zoo.data.render.terrain_caster import FARTHEST, NUM_DEPTHS, depths, render_lands
-from zoo.data.render.terrain_grid import look_up, stack_lands
+from zoo.data.render.terrain import EXTENT, EYE_HEIGHT, LARGEST_GLANCE, PITCHES, STEP, TERRAIN, draw_map, draw_path
+from zoo.data.render.terrain_caster import FARTHEST, NUM_DEPTHS, depths, look_up, render_lands, stack_lands
 from zoo.data.render.terrain_land import (
     CELL,
     GRID_SIZE,
@@ -23,7 +22,6 @@ from zoo.data.render.terrain_land import (
     canonical,
     slopes,
 )
-from zoo.data.render.terrain_path import EXTENT, EYE_HEIGHT, LARGEST_GLANCE, PITCHES, STEP, draw_path
 from zoo.data.source import SPLITS
 
 FEW = replace(TERRAIN, num_views=4)
@@ -74,7 +72,7 @@ def test_images_do_not_depend_on_how_rays_are_cut_into_chunks(monkeypatch):
     tensors = stack_lands([item.scene.land for item in drawn], origins=[item.scene.origin for item in drawn])
     cameras = torch.from_numpy(np.stack([item.cameras for item in drawn]))
     whole = render_lands(tensors, cameras=cameras, image_size=20)
-    monkeypatch.setattr(terrain_caster, "RAYS_PER_CHUNK", {"cpu": 1})
+    monkeypatch.setattr(sampling, "RAYS_PER_CHUNK", {"cpu": 1})
     assert torch.equal(render_lands(tensors, cameras=cameras, image_size=20), whole)
 
 
@@ -132,19 +130,16 @@ def test_slopes_are_those_of_a_plane():
 
 
 def test_an_object_is_where_it_is_placed():
-    height = np.full((GRID_SIZE, GRID_SIZE), 0.1, np.float32)
-    ground, blocked = height.copy(), np.zeros((GRID_SIZE, GRID_SIZE), bool)
-    colour = np.zeros((3, GRID_SIZE, GRID_SIZE), np.float32)
-    tower = terrain_objects.LandObject("tower", 0.5, -1.0, 0.1, 0.06, 0.4, (1.0, 0.0, 0.0))
-    terrain_objects.place_object(
-        tower, height=height, ground=ground, colour=colour, blocked=blocked, half_land=HALF_LAND
-    )
+    black = np.zeros((3, GRID_SIZE, GRID_SIZE), np.float32)
+    land = flat_land(black, np.full((GRID_SIZE, GRID_SIZE), 0.1, np.float32))
+    tower = terrain_land.LandObject("tower", 0.5, -1.0, 0.1, 0.06, 0.4, (1.0, 0.0, 0.0))
+    terrain_land.place_object(tower, land)
     x, y = np.meshgrid(PLACES, PLACES)
     away = np.maximum(np.abs(x - 0.5), np.abs(y + 1.0))
-    np.testing.assert_array_equal(height > 0.1, away <= 0.06)
-    assert height.max() == pytest.approx(0.5)
-    np.testing.assert_array_equal(blocked, away < 0.06 + terrain_objects.CLEARANCE)
-    np.testing.assert_array_equal(colour[0] > 0, away < 0.06 + terrain_objects.SIDE)
+    np.testing.assert_array_equal(land.height > 0.1, away <= 0.06)
+    assert land.height.max() == pytest.approx(0.5)
+    np.testing.assert_array_equal(land.blocked, away < 0.06 + terrain_land.CLEARANCE)
+    np.testing.assert_array_equal(land.colour[0] > 0, away < 0.06 + terrain_land.SIDE)
 
 
 def test_a_path_stays_in_its_square_on_open_ground(lands):

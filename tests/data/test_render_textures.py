@@ -8,16 +8,14 @@ from zoo.data.render.textures import (
     ALL_TEXTURES,
     FLOOR_TEXTURES,
     NUM_LEVELS,
+    TEXTURES,
     TILE_SIZE,
     TILE_WIDTH,
     WALL_TEXTURES,
     look_up,
     mip_levels,
     texture_atlas,
-    texture_index,
 )
-
-TEXTURES = {**WALL_TEXTURES, **FLOOR_TEXTURES}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +25,7 @@ def levels():
 
 def look(name, u, v, footprint=0.0):
     u, v = torch.atleast_1d(torch.as_tensor(u)).float(), torch.atleast_1d(torch.as_tensor(v)).float()
-    texture = torch.full(u.shape, texture_index(name))
+    texture = torch.full(u.shape, ALL_TEXTURES.index(name))
     atlas = texture_atlas(torch.device("cpu"))
     return look_up(atlas, texture=texture, u=u, v=v, footprint=torch.full_like(u, footprint)).numpy()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoo.config.schedules import schedule_values
-from zoo.data.render.digit_cube import EXTRA_SHAPES, HALF_WIDTH, NUM_SIDES, draw_spread_cameras, visible_face
+from zoo.data.render.digit_cube import HALF_WIDTH, NUM_FACES, NUM_SIDES, draw_spread_cameras, extra_shapes, visible_face
 from zoo.errors import ConfigError
 from zoo.evaluation.digit_agreement import digit_agreement, hidden_sides, predict_sides
 from zoo.evaluation.digit_reader import FRONTAL, DigitReader, frontal_sides, reading_accuracy, train_reader
@@ -34,7 +34,7 @@ class Cubes:
 
     def __post_init__(self):
         rng = np.random.default_rng(self.seed)
-        self.extras = dict(EXTRA_SHAPES)
+        self.extras = dict(extra_shapes(NUM_FACES))
         self.digits = rng.integers(0, 10, (self.num_scenes, 5))
         self.turns = rng.uniform(-math.pi, math.pi, self.num_scenes).astype(np.float32)
         self.cameras = np.stack(

@@ -15,7 +15,7 @@ from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.functions import point_shapes, rendering_of_points
 from zoo.data.render import rooms
-from zoo.data.render.digits import DIGIT_SIZE, digits_of, handwritten_digits
+from zoo.data.render.digit_cube import DIGIT_SIZE, digits_of, handwritten_digits
 from zoo.data.render.raycaster import render
 from zoo.data.render.rng import scene_generator
 from zoo.data.render.scene import stack_scenes

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.data.render.digit_cube import NUM_SIDES, visible_face
-from zoo.data.render.digits import NUM_LABELS
+from zoo.data.render.digit_cube import NUM_LABELS, NUM_SIDES, visible_face
 from zoo.data.source import SceneSource
 from zoo.errors import ConfigError
 from zoo.model.tasks import images_from_frames

@@ -5,24 +5,53 @@ scenes of two or three solid objects, ten views, and a description from every vi
 the same colour, so that a colour with a shape names exactly one of them. The objects are nearer to the middle than in
 ``rooms_ring_camera``: the centre of each is in every image of the ring, though another object may hide it.
 
-A caption has one sentence for each fact of ``zoo.data.render.relations``. The order of the sentences, the order of the two
+A caption has one sentence for each fact. The order of the sentences, the order of the two
 objects (with the inverse relation), the phrase of the relation, the pattern of the sentence and the nouns are random, so
 that the same facts have many wordings. Every caption states all of the facts, nothing else, and fits into
 ``CAPTION_LENGTH`` bytes. A single fact is stated from either object, so that a caption has two to four sentences.
+
+Relations are those of the ground plane in the frame of the camera: *left* and *right* across its line of sight, *in
+front* and *behind* along it (in front is nearer to the camera), *near* and *far* by the distance between the middles of
+two objects, which no viewpoint changes: below ``NEAR`` and above ``FAR`` scene units, and neither between them. They
+hold whether or not the camera sees the objects: hidden ones, or those beside the image, are treated alike.
+
+A relation is stated only where it is clear. Of left/right and in front/behind the dominant one (the larger part of the
+offset between the two objects) always is; the other one where it is at least ``CLEAR`` scene units and ``CLEAR_SHARE``
+of the dominant. For objects in the image, left and right then agree with the order of their columns: perspective can
+turn that order round only where the offset across is less than tan(25 degrees) = 0.47 of the offset along.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from zoo.data.render.relations import Fact, Relation, facts, inverse
-from zoo.data.render.rng import choose, stable_hash
-from zoo.data.render.rooms import draw_named_room
+from zoo.data.render.rng import choose, seeded, stable_hash
 from zoo.data.render.scene import Scene, SceneObject
 from zoo.data.source import CAPTIONS, ExtraShape
 from zoo.errors import DataError
+
+Relation = Literal["left", "right", "front", "behind", "near", "far"]
+
+INVERSE: Mapping[Relation, Relation] = {
+    "left": "right",
+    "right": "left",
+    "front": "behind",
+    "behind": "front",
+    "near": "near",
+    "far": "far",
+}
+
+CLEAR = 0.25
+CLEAR_SHARE = 0.55
+NEAR = 1.2
+FAR = 1.4
+
+MAX_FACTS = 4  # as many as a caption has room for
 
 CAPTION_LENGTH = 256  # bytes
 FEWEST_OBJECTS = 2
@@ -81,6 +110,64 @@ STATING = (
 
 # How often an object that was named before is called "the red one".
 SHORT_NAMES = 0.3
+
+
+class Fact(NamedTuple):
+    """A relation of two objects of a scene: ``first`` is ``relation`` (of) ``second``."""
+
+    relation: Relation
+    first: int  # index into the objects of the scene
+    second: int
+
+
+def inverse(fact: Fact) -> Fact:
+    """Returns the same fact with the two objects in the other order."""
+    return Fact(INVERSE[fact.relation], fact.second, fact.first)
+
+
+class _Pair(NamedTuple):
+    """The relations of two objects in the ground plane, as seen from the camera; scene units."""
+
+    dominant: Fact
+    other: Fact
+    greater: float  # of the offsets across and along the line of sight, the size of the dominant one
+    lesser: float
+    distance: float
+
+
+def _relate(first: int, second: int, *, rightwards: float, away: float) -> _Pair:
+    across = Fact("right" if rightwards > 0 else "left", first, second)
+    along = Fact("behind" if away > 0 else "front", first, second)
+    dominant, other = (across, along) if abs(rightwards) >= abs(away) else (along, across)
+    lesser, greater = sorted((abs(rightwards), abs(away)))
+    return _Pair(dominant, other, greater, lesser, math.hypot(rightwards, away))
+
+
+def _pairs(scene: Scene, camera: np.ndarray) -> list[_Pair]:
+    cosine, sine = math.cos(camera[3]), math.sin(camera[3])
+    pairs = []
+    for second, first in itertools.combinations(range(len(scene.objects)), 2):
+        x, y = (scene.objects[first].centre[axis] - scene.objects[second].centre[axis] for axis in (0, 1))
+        pairs.append(_relate(first, second, rightwards=x * sine - y * cosine, away=x * cosine + y * sine))
+    return pairs
+
+
+def facts(scene: Scene, *, camera: np.ndarray) -> tuple[Fact, ...]:
+    """Returns the facts that a caption states of a scene as seen by a camera [5].
+
+    The dominant relation of every pair of objects; whether the closest pair is near or else the widest pair far; and
+    the clearest of the other relations, up to ``MAX_FACTS`` in all.
+    """
+    pairs = _pairs(scene, camera)
+    found = [pair.dominant for pair in pairs]
+    closest, widest = min(pairs, key=lambda pair: pair.distance), max(pairs, key=lambda pair: pair.distance)
+    if closest.distance < NEAR:
+        found.append(closest.dominant._replace(relation="near"))
+    elif widest.distance > FAR:
+        found.append(widest.dominant._replace(relation="far"))
+    clear = [pair for pair in pairs if pair.lesser >= max(CLEAR, CLEAR_SHARE * pair.greater)]
+    found += [pair.other for pair in sorted(clear, key=lambda pair: -pair.lesser)]
+    return tuple(found[:MAX_FACTS])
 
 
 def colour_name(item: SceneObject) -> str:
@@ -176,7 +263,7 @@ def paraphrases(scene: Scene, *, camera: np.ndarray, num: int) -> list[str]:
     stated = facts(scene, camera=numbers)
     # Field by field: new fields of objects must not change the captions.
     objects = [(item.shape, item.centre, item.scale, item.turn, item.colour) for item in scene.objects]
-    rng = np.random.Generator(np.random.PCG64(stable_hash(repr((objects, numbers.tolist())))))
+    rng = seeded(stable_hash(repr((objects, numbers.tolist()))))
     wordings: list[str] = []
     while len(wordings) < num:
         caption = _caption(rng, scene, stated)
@@ -202,11 +289,6 @@ def encode_captions(captions: Sequence[str], length: int = CAPTION_LENGTH) -> np
     return encoded
 
 
-def draw_captioned_room(rng: np.random.Generator) -> tuple[Scene, str]:
-    """Draws a room and its canonical name."""
-    return draw_named_room(rng, fewest=FEWEST_OBJECTS, reach=OBJECT_REACH, palette=tuple(PALETTE.values()))
-
-
-def draw_captions(rng: np.random.Generator, scene: Scene, cameras: np.ndarray) -> dict[str, np.ndarray]:
+def draw_captions(scene: Scene, cameras: np.ndarray) -> dict[str, np.ndarray]:
     """Returns a caption for every camera [V, 5]: the first wording of its view."""
     return {CAPTIONS: encode_captions([paraphrases(scene, camera=camera, num=1)[0] for camera in cameras])}

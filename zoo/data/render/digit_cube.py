@@ -7,6 +7,10 @@ equal arcs holds one, in random order, so that 12 views always include two or mo
 
 ``printed_cube`` is an easy version that a model of modest size learns within minutes: a white cube with a blank top, always
 in the same room, every digit always looks the same, and the camera is so close that it sees little else.
+
+The digits are the 1797 images that come with scikit-learn, so nothing is downloaded: the test set of Alpaydin & Kaynak,
+Optical Recognition of Handwritten Digits, 1998 (UCI), 8 x 8 pixels, 0 to 16. Each belongs to one split by the hash of
+its number, so that a digit seen in training never appears in validation or test.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import colorsys
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,13 +27,21 @@ import torch
 from torch import Tensor
 
 from zoo.data.built_in import split_of
-from zoo.data.render.digits import NUM_LABELS, digits_of, face_image, handwritten_digits
 from zoo.data.render.faces import FACE_SIZE
 from zoo.data.render.rng import choose, uniform
-from zoo.data.render.rooms import ROOM_WIDTH, WALL_HEIGHT
-from zoo.data.render.scene import Room, Scene, SceneObject
-from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
-from zoo.data.source import ExtraShape
+from zoo.data.render.rooms import ROOM_WIDTH, WALL_HEIGHT, Ring, draw_light, draw_walls
+from zoo.data.render.scene import Room, Scene, SceneObject, Triple
+from zoo.data.source import ExtraShape, Split
+from zoo.errors import DataError
+
+NUM_LABELS = 10
+DIGIT_SIZE = 8
+FULL_INK = 16.0
+
+# The part of a face, each way, that the 8 pixels of a digit span.
+SPAN = 0.86
+# Interpolated grey levels between these become a stroke with a smooth but narrow rim.
+THIN, THICK = 0.18, 0.78
 
 NUM_SIDES = 4
 NUM_FACES = 5  # +x, +y, -x, -y and top, in the frame of the cube
@@ -41,17 +53,65 @@ PRINTED_COLOUR = (0.95, 0.95, 0.95)
 PRINTED_INK = (0.05, 0.05, 0.2)
 BLANK = bytes(FACE_SIZE**2)
 
-
-class Ring(NamedTuple):
-    """A circle of cameras round the cube; scene units."""
-
-    radius: float
-    height: float
-    target_height: float  # of the point above the middle that they look at
-
-
 FAR_RING = Ring(2.7, 2.2, 0.62)
 NEAR_RING = Ring(2.4, 1.1, 0.68)
+
+
+class Digits(NamedTuple):
+    """Images and labels."""
+
+    pixels: np.ndarray  # [1797, 8, 8] float64, 0 to 1: row 0 at the top
+    labels: np.ndarray  # [1797] int64
+
+
+@functools.cache
+def handwritten_digits() -> Digits:
+    """Returns all digits.
+
+    Raises:
+        DataError: if scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise DataError("digit_cube: takes its digits from scikit-learn, which is not installed") from error
+    pixels, labels = load_digits(return_X_y=True)
+    pixels = pixels.reshape(-1, DIGIT_SIZE, DIGIT_SIZE) / FULL_INK
+    return Digits(pixels, labels.astype(np.int64))
+
+
+def split_of_digit(index: int) -> Split:
+    """Returns the split that a digit belongs to."""
+    return split_of(f"handwritten digit {index}")
+
+
+@functools.cache
+def digits_of(split: Split) -> Mapping[int, tuple[int, ...]]:
+    """Returns label -> the digits of a split with that label, by number."""
+    labels = handwritten_digits().labels
+    own = [index for index in range(len(labels)) if split_of_digit(index) == split]
+    return {label: tuple(index for index in own if labels[index] == label) for label in range(NUM_LABELS)}
+
+
+def _weights() -> np.ndarray:
+    """Returns how much each of 8 pixels counts at the places of a row of a face, [FACE_SIZE, 8].
+
+    Catmull-Rom interpolation between pixel centres; there is no ink beyond the image.
+    """
+    places = ((np.arange(FACE_SIZE) + 0.5) / FACE_SIZE - 0.5) / SPAN + 0.5
+    offset = np.abs(places[:, None] * DIGIT_SIZE - 0.5 - np.arange(DIGIT_SIZE))
+    near = 1.5 * offset**3 - 2.5 * offset**2 + 1.0
+    far = -0.5 * offset**3 + 2.5 * offset**2 - 4.0 * offset + 2.0
+    return np.where(offset < 1.0, near, np.where(offset < 2.0, far, 0.0))
+
+
+@functools.cache
+def face_image(index: int) -> bytes:
+    """Returns a digit as an image for the side of a box, see ``zoo.data.render.faces``."""
+    weights = _weights()
+    smooth = weights @ handwritten_digits().pixels[index] @ weights.T
+    amount = ((smooth - THIN) / (THICK - THIN)).clip(0.0, 1.0)
+    return np.round(amount * amount * (3.0 - 2.0 * amount) * 255.0).astype(np.uint8).tobytes()
 
 
 def extra_shapes(num_digits: int) -> Mapping[str, ExtraShape]:
@@ -60,9 +120,6 @@ def extra_shapes(num_digits: int) -> Mapping[str, ExtraShape]:
         "digits": ExtraShape("int64", (num_digits,), per_view=False),
         "cube_turn": ExtraShape("float32", (), per_view=False),
     }
-
-
-EXTRA_SHAPES = extra_shapes(NUM_FACES)
 
 
 @dataclass(frozen=True)
@@ -85,24 +142,27 @@ def canonical(room: Room, labels: tuple[int, ...]) -> str:
     return str((room.wall, room.floor, sides, labels[NUM_SIDES:]))
 
 
+def _cube(digits: Sequence[int], *, turn: float, colour: Triple, ink: Triple) -> SceneObject:
+    """Returns a cube with digits on its faces, the last ones blank."""
+    faces = (*(face_image(digit) for digit in digits), *(BLANK,) * (NUM_FACES - len(digits)))
+    centre, scale = (0.0, 0.0, HALF_WIDTH), (HALF_WIDTH, HALF_WIDTH, HALF_WIDTH)
+    return SceneObject("box", centre, scale, turn, colour, faces=faces, ink=ink)
+
+
 def draw_cube(rng: np.random.Generator) -> tuple[Scene, str]:
     """Draws a room with a cube, and its canonical name; its digits are of the split that the name belongs to."""
-    room = Room(ROOM_WIDTH, WALL_HEIGHT, choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES)))
+    room = draw_walls(rng)
     labels = tuple(choose(rng, range(NUM_LABELS)) for _ in range(NUM_FACES))
     name = canonical(room, labels)
     own = digits_of(split_of(name))
     digits = tuple(choose(rng, own[label]) for label in labels)
-    cube = SceneObject(
-        "box",
-        centre=(0.0, 0.0, HALF_WIDTH),
-        scale=(HALF_WIDTH, HALF_WIDTH, HALF_WIDTH),
+    cube = _cube(
+        digits,
         turn=uniform(rng, -math.pi, math.pi),
         colour=colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.05, 0.35), uniform(rng, 0.92, 1.0)),
-        faces=tuple(face_image(digit) for digit in digits),
         ink=colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.4, 1.0), uniform(rng, 0.05, 0.3)),
     )
-    light = (uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, 3.0, 4.5))
-    return CubeScene((cube,), light, room, digits), name
+    return CubeScene((cube,), draw_light(rng), room, digits), name
 
 
 @functools.cache
@@ -121,15 +181,7 @@ def draw_printed_cube(rng: np.random.Generator) -> tuple[Scene, str]:
     """Draws a cube with four digits and a blank top, and its canonical name."""
     labels = tuple(choose(rng, range(NUM_LABELS)) for _ in range(NUM_SIDES))
     digits = tuple(printed_digits()[label] for label in labels)
-    cube = SceneObject(
-        "box",
-        centre=(0.0, 0.0, HALF_WIDTH),
-        scale=(HALF_WIDTH, HALF_WIDTH, HALF_WIDTH),
-        turn=0.0,
-        colour=PRINTED_COLOUR,
-        faces=(*(face_image(digit) for digit in digits), BLANK),
-        ink=PRINTED_INK,
-    )
+    cube = _cube(digits, turn=0.0, colour=PRINTED_COLOUR, ink=PRINTED_INK)
     return CubeScene((cube,), PRINTED_LIGHT, PRINTED_ROOM, digits), canonical(PRINTED_ROOM, labels)
 
 
@@ -137,20 +189,13 @@ def draw_spread_cameras(
     rng: np.random.Generator, *, num_views: int, scene: Scene | None = None, ring: Ring = FAR_RING
 ) -> np.ndarray:
     """Draws cameras [num_views, 5] on a ring, one in each of as many arcs."""
-    pitch = -math.atan2(ring.height - ring.target_height, ring.radius)
     arc, start = 2.0 * math.pi / num_views, uniform(rng, -math.pi, math.pi)
     order = sorted(range(num_views), key=lambda _: rng.random())
-    cameras = np.zeros((num_views, 5))
-    for camera, place in zip(cameras, order, strict=True):
-        around = start + arc * (place + rng.random())
-        camera[:3] = (ring.radius * math.cos(around), ring.radius * math.sin(around), ring.height)
-        camera[3:] = (math.remainder(around + math.pi, 2.0 * math.pi), pitch)
-    return cameras
+    return np.array([ring.camera(start + arc * (place + rng.random())) for place in order])
 
 
-def draw_labels(rng: np.random.Generator, scene: Scene, cameras: np.ndarray) -> dict[str, np.ndarray]:
+def draw_labels(scene: CubeScene, cameras: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the labels of the faces [NUM_FACES] and the turn of the cube [], radians."""
-    assert isinstance(scene, CubeScene)
     return {
         "digits": handwritten_digits().labels[list(scene.digits)],
         "cube_turn": np.array(scene.objects[0].turn, np.float32),

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.data.render.jaco_arm import LARGEST_CURL, NUM_FINGERS, Skeleton, distance_to_bones, forward_kinematics
-from zoo.data.render.rng import choose, uniform
-from zoo.data.render.rooms import KEY_CELL, KEY_HUES, ROOM_WIDTH
-from zoo.data.render.scene import Quaternion, Room, Scene, SceneObject
-from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
+from zoo.data.render.rng import uniform
+from zoo.data.render.rooms import KEY_CELL, KEY_HUES, Ring, draw_light, draw_walls
+from zoo.data.render.scene import Quaternion, Room, Scene, SceneObject, Triple
 
 SCALE = 2.0  # scene units for a metre of the arm
 
@@ -53,7 +52,6 @@ CAMERA_HEIGHTS = (0.8, 1.95)
 LOOK_HEIGHT = 0.70
 
 SHELL, RING, NAIL = (0.84, 0.84, 0.86), (0.20, 0.20, 0.23), (0.34, 0.34, 0.38)
-Point = tuple[float, float, float]
 
 KEY_ANGLE = math.radians(30.0)  # divides a right angle, by which rooms may be turned
 
@@ -65,21 +63,14 @@ class Reach:
     Attributes:
         joints: nine angles, radians: six of the arm, three curls of fingers.
         target: a sphere on the floor, scene units.
-        wall, floor: names of textures.
+        room: round them.
         reaching: whether the arm was chosen for its hand to be near the target.
     """
 
     joints: tuple[float, ...]
     target: SceneObject
-    wall: str
-    floor: str
+    room: Room
     reaching: bool
-
-
-def _draw_joints(rng: np.random.Generator) -> np.ndarray:
-    """Draws the angles of arms, [CANDIDATES, 9]."""
-    low, high = np.array([*JOINT_RANGES, *((0.0, LARGEST_CURL),) * NUM_FINGERS]).T
-    return low + (high - low) * rng.random((CANDIDATES, len(low)))
 
 
 def is_possible(arms: Skeleton) -> np.ndarray:
@@ -106,14 +97,15 @@ def clearance(arms: Skeleton, point: np.ndarray) -> np.ndarray:
 
 
 def _draw_reach(rng: np.random.Generator) -> Reach:
-    wall, floor = choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES))
+    room = draw_walls(rng, wall_height=TALL_WALL)
     radius = uniform(rng, *TARGET_RADII)
     away, around = uniform(rng, *TARGET_PLACES), uniform(rng, -math.pi, math.pi)
     target = np.array([away * math.cos(around), away * math.sin(around), radius])
     colour = colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.75, 1.0), uniform(rng, 0.80, 1.0))
     reaching = rng.random() < REACHING_SHARE
+    low, high = np.array([*JOINT_RANGES, *((0.0, LARGEST_CURL),) * NUM_FINGERS]).T
     while True:
-        joints = _draw_joints(rng)
+        joints = low + (high - low) * rng.random((CANDIDATES, len(low)))
         arms = forward_kinematics(joints)
         gap = clearance(arms, target) - radius
         possible = np.flatnonzero(is_possible(arms) & (gap >= TARGET_GAP))
@@ -125,10 +117,10 @@ def _draw_reach(rng: np.random.Generator) -> Reach:
         chosen = possible[np.argmin(np.sqrt((offset * offset).sum(-1)) + 0.1 * arms.hand[possible, 2, 2])]
     else:
         chosen = possible[0]
-    return Reach(tuple(joints[chosen].tolist()), _ball(target, radius, colour), wall, floor, reaching)
+    return Reach(tuple(joints[chosen].tolist()), _ball(target, radius, colour), room, reaching)
 
 
-def tilt_towards(direction: Point) -> Quaternion:
+def tilt_towards(direction: Triple) -> Quaternion:
     """Returns the shortest rotation that takes the z axis into a direction of any length but zero."""
     x, y, z = direction
     length = math.sqrt(x * x + y * y + z * z)
@@ -142,21 +134,17 @@ def tilt_towards(direction: Point) -> Quaternion:
     return (w / size, -y / length / size, x / length / size, 0.0)
 
 
-def _ball(centre: np.ndarray, radius: float, colour: Point) -> SceneObject:
+def _ball(centre: np.ndarray, radius: float, colour: Triple) -> SceneObject:
     size = SCALE * radius
-    return SceneObject("sphere", _point(SCALE * centre), (size, size, size), 0.0, colour)
+    return SceneObject("sphere", tuple((SCALE * centre).tolist()), (size, size, size), 0.0, colour)
 
 
-def _rod(start: np.ndarray, end: np.ndarray, radius: float, colour: Point) -> SceneObject:
+def _rod(start: np.ndarray, end: np.ndarray, radius: float, colour: Triple) -> SceneObject:
     """Returns a cylinder from one point to another; all in metres."""
-    direction = _point(end - start)
+    direction = tuple((end - start).tolist())
     scale = (SCALE * radius, SCALE * radius, SCALE * math.hypot(*direction) / 2.0)
-    middle = _point(SCALE * (start + end) / 2.0)
+    middle = tuple((SCALE * (start + end) / 2.0).tolist())
     return SceneObject("cylinder", middle, scale, 0.0, colour, tilt=tilt_towards(direction))
-
-
-def _point(place: np.ndarray) -> Point:
-    return (float(place[0]), float(place[1]), float(place[2]))
 
 
 def build_arm(arm: Skeleton) -> tuple[SceneObject, ...]:
@@ -186,12 +174,6 @@ def build_arm(arm: Skeleton) -> tuple[SceneObject, ...]:
     return tuple(parts)
 
 
-def build(reach: Reach, *, light: Point) -> Scene:
-    """Returns the scene; its first object is the target."""
-    arm = forward_kinematics(np.array([reach.joints]))
-    return Scene((reach.target, *build_arm(arm)), light, Room(ROOM_WIDTH, TALL_WALL, reach.wall, reach.floor))
-
-
 def canonical(reach: Reach) -> str:
     """Names a scene by its textures, the rough angles of the larger joints, and the target's rough place and hue.
 
@@ -206,23 +188,21 @@ def canonical(reach: Reach) -> str:
     for _ in range(4):
         turned.append((first % (4 * quarter), column, row))
         first, column, row = first - quarter, -row - 1, column
-    return str((reach.wall, reach.floor, min(turned), others, hue))
+    return str((reach.room.wall, reach.room.floor, min(turned), others, hue))
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[Scene, str]:
     """Draws a scene and its canonical name."""
     reach = _draw_reach(rng)
-    light = (uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, 3.2, 4.5))
-    return build(reach, light=light), canonical(reach)
+    arm = forward_kinematics(np.array([reach.joints]))
+    scene = Scene((reach.target, *build_arm(arm)), draw_light(rng, lowest=3.2), reach.room)
+    return scene, canonical(reach)
 
 
 def draw_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
     """Draws cameras [num_views, 5] round the arm, looking at its middle."""
-    cameras = np.zeros((num_views, 5))
-    for camera in cameras:
-        around, radius = uniform(rng, -math.pi, math.pi), uniform(rng, *CAMERA_RADII)
-        height = uniform(rng, *CAMERA_HEIGHTS)
-        camera[:3] = (radius * math.cos(around), radius * math.sin(around), height)
-        camera[3] = math.remainder(around + math.pi, 2.0 * math.pi)
-        camera[4] = -math.atan2(height - LOOK_HEIGHT, radius)
-    return cameras
+    cameras = []
+    for _ in range(num_views):
+        around, radius, height = (uniform(rng, *span) for span in ((-math.pi, math.pi), CAMERA_RADII, CAMERA_HEIGHTS))
+        cameras.append(Ring(radius, height, LOOK_HEIGHT).camera(around))
+    return np.array(cameras)

@@ -15,9 +15,7 @@ from torch import Tensor
 from zoo.data.render.maze_layout import HALF_WIDTH, SIZE
 from zoo.data.render.vectors import Vector
 
-# Directions smaller than this are moved off zero, so that no 0 * inf arises; FAR is beyond every distance in a maze.
-SMALLEST_DIRECTION = 1e-6
-FAR = 1e9
+FAR = 1e9  # beyond every distance in a maze
 
 # Rays that have ended are put aside after so many lines: putting aside costs about as much as three lines.
 LINES_PER_ROUND = 4
@@ -43,11 +41,6 @@ class _RayState(NamedTuple):
     end: Tensor  # distance at which the ray ends, as far as is known
     cell: Tensor
     along_x: Tensor
-
-
-def off_zero(direction: Tensor) -> Tensor:
-    """Returns a direction component whose size is at least ``SMALLEST_DIRECTION``, the sign kept."""
-    return torch.where(direction.abs() < SMALLEST_DIRECTION, SMALLEST_DIRECTION, direction)
 
 
 def _cross_lines(state: _RayState, *, room_ahead: Tensor, lines: int) -> _RayState:

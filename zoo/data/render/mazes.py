@@ -12,28 +12,152 @@ straight down. North (+y) is up and east (+x) is right. A model can be queried f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES
-from zoo.data.render.maze_caster import render_mazes, stack_mazes
-from zoo.data.render.maze_layout import INNER_SIZE, draw_cameras, draw_named_maze
-from zoo.data.render.maze_light import WALL_HEIGHT
+from zoo.data.render.maze_layout import HALF_WIDTH, INNER_SIZE, SIZE, draw_cameras, draw_named_maze
+from zoo.data.render.maze_march import march
+from zoo.data.render.maze_surfaces import (
+    FLOOR,
+    NUM_KINDS,
+    SKY_STEPS,
+    STEP_BACK,
+    TOP,
+    WALL_HEIGHT,
+    MazeTensors,
+    hued_atlas,
+    in_shadow,
+    look_up,
+    sky_colours,
+    stack_mazes,
+)
+from zoo.data.render.sampling import IMAGE_HALF_WIDTH, exact_axes, ray_grid, render_chunks
+from zoo.data.render.vectors import Vector, off_zero
 from zoo.data.source import MAP, MAP_CAMERA, ExtraShape, Split
 
 # The map shows the tops of the walls out to half of the ring round the cells.
 MAP_HALF_WIDTH = (INNER_SIZE + 1) / 2.0
-CAMERA_ABOVE = (
-    0.0,
-    0.0,
-    WALL_HEIGHT + MAP_HALF_WIDTH / math.tan(math.radians(FIELD_OF_VIEW_DEGREES) / 2.0),
-    math.pi / 2.0,
-    -math.pi / 2.0,
-)
+CAMERA_ABOVE = (0.0, 0.0, WALL_HEIGHT + MAP_HALF_WIDTH / IMAGE_HALF_WIDTH, math.pi / 2.0, -math.pi / 2.0)
+
+SMALLEST_DIRECTION = 1e-6
+
+
+class _View(NamedTuple):
+    """C cameras with R rays each."""
+
+    scene: Tensor  # [C, 1] int32
+    position: Vector  # [C, 1] each
+    direction: Vector  # [C, R] each, 1 along the forward axis; none is 0
+    length: Tensor  # [R]: of these directions
+
+
+class _Hit(NamedTuple):
+    """The surfaces that rays hit; each [C, R]."""
+
+    distance: Tensor  # from the camera, in lengths of the direction
+    cell: Tensor  # int32: scene * 81 + row * 9 + column
+    kind: Tensor  # int32
+    is_sky: Tensor  # bool: the other fields then have no meaning
+
+
+def _meet(mazes: MazeTensors, view: _View) -> _Hit:
+    """Finds where rays end."""
+    direction = view.direction
+    shape = direction.x.shape
+    x, y, z = view.position
+    downwards = direction.z < 0
+    start = torch.zeros_like(z)
+    if bool((z > WALL_HEIGHT).any()):
+        # Rays of a camera above the walls begin where they come down to the level of the tops.
+        start = (((WALL_HEIGHT - z) / direction.z) * (z > WALL_HEIGHT)).clamp_min(0.0)
+        x, y, z = x + start * direction.x, y + start * direction.y, z.clamp_max(WALL_HEIGHT)
+    column = (x + HALF_WIDTH).floor().clamp(0, SIZE - 1)
+    row = (y + HALF_WIDTH).floor().clamp(0, SIZE - 1)
+    cell = view.scene * SIZE**2 + (row * SIZE + column).int()
+    on_top = mazes.room_ahead.index_select(0, cell.flatten()).view(cell.shape) == 0
+    limit = ((WALL_HEIGHT * ~downwards - z) / direction.z) * ~on_top
+    arrival = march(
+        mazes.room_ahead,
+        x=x.expand(shape).flatten(),
+        y=y.expand(shape).flatten(),
+        cell=cell.expand(shape).flatten(),
+        direction=Vector(*(part.flatten() for part in direction)),
+        limit=limit.flatten(),
+    )
+    end = arrival.cell.view(shape)
+    solid = mazes.room_ahead.index_select(0, arrival.cell).view(shape) == 0
+    wall = torch.where(arrival.along_x.view(shape), (direction.x < 0).int(), 2 + (direction.y < 0).int())
+    kind = torch.where(solid, torch.where(on_top, TOP, wall), FLOOR)
+    is_sky = ~downwards & (~solid | on_top)
+    return _Hit(arrival.distance.view(shape) + start, end, kind.int(), is_sky)
+
+
+def _shade(mazes: MazeTensors, view: _View, hit: _Hit, *, angle: float) -> tuple[Tensor, Tensor]:
+    """Returns the packed colours int32 and the brightness of rays, [C, R] each."""
+    direction = view.direction
+    device = direction.x.device
+    shape = direction.x.shape
+    x, y, z = (p + hit.distance * d for p, d in zip(view.position, direction, strict=True))
+    across_x = hit.kind < 2
+    upright = hit.kind < FLOOR
+    slant = torch.where(upright, torch.where(across_x, direction.x, direction.y), direction.z).abs()
+    # Seen at a slant a sample covers a long strip; 0.2 keeps the far floor from dissolving into one colour.
+    footprint = hit.distance * (view.length * angle) / (slant / view.length).clamp_min(0.2).sqrt()
+    texels = look_up(
+        hued_atlas(device),
+        number=mazes.texture.index_select(0, (hit.cell * NUM_KINDS + hit.kind).flatten()),
+        # A tile begins where its cell does.
+        u=(torch.where(across_x, y, x) + HALF_WIDTH).flatten(),
+        v=torch.where(upright, z, y + HALF_WIDTH).flatten(),
+        footprint=footprint.flatten(),
+    ).view(shape)
+    sun = mazes.sun[:, view.scene.flatten(), None]
+    back = hit.distance * (1.0 - STEP_BACK)
+    dark = in_shadow(
+        mazes.room_ahead,
+        x=view.position.x + back * direction.x,
+        y=view.position.y + back * direction.y,
+        z=z,
+        scene=view.scene,
+        sun=sun,
+    )
+    of_kind = (view.scene * NUM_KINDS + hit.kind).flatten()
+    light = mazes.direct.index_select(0, of_kind).view(shape) * ~dark
+    light = light + mazes.soft.index_select(0, of_kind).view(shape)
+    upwards = (direction.z / view.length * 1.6).clamp(0.0, 1.0)
+    sky = sky_colours(device).index_select(0, (upwards * (SKY_STEPS - 1)).int().flatten()).view(shape)
+    return torch.where(hit.is_sky, sky, texels), torch.where(hit.is_sky, 1.0, light)
+
+
+def render_mazes(mazes: MazeTensors, *, cameras: Tensor, image_size: int) -> Tensor:
+    """Renders cameras [B, V, 5] of B mazes, [B, V, H, W, 3] uint8; see :func:`zoo.data.render.raycaster.render`.
+
+    Each camera is in a free cell below the tops of the walls, or above them.
+    """
+    device = mazes.room_ahead.device
+    grid = ray_grid(image_size, device=device)
+    length = (1.0 + grid.right * grid.right + grid.up * grid.up).sqrt()
+    axes = exact_axes(cameras, device=device).flatten(2)
+    positions = cameras[..., :3].detach().reshape(-1, 3).float().to(device)
+
+    def cast(part: slice, scene: Tensor) -> Iterator[Tensor]:
+        direction = (f + r * grid.right + u * grid.up for f, r, u in zip(*axes[:, :, part, None], strict=True))
+        view = _View(
+            scene,
+            Vector(*positions[part].T[:, :, None]),
+            Vector(*(off_zero(component, SMALLEST_DIRECTION) for component in direction)),
+            length,
+        )
+        packed, light = _shade(mazes, view, _meet(mazes, view), angle=grid.sample_angle)
+        return (((packed >> shift) & 255) * light for shift in (0, 8, 16))
+
+    return render_chunks(cast, num_scenes=cameras.shape[0], num_views=cameras.shape[1], grid=grid)
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.render.vectors import Vector, along, dot
+from zoo.data.render.vectors import Vector, along, dot, off_zero
 
-# Directions smaller than this are moved off zero, so that a slab is divided by a number and 0 * inf never arises.
 SMALLEST_DIRECTION = 1e-9
 
 
@@ -56,13 +55,9 @@ def _entered(near: Tensor, far: Tensor) -> Tensor:
     return torch.where((near <= far) & (near > 0), near, torch.inf)
 
 
-def _off_zero(direction: Tensor) -> Tensor:
-    return torch.where(direction.abs() < SMALLEST_DIRECTION, SMALLEST_DIRECTION, direction)
-
-
 def _slab(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """Returns where the ray enters and leaves the slab from -1 to 1."""
-    inverse = 1.0 / _off_zero(direction)
+    inverse = 1.0 / off_zero(direction, SMALLEST_DIRECTION)
     middle, half = -origin * inverse, inverse.abs()
     return middle - half, middle + half
 
@@ -145,7 +140,7 @@ def _cone_distance(origin: Vector, direction: Vector) -> Tensor:
         z = origin.z + candidate * direction.z
         on_side = (discriminant >= 0) & (candidate > 0) & (z >= -1.0) & (z <= 1.0)
         nearest = torch.where(on_side & (candidate < nearest), candidate, nearest)
-    base = (-1.0 - origin.z) / _off_zero(direction.z)
+    base = (-1.0 - origin.z) / off_zero(direction.z, SMALLEST_DIRECTION)
     point = along(origin, direction, base)
     on_base = (base > 0) & (point.x * point.x + point.y * point.y <= 1.0)
     nearest = torch.where(on_base & (base < nearest), base, nearest)
@@ -170,7 +165,7 @@ def _polyhedron(vertices: np.ndarray, normals: np.ndarray) -> Primitive:
 
     def distance(origin: Vector, direction: Vector) -> Tensor:
         sides, limits = planes(origin.x.device)
-        speed = _off_zero(dot(sides, direction))
+        speed = off_zero(dot(sides, direction), SMALLEST_DIRECTION)
         crossing = (limits - dot(sides, origin)) / speed
         near = torch.where(speed < 0, crossing, -torch.inf).amax(0)
         return _entered(near, torch.where(speed > 0, crossing, torch.inf).amin(0))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +22,6 @@ from zoo.data.render.terrain import TERRAIN
 from zoo.data.source import ExtraShape, Split
 
 
-def _no_extras(rng: np.random.Generator, scene: Scene, cameras: np.ndarray) -> dict[str, np.ndarray]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Recipe(BuiltIn):
     """A data set of scenes of solid objects, rendered by the ray-caster.
@@ -32,13 +29,13 @@ class Recipe(BuiltIn):
     Attributes:
         draw_scene: rng -> a scene and its canonical name.
         draw_cameras: (rng, scene, num_views) -> cameras of a scene, [V, 5].
-        draw_extras: (rng, scene, cameras) -> extras of a scene with its cameras.
+        draw_extras: (scene, cameras) -> extras of a scene with its cameras.
         extra_shapes: types and shapes of the extras.
     """
 
     draw_scene: Callable[[np.random.Generator], tuple[Scene, str]]
     draw_cameras: Callable[..., np.ndarray]
-    draw_extras: Callable[[np.random.Generator, Scene, np.ndarray], Mapping[str, np.ndarray]] = _no_extras
+    draw_extras: Callable[[Any, np.ndarray], Mapping[str, np.ndarray]] | None = None
     extra_shapes: Mapping[str, ExtraShape] = field(default_factory=dict)
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
@@ -49,7 +46,7 @@ class Recipe(BuiltIn):
         """Draws scene ``index`` of a split."""
         scene, name, rng = self.draw_content(self.draw_scene, seed=seed, split=split, index=index)
         cameras = self.draw_cameras(rng, scene=scene, num_views=self.num_views).astype(np.float32)
-        return DrawnScene(scene, name, cameras, self.draw_extras(rng, scene, cameras))
+        return DrawnScene(scene, name, cameras, self.draw_extras(scene, cameras) if self.draw_extras else {})
 
     def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
         """Renders drawn scenes."""
@@ -58,17 +55,12 @@ class Recipe(BuiltIn):
         return Rendering(frames, cameras, scenes, stack_extras(drawn))
 
 
-def _draw_blocks(rng: np.random.Generator, *, num_parts: int) -> tuple[Scene, str]:
-    blocks = shepard_metzler.draw_blocks(rng, num_parts=num_parts)
-    return shepard_metzler.build(blocks), shepard_metzler.canonical(blocks)
-
-
 def _shepard_metzler(num_parts: int) -> Recipe:
     return Recipe(
         name=f"shepard_metzler_{num_parts}_parts",
         num_views=15,
         description=f"objects of {num_parts} coloured blocks, seen from a sphere round them",
-        draw_scene=partial(_draw_blocks, num_parts=num_parts),
+        draw_scene=partial(shepard_metzler.draw_object, num_parts=num_parts),
         draw_cameras=shepard_metzler.draw_cameras,
     )
 
@@ -103,7 +95,7 @@ _SOLIDS: tuple[Recipe, ...] = (
         draw_scene=digit_cube.draw_cube,
         draw_cameras=digit_cube.draw_spread_cameras,
         draw_extras=digit_cube.draw_labels,
-        extra_shapes=digit_cube.EXTRA_SHAPES,
+        extra_shapes=digit_cube.extra_shapes(digit_cube.NUM_FACES),
     ),
     Recipe(
         name="printed_cube",
@@ -118,7 +110,12 @@ _SOLIDS: tuple[Recipe, ...] = (
         name="captioned_rooms",
         num_views=10,
         description="two or three solid objects in a textured room, each view with a caption of how they stand to each other",
-        draw_scene=caption_grammar.draw_captioned_room,
+        draw_scene=partial(
+            rooms.draw_named_room,
+            fewest=caption_grammar.FEWEST_OBJECTS,
+            reach=caption_grammar.OBJECT_REACH,
+            palette=tuple(caption_grammar.PALETTE.values()),
+        ),
         draw_cameras=rooms.draw_ring_cameras,
         draw_extras=caption_grammar.draw_captions,
         extra_shapes=caption_grammar.EXTRA_SHAPES,

@@ -20,10 +20,14 @@ def stable_hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
+def seeded(key: int | Sequence[int]) -> np.random.Generator:
+    """Returns the generator of one number or several."""
+    return np.random.Generator(np.random.PCG64(key))
+
+
 def scene_generator(*, recipe: str, version: int, seed: int, split: str, index: int) -> np.random.Generator:
     """Returns the generator of one scene; another seed, split, index or recipe has another one."""
-    key = [stable_hash(recipe), version, seed, stable_hash(split), index]
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+    return seeded([stable_hash(recipe), version, seed, stable_hash(split), index])
 
 
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -20,29 +20,31 @@ from __future__ import annotations
 
 import colorsys
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.rng import choose, uniform
-from zoo.data.render.scene import Room, Scene, SceneObject
+from zoo.data.render.scene import Room, Scene, SceneObject, Triple
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
-
-Colour = tuple[float, float, float]
 
 ROOM_WIDTH = 7.0
 WALL_HEIGHT = 1.5
-
-RING_RADIUS = 3.1
-RING_HEIGHT = 1.35
-TARGET_HEIGHT = 0.35
 
 MAX_OBJECTS = 3
 # Objects stay this far from the middle, and this far from each other, so that the ring camera never enters one.
 REACH = 1.45
 GAP = 0.08
 SMALLEST, LARGEST = 0.30, 0.46
+# Relative to the drawn size; all shapes of one size are about equally high.
+STRETCH = {
+    "capsule": (0.58, 0.58, 0.58),
+    "cylinder": (0.85, 0.85, 1.0),
+    "triangle": (1.1, 0.7, 1.0),
+    "icosahedron": (1.15, 1.15, 1.15),
+}
 
 # Scenes that differ by less count as the same for the division into splits.
 KEY_CELL = 0.5
@@ -58,37 +60,63 @@ AIM_REACH = 1.3
 FREE_PITCHES = (math.radians(-20.0), math.radians(0.0))
 
 
-def _scale(rng: np.random.Generator, shape: str) -> tuple[float, float, float]:
-    """Draws the size of an object. All shapes of one size are about equally high."""
+class Ring(NamedTuple):
+    """A circle of cameras round the z axis that look at a point on it; scene units."""
+
+    radius: float
+    height: float
+    target_height: float
+
+    def camera(self, around: float) -> tuple[float, ...]:
+        """Returns the camera at an angle of the circle, radians."""
+        yaw = math.remainder(around + math.pi, 2.0 * math.pi)
+        pitch = -math.atan2(self.height - self.target_height, self.radius)
+        return self.radius * math.cos(around), self.radius * math.sin(around), self.height, yaw, pitch
+
+
+RING = Ring(3.1, 1.35, 0.35)
+
+
+def draw_walls(rng: np.random.Generator, *, wall_height: float = WALL_HEIGHT) -> Room:
+    """Draws an empty room with random textures."""
+    return Room(ROOM_WIDTH, wall_height, choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES)))
+
+
+def draw_light(rng: np.random.Generator, *, lowest: float = 3.0) -> Triple:
+    """Draws the place of a lamp over the middle of a room."""
+    return uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, lowest, 4.5)
+
+
+def _radius(item: SceneObject) -> float:
+    return PRIMITIVES[item.shape].half_width * max(item.scale[:2])
+
+
+def _distance(item: SceneObject, x: float, y: float) -> float:
+    return math.hypot(x - item.centre[0], y - item.centre[1])
+
+
+def _draw_object(
+    rng: np.random.Generator, others: Sequence[SceneObject], *, reach: float, turned: bool, palette: Sequence[Triple]
+) -> SceneObject | None:
+    """Draws an object that touches no other, or returns None if it did not find a place."""
+    shape = choose(rng, PRIMITIVE_NAMES)
     size = uniform(rng, SMALLEST, LARGEST)
-    if shape == "capsule":
-        return (0.58 * size, 0.58 * size, 0.58 * size)
-    if shape == "cylinder":
-        return (0.85 * size, 0.85 * size, size)
-    if shape == "triangle":
-        return (1.1 * size, 0.7 * size, size)
-    if shape == "icosahedron":
-        return (1.15 * size, 1.15 * size, 1.15 * size)
-    return (size, size, size)
-
-
-def _place(
-    rng: np.random.Generator, occupied: list[tuple[float, float, float]], radius: float, reach: float
-) -> tuple[float, float] | None:
-    """Draws a free place for an object that reaches ``radius`` sideways, or None if it did not find one."""
+    a, b, c = STRETCH.get(shape, (1.0, 1.0, 1.0))
+    scale = (a * size, b * size, c * size)
+    radius = PRIMITIVES[shape].half_width * max(scale[:2])
     for _ in range(50):
         x, y = uniform(rng, -reach, reach), uniform(rng, -reach, reach)
-        inside = math.hypot(x, y) <= reach
-        if inside and all(math.hypot(x - a, y - b) >= radius + other + GAP for a, b, other in occupied):
-            return x, y
-    return None
-
-
-def _colour(rng: np.random.Generator, palette: tuple[Colour, ...], used: list[Colour]) -> Colour:
-    """Draws a well saturated colour, or one of the palette that no other object has."""
+        if math.hypot(x, y) <= reach and all(_distance(o, x, y) >= radius + _radius(o) + GAP for o in others):
+            break
+    else:
+        return None
     if palette:
-        return choose(rng, [colour for colour in palette if colour not in used])
-    return colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.70, 0.95), uniform(rng, 0.75, 1.0))
+        used = [item.colour for item in others]
+        colour = choose(rng, [colour for colour in palette if colour not in used])
+    else:
+        colour = colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.70, 0.95), uniform(rng, 0.75, 1.0))
+    turn = uniform(rng, -math.pi, math.pi) if turned else 0.0
+    return SceneObject(shape, (x, y, PRIMITIVES[shape].half_height * scale[2]), scale, turn, colour)
 
 
 def draw_room(
@@ -97,7 +125,7 @@ def draw_room(
     fewest: int = 1,
     reach: float = REACH,
     turned: bool = True,
-    palette: tuple[Colour, ...] = (),
+    palette: Sequence[Triple] = (),
 ) -> Scene:
     """Draws the room, its light and its objects.
 
@@ -106,26 +134,16 @@ def draw_room(
         fewest: the least number of objects; there are at most ``MAX_OBJECTS``.
         reach: how far the middle of an object may be from the middle of the room, scene units.
         turned: whether objects are turned about the vertical; otherwise all lie along the walls.
-        palette: colours of which every object takes another one; without one colours are drawn freely.
+        palette: colours of which every object takes another one; without one well saturated colours are drawn.
     """
-    room = Room(ROOM_WIDTH, WALL_HEIGHT, choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES)))
-    light = (uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, 3.0, 4.5))
+    room = draw_walls(rng)
+    light = draw_light(rng)
     objects: list[SceneObject] = []
-    occupied: list[tuple[float, float, float]] = []
     wanted = fewest + int(rng.random() * (MAX_OBJECTS + 1 - fewest))
     while len(objects) < wanted:
-        shape = choose(rng, PRIMITIVE_NAMES)
-        scale = _scale(rng, shape)
-        solid = PRIMITIVES[shape]
-        radius = solid.half_width * max(scale[:2])
-        place = _place(rng, occupied, radius, reach)
-        if place is None:
-            continue
-        colour = _colour(rng, palette, [item.colour for item in objects])
-        centre = (*place, solid.half_height * scale[2])
-        turn = uniform(rng, -math.pi, math.pi) if turned else 0.0
-        objects.append(SceneObject(shape, centre, scale, turn, colour))
-        occupied.append((*place, radius))
+        item = _draw_object(rng, objects, reach=reach, turned=turned, palette=palette)
+        if item is not None:
+            objects.append(item)
     return Scene(tuple(objects), light, room)
 
 
@@ -156,28 +174,7 @@ def draw_named_room(rng: np.random.Generator, **options: Any) -> tuple[Scene, st
 
 def draw_ring_cameras(rng: np.random.Generator, *, num_views: int, scene: Scene | None = None) -> np.ndarray:
     """Draws cameras [num_views, 5] on the ring, looking at the middle of the room."""
-    pitch = -math.atan2(RING_HEIGHT - TARGET_HEIGHT, RING_RADIUS)
-    cameras = np.zeros((num_views, 5))
-    for camera in cameras:
-        around = uniform(rng, -math.pi, math.pi)
-        camera[:3] = (RING_RADIUS * math.cos(around), RING_RADIUS * math.sin(around), RING_HEIGHT)
-        camera[3:] = (math.remainder(around + math.pi, 2.0 * math.pi), pitch)
-    return cameras
-
-
-def clearance(item: SceneObject, *, x: float, y: float) -> float:
-    """Returns the distance of a place on the floor from the bounding circle of an object, scene units."""
-    radius = PRIMITIVES[item.shape].half_width * max(item.scale[:2])
-    return math.hypot(x - item.centre[0], y - item.centre[1]) - radius
-
-
-def _free_place(rng: np.random.Generator, scene: Scene) -> tuple[float, float]:
-    """Draws a place for the camera; objects cover a fraction of the floor, so that few draws are lost."""
-    half = ROOM_WIDTH / 2.0 - WALL_MARGIN
-    while True:
-        x, y = uniform(rng, -half, half), uniform(rng, -half, half)
-        if all(clearance(item, x=x, y=y) >= OBJECT_MARGIN for item in scene.objects):
-            return x, y
+    return np.array([RING.camera(uniform(rng, -math.pi, math.pi)) for _ in range(num_views)])
 
 
 def _free_yaw(rng: np.random.Generator, x: float, y: float) -> float:
@@ -190,9 +187,11 @@ def _free_yaw(rng: np.random.Generator, x: float, y: float) -> float:
 
 def draw_free_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
     """Draws cameras [num_views, 5] at free places anywhere in the room of a scene."""
-    cameras = np.zeros((num_views, 5))
-    for camera in cameras:
-        camera[:2] = _free_place(rng, scene)
-        camera[2] = uniform(rng, *FREE_HEIGHTS)
-        camera[3:] = (_free_yaw(rng, camera[0], camera[1]), uniform(rng, *FREE_PITCHES))
-    return cameras
+    half = ROOM_WIDTH / 2.0 - WALL_MARGIN
+    cameras: list[tuple[float, ...]] = []
+    while len(cameras) < num_views:
+        # Objects cover a fraction of the floor, so that few draws are lost.
+        x, y = uniform(rng, -half, half), uniform(rng, -half, half)
+        if all(_distance(item, x, y) - _radius(item) >= OBJECT_MARGIN for item in scene.objects):
+            cameras.append((x, y, uniform(rng, *FREE_HEIGHTS), _free_yaw(rng, x, y), uniform(rng, *FREE_PITCHES)))
+    return np.array(cameras)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, image_plane
+
+IMAGE_HALF_WIDTH = math.tan(math.radians(FIELD_OF_VIEW_DEGREES) / 2.0)  # of the image plane at distance 1
+
+# Small enough that a chunk stays near a core's cache. Results do not depend on it.
+RAYS_PER_CHUNK: Mapping[str, int] = {"cpu": 1 << 15, "cuda": 1 << 21}
 
 
 class RayGrid(NamedTuple):
@@ -18,14 +23,8 @@ class RayGrid(NamedTuple):
     right: Tensor  # [R], offset on the image plane at distance 1
     up: Tensor  # [R]
     sample_angle: float  # radians between neighbouring rays in the middle of the image
-    half_width: float  # of the image plane at distance 1
     image_size: int
     samples_per_side: int
-
-    @property
-    def rays_per_side(self) -> int:
-        """The number of samples in a row of the image."""
-        return self.image_size * self.samples_per_side
 
     def sum_samples(self, values: Tensor) -> Tensor:
         """Sums [..., R] over the samples of every pixel, in a fixed order, [..., H, W]."""
@@ -36,15 +35,14 @@ class RayGrid(NamedTuple):
         return total
 
 
-def ray_grid(image_size: int, *, samples_per_side: int, device: torch.device) -> RayGrid:
+def ray_grid(image_size: int, *, device: torch.device, samples_per_side: int = 2) -> RayGrid:
     """Returns the rays of a camera with the zoo's field of view."""
     side = image_size * samples_per_side
-    half_width = math.tan(math.radians(FIELD_OF_VIEW_DEGREES) / 2.0)
     offsets = image_plane(side).view(image_size, samples_per_side).T
     shape = (samples_per_side, samples_per_side, image_size, image_size)
     right = offsets[None, :, None, :].expand(shape).flatten().float().to(device)
     up = -offsets[:, None, :, None].expand(shape).flatten().float().to(device)
-    return RayGrid(right, up, 2.0 * half_width / side, half_width, image_size, samples_per_side)
+    return RayGrid(right, up, 2.0 * IMAGE_HALF_WIDTH / side, image_size, samples_per_side)
 
 
 def exact_axes(cameras: Tensor, *, device: torch.device) -> Tensor:
@@ -57,8 +55,21 @@ def exact_axes(cameras: Tensor, *, device: torch.device) -> Tensor:
     return torch.stack(exact).permute(1, 3, 0, 2).float().to(device)
 
 
-def camera_chunks(num_cameras: int, grid: RayGrid, *, rays_per_chunk: int) -> Iterator[slice]:
-    """Yields ranges of cameras that together have about ``rays_per_chunk`` rays; results do not depend on the cut."""
-    step = max(1, rays_per_chunk // grid.rays_per_side**2)
-    for first in range(0, num_cameras, step):
-        yield slice(first, first + step)
+def render_chunks(
+    cast: Callable[[slice, Tensor], Iterable[Tensor]], *, num_scenes: int, num_views: int, grid: RayGrid
+) -> Tensor:
+    """Renders V cameras of each of B scenes, some cameras at a time, [B, V, H, W, 3] uint8.
+
+    ``cast`` takes the range of C cameras among all B * V and their scenes [C, 1] int32; it returns red, green and blue
+    of their rays, [C, R] each, 0 to 255.
+    """
+    device = grid.right.device
+    owner = torch.arange(num_scenes, dtype=torch.int32, device=device).repeat_interleave(num_views)[:, None]
+    frames = torch.empty(len(owner), grid.image_size, grid.image_size, 3, dtype=torch.uint8, device=device)
+    share = 1.0 / grid.samples_per_side**2
+    step = max(1, RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK["cpu"]) // len(grid.right))
+    for first in range(0, len(owner), step):
+        part = slice(first, first + step)
+        for channel, values in enumerate(cast(part, owner[part])):
+            frames[part, ..., channel] = (grid.sum_samples(values) * share + 0.5).clamp_max(255.0).to(torch.uint8)
+    return frames.view(num_scenes, num_views, *frames.shape[1:])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoo.data.render.faces import FACE_TEXELS, SIDES, face_texels
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
-from zoo.data.render.textures import texture_index
+from zoo.data.render.textures import ALL_TEXTURES
 from zoo.errors import DataError
 
 Quaternion = tuple[float, float, float, float]
@@ -151,7 +151,7 @@ def stack_scenes(scenes: Sequence[Scene], *, device: torch.device | str = "cpu")
                 texels[b, k, side] = face_texels(image)
         if scene.room is not None:
             room_size[b] = (scene.room.width / 2.0, scene.room.wall_height)
-            room_texture[b] = (texture_index(scene.room.wall), texture_index(scene.room.floor))
+            room_texture[b] = (ALL_TEXTURES.index(scene.room.wall), ALL_TEXTURES.index(scene.room.floor))
     faces = texels.reshape(*size, -1)
     arrays = (present, shape, centre, inverse, bound, colour, ink, faces, light, room_size, room_texture)
     return SceneTensors(*(torch.from_numpy(array).to(device) for array in arrays))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.data.render.textures import TextureAtlas, look_up
+from zoo.data.render.textures import look_up, texture_atlas
 from zoo.data.render.vectors import Vector, along, difference, dot, unit
 
 AMBIENT = 0.52  # light from everywhere
@@ -88,21 +88,17 @@ def room_distance(
     return torch.minimum(walls, floor), axis
 
 
-def room_surface(atlas: TextureAtlas, hits: Hits, *, axis: Tensor, texture: Tensor, sample_angle: float) -> Surface:
+def room_surface(hits: Hits, *, axis: Tensor, texture: Tensor, sample_angle: float) -> Surface:
     """Returns the points of walls and floor that rays hit.
 
-    Args:
-        atlas: of the textures.
-        hits: P rays.
-        axis: [P] int64, see ``room_distance``.
-        texture: [2, P] int64, wall and floor.
-        sample_angle: radians between neighbouring samples of an image.
+    ``axis`` [P] int64 is that of ``room_distance``, ``texture`` [2, P] int64 those of wall and floor, ``sample_angle``
+    the radians between neighbouring samples of an image.
     """
     point = along(hits.origin, hits.direction, hits.distance)
     on_x, on_y, on_floor = axis == 0, axis == 1, axis == 2
     normal = Vector(-hits.direction.x.sign() * on_x, -hits.direction.y.sign() * on_y, on_floor.to(hits.distance.dtype))
     colour = look_up(
-        atlas,
+        texture_atlas(axis.device),
         texture=torch.where(on_floor, texture[1], texture[0]),
         u=torch.where(on_x, point.y, point.x),
         v=torch.where(on_floor, point.y, point.z),

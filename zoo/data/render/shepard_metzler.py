@@ -19,11 +19,8 @@ from zoo.data.render.scene import Scene, SceneObject
 CAMERA_RADIUS = 3.0
 LARGEST_PITCH = math.radians(75.0)  # the yaw loses its meaning at the poles
 LONGEST = 2.4  # scene units; an object whose blocks all lie in one line is this long and just fits into the image
-LIGHT = (
-    2.9,
-    0.9,
-    3.2,
-)  # each of the three sides that it reaches, and of those that it does not, has its own brightness
+# Each of the three sides that it reaches, and of those that it does not, has its own brightness.
+LIGHT = (2.9, 0.9, 3.2)
 
 NUM_COLOURS = 7
 COLOURS = tuple(colorsys.hsv_to_rgb(i / NUM_COLOURS, 0.80, 0.97) for i in range(NUM_COLOURS))
@@ -36,14 +33,9 @@ STEPS: tuple[Cell, ...] = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 
 
 def _rotations() -> np.ndarray:
     """Returns the 24 turns that take the grid onto itself, [24, 3, 3]."""
-    turns = []
-    for axes in itertools.permutations(range(3)):
-        for signs in itertools.product((-1, 1), repeat=3):
-            matrix = np.zeros((3, 3), int)
-            matrix[range(3), axes] = signs
-            if round(np.linalg.det(matrix)) == 1:
-                turns.append(matrix)
-    return np.array(turns)
+    axes, signs = itertools.permutations(np.eye(3, dtype=int)), itertools.product((-1, 1), repeat=3)
+    matrices = np.array([np.array(rows) * np.array(sign)[:, None] for rows, sign in itertools.product(axes, signs)])
+    return matrices[np.linalg.det(matrices) > 0.0]
 
 
 _ROTATIONS = _rotations()
@@ -89,6 +81,12 @@ def build(blocks: tuple[Block, ...]) -> Scene:
         for (x, y, z), (_, colour) in zip(cells.tolist(), blocks, strict=True)
     )
     return Scene(objects, LIGHT)
+
+
+def draw_object(rng: np.random.Generator, *, num_parts: int) -> tuple[Scene, str]:
+    """Draws the scene of an object and its canonical name."""
+    blocks = draw_blocks(rng, num_parts=num_parts)
+    return build(blocks), canonical(blocks)
 
 
 def draw_cameras(rng: np.random.Generator, *, num_views: int, scene: Scene | None = None) -> np.ndarray:

@@ -14,20 +14,21 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.render.sampling import camera_chunks, ray_grid
+from zoo.data.render.sampling import IMAGE_HALF_WIDTH, ray_grid, render_chunks
 from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
-from zoo.data.render.terrain_grid import LandTensors, look_up
-from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND
+from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND, Land
+from zoo.data.render.textures import mip_level, pack_colours
 
-# Small enough that a chunk stays near a core's cache. Results do not depend on it.
-RAYS_PER_CHUNK: Mapping[str, int] = {"cpu": 1 << 15, "cuda": 1 << 21}
+NUM_LEVELS = 4  # of the coloured grid, each half as fine as the one before
+LEVEL_SIDES = tuple(GRID_SIZE >> level for level in range(NUM_LEVELS))
+LEVEL_STARTS = tuple(sum(side**2 for side in LEVEL_SIDES[:level]) for level in range(NUM_LEVELS + 1))
 
 NEAREST, FARTHEST = 0.04, 2.6  # scene units ahead of the camera; the fog is complete at the far end
 NUM_DEPTHS = 255  # one less than a power of two suits the search
@@ -36,6 +37,64 @@ PLANES_PER_SAMPLE = 1.25
 LARGEST_PITCH = math.radians(30.0)
 
 SUN_GLOW = (0.30, 0.24, 0.10)
+
+
+class LandTensors(NamedTuple):
+    """S lands."""
+
+    height: Tensor  # [S * N * N] float32
+    colour: Tensor  # [S * T] int32: red + 256 green + 65536 blue, all levels of the grid
+    sun: Tensor  # [3, S]: unit vectors towards it
+    origin: Tensor  # [S, 3]: where the origin of the scene lies in its land
+
+
+def _levels(colour: np.ndarray) -> np.ndarray:
+    """Returns the packed colours of all levels of a grid [3, N, N], one after the other."""
+    parts = []
+    for level in range(NUM_LEVELS):
+        if level:
+            colour = colour[:, :, ::2] + colour[:, :, 1::2]
+            colour = (colour[:, ::2] + colour[:, 1::2]) * np.float32(0.25)
+        parts.append(pack_colours(colour).ravel())
+    return np.concatenate(parts)
+
+
+def stack_lands(
+    lands: Sequence[Land], *, origins: Sequence[tuple[float, float, float]], device: torch.device | str = "cpu"
+) -> LandTensors:
+    """Packs lands and where the origin of each scene lies in its land."""
+    return LandTensors(
+        torch.from_numpy(np.concatenate([land.height.ravel() for land in lands])).to(device),
+        torch.from_numpy(np.concatenate([_levels(land.colour) for land in lands])).to(device),
+        torch.tensor([land.sun for land in lands], dtype=torch.float32, device=device).T,
+        torch.tensor(list(origins), dtype=torch.float32, device=device),
+    )
+
+
+def look_up(lands: LandTensors, *, scene: Tensor, x: Tensor, y: Tensor, footprint: Tensor) -> list[Tensor]:
+    """Returns the colour of lands [P] (``scene``, int32) at places (x, y), three times [P], 0 to 255.
+
+    ``footprint`` is the width of the patch that one sample covers. All are [P], in scene units.
+    """
+    level = mip_level(footprint * (1.0 / CELL), num_levels=NUM_LEVELS)
+    side = torch.tensor(LEVEL_SIDES, dtype=torch.int32, device=x.device).index_select(0, level)
+    start = torch.tensor(LEVEL_STARTS, dtype=torch.int32, device=x.device).index_select(0, level)
+    scale = side * (0.5 / HALF_LAND)
+    last = side - 1.0
+    column = torch.minimum(((x + HALF_LAND) * scale - 0.5).clamp_min(0.0), last)
+    row = torch.minimum(((y + HALF_LAND) * scale - 0.5).clamp_min(0.0), last)
+    west, south = column.floor(), row.floor()
+    along, up = column - west, row - south
+    corner = scene * LEVEL_STARTS[-1] + start + south.int() * side + west.int()
+    # At the last column and row the share of the neighbour is 0.
+    east, north = (along > 0).int(), side * (up > 0)
+    weights = ((1.0 - along) * (1.0 - up), along * (1.0 - up), (1.0 - along) * up, along * up)
+    corners = (corner, corner + east, corner + north, corner + north + east)
+    channels = []
+    for place, weight in zip(corners, weights, strict=True):
+        packed = lands.colour.index_select(0, place)
+        channels.append([((packed >> shift) & 255) * weight for shift in (0, 8, 16)])
+    return [a + b + c + d for a, b, c, d in zip(*channels, strict=True)]
 
 
 @functools.cache
@@ -145,16 +204,14 @@ def _cast(lands: LandTensors, view: _View, *, angle: float, num_planes: int) -> 
     return colour
 
 
-def render_lands(lands: LandTensors, *, cameras: Tensor, image_size: int, samples_per_side: int = 2) -> Tensor:
+def render_lands(lands: LandTensors, *, cameras: Tensor, image_size: int) -> Tensor:
     """Renders cameras [B, V, 5] of B lands, [B, V, H, W, 3] uint8; see :func:`zoo.data.render.raycaster.render`.
 
     Cameras are above the ground; their pitch is at most 30 degrees either way.
     """
     device = lands.height.device
-    num_scenes, num_views = cameras.shape[:2]
-    num_cameras = num_scenes * num_views
-    grid = ray_grid(image_size, samples_per_side=samples_per_side, device=device)
-    num_planes = math.ceil(PLANES_PER_SAMPLE * grid.rays_per_side)
+    grid = ray_grid(image_size, device=device)
+    num_planes = math.ceil(PLANES_PER_SAMPLE * image_size * grid.samples_per_side)
     # On the host and in double precision, number by number: sines may differ between devices.
     angles = cameras[..., 3:].detach().double().cpu().reshape(-1, 2).tolist()
     if any(abs(pitch) > LARGEST_PITCH for _, pitch in angles):
@@ -162,22 +219,20 @@ def render_lands(lands: LandTensors, *, cameras: Tensor, image_size: int, sample
     turns = torch.tensor(
         [(math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)) for yaw, pitch in angles], device=device
     ).T[:, :, None]
-    owner = torch.arange(num_scenes, dtype=torch.int32, device=device).repeat_interleave(num_views)
     places = (cameras[..., :3].detach().float().to(device) + lands.origin[:, None]).view(-1, 3).T[:, :, None]
-    frames = torch.empty(num_cameras, image_size, image_size, 3, dtype=torch.uint8, device=device)
-    for part in camera_chunks(num_cameras, grid, rays_per_chunk=RAYS_PER_CHUNK.get(device.type, RAYS_PER_CHUNK["cpu"])):
+
+    def cast(part: slice, scene: Tensor) -> list[Tensor]:
         cos_yaw, sin_yaw, cos_pitch, sin_pitch = turns[:, part]
         forwards = cos_pitch - grid.up * sin_pitch
         view = _View(
-            owner[part, None],
+            scene,
             places[:, part],
             ahead=torch.stack([cos_yaw, sin_yaw]),
             aside=torch.stack([sin_yaw, -cos_yaw]),
-            widest=grid.half_width / (cos_pitch - grid.half_width * sin_pitch.abs()),
+            widest=IMAGE_HALF_WIDTH / (cos_pitch - IMAGE_HALF_WIDTH * sin_pitch.abs()),
             side=grid.right / forwards,
             slope=(sin_pitch + grid.up * cos_pitch) / forwards,
         )
-        for channel, values in enumerate(_cast(lands, view, angle=grid.sample_angle, num_planes=num_planes)):
-            levels = grid.sum_samples(values) * (1.0 / samples_per_side**2) + 0.5
-            frames[part, ..., channel] = levels.to(torch.uint8)
-    return frames.view(num_scenes, num_views, image_size, image_size, 3)
+        return _cast(lands, view, angle=grid.sample_angle, num_planes=num_planes)
+
+    return render_chunks(cast, num_scenes=cameras.shape[0], num_views=cameras.shape[1], grid=grid)

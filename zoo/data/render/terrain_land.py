@@ -1,18 +1,19 @@
-"""The land of a terrain: relief from value noise, water, sand, grass, rock and snow, light and shadows, on a grid.
+"""The land of a terrain: relief from value noise, water, sand, grass, rock and snow, objects, light and shadows, on a grid.
 
 A land is a pure function of one number. It covers ``[-HALF_LAND, HALF_LAND]`` in x and y with ``GRID_SIZE`` points each
-way; row 0 is the south and column 0 the west. The water level is at height 0.
+way; row 0 is the south and column 0 the west. The water level is at height 0. Firs, trees, boulders and coloured towers
+raise the height field: everything under their outline is solid.
 """
 
 from __future__ import annotations
 
+import colorsys
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from zoo.data.render.rng import uniform
-from zoo.data.render.terrain_objects import draw_objects, place_object
+from zoo.data.render.rng import choose, seeded, uniform
 
 HALF_LAND = 3.5
 GRID_SIZE = 512
@@ -31,6 +32,21 @@ AMBIENT, SKYLIGHT, SUNLIGHT = 0.50, 0.12, 0.55
 SUN_HEIGHT = math.radians(40.0)
 SHADOW_STEPS = tuple(round(1.0 + 1.6 * k) for k in range(24))  # grid points towards the sun, as far as shadows reach
 
+Kind = Literal["fir", "tree", "boulder", "tower"]
+
+# Number of places that are tried for each, over the whole land.
+COUNTS: tuple[tuple[Kind, int], ...] = (("tower", 26), ("boulder", 60), ("tree", 150), ("fir", 170))
+
+FIR_COLOUR = (0.11, 0.33, 0.16)
+LEAF_COLOURS = ((0.20, 0.42, 0.10), (0.42, 0.55, 0.12), (0.80, 0.46, 0.10), (0.70, 0.18, 0.10), (0.88, 0.70, 0.20))
+BOULDER_COLOUR = (0.52, 0.50, 0.48)
+
+STEEPEST = 0.06  # by which the ground may differ under an object
+
+# An object's colour reaches this far beyond its outline, so that its steep sides, which the grid cannot show, have it too.
+SIDE = 0.016
+CLEARANCE = 0.11  # between objects and paths
+
 Colour = tuple[float, float, float]
 
 
@@ -44,8 +60,16 @@ class Land(NamedTuple):
     sun: tuple[float, float, float]  # unit vector towards it
 
 
-def _generator(number: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(number)))
+class LandObject(NamedTuple):
+    """One object on the land."""
+
+    kind: Kind
+    x: float
+    y: float
+    base: float  # height of the ground under it
+    radius: float
+    height: float
+    colour: Colour
 
 
 def _draw_knots(rng: np.random.Generator) -> list[np.ndarray]:
@@ -54,7 +78,7 @@ def _draw_knots(rng: np.random.Generator) -> list[np.ndarray]:
 
 def canonical(number: int) -> str:
     """Names a land by its coarsest relief in three steps; lands that agree in it share a name, and with it a split."""
-    coarsest = _draw_knots(_generator(number))[0]
+    coarsest = _draw_knots(seeded(number))[0]
     return "".join("-0+"[int(1.5 * (knot + 1.0))] for knot in coarsest.flat)
 
 
@@ -123,17 +147,84 @@ def _shade(height: np.ndarray, sun: tuple[float, float, float]) -> np.ndarray:
     return AMBIENT + SKYLIGHT * up + SUNLIGHT * facing * (1.0 - dark.clip(0.0, 1.0))
 
 
+def _draw_object(rng: np.random.Generator, kind: Kind, *, x: float, y: float, base: float) -> LandObject:
+    tint = uniform(rng, 0.85, 1.15)
+    if kind == "fir":
+        height = uniform(rng, 0.20, 0.38)
+        radius, colour = 0.30 * height, FIR_COLOUR
+    elif kind == "tree":
+        radius = uniform(rng, 0.06, 0.10)
+        height, colour = radius * uniform(rng, 2.0, 2.6), choose(rng, LEAF_COLOURS)
+    elif kind == "boulder":
+        radius = uniform(rng, 0.03, 0.09)
+        height, colour = radius * uniform(rng, 0.8, 1.3), BOULDER_COLOUR
+    else:
+        tint = 1.0
+        colour = colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.75, 1.0), uniform(rng, 0.8, 1.0))
+        radius, height = uniform(rng, 0.035, 0.06), uniform(rng, 0.30, 0.55)
+    red, green, blue = (min(channel * tint, 1.0) for channel in colour)
+    return LandObject(kind, x, y, base, radius, height, (red, green, blue))
+
+
+def _draw_objects(rng: np.random.Generator, *, ground: np.ndarray, wet: np.ndarray) -> list[LandObject]:
+    """Draws objects on dry, fairly level ground that do not touch."""
+    scale = GRID_SIZE / (2.0 * HALF_LAND)
+    objects: list[LandObject] = []
+    for kind, count in COUNTS:
+        for _ in range(count):
+            x, y = uniform(rng, -HALF_LAND, HALF_LAND), uniform(rng, -HALF_LAND, HALF_LAND)
+            row, column = int((y + HALF_LAND) * scale), int((x + HALF_LAND) * scale)
+            item = _draw_object(rng, kind, x=x, y=y, base=float(ground[row, column]))
+            reach = max(1, round(item.radius * scale))
+            under = np.s_[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
+            level = float(ground[under].max() - ground[under].min()) < STEEPEST
+            apart = all(math.hypot(x - other.x, y - other.y) > item.radius + other.radius + SIDE for other in objects)
+            if level and apart and not wet[under].any():
+                objects.append(item)
+    return objects
+
+
+def place_object(item: LandObject, land: Land) -> None:
+    """Adds an object to the height, the colour and the blocked places of a land, in place."""
+    reach = math.ceil((item.radius + CLEARANCE) / CELL) + 1
+    row, column = int((item.y + HALF_LAND) / CELL), int((item.x + HALF_LAND) / CELL)
+    rows = np.arange(max(row - reach, 0), min(row + reach + 1, GRID_SIZE))
+    columns = np.arange(max(column - reach, 0), min(column + reach + 1, GRID_SIZE))
+    here = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    aside = np.abs((columns + 0.5) * CELL - HALF_LAND - item.x)[None, :]
+    ahead = np.abs((rows + 0.5) * CELL - HALF_LAND - item.y)[:, None]
+    away = np.maximum(aside, ahead) if item.kind == "tower" else np.sqrt(aside * aside + ahead * ahead)
+    share = away / item.radius
+    land.blocked[here] |= away < item.radius + CLEARANCE
+    top = np.where(share <= 1.0, item.base + item.height * _outline(item.kind, share), land.ground[here])
+    land.height[here] = np.maximum(land.height[here], top.astype(np.float32))
+    colour = _plain(item.colour)
+    if item.kind == "tower":  # a white cap
+        colour = np.where(share < 0.75, np.float32(0.95), colour)
+    under = land.colour[:, here[0], here[1]]
+    under[:] = np.where(away < item.radius + SIDE, colour, under)
+
+
+def _outline(kind: Kind, share: np.ndarray) -> np.ndarray:
+    """Returns the height of an object, 0 to 1, at a share of its radius from its middle."""
+    inside = share.clip(0.0, 1.0)
+    if kind == "fir":
+        return 1.0 - 0.84 * inside
+    if kind == "tree":
+        return 0.45 + 0.55 * np.sqrt(1.0 - inside * inside)
+    if kind == "boulder":
+        return np.sqrt(1.0 - inside * inside)
+    return np.where(share < 0.6, 1.0, 0.88)
+
+
 def build_land(number: int) -> Land:
     """Builds the land of a number."""
-    rng = _generator(number)
+    rng = seeded(number)
     knots = _draw_knots(rng)
     share = uniform(rng, *WATER_SHARE)
     azimuth = uniform(rng, -math.pi, math.pi)
-    sun = (
-        math.cos(SUN_HEIGHT) * math.cos(azimuth),
-        math.cos(SUN_HEIGHT) * math.sin(azimuth),
-        math.sin(SUN_HEIGHT),
-    )
+    across = math.cos(SUN_HEIGHT)
+    sun = (across * math.cos(azimuth), across * math.sin(azimuth), math.sin(SUN_HEIGHT))
     noises = [_spread(octave) for octave in knots]
     relief = np.zeros((GRID_SIZE, GRID_SIZE), np.float32)
     for noise, (_, scale) in zip(noises, OCTAVES, strict=True):
@@ -141,9 +232,7 @@ def build_land(number: int) -> Land:
     relief -= np.partition(relief.ravel(), int(share * relief.size))[int(share * relief.size)]
     ground = np.maximum(relief, np.float32(0.0))
     grain = (2.0 * rng.random((GRID_SIZE, GRID_SIZE)) - 1.0).astype(np.float32)
-    colour = _ground_colour(relief, noises, grain)
-    height, blocked = ground.copy(), relief < 0.0
-    for item in draw_objects(rng, ground=ground, wet=blocked, half_land=HALF_LAND):
-        place_object(item, height=height, ground=ground, colour=colour, blocked=blocked, half_land=HALF_LAND)
-    light = _shade(height, sun)
-    return Land(height, ground, blocked, (colour * light).clip(0.0, 1.0), sun)
+    land = Land(ground.copy(), ground, relief < 0.0, _ground_colour(relief, noises, grain), sun)
+    for item in _draw_objects(rng, ground=ground, wet=land.blocked):
+        place_object(item, land)
+    return land._replace(colour=(land.colour * _shade(land.height, sun)).clip(0.0, 1.0))

@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.data.render.rng import seeded
+
 TILE_WIDTH = 1.75
 TILE_SIZE = 128
 NUM_LEVELS = 6
 
 _OVERSAMPLING = 4
+_EXPONENT_OF_ONE = 127  # as float32 stores it
 
 Colour = tuple[float, float, float]
 Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -26,7 +29,7 @@ Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def _noise(u: np.ndarray, v: np.ndarray, *, cells: tuple[int, int], seed: int) -> np.ndarray:
     """Returns smooth noise, 0 to 1, with ``cells`` random knots across and up the tile."""
-    knots = np.random.Generator(np.random.PCG64(seed)).random(cells)
+    knots = seeded(seed).random(cells)
     x, y = u * cells[0], v * cells[1]
     column, row = np.floor(x).astype(int), np.floor(y).astype(int)
     x, y = x - column, y - row
@@ -57,7 +60,7 @@ def _staggered(u: np.ndarray, v: np.ndarray, *, across: int, up: int) -> tuple[n
     row = np.floor(v * up)
     x = u * across + 0.5 * (row % 2)
     column = np.floor(x) % across
-    tone = np.random.Generator(np.random.PCG64(across * 100 + up)).random((across, up))
+    tone = seeded(across * 100 + up).random((across, up))
     return x - np.floor(x), v * up - row, tone[column.astype(int), row.astype(int) % up]
 
 
@@ -117,7 +120,7 @@ def _yellow_checks(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _white_tiles(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    tone = np.random.Generator(np.random.PCG64(71)).random((3, 3))
+    tone = seeded(71).random((3, 3))
     column, row = np.floor(u * 3).astype(int), np.floor(v * 3).astype(int)
     gap = np.maximum(_edge(u * 3 - column, 0.035), _edge(v * 3 - row, 0.035))
     stone = 0.93 + 0.12 * _clouds(u, v, cells=6, seed=72)
@@ -144,7 +147,8 @@ FLOOR_TEXTURES: Mapping[str, Texture] = {
     "white floor": _white_tiles,
     "blue floor": _blue_planks,
 }
-ALL_TEXTURES = (*WALL_TEXTURES, *FLOOR_TEXTURES)
+TEXTURES = {**WALL_TEXTURES, **FLOOR_TEXTURES}
+ALL_TEXTURES = tuple(TEXTURES)
 
 
 class TextureAtlas(NamedTuple):
@@ -153,11 +157,6 @@ class TextureAtlas(NamedTuple):
     texels: Tensor  # [3, T] float32, 0 to 1
     start: Tensor  # [textures * NUM_LEVELS] int64: where the image of a texture at a level begins, row by row
     size: Tensor  # [NUM_LEVELS] float32: texels across a level
-
-
-def texture_index(name: str) -> int:
-    """Returns the place of a texture in ``ALL_TEXTURES``."""
-    return ALL_TEXTURES.index(name)
 
 
 def _halved(image: np.ndarray) -> np.ndarray:
@@ -185,7 +184,7 @@ def mip_levels(texture: Texture) -> list[np.ndarray]:
 @functools.cache
 def texture_atlas(device: torch.device) -> TextureAtlas:
     """Returns the atlas on a device; it is made once per process."""
-    levels = [level for texture in (*WALL_TEXTURES.values(), *FLOOR_TEXTURES.values()) for level in mip_levels(texture)]
+    levels = [level for texture in TEXTURES.values() for level in mip_levels(texture)]
     texels = np.concatenate([level.reshape(-1, 3) for level in levels]).astype(np.float32)
     start = np.cumsum([0] + [level.shape[0] ** 2 for level in levels[:-1]])
     size = np.array([TILE_SIZE >> level for level in range(NUM_LEVELS)], np.float32)
@@ -213,3 +212,15 @@ def look_up(atlas: TextureAtlas, *, texture: Tensor, u: Tensor, v: Tensor, footp
     row = torch.minimum(((v - v.floor()) * size).floor(), last)
     index = atlas.start[texture * NUM_LEVELS + level] + (row * size + column).long()
     return atlas.texels.index_select(1, index)
+
+
+def pack_colours(colours: np.ndarray) -> np.ndarray:
+    """Returns colours [3, ...], 0 to 1, as int32 [...]: red + 256 green + 65536 blue."""
+    red, green, blue = np.round(colours * 255.0).astype(np.int32)
+    return red + (green << 8) + (blue << 16)
+
+
+def mip_level(texels: Tensor, *, num_levels: int) -> Tensor:
+    """Returns the levels [P] for samples ``texels`` [P] float32 wide: 0 up to one texel, one more for each doubling."""
+    # The exponent of a float, read from its bits.
+    return ((texels.view(torch.int32) >> 23) - (_EXPONENT_OF_ONE - 1)).clamp(0, num_levels - 1)

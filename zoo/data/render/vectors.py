@@ -4,6 +4,8 @@ The ray-caster works on hundreds of thousands of rays; three contiguous tensors 
 tensor [..., 3]. Only operations that IEEE 754 rounds correctly (+, -, *, /, square root, comparison) appear here and
 in the ray-caster: their results depend neither on the number of threads nor on how rays are cut into chunks, which is
 what makes rendered bytes reproducible. Matrix products and trigonometric functions have no such guarantee.
+
+A matrix is nine tensors [9, ...], in row-major order.
 """
 
 from __future__ import annotations
@@ -21,6 +23,19 @@ class Vector(NamedTuple):
     y: Tensor
     z: Tensor
 
+    def at(self, index: Tensor) -> Vector:
+        """Returns the vectors at indices along the first axis."""
+        return Vector(self.x[index], self.y[index], self.z[index])
+
+    def flatten(self) -> Vector:
+        """Returns the vectors in one row."""
+        return Vector(self.x.flatten(), self.y.flatten(), self.z.flatten())
+
+
+def off_zero(values: Tensor, smallest: float) -> Tensor:
+    """Returns components of directions whose size is at least ``smallest``, so that no 0 * inf arises."""
+    return torch.where(values.abs() < smallest, smallest, values)
+
 
 def dot(a: Vector, b: Vector) -> Tensor:
     """Returns the inner product."""
@@ -29,9 +44,7 @@ def dot(a: Vector, b: Vector) -> Tensor:
 
 def along(origin: Vector, direction: Vector, distance: Tensor) -> Vector:
     """Returns the point ``origin + distance * direction``."""
-    return Vector(
-        origin.x + distance * direction.x, origin.y + distance * direction.y, origin.z + distance * direction.z
-    )
+    return Vector(*(start + distance * way for start, way in zip(origin, direction, strict=True)))
 
 
 def difference(a: Vector, b: Vector) -> Vector:
@@ -46,18 +59,16 @@ def unit(a: Vector) -> Vector:
 
 
 def transform(matrix: Tensor, a: Vector) -> Vector:
-    """Returns ``matrix @ a`` for a matrix of nine rows [9, ...], in row-major order."""
-    m = matrix
-    return Vector(dot(Vector(m[0], m[1], m[2]), a), dot(Vector(m[3], m[4], m[5]), a), dot(Vector(m[6], m[7], m[8]), a))
+    """Returns ``matrix @ a``."""
+    return Vector(*(dot(Vector(*matrix[first : first + 3]), a) for first in (0, 3, 6)))
 
 
 def transform_transposed(matrix: Tensor, a: Vector) -> Vector:
-    """Returns ``matrix.T @ a`` for a matrix of nine rows [9, ...], in row-major order."""
-    m = matrix
-    return Vector(dot(Vector(m[0], m[3], m[6]), a), dot(Vector(m[1], m[4], m[7]), a), dot(Vector(m[2], m[5], m[8]), a))
+    """Returns ``matrix.T @ a``."""
+    return Vector(*(dot(Vector(*matrix[first::3]), a) for first in (0, 1, 2)))
 
 
 def largest_stretch(matrix: Tensor) -> Tensor:
-    """Returns the length of the longest row of a matrix of nine rows [9, ...], in row-major order."""
-    rows = (Vector(matrix[first], matrix[first + 1], matrix[first + 2]) for first in (0, 3, 6))
+    """Returns the length of the longest row of a matrix."""
+    rows = (Vector(*matrix[first : first + 3]) for first in (0, 3, 6))
     return torch.stack([dot(row, row) for row in rows]).amax(0).sqrt()
