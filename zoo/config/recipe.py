@@ -35,8 +35,8 @@ class Warmup(Settings):
 class Contexts(Settings):
     """How many context views an episode has: drawn uniformly for each batch, both ends included."""
 
-    minimum: Size = Field(default=1, ge=0)
-    maximum: Size = Field(default=5, ge=0)
+    minimum: int = Field(default=1, ge=0, le=16_384)
+    maximum: int = Field(default=5, ge=0, le=16_384)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -64,7 +64,7 @@ class TrainingRecipe(Settings):
     sigma: Linear = Linear(start=2.0, end=0.7, steps=200_000)
     beta: Warmup = Warmup()
     contexts: Contexts = Contexts()
-    targets: Size = Field(default=1, gt=0, description="queries of a scene in one episode")
+    targets: Size = Field(default=1, description="queries of a scene in one episode")
     optimizer: Optimizer = Optimizer()
     gradient_clip: float | None = Field(default=None, gt=0, description="largest norm of the whole gradient")
     gradient_accumulation: int = Field(default=1, gt=0, le=MOST, description="forward passes that share one update")

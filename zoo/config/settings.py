@@ -40,8 +40,8 @@ class Settings(pydantic.BaseModel):
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
 # Bounds far above every published model, below which a mistyped number is an error and not hours of allocating.
-Size = Annotated[int, pydantic.Field(le=16_384)]  # of one layer: channels, heads, cells, words, bins
-Depth = Annotated[int, pydantic.Field(le=256)]  # of a whole model: steps, layers, blocks
+Size = Annotated[int, pydantic.Field(ge=1, le=16_384)]  # of one layer: channels, heads, cells, words, bins
+Depth = Annotated[int, pydantic.Field(ge=1, le=256)]  # of a whole model: steps, layers, blocks
 
 
 def parse(

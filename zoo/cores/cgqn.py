@@ -40,21 +40,15 @@ class Cgqn(LatentCore):
     class Config(Settings):
         """Sizes; defaults follow a public implementation for cubes with digits at 64x64 pixels (torch-jump)."""
 
-        steps: Depth = Field(default=6, ge=1, description="L, groups of latents (4 for videos in public code)")
-        z_channels: Size = Field(default=3, ge=1, description="channels of a group of latents")
-        hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of all ConvLSTMs")
-        scene_channels: Size = Field(
-            default=128, ge=1, description="channels of the representation as input of prior and posterior"
-        )
-        canvas_channels: Size = Field(default=128, ge=1, description="channels of the renderer's canvas")
-        read_channels: Size = Field(
-            default=128, ge=1, description="channels of the canvas as input of the renderer's cell"
-        )
-        canvas_scale: Size = Field(default=4, ge=1, description="pixels per cell of the canvas")
-        stride: Size = Field(default=2, ge=1, description="cells of the canvas per cell of states and latents")
-        kernel_size: Size = Field(
-            default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
-        )
+        steps: Depth = Field(default=6, description="L, groups of latents (4 for videos in public code)")
+        z_channels: Size = Field(default=3, description="channels of a group of latents")
+        hidden_channels: Size = Field(default=128, description="channels of the states h and c of all ConvLSTMs")
+        scene_channels: Size = Field(default=128, description="channels of r as input of prior and posterior")
+        canvas_channels: Size = Field(default=128, description="channels of the renderer's canvas")
+        read_channels: Size = Field(default=128, description="channels of the canvas as input of the renderer's cell")
+        canvas_scale: Size = Field(default=4, description="pixels per cell of the canvas")
+        stride: Size = Field(default=2, description="cells of the canvas per cell of states and latents")
+        kernel_size: Size = Field(default=5, description="of the ConvLSTMs and the heads of prior and posterior; odd")
 
     required_features = frozenset({"pooled"})
     encodes_targets = True

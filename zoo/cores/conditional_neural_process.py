@@ -27,9 +27,9 @@ class ConditionalNeuralProcess(DeterministicCore):
         aggregation: Aggregation = Field(
             default="mean", description="of the context: mean over its points, or attention from the query"
         )
-        hidden_channels: Size = Field(default=128, ge=1, description="width of all hidden layers and of d")
-        decoder_layers: Depth = Field(default=3, ge=1, description="hidden layers of the decoder")
-        heads: Size = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
+        hidden_channels: Size = Field(default=128, description="width of all hidden layers and of d")
+        decoder_layers: Depth = Field(default=3, description="hidden layers of the decoder")
+        heads: Size = Field(default=8, description="of the attention; must divide hidden_channels")
 
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})

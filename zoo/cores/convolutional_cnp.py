@@ -22,14 +22,12 @@ class ConvolutionalCnp(DeterministicCore):
     """
 
     class Config(Settings):
-        """Grid and network."""
-
         anchor: Anchor = Field(default="context", description="centre of the grid: of the context's range, or zero")
         reach: float = Field(default=4.0, gt=0, description="half the width of the grid, units of the inputs")
         points_per_unit: float = Field(default=16.0, gt=0, description="cells of the grid per unit of the inputs")
-        channels: Size = Field(default=64, ge=1, description="channels of the convolutional network")
-        layers: Depth = Field(default=6, ge=1, description="residual convolutions")
-        kernel_size: Size = Field(default=9, ge=1, description="of every convolution, cells; odd")
+        channels: Size = Field(default=64, description="channels of the convolutional network")
+        layers: Depth = Field(default=6, description="residual convolutions")
+        kernel_size: Size = Field(default=9, description="of every convolution, cells; odd")
 
     required_features = frozenset()
     query_kinds = frozenset({"inputs"})

@@ -27,10 +27,8 @@ class ConvolutionalNp(LatentCore):
     """
 
     class Config(ConvolutionalCnp.Config):
-        """Grid and networks."""
-
-        z_channels: Size = Field(default=16, ge=1, description="latents of every cell")
-        layers: Depth = Field(default=4, ge=1, description="residual convolutions of each network")
+        z_channels: Size = Field(default=16, description="latents of every cell")
+        layers: Depth = Field(default=4, description="residual convolutions of each network")
 
     required_features = frozenset()
     query_kinds = frozenset({"inputs"})

@@ -25,14 +25,10 @@ class Cvae(LatentCore):
     """
 
     class Config(Settings):
-        """The prior, and sizes."""
-
         prior: Literal["standard", "conditional"] = "conditional"
-        z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
-        channels: Size = Field(
-            default=64, ge=1, description="channels at full resolution; at most four times as many at lower resolutions"
-        )
-        condition_channels: Size = Field(default=256, ge=1, description="width of y")
+        z_channels: Size = Field(default=128, description="width of the latent vector")
+        channels: Size = Field(default=64, description="channels at full resolution; at most four times as many below")
+        condition_channels: Size = Field(default=256, description="width of y")
 
     required_features = frozenset({"pooled"})
     latents = "query"

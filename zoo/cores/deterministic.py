@@ -28,12 +28,12 @@ class Deterministic(DeterministicCore):
     class Config(Settings):
         """Sizes; defaults as in ``gqn``."""
 
-        steps: Depth = Field(default=12, ge=1, description="L, steps of the generator")
+        steps: Depth = Field(default=12, description="L, steps of the generator")
         shared: bool = Field(default=False, description="one set of weights for all steps; false: one set per step")
-        hidden_channels: Size = Field(default=128, ge=1, description="channels of the ConvLSTM's states h and c")
-        canvas_channels: Size = Field(default=128, ge=1, description="channels of the canvas u")
-        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas per cell of the states")
-        kernel_size: Size = Field(default=5, ge=1, description="of the ConvLSTM; odd")
+        hidden_channels: Size = Field(default=128, description="channels of the ConvLSTM's states h and c")
+        canvas_channels: Size = Field(default=128, description="channels of the canvas u")
+        canvas_scale: Size = Field(default=4, description="pixels of the canvas per cell of the states")
+        kernel_size: Size = Field(default=5, description="of the ConvLSTM; odd")
 
     required_features = frozenset({"pooled"})
 

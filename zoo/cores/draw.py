@@ -38,9 +38,7 @@ class Draw(LatentCore):
     """
 
     class Config(Settings):
-        """Prior, attention and sizes."""
-
-        steps: Depth = Field(default=8, ge=1, description="L, groups of latents")
+        steps: Depth = Field(default=8, description="L, groups of latents")
         shared: bool = Field(default=True, description="one set of weights for all steps; false: one set per step")
         prior: Literal["learned", "standard"] = Field(
             default="learned", description="learned: from the decoder's state; standard: N(0, 1)"
@@ -48,20 +46,12 @@ class Draw(LatentCore):
         attention: Literal["none", "filterbank"] = Field(
             default="none", description="none: every step reads and writes the whole image; filterbank: a window of it"
         )
-        glimpse_size: Size = Field(
-            default=12, ge=2, description="N, filters per side of a window; only used with attention"
-        )
-        z_channels: Size = Field(default=12, ge=1, description="channels of a group of latents")
-        hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
-        read_channels: Size = Field(
-            default=64, ge=1, description="channels of the target and of the error as inputs of the encoder cell"
-        )
-        canvas_scale: Size = Field(
-            default=4, ge=1, description="pixels of the canvas, or of a glimpse, per cell of the states"
-        )
-        kernel_size: Size = Field(
-            default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
-        )
+        glimpse_size: Size = Field(default=12, ge=2, description="N, filters per side of a window of attention")
+        z_channels: Size = Field(default=12, description="channels of a group of latents")
+        hidden_channels: Size = Field(default=128, description="channels of the states h and c of both ConvLSTMs")
+        read_channels: Size = Field(default=64, description="channels of target and error as inputs of the encoder")
+        canvas_scale: Size = Field(default=4, description="pixels of the canvas or of a glimpse per cell of the states")
+        kernel_size: Size = Field(default=5, description="of the ConvLSTMs and the heads of prior and posterior; odd")
 
     required_features = frozenset()
     optional_features = frozenset({"pooled"})

@@ -32,20 +32,14 @@ class Gqn(LatentCore):
     class Config(Settings):
         """Sizes; defaults follow public reimplementations of the paper at 64x64 pixels."""
 
-        steps: Depth = Field(default=12, ge=1, description="L, groups of latents")
+        steps: Depth = Field(default=12, description="L, groups of latents")
         shared: bool = Field(default=False, description="one set of weights for all steps; false: one set per step")
-        z_channels: Size = Field(
-            default=3, ge=1, description="channels of a group of latents (3 in the paper, 64 in much public code)"
-        )
-        hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
-        canvas_channels: Size = Field(default=128, ge=1, description="channels of the canvas u")
-        read_channels: Size = Field(
-            default=128, ge=1, description="channels of the target and of the canvas as inputs of the inference cell"
-        )
-        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas per cell of the states")
-        kernel_size: Size = Field(
-            default=5, ge=1, description="of the ConvLSTMs and of the heads of prior and posterior; odd"
-        )
+        z_channels: Size = Field(default=3, description="channels of a group of latents (64 in much public code)")
+        hidden_channels: Size = Field(default=128, description="channels of the states h and c of both ConvLSTMs")
+        canvas_channels: Size = Field(default=128, description="channels of the canvas u")
+        read_channels: Size = Field(default=128, description="channels of target and canvas as inputs of inference")
+        canvas_scale: Size = Field(default=4, description="pixels of the canvas per cell of the states")
+        kernel_size: Size = Field(default=5, description="of the ConvLSTMs and the heads of prior and posterior; odd")
 
     required_features = frozenset({"pooled"})
     latents = "query"
@@ -91,11 +85,9 @@ class AttendingGqn(LatentCore):
     """Base of GQN cores in which every step attends to the context views instead of reading their sum r."""
 
     class Config(Gqn.Config):
-        """The sizes of GQN and of the attention."""
-
-        key_channels: Size = Field(default=64, ge=1, description="width of the keys of one head")
-        value_channels: Size = Field(default=128, ge=1, description="channels of the result, all heads together")
-        heads: Size = Field(default=1, ge=1, description="attention heads; must divide value_channels")
+        key_channels: Size = Field(default=64, description="width of the keys of one head")
+        value_channels: Size = Field(default=128, description="channels of the result, all heads together")
+        heads: Size = Field(default=1, description="attention heads; must divide value_channels")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     required_features = frozenset({"per_view"})

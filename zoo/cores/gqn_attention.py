@@ -34,11 +34,7 @@ class GqnAttention(AttendingGqn):
     """
 
     class Config(AttendingGqn.Config):
-        """The sizes of GQN, and the attention."""
-
-        steps: Depth = Field(
-            default=8, ge=1, description="L, groups of latents, each with one attention to the dictionary"
-        )
+        steps: Depth = Field(default=8, description="L, groups of latents, each with one attention to the dictionary")
         reads: Literal["step", "position"] = Field(
             default="step", description="one query per step (the paper), or one per position of the state"
         )
@@ -46,10 +42,9 @@ class GqnAttention(AttendingGqn):
             default="features", description="keys of features (the paper), or of features and place"
         )
         places: Literal["pose", "rays"] = Field(
-            default="pose",
-            description="a place as pose and position in the image (the paper), or as the ray of the cell",
+            default="pose", description="pose and position in the image (the paper), or the ray"
         )
-        octaves: Depth = Field(default=4, ge=1, description="frequencies of the encoding of rays")
+        octaves: Depth = Field(default=4, description="frequencies of the encoding of rays")
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)

@@ -36,12 +36,9 @@ class GqnEpipolar(AttendingGqn):
     """
 
     class Config(AttendingGqn.Config):
-        """The sizes of GQN, and the attention."""
-
-        samples: Size = Field(default=16, ge=1, description="samples per epipolar line")
+        samples: Size = Field(default=16, description="samples per epipolar line")
         views: Literal["joint", "sum"] = Field(
-            default="joint",
-            description="one softmax over the lines in all views, or one per view and the sum over views",
+            default="joint", description="one softmax over the lines in all views, or the sum of one per view"
         )
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:

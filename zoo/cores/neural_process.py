@@ -42,10 +42,10 @@ class NeuralProcess(LatentCore):
         aggregation: Aggregation = Field(
             default="mean", description="of the deterministic path: mean over points, or attention from the query"
         )
-        z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
-        hidden_channels: Size = Field(default=128, ge=1, description="width of all hidden layers and of d")
-        decoder_layers: Depth = Field(default=3, ge=1, description="hidden layers of the decoder")
-        heads: Size = Field(default=8, ge=1, description="of the attention; must divide hidden_channels")
+        z_channels: Size = Field(default=128, description="width of the latent vector")
+        hidden_channels: Size = Field(default=128, description="width of all hidden layers and of d")
+        decoder_layers: Depth = Field(default=3, description="hidden layers of the decoder")
+        heads: Size = Field(default=8, description="of the attention; must divide hidden_channels")
 
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})

@@ -19,10 +19,8 @@ class Reversed(DeterministicCore):
     """
 
     class Config(Settings):
-        """Sizes of the network."""
-
-        channels: Size = Field(default=64, ge=1, description="channels of the image's feature maps")
-        width: Size = Field(default=512, ge=1, description="of the joint vector of image and scene, and of the MLP")
+        channels: Size = Field(default=64, description="channels of the image's feature maps")
+        width: Size = Field(default=512, description="of the joint vector of image and scene, and of the MLP")
 
     required_features = frozenset({"pooled"})
     query_kinds = frozenset({"images"})

@@ -23,13 +23,11 @@ class ReversedAttention(DeterministicCore):
     """
 
     class Config(Settings):
-        """Sizes of the network."""
-
-        steps: Depth = Field(default=10, ge=1, description="L, attention steps")
-        heads: Size = Field(default=1, ge=1, description="attention heads")
-        patches: Size = Field(default=8, ge=1, description="patches of a view in each direction, at most")
-        channels: Size = Field(default=64, ge=1, description="channels of the image's feature maps at full resolution")
-        width: Size = Field(default=512, ge=1, description="of the state, of keys and values, and of the MLP")
+        steps: Depth = Field(default=10, description="L, attention steps")
+        heads: Size = Field(default=1, description="attention heads")
+        patches: Size = Field(default=8, description="patches of a view in each direction, at most")
+        channels: Size = Field(default=64, description="channels of the image's feature maps at full resolution")
+        width: Size = Field(default=512, description="of the state, of keys and values, and of the MLP")
 
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"images"})

@@ -24,11 +24,9 @@ class ReversedLatent(LatentCore):
     """
 
     class Config(Settings):
-        """Sizes of the network."""
-
-        z_channels: Size = Field(default=16, ge=1, description="width of the latent vector")
-        channels: Size = Field(default=64, ge=1, description="channels of the image's feature maps")
-        width: Size = Field(default=512, ge=1, description="of the joint vector y of image and scene, and of the MLPs")
+        z_channels: Size = Field(default=16, description="width of the latent vector")
+        channels: Size = Field(default=64, description="channels of the image's feature maps")
+        width: Size = Field(default=512, description="of the joint vector y of image and scene, and of the MLPs")
 
     required_features = frozenset({"pooled"})
     query_kinds = frozenset({"images"})

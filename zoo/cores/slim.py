@@ -33,15 +33,13 @@ class Slim(LatentCore):
     """
 
     class Config(Settings):
-        """Sizes."""
-
-        steps: Depth = Field(default=12, ge=1, description="L, groups of latents")
+        steps: Depth = Field(default=12, description="L, groups of latents")
         shared: bool = Field(default=True, description="one set of weights for all steps; false: one set per step")
-        z_channels: Size = Field(default=3, ge=1, description="channels of a group of latents")
-        hidden_channels: Size = Field(default=128, ge=1, description="channels of the states h and c of both ConvLSTMs")
-        read_channels: Size = Field(default=64, ge=1, description="channels of the target as input of the encoder cell")
-        canvas_scale: Size = Field(default=4, ge=1, description="pixels of the canvas per cell of the states")
-        kernel_size: Size = Field(default=5, ge=1, description="of the ConvLSTMs and of the posterior's head; odd")
+        z_channels: Size = Field(default=3, description="channels of a group of latents")
+        hidden_channels: Size = Field(default=128, description="channels of the states h and c of both ConvLSTMs")
+        read_channels: Size = Field(default=64, description="channels of the target as input of the encoder cell")
+        canvas_scale: Size = Field(default=4, description="pixels of the canvas per cell of the states")
+        kernel_size: Size = Field(default=5, description="of the ConvLSTMs and of the posterior's head; odd")
 
     required_features = frozenset({"pooled"})
     latents = "query"

@@ -32,16 +32,14 @@ class Transformer(LatentCore):
     """
 
     class Config(Settings):
-        """Sizes of tokens and layers."""
-
-        steps: Depth = Field(default=4, ge=1, description="L, layers, each with a group of latents")
+        steps: Depth = Field(default=4, description="L, layers, each with a group of latents")
         channels: Size = Field(default=256, ge=8, description="width of a token")
-        z_channels: Size = Field(default=8, ge=1, description="latents of a group per token")
-        patch_size: Size = Field(default=8, ge=1, description="pixels of a patch of the target in both directions")
-        heads: Size = Field(default=4, ge=1, description="of attention; must divide channels")
-        hidden_channels: Size = Field(default=512, ge=1, description="of the feed-forward networks")
-        pixel_channels: Size = Field(default=32, ge=1, description="channels of the pixels before the last convolution")
-        octaves: Depth = Field(default=8, ge=1, description="frequencies of the encoding of rays")
+        z_channels: Size = Field(default=8, description="latents of a group per token")
+        patch_size: Size = Field(default=8, description="pixels of a patch of the target in both directions")
+        heads: Size = Field(default=4, description="of attention; must divide channels")
+        hidden_channels: Size = Field(default=512, description="of the feed-forward networks")
+        pixel_channels: Size = Field(default=32, description="channels of the pixels before the last convolution")
+        octaves: Depth = Field(default=8, description="frequencies of the encoding of rays")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     required_features = frozenset({"per_view"})

@@ -22,12 +22,8 @@ class Vae(LatentCore):
     """
 
     class Config(Settings):
-        """Sizes of encoder and decoder."""
-
-        z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
-        channels: Size = Field(
-            default=64, ge=1, description="channels at full resolution; at most four times as many at lower resolutions"
-        )
+        z_channels: Size = Field(default=128, description="width of the latent vector")
+        channels: Size = Field(default=64, description="channels at full resolution; at most four times as many below")
 
     required_features = frozenset()
     query_kinds = frozenset({"poses", "nothing"})

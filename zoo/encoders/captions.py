@@ -18,22 +18,15 @@ class Captions(PerViewEncoder):
     """
 
     class Config(Settings):
-        """Sizes of the words and of the networks."""
-
-        channels: Size = Field(default=256, ge=1, description="width of the representation")
-        vocabulary_size: Size = Field(
-            default=4096, ge=2, description="buckets of words; words in the same bucket share an embedding"
+        channels: Size = Field(default=256, description="width of the representation")
+        vocabulary_size: Size = Field(default=4096, ge=2, description="buckets of words, which share an embedding")
+        max_words: Size = Field(default=64, description="words of a caption; further words are ignored")
+        ngram: int = Field(
+            default=0, ge=0, le=16, description="bytes of the n-grams added to a word, for similar spellings; 0: none"
         )
-        max_words: Size = Field(default=64, ge=1, description="words of a caption; further words are ignored")
-        ngram: Depth = Field(
-            default=0,
-            ge=0,
-            le=16,
-            description="bytes of the n-grams added to the embedding of a word, so that similar spellings are similar; 0: none",
-        )
-        text_channels: Size = Field(default=128, ge=1, description="width of the words and of the transformer")
-        layers: Depth = Field(default=2, ge=1, description="blocks of the transformer")
-        heads: Size = Field(default=4, ge=1, description="attention heads of a block; must divide text_channels")
+        text_channels: Size = Field(default=128, description="width of the words and of the transformer")
+        layers: Depth = Field(default=2, description="blocks of the transformer")
+        heads: Size = Field(default=4, description="attention heads of a block; must divide text_channels")
 
     context_kind = "captions"
 

@@ -21,11 +21,8 @@ class Jump(PerViewEncoder):
     """
 
     class Config(Settings):
-        """Sizes of the network."""
-
         channels: Size = Field(
             default=32,
-            ge=4,
             multiple_of=4,
             description="channels of the representation; the first two layers have 1/4 and 1/2",
         )

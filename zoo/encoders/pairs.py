@@ -15,10 +15,8 @@ class Pairs(PerViewEncoder):
     """Pair encoder, r_i = psi(x_i, y_i), a vector per point, and r = sum_i r_i (Garnelo et al. 2018)."""
 
     class Config(Settings):
-        """Sizes of psi."""
-
-        channels: Size = Field(default=128, ge=1, description="width of r_i and of the hidden layers")
-        layers: Depth = Field(default=3, ge=1, description="linear layers, including the last")
+        channels: Size = Field(default=128, description="width of r_i and of the hidden layers")
+        layers: Depth = Field(default=3, description="linear layers, including the last")
 
     context_kind = "values"
 

@@ -26,15 +26,9 @@ class Patches(PerViewEncoder):
     """
 
     class Config(Settings):
-        """The patches, and sizes of the network."""
-
-        channels: Size = Field(default=64, ge=2, multiple_of=2, description="width of the vector of a patch")
-        patch_size: Size = Field(default=8, ge=2, multiple_of=2, description="pixels of a patch in both directions")
-        stride: Size = Field(
-            default=4,
-            ge=1,
-            description="pixels from one patch to the next; patches overlap if it is smaller than a patch",
-        )
+        channels: Size = Field(default=64, multiple_of=2, description="width of the vector of a patch")
+        patch_size: Size = Field(default=8, multiple_of=2, description="pixels of a patch in both directions")
+        stride: Size = Field(default=4, description="pixels from one patch to the next")
         pose: Literal["joined", "left_out"] = Field(
             default="joined", description="whether the vector of a patch includes pose and position"
         )

@@ -15,9 +15,7 @@ class Pool(PerViewEncoder):
     """Pool encoder, r = sum_i mean over space of psi(x^i, v^i), a vector (Eslami et al. 2018, figure S1)."""
 
     class Config(Settings):
-        """Sizes of the network."""
-
-        channels: Size = Field(default=256, ge=2, multiple_of=2, description="width of the representation")
+        channels: Size = Field(default=256, multiple_of=2, description="width of the representation")
 
     context_kind = "images"
 

@@ -21,13 +21,8 @@ class Pyramid(PerViewEncoder):
     """
 
     class Config(Settings):
-        """Sizes of the network."""
-
         channels: Size = Field(
-            default=256,
-            ge=8,
-            multiple_of=8,
-            description="width of the representation; earlier layers have 1/8, 1/4, 1/2",
+            default=256, multiple_of=8, description="width of the representation; earlier layers have 1/8, 1/4, 1/2"
         )
 
     context_kind = "images"

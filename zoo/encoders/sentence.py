@@ -28,10 +28,8 @@ class Sentence(PerViewEncoder):
     """
 
     class Config(Settings):
-        """The folder of the model, and the width of the representation."""
-
         path: str = Field(description="folder of a transformers model with safetensors weights and a tokenizer.json")
-        channels: Size = Field(default=256, ge=1, description="width of the representation")
+        channels: Size = Field(default=256, description="width of the representation")
         max_tokens: Size = Field(default=128, ge=2, description="tokens of a caption; further tokens are ignored")
 
     context_kind = "captions"

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Settings, Size
 from zoo.errors import ConfigError, did_you_mean
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.blocks import ResidualBlock, expand_to_map
@@ -24,10 +24,8 @@ class TimmBackbone(PerViewEncoder):
     """
 
     class Config(Settings):
-        """The backbone, its stage, and where the pose enters."""
-
         model: str = Field(default="resnet18", description="a name in timm.list_models()")
-        stage: Depth = Field(default=1, ge=0, description="index of the feature map, 0 is the finest")
+        stage: int = Field(default=1, ge=0, le=256, description="index of the feature map, 0 is the finest")
         pose: Literal["features", "pixels"] = Field(default="features", description="where the pose is concatenated")
         input_size: Size | None = Field(
             default=None, ge=8, description="images are resized to this many pixels; null keeps their size"

@@ -16,9 +16,7 @@ class Tower(PerViewEncoder):
     """Tower encoder, r = sum_i psi(x^i, v^i), a map of 1/4 of the image's size (Eslami et al. 2018, figure S1)."""
 
     class Config(Settings):
-        """Sizes of the network."""
-
-        channels: Size = Field(default=256, ge=2, multiple_of=2, description="channels of the representation")
+        channels: Size = Field(default=256, multiple_of=2, description="channels of the representation")
 
     context_kind = "images"
 

@@ -29,15 +29,13 @@ class Transformer(Encoder):
     """
 
     class Config(Settings):
-        """Sizes of the convolutional network and of the transformer."""
-
         channels: Size = Field(default=256, ge=8, description="width of a token")
-        halvings: Depth = Field(default=3, ge=1, description="a token represents 2^halvings pixels in both directions")
-        first_channels: Size = Field(default=32, ge=1, description="channels after the first halving; doubled by each")
-        blocks: Depth = Field(default=4, ge=1, description="self-attention layers over all tokens of a scene")
-        heads: Size = Field(default=4, ge=1, description="of attention; must divide channels")
-        hidden_channels: Size = Field(default=512, ge=1, description="of the feed-forward network of a layer")
-        octaves: Depth = Field(default=8, ge=1, description="frequencies of the encoding of rays")
+        halvings: Depth = Field(default=3, description="a token represents 2^halvings pixels in both directions")
+        first_channels: Size = Field(default=32, description="channels after the first halving; doubled by each")
+        blocks: Depth = Field(default=4, description="self-attention layers over all tokens of a scene")
+        heads: Size = Field(default=4, description="of attention; must divide channels")
+        hidden_channels: Size = Field(default=512, description="of the feed-forward network of a layer")
+        octaves: Depth = Field(default=8, description="frequencies of the encoding of rays")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     context_kind = "images"

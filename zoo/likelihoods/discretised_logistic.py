@@ -28,11 +28,7 @@ class DiscretisedLogistic(Likelihood):
     """
 
     class Config(Settings):
-        """Bounds of the scale."""
-
-        minimum_log_scale: float = Field(
-            default=-7.0, description="least logarithm of the scale, in units of the 0-to-1 range"
-        )
+        minimum_log_scale: float = Field(default=-7.0, description="least log-scale, in units of the 0-to-1 range")
         initial_log_scale: float = Field(default=-2.0, description="added to the predicted log-scale")
 
     target_kinds = frozenset({"images"})

@@ -42,16 +42,12 @@ class DiscretisedLogisticMixture(Likelihood):
     """
 
     class Config(Settings):
-        """Components, dependence of channels, and bounds of the scale."""
-
-        components: Size = Field(default=10, ge=1, description="K, logistics in a mixture")
+        components: Size = Field(default=10, description="K, logistics in a mixture")
         channels: Literal["independent", "linear"] = Field(
             default="linear",
-            description="linear: one mixture per pixel, green depends on red, blue on both; independent: one per channel",
+            description="one mixture per channel, or one per pixel: green depends on red, blue on both",
         )
-        minimum_log_scale: float = Field(
-            default=-7.0, description="least logarithm of a scale, in units of the 0-to-1 range"
-        )
+        minimum_log_scale: float = Field(default=-7.0, description="least log-scale, in units of the 0-to-1 range")
         initial_log_scale: float = Field(default=-2.0, description="added to the predicted log-scales")
 
     target_kinds = frozenset({"images"})

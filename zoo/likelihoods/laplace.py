@@ -29,8 +29,7 @@ class Laplace(Likelihood):
         """The standard deviation, in units of the target (1 is white for images)."""
 
         scale: Literal["sigma", "global", "per_element"] = Field(
-            default="sigma",
-            description="sigma: from the schedule; global: one learned number; per_element: predicted per element",
+            default="sigma", description="from the schedule, one learned number, or predicted per element"
         )
         minimum_scale: float = Field(default=0.004, gt=0, description="least learned standard deviation")
         initial_scale: float = Field(default=0.7, gt=0, description="learned standard deviation at parameter 0")

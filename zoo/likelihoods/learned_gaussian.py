@@ -31,9 +31,7 @@ class LearnedGaussian(Likelihood):
     class Config(Settings):
         """The standard deviation s, in units of the target (1 is white for images)."""
 
-        scale: ScaleKind = Field(
-            default="global", description="global: one for the whole model; per_element: predicted per element"
-        )
+        scale: ScaleKind = Field(default="global", description="one for the whole model, or predicted per element")
         minimum_scale: float = Field(
             default=0.004, gt=0, description="least standard deviation; about one step of an 8-bit image"
         )

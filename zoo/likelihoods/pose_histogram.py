@@ -52,8 +52,6 @@ class PoseHistogram(PoseLikelihood):
     """
 
     class Config(PoseLikelihood.Config):
-        """Coordinates, extents and bins."""
-
         coordinates: list[Coordinate] = Field(
             default=["x", "y", "z", "yaw", "pitch"],
             min_length=1,
@@ -63,10 +61,10 @@ class PoseHistogram(PoseLikelihood):
         y: Extent = Field(default=[-1.0, 1.0], description="least and largest y, scene units")
         z: Extent = Field(default=[-1.0, 1.0], description="least and largest z, scene units")
         pitch: Extent = Field(default=[-math.pi / 2, math.pi / 2], description="least and largest pitch, radians")
-        position_bins: Size = Field(default=60, ge=1, description="bins of x, and of y")
-        z_bins: Size = Field(default=20, ge=1, description="bins of z")
-        yaw_bins: Size = Field(default=60, ge=1, description="bins of the full circle")
-        pitch_bins: Size = Field(default=20, ge=1, description="bins of the pitch")
+        position_bins: Size = Field(default=60, description="bins of x, and of y")
+        z_bins: Size = Field(default=20, description="bins of z")
+        yaw_bins: Size = Field(default=60, description="bins of the full circle")
+        pitch_bins: Size = Field(default=20, description="bins of the pitch")
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -41,11 +41,7 @@ class PoseLikelihood(Likelihood):
     """Base of likelihoods of cameras, of which only some coordinates are scored."""
 
     class Config(Settings):
-        """The scored coordinates."""
-
-        coordinates: list[Coordinate] = Field(
-            default=["x", "y", "yaw"], min_length=1, description="scored coordinates, out of x, y, z, yaw, pitch"
-        )
+        coordinates: list[Coordinate] = Field(default=["x", "y", "yaw"], min_length=1, description="scored coordinates")
 
     target_kinds = frozenset({"poses"})
 
@@ -83,20 +79,12 @@ class PoseMixture(PoseLikelihood):
     """
 
     class Config(PoseLikelihood.Config):
-        """Components, coordinates, and ranges of the parameters."""
-
-        components: Size = Field(default=8, ge=1, description="K, components of the mixture")
-        position_scale: float = Field(
-            default=1.0,
-            gt=0,
-            description="shift of a mean by a prediction of 1, scene units; half the width of the scenes",
-        )
+        components: Size = Field(default=8, description="K, components of the mixture")
+        position_scale: float = Field(default=1.0, gt=0, description="half the width of the scenes, scene units")
         initial_scale: float = Field(
             default=1.0, gt=0, description="standard deviation of a position at parameter 0, scene units"
         )
-        minimum_scale: float = Field(
-            default=0.02, gt=0, description="least standard deviation of a position, scene units"
-        )
+        minimum_scale: float = Field(default=0.02, gt=0, description="least deviation of a position, scene units")
         maximum_concentration: float = Field(
             default=2000.0, gt=0, description="largest concentration of an angle; 2000 is a deviation of 1.3 degrees"
         )

@@ -54,12 +54,7 @@ class Render(ImageTask):
     """
 
     class Config(Settings):
-        """Further targets."""
-
-        map: bool = Field(
-            default=False,
-            description="adds the scene's top-down map, as the image of a camera high above, to the targets",
-        )
+        map: bool = Field(default=False, description="adds the scene's map, seen by a camera high above, as a target")
 
     config: Config
 
@@ -156,10 +151,8 @@ class Regress(Task):
     """
 
     class Config(Settings):
-        """The widths of a point."""
-
-        input_width: Size = Field(default=1, ge=1, description="numbers in an input, P: 1 for curves, 2 for images")
-        value_width: Size = Field(default=1, ge=1, description="numbers in a value, C: 3 for coloured images")
+        input_width: Size = Field(default=1, description="numbers in an input, P: 1 for curves, 2 for images")
+        value_width: Size = Field(default=1, description="numbers in a value, C: 3 for coloured images")
 
     throughput_unit = "functions"
     has_images = False

@@ -20,9 +20,9 @@ class FilmVae(LatentCore):
     class Config(Settings):
         """Sizes of the networks."""
 
-        z_channels: Size = Field(default=128, ge=1, description="width of the latent vector")
-        channels: Size = Field(default=64, ge=1, description="channels of the image networks at full resolution")
-        condition_channels: Size = Field(default=256, ge=1, description="width of y and of the modulated vector")
+        z_channels: Size = Field(default=128, description="width of the latent vector")
+        channels: Size = Field(default=64, description="channels of the image networks at full resolution")
+        condition_channels: Size = Field(default=256, description="width of y and of the modulated vector")
 
     required_features = frozenset({"pooled"})
     latents = "query"

@@ -17,7 +17,7 @@ class Strided(PerViewEncoder):
     class Config(Settings):
         """Size of the network."""
 
-        channels: Size = Field(default=128, ge=1, description="channels of the representation")
+        channels: Size = Field(default=128, description="channels of the representation")
 
     context_kind = "images"
 
