@@ -15,7 +15,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from zoo.cores.gqn import Gqn
+from zoo.cores.gqn import Gqn, GqnStep
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.scene_model import SceneModel
@@ -23,7 +23,6 @@ from zoo.nn.blocks import expand_to_map, match_size
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.latent_groups import group_noise
 from zoo.nn.noise import query_keys, sample_keys
-from zoo.nn.steps import GqnStep
 
 
 class TextbookStep(nn.Module):

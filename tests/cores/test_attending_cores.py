@@ -1,8 +1,7 @@
 """What every core keeps that attends to the context's views: nothing leaks, and views, poses and scenes stay together."""
 
-import inspect
-
 import pytest
+import rollouts
 import torch
 from camera_projection import look_at
 
@@ -104,17 +103,9 @@ def episode(views, *, target=TARGET):
 
 
 def rollout(core, views, *, source="posterior", target=TARGET, query=QUERY):
-    given = {"poses": views.poses} if "poses" in inspect.signature(core.rollout).parameters else {}
     target = None if target is None else target.flatten(0, 1)
-    return core.rollout(
-        scene=encode(views),
-        query=query.flatten(0, 1),
-        keys=KEYS,
-        target=target,
-        source=source,
-        schedule=SCHEDULE,
-        **given,
-    )
+    given = {"target": target, "source": source, "schedule": SCHEDULE, "poses": views.poses}
+    return rollouts.rollout(core, encode(views), query.flatten(0, 1), KEYS, **given)
 
 
 def each(groups):
@@ -174,18 +165,10 @@ class TestPaths:
         views, key = context(), torch.arange(SCENES)
         found = core.predict(views, QUERY, key, encode=encode, schedule=SCHEDULE, num_samples=3)
         assert found.shape == (3, SCENES, QUERIES, 3, SIZE, SIZE)
-        given = {"poses": views.poses} if "poses" in inspect.signature(core.rollout).parameters else {}
+        given = {"target": None, "source": "prior", "schedule": SCHEDULE, "poses": views.poses}
         for sample in range(3):
             keys = fold(fold(key, sample)[:, None], torch.arange(QUERIES)).flatten()
-            expected = core.rollout(
-                scene=encode(views),
-                query=QUERY.flatten(0, 1),
-                keys=keys,
-                target=None,
-                source="prior",
-                schedule=SCHEDULE,
-                **given,
-            )
+            expected = rollouts.rollout(core, encode(views), QUERY.flatten(0, 1), keys, **given)
             close(found[sample], expected.prediction.unflatten(0, (SCENES, QUERIES)))
 
     @torch.no_grad()

@@ -320,14 +320,14 @@ class TestScene:
         seen = {}
 
         def watch(name, cell):
-            constant = cell.constant
+            prepare = cell.prepare
 
             def watched(**inputs):
-                given_once = inputs["scene"] if inputs["scene"] is not None else inputs["pose"]
+                given_once = inputs["scene"] if "scene" in inputs else inputs["pose"]
                 seen.setdefault(name, []).append(len(given_once))
-                return constant(**inputs)
+                return prepare(**inputs)
 
-            cell.constant = watched
+            cell.prepare = watched
 
         watch("prior", core.prior.cell)
         watch("posterior", core.posterior.cell)

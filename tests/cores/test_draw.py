@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from rollouts import rollout
 from torch.nn import functional as F
 
 from zoo.config.schedules import schedule_values
@@ -122,7 +123,7 @@ def textbook(core, pooled, query, target, keys, *, queries):
             window = core.read_window(decoder[0])
             seen, error = window.read(seen), window.read(error)
         looked = [step.read_target(seen)]
-        if not step.first:
+        if not step.decoder.first:
             looked += [decoder[0], step.read_error(error)]
         if config.prior == "learned":
             mean_p, scale_p = core.eta_pi(decoder[0]).chunk(2, dim=1)
@@ -150,10 +151,10 @@ def test_it_equals_the_textbook_loop(kind, prediction):
     cut, encode = episode(pooled, query, target, queries=2)
     output = core(cut, encode, SCHEDULE)
     assert output.kl.shape == (2, 2, STEPS)
-    rollout = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+    rolled = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
     expected = textbook(core, pooled, query, target, keys, queries=2)
     close(output.prediction.flatten(0, 1), expected["canvases"][-1])
-    for one, other in zip(rollout.canvases, expected["canvases"], strict=True):
+    for one, other in zip(rolled.canvases, expected["canvases"], strict=True):
         close(one, other)
     close(output.kl.flatten(0, 1), torch.stack(expected["kl"], dim=1))
     close(output.log_ratio, expected["log_ratio"].view(2, 2).sum(1))
@@ -175,7 +176,7 @@ class TestPaths:
             step.write.register_forward_hook(lambda _, __, patch: written.append(patch))
         if core.write_window is not None:
             core.write_window.register_forward_hook(lambda _, __, window: windows.append(window))
-        canvases = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases
+        canvases = rollout(core, pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases
         writes = [window.write(patch) for window, patch in zip(windows, written, strict=True)] if windows else written
         assert len(canvases) == len(writes) == STEPS
         for index, canvas in enumerate(canvases):
@@ -184,8 +185,8 @@ class TestPaths:
     def test_the_prior_of_training_is_the_prior_of_generation(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs()
-        trained = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
-        again = core.rollout(pooled, query, keys, target=None, source=trained.latents, schedule=SCHEDULE)
+        trained = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        again = rollout(core, pooled, query, keys, target=None, source=trained.latents, schedule=SCHEDULE)
         assert again.posteriors is None
         for one, other in zip(again.canvases, trained.canvases, strict=True):
             assert torch.equal(one, other)
@@ -196,8 +197,8 @@ class TestPaths:
     def test_samples_are_scored_under_their_own_priors(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs()
-        drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE)
-        scored = core.rollout(pooled, query, keys, target=target, source=drawn.latents, schedule=SCHEDULE)
+        drawn = rollout(core, pooled, query, keys, target=None, source="prior", schedule=SCHEDULE)
+        scored = rollout(core, pooled, query, keys, target=target, source=drawn.latents, schedule=SCHEDULE)
         for index, (one, other, z) in enumerate(
             zip(each(drawn.priors), each(scored.priors), drawn.latents, strict=True)
         ):
@@ -211,8 +212,8 @@ class TestPaths:
         pooled, query, target, keys = inputs()
         target.requires_grad_()
         latents = fixed_latents(len(query), core)
-        rollout = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
-        for posterior in each(rollout.posteriors):
+        rolled = rollout(core, pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        for posterior in each(rolled.posteriors):
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
             assert (gradient.flatten(1).abs().amax(1) > 0).all()
 
@@ -220,8 +221,8 @@ class TestPaths:
         core = made(kind)
         pooled, query, _, keys = inputs()
         latents = [z.requires_grad_() for z in fixed_latents(len(query), core)]
-        rollout = core.rollout(pooled, query, keys, target=None, source=latents, schedule=SCHEDULE)
-        for index, prior in enumerate(each(rollout.priors)):
+        rolled = rollout(core, pooled, query, keys, target=None, source=latents, schedule=SCHEDULE)
+        for index, prior in enumerate(each(rolled.priors)):
             for parameters in prior:
                 gradients = [None] * STEPS
                 if parameters.requires_grad:
@@ -236,11 +237,11 @@ class TestPaths:
         core = made(kind)
         pooled, query, target, keys = inputs()
         latents = fixed_latents(len(query), core)
-        before = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        before = rollout(core, pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         with torch.no_grad():
             for step in core.steps:
                 step.write.weight.zero_()
-        after = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        after = rollout(core, pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         for index in range(STEPS):
             assert torch.equal(each(before.priors)[index].mean, each(after.priors)[index].mean)
             changed = (each(before.posteriors)[index].mean - each(after.posteriors)[index].mean).abs().max().item()
@@ -251,8 +252,8 @@ class TestPaths:
         pooled, query, target, keys = inputs()
         target.requires_grad_()
         latents = [z.requires_grad_() for z in fixed_latents(len(query), core)]
-        before = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
-        after = core.rollout(pooled, query, keys, target=-5 * target + 1, source=latents, schedule=SCHEDULE)
+        before = rollout(core, pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        after = rollout(core, pooled, query, keys, target=-5 * target + 1, source=latents, schedule=SCHEDULE)
         total = sum(canvas.sum() for canvas in before.canvases)
         for one, other in zip(before.canvases, after.canvases, strict=True):
             assert torch.equal(one, other)
@@ -272,19 +273,20 @@ class TestPaths:
         core = made(kind)
         pooled, query, _, keys = inputs()
         latents = fixed_latents(len(query), core)
-        before = core.rollout(pooled, query, keys, target=None, source=latents, schedule=SCHEDULE)
+        before = rollout(core, pooled, query, keys, target=None, source=latents, schedule=SCHEDULE)
         for changed in ((pooled + 1, query), (pooled, query + 1)):
-            after = core.rollout(*changed, keys, target=None, source=latents, schedule=SCHEDULE)
+            after = rollout(core, *changed, keys, target=None, source=latents, schedule=SCHEDULE)
             for one, other in zip(before.canvases, after.canvases, strict=True):
                 assert (one - other).abs().flatten(1).amax(1).min() > 1e-7
 
     def test_queries_side_by_side_equal_queries_one_by_one(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs(queries=3)
-        together = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        together = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
         for index in range(len(query)):
             scene, one = index // 3, slice(index, index + 1)
-            alone = core.rollout(
+            alone = rollout(
+                core,
                 pooled[scene : scene + 1],
                 query[one],
                 keys[one],
@@ -308,18 +310,18 @@ class TestPaths:
         assert found.shape == (3, 2, 2, 3, SIZE, SIZE)
         for sample in range(3):
             keys = fold(fold(cut.key, sample)[:, None], torch.arange(2)).flatten()
-            expected = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases[-1]
+            expected = rollout(core, pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases[-1]
             close(found[sample], expected.unflatten(0, (2, 2)), 1e-12)
 
     def test_temperature_zero_takes_the_means_and_training_ignores_it(self, kind):
         core = made(kind)
         pooled, query, target, keys = inputs()
         cold = schedule_values(sigma=0.7, temperature=0.0)
-        drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=cold)
+        drawn = rollout(core, pooled, query, keys, target=None, source="prior", schedule=cold)
         for z, prior in zip(drawn.latents, each(drawn.priors), strict=True):
             assert torch.equal(z, prior.mean)
-        warm = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
-        frozen = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=cold)
+        warm = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        frozen = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=cold)
         assert torch.equal(warm.canvases[-1], frozen.canvases[-1])
 
     @pytest.mark.parametrize("poses", [0, POSES])
@@ -341,15 +343,15 @@ class TestPaths:
         pooled, query, target, _ = inputs(queries=1)
         cut, encode = episode(pooled, query, target, queries=1)
         output = core(cut, encode, SCHEDULE)
-        rollout = core.rollout(pooled, query, fold(cut.key, 0), target=target, source="posterior", schedule=SCHEDULE)
-        (posterior,), (prior,), (z,) = each(rollout.posteriors), each(rollout.priors), rollout.latents
+        rolled = rollout(core, pooled, query, fold(cut.key, 0), target=target, source="posterior", schedule=SCHEDULE)
+        (posterior,), (prior,), (z,) = each(rolled.posteriors), each(rolled.priors), rolled.latents
         bias = torch.zeros(2 * Z, dtype=torch.float64) if core.eta_pi is None else core.eta_pi.bias
         bias = bias.view(1, 2 * Z, 1, 1).expand(2, -1, *core.state_size)
         close(prior.mean, bias[:, :Z])
         close(prior.log_scale, bias[:, Z:])
         assert output.kl.shape == (2, 1, 1)
         close(output.kl.flatten(), kl_divergence(posterior, prior).flatten(1).sum(1))
-        decoded = core.rollout(pooled, query, fold(cut.key, 0), target=None, source=[z], schedule=SCHEDULE)
+        decoded = rollout(core, pooled, query, fold(cut.key, 0), target=None, source=[z], schedule=SCHEDULE)
         close(output.prediction[:, 0], decoded.canvases[-1])
 
     def test_gradients_equal_finite_differences(self, kind):
@@ -368,7 +370,7 @@ def test_standard_priors_are_standard_and_have_no_weights():
     core = made({"prior": "standard"})
     assert core.eta_pi is None
     pooled, query, target, keys = inputs()
-    for prior in each(core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE).priors):
+    for prior in each(rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE).priors):
         assert not prior.mean.any()
         assert not prior.log_scale.any()
 
@@ -396,14 +398,14 @@ def test_the_scene_is_convolved_once_for_all_steps_and_queries():
     pooled, query, target, keys = inputs(queries=3)
     seen = []
     cell = core.steps[0].decoder
-    constant = cell.constant
+    prepare = cell.prepare
 
     def watched(**given):
         seen.append(len(given["scene"]))
-        return constant(**given)
+        return prepare(**given)
 
-    cell.constant = watched
-    core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+    cell.prepare = watched
+    rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
     assert seen == [len(pooled)]
 
 
@@ -414,7 +416,7 @@ def test_windows_move_with_the_state_and_cover_part_of_the_canvas():
         pooled, query, _, keys = inputs()
         windows = []
         core.write_window.register_forward_hook(lambda _, __, window: windows.append(window))
-        canvas = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases[0]
+        canvas = rollout(core, pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases[0]
     assert (windows[0].rows - windows[-1].rows).abs().max() > 1e-4
     # To the left and below: the other corner is as it was.
     assert canvas[:, :, 4:, :4].abs().mean() > 1e3 * canvas[:, :, :2, 6:].abs().max()

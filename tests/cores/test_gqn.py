@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from rollouts import rollout
 
 from benchmarks.speed.textbook_gqn import TextbookGqn, to_fast, to_textbook, weight_pairs
 from zoo.config.schedules import schedule_values
@@ -93,7 +94,7 @@ def test_it_equals_the_textbook_loop(shared, queries, side, direction):
         tensor.requires_grad_()
     cut, encode = episode(pooled, query, target, queries=queries)
     output = core(cut, encode, SCHEDULE)
-    rollout = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+    rolled = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
     weights = random(*output.prediction.shape, seed=9)
     loss = (weights * output.prediction).sum() + 0.7 * output.kl.sum() + 0.3 * output.log_ratio.sum()
     found = torch.autograd.grad(loss, [pooled, query, target, *core.parameters()])
@@ -109,8 +110,8 @@ def test_it_equals_the_textbook_loop(shared, queries, side, direction):
         )
         expected = textbook.rollout(small[None], query[index][None], noise[:, None], target=target[index][None])
         close(output.prediction[scene, place], expected.prediction[0])
-        close(rollout.prediction[index], expected.prediction[0])
-        close(torch.stack([z[index] for z in rollout.latents]), expected.latents[0])
+        close(rolled.prediction[index], expected.prediction[0])
+        close(torch.stack([z[index] for z in rolled.latents]), expected.latents[0])
         close(output.kl[scene, place], expected.kl[0])
         expected_loss = (
             expected_loss
@@ -146,8 +147,8 @@ class TestPaths:
     def test_the_prior_of_training_is_the_prior_of_generation(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
-        trained = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
-        again = core.rollout(pooled, query, keys, target=None, source=trained.latents, schedule=SCHEDULE)
+        trained = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        again = rollout(core, pooled, query, keys, target=None, source=trained.latents, schedule=SCHEDULE)
         assert again.posteriors is None
         assert torch.equal(again.prediction, trained.prediction)
         for one, other in zip(each(again.priors), each(trained.priors), strict=True):
@@ -157,8 +158,8 @@ class TestPaths:
     def test_samples_are_scored_under_their_own_priors(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
-        drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE)
-        scored = core.rollout(pooled, query, keys, target=target, source=drawn.latents, schedule=SCHEDULE)
+        drawn = rollout(core, pooled, query, keys, target=None, source="prior", schedule=SCHEDULE)
+        scored = rollout(core, pooled, query, keys, target=target, source=drawn.latents, schedule=SCHEDULE)
         for index, (one, other, z) in enumerate(
             zip(each(drawn.priors), each(scored.priors), drawn.latents, strict=True)
         ):
@@ -171,10 +172,10 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
         target.requires_grad_()
-        rollout = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
-        latents = [z.detach() for z in rollout.latents]
-        rollout = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
-        for posterior in each(rollout.posteriors):
+        rolled = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        latents = [z.detach() for z in rolled.latents]
+        rolled = rollout(core, pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        for posterior in each(rolled.posteriors):
             (gradient,) = torch.autograd.grad(posterior.mean.sum(), target, retain_graph=True)
             assert (gradient.flatten(1).abs().amax(1) > 0).all()
 
@@ -182,8 +183,8 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, _, keys = inputs()
         latents = [random(len(query), Z, STATE, STATE, seed=step).requires_grad_() for step in range(STEPS)]
-        rollout = core.rollout(pooled, query, keys, target=None, source=latents, schedule=SCHEDULE)
-        for index, prior in enumerate(each(rollout.priors)):
+        rolled = rollout(core, pooled, query, keys, target=None, source=latents, schedule=SCHEDULE)
+        for index, prior in enumerate(each(rolled.priors)):
             for parameters in prior:
                 gradients = torch.autograd.grad(parameters.sum(), latents, retain_graph=True, allow_unused=True)
                 for earlier, gradient in enumerate(gradients):
@@ -195,11 +196,11 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
         latents = [random(len(query), Z, STATE, STATE, seed=step) for step in range(STEPS)]
-        before = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        before = rollout(core, pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         with torch.no_grad():
             for step in core.recurrence.steps:
                 step.delta.weight.zero_()
-        after = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        after = rollout(core, pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         for index in range(STEPS):
             assert torch.equal(before.priors.mean[index], after.priors.mean[index])
             changed = (before.posteriors.mean[index] - after.posteriors.mean[index]).abs().max().item()
@@ -209,10 +210,10 @@ class TestPaths:
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
         target.requires_grad_()
-        latents = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE).latents
+        latents = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE).latents
         latents = [z.detach().requires_grad_() for z in latents]
-        before = core.rollout(pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
-        after = core.rollout(pooled, query, keys, target=-5 * target + 1, source=latents, schedule=SCHEDULE)
+        before = rollout(core, pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
+        after = rollout(core, pooled, query, keys, target=-5 * target + 1, source=latents, schedule=SCHEDULE)
         assert torch.equal(before.prediction, after.prediction)
         total = before.prediction.sum()
         for one, other in zip(each(before.priors), each(after.priors), strict=True):
@@ -230,10 +231,11 @@ class TestPaths:
     def test_queries_side_by_side_equal_queries_one_by_one(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs(queries=3)
-        together = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        together = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
         for index in range(len(query)):
             scene, one = index // 3, slice(index, index + 1)
-            alone = core.rollout(
+            alone = rollout(
+                core,
                 pooled[scene : scene + 1],
                 query[one],
                 keys[one],
@@ -257,18 +259,18 @@ class TestPaths:
         assert found.shape == (3, 2, 2, 3, SIZE, SIZE)
         for sample in range(3):
             keys = fold(fold(cut.key, sample)[:, None], torch.arange(2)).flatten()
-            expected = core.rollout(pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).prediction
+            expected = rollout(core, pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).prediction
             close(found[sample], expected.unflatten(0, (2, 2)), 1e-12)
 
     def test_temperature_zero_takes_the_means_and_training_ignores_it(self, shared):
         core = made(shared=shared)
         pooled, query, target, keys = inputs()
         cold = schedule_values(sigma=0.7, temperature=0.0)
-        drawn = core.rollout(pooled, query, keys, target=None, source="prior", schedule=cold)
+        drawn = rollout(core, pooled, query, keys, target=None, source="prior", schedule=cold)
         for z, prior in zip(drawn.latents, each(drawn.priors), strict=True):
             close(z, prior.mean, 1e-12)
-        warm = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
-        frozen = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=cold)
+        warm = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        frozen = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=cold)
         assert torch.equal(warm.prediction, frozen.prediction)
 
     def test_the_summed_kl_is_the_mean_of_log_q_minus_log_p_over_all_steps(self, shared):
@@ -278,7 +280,8 @@ class TestPaths:
         with torch.no_grad():
             for head in (core.recurrence.eta_pi, core.recurrence.eta_q):
                 head.weight.mul_(8.0)  # so that priors and posteriors differ by more than initial weights make them
-            rollout = core.rollout(
+            rolled = rollout(
+                core,
                 pooled,
                 query.expand(count, -1),
                 fold(torch.arange(count), 7),
@@ -286,7 +289,7 @@ class TestPaths:
                 source="posterior",
                 schedule=SCHEDULE,
             )
-        terms = list(zip(each(rollout.posteriors), each(rollout.priors), rollout.latents, strict=True))
+        terms = list(zip(each(rolled.posteriors), each(rolled.priors), rolled.latents, strict=True))
         analytic = sum(kl_divergence(q, p).flatten(1).sum(1) for q, p, _ in terms)
         sampled = sum((q.log_prob(z) - p.log_prob(z)).flatten(1).sum(1) for q, p, z in terms)
         difference = sampled - analytic
@@ -299,10 +302,10 @@ class TestPaths:
     def test_the_number_of_latent_channels_is_that_of_the_config(self, shared):
         core = made(shared=shared, z_channels=5)
         pooled, query, target, keys = inputs()
-        rollout = core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
-        assert len(rollout.latents) == STEPS
-        assert all(z.shape == (4, 5, STATE, STATE) for z in rollout.latents)
-        assert all(prior.mean.shape == (4, 5, STATE, STATE) for prior in each(rollout.priors))
+        rolled = rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        assert len(rolled.latents) == STEPS
+        assert all(z.shape == (4, 5, STATE, STATE) for z in rolled.latents)
+        assert all(prior.mean.shape == (4, 5, STATE, STATE) for prior in each(rolled.priors))
 
     def test_the_scene_is_convolved_once_for_all_steps_and_queries(self, shared, monkeypatch):
         core = made(shared=shared)
@@ -318,7 +321,7 @@ class TestPaths:
             return convolve_once(given, weight)
 
         monkeypatch.setattr("zoo.nn.convlstm.convolve_once", spied)
-        core.rollout(pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
+        rollout(core, pooled, query, keys, target=target, source="posterior", schedule=SCHEDULE)
         assert sorted(seen) == sorted((weight, len(pooled)) for weight in of_scene)
 
 
@@ -329,8 +332,8 @@ def test_one_step_is_a_variational_autoencoder(shared):
     pooled, query, target, _ = inputs(queries=1)
     cut, encode = episode(pooled, query, target, queries=1)
     output = core(cut, encode, SCHEDULE)
-    rollout = core.rollout(pooled, query, fold(cut.key, 0), target=target, source="posterior", schedule=SCHEDULE)
-    (posterior,), (prior,), (z,) = each(rollout.posteriors), each(rollout.priors), rollout.latents
+    rolled = rollout(core, pooled, query, fold(cut.key, 0), target=target, source="posterior", schedule=SCHEDULE)
+    (posterior,), (prior,), (z,) = each(rolled.posteriors), each(rolled.priors), rolled.latents
     bias = core.recurrence.eta_pi.bias.view(1, 2 * Z, 1, 1).expand(2, -1, STATE, STATE)
     close(prior.mean, bias[:, :Z])
     close(prior.log_scale, bias[:, Z:])
@@ -340,7 +343,7 @@ def test_one_step_is_a_variational_autoencoder(shared):
     )
     assert output.kl.shape == (2, 1, 1)
     close(output.kl.flatten(), expected.flatten(1).sum(1))
-    decoded = core.rollout(pooled, query, fold(cut.key, 0), target=None, source=[z], schedule=SCHEDULE)
+    decoded = rollout(core, pooled, query, fold(cut.key, 0), target=None, source=[z], schedule=SCHEDULE)
     close(output.prediction[:, 0], decoded.prediction)
 
 

@@ -113,7 +113,7 @@ def textbook(core, pooled, query, target, keys, *, queries):
     state, latents, kl, log_ratio = (zeros, zeros), [], [], 0.0
     for index in range(STEPS):
         step = core.inference[0 if core.config.shared else index]
-        state = cell(step.cell, [pose, step.read(target)] + ([] if step.first else [z]), state)
+        state = cell(step.cell, [pose, step.read(target)] + ([] if step.cell.first else [z]), state)
         mean, log_scale = core.eta_q(state[0]).chunk(2, dim=1)
         q = torch.distributions.Normal(mean, log_scale.exp())
         z = mean + log_scale.exp() * standard_normal(fold(keys, index), (Z, STATE, STATE)).double()

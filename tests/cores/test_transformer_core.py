@@ -1,5 +1,6 @@
 """The transformer's image: a token, its latents, its rays and its patch of pixels lie at the same place."""
 
+import rollouts
 import torch
 
 from zoo.config.schedules import schedule_values
@@ -36,9 +37,8 @@ def rollout(core, *, source="posterior", target=None):
     scene = Representation(
         pooled=random(1, 0, 2, 2), per_view=random(1, 3, 5, 2, 2), mask=torch.ones(1, 3, dtype=torch.bool)
     )
-    return core.rollout(
-        scene, random(1, 7, seed=1), torch.arange(1), target=target, source=source, schedule=schedule_values(sigma=0.7)
-    )
+    given = {"target": target, "source": source, "schedule": schedule_values(sigma=0.7)}
+    return rollouts.rollout(core, scene, random(1, 7, seed=1), torch.arange(1), **given)
 
 
 def of_patch(maps, token):

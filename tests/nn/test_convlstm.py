@@ -52,12 +52,12 @@ def test_groups_equal_one_convolution_over_everything(scene, query, step, num_qu
     scene_maps = maps(batch, scene, seed=1)
     query_maps, step_maps = maps(count, query, seed=2), maps(count, step, seed=3)
     state = LSTMState(hidden=maps(count, HIDDEN, seed=4), cell=maps(count, HIDDEN, seed=5))
-    constant = cell.constant(
+    prepared = cell.prepare(
         scene=scene_maps if scene else None, query=query_maps if query else None, num_queries=num_queries
     )
     every_scene = torch.stack([scene_maps[index // num_queries] for index in range(count)])
     for _ in range(3):
-        found = cell([step_maps], state, constant)
+        found = prepared.advance([step_maps], state)
         expected = textbook(whole_weight(cell), cell.bias.flatten(), [every_scene, query_maps, step_maps], state)
         torch.testing.assert_close(found.hidden, expected.hidden, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(found.cell, expected.cell, rtol=1e-12, atol=1e-12)
@@ -74,7 +74,7 @@ def test_the_first_cell_is_the_full_cell_at_the_zero_state(step):
     bias = torch.cat([first.bias.flatten(), torch.full((HIDDEN,), 2.0, dtype=torch.float64)])
     scene, query, own = maps(2, 3, seed=1), maps(2, 2, seed=2), maps(2, step, seed=3)
     zeros = torch.zeros(2, HIDDEN, SIZE, SIZE, dtype=torch.float64)
-    found = first([own] if step else [], None, first.constant(scene=scene, query=query, num_queries=1))
+    found = first.prepare(scene=scene, query=query).advance([own] if step else [], None)
     expected = textbook(weight, bias, [scene, query, own], LSTMState(zeros, zeros))
     torch.testing.assert_close(found.hidden, expected.hidden, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found.cell, expected.cell, rtol=1e-12, atol=1e-12)
@@ -98,7 +98,7 @@ def test_gradients_equal_finite_differences(first):
 
     def run(scene, query, own, hidden, memory):
         state = None if first else LSTMState(hidden, memory)
-        return tuple(cell([own], state, cell.constant(scene=scene, query=query, num_queries=1)))
+        return tuple(cell.prepare(scene=scene, query=query).advance([own], state))
 
     if first:
         run_inputs = tuple(inputs[:3])

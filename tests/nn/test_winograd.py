@@ -88,11 +88,10 @@ def test_both_algorithms_are_used(monkeypatch):
 def test_a_cell_steps_alike_with_transformed_filters():
     torch.manual_seed(0)
     cell = ConvLSTMCell(scene_channels=0, query_channels=0, step_channels=12, hidden_channels=8, kernel_size=5)
-    filters = cell.step_filters(positions=2048)
-    assert filters is not None and cell.step_filters(positions=512) is None
+    transformed, direct = cell.prepare(positions=2048), cell.prepare(positions=512)
+    assert transformed.filters is not None and direct.filters is None
     state = LSTMState(random(2, 8, 8, 8, seed=1), random(2, 8, 8, 8, seed=2))
-    constant = cell.constant(scene=None, query=None, num_queries=1)
     inputs = [random(2, 12, 8, 8, seed=3)]
-    found, expected = cell(inputs, state, constant, filters), cell(inputs, state, constant)
+    found, expected = transformed.advance(inputs, state), direct.advance(inputs, state)
     torch.testing.assert_close(found.hidden, expected.hidden, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.cell, expected.cell, rtol=1e-4, atol=1e-5)

@@ -24,6 +24,7 @@ from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import Trend, trend_panels
+from zoo.model.query_latents import RolloutInputs
 from zoo.model.scene_model import SceneModel
 from zoo.nn.noise import query_keys
 
@@ -80,14 +81,16 @@ def measure_canvas(model: SceneModel, evaluation: Evaluation, *, source: Source)
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
         episode = model.task(part.batch, num_context=part.num_context)
         target = episode.target[:, 0]
-        rollout = core.rollout(
-            model.encoder(episode.context).pooled,
-            episode.query[:, 0],
-            query_keys(episode.key, num_queries=1)[:, 0],
+        inputs = RolloutInputs(
+            scene=model.encoder(episode.context),
+            poses=episode.context.poses,
+            query=episode.query[:, 0],
+            keys=query_keys(episode.key, num_queries=1)[:, 0],
             target=target if source == "posterior" else None,
             source=source,
-            schedule=evaluation.schedule,
+            temperature=evaluation.schedule.temperature,
         )
+        rollout = core.rollout(inputs)
         canvases = torch.stack([model.likelihood.mean(canvas) for canvas in rollout.canvases], dim=1)  # [B, L, C, H, W]
         truth = target[:, None]
         return {

@@ -16,7 +16,7 @@ from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.canvas import composed_reading
-from zoo.nn.convlstm import ConvLSTMCell, LSTMState
+from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
 from zoo.nn.noise import scene_sample_keys
@@ -110,14 +110,13 @@ class Cgqn(LatentCore):
         """
         count, num_samples = len(keys), len(keys) // len(pooled)
         scene = self._at_canvas_size(pooled)
-        prior_constant = self.prior.constant(scene, num_samples=num_samples)
-        posterior_constant = None
-        if targets is not None:
-            both = torch.cat([scene, self._at_canvas_size(targets)], dim=1)
-            posterior_constant = self.posterior.constant(both, num_samples=num_samples)
         shape = (self.config.z_channels, *self.state_size)
         positions = count * self.state_size[0] * self.state_size[1] * self.config.steps
-        filters = [net.cell.step_filters(positions=positions) for net in (self.prior, self.posterior)]
+        prior = self.prior.prepare(scene, num_samples=num_samples, positions=positions)
+        posterior = None
+        if targets is not None:
+            both = torch.cat([scene, self._at_canvas_size(targets)], dim=1)
+            posterior = self.posterior.prepare(both, num_samples=num_samples, positions=positions)
         given = given_groups(source, keys, groups=self.config.steps, shape=shape)
         # The zero state, which needs no convolution.
         prior_state: LSTMState | None = None
@@ -128,10 +127,10 @@ class Cgqn(LatentCore):
         priors: list[Tensor] = []
         posteriors: list[Tensor] = []
         for index in range(self.config.steps):
-            prior_state = self.prior.cell([z], prior_state, prior_constant, filters[0])
+            prior_state = prior.advance([z], prior_state)
             states.append(prior_state.hidden)
-            if posterior_constant is not None:
-                posterior_state = self.posterior.cell([z], posterior_state, posterior_constant, filters[1])
+            if posterior is not None:
+                posterior_state = posterior.advance([z], posterior_state)
                 posteriors.append(self.posterior.eta(posterior_state.hidden))
             if source == "prior":
                 priors.append(self.prior.eta(prior_state.hidden))
@@ -161,7 +160,6 @@ class LatentNet(nn.Module):
         self.read = nn.Conv2d(channels_in, config.scene_channels, config.stride, stride=config.stride)
         self.cell = ConvLSTMCell(
             scene_channels=config.scene_channels,
-            query_channels=0,
             step_channels=config.z_channels,
             hidden_channels=config.hidden_channels,
             kernel_size=config.kernel_size,
@@ -176,9 +174,9 @@ class LatentNet(nn.Module):
         nn.init.zeros_(self.eta.bias[: config.z_channels])
         nn.init.constant_(self.eta.bias[config.z_channels :], INITIAL_LOG_SCALE)
 
-    def constant(self, representation: Tensor, *, num_samples: int) -> Tensor:
-        """Convolves [B, channels_in, stride * h, stride * w] once for all steps and samples: [B * S, gates, h, w]."""
-        return self.cell.constant(scene=self.read(representation), query=None, num_queries=num_samples)
+    def prepare(self, representation: Tensor, *, num_samples: int, positions: int) -> PreparedCell:
+        """Convolves [B, channels_in, stride * h, stride * w] once for all steps and samples, n = B * S."""
+        return self.cell.prepare(scene=self.read(representation), num_queries=num_samples, positions=positions)
 
 
 class Renderer(nn.Module):
@@ -188,7 +186,6 @@ class Renderer(nn.Module):
         super().__init__()
         self.config = config
         self.cell = ConvLSTMCell(
-            scene_channels=0,
             query_channels=shapes.query_width,
             step_channels=config.z_channels + config.read_channels,
             hidden_channels=config.hidden_channels,
@@ -210,12 +207,12 @@ class Renderer(nn.Module):
         """Renders L groups of latents [n, z, h, w], n = B * S, at poses [B, Q, P] as [n * Q, C', H, W]."""
         batch, queries = query.shape[:2]
         samples, size = len(latents[0]) // batch, (latents[0].shape[2], latents[0].shape[3])
-        of_query = self.cell.constant(scene=None, query=None, num_queries=queries, pose=query.flatten(0, 1), size=size)
-        constant = repeat(of_query, "(b q) c h w -> (b s q) c h w", b=batch, s=samples, q=queries)
+        positions = batch * samples * queries * size[0] * size[1] * len(latents)
+        cell = self.cell.prepare(pose=query.flatten(0, 1), size=size, positions=positions)
+        constant = repeat(cell.constant, "(b q) c h w -> (b s q) c h w", b=batch, s=samples, q=queries)
         assert self.read.bias is not None and self.delta.bias is not None
         # Writing and reading the canvas are linear: what is read is a 1x1 convolution of the sum of the states.
         reading, reading_bias = composed_reading(self.read.weight.flatten(1), self.delta)
-        filters = self.cell.step_filters(positions=len(constant) * size[0] * size[1] * len(latents))
         total: Tensor | None = None
         for index, group in enumerate(latents):
             z = group.to(query.dtype).repeat_interleave(queries, dim=0)
@@ -224,7 +221,7 @@ class Renderer(nn.Module):
                 total = at_least_float32(state.hidden)
             else:
                 read = F.conv2d(total, reading, self.read.bias + index * reading_bias)
-                state = self.cell([z, read], state, constant, filters)
+                state = self.cell([z, read], state, constant, cell.filters)
                 total = total + state.hidden
         assert total is not None
         bias = len(latents) * self.delta.bias

@@ -48,33 +48,36 @@ class Deterministic(DeterministicCore):
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
 
     def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
-        """Runs the L steps; returns predictions [B, Q, C', H, W] at poses [B, Q, P]."""
         pooled = encode(context).pooled
         batch, queries = query.shape[:2]
         height, width = self.state_size
         scene = match_size(pooled, height=height, width=width)
         pose = query.flatten(0, 1).to(pooled.dtype)
         sets = [cast("DeterministicStep", step) for step in self.steps]  # of weights: one, or one per step
-        constants = [
-            step.generator.constant(scene=scene, query=None, num_queries=queries, pose=pose, size=self.state_size)
+        uses = self.config.steps // len(sets)
+        prepared = [
+            step.generator.prepare(
+                scene=scene,
+                pose=pose,
+                num_queries=queries,
+                size=self.state_size,
+                positions=batch * queries * height * width * uses,
+            )
             for step in sets
         ]
-        positions = batch * queries * height * width * (self.config.steps // len(sets))
-        filters = [step.generator.step_filters(positions=positions) for step in sets]
         state: LSTMState | None = None  # the zero state, which needs no convolution
         if self.config.steps == 1 and self.config.shared:
             # With one shared step the zero state is convolved, since every weight must be in the graph.
             zeros = pooled.new_zeros(batch * queries, self.config.hidden_channels, height, width)
             state = LSTMState(hidden=zeros, cell=zeros)
         states: list[Tensor] = []
-        for index in range(self.config.steps):
-            which = min(index, len(sets) - 1)
-            state = sets[which].generator([], state, constants[which], filters[which])
+        for cell in prepared * uses:
+            state = cell.advance([], state)
             states.append(state.hidden)
         # Writing the canvas and eta_g are linear: the image is one transposed convolution of the states.
         weight, bias = composed_image([step.delta for step in sets], self.eta_g)
         assert self.eta_g.bias is not None
-        bias = bias * (len(states) / len(sets)) + self.eta_g.bias
+        bias = bias * uses + self.eta_g.bias
         return sum_of_writes(states, weight, bias).unflatten(0, (batch, queries))
 
 
@@ -83,11 +86,9 @@ class DeterministicStep(nn.Module):
 
     def __init__(self, config: Deterministic.Config, *, shapes: CoreShapes, first: bool) -> None:
         super().__init__()
-        self.first = first
         self.generator = ConvLSTMCell(
             scene_channels=shapes.representation.channels,
             query_channels=shapes.query_width,
-            step_channels=0,
             hidden_channels=config.hidden_channels,
             kernel_size=config.kernel_size,
             first=first,

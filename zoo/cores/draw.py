@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.config.settings import Depth, Settings, Size
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.model.query_latents import sample_queries, score_queries
+from zoo.model.interfaces import CoreShapes
+from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.blocks import divide_size, match_size
-from zoo.nn.convlstm import LSTMState
-from zoo.nn.filterbank import WindowHead
-from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
-from zoo.nn.steps import DrawStep, StepSizes
+from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
+from zoo.nn.filterbank import Window, WindowHead
+from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
+from zoo.nn.winograd import convolve_once
 
 
-class Draw(LatentCore):
+class Draw(QueryLatentCore):
     """Convolutional DRAW core (Gregor et al. 2016, conv-DRAW), latents of a query:
 
         p(x^q | v^q, r) = int prod_l p(z_l | z_<l, v^q, r) p(x^q; canvas_L) dz.
@@ -56,7 +56,6 @@ class Draw(LatentCore):
     required_features = frozenset()
     optional_features = frozenset({"pooled"})
     query_kinds = frozenset({"poses", "nothing"})
-    latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -69,19 +68,8 @@ class Draw(LatentCore):
         kind = "glimpses" if attends else "images"
         self.state_size = divide_size(area, config.canvas_scale, name="canvas_scale", kind=kind)
         self.canvas_shape = (shapes.prediction_channels, height, width)
-        sizes = StepSizes(
-            z_channels=config.z_channels,
-            hidden_channels=config.hidden_channels,
-            canvas_channels=shapes.prediction_channels,
-            read_channels=config.read_channels,
-            canvas_scale=config.canvas_scale,
-            kernel_size=config.kernel_size,
-            target_channels=shapes.target[0],
-            query_width=shapes.query_width,
-            scene_channels=shapes.representation.channels,
-        )
         self.steps = nn.ModuleList(
-            DrawStep(sizes, first=not config.shared and index == 0)
+            DrawStep(config, shapes=shapes, first=not config.shared and index == 0)
             for index in range(1 if config.shared else config.steps)
         )
         heads = (config.hidden_channels, 2 * config.z_channels, config.kernel_size)
@@ -98,72 +86,43 @@ class Draw(LatentCore):
         self.read_window = window_head()
         self.write_window = window_head()
 
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        pooled = encode(episode.context).pooled
-        return score_queries(partial(self.rollout, pooled, schedule=schedule), episode)
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        rollout = partial(self.rollout, encode(context).pooled, schedule=schedule)
-        return sample_queries(rollout, query, key, num_samples=num_samples)
-
-    def rollout(
-        self,
-        pooled: Tensor,
-        query: Tensor,
-        keys: Tensor,
-        *,
-        target: Tensor | None,
-        source: Source,
-        schedule: ScheduleValues,
-    ) -> Rollout:
-        """Runs the L steps for representations [B, C, h, w], C may be 0; see ``zoo.model.query_latents``."""
+    def rollout(self, inputs: RolloutInputs) -> Rollout:
+        pooled, query, target, source = inputs.scene.pooled, inputs.query, inputs.target, inputs.source
         height, width = self.state_size
-        count = len(query)
         scene = match_size(pooled, height=height, width=width)
-        pose = query.to(pooled.dtype)
         sets = [cast("DrawStep", step) for step in self.steps]  # of weights: one, or one per step
-        sets_with_constants = [(step, step.decoder_constant(scene, pose)) for step in sets]
-        positions = count * height * width * (self.config.steps // len(sets))
-        filters = [step.filters(positions=positions) for step in sets]
+        uses = self.config.steps // len(sets)
+        positions = len(query) * height * width * uses
         # Without attention the target is convolved once for all steps.
-        of_target: list[Tensor | None] = [None] * len(sets)
-        if target is not None and self.read_window is None:
-            of_target = [step.encoder_constant(target) for step in sets]
-        given = given_groups(source, keys, groups=self.config.steps, shape=(self.config.z_channels, height, width))
-        hidden = pooled.new_zeros(count, self.config.hidden_channels, height, width)
+        whole = target if self.read_window is None else None
+        cells = [step.prepare(scene, query.to(pooled.dtype), whole, positions=positions) for step in sets]
+        given = given_groups(
+            source, inputs.keys, groups=self.config.steps, shape=(self.config.z_channels, height, width)
+        )
+        hidden = pooled.new_zeros(len(query), self.config.hidden_channels, height, width)
         decoder: LSTMState | None = None  # the zero state, which needs no convolution
         encoder: LSTMState | None = None
-        canvas = query.new_zeros(count, *self.canvas_shape)
+        canvas = query.new_zeros(len(query), *self.canvas_shape)
         canvases: list[Tensor] = []
         before: list[Tensor] = []  # the decoder's hidden states before every step
         latents: list[Tensor] = []
         priors: list[Tensor] = []
         posteriors: list[Tensor] = []
-        for index in range(self.config.steps):
-            which = min(index, len(sets) - 1)
-            step, constant = sets_with_constants[which]
+        for index, (step, of_step) in enumerate(zip(sets * uses, cells * uses, strict=True)):
             before.append(hidden)
             if target is not None:
                 window = self.read_window(hidden) if self.read_window is not None else None
                 encoder = step.infer(
-                    target,
-                    canvas=canvas,
-                    hidden=hidden,
-                    state=encoder,
-                    seen=of_target[which],
-                    window=window,
-                    filters=filters[which],
+                    of_step.encoder, target, canvas=canvas, hidden=hidden, state=encoder, window=window
                 )
                 posteriors.append(self.eta_q(encoder.hidden))
             if source == "prior":
                 priors += self._priors([hidden], first=index == 0)
-                z = draw_group(given[index], priors[-1], dim=1, temperature=schedule.temperature)
+                z = draw_group(given[index], priors[-1], dim=1, temperature=inputs.temperature)
             else:
                 z = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=1)
             latents.append(z)
-            decoder = step.decode(z.to(pooled.dtype), decoder, constant, filters[which])
+            decoder = of_step.decoder.advance([z.to(pooled.dtype)], decoder)
             hidden = decoder.hidden
             written = step.write(hidden)
             if self.write_window is not None:
@@ -193,3 +152,77 @@ class Draw(LatentCore):
         if len(before) > first:
             parameters += self.eta_pi(torch.cat(list(before[first:]))).split(count)
         return parameters
+
+
+class _Cells(NamedTuple):
+    decoder: PreparedCell
+    encoder: PreparedCell
+
+
+class DrawStep(nn.Module):
+    """The weights of one step: h^enc' = ConvLSTM(x, e, h^dec), h^dec' = ConvLSTM(z, r, v), and the patch W h^dec'.
+
+    Images and patches have the size of the canvas, or of a glimpse through a window; the states are smaller by the
+    canvas scale. With ``first``, the weights are those of the first step only, whose states and canvas are zero.
+    """
+
+    def __init__(self, config: Draw.Config, *, shapes: CoreShapes, first: bool) -> None:
+        super().__init__()
+        hidden, read, scale = config.hidden_channels, config.read_channels, config.canvas_scale
+        cell = partial(ConvLSTMCell, hidden_channels=hidden, kernel_size=config.kernel_size, first=first)
+        self.decoder = cell(
+            scene_channels=shapes.representation.channels,
+            query_channels=shapes.query_width,
+            step_channels=config.z_channels,
+        )
+        # In the first step the decoder's state is zero, and the error is the target itself.
+        self.encoder = cell(query_channels=read, step_channels=0 if first else hidden + read)
+        self.read_target = nn.Conv2d(shapes.target[0], read, scale, stride=scale)
+        self.read_error = None if first else nn.Conv2d(shapes.target[0], read, scale, stride=scale)
+        self.write = nn.ConvTranspose2d(hidden, shapes.prediction_channels, scale, stride=scale)
+
+    def prepare(self, scene: Tensor, pose: Tensor, target: Tensor | None, *, positions: int) -> _Cells:
+        """Convolves representation [B, C, h, w], pose [n, P] and target [n, C, H, W], if it is read as a whole."""
+        size = (scene.shape[-2], scene.shape[-1])
+        queries = len(pose) // len(scene)
+        read = None if target is None else self.read_target(target)
+        return _Cells(
+            decoder=self.decoder.prepare(scene=scene, pose=pose, num_queries=queries, size=size, positions=positions),
+            encoder=self.encoder.prepare(query=read, positions=positions),
+        )
+
+    def infer(
+        self,
+        cell: PreparedCell,
+        target: Tensor,
+        *,
+        canvas: Tensor,
+        hidden: Tensor,
+        state: LSTMState | None,
+        window: Window | None,
+    ) -> LSTMState:
+        """Advances the encoder on a target [n, C, H, W] and its difference from the first C channels of the canvas.
+
+        Args:
+            cell: with the whole target, unless there is a window on it.
+            target: [n, C, H, W].
+            canvas: [n, C', H, W].
+            hidden: the decoder's hidden state, [n, hidden, h, w].
+            state: the encoder's; None in the first step, where the decoder's is zero too.
+            window: on the target; None without attention.
+        """
+        if window is not None:
+            assert self.encoder.from_query is not None
+            seen = convolve_once(self.read_target(window.read(target)), self.encoder.from_query.weight)
+            cell = cell._replace(constant=cell.constant + seen)
+        if self.read_error is None:
+            return self.encoder([], None, cell.constant)
+        error = target - canvas[:, : target.shape[1]]
+        error = error if window is None else window.read(error)
+        found = self.read_error(error)
+        if state is not None:
+            return cell.advance([hidden, found], state)
+        assert self.encoder.from_step is not None
+        weight = self.encoder.from_step.weight[:, hidden.shape[1] :][:, : found.shape[1]]
+        constant = cell.constant + F.conv2d(found, weight, padding=self.encoder.from_step.padding)
+        return self.encoder([], None, constant)

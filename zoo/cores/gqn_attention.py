@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.config.settings import Depth
-from zoo.cores.gqn import AttendingGqn
+from zoo.cores.gqn import Attend, AttendingGqn
 from zoo.model.interfaces import CoreShapes, Representation
 from zoo.nn.attention import POSITION_WIDTH, NullToken, attend, positions, view_tokens
 from zoo.nn.blocks import expand_to_map
 from zoo.nn.geometry import ray_features, ray_width
-from zoo.nn.recurrence import Attend
 
 
 class GqnAttention(AttendingGqn):

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.config.settings import Size
-from zoo.cores.gqn import AttendingGqn
+from zoo.cores.gqn import Attend, AttendingGqn
 from zoo.model.interfaces import CoreShapes, Representation
 from zoo.nn.attention import POSITION_WIDTH, positions, with_pose_and_position
 from zoo.nn.broadcast_conv import broadcast_conv
 from zoo.nn.geometry import epipolar_samples
-from zoo.nn.recurrence import Attend
 
 REACH_WIDTH = 4  # cosines that encode the distance along a ray
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import cast
 
 import torch
@@ -11,17 +10,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Depth, Settings, Size
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.model.query_latents import sample_queries, score_queries
+from zoo.model.interfaces import CoreShapes
+from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.blocks import divide_size, match_size
 from zoo.nn.canvas import sum_of_writes
-from zoo.nn.convlstm import ConvLSTMCell, LSTMState
+from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
+from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
 
 
-class Slim(LatentCore):
+class Slim(QueryLatentCore):
     """SLIM core, the spatial language integrating model (Ramalho et al. 2018), latents of a query:
 
         p(x^q | v^q, r) = int prod_l N(z_l; 0, 1) p(x^q | z, v^q, r) dz.
@@ -42,7 +40,6 @@ class Slim(LatentCore):
         kernel_size: Size = Field(default=5, description="of the ConvLSTMs and of the posterior's head; odd")
 
     required_features = frozenset({"pooled"})
-    latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -56,36 +53,17 @@ class Slim(LatentCore):
             config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding=config.kernel_size // 2
         )
 
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        pooled = encode(episode.context).pooled
-        return score_queries(partial(self.rollout, pooled, schedule=schedule), episode)
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        rollout = partial(self.rollout, encode(context).pooled, schedule=schedule)
-        return sample_queries(rollout, query, key, num_samples=num_samples)
-
-    def rollout(
-        self,
-        pooled: Tensor,
-        query: Tensor,
-        keys: Tensor,
-        *,
-        target: Tensor | None,
-        source: Source,
-        schedule: ScheduleValues,
-    ) -> Rollout:
-        """Runs the L steps for representations [B, C, h, w]; see ``zoo.model.query_latents``."""
+    def rollout(self, inputs: RolloutInputs) -> Rollout:
+        query, target, source = inputs.query, inputs.target, inputs.source
         shape = (self.config.z_channels, *self.state_size)
-        given = torch.stack(list(given_groups(source, keys, groups=self.config.steps, shape=shape)))
+        given = torch.stack(list(given_groups(source, inputs.keys, groups=self.config.steps, shape=shape)))
         posteriors = None
-        latents = schedule.temperature * given if source == "prior" else given
+        latents = inputs.temperature * given if source == "prior" else given
         if target is not None:
             latents, posteriors = self.infer(target, query, given, draw=source == "posterior")
         zeros = torch.zeros_like(latents)
         return Rollout(
-            prediction=self.generate(pooled, query, latents),
+            prediction=self.generate(inputs.scene.pooled, query, latents),
             latents=latents,
             priors=DiagonalGaussian(mean=zeros, log_scale=zeros),
             posteriors=posteriors,
@@ -104,15 +82,14 @@ class Slim(LatentCore):
             The latents and their posteriors, [L, n, z, h, w].
         """
         sets = [cast("InferenceStep", step) for step in self.inference]
-        constants = [step.constant(target, query) for step in sets]
-        filters = [step.cell.step_filters(positions=self._positions(len(query))) for step in sets]
+        uses = self.config.steps // len(sets)
+        cells = [step.prepare(target, query, positions=self._positions(len(query), uses=uses)) for step in sets]
         state: LSTMState | None = None  # the zero state, which needs no convolution
-        z = constants[0].new_zeros(len(target), self.config.z_channels, *self.state_size)
+        z = cells[0].constant.new_zeros(len(target), self.config.z_channels, *self.state_size)
         latents: list[Tensor] = []
         posteriors: list[Tensor] = []
-        for index in range(self.config.steps):
-            which = min(index, len(sets) - 1)
-            state = sets[which](z.to(constants[which].dtype), state, constants[which], filters[which])
+        for index, (step, cell) in enumerate(zip(sets * uses, cells * uses, strict=True)):
+            state = cell.advance([] if step.cell.first else [z.to(cell.constant.dtype)], state)
             posteriors.append(self.eta_q(state.hidden))
             z = draw_group(given[index], posteriors[-1] if draw else None, dim=1)
             latents.append(z)
@@ -128,21 +105,20 @@ class Slim(LatentCore):
         """
         scene = match_size(pooled, height=self.state_size[0], width=self.state_size[1])
         sets = [cast("GeneratorStep", step) for step in self.generator]
-        constants = [step.constant(scene, query.to(pooled.dtype)) for step in sets]
-        filters = [step.cell.step_filters(positions=self._positions(len(query))) for step in sets]
+        uses = self.config.steps // len(sets)
+        positions = self._positions(len(query), uses=uses)
+        cells = [step.prepare(scene, query.to(pooled.dtype), positions=positions) for step in sets]
         state: LSTMState | None = None
         states: list[Tensor] = []
-        for index, z in enumerate(latents):
-            which = min(index, len(sets) - 1)
-            state = sets[which](z.to(pooled.dtype), state, constants[which], filters[which])
+        for cell, z in zip(cells * uses, latents, strict=True):
+            state = cell.advance([z.to(pooled.dtype)], state)
             states.append(state.hidden)
         writers = [step.write for step in sets]
-        biases = torch.stack([cast("Tensor", writer.bias) for writer in writers]).sum(0) * (len(states) / len(sets))
+        biases = torch.stack([cast("Tensor", writer.bias) for writer in writers]).sum(0) * uses
         return sum_of_writes(states, torch.cat([writer.weight for writer in writers]), biases)
 
-    def _positions(self, count: int) -> int:
-        """Returns the number of positions that one set of weights computes, for ``count`` queries."""
-        return count * self.state_size[0] * self.state_size[1] * (self.config.steps // len(self.inference))
+    def _positions(self, count: int, *, uses: int) -> int:
+        return count * self.state_size[0] * self.state_size[1] * uses
 
 
 class InferenceStep(nn.Module):
@@ -150,9 +126,7 @@ class InferenceStep(nn.Module):
 
     def __init__(self, config: Slim.Config, *, shapes: CoreShapes, first: bool) -> None:
         super().__init__()
-        self.first = first
         self.cell = ConvLSTMCell(
-            scene_channels=0,
             query_channels=shapes.query_width + config.read_channels,
             step_channels=0 if first else config.z_channels,
             hidden_channels=config.hidden_channels,
@@ -161,15 +135,11 @@ class InferenceStep(nn.Module):
         )
         self.read = nn.Conv2d(shapes.target[0], config.read_channels, config.canvas_scale, stride=config.canvas_scale)
 
-    def constant(self, target: Tensor, pose: Tensor) -> Tensor:
-        """Convolves target [n, C, H, W] and pose [n, P], constant over the steps."""
+    def prepare(self, target: Tensor, pose: Tensor, *, positions: int) -> PreparedCell:
+        """Convolves target [n, C, H, W] and pose [n, P]; a step adds the latents of the previous one, [n, z, h, w]."""
         read = self.read(target)
         size = (read.shape[-2], read.shape[-1])
-        return self.cell.constant(scene=None, query=read, num_queries=1, pose=pose.to(read.dtype), size=size)
-
-    def forward(self, z: Tensor, state: LSTMState | None, constant: Tensor, filters: Tensor | None) -> LSTMState:
-        """Advances the state, initially None, on the latents of the previous step, [n, z, h, w], initially zeros."""
-        return self.cell([] if self.first else [z], state, constant, filters)
+        return self.cell.prepare(query=read, pose=pose.to(read.dtype), size=size, positions=positions)
 
 
 class GeneratorStep(nn.Module):
@@ -189,11 +159,7 @@ class GeneratorStep(nn.Module):
             config.hidden_channels, shapes.prediction_channels, config.canvas_scale, stride=config.canvas_scale
         )
 
-    def constant(self, scene: Tensor, pose: Tensor) -> Tensor:
-        """Convolves representation [B, C, h, w] and pose [n, P], constant over the steps."""
-        size = (scene.shape[-2], scene.shape[-1])
-        return self.cell.constant(scene=scene, query=None, num_queries=len(pose) // len(scene), pose=pose, size=size)
-
-    def forward(self, z: Tensor, state: LSTMState | None, constant: Tensor, filters: Tensor | None) -> LSTMState:
-        """Advances the state, initially None, on the latents of the step, [n, z, h, w]."""
-        return self.cell([z], state, constant, filters)
+    def prepare(self, scene: Tensor, pose: Tensor, *, positions: int) -> PreparedCell:
+        """Convolves representation [B, C, h, w] and pose [n, P]; a step adds its latents, [n, z, h, w]."""
+        size, queries = (scene.shape[-2], scene.shape[-1]), len(pose) // len(scene)
+        return self.cell.prepare(scene=scene, pose=pose, num_queries=queries, size=size, positions=positions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import cast
 
 import torch
@@ -11,16 +10,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Depth, Settings, Size
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore, Representation
-from zoo.model.query_latents import sample_queries, score_queries
+from zoo.model.interfaces import CoreShapes
+from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.attention import CrossAttentionBlock, NullToken, SelfAttentionBlock, Tokens, view_tokens
 from zoo.nn.blocks import divide_size
 from zoo.nn.geometry import ray_features, ray_width
-from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
+from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
 
 
-class Transformer(LatentCore):
+class Transformer(QueryLatentCore):
     """Transformer core with latents, the decoder of SRT (Sajjadi et al. 2022) under GQN's ELBO, latents of a query:
 
         p(x^q | v^q, S) = int prod_l p(z_l | z_<l, v^q, S) N(x^q; g(u_L), sigma^2) dz,  q(z_l | z_<l, x^q, v^q, S).
@@ -43,7 +41,6 @@ class Transformer(LatentCore):
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     required_features = frozenset({"per_view"})
-    latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
@@ -65,29 +62,9 @@ class Transformer(LatentCore):
         )
         self.to_prediction = nn.Conv2d(config.pixel_channels, shapes.prediction_channels, 3, padding=1)
 
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        return score_queries(partial(self.rollout, encode(episode.context), schedule=schedule), episode)
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        rollout = partial(self.rollout, encode(context), schedule=schedule)
-        return sample_queries(rollout, query, key, num_samples=num_samples)
-
-    def rollout(
-        self,
-        scene: Representation,
-        query: Tensor,
-        keys: Tensor,
-        *,
-        target: Tensor | None,
-        source: Source,
-        schedule: ScheduleValues,
-    ) -> Rollout:
-        """Runs the L layers for encoded scenes; see :class:`zoo.model.query_latents.QueryRollout`.
-
-        Latents, priors and posteriors are [L, n, T, z] for the T patches of the image.
-        """
+    def rollout(self, inputs: RolloutInputs) -> Rollout:
+        """Runs the L layers; latents, priors and posteriors are [L, n, T, z] for the T patches of the image."""
+        scene, query, target, source = inputs.scene, inputs.query, inputs.target, inputs.source
         batch, count = len(scene.mask), len(query)
         height, width = self.grid
         scene_tokens = self.null_token(view_tokens(scene.per_view, scene.mask))
@@ -100,7 +77,9 @@ class Transformer(LatentCore):
         )
         tokens = self.from_rays(rearrange(rays, "n c h w -> n (h w) c"))
         of_target = None if target is None else rearrange(self.read_target(target), "n c h w -> n (h w) c")
-        given = given_groups(source, keys, groups=self.config.steps, shape=(height * width, self.config.z_channels))
+        given = given_groups(
+            source, inputs.keys, groups=self.config.steps, shape=(height * width, self.config.z_channels)
+        )
         latents: list[Tensor] = []
         priors: list[Tensor] = []
         posteriors: list[Tensor] = []
@@ -114,7 +93,7 @@ class Transformer(LatentCore):
             if of_target is not None:
                 posteriors.append(layer.eta_q(layer.compare(_without_padding(tokens + of_target)).values))
             if source == "prior":
-                z = draw_group(given[index], priors[-1], dim=-1, temperature=schedule.temperature)
+                z = draw_group(given[index], priors[-1], dim=-1, temperature=inputs.temperature)
             else:
                 z = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=-1)
             latents.append(z)

@@ -39,9 +39,9 @@ class ConvLSTMCell(nn.Module):
     def __init__(
         self,
         *,
-        scene_channels: int,
-        query_channels: int,
-        step_channels: int,
+        scene_channels: int = 0,
+        query_channels: int = 0,
+        step_channels: int = 0,
         hidden_channels: int,
         kernel_size: int,
         first: bool = False,
@@ -70,26 +70,25 @@ class ConvLSTMCell(nn.Module):
         self.from_step = convolution(step_channels)
         self.bias = nn.Parameter(torch.empty(self.num_gates * hidden_channels, 1, 1).uniform_(-bound, bound))
 
-    def constant(
+    def prepare(
         self,
         *,
-        scene: Tensor | None,
-        query: Tensor | None,
-        num_queries: int,
+        scene: Tensor | None = None,
+        query: Tensor | None = None,
         pose: Tensor | None = None,
+        num_queries: int = 1,
         size: tuple[int, int] | None = None,
-    ) -> Tensor:
-        """Convolves the inputs of the scene and of the query.
+        positions: int = 0,
+    ) -> PreparedCell:
+        """Convolves the inputs of the scene and of the query, once for all steps.
 
         Args:
             scene: [B, C, h, w], or [B, C, 1, 1] for a constant map; None if the cell has no such inputs.
             query: [B * Q, C, h, w], or None if the cell has no such inputs.
-            num_queries: Q.
             pose: [B * Q, P], broadcast to the first of the query's channels; ``query`` has the others.
+            num_queries: Q.
             size: (h, w), needed with a pose or a constant map.
-
-        Returns:
-            The constant part of the gates, [B * Q, gates * hidden, h, w] or broadcastable to it.
+            positions: of the maps of all queries in all steps, which decides about :func:`zoo.nn.winograd.is_faster`.
         """
         total: Tensor = self.bias
         if self.from_scene is not None:
@@ -100,32 +99,23 @@ class ConvLSTMCell(nn.Module):
             else:
                 convolved = convolve_once(scene, weight)
             total = total + convolved.repeat_interleave(num_queries, dim=0)
-        if self.from_query is None:
-            return total
-        weight = self.from_query.weight
-        if pose is not None:
-            assert size is not None
-            pose_weight, weight = weight.tensor_split([pose.shape[1]], dim=1)
-            total = total + broadcast_conv(pose.to(weight.dtype), pose_weight, size=size, padding=self.padding)
-        return total if query is None else total + convolve_once(query, weight)
-
-    def step_filters(self, *, positions: int) -> Tensor | None:
-        """Returns transformed filters of the step's inputs for ``forward``, or None; see ``winograd.is_faster``."""
-        if self.from_step is None or not is_faster(self.from_step.weight, positions=positions):
-            return None
-        return transform_filters(self.from_step.weight)
+        if self.from_query is not None:
+            weight = self.from_query.weight
+            if pose is not None:
+                assert size is not None
+                pose_weight, weight = weight.tensor_split([pose.shape[1]], dim=1)
+                total = total + broadcast_conv(pose.to(weight.dtype), pose_weight, size=size, padding=self.padding)
+            if query is not None:
+                total = total + convolve_once(query, weight)
+        filters = None
+        if self.from_step is not None and is_faster(self.from_step.weight, positions=positions):
+            filters = transform_filters(self.from_step.weight)
+        return PreparedCell(self, constant=total, filters=filters)
 
     def forward(
         self, inputs: Sequence[Tensor], state: LSTMState | None, constant: Tensor, filters: Tensor | None = None
     ) -> LSTMState:
-        """Advances the state by one step.
-
-        Args:
-            inputs: the step's, each [B * Q, C, h, w]. Without a state, the last may be left out: they are zero then.
-            state: None is the zero state, which is not convolved.
-            constant: see ``constant``.
-            filters: see ``step_filters``.
-        """
+        """Advances the state by one step; see ``PreparedCell``."""
         gates = constant
         parts = list(inputs) if state is None or self.first else [*inputs, state.hidden]
         if parts:
@@ -140,6 +130,23 @@ class ConvLSTMCell(nn.Module):
                 gates = gates + self.from_step(together)
         hidden, cell = advance_state(gates, None if self.first or state is None else state.cell, gates=self.num_gates)
         return LSTMState(hidden=hidden, cell=cell)
+
+
+class PreparedCell(NamedTuple):
+    """A cell with everything that is the same in all steps."""
+
+    cell: ConvLSTMCell
+    constant: Tensor  # part of the gates, [B * Q, gates * hidden, h, w] or broadcastable to it
+    filters: Tensor | None  # transformed, of the step's inputs; None where a direct convolution is faster
+
+    def advance(self, inputs: Sequence[Tensor], state: LSTMState | None) -> LSTMState:
+        """Advances the state by one step.
+
+        Args:
+            inputs: the step's, each [B * Q, C, h, w]. Without a state, the last may be left out: they are zero then.
+            state: None is the zero state, which is not convolved.
+        """
+        return self.cell(inputs, state, self.constant, self.filters)
 
 
 def advance_state(raw: Tensor, before: Tensor | None, *, gates: int) -> tuple[Tensor, Tensor]:
