@@ -14,6 +14,7 @@ MOST_LINES_OF_A_FUNCTION = 80
 MOST_LINES_OF_THE_MEDIAN_FILE = 130
 PROSE = [
     *FILES,
+    *sorted((ROOT / "zoo").rglob("*.py.txt")),
     *sorted((ROOT / "docs").glob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md", "registry.yaml")),
 ]

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,10 @@ def temporary_prefix(target: Path) -> str:
 
 
 def check_free_space(target: str | os.PathLike[str], *, num_bytes: int) -> None:
-    """Refuses to begin what the disk has no room for.
-
-    Args:
-        target: the file or folder to write; neither it nor its parents need to exist.
-        num_bytes: how much will be written.
+    """Refuses to begin what the disk has no room for; neither ``target`` nor its parents need to exist.
 
     Raises:
-        DiskFullError: if the disk that holds ``target`` has less room than that.
+        DiskFullError: if the disk that holds ``target`` has less room than ``num_bytes``.
     """
     folder = Path(target).absolute()
     while not folder.exists():
@@ -42,23 +38,37 @@ def check_free_space(target: str | os.PathLike[str], *, num_bytes: int) -> None:
         )
 
 
-def _as_user_error(target: Path, error: OSError) -> DiskFullError:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return DiskFullError(f"{target}: cannot be written: {reason}; nothing was changed there")
-
-
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, make: Callable[[], Path]) -> Iterator[Path]:
+    """Gives what ``make`` makes beside ``target``, and removes it at the end unless it was renamed."""
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = make()
+        yield temporary
+        _sync(target.parent)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise DiskFullError(f"{target}: cannot be written: {reason}; nothing was changed there") from error
+    finally:
+        if temporary is not None and temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        elif temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -71,27 +81,19 @@ def writing_file(target: str | os.PathLike[str]) -> Iterator[Path]:
         DiskFullError: if the disk is full, the folder is read-only, or any other operating-system error occurs.
     """
     target = Path(target)
-    temporary: Path | None = None
-    try:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(
-                dir=target.parent, prefix=temporary_prefix(target), suffix=target.suffix[:16]
-            )
-            os.close(descriptor)
-            temporary = Path(name)
-            yield temporary
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
-            # mkstemp makes files that only their owner may read; a result is as readable as any other file.
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(target)
-            _sync_directory(target.parent)
-        except OSError as error:
-            raise _as_user_error(target, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+
+    def make() -> Path:
+        prefix, suffix = temporary_prefix(target), target.suffix[:16]
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=suffix)
+        os.close(descriptor)
+        return Path(name)
+
+    with _temporary(target, make) as temporary:
+        yield temporary
+        _sync(temporary)
+        # mkstemp makes files that only their owner may read; a result is as readable as any other file.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
 
 
 @contextlib.contextmanager
@@ -102,30 +104,19 @@ def writing_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
         DiskFullError: if ``target`` exists already, or if any operating-system error occurs.
     """
     target = Path(target)
-    temporary: Path | None = None
-    try:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                raise DiskFullError(f"{target}: exists already; it is never overwritten")
-            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=temporary_prefix(target)))
-            # mkdtemp makes folders that only their owner may enter; a result is as readable as any other folder.
-            temporary.chmod(0o777 & ~_umask())
-            yield temporary
-            for file in sorted(temporary.rglob("*")):
-                if file.is_file():
-                    with file.open("rb+") as written:
-                        os.fsync(written.fileno())
-                else:
-                    _sync_directory(file)
-            _sync_directory(temporary)
-            temporary.rename(target)
-            _sync_directory(target.parent)
-        except OSError as error:
-            raise _as_user_error(target, error) from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary, ignore_errors=True)
+
+    def make() -> Path:
+        if target.exists():
+            raise DiskFullError(f"{target}: exists already; it is never overwritten")
+        return Path(tempfile.mkdtemp(dir=target.parent, prefix=temporary_prefix(target)))
+
+    with _temporary(target, make) as temporary:
+        # mkdtemp makes folders that only their owner may enter; a result is as readable as any other folder.
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        for path in (*sorted(temporary.rglob("*")), temporary):
+            _sync(path)
+        temporary.rename(target)
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:
@@ -141,8 +132,5 @@ def write_json(target: str | os.PathLike[str], value: Any) -> None:
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Returns the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

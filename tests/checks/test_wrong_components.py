@@ -19,7 +19,7 @@ def results(tmp_path, monkeypatch):
     def run(kind, *replacements, base=None, checks=QUICK):
         monkeypatch.setattr(runner, "CHECKS", {name: CHECKS[name] for name in checks})
         module = f"wrong_component_{next(NUMBERS)}"
-        text = (TEMPLATES / f"{kind}.py").read_text() if base is None else base
+        text = (TEMPLATES / f"{kind}.py.txt").read_text() if base is None else base
         for old, new in replacements:
             assert old in text
             text = text.replace(old, new)
@@ -216,7 +216,7 @@ WRONG_OUTPUTS = {
 @pytest.mark.parametrize("fault", WRONG_OUTPUTS)
 def test_a_wrong_output_of_an_encoder_fails_with_file_and_line(results, fault):
     output, message = WRONG_OUTPUTS[fault]
-    text = (TEMPLATES / "encoder.py").read_text() + FORWARD_OF_ENCODER.format(output=output)
+    text = (TEMPLATES / "encoder.py.txt").read_text() + FORWARD_OF_ENCODER.format(output=output)
     found, file, lines = results("encoder", base=text)
     assert found["shapes"].status == "failed"
     assert message in found["shapes"].message

@@ -180,7 +180,7 @@ def test_ctrl_c_before_the_first_job_is_reported_as_well(gqn_zoo, suite, tmp_pat
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"zoo.bench.suite.plan.{stage}", interrupt)
+    monkeypatch.setattr(f"zoo.cli.bench_suite.{stage}", interrupt)
     outcome = bench(gqn_zoo, suite(), tmp_path / "out")
     assert outcome.code == 130 and "gqn-zoo: interrupted" in outcome.err
 

@@ -1,7 +1,10 @@
 """gqn-zoo new: what it writes passes the checks at once, and nothing is overwritten."""
 
 import json
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +36,25 @@ def test_a_new_component_passes_all_checks(gqn_zoo, folder, kind, name, file, cl
     assert {record["status"] for record in json.loads(out)} == {"ok"}
     for size in ("full", "smoke", "quickstart"):
         assert resolve(default_registry().variant(name, size=size))[kind].component_class.__name__ == class_name
+
+
+@pytest.mark.parametrize("kind", ["core", "encoder"])
+def test_a_new_component_is_linted_and_formatted_as_the_package(gqn_zoo, folder, kind):
+    pytest.importorskip("ruff")
+    root = Path(__file__).resolve().parents[2]
+    gqn_zoo("new", kind, "mine")
+    for words in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
+        command = [
+            sys.executable,
+            "-m",
+            "ruff",
+            *words,
+            "--config",
+            str(root / "pyproject.toml"),
+            str(folder / "mine.py"),
+        ]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
 
 
 def test_a_second_component_is_added_to_the_registry_file_of_the_folder(gqn_zoo, folder):

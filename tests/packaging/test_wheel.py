@@ -79,8 +79,8 @@ def test_the_wheel_holds_the_package_and_its_registry_and_nothing_else(wheels):
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo").rglob("*.py")}
     assert modules <= names
     rest = {name for name in names - modules if ".dist-info/" not in name}
-    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo/report/templates").iterdir()}
-    assert len(templates) == 3
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo").glob("*/templates/*")}
+    assert len(templates) == 6
     assert rest - {"zoo/py.typed"} == {"zoo/registry.yaml", "zoo/registry/parameter_counts.json", *templates, *shipped}
 
 

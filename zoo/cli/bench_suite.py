@@ -7,40 +7,33 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import typer
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from zoo.bench.suite.jobs import Job
-    from zoo.bench.suite.plan import PlannedJob, SuiteSelection
-    from zoo.bench.suite.runner import Engine
-    from zoo.bench.suite.settings import Suite
-    from zoo.training.options import TrainingOptions
-
-
-class ExecutionOptions(NamedTuple):
-    """How jobs are executed.
-
-    Attributes:
-        resume: continues with the rows of the folder; otherwise existing rows are refused.
-        retry: runs failed jobs again.
-        limit: of jobs in this call.
-        cpu: does not use GPUs.
-        parallel: jobs at a time.
-        gpus_per_job: GPUs that train one job together.
-        cluster: that jobs are submitted to; None runs them on this machine.
-        cluster_options: ``key=value`` for submitit.
-    """
-
-    resume: bool = True
-    retry: bool = False
-    limit: int | None = None
-    cpu: bool = False
-    parallel: int | None = None
-    gpus_per_job: int = 1
-    cluster: str | None = None
-    cluster_options: Sequence[str] = ()
+from zoo.bench.baselines import measure_baselines
+from zoo.bench.measurement import label_of
+from zoo.bench.suite.cluster import ClusterEngine
+from zoo.bench.suite.cost import CostBook
+from zoo.bench.suite.jobs import Job
+from zoo.bench.suite.local import LocalEngine, slots_of_machine
+from zoo.bench.suite.plan import PlannedJob, SuiteSelection, assign_run_dirs, plan_suite
+from zoo.bench.suite.runner import Engine, partition_jobs, run_jobs
+from zoo.bench.suite.settings import Suite
+from zoo.cli import screen
+from zoo.cli.bench import ExecutionOptions
+from zoo.cli.suite_screen import format_seconds, suite_progress
+from zoo.cli.table_output import print_to_terminal
+from zoo.comparison.leaderboards import leaderboards_of, main_leaderboards
+from zoo.comparison.tables import tables_of, write_tables
+from zoo.config.settings import parse_yaml
+from zoo.errors import ConfigError
+from zoo.registry.registry import default_registry
+from zoo.results.store import load_rows, rows_in
+from zoo.training.options import TrainingOptions
+from zoo.training.run import device_of
+from zoo.training.session import RunLock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +62,6 @@ class SuiteCommand:
             ZooError: before anything is trained, if an option, the suite or the output folder is not valid.
             KeyboardInterrupt: on Ctrl-C, after running jobs have written their checkpoints.
         """
-        from zoo.cli import screen
-        from zoo.errors import ConfigError
-        from zoo.results.store import rows_in
-        from zoo.training.session import RunLock
-
         engine, rows = make_engine(self.output, self.execution), self.output / "rows"
         if not self.execution.resume and rows_in(rows):
             raise ConfigError(f"--no-resume: {rows} holds rows already; give another folder with -o")
@@ -88,12 +76,6 @@ class SuiteCommand:
             raise
 
     def _plan(self, *, save_costs: bool) -> list[PlannedJob]:
-        from zoo.bench.suite.cost import CostBook
-        from zoo.bench.suite.plan import plan_suite
-        from zoo.cli import screen
-        from zoo.registry.registry import default_registry
-        from zoo.training.run import device_of
-
         costs = CostBook(self.output, device=device_of(cpu=self.execution.cpu), save=save_costs)
         screen.log("counting the operations of the variants")
         with screen.progress_bar("operations", unit="variants") as progress:
@@ -111,10 +93,6 @@ class SuiteCommand:
 
     def _prepare(self, planned: Sequence[PlannedJob]) -> list[PlannedJob]:
         """Makes the missing scenes, measures the baselines on them, and assigns the run folders."""
-        from zoo.bench.baselines import measure_baselines
-        from zoo.bench.suite.plan import assign_run_dirs
-        from zoo.cli import screen
-
         for name in dict.fromkeys(entry.data for entry in planned if entry.data is not None):
             scenes = self.suite.data[name]
             directory = scenes.directory(name, output=self.output)
@@ -129,12 +107,8 @@ class SuiteCommand:
         return assigned
 
     def _run_jobs(self, planned: Sequence[PlannedJob], *, engine: Engine) -> SuiteRun:
-        from zoo.bench.suite.runner import partition_jobs, run_jobs
-        from zoo.cli import screen
-        from zoo.cli.suite_screen import suite_progress
-
         retry, jobs = self.execution.retry, [entry.job for entry in planned]
-        status = partition_jobs(jobs, retry=retry, limit=self.execution.limit)
+        status = partition_jobs(jobs, retry=retry, limit=self.execution.limit_jobs)
         if status.done:
             screen.log(f"{len(status.done)} of {len(jobs)} have their rows already")
         if status.failed:
@@ -161,16 +135,8 @@ class SuiteRun(NamedTuple):
 
 def print_tables(output: Path) -> list[Path]:
     """Prints the tables of all rows of a folder, and returns the files that they were written to."""
-    from zoo.cli import screen
-    from zoo.comparison.leaderboards import leaderboards_of, main_leaderboards
-    from zoo.comparison.markup import to_terminal
-    from zoo.comparison.tables import tables_of, write_tables
-    from zoo.results.store import load_rows
-
-    rows = load_rows([output])
-    console = screen.stdout_console()
-    boards = leaderboards_of(rows)
-    console.print(to_terminal(tables_of(main_leaderboards(boards)), width=console.width))
+    boards = leaderboards_of(load_rows([output]))
+    print_to_terminal(tables_of(main_leaderboards(boards)))
     return write_tables(boards, output / "tables")
 
 
@@ -180,19 +146,14 @@ def make_engine(output: Path, execution: ExecutionOptions) -> Engine:
     Raises:
         ConfigError: if there are too few GPUs, or the cluster does not accept an option.
     """
-    from zoo.bench.suite.cluster import ClusterEngine
-    from zoo.bench.suite.local import LocalEngine, slots_of_machine
-    from zoo.config.settings import parse_yaml
-    from zoo.errors import ConfigError
-
     if execution.cluster is None:
-        if execution.cluster_options:
+        if execution.cluster_option:
             raise ConfigError("--cluster-option: requires --cluster")
         return LocalEngine(
             slots_of_machine(cpu=execution.cpu, parallel=execution.parallel, gpus_per_job=execution.gpus_per_job)
         )
     parameters: dict[str, Any] = {}
-    for option in execution.cluster_options:
+    for option in execution.cluster_option:
         key, equals, value = option.partition("=")
         if not (key and equals):
             raise ConfigError(f"--cluster-option {option}: expected key=value, for example slurm_partition=gpu")
@@ -202,9 +163,6 @@ def make_engine(output: Path, execution: ExecutionOptions) -> Engine:
 
 def print_plan(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """Prints the records of a plan and their sums, as a table or as JSON."""
-    from zoo.cli import screen
-    from zoo.cli.suite_screen import format_seconds
-
     waiting = [record for record in records if record["status"] == "to do"]
     seconds, flops = (sum(record[name] for record in waiting) for name in ("seconds", "flops"))
     if as_json:
@@ -225,10 +183,6 @@ def print_plan(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 def plan_records(planned: Sequence[PlannedJob], *, output: Path, retry: bool) -> list[dict[str, Any]]:
     """Returns variant, data, contexts, seed, steps, costs and status (to do, done, failed) of every job."""
-    from zoo.bench.measurement import label_of
-    from zoo.bench.suite.plan import assign_run_dirs
-    from zoo.bench.suite.runner import partition_jobs
-
     # Without its scenes no job can be done.
     existing = [entry for entry in planned if entry.job.data is None or entry.job.data.is_dir()]
     assigned = {
@@ -254,12 +208,8 @@ def plan_records(planned: Sequence[PlannedJob], *, output: Path, retry: bool) ->
     ]
 
 
-def _plan_table(records: Sequence[Mapping[str, Any]]) -> Any:
+def _plan_table(records: Sequence[Mapping[str, Any]]) -> Table:
     """Returns a table with one row for all seeds of a variant on its data."""
-    from rich.table import Table
-
-    from zoo.cli.suite_screen import format_seconds
-
     table = Table(box=None, pad_edge=False)
     for title in ("variant", "data", "context"):
         table.add_column(title)

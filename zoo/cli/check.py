@@ -8,15 +8,17 @@ from typing import Annotated
 import typer
 
 from zoo.cli.options import Json, RegistryFiles, Set, Size
+from zoo.errors import ConfigError
+from zoo.registry.registry import default_registry
 
 
 def run(
     name: Annotated[str | None, typer.Argument(help="A registered variant.")] = None,
     every_variant: Annotated[bool, typer.Option("--all", help="Check every registered variant.")] = False,
     size: Size = "smoke",
-    overrides: Set = [],  # noqa: B006  (typer copies it)
+    overrides: Set = [],
     as_json: Json = False,
-    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
+    registry_files: RegistryFiles = [],
 ) -> None:
     """Run the conformance checks on a variant, in seconds: types and shapes, gradients, independence of scenes, order
     of views, padding, target leaks, KL, and that the ELBO is a bound for the model that is sampled from.
@@ -26,8 +28,6 @@ def run(
     """
     from zoo.checks.failures import CheckFailedError
     from zoo.checks.runner import run_checks
-    from zoo.errors import ConfigError
-    from zoo.registry.registry import default_registry
 
     if (name is None) == (not every_variant):
         raise ConfigError("check: expected the name of a variant, or --all")

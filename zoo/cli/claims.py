@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.table_output import Places
+from zoo.cli import screen
+from zoo.cli.table_output import Places, print_to_terminal
+from zoo.errors import ResultError
+from zoo.files import write_text
 
 REFUTED = 1
 
@@ -21,7 +24,7 @@ def run(
         Path | None, typer.Option("-o", "--output", metavar="FILE.csv", help="Write every comparison.")
     ] = None,
     readme: Annotated[
-        Path | None, typer.Option("--readme", help="Update a file between its markers <!-- claims:begin/end -->.")
+        Path | None, typer.Option(help="Update a file between its markers <!-- claims:begin/end -->.")
     ] = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="A claim without rows is unknown instead of an error.")
@@ -33,14 +36,11 @@ def run(
     Every comparison is tested over scenes and seeds, with one correction for all comparisons of the file. Exits with code
     0; 1 if a claim does not hold and --fail is given; 2 if the claims or the rows are wrong.
     """
-    from zoo.cli import screen
     from zoo.comparison.claim_file import CLAIMS_FILE, load_claims
     from zoo.comparison.claim_tables import claim_records, table_of_claims
     from zoo.comparison.claims import judge_claims
-    from zoo.comparison.markup import to_markdown, to_terminal, update_markdown_between_markers
+    from zoo.comparison.markup import to_markdown, update_markdown_between_markers
     from zoo.comparison.records import csv_of
-    from zoo.errors import ResultError
-    from zoo.files import write_text
     from zoo.results.store import load_rows
 
     if output is not None and output.suffix.lower() != ".csv":
@@ -52,8 +52,7 @@ def run(
     claims = load_claims(file)
     judged = judge_claims(claims, load_rows(places), allow_missing=allow_missing)
     table = table_of_claims(claims.title, judged)
-    console = screen.stdout_console()
-    console.print(to_terminal([table], width=console.width))
+    print_to_terminal([table])
     if output is not None:
         write_text(output, csv_of(claim_records(judged)))
         screen.log(f"wrote {output}")

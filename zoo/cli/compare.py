@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli import screen
 from zoo.cli.options import Json
 from zoo.cli.table_output import FormatOption, Places, print_tables
+from zoo.errors import ResultError
 
 
 def run(
@@ -18,30 +20,30 @@ def run(
     ] = None,
     group_by: Annotated[
         str | None,
-        typer.Option("--group-by", metavar="A,B", help="Rank separately by data, task, contexts, core, encoder, ..."),
+        typer.Option(metavar="A,B", help="Rank separately by data, task, contexts, core, encoder, ..."),
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option("--columns", metavar="A,B", help="Columns after the ranking: metrics, parameters, commit, ..."),
+        typer.Option(metavar="A,B", help="Columns after the ranking: metrics, parameters, commit, ..."),
     ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Show all columns.")] = False,
     every: Annotated[
         bool, typer.Option("--all", help="Show all numbers of context views, and lossless code lengths.")
     ] = False,
     sort: Annotated[
-        str | None, typer.Option("--sort", metavar="METRIC", help="Rank by this metric. Default: excess of the bound.")
+        str | None, typer.Option(metavar="METRIC", help="Rank by this metric. Default: excess of the bound.")
     ] = None,
     pareto: Annotated[
         bool, typer.Option("--pareto", help="Show who is on the Pareto front of which cost; with -o, draw the fronts.")
     ] = False,
     curves: Annotated[
         list[str], typer.Option("--curve", metavar="LABEL=RUN", help="With -o: plot a learning curve; repeatable.")
-    ] = [],  # noqa: B006  (typer copies it)
-    metric: Annotated[str, typer.Option("--metric", help="Metric of the learning curves.")] = "eval/nelbo_excess",
+    ] = [],
+    metric: Annotated[str, typer.Option(help="Metric of the learning curves.")] = "eval/nelbo_excess",
     form: FormatOption = "terminal",
     as_json: Json = False,
     readme: Annotated[
-        Path | None, typer.Option("--readme", help="Update a file between its markers <!-- results:begin/end -->.")
+        Path | None, typer.Option(help="Update a file between its markers <!-- results:begin/end -->.")
     ] = None,
 ) -> None:
     """Rank results: one leaderboard per data set.
@@ -49,13 +51,11 @@ def run(
     Only results of the same task, data, likelihood and bound are ranked together. To compare new results with a base, use
     [bold]gqn-zoo diff[/bold].
     """
-    from zoo.cli import screen
     from zoo.comparison.columns import Selection, require_columns
     from zoo.comparison.leaderboards import leaderboards_of, main_leaderboards
     from zoo.comparison.markup import to_markdown, update_markdown_between_markers
     from zoo.comparison.records import leaderboard_records
     from zoo.comparison.tables import tables_of, write_tables
-    from zoo.errors import ResultError
     from zoo.results.store import load_rows
 
     runs = _runs(curves)
@@ -93,8 +93,6 @@ def _names(text: str | None) -> list[str]:
 
 
 def _runs(curves: list[str]) -> dict[str, Path]:
-    from zoo.errors import ResultError
-
     runs = {}
     for curve in curves:
         label, equals, folder = curve.partition("=")

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from zoo.cli.options import Json, Seed
+from zoo.cli import screen
+from zoo.cli.options import Json, OnBadRecord, Seed
+from zoo.errors import DataError
+from zoo.files import check_free_space
 
 app = typer.Typer(help="Make, draw, inspect and convert data sets; write a suite's episodes.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
-OnBadRecord = Annotated[
-    Literal["raise", "skip"], typer.Option("--on-bad-record", help="Damaged TFRecords: stop, or skip and count them.")
-]
 
 
 def _size(num_bytes: int) -> str:
@@ -27,25 +27,23 @@ def _size(num_bytes: int) -> str:
 def make(
     name: Annotated[str, typer.Argument(help="A built-in data set; gqn-zoo list --kind dataset lists them.")],
     folder: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; it must not exist.")],
-    train: Annotated[int, typer.Option("--train", help="Scenes of the training split.")] = 10_000,
-    validation: Annotated[int, typer.Option("--validation", help="Scenes of the validation split.")] = 500,
-    test: Annotated[int, typer.Option("--test", help="Scenes of the test split.")] = 1000,
-    image_size: Annotated[int, typer.Option("--image-size", help="Height and width of the images, pixels.")] = 64,
+    train: Annotated[int, typer.Option(help="Scenes of the training split.")] = 10_000,
+    validation: Annotated[int, typer.Option(help="Scenes of the validation split.")] = 500,
+    test: Annotated[int, typer.Option(help="Scenes of the test split.")] = 1000,
+    image_size: Annotated[int, typer.Option(help="Height and width of the images, pixels.")] = 64,
     views: Annotated[
-        int | None, typer.Option("--views", min=1, help="Images per scene; default: as in the published data set.")
+        int | None, typer.Option(min=1, help="Images per scene; default: as in the published data set.")
     ] = None,
     seed: Seed = 0,
     workers: Annotated[
         int | None, typer.Option("-j", "--workers", help="Processes; default: one per core, 0: none.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="Where to render: cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Where to render: cpu or cuda.")] = "cpu",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the size and write nothing.")] = False,
 ) -> None:
     """Render a built-in data set. The same seed gives the same bytes; no scene is in two splits."""
-    from zoo.cli import screen
     from zoo.data.make import bytes_of_scene, check_request, make_dataset
     from zoo.data.source import Split
-    from zoo.files import check_free_space
 
     counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
     recipe = check_request(name, num_scenes=counts, image_size=image_size, num_views=views, seed=seed, device=device)
@@ -78,15 +76,14 @@ def show(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--output", help="The image to write: .png, .jpg.")],
     split: Annotated[Literal["train", "validation", "test"], typer.Option("--split")] = "train",
-    scenes: Annotated[int, typer.Option("--scenes", min=1, help="Number of scenes, one per row.")] = 8,
-    views: Annotated[int, typer.Option("--views", min=1, help="Largest number of views per scene.")] = 10,
-    first: Annotated[int, typer.Option("--first", min=0, help="Index of the first scene.")] = 0,
+    scenes: Annotated[int, typer.Option(min=1, help="Number of scenes, one per row.")] = 8,
+    views: Annotated[int, typer.Option(min=1, help="Largest number of views per scene.")] = 10,
+    first: Annotated[int, typer.Option(min=0, help="Index of the first scene.")] = 0,
 ) -> None:
     """Draw a contact sheet with one row per scene; functions are drawn as curves."""
     import numpy as np
 
     from zoo.data.opening import open_scenes
-    from zoo.errors import DataError
     from zoo.figures.functions import point_sheet
     from zoo.figures.sheets import contact_sheet
 
@@ -144,19 +141,14 @@ def _report(facts: dict[str, Any]) -> list[str]:
 def convert(
     source: Folder,
     target: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; it must not exist.")],
-    to: Annotated[
-        Literal["store", "tfrecord"], typer.Option("--to", help="A scene store, or DeepMind's format.")
-    ] = "store",
-    image_size: Annotated[
-        int | None, typer.Option("--image-size", help="Resize the images; default: keep their size.")
-    ] = None,
+    to: Annotated[Literal["store", "tfrecord"], typer.Option(help="A scene store, or DeepMind's format.")] = "store",
+    image_size: Annotated[int | None, typer.Option(help="Resize the images; default: keep their size.")] = None,
     max_scenes: Annotated[
-        int | None, typer.Option("--max-scenes", min=1, help="Only the first scenes of each split, at most this many.")
+        int | None, typer.Option(min=1, help="Only the first scenes of each split, at most this many.")
     ] = None,
     on_bad_record: OnBadRecord = "raise",
 ) -> None:
     """Convert between DeepMind's TFRecords and a scene store, which trains many times faster."""
-    from zoo.cli import screen
     from zoo.data.convert import convert as convert_scenes
 
     with screen.progress_bar("converting", unit="scenes") as progress:

@@ -9,7 +9,10 @@ from typing import Annotated
 
 import typer
 
+from zoo.analysis.catalogue import ANALYSES, find_analysis
+from zoo.cli import screen
 from zoo.cli.options import RegistryFiles, Seed
+from zoo.errors import ConfigError
 
 
 def run(
@@ -19,15 +22,12 @@ def run(
     ] = Path("demonstrations"),
     everything: Annotated[bool, typer.Option("--all", help="Run every analysis.")] = False,
     seed: Seed = 0,
-    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
+    registry_files: RegistryFiles = [],
 ) -> None:
     """Test a paper's claim on built-in data in minutes: train small models, judge the claims, draw figures.
 
     Exits with code 1 if a claim does not hold.
     """
-    from zoo.analysis.catalogue import ANALYSES, find_analysis
-    from zoo.errors import ConfigError
-
     if name is not None and everything:
         raise ConfigError("demonstrate: expected a name or --all, not both")
     if name is None and not everything:
@@ -39,7 +39,6 @@ def run(
     names = list(ANALYSES) if name is None else [name]
 
     from zoo.analysis.context import AnalysisContext, run_analysis
-    from zoo.cli import screen
 
     context = AnalysisContext(folder=output, log=screen.log, seed=seed)
     failed = False

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import typer
 
-from zoo.cli.options import Json, RegistryFiles, Set, Size
-
-if TYPE_CHECKING:
-    import pydantic
-
-    from zoo.registry.variant import Variant
+from zoo.cli.options import Json, Name, RegistryFiles, Set, Size
+from zoo.config.settings import flatten
+from zoo.registry.components import KINDS, Kind
+from zoo.registry.documentation import documentation_of, parameter_count
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import Variant, build, resolve
 
 
 class Description(NamedTuple):
@@ -21,21 +22,18 @@ class Description(NamedTuple):
 
     config: dict[str, Any]
     parameters: int
-    texts: dict[str, str]
-    meanings: dict[str, dict[str, str]]
+    texts: Mapping[Kind, str]
+    meanings: Mapping[Kind, Mapping[str, str]]
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="A registered variant.")],
+    name: Name,
     size: Size = "full",
-    overrides: Set = [],  # noqa: B006  (typer copies it)
+    overrides: Set = [],
     as_json: Json = False,
-    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
+    registry_files: RegistryFiles = [],
 ) -> None:
     """Describe a variant: what it models, every setting with its meaning, parameters, published figures."""
-    from zoo.registry.components import KINDS
-    from zoo.registry.registry import default_registry
-
     variant = default_registry().variant(name, size=size, overrides=overrides)
     found = _from_source(variant) or _from_import(variant)
     if as_json:
@@ -56,8 +54,8 @@ def run(
             _print_setting(f"{kind}.{key}", value, found.meanings[kind].get(key, ""))
         typer.echo("")
     typer.echo("training")
-    for key, value, meaning in _flat(variant.training, prefix="training."):
-        _print_setting(key, value, meaning)
+    for setting in flatten(variant.training, prefix="training."):
+        _print_setting(*setting)
     for item in variant.reference:
         typer.echo(f"published: {item.metric} {item.value} {item.unit} ({item.source})")
     key, value = next(reversed(found.config["core"].items()))
@@ -69,9 +67,6 @@ def run(
 
 def _from_source(variant: Variant) -> Description | None:
     """Describes a variant without importing torch; None if its number of parameters or a setting is not known so."""
-    from zoo.registry.components import KINDS
-    from zoo.registry.documentation import documentation_of, parameter_count
-
     parameters = parameter_count(variant)
     if parameters is None:
         return None
@@ -80,49 +75,26 @@ def _from_source(variant: Variant) -> Description | None:
         values = {kind: component.values(variant.component(kind).settings) for kind, component in components.items()}
     except LookupError:
         return None
-    config: dict[str, Any] = {
-        "variant": variant.name,
-        "size": variant.size,
-        **{kind: {"use": variant.component(kind).use, **values[kind]} for kind in KINDS},
-        "image_size": variant.image_size,
-        "training": variant.training.model_dump(),
-    }
-    meanings: dict[str, dict[str, str]] = {
+    texts = {kind: component.text for kind, component in components.items()}
+    meanings = {
         kind: {key: each.meaning for key, each in component.settings.items()} for kind, component in components.items()
     }
-    return Description(config, parameters, {kind: component.text for kind, component in components.items()}, meanings)
+    return Description(variant.config(values), parameters, texts, meanings)
 
 
 def _from_import(variant: Variant) -> Description:
     """Describes a variant by its imported components; its model is built without memory for the weights."""
-    import inspect
-
     import torch
 
-    from zoo.registry.variant import build, resolve
-
-    components = resolve(variant)
     with torch.device("meta"):
         parameters = build(variant).num_parameters
-    meanings: dict[str, dict[str, str]] = {
-        kind: {key: field.description or "" for key, field in type(component.config).model_fields.items()}
+    components = resolve(variant)
+    texts = {kind: inspect.getdoc(component.component_class) or "" for kind, component in components.items()}
+    meanings = {
+        kind: {key: meaning for key, _, meaning in flatten(component.config, prefix="")}
         for kind, component in components.items()
     }
-    texts: dict[str, str] = {
-        kind: inspect.getdoc(component.component_class) or "" for kind, component in components.items()
-    }
     return Description(variant.config(), parameters, texts, meanings)
-
-
-def _flat(settings: pydantic.BaseModel, *, prefix: str) -> Iterator[tuple[str, Any, str]]:
-    import pydantic
-
-    for key, field in type(settings).model_fields.items():
-        value = getattr(settings, key)
-        if isinstance(value, pydantic.BaseModel):
-            yield from _flat(value, prefix=f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value, field.description or ""
 
 
 def _print_setting(key: str, value: Any, meaning: str) -> None:

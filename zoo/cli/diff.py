@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli import screen
 from zoo.cli.options import Json
 from zoo.cli.table_output import Base, FormatOption, New, print_tables
+from zoo.files import write_text
 
 REGRESSION = 1
 
@@ -19,12 +21,11 @@ def run(
     fail: Annotated[
         list[str],
         typer.Option(
-            "--fail",
             metavar="METRIC:AMOUNT",
             help="Exit with code 1 if a metric or speed is worse by more, for example nelbo_excess:0.5 or "
             "train_scenes_per_second:-5%, and that is not undecided; repeatable.",
         ),
-    ] = [],  # noqa: B006  (typer copies it)
+    ] = [],
     only_changed: Annotated[bool, typer.Option("--only-changed", help="Leave out what is undecided.")] = False,
     split: Annotated[bool, typer.Option("--split", help="A table each for better, worse, changed, undecided.")] = False,
     factor: Annotated[
@@ -41,13 +42,11 @@ def run(
     Exits with code 0; 1 if a --fail is exceeded; 2 if the rows or the request are wrong; 3 if the results may not be
     compared, naming what differs.
     """
-    from zoo.cli import screen
     from zoo.comparison.diff import diff_rows
     from zoo.comparison.diff_tables import diff_records, tables_of_diff
     from zoo.comparison.markup import to_latex, to_markdown
     from zoo.comparison.records import csv_of
     from zoo.comparison.thresholds import Threshold, violations
-    from zoo.files import write_text
     from zoo.results.store import load_rows
 
     thresholds = [Threshold.parse(text) for text in fail]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from zoo.cli import options
-from zoo.cli.options import parse_contexts, parse_importance_samples
+from zoo.cli import screen
+from zoo.cli.options import ImportanceSamples, Json, RegistryFiles, parse_importance_samples
+from zoo.cli.trained_run import TrainedRun
+from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
     from zoo.bench.protocol import Protocol
@@ -22,90 +23,77 @@ if TYPE_CHECKING:
     from zoo.results.row import ResultRow
     from zoo.training.trained_model import TrainedModel
 
-Targets = Annotated[int | None, typer.Option("--targets", min=1, help="Targets per scene; default: as in training.")]
-PredictionSamples = Annotated[
-    int,
-    typer.Option(
-        "--prediction-samples", min=1, help="Samples per prediction; their mean, the first and the best count."
-    ),
-]
-Metrics = Annotated[
-    str,
-    typer.Option(
-        "--metrics",
-        help="Metrics beside the bounds, separated by commas: wrong-context, separate-targets, bits-per-dim, "
-        "reconstruction, predictions; all, or none.",
-    ),
-]
-Baselines = Annotated[
-    bool, typer.Option("--baselines", help="Also measure the mean image and a copy of the nearest context view.")
-]
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", min=1, help="Largest number of scenes, the first ones; default: the whole split."),
-]
-BatchSize = Annotated[
-    int, typer.Option("-b", "--batch-size", min=1, help="Scenes at once; changes memory, not numbers.")
-]
-Repeats = Annotated[int, typer.Option("--repeats", min=0, help="Repetitions of the speed measurement; 0: none.")]
-Results = Annotated[
-    Path | None, typer.Option("--results", help="Folder for the rows; default: results/rows in the run.")
-]
-Sheet = Annotated[Path | None, typer.Option("--sheet", help="Draw predictions of eight scenes into this image.")]
-PixelNoise = Annotated[
-    bool, typer.Option("--pixel-noise", help="Draw the sheet's samples with the likelihood's pixel noise.")
-]
+
+class Measurement(NamedTuple):
+    """Options of what is measured."""
+
+    targets: Annotated[int | None, typer.Option(min=1, help="Targets per scene; default: as in training.")] = None
+    importance_samples: ImportanceSamples = None
+    prediction_samples: Annotated[
+        int, typer.Option(min=1, help="Samples per prediction; their mean, the first and the best count.")
+    ] = 10
+    metrics: Annotated[
+        str,
+        typer.Option(
+            help="Metrics beside the bounds, separated by commas: wrong-context, separate-targets, bits-per-dim, "
+            "reconstruction, predictions; all, or none."
+        ),
+    ] = "all"
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Largest number of scenes, the first ones; default: the whole split.")
+    ] = None
+    batch_size: Annotated[
+        int, typer.Option("-b", "--batch-size", min=1, help="Scenes at once; changes memory, not numbers.")
+    ] = 36
+    repeats: Annotated[int, typer.Option(min=0, help="Repetitions of the speed measurement; 0: none.")] = 10
+
+    def protocol(self, given: TrainedRun) -> Protocol:
+        """Returns the protocol of the measurement.
+
+        Raises:
+            ConfigError: if one of the options is not valid.
+        """
+        from zoo.bench.protocol import METRICS, Protocol
+
+        named = {"all": tuple(METRICS), "none": ()}
+        listed = tuple(name.strip() for name in self.metrics.split(","))
+        return Protocol(
+            num_targets=self.targets,
+            sigma=given.sigma,
+            importance_samples=parse_importance_samples(self.importance_samples),
+            prediction_samples=self.prediction_samples,
+            metrics=named.get(self.metrics, listed),
+            max_scenes=self.limit,
+            batch_size=self.batch_size,
+            repeats=self.repeats,
+            seed=given.episodes_seed,
+        )
 
 
 def run(
-    path: options.Run,
-    data: options.Data,
-    split: options.Split = "test",
-    which: options.Which = "best",
-    contexts: options.Contexts = None,
-    targets: Targets = None,
-    sigma: options.Sigma = None,
-    importance_samples: options.ImportanceSamples = None,
-    prediction_samples: PredictionSamples = 10,
-    metrics: Metrics = "all",
-    baselines: Baselines = False,
-    limit: Limit = None,
-    batch_size: BatchSize = 36,
-    repeats: Repeats = 10,
-    seed: options.EpisodesSeed = 0,
-    results: Results = None,
-    sheet: Sheet = None,
-    pixel_noise: PixelNoise = False,
-    as_json: options.Json = False,
-    cpu: options.Cpu = False,
-    registry_files: options.RegistryFiles = [],  # noqa: B006  (typer copies it)
+    given: TrainedRun,
+    measurement: Measurement,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Also measure the mean image and a copy of the nearest context view.")
+    ] = False,
+    results: Annotated[Path | None, typer.Option(help="Folder for the rows; default: results/rows in the run.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Draw predictions of eight scenes into this image.")] = None,
+    pixel_noise: Annotated[
+        bool, typer.Option("--pixel-noise", help="Draw the sheet's samples with the likelihood's pixel noise.")
+    ] = False,
+    as_json: Json = False,
+    registry_files: RegistryFiles = [],
 ) -> None:
     """Measure a trained model on a whole split: bounds at fixed sigma, images, speed; one row per context size."""
     from zoo.bench.prediction_sheets import draw_sheet
-    from zoo.bench.protocol import Protocol
-    from zoo.cli import screen
-    from zoo.cli.trained_run import open_splits_for, warn_of_untrained_contexts
     from zoo.results.store import save_row
-    from zoo.training.run import device_of
-    from zoo.training.trained_model import load_trained
 
-    device = device_of(cpu=cpu)
-    protocol = Protocol(
-        num_targets=targets,
-        sigma=sigma,
-        importance_samples=parse_importance_samples(importance_samples),
-        prediction_samples=prediction_samples,
-        metrics=_metrics(metrics),
-        max_scenes=limit,
-        batch_size=batch_size,
-        repeats=repeats,
-        seed=seed,
-    )
-    trained = load_trained(path, device=device, which=which)
-    splits = open_splits_for(trained.variant, data, split, *(("train",) if baselines else ()))
-    evaluation = _Evaluation(trained, splits, split, protocol=protocol, sizes=parse_contexts(contexts), device=device)
+    protocol = measurement.protocol(given)
+    trained = given.load()
+    splits = given.open_splits(trained.variant, *(("train",) if baselines else ()))
+    evaluation = _Evaluation(given, trained, splits, protocol)
     evaluation.check(sheet)
-    warn_of_untrained_contexts(trained.variant, evaluation.sizes)
+    given.warn_of_untrained_contexts(trained.variant)
     folder = results or trained.run / "results" / "rows"
     rows: list[ResultRow] = []
     for row in chain(evaluation.model_rows(), evaluation.baseline_rows(folder) if baselines else ()):
@@ -114,36 +102,24 @@ def run(
     if sheet is not None:
         draw_sheet(
             trained,
-            splits[split],
+            splits[given.split],
             target=sheet,
-            num_context=evaluation.sizes[0],
+            num_context=given.sizes[0],
             protocol=protocol,
-            device=device,
+            device=given.device,
             pixel_noise=pixel_noise,
         )
     _print(rows, as_json=as_json)
     screen.log(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
 
 
-def _metrics(text: str) -> tuple[str, ...]:
-    """Parses names separated by commas, ``all`` or ``none``; the protocol checks the names."""
-    from zoo.bench.protocol import METRICS
-
-    named = {"all": tuple(METRICS), "none": ()}
-    return named[text] if text in named else tuple(name.strip() for name in text.split(","))
-
-
-@dataclass(frozen=True)
-class _Evaluation:
+class _Evaluation(NamedTuple):
     """A trained model on one split, at several context sizes."""
 
+    given: TrainedRun
     trained: TrainedModel
     splits: Mapping[Split, Source]
-    split: Split
-    _: KW_ONLY
     protocol: Protocol
-    sizes: Sequence[int | None]
-    device: str
 
     def check(self, sheet: Path | None) -> None:
         """Refuses what cannot be measured at any of the context sizes, or drawn, before the first is measured.
@@ -152,11 +128,10 @@ class _Evaluation:
             ConfigError, ResultError: naming the option.
         """
         from zoo.bench.protocol import plan_of
-        from zoo.errors import ConfigError
         from zoo.figures.sheets import check_format
 
-        for num_context in self.sizes:
-            plan_of(self.protocol.at(num_context, timed=False), self.trained.variant, self.splits[self.split])
+        for num_context in self.given.sizes:
+            plan_of(self.protocol.at(num_context, timed=False), self.trained.variant, self.splits[self.given.split])
         if sheet is None:
             return
         target = self.trained.model.task.target_kind
@@ -168,18 +143,17 @@ class _Evaluation:
         """Yields one row per context size; the speed is measured with the first."""
         from zoo.bench.measurement import evaluate
         from zoo.bench.protocol import calibration_split
-        from zoo.cli import screen
 
         first: ResultRow | None = None
         with screen.stage_progress(self.trained.variant.name) as progress:
-            for num_context in self.sizes:
+            for num_context in self.given.sizes:
                 row = evaluate(
                     self.trained,
-                    self.splits[self.split],
+                    self.splits[self.given.split],
                     protocol=self.protocol.at(num_context, timed=first is None),
-                    calibration=calibration_split(self.splits, reported=self.split),
+                    calibration=calibration_split(self.splits, reported=self.given.split),
                     speeds_of=first,
-                    device=self.device,
+                    device=self.given.device,
                     command=["gqn-zoo", *sys.argv[1:]],
                     progress=progress,
                 )
@@ -192,9 +166,9 @@ class _Evaluation:
         from zoo.bench.protocol import calibration_split
         from zoo.results.store import rows_in
 
-        calibration = calibration_split(self.splits, reported=self.split)
-        scenes = BaselineScenes(self.splits[self.split], self.splits["train"], calibration)
-        for num_context in self.sizes:
+        calibration = calibration_split(self.splits, reported=self.given.split)
+        scenes = BaselineScenes(self.splits[self.given.split], self.splits["train"], calibration)
+        for num_context in self.given.sizes:
             yield from baseline_rows(
                 self.trained.variant,
                 scenes,
@@ -206,13 +180,11 @@ class _Evaluation:
 
 def _print(rows: Sequence[ResultRow], *, as_json: bool) -> None:
     """Prints rows as tables, or as JSON without their lists of numbers per scene."""
-    from zoo.cli import screen
+    from zoo.cli.table_output import print_to_terminal
     from zoo.comparison.leaderboards import leaderboards_of
-    from zoo.comparison.markup import to_terminal
     from zoo.comparison.tables import tables_of
 
     if as_json:
         typer.echo(json.dumps([row.model_dump(mode="json", exclude={"per_scene"}) for row in rows], indent=2))
-        return
-    console = screen.stdout_console()
-    console.print(to_terminal(tables_of(leaderboards_of(rows)), width=console.width))
+    else:
+        print_to_terminal(tables_of(leaderboards_of(rows)))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from zoo.cli.options import Json, RegistryFiles
-
-if TYPE_CHECKING:
-    from zoo.registry.registry import Registry
+from zoo.cli.screen import stdout_console
+from zoo.errors import ConfigError, RegistryError, did_you_mean
+from zoo.registry.components import KINDS, available
+from zoo.registry.documentation import documentation_of, parameter_count
+from zoo.registry.registry import Registry, default_registry
+from zoo.registry.sources import registry_path
 
 Kind = Literal["variant", "encoder", "core", "likelihood", "dataset"]
 Pattern = str | None
@@ -19,22 +24,19 @@ Pattern = str | None
 
 def run(
     pattern: Annotated[str, typer.Argument(help="A shell pattern, for example 'gqn-*'.")] = "*",
-    kind: Annotated[Kind, typer.Option("--kind", help="What to list.")] = "variant",
-    exclude: Annotated[Pattern, typer.Option("--exclude", help="Leave out names that match this pattern.")] = None,
-    task: Annotated[Pattern, typer.Option("--task", help="Only variants with this task; a pattern.")] = None,
-    encoder: Annotated[Pattern, typer.Option("--encoder", help="Only variants with this encoder; a pattern.")] = None,
-    core: Annotated[Pattern, typer.Option("--core", help="Only variants with this core; a pattern.")] = None,
+    kind: Annotated[Kind, typer.Option(help="What to list.")] = "variant",
+    exclude: Annotated[Pattern, typer.Option(help="Leave out names that match this pattern.")] = None,
+    task: Annotated[Pattern, typer.Option(help="Only variants with this task; a pattern.")] = None,
+    encoder: Annotated[Pattern, typer.Option(help="Only variants with this encoder; a pattern.")] = None,
+    core: Annotated[Pattern, typer.Option(help="Only variants with this core; a pattern.")] = None,
     status: Annotated[
-        Literal["paper", "baseline", "extension"] | None, typer.Option("--status", help="Only variants of this status.")
+        Literal["paper", "baseline", "extension"] | None, typer.Option(help="Only variants of this status.")
     ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Also task, likelihood, pixels, status and title.")] = False,
     as_json: Json = False,
-    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
+    registry_files: RegistryFiles = [],
 ) -> None:
     """List variants with their components and numbers of parameters, or encoders, cores, likelihoods or data sets."""
-    from zoo.errors import ConfigError, RegistryError, did_you_mean
-    from zoo.registry.registry import default_registry
-
     registry = default_registry()
     filters: dict[str, Pattern] = {"task": task, "encoder": encoder, "core": core, "status": status}
     given = {key: value for key, value in filters.items() if value is not None}
@@ -69,9 +71,6 @@ def run(
 
 
 def _variants(registry: Registry) -> dict[str, dict[str, Any]]:
-    from zoo.registry.components import KINDS
-    from zoo.registry.documentation import parameter_count
-
     rows = {}
     for name in registry.names():
         entry, file = registry.entry(name)
@@ -94,16 +93,11 @@ def _components(kind: Literal["encoder", "core", "likelihood", "dataset"]) -> di
         from zoo.data.render.recipes import RECIPES
 
         return {name: {"description": recipe.description} for name, recipe in sorted(RECIPES.items())}
-    from zoo.registry.components import available
-    from zoo.registry.documentation import documentation_of
-
     return {name: {"description": documentation_of(kind, name).summary} for name in available(kind)}
 
 
 def _origins(registry: Registry) -> list[str]:
     """Returns a line about every registry file that is read beside the shipped one, or instead of it."""
-    from zoo.registry.sources import registry_path
-
     shipped, *others = registry.files
     replaced = [] if shipped.path == registry_path() else [f"read instead of the shipped registry: {shipped.path}"]
     return replaced + [f"also read: {file.path}" for file in others if not file.problem]
@@ -116,11 +110,6 @@ def _text(value: Any) -> str:
 
 
 def _print_table(rows: dict[str, list[str]], *, headers: list[str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from zoo.cli.screen import stdout_console
-
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for header in headers:
         right = header in ("parameters", "image_size")

@@ -8,111 +8,97 @@ import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from zoo.cli import options
-from zoo.cli.options import parse_contexts
+from zoo.cli import screen
+from zoo.cli.options import Json, RegistryFiles
+from zoo.cli.trained_run import TrainedRun
+from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zoo.data.opening import Source
-    from zoo.data.source import SceneSource, Split
+    from zoo.data.source import SceneSource
     from zoo.evaluation.localisation import Located
-    from zoo.evaluation.pose_grid import PosePrior
 
 MAP_ROWS = 5
 DEFAULT_SCENES = 10
 
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Draw the maps of the first five scenes into this image.")
-]
-Scenes = Annotated[
-    int | None, typer.Option("--scenes", min=1, help="Number of scenes, one image of each; default: 10 at most.")
-]
-Places = Annotated[int, typer.Option("--grid", min=2, help="Places of the grid along x, and along y.")]
-Yaws = Annotated[int, typer.Option("--yaws", min=1, help="Directions at each place.")]
-Prior = Annotated[
-    Literal["cameras", "uniform"],
-    typer.Option(
-        "--prior", help="p(v) for inversion: the density of the cameras of the data, or uniform over the grid."
-    ),
-]
-Samples = Annotated[
-    int,
-    typer.Option(
-        "-K",
-        "--samples",
-        min=0,
-        help="Samples of the importance-weighted bound, 0: the ELBO; for a reversed model with latents: of the prior.",
-    ),
-]
-Starts = Annotated[
-    int, typer.Option("--starts", min=0, help="Best cells that are refined by gradient; 0: take the best cell.")
-]
-Steps = Annotated[int, typer.Option("--steps", min=0, help="Gradient steps from each of them.")]
-BatchSize = Annotated[
-    int, typer.Option("-b", "--batch-size", min=1, help="Cameras at once; changes memory, not numbers.")
-]
+
+class SearchOptions(NamedTuple):
+    """Options of the search for the best pose, as ``zoo.evaluation.refine_poses.Search``."""
+
+    samples: Annotated[
+        int,
+        typer.Option(
+            "-K",
+            "--samples",
+            min=0,
+            help="Samples of the importance-weighted bound, 0: the ELBO; for a reversed model with latents: of the prior.",
+        ),
+    ] = 0
+    batch_size: Annotated[
+        int, typer.Option("-b", "--batch-size", min=1, help="Cameras at once; changes memory, not numbers.")
+    ] = 256
+    starts: Annotated[
+        int, typer.Option(min=0, help="Best cells that are refined by gradient; 0: take the best cell.")
+    ] = 4
+    steps: Annotated[int, typer.Option(min=0, help="Gradient steps from each of them.")] = 30
 
 
 def run(
-    path: options.Run,
-    data: options.Data,
-    output: Output = None,
-    split: options.Split = "test",
-    which: options.Which = "best",
-    scenes: Scenes = None,
-    contexts: options.Contexts = None,
-    places: Places = 30,
-    yaws: Yaws = 24,
-    prior: Prior = "cameras",
-    samples: Samples = 0,
-    starts: Starts = 4,
-    steps: Steps = 30,
-    sigma: options.Sigma = None,
-    batch_size: BatchSize = 256,
-    seed: options.EpisodesSeed = 0,
-    as_json: options.Json = False,
-    cpu: options.Cpu = False,
-    registry_files: options.RegistryFiles = [],  # noqa: B006  (typer copies it)
+    given: TrainedRun,
+    search: SearchOptions,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Draw the maps of the first five scenes into this image.")
+    ] = None,
+    scenes: Annotated[
+        int | None, typer.Option(min=1, help="Number of scenes, one image of each; default: 10 at most.")
+    ] = None,
+    grid: Annotated[int, typer.Option(min=2, help="Places of the grid along x, and along y.")] = 30,
+    yaws: Annotated[int, typer.Option(min=1, help="Directions at each place.")] = 24,
+    prior: Annotated[
+        Literal["cameras", "uniform"],
+        typer.Option(help="p(v) for inversion: the density of the cameras of the data, or uniform over the grid."),
+    ] = "cameras",
+    as_json: Json = False,
+    registry_files: RegistryFiles = [],
 ) -> None:
     """Estimate the camera of images: invert a model of images, or query a reversed model; errors and maps."""
     from zoo.bench.measurement import label_of
     from zoo.bench.protocol import Protocol, plan_of
-    from zoo.cli import screen
-    from zoo.cli.trained_run import open_splits_for, warn_of_untrained_contexts
     from zoo.config.schedules import evaluation_schedule_values
     from zoo.evaluation.candidates import localisation_method
     from zoo.evaluation.localisation import localise
     from zoo.evaluation.loop import Evaluation
+    from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
     from zoo.evaluation.refine_poses import Search
     from zoo.figures.style import check_suffix
-    from zoo.training.run import device_of
-    from zoo.training.trained_model import load_trained
 
     if output is not None:
         check_suffix(output)
-    device = device_of(cpu=cpu)
-    search = Search(samples=samples, batch_size=batch_size, starts=starts, steps=steps)
-    sizes = parse_contexts(contexts)
-    trained = load_trained(path, device=device, which=which)
+    sizes = given.sizes
+    trained = given.load()
     way = localisation_method(trained.model)
-    splits = open_splits_for(trained.variant, data, split)
-    source = splits[split]
+    splits = given.open_splits(trained.variant)
+    source = splits[given.split]
     _check_scenes(scenes, source)
-    protocol = Protocol(num_targets=1, sigma=sigma, max_scenes=scenes or DEFAULT_SCENES, seed=seed)
+    protocol = Protocol(num_targets=1, sigma=given.sigma, max_scenes=scenes or DEFAULT_SCENES, seed=given.episodes_seed)
     plans = [plan_of(protocol.at(size, timed=False), trained.variant, source) for size in sizes]
-    warn_of_untrained_contexts(trained.variant, sizes)
-    known = _prior(splits, source, kind=prior, places=places, yaws=yaws)
+    given.warn_of_untrained_contexts(trained.variant)
+    # Without training scenes the cameras are those of the measured ones.
+    cameras = read_cameras(splits.get("train", source))
+    known = PosePrior(prior, grid=grid_over(cameras, places=grid, turns=yaws), cameras=cameras)
     label = label_of(trained.variant)
-    schedule = evaluation_schedule_values(trained.variant.training, sigma=sigma, device=device)
+    schedule = evaluation_schedule_values(trained.variant.training, sigma=given.sigma, device=given.device)
     found: dict[int, list[Located]] = {}
     with screen.stage_progress(label) as progress:
         for plan in plans:
             stage = partial(progress, f"{plan.num_context} context views")
             evaluation = Evaluation(source, plan, schedule=schedule, batch_size=1, progress=stage)
-            found[plan.num_context] = localise(trained.model, evaluation, prior=known, search=search)
+            found[plan.num_context] = localise(
+                trained.model, evaluation, prior=known, search=Search(**search._asdict())
+            )
     if as_json:
         facts = {
             "variant": label,
@@ -129,32 +115,15 @@ def run(
     else:
         _print(found, title=f"{label}, {way}, {source.name} {source.split}")
     if output is not None:
-        _draw(output, found, title=f"{label}, step {trained.step}: {way} on {source.name}, {split}")
+        _draw(output, found, title=f"{label}, step {trained.step}: {way} on {source.name}, {given.split}")
         screen.log(f"wrote {output}")
 
 
 def _check_scenes(scenes: int | None, source: SceneSource) -> None:
-    from zoo.errors import ConfigError
-
     if scenes is not None and scenes > source.num_scenes:
         raise ConfigError(
             f"--scenes: found {scenes}, but split {source.split!r} of {source.name} has {source.num_scenes} scenes"
         )
-
-
-def _prior(
-    splits: Mapping[Split, Source],
-    source: Source,
-    *,
-    kind: Literal["cameras", "uniform"],
-    places: int,
-    yaws: int,
-) -> PosePrior:
-    """Makes grid and prior of the cameras of the training scenes, or of the measured ones if there are none."""
-    from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
-
-    known = read_cameras(splits.get("train", source))
-    return PosePrior(kind, grid=grid_over(known, places=places, turns=yaws), cameras=known)
 
 
 def _values(one: Located) -> dict[str, Any]:
@@ -172,17 +141,8 @@ def _print(found: Mapping[int, list[Located]], *, title: str) -> None:
     from rich import box
     from rich.table import Table
 
-    from zoo.cli import screen
-
-    columns = (
-        "context views",
-        "scenes",
-        "",
-        "position error (scene units)",
-        "yaw error (degrees)",
-        "log p(true) (nats)",
-    )
-    table = Table(*columns, title=title, box=box.SIMPLE_HEAD)
+    measures = ("position error (scene units)", "yaw error (degrees)", "log p(true) (nats)")
+    table = Table("context views", "scenes", "", *measures, title=title, box=box.SIMPLE_HEAD)
     for size, located in found.items():
         ours = [(one.position_error, one.angle_error, one.log_density) for one in located]
         guessed = [(one.prior_position_error, one.prior_angle_error, one.prior_log_density) for one in located]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -11,25 +12,27 @@ from typing import Annotated, Any, cast
 import typer
 import typer.core
 
-from zoo.cli import (
-    bench,
-    check,
-    claims,
-    compare,
-    data,
-    demonstrate,
-    describe,
-    diff,
-    evaluate,
-    localise,
-    new,
-    quickstart,
-    report,
-    train,
-)
-from zoo.cli import list as list_command
+from zoo.cli import data
+from zoo.cli.options import command
 from zoo.errors import ZooError, ZooWarning
 
+# In the order of the help; each is the function ``run`` of its module.
+COMMANDS = (
+    "list",
+    "describe",
+    "check",
+    "new",
+    "quickstart",
+    "train",
+    "evaluate",
+    "localise",
+    "bench",
+    "compare",
+    "diff",
+    "claims",
+    "report",
+    "demonstrate",
+)
 INTERRUPTED, OUT_OF_MEMORY = 130, 5
 # Newer versions of typer bring their own copy of click, older ones use the package; this is the base of either.
 USAGE_ERROR = cast(
@@ -84,21 +87,9 @@ def _options(
         os.environ["GQN_ZOO_DEBUG"] = "1"
 
 
-app.command("list")(list_command.run)
-app.command("describe")(describe.run)
-app.command("check")(check.run)
-app.command("new")(new.run)
-app.command("quickstart")(quickstart.run)
+for name in COMMANDS:
+    app.command(name)(command(importlib.import_module(f"zoo.cli.{name}").run))
 app.add_typer(data.app, name="data")
-app.command("train")(train.run)
-app.command("evaluate")(evaluate.run)
-app.command("localise")(localise.run)
-app.command("bench")(bench.run)
-app.command("compare")(compare.run)
-app.command("diff")(diff.run)
-app.command("claims")(claims.run)
-app.command("report")(report.run)
-app.command("demonstrate")(demonstrate.run)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -10,7 +10,12 @@ from typing import Annotated
 
 import typer
 
-TEMPLATES = Path(__file__).parent / "templates"
+from zoo.config.settings import load_yaml, parse_yaml
+from zoo.errors import ConfigError
+from zoo.files import write_text, writing_directory
+from zoo.registry.registry import default_registry
+
+TEMPLATES = Path(__file__).parent / "templates"  # of files that are written
 BASES = {"core": "cvae", "encoder": "gqn-tower-shared"}  # the variants from which new ones derive
 VARIANT = """  {name}:
     base: {base}
@@ -21,23 +26,6 @@ VARIANT = """  {name}:
 REGISTRY = """# The variants of this folder. Settings that an entry leaves out are those of its base.
 version: 1
 variants:
-"""
-PYPROJECT = """[build-system]
-requires = ["hatchling>=1.26"]
-build-backend = "hatchling.build"
-
-[project]
-name = "{name}"
-version = "0.1.0"
-description = "Components for gqn-zoo."
-requires-python = ">=3.11"
-dependencies = ["gqn-zoo"]
-
-[project.entry-points."gqn_zoo.registry"]
-{name} = "{module}"
-
-[tool.hatch.build.targets.wheel]
-packages = ["{module}"]
 """
 
 
@@ -51,8 +39,6 @@ def run(
     core, encoder: NAME.py and a variant NAME in registry.yaml, both in the current folder. plugin: a Python package
     with a core, an encoder and a variant of each. Nothing is overwritten.
     """
-    from zoo.errors import ConfigError
-
     if kind not in (*BASES, "plugin"):
         raise ConfigError(f"new: found {kind!r}, expected core, encoder or plugin")
     module = _module_name(name, folder=folder)
@@ -71,8 +57,6 @@ def _module_name(name: str, *, folder: Path) -> str:
     Raises:
         ConfigError: if the name is not valid, a file or folder of that name exists, or a module has it.
     """
-    from zoo.errors import ConfigError
-
     if not re.fullmatch(r"[a-z][a-z0-9._-]*", name):
         raise ConfigError(
             f"NAME: found {name!r}, expected a lower-case letter, then lower-case letters, digits, '.', '_' and '-'"
@@ -86,12 +70,12 @@ def _module_name(name: str, *, folder: Path) -> str:
     return module
 
 
-def _class_name(module: str) -> str:
-    return "".join(word[:1].upper() + word[1:] for word in module.split("_"))
+def _template(file: str) -> str:
+    return (TEMPLATES / f"{file}.txt").read_text(encoding="utf-8")
 
 
-def _template(kind: str, *, class_name: str, name: str) -> str:
-    text = (TEMPLATES / f"{kind}.py").read_text(encoding="utf-8")
+def _code(kind: str, *, class_name: str, name: str) -> str:
+    text = _template(f"{kind}.py")
     return text.replace(f"My{kind.capitalize()}", class_name).replace("check NAME", f"check {name}")
 
 
@@ -106,13 +90,8 @@ def _write_component(folder: Path, *, kind: str, name: str, module: str) -> None
     Raises:
         ConfigError: if the variant exists, or the registry file is not a block mapping that can be extended.
     """
-    from zoo.config.settings import load_yaml, parse_yaml
-    from zoo.errors import ConfigError
-    from zoo.files import write_text
-    from zoo.registry.registry import default_registry
-
     code, registry = folder / f"{module}.py", folder / "registry.yaml"
-    class_name = _class_name(module)
+    class_name = "".join(word[:1].upper() + word[1:] for word in module.split("_"))
     if name in default_registry().names():
         raise ConfigError(f"NAME: {name!r} is a registered variant already; choose another name")
     entry = _entry(kind, name=name, use=f"./{code.name}:{class_name}")
@@ -131,21 +110,19 @@ def _write_component(folder: Path, *, kind: str, name: str, module: str) -> None
                 f"{registry}: variants: found no block of variants at the end of the file, with two spaces before each "
                 f"name, to which {name!r} could be added; add it by hand, or choose another folder with -o"
             )
-    write_text(code, _template(kind, class_name=class_name, name=name))
+    write_text(code, _code(kind, class_name=class_name, name=name))
     write_text(registry, before + entry)
 
 
 def _write_plugin(folder: Path, *, name: str, module: str) -> None:
     """Writes a package with a core, an encoder and a registry file."""
-    from zoo.files import write_text, writing_directory
-
     entries = [_entry(kind, name=kind, use=f"{module}.{kind}:My{kind.capitalize()}") for kind in BASES]
+    texts = {
+        "__init__.py": f'"""Components for gqn-zoo; variants are called {name}/NAME."""\n',
+        "registry.yaml": REGISTRY + "\n".join(entries),
+        **{f"{kind}.py": _code(kind, class_name=f"My{kind.capitalize()}", name=f"{name}/{kind}") for kind in BASES},
+    }
     with writing_directory(folder) as written:
-        write_text(written / "pyproject.toml", PYPROJECT.format(name=name, module=module))
-        write_text(
-            written / module / "__init__.py", f'"""Components for gqn-zoo; variants are called {name}/NAME."""\n'
-        )
-        write_text(written / module / "registry.yaml", REGISTRY + "\n".join(entries))
-        for kind in BASES:
-            text = _template(kind, class_name=f"My{kind.capitalize()}", name=f"{name}/{kind}")
-            write_text(written / module / f"{kind}.py", text)
+        write_text(written / "pyproject.toml", _template("pyproject.toml").format(name=name, module=module))
+        for file, text in texts.items():
+            write_text(written / module / file, text)

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-LARGEST_SEED = 2**63 - 1
+from zoo.config.settings import LARGEST_SEED
+from zoo.errors import ConfigError
+from zoo.registry.sources import add_registry_files
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Returns a command for typer: a parameter whose type is a NamedTuple of options becomes one option per field."""
+    bundles: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        bundle = parameter.annotation
+        if not hasattr(bundle, "_field_defaults"):
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        bundles[name] = bundle
+        for field, annotation in get_type_hints(bundle, include_extras=True).items():
+            default = bundle._field_defaults.get(field, inspect.Parameter.empty)
+            parameters.append(
+                inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            )
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        made = {name: bundle(*map(given.pop, bundle._fields)) for name, bundle in bundles.items()}
+        function(**given, **made)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
 
 
 def _use_registry_files(paths: list[Path]) -> list[Path]:
     """Makes this process, and those that it starts, read further registry files."""
-    if paths:
-        from zoo.registry.sources import add_registry_files
-
-        add_registry_files(paths)
+    add_registry_files(paths)
     return paths
 
 
@@ -36,31 +63,16 @@ Set = Annotated[
         help="Change a setting, for example --set core.steps=8; may be given several times.",
     ),
 ]
-Size = Annotated[str, typer.Option("--size", help="full, or another size of the variant: smoke, quickstart.")]
-Data = Annotated[
-    Path, typer.Option("--data", help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")
-]
+Name = Annotated[str, typer.Argument(help="A registered variant.")]
+Size = Annotated[str, typer.Option(help="full, or another size of the variant: smoke, quickstart.")]
+Data = Annotated[Path, typer.Option(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
 Cpu = Annotated[bool, typer.Option("--cpu", help="Do not use GPUs.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of every random number.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of every random number.")]
+OnBadRecord = Annotated[Literal["raise", "skip"], typer.Option(help="Damaged TFRecords: stop, or skip and count them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-# Of commands that measure a trained model.
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a checkpoint.")]
-Split = Annotated[Literal["train", "validation", "test"], typer.Option("--split", help="Split of the scenes.")]
-Which = Annotated[
-    Literal["best", "last"],
-    typer.Option("--checkpoint", help="Checkpoint of a run: the best on its validation scenes, or the last."),
-]
 Contexts = Annotated[
     str | None,
-    typer.Option(
-        "--contexts",
-        help="Numbers of context views to evaluate at, for example 1,3,5; default: the largest of training.",
-    ),
-]
-Sigma = Annotated[
-    float | None,
-    typer.Option("--sigma", help="Standard deviation of the annealed Gaussian; default: the last one of training."),
+    typer.Option(help="Numbers of context views to evaluate at, for example 1,3,5; default: the largest of training."),
 ]
 ImportanceSamples = Annotated[
     str | None,
@@ -68,19 +80,15 @@ ImportanceSamples = Annotated[
         "-K", "--importance-samples", metavar="K,K", help="K of the importance-weighted bounds, for example 10,100."
     ),
 ]
-EpisodesSeed = Annotated[
-    int,
-    typer.Option("--episodes-seed", min=0, max=LARGEST_SEED, help="Seed of the choice of context and target views."),
-]
 
 
-def parse_contexts(text: str | None) -> list[int | None]:
-    """Parses ``1,3,5``; nothing given is the default of training, [None].
+def parse_contexts(text: str | None) -> list[int]:
+    """Parses ``1,3,5``; None is an empty list.
 
     Raises:
         ConfigError: if a part is not a whole number of 0 or more.
     """
-    return [None] if text is None else [*parse_numbers(text, option="--contexts")]
+    return [] if text is None else parse_numbers(text, option="--contexts")
 
 
 def parse_importance_samples(text: str | None) -> tuple[int, ...]:
@@ -98,8 +106,6 @@ def parse_numbers(text: str, *, option: str, minimum: int = 0) -> list[int]:
     Raises:
         ConfigError: if a part is not a whole number of at least ``minimum``.
     """
-    from zoo.errors import ConfigError
-
     parts = [part.strip() for part in text.split(",")]
     # No number of views, samples or seeds is longer; isdecimal also accepts digits of other scripts.
     if not all(part.isdecimal() and part.isascii() and len(part) < 20 for part in parts):

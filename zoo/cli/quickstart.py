@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoo.cli import screen
+from zoo.cli.bench import ExecutionOptions
 from zoo.cli.options import Cpu, Seed
+from zoo.errors import ResultError
 
 if TYPE_CHECKING:
     from zoo.analysis.claims import Claim
@@ -27,10 +30,10 @@ def run(
     ] = Path("quickstart"),
     seed: Seed = 0,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Fewer updates, for a quick look; the claims may then fail.")
+        int | None, typer.Option(min=1, help="Fewer updates, for a quick look; the claims may then fail.")
     ] = None,
     scenes: Annotated[
-        int | None, typer.Option("--scenes", min=2, help="Fewer scenes in each split; the claims may then fail.")
+        int | None, typer.Option(min=2, help="Fewer scenes in each split; the claims may then fail.")
     ] = None,
     cpu: Cpu = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the jobs with their costs; write nothing.")] = False,
@@ -44,8 +47,7 @@ def run(
     from zoo.bench.suite.jobs import sheet_path
     from zoo.bench.suite.plan import SuiteSelection
     from zoo.bench.suite.settings import load_suite
-    from zoo.cli import screen
-    from zoo.cli.bench_suite import ExecutionOptions, SuiteCommand, print_tables
+    from zoo.cli.bench_suite import SuiteCommand, print_tables
     from zoo.data.opening import open_scenes
     from zoo.figures.curves import learning_curves
     from zoo.results.store import load_rows
@@ -55,11 +57,10 @@ def run(
     suite = load_suite(SUITE)
     if scenes is not None:
         suite = suite._replace(data={name: value.at_most(scenes) for name, value in suite.data.items()})
-    selection = SuiteSelection(seeds=[seed], steps=steps)
     command = SuiteCommand(
         suite=suite,
         output=output,
-        selection=selection,
+        selection=SuiteSelection(seeds=[seed], steps=steps),
         training=TrainingOptions(log_interval=25),
         execution=ExecutionOptions(cpu=cpu, retry=True),
     )
@@ -97,7 +98,6 @@ def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
 
     from zoo.analysis.claims import Expectation, conclude
     from zoo.comparison.comparability import paired_difference
-    from zoo.errors import ResultError
 
     newest = {row.variant: row for row in rows if row.status == "ok"}
     for name in names:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli import screen
 from zoo.cli.options import RegistryFiles
 
 
@@ -21,29 +22,26 @@ def run(
     output: Annotated[Path, typer.Option("-o", "--output", help="The page, NAME.html.")] = Path("page.html"),
     runs: Annotated[
         list[Path],
-        typer.Option(
-            "--runs", metavar="FOLDER", help="Draw the learning curves of the runs below it as well; repeatable."
-        ),
-    ] = [],  # noqa: B006  (typer copies it)
+        typer.Option(metavar="FOLDER", help="Draw the learning curves of the runs below it as well; repeatable."),
+    ] = [],
     sheets: Annotated[
         list[Path],
         typer.Option("--sheet", metavar="IMAGE", help="Include this image as well; repeatable."),
-    ] = [],  # noqa: B006  (typer copies it)
+    ] = [],
     metric: Annotated[
         str | None,
-        typer.Option("--metric", help="Metric of the learning curves. Default: excess NELBO on validation scenes."),
+        typer.Option(help="Metric of the learning curves. Default: excess NELBO on validation scenes."),
     ] = None,
-    title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     claims: Annotated[
         bool, typer.Option("--claims/--no-claims", help="Judge the claims.yaml of the first folder that has one.")
     ] = True,
-    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
+    registry_files: RegistryFiles = [],
 ) -> None:
     """Write one HTML page that needs no network: tables, Pareto fronts, learning curves, predictions, variants, provenance.
 
     The tables are those of gqn-zoo compare. The same rows give the same bytes.
     """
-    from zoo.cli import screen
     from zoo.report.embedded_images import find_sheets
     from zoo.report.page import TITLE, find_claims, write_page
     from zoo.report.runs import find_runs

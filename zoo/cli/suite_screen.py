@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID, TextColumn
 
-from zoo.cli.screen import stderr_console
-
-if TYPE_CHECKING:
-    from zoo.bench.suite.jobs import Job
-    from zoo.bench.suite.worker import JobState
+from zoo.bench.measurement import label_of
+from zoo.bench.suite.jobs import Job
+from zoo.bench.suite.worker import JobState
+from zoo.cli.screen import bars
 
 # Jobs differ in speed, so that the time left is estimated from minutes and not from the last seconds.
 SPEED_PERIOD_SECONDS = 600
@@ -85,8 +82,6 @@ class SuiteProgress:
 
 def describe_job(job: Job) -> str:
     """Returns variant, data and seed of a job."""
-    from zoo.bench.measurement import label_of
-
     data = "" if job.data is None else f" on {job.data.name.rpartition('-')[0] or job.data.name}"
     return f"{label_of(job.variant)}{data}, seed {job.seed}"
 
@@ -103,18 +98,5 @@ def format_seconds(seconds: float) -> str:
 @contextmanager
 def suite_progress(seconds: Mapping[int, float]) -> Iterator[SuiteProgress]:
     """Gives the listener of a suite with jobs of these estimated seconds, by their ``id()``."""
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=stderr_console(),
-        disable=not sys.stderr.isatty(),
-        speed_estimate_period=SPEED_PERIOD_SECONDS,
-    )
-    if bars.disable:
-        yield SuiteProgress(bars, seconds=seconds)
-        return
-    with bars:
-        yield SuiteProgress(bars, seconds=seconds)
+    with bars(TextColumn("{task.percentage:>3.0f}%"), speed_seconds=SPEED_PERIOD_SECONDS) as progress:
+        yield SuiteProgress(progress, seconds=seconds)

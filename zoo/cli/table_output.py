@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from zoo.cli import screen
+
 if TYPE_CHECKING:
     from zoo.comparison.markup import Table
     from zoo.comparison.records import Record
@@ -22,15 +24,21 @@ Base = Annotated[str, typer.Argument(metavar="BASE", help=f"The base: {_PLACE}")
 New = Annotated[str, typer.Argument(metavar="NEW", help="The new results, as BASE.")]
 
 
+def print_to_terminal(tables: Sequence[Table]) -> None:
+    """Prints tables for people on standard output."""
+    from zoo.comparison.markup import to_terminal
+
+    console = screen.stdout_console()
+    console.print(to_terminal(tables, width=console.width))
+
+
 def print_tables(tables: Sequence[Table], *, form: Format, records: Callable[[], list[Record]]) -> None:
     """Prints tables, or their records as CSV or JSON, on standard output."""
-    from zoo.cli import screen
-    from zoo.comparison.markup import to_latex, to_markdown, to_terminal
+    from zoo.comparison.markup import to_latex, to_markdown
     from zoo.comparison.records import csv_of, json_of
 
     if form == "terminal":
-        console = screen.stdout_console()
-        console.print(to_terminal(tables, width=console.width))
+        print_to_terminal(tables)
         return
     if form in ("csv", "json"):
         text = (csv_of if form == "csv" else json_of)(records())

@@ -5,154 +5,150 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from zoo.cli.options import Cpu, Data, RegistryFiles, Seed, Set, Size
+from zoo.cli import screen
+from zoo.cli.options import Cpu, Data, Name, OnBadRecord, RegistryFiles, Seed, Set, Size
+from zoo.registry.registry import default_registry
 
 if TYPE_CHECKING:
     from zoo.registry.variant import Variant
     from zoo.training.options import TrainingOptions
 
-Name = Annotated[str, typer.Argument(help="A registered variant.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")]
-Steps = Annotated[
-    int | None, typer.Option("--steps", help="Updates in the whole run; the same as --set training.steps=N.")
-]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        "-b", "--batch-size", help="Scenes per update over all processes; the same as --set training.batch_size=N."
-    ),
-]
-Resume = Annotated[
-    str,
-    typer.Option(
-        "--resume", help="never, auto (the newest intact checkpoint in -o), or the folder of a run or checkpoint."
-    ),
-]
-InitFrom = Annotated[Path | None, typer.Option("--init-from", help="Start with the weights of this run or checkpoint.")]
-AllowConfigChange = Annotated[
-    bool, typer.Option("--allow-config-change", help="Resume although the configuration differs.")
-]
-MixedPrecision = Annotated[
-    Literal["no", "bf16", "fp16"] | None,
-    typer.Option("--mixed-precision", help="The same as --set training.mixed_precision=..."),
-]
-Compile = Annotated[bool, typer.Option("--compile", help="Compile the model as one graph with torch.compile.")]
-CompileMode = Annotated[
-    Literal["default", "reduce-overhead", "max-autotune"] | None,
-    typer.Option(
-        "--compile-mode",
-        help="Mode of torch.compile: default, reduce-overhead (CUDA graphs), max-autotune (and autotuned kernels).",
-    ),
-]
-Recompute = Annotated[
-    bool,
-    typer.Option(
-        "--recompute", help="Recompute activations of the steps in the backward pass: less memory, more time."
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "-j",
-        "--workers",
-        help="Processes that read scenes; 0 reads in the training process. Default: by device and cores.",
-    ),
-]
-Residence = Annotated[
-    Literal["auto", "device", "disk"],
-    typer.Option(
-        "--residence",
-        help="Where scenes are kept: on the device, on disk, or on a GPU if they take at most a quarter of its memory.",
-    ),
-]
-LogInterval = Annotated[int, typer.Option("--log-interval", help="Steps between logged metrics.")]
-ValidationInterval = Annotated[int, typer.Option("--validation-interval", help="Steps between validations.")]
-ValidationScenes = Annotated[int, typer.Option("--validation-scenes", help="Scenes of a validation.")]
-SaveInterval = Annotated[int, typer.Option("--save-interval", help="Steps between checkpoints.")]
-KeepLast = Annotated[int, typer.Option("--keep-last", help="Newest checkpoints to keep; the best is always kept.")]
-KeepEvery = Annotated[
-    int, typer.Option("--keep-every", help="Also keep the checkpoint of every multiple of this step; 0: none.")
-]
-BadRecord = Annotated[
-    Literal["raise", "skip"],
-    typer.Option("--on-bad-record", help="Damaged TFRecords: stop, or skip and count them."),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Build everything, try one step, print sizes, write nothing.")]
+
+class RecipeChanges(NamedTuple):
+    """Options that change a setting of the training recipe."""
+
+    steps: Annotated[int | None, typer.Option(help="Updates in the whole run; the same as --set training.steps=N.")] = (
+        None
+    )
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "-b", "--batch-size", help="Scenes per update over all processes; the same as --set training.batch_size=N."
+        ),
+    ] = None
+    mixed_precision: Annotated[
+        Literal["no", "bf16", "fp16"] | None, typer.Option(help="The same as --set training.mixed_precision=...")
+    ] = None
+
+    def overrides(self) -> list[str]:
+        """Returns the given options as ``key=value``."""
+        # Quoted, because YAML would read no as a string but 'true' as a boolean.
+        return [
+            f'training.{key}="{value}"' if isinstance(value, str) else f"training.{key}={value}"
+            for key, value in self._asdict().items()
+            if value is not None
+        ]
+
+
+class Start(NamedTuple):
+    """Options of where the run starts."""
+
+    resume: Annotated[
+        str,
+        typer.Option(help="never, auto (the newest intact checkpoint in -o), or the folder of a run or checkpoint."),
+    ] = "never"
+    init_from: Annotated[Path | None, typer.Option(help="Start with the weights of this run or checkpoint.")] = None
+    allow_config_change: Annotated[
+        bool, typer.Option("--allow-config-change", help="Resume although the configuration differs.")
+    ] = False
+
+
+class Execution(NamedTuple):
+    """Options of how the run is executed."""
+
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the model as one graph with torch.compile.")] = (
+        False
+    )
+    compile_mode: Annotated[
+        Literal["default", "reduce-overhead", "max-autotune"] | None,
+        typer.Option(
+            help="Mode of torch.compile: default, reduce-overhead (CUDA graphs), max-autotune (and autotuned kernels)."
+        ),
+    ] = None
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute", help="Recompute activations of the steps in the backward pass: less memory, more time."
+        ),
+    ] = False
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "-j",
+            "--workers",
+            help="Processes that read scenes; 0 reads in the training process. Default: by device and cores.",
+        ),
+    ] = None
+    residence: Annotated[
+        Literal["auto", "device", "disk"],
+        typer.Option(
+            help="Where scenes are kept: on the device, on disk, or on a GPU if they take at most a quarter of its memory."
+        ),
+    ] = "auto"
+    log_interval: Annotated[int, typer.Option(help="Steps between logged metrics.")] = 50
+    validation_interval: Annotated[int, typer.Option(help="Steps between validations.")] = 1000
+    validation_scenes: Annotated[int, typer.Option(help="Scenes of a validation.")] = 256
+    save_interval: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 1000
+    keep_last: Annotated[int, typer.Option(help="Newest checkpoints to keep; the best is always kept.")] = 2
+    keep_every: Annotated[
+        int, typer.Option(help="Also keep the checkpoint of every multiple of this step; 0: none.")
+    ] = 0
+
+    def training_options(self) -> TrainingOptions:
+        """Returns the options for the trainer.
+
+        Raises:
+            ConfigError: if a number is out of range.
+        """
+        from zoo.training.options import TrainingOptions
+
+        values = self._replace(compile=self.compile or self.compile_mode is not None)._asdict()
+        # What is not given has the trainer's default.
+        return TrainingOptions(**{key: value for key, value in values.items() if value is not None})
 
 
 def run(
     name: Name,
     data: Data,
-    output: Output,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    changes: RecipeChanges,
+    start: Start,
+    execution: Execution,
     size: Size = "full",
-    overrides: Set = [],  # noqa: B006  (typer copies it)
-    steps: Steps = None,
-    batch_size: BatchSize = None,
+    overrides: Set = [],
     seed: Seed = 0,
-    resume: Resume = "never",
-    init_from: InitFrom = None,
-    allow_config_change: AllowConfigChange = False,
-    mixed_precision: MixedPrecision = None,
-    compile_model: Compile = False,
-    compile_mode: CompileMode = None,
-    recompute: Recompute = False,
-    workers: Workers = None,
-    residence: Residence = "auto",
-    log_interval: LogInterval = 50,
-    validation_interval: ValidationInterval = 1000,
-    validation_scenes: ValidationScenes = 256,
-    save_interval: SaveInterval = 1000,
-    keep_last: KeepLast = 2,
-    keep_every: KeepEvery = 0,
-    on_bad_record: BadRecord = "raise",
+    on_bad_record: OnBadRecord = "raise",
     cpu: Cpu = False,
-    dry_run: DryRun = False,
-    registry_files: RegistryFiles = [],  # noqa: B006  (typer copies it)
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build everything, try one step, print sizes, write nothing.")
+    ] = False,
+    registry_files: RegistryFiles = [],
 ) -> None:
     """Train a variant on a folder of scenes.
 
     On several GPUs start the same command with accelerate or torchrun: accelerate launch -m zoo train NAME ... The batch size
     is the global one. Ctrl-C ends the run after the current step with a checkpoint; --resume auto continues exactly from there.
     """
-    from zoo.registry.registry import default_registry
-    from zoo.training.options import ResumeOptions, TrainingOptions
+    from zoo.training.options import ResumeOptions
 
-    settings = {"training.steps": steps, "training.batch_size": batch_size, "training.mixed_precision": mixed_precision}
-    # Quoted, because YAML would read no as a string but 'true' as a boolean.
-    changes = [
-        f'{key}="{value}"' if isinstance(value, str) else f"{key}={value}"
-        for key, value in settings.items()
-        if value is not None
-    ]
-    variant = default_registry().variant(name, size=size, overrides=[*overrides, *changes])
-    options = TrainingOptions(
-        compile=compile_model or compile_mode is not None,
-        compile_mode=compile_mode or "default",
-        recompute=recompute,
-        workers="auto" if workers is None else workers,
-        residence=residence,
-        log_interval=log_interval,
-        validation_interval=validation_interval,
-        validation_scenes=validation_scenes,
-        save_interval=save_interval,
-        keep_last=keep_last,
-        keep_every=keep_every,
-    )
+    variant = default_registry().variant(name, size=size, overrides=[*overrides, *changes.overrides()])
+    options = execution.training_options()
     if dry_run:
         _dry_run(variant, data=data, output=output, options=options, seed=seed, cpu=cpu)
         return
-    resuming = ResumeOptions(mode=resume, init_from=init_from, allow_config_change=allow_config_change)
     _train(
         variant,
         data=data,
         run=output,
         seed=seed,
         options=options,
-        resume=resuming,
+        resume=ResumeOptions(
+            mode=start.resume, init_from=start.init_from, allow_config_change=start.allow_config_change
+        ),
         cpu=cpu,
         on_bad_record=on_bad_record,
     )
@@ -160,17 +156,16 @@ def run(
 
 def _train(variant: Variant, *, data: Path, run: Path, **arguments: Any) -> None:
     """Trains with a progress bar and prints the next command."""
-    from zoo.cli import screen
     from zoo.training.run import train
 
     main_process = os.environ.get("RANK", "0") == "0"
-    with screen.training_progress({variant.name: variant.training.steps}, shown=main_process) as progress:
+    with screen.training_progress(variant.name, steps=variant.training.steps, shown=main_process) as progress:
         report = train(
             variant,
             data=data,
             run=run,
             command=["gqn-zoo", *sys.argv[1:]],
-            progress=lambda step, metrics: progress(variant.name, step, metrics),
+            progress=progress,
             log=screen.log,
             **arguments,
         )

@@ -2,41 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import typer
+
+from zoo.cli import screen
+from zoo.cli.options import Contexts, Cpu, Data, parse_contexts
+from zoo.config.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
     from zoo.data.opening import Source
     from zoo.data.source import Split
     from zoo.registry.variant import Variant
+    from zoo.training.trained_model import TrainedModel
 
 
-def open_splits_for(variant: Variant, data: Path, *required: Split) -> Mapping[Split, Source]:
-    """Opens the splits of a folder after checking that the variant can read its scenes.
+class TrainedRun(NamedTuple):
+    """Options of commands that measure a trained model."""
 
-    Raises:
-        DataError: if the folder lacks a required split.
-        ConfigError: if the scenes have another image size or lack what the variant's task reads.
-    """
-    from zoo.data.opening import open_scenes, open_splits
-    from zoo.registry.variant import data_requirements
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a checkpoint.")]
+    data: Data
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Split of the scenes.")] = "test"
+    checkpoint: Annotated[
+        Literal["best", "last"],
+        typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
+    ] = "best"
+    contexts: Contexts = None
+    sigma: Annotated[
+        float | None,
+        typer.Option(help="Standard deviation of the annealed Gaussian; default: the last one of training."),
+    ] = None
+    episodes_seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the choice of context and target views.")
+    ] = 0
+    cpu: Cpu = False
 
-    found = open_splits(data, requirements=data_requirements(variant))
-    for split in required:
-        if split not in found:
-            found[split] = open_scenes(data, split)
-    return found
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        from zoo.training.run import device_of
 
+        return device_of(cpu=self.cpu)
 
-def warn_of_untrained_contexts(variant: Variant, sizes: Iterable[int | None]) -> None:
-    """Prints a warning for every context size outside of the range of training."""
-    from zoo.cli import screen
+    @property
+    def sizes(self) -> list[int | None]:
+        """Numbers of context views; None is the default of training."""
+        return [*parse_contexts(self.contexts)] or [None]
 
-    trained = variant.training.contexts
-    for size in sizes:
-        if size is not None and not trained.minimum <= size <= trained.maximum:
-            screen.log(
-                f"Warning: {variant.name!r} was trained with {trained.minimum} to {trained.maximum} context views; "
-                f"its results with {size} are an extrapolation"
-            )
+    def load(self) -> TrainedModel:
+        """Loads the model.
+
+        Raises:
+            CheckpointError, ConfigError: if something is missing or damaged.
+        """
+        from zoo.training.trained_model import load_trained
+
+        return load_trained(self.path, device=self.device, which=self.checkpoint)
+
+    def open_splits(self, variant: Variant, *required: Split) -> Mapping[Split, Source]:
+        """Opens the splits of the folder after checking that the variant can read its scenes.
+
+        Raises:
+            DataError: if the folder lacks a required split.
+            ConfigError: if the scenes have another image size or lack what the variant's task reads.
+        """
+        from zoo.data.opening import open_scenes, open_splits
+        from zoo.registry.variant import data_requirements
+
+        found = open_splits(self.data, requirements=data_requirements(variant))
+        for split in (self.split, *required):
+            if split not in found:
+                found[split] = open_scenes(self.data, split)
+        return found
+
+    def warn_of_untrained_contexts(self, variant: Variant) -> None:
+        """Prints a warning for every context size outside of the range of training."""
+        trained = variant.training.contexts
+        for size in self.sizes:
+            if size is not None and not trained.minimum <= size <= trained.maximum:
+                screen.log(
+                    f"Warning: {variant.name!r} was trained with {trained.minimum} to {trained.maximum} context views; "
+                    f"its results with {size} are an extrapolation"
+                )

@@ -7,7 +7,7 @@ duplicate keys, keys that are not strings, aliases, tags, other versions and ove
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -42,6 +42,7 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 # Bounds far above every published model, below which a mistyped number is an error and not hours of allocating.
 Size = Annotated[int, pydantic.Field(ge=1, le=16_384)]  # of one layer: channels, heads, cells, words, bins
 Depth = Annotated[int, pydantic.Field(ge=1, le=256)]  # of a whole model: steps, layers, blocks
+LARGEST_SEED = 2**63 - 1
 
 
 def parse(
@@ -84,6 +85,16 @@ def _explain(settings_class: type[pydantic.BaseModel], error: pydantic.Validatio
 def reason_of(detail: Mapping[str, Any]) -> str:
     """Returns the message of one of the errors of a pydantic.ValidationError, without pydantic's own prefix."""
     return str(detail["msg"]).removeprefix("Value error, ")
+
+
+def flatten(settings: pydantic.BaseModel, *, prefix: str) -> Iterator[tuple[str, Any, str]]:
+    """Yields dotted key, value and meaning of every setting, nested ones included."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, pydantic.BaseModel):
+            yield from flatten(value, prefix=f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, field.description or ""
 
 
 def _fields_at(settings_class: type[pydantic.BaseModel], keys: list[str]) -> list[str]:

@@ -74,14 +74,18 @@ class Variant(Settings):
         """Returns the component of a kind."""
         return getattr(self, kind)
 
-    def config(self) -> dict[str, Any]:
-        """Returns plain values from which ``variant_from_config`` makes the variant again."""
-        resolved = resolve(self)
+    def config(self, settings: Mapping[Kind, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+        """Returns plain values from which ``variant_from_config`` makes the variant again.
+
+        ``settings`` are those of the components, defaults included; by default their classes are imported to get them.
+        """
+        if settings is None:
+            settings = {kind: component.config.model_dump() for kind, component in resolve(self).items()}
         sources = {kind: source.model_dump() for kind, source in component_sources(self).items()}
         return {
             "variant": self.name,
             "size": self.size,
-            **{kind: {"use": self.component(kind).use, **resolved[kind].config.model_dump()} for kind in KINDS},
+            **{kind: {"use": self.component(kind).use, **settings[kind]} for kind in KINDS},
             "image_size": self.image_size,
             "training": self.training.model_dump(),
             **({SOURCES: sources} if sources else {}),

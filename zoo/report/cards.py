@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
-import pydantic
-
 from zoo.comparison.formatting import hardware_of, number
+from zoo.config.settings import flatten
 from zoo.errors import ZooError
 from zoo.provenance import hash_config
 from zoo.registry.components import KINDS
@@ -166,16 +166,7 @@ def _speeds(rows: Sequence[ResultRow], name: str) -> Iterable[str]:
 
 
 def _settings(variant: Variant) -> Iterable[Setting]:
-    for kind, component in resolve(variant).items():
-        yield from _flat(component.config, prefix=f"{kind}.")
-    yield Setting("image_size", str(variant.image_size), "height and width of the images, pixels")
-    yield from _flat(variant.training, prefix="training.")
-
-
-def _flat(settings: pydantic.BaseModel, *, prefix: str) -> Iterable[Setting]:
-    for key, field in type(settings).model_fields.items():
-        value = getattr(settings, key)
-        if isinstance(value, pydantic.BaseModel):
-            yield from _flat(value, prefix=f"{prefix}{key}.")
-        else:
-            yield Setting(f"{prefix}{key}", json.dumps(value), field.description or "")
+    image_size = ("image_size", variant.image_size, "height and width of the images, pixels")
+    components = [flatten(component.config, prefix=f"{kind}.") for kind, component in resolve(variant).items()]
+    for key, value, meaning in chain(*components, [image_size], flatten(variant.training, prefix="training.")):
+        yield Setting(key, json.dumps(value), meaning)

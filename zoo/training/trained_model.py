@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch.optim.swa_utils import AveragedModel
 
 from zoo.config.schedules import evaluation_schedule_values
-from zoo.config.settings import load_yaml
+from zoo.config.settings import LARGEST_SEED, load_yaml
 from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
 from zoo.model.scene_model import SceneModel
@@ -26,7 +26,6 @@ from zoo.training.checkpoint import EMA, Checkpoint, load_weights
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 RUN_KEYS = ("seed", "data")
-MAX_SEED = 2**63 - 1
 
 
 class TrainingCost(NamedTuple):
@@ -120,7 +119,7 @@ def check_seed(seed: Any, *, file: str) -> None:
     Raises:
         ConfigError: naming the file and what was found.
     """
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= MAX_SEED:
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
         raise ConfigError(f"{file}: seed: found {seed!r}, expected a whole number from 0 to 2**63 - 1")
 
 

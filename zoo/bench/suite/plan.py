@@ -12,7 +12,8 @@ from zoo.bench.measurement import label_of
 from zoo.bench.protocol import Protocol
 from zoo.bench.suite.cost import Cost, CostBook, steps_within, with_steps
 from zoo.bench.suite.jobs import Job, configuration_of
-from zoo.bench.suite.settings import MAXIMUM_SEED, Suite, SuitePart
+from zoo.bench.suite.settings import Suite, SuitePart
+from zoo.config.settings import LARGEST_SEED
 from zoo.data.episode_index import write_index
 from zoo.errors import ConfigError, RegistryError, ZooError, did_you_mean
 from zoo.registry.registry import Registry
@@ -45,8 +46,8 @@ class SuiteSelection:
 
     def __post_init__(self) -> None:
         for seed in self.seeds or ():
-            if not 0 <= seed <= MAXIMUM_SEED:
-                raise ConfigError(f"--seeds: found {seed}, expected 0 to {MAXIMUM_SEED}")
+            if not 0 <= seed <= LARGEST_SEED:
+                raise ConfigError(f"--seeds: found {seed}, expected 0 to {LARGEST_SEED}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,15 +14,14 @@ from pydantic import Field, field_validator, model_validator
 
 from zoo.bench.protocol import METRICS, SIGMA_RANGE
 from zoo.bench.suite.scenes import SceneSet
-from zoo.config.settings import Settings, load_yaml, parse
+from zoo.config.settings import LARGEST_SEED, Settings, load_yaml, parse
 from zoo.data.opening import open_scenes
 from zoo.errors import ConfigError, did_you_mean
 from zoo.registry.sources import NAME
 
 SUFFIX = ".yaml"
-MAXIMUM_SEED = 2**63 - 1
 _BOUND = r"^(ELBO|IWAE-[1-9][0-9]{0,4})$"
-_Seed = Annotated[int, Field(ge=0, le=MAXIMUM_SEED)]
+_Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 class Budget(Settings):
