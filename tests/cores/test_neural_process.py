@@ -8,7 +8,8 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from zoo.config.schedules import schedule_values
-from zoo.cores.neural_process import NeuralProcess, concatenate_views, encode_mean
+from zoo.cores.conditional_neural_process import encode_mean
+from zoo.cores.neural_process import NeuralProcess, concatenate_views
 from zoo.encoders.pairs import Pairs
 from zoo.episode import Episode, Views
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape, ViewShape

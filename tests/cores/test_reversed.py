@@ -6,12 +6,11 @@ from torch.distributions import Normal, kl_divergence
 
 from zoo.config.schedules import schedule_values
 from zoo.cores.reversed import Reversed
-from zoo.cores.reversed_attention import ReversedAttention
+from zoo.cores.reversed_attention import PoseCrossAttention, ReversedAttention
 from zoo.cores.reversed_latent import ReversedLatent
 from zoo.episode import Episode, Views
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.noise import query_keys, standard_normal
-from zoo.nn.pose_cross_attention import PoseCrossAttention
 
 SIZE, CHANNELS, OUT, VIEWS, QUERIES, SCENES = 16, 6, 7, 3, 2, 2
 SCHEDULE = schedule_values(sigma=0.7)
@@ -102,17 +101,14 @@ def test_attention_reads_views_by_their_poses_and_leaves_padding_alone():
 
 def test_one_attention_step_equals_its_formula():
     torch.manual_seed(0)
-    match = PoseCrossAttention(
-        image_channels=3,
-        image_size=SIZE,
-        scene_channels=2,
-        pose_width=7,
-        channels=4,
-        width=6,
-        steps=1,
-        heads=1,
-        patches=2,
-    ).double()
+    config = ReversedAttention.Config(channels=4, width=6, steps=1, heads=1, patches=2)
+    shapes = CoreShapes(
+        representation=RepresentationShape(channels=2, height=4, width=4),
+        query=(3, SIZE, SIZE),
+        target=(5, 1, 1),
+        prediction_channels=1,
+    )
+    match = PoseCrossAttention(config, shapes=shapes).double()
     maps, own, where = random(1, 2, 2, 4, 4), random(1, 1, 2, 4, 4, seed=6), random(1, 2, 7, seed=1)
     image = random(1, 1, 3, SIZE, SIZE, seed=2)
 

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.nn.blocks import expand_to_map
-from zoo.nn.broadcast_conv import broadcast_conv, concatenated_conv
+from zoo.nn.blocks import broadcast_conv, concatenated_conv, expand_to_map
 
 KERNELS = pytest.mark.parametrize(
     ("kernel", "stride", "padding"),

@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.blocks import divide_size, match_size
-from zoo.nn.broadcast_conv import broadcast_conv
+from zoo.nn.blocks import broadcast_conv, divide_size, match_size
 from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.gaussian import at_least_float32

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
+from einops import rearrange
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
-from zoo.nn.set_paths import Aggregation, PointDecoder, deterministic_path
+from zoo.nn.attention import attend
+from zoo.nn.blocks import ImageWriter, mlp
 
 
 class ConditionalNeuralProcess(DeterministicCore):
@@ -24,7 +29,7 @@ class ConditionalNeuralProcess(DeterministicCore):
     class Config(Settings):
         """Sizes; defaults follow the public code of Lee et al. 2020."""
 
-        aggregation: Aggregation = Field(
+        aggregation: Literal["mean", "attention"] = Field(
             default="mean", description="of the context: mean over its points, or attention from the query"
         )
         hidden_channels: Size = Field(default=128, description="width of all hidden layers and of d")
@@ -38,28 +43,90 @@ class ConditionalNeuralProcess(DeterministicCore):
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
         self.config = config
-        hidden = config.hidden_channels
-        self.deterministic = deterministic_path(
-            config.aggregation,
-            channels=shapes.representation.channels,
-            input_width=shapes.pose_width,
-            hidden=hidden,
-            heads=config.heads,
-        )
-        self.decoder = PointDecoder(
-            condition=hidden,
-            query=shapes.query_width,
-            hidden=hidden,
-            layers=config.decoder_layers,
-            target=shapes.target,
-            channels_out=shapes.prediction_channels,
-        )
+        self.deterministic = deterministic_path(config, shapes=shapes)
+        self.decoder = PointDecoder(config, shapes=shapes, condition=config.hidden_channels)
 
     def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
-        """Returns predictions [B, Q, C', H, W] for queries [B, Q, P]."""
-        encoded = encode(context)
-        features = encoded.per_view.mean(dim=(-2, -1))
-        deterministic = self.deterministic(
-            features, context.poses.to(features.dtype), encoded.mask, query.to(features.dtype)
+        return self.decoder(self.deterministic(encode_mean(context, encode), query), query)
+
+
+def encode_mean(views: Views, encode: Encode) -> Views:
+    """Replaces the values of views by their encoding averaged over space, [B, N, C]."""
+    representation = encode(views)
+    return views._replace(values=representation.per_view.mean(dim=(-2, -1)), mask=representation.mask)
+
+
+def masked_mean(features: Tensor, mask: Tensor) -> Tensor:
+    """Averages [B, N, C] over the points that ``mask`` [B, N] keeps, [B, C]; zeros without points."""
+    kept = mask.to(features.dtype)
+    return torch.einsum("bnc,bn->bc", features, kept) / kept.sum(1, keepdim=True).clamp(min=1.0)
+
+
+class MeanPath(nn.Module):
+    """Deterministic path with mean aggregation: mean_i a(r_i), the same for every query."""
+
+    def __init__(self, config: ConditionalNeuralProcess.Config, *, shapes: CoreShapes) -> None:
+        super().__init__()
+        self.each = mlp(shapes.representation.channels, config.hidden_channels, config.hidden_channels)
+
+    def forward(self, encoded: Views, query: Tensor) -> Tensor:
+        """Maps r_i [B, N, C] to [B, Q, hidden] for queries [B, Q, P]."""
+        return masked_mean(self.each(encoded.values), encoded.mask)[:, None].expand(-1, query.shape[1], -1)
+
+
+class AttentionPath(nn.Module):
+    """Deterministic path with multi-head attention from query x: queries k(x), keys k(x_i), values a(r_i).
+
+    Kim et al. 2019, section 3: k is one multilayer perceptron for queries and keys. Without points the values are zeros.
+
+    Raises:
+        ValueError: if the heads do not divide the hidden width.
+    """
+
+    def __init__(self, config: ConditionalNeuralProcess.Config, *, shapes: CoreShapes) -> None:
+        super().__init__()
+        hidden, self.heads = config.hidden_channels, config.heads
+        if hidden % self.heads:
+            raise ValueError(f"hidden_channels {hidden}: cannot be shared by {self.heads} heads")
+        self.place = mlp(shapes.pose_width, hidden, hidden)
+        self.each = mlp(shapes.representation.channels, hidden, hidden)
+        self.merge = nn.Linear(hidden, hidden)
+
+    def forward(self, encoded: Views, query: Tensor) -> Tensor:
+        """Maps r_i [B, N, C] at x_i [B, N, P] to [B, Q, hidden] for queries [B, Q, P]."""
+        features, inputs = encoded.values, encoded.poses.to(encoded.values.dtype)
+        keys, queries, values = (
+            rearrange(part, "b n (h c) -> b h n c", h=self.heads)
+            for part in (self.place(inputs), self.place(query.to(features.dtype)), self.each(features))
         )
-        return self.decoder(deterministic, query)
+        found = attend(queries, keys, values, encoded.mask[:, None, None])
+        return self.merge(rearrange(found, "b h q c -> b q (h c)"))
+
+
+def deterministic_path(config: ConditionalNeuralProcess.Config, *, shapes: CoreShapes) -> MeanPath | AttentionPath:
+    """Returns the path d(x, C) that a configuration asks for."""
+    return (MeanPath if config.aggregation == "mean" else AttentionPath)(config, shapes=shapes)
+
+
+class PointDecoder(nn.Module):
+    """Decoder from (condition, query) to the likelihood's parameters: an MLP, followed by an image decoder for images."""
+
+    def __init__(self, config: ConditionalNeuralProcess.Config, *, shapes: CoreShapes, condition: int) -> None:
+        super().__init__()
+        _, height, width = shapes.target
+        hidden, channels_out = config.hidden_channels, shapes.prediction_channels
+        widths = [condition + shapes.query_width, *[hidden] * config.decoder_layers]
+        self.output: nn.Module
+        if height == width == 1:
+            self.body = mlp(*widths, channels_out)
+            self.output = nn.Unflatten(-1, (channels_out, 1, 1))
+        else:
+            self.body = nn.Sequential(mlp(*widths), nn.ReLU())
+            self.output = ImageWriter(
+                width_in=hidden, image_size=height, channels=max(1, hidden // 4), channels_out=channels_out
+            )
+
+    def forward(self, condition: Tensor, query: Tensor) -> Tensor:
+        """Maps conditions [..., condition] and queries [..., P] to [..., channels_out, H, W]."""
+        joined = torch.cat([condition, query.to(condition.dtype)], dim=-1)
+        return self.output(self.body(joined).flatten(0, -2)).unflatten(0, joined.shape[:-1])

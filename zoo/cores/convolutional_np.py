@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from zoo.config.settings import Depth, Size
-from zoo.cores.convolutional_cnp import ConvolutionalCnp
+from zoo.cores.convolutional_cnp import ConvolutionalCnp, FromGrid, Grid, GridMaker, GridNetwork, ToGrid
 from zoo.cores.neural_process import concatenate_views
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, kl_divergence
 from zoo.nn.noise import scene_sample_keys, standard_normal
-from zoo.nn.set_convolution import FromGrid, Grid, GridMaker, GridNetwork, ToGrid
 
 
 class ConvolutionalNp(LatentCore):
@@ -39,27 +40,12 @@ class ConvolutionalNp(LatentCore):
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
         self.config = config
-        self.grid = GridMaker(
-            dimensions=shapes.query_width,
-            anchor=config.anchor,
-            reach=config.reach,
-            points_per_unit=config.points_per_unit,
-        )
+        self.grid = GridMaker(config, dimensions=shapes.query_width)
         self.to_grid = ToGrid(spacing=self.grid.spacing)
         self.from_grid = FromGrid(spacing=self.grid.spacing)
-
-        def network(channels_in: int, channels_out: int) -> GridNetwork:
-            return GridNetwork(
-                dimensions=shapes.query_width,
-                channels_in=channels_in,
-                channels=config.channels,
-                channels_out=channels_out,
-                layers=config.layers,
-                kernel_size=config.kernel_size,
-            )
-
-        self.encoder = network(1 + shapes.target[0], 2 * config.z_channels)
-        self.decoder = network(config.z_channels, shapes.prediction_channels)
+        network = partial(GridNetwork, config, dimensions=shapes.query_width)
+        self.encoder = network(channels=(1 + shapes.target[0], 2 * config.z_channels))
+        self.decoder = network(channels=(config.z_channels, shapes.prediction_channels))
 
     def distribution(self, views: Views, grid: Grid) -> DiagonalGaussian:
         """Returns q(z | views), [B, z_channels, G, G or 1]."""

@@ -15,8 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from zoo.config.settings import Depth, Settings, Size
 from zoo.model.interfaces import CoreShapes, Representation
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
-from zoo.nn.blocks import divide_size, match_size
-from zoo.nn.broadcast_conv import broadcast_conv
+from zoo.nn.blocks import broadcast_conv, divide_size, match_size
 from zoo.nn.canvas import PerStepCanvas, SharedCanvas
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.gaussian import DiagonalGaussian

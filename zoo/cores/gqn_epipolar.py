@@ -14,7 +14,7 @@ from zoo.config.settings import Size
 from zoo.cores.gqn import Attend, AttendingGqn
 from zoo.model.interfaces import CoreShapes, Representation
 from zoo.nn.attention import POSITION_WIDTH, positions, with_pose_and_position
-from zoo.nn.broadcast_conv import broadcast_conv
+from zoo.nn.blocks import broadcast_conv
 from zoo.nn.geometry import epipolar_samples
 
 REACH_WIDTH = 4  # cosines that encode the distance along a ray

@@ -6,14 +6,21 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Size
+from zoo.cores.conditional_neural_process import (
+    ConditionalNeuralProcess,
+    PointDecoder,
+    deterministic_path,
+    encode_mean,
+    masked_mean,
+)
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, Encoder, LatentCore
-from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.blocks import mlp
+from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, kl_divergence
 from zoo.nn.noise import scene_sample_keys, standard_normal
-from zoo.nn.set_paths import Aggregation, LatentPath, PointDecoder, deterministic_path
 
 
 class NeuralProcess(LatentCore):
@@ -33,19 +40,13 @@ class NeuralProcess(LatentCore):
     are averaged over space.
     """
 
-    class Config(Settings):
+    class Config(ConditionalNeuralProcess.Config):
         """Paths and sizes; defaults follow the public code of Lee et al. 2020."""
 
         path: Literal["latent", "both"] = Field(
             default="latent", description="inputs of the decoder: z alone, or z and a deterministic d"
         )
-        aggregation: Aggregation = Field(
-            default="mean", description="of the deterministic path: mean over points, or attention from the query"
-        )
         z_channels: Size = Field(default=128, description="width of the latent vector")
-        hidden_channels: Size = Field(default=128, description="width of all hidden layers and of d")
-        decoder_layers: Depth = Field(default=3, description="hidden layers of the decoder")
-        heads: Size = Field(default=8, description="of the attention; must divide hidden_channels")
 
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})
@@ -60,21 +61,9 @@ class NeuralProcess(LatentCore):
         self.config = config
         channels, hidden = shapes.representation.channels, config.hidden_channels
         self.latent = LatentPath(channels=channels, hidden=hidden, z_channels=config.z_channels)
-        self.deterministic = (
-            deterministic_path(
-                config.aggregation, channels=channels, input_width=shapes.pose_width, hidden=hidden, heads=config.heads
-            )
-            if config.path == "both"
-            else None
-        )
-        self.decoder = PointDecoder(
-            condition=config.z_channels + (hidden if self.deterministic else 0),
-            query=shapes.query_width,
-            hidden=hidden,
-            layers=config.decoder_layers,
-            target=shapes.target,
-            channels_out=shapes.prediction_channels,
-        )
+        self.deterministic = deterministic_path(config, shapes=shapes) if config.path == "both" else None
+        condition = config.z_channels + (hidden if self.deterministic else 0)
+        self.decoder = PointDecoder(config, shapes=shapes, condition=condition)
 
     def distribution(self, views: Views) -> DiagonalGaussian:
         """Returns q(z | views), [B, z_channels], of encoded views."""
@@ -85,10 +74,7 @@ class NeuralProcess(LatentCore):
         samples, queries = len(z), query.shape[1]
         condition = z[:, :, None].expand(-1, -1, queries, -1)
         if self.deterministic is not None:
-            features = context.values
-            deterministic = self.deterministic(
-                features, context.poses.to(features.dtype), context.mask, query.to(features.dtype)
-            )
+            deterministic = self.deterministic(context, query)
             condition = torch.cat(
                 [condition.to(deterministic.dtype), deterministic.expand(samples, -1, -1, -1)], dim=-1
             )
@@ -120,12 +106,24 @@ class NeuralProcess(LatentCore):
         return self._decode(z, encoded, query)
 
 
-def encode_mean(views: Views, encode: Encode) -> Views:
-    """Replaces the values of views by their encoding averaged over space, [B, N, C]."""
-    representation = encode(views)
-    return views._replace(values=representation.per_view.mean(dim=(-2, -1)), mask=representation.mask)
-
-
 def concatenate_views(context: Views, targets: Views) -> Views:
     """Concatenates context and targets, views of the same kind, to [B, N + Q, ...]."""
     return Views(*(torch.cat(pair, dim=1) for pair in zip(context, targets, strict=True)))
+
+
+class LatentPath(nn.Module):
+    """q(z | set) = N(mu(s), (0.1 + 0.9 sigmoid(omega(s)))^2) with s = mean_i a(r_i), whatever set is given.
+
+    The bounded scale is that of Kim et al. 2019 ("Attentive neural processes", ICLR, and its public code): neither does
+    it collapse nor does the divergence of two such distributions run away.
+    """
+
+    def __init__(self, *, channels: int, hidden: int, z_channels: int) -> None:
+        super().__init__()
+        self.each = mlp(channels, hidden, hidden)
+        self.whole = mlp(hidden, hidden, 2 * z_channels)
+
+    def forward(self, features: Tensor, mask: Tensor) -> DiagonalGaussian:
+        """Maps r_i [B, N, C] with their mask [B, N] to a distribution over [B, z_channels]."""
+        mean, omega = at_least_float32(self.whole(masked_mean(self.each(features), mask))).chunk(2, dim=-1)
+        return DiagonalGaussian(mean=mean, log_scale=torch.log(0.1 + 0.9 * torch.sigmoid(omega)))

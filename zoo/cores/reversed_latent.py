@@ -7,12 +7,12 @@ from pydantic import Field
 from torch import Tensor
 
 from zoo.config.settings import Settings, Size
+from zoo.cores.reversed import PosePooling
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import mlp
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
-from zoo.nn.pose_pooling import PosePooling
 
 
 class ReversedLatent(LatentCore):
@@ -36,16 +36,8 @@ class ReversedLatent(LatentCore):
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
         self.config = config
-        channels, size, _ = shapes.query
         width, latent = config.width, config.z_channels
-        self.match = PosePooling(
-            image_channels=channels,
-            image_size=size,
-            scene_channels=shapes.representation.channels,
-            scene_size=shapes.representation.height,
-            channels=config.channels,
-            width=width,
-        )
+        self.match = PosePooling(shapes, channels=config.channels, width=width)
         self.eta_pi = mlp(width, width, 2 * latent)
         self.eta_q = mlp(width + shapes.pose_width, width, 2 * latent)
         self.read_out = mlp(width + latent, width, shapes.prediction_channels)

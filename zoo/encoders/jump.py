@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.blocks import divide_size
-from zoo.nn.broadcast_conv import concatenated_conv
+from zoo.nn.blocks import concatenated_conv, divide_size
 
 
 class Jump(PerViewEncoder):

@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings, Size
+from zoo.encoders.captions import PoseFusion
 from zoo.errors import ConfigError
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.text import PoseFusion
 
 NEEDED_FILES = ("config.json", "tokenizer.json")
 

@@ -14,8 +14,7 @@ from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.nn.attention import SelfAttentionBlock, view_tokens
-from zoo.nn.blocks import divide_size, masked_sum
-from zoo.nn.broadcast_conv import broadcast_conv
+from zoo.nn.blocks import broadcast_conv, divide_size, masked_sum
 from zoo.nn.geometry import ray_parts, ray_waves, ray_width
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from zoo.config.settings import Settings
 from zoo.episode import ScheduleValues
+from zoo.likelihoods.learned_gaussian import LearnedScale, LocationAndScale
 from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.quantized import laplace_log_mass
-from zoo.nn.scale import LearnedScale, LocationAndScale
 
 
 class Laplace(Likelihood):

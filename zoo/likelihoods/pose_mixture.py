@@ -17,10 +17,12 @@ from zoo.episode import ScheduleValues
 from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
 from zoo.nn.noise import sample_categorical
-from zoo.nn.von_mises import VonMises, bounded, quantile
 
 Coordinate = Literal["x", "y", "z", "yaw", "pitch"]
 ANGLES = ("yaw", "pitch")
+TINY = 1e-12  # added under the root, so that the gradient of a length exists at 0
+REACH = 12.0  # standard deviations in a table of quantiles; the mass beyond is less than e^-70
+TABLE = 2049  # points of a table of quantiles, 0.012 standard deviations apart
 
 
 class PoseComponents(NamedTuple):
@@ -71,7 +73,7 @@ class PoseMixture(PoseLikelihood):
 
     Only ``coordinates`` are scored: a coordinate that is constant in the data would have an unbounded density.
     Predictions are, for K components: logit of pi; m and the softplus of s per position; a vector in the plane per angle,
-    with direction mu and a length that determines kappa (see ``zoo.nn.von_mises.bounded``).
+    with direction mu and a length that determines kappa (see ``bounded``).
 
     The floor is 0, and an excess may be negative, since the density grows as s falls to ``minimum_scale``. ``mean`` is
     the mode of the component with the largest weight, with 0 at other coordinates. ``sample`` is exact with one normal
@@ -181,3 +183,70 @@ def _spread_points(count: int, dimensions: int) -> Tensor:
     steps = torch.tensor([phi ** -(place + 1) for place in range(dimensions)], dtype=torch.float64)
     points = 2.0 * torch.remainder(0.5 + torch.arange(count).unsqueeze(-1) * steps, 1.0) - 1.0
     return points.to(torch.float32)
+
+
+class VonMises(NamedTuple):
+    """Von Mises distributions of independent angles, in float32 or better; both fields have the same shape:
+
+        p(t; a, b) = exp(a cos t + b sin t) / (2 pi I0(kappa)),  kappa = |(a, b)|,  mode atan2(b, a).
+
+    Unlike separate angle and length, the natural parameters are not singular at the uniform distribution.
+    """
+
+    cosine: Tensor  # a
+    sine: Tensor  # b
+
+    @property
+    def concentration(self) -> Tensor:
+        """Returns kappa."""
+        return torch.sqrt(self.cosine.square() + self.sine.square() + TINY)
+
+    @property
+    def mode(self) -> Tensor:
+        """Returns the most probable angle, radians in (-pi, pi]."""
+        return torch.atan2(self.sine, self.cosine)
+
+    def log_prob(self, angle: Tensor) -> Tensor:
+        """Returns the log-density at angles (radians, any number of turns), nats."""
+        along = self.cosine * torch.cos(angle) + self.sine * torch.sin(angle)
+        return along - log_bessel(self.concentration) - math.log(2.0 * math.pi)
+
+
+def log_bessel(concentration: Tensor) -> Tensor:
+    """Returns log I0(kappa) for kappa >= 0, by the scaled function, which does not overflow."""
+    return torch.log(torch.special.i0e(concentration)) + concentration
+
+
+def bounded(cosine: Tensor, sine: Tensor, *, maximum: float) -> VonMises:
+    """Maps two outputs of a network to natural parameters u (1 + |u|^2) with a concentration of ``maximum`` at most.
+
+    Outputs of length 10 give a concentration of a thousand (two degrees), outputs near 0 nearly a uniform distribution.
+    """
+    squared = cosine.square() + sine.square()
+    factor = torch.minimum(1.0 + squared, maximum / torch.sqrt(squared + TINY))
+    return VonMises(cosine=cosine * factor, sine=sine * factor)
+
+
+def quantile(uniform: Tensor, *, concentration: Tensor) -> Tensor:
+    """Returns quantiles of a von Mises distribution with mode 0: angles [...] in [-pi, pi].
+
+    The density is tabulated over twelve standard deviations on each side (at most the circle), integrated by the
+    trapezoidal rule in float64 and inverted linearly between the points.
+
+    Args:
+        uniform: [...] in (0, 1).
+        concentration: [...].
+    """
+    kappa = concentration.double()
+    half_width = (REACH / torch.sqrt(kappa + TINY)).clamp(max=math.pi)
+    places = torch.linspace(-1.0, 1.0, TABLE, dtype=torch.float64, device=kappa.device)
+    angles = half_width[..., None] * places
+    density = torch.exp(-2.0 * kappa[..., None] * torch.sin(0.5 * angles).square())
+    mass = torch.cumulative_trapezoid(density, dim=-1)
+    wanted = uniform.double()[..., None] * mass[..., -1:]
+    above = torch.searchsorted(mass, wanted).clamp(max=TABLE - 2)
+    reached = mass.gather(-1, above)
+    before = torch.where(above > 0, mass.gather(-1, (above - 1).clamp(min=0)), torch.zeros_like(reached))
+    share = (wanted - before) / (reached - before)
+    step = half_width[..., None] * (2.0 / (TABLE - 1))
+    return (angles.gather(-1, above) + share * step)[..., 0].to(concentration.dtype)

@@ -1,4 +1,4 @@
-"""Blocks of convolutional networks: resizing, broadcasting, residual blocks, image encoder and decoder, MLP."""
+"""Blocks of networks: resizing, residual blocks, image encoder and decoder, MLP, convolutions of broadcast vectors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Pair = tuple[int, int]  # vertical and horizontal
 
 
 def divide_size(size: tuple[int, int], divisor: int, *, name: str, kind: str = "images") -> tuple[int, int]:
@@ -124,3 +126,57 @@ def mlp(*widths: int) -> nn.Sequential:
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
     return nn.Sequential(*layers[:-1])
+
+
+def broadcast_conv(
+    vectors: Tensor, weight: Tensor, *, size: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0)
+) -> Tensor:
+    """Returns ``conv2d(expand_to_map(vectors), weight)`` for vectors [n, P], such as poses, without making the maps.
+
+    The output is the product of the vector with every tap of the kernel, summed in every place over the taps within the
+    map: at the border, the other taps meet the zeros of the padding.
+
+    Args:
+        vectors: [n, P].
+        weight: [C, P, k, l].
+        size: of the maps.
+        stride: of the convolution.
+        padding: with zeros.
+
+    Returns:
+        [n, C, h, w]; without padding [n, C, 1, 1], since all cells are equal.
+    """
+    if padding == (0, 0):
+        return F.linear(vectors, weight.sum(dim=(2, 3)))[:, :, None, None]
+    channels, width_in, *kernel = weight.shape
+    taps = vectors @ weight.movedim(1, 0).reshape(width_in, -1)
+    down, across = (_within(*sizes, like=taps) for sizes in zip(size, kernel, stride, padding, strict=True))
+    places = torch.einsum("ik,jl->klij", down, across).flatten(2).flatten(0, 1)
+    count = len(vectors)
+    summed = taps.view(count * channels, len(places)) @ places
+    return summed.view(count, channels, len(down), len(across))
+
+
+def concatenated_conv(layer: nn.Conv2d, maps: Tensor, vectors: Tensor) -> Tensor:
+    """Returns ``layer(cat([maps, expand_to_map(vectors)]))`` for maps [n, C, h, w] and vectors [n, P].
+
+    Convolutions are fastest with a multiple of 8 channels, which C usually is and C + P is not.
+    """
+    of_maps, of_vectors = layer.weight.split([maps.shape[1], vectors.shape[1]], dim=1)
+    assert isinstance(layer.padding, tuple), "padding is given in cells"
+    height, width = maps.shape[-2:]
+    constant = broadcast_conv(
+        vectors.to(maps.dtype),
+        of_vectors,
+        size=(height, width),
+        stride=(layer.stride[0], layer.stride[1]),
+        padding=(layer.padding[0], layer.padding[1]),
+    )
+    return F.conv2d(maps, of_maps, layer.bias, layer.stride, layer.padding) + constant
+
+
+def _within(size: int, kernel: int, stride: int, padding: int, *, like: Tensor) -> Tensor:
+    """Returns 1 for every tap of a kernel that is within ``size`` cells, else 0, by place: [places, kernel]."""
+    places = torch.arange((size + 2 * padding - kernel) // stride + 1, device=like.device)
+    cells = places[:, None] * stride - padding + torch.arange(kernel, device=like.device)
+    return ((cells >= 0) & (cells < size)).to(like.dtype)

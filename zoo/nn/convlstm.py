@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.nn.broadcast_conv import broadcast_conv
+from zoo.nn.blocks import broadcast_conv
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.winograd import convolve, convolve_once, is_faster, transform_filters
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from zoo.nn.von_mises import VonMises, bounded, log_bessel, quantile
+from zoo.likelihoods.pose_mixture import VonMises, bounded, log_bessel, quantile
 
 CONCENTRATIONS = [0.0, 1e-3, 0.5, 3.0, 88.0, 500.0, 2000.0]
 

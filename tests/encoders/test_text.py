@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from zoo.nn.text import NO_WORD, TextEncoder, WordEmbedding, tokenise
+from zoo.encoders.captions import NO_WORD, TextEncoder, WordEmbedding, tokenise
 
 MASK = (1 << 64) - 1
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB

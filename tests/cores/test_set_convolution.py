@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from zoo.nn.set_convolution import FromGrid, GridMaker, GridNetwork, ToGrid
+from zoo.cores.convolutional_cnp import ConvolutionalCnp, FromGrid, GridMaker, GridNetwork, ToGrid
 
 SCENES, POINTS, CHANNELS = 2, 6, 2
 
@@ -15,7 +15,8 @@ def random(*shape, seed):
 
 
 def maker(dimensions, anchor="context", reach=2.0, points_per_unit=3.0):
-    return GridMaker(dimensions=dimensions, anchor=anchor, reach=reach, points_per_unit=points_per_unit)
+    config = ConvolutionalCnp.Config(anchor=anchor, reach=reach, points_per_unit=points_per_unit)
+    return GridMaker(config, dimensions=dimensions)
 
 
 def problem(dimensions):
@@ -112,9 +113,8 @@ def test_features_at_a_query_are_a_mean_of_those_of_the_cells(dimensions):
 @pytest.mark.parametrize("dimensions", [1, 2])
 def test_the_network_is_equivariant_to_shifts_away_from_the_edge(dimensions):
     torch.manual_seed(0)
-    network = GridNetwork(
-        dimensions=dimensions, channels_in=2, channels=4, channels_out=3, layers=2, kernel_size=3
-    ).double()
+    config = ConvolutionalCnp.Config(channels=4, layers=2, kernel_size=3)
+    network = GridNetwork(config, dimensions=dimensions, channels=(2, 3)).double()
     signal = torch.zeros(1, 2, 21, 21 if dimensions == 2 else 1, dtype=torch.float64)
     signal[:, :, 8:12] = random(1, 2, 4, signal.shape[-1], seed=0)
     found, shifted = network(signal), network(signal.roll(3, dims=2))
@@ -125,7 +125,7 @@ def test_the_network_is_equivariant_to_shifts_away_from_the_edge(dimensions):
 
 def test_a_kernel_of_even_size_is_refused():
     with pytest.raises(ValueError, match="kernel_size 4: must be odd"):
-        GridNetwork(dimensions=1, channels_in=1, channels=1, channels_out=1, layers=1, kernel_size=4)
+        GridNetwork(ConvolutionalCnp.Config(kernel_size=4), dimensions=1, channels=(1, 1))
 
 
 def test_length_scales_start_at_the_spacing_and_are_learned():
