@@ -1,4 +1,4 @@
-"""Camera geometry for tests: the inverse of ``zoo.data.camera.rays``, and cameras that face a target."""
+"""Camera geometry for tests: rays through pixels, their inverse, and cameras that face a target."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ import torch
 from torch import Tensor
 
 from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes
+
+
+class Rays(NamedTuple):
+    """Origins and directions of the rays of an image, both [..., H, W, 3]; directions have length 1."""
+
+    origins: Tensor
+    directions: Tensor
 
 
 class Projection(NamedTuple):
@@ -27,10 +34,38 @@ def look_at(position: Tensor, *, target: Tensor) -> tuple[Tensor, Tensor]:
     return torch.atan2(y, x), torch.atan2(z, torch.hypot(x, y))
 
 
+def rays(
+    cameras: Tensor,
+    *,
+    image_size: int,
+    field_of_view: float = FIELD_OF_VIEW_DEGREES,
+    samples_per_side: int = 1,
+) -> Rays:
+    """Returns the rays of every pixel.
+
+    Args:
+        cameras: [..., 5].
+        image_size: height and width, pixels.
+        field_of_view: degrees across the whole image.
+        samples_per_side: a pixel gets this many samples in both directions, evenly spread; H and W of the result are
+            ``image_size * samples_per_side``, and pixel (row, column) owns a square of neighbouring samples.
+
+    Returns:
+        Origins and unit directions, [..., H, W, 3].
+    """
+    num_samples = image_size * samples_per_side
+    centres = (torch.arange(num_samples, dtype=torch.float64) + 0.5) / num_samples
+    offsets = ((2.0 * centres - 1.0) * math.tan(math.radians(field_of_view) / 2.0)).to(cameras)
+    forward, right, up = (axis[..., None, None, :] for axis in camera_axes(cameras))
+    directions = forward + offsets[None, :, None] * right - offsets[:, None, None] * up
+    directions = directions / directions.norm(dim=-1, keepdim=True)
+    return Rays(cameras[..., None, None, :3].expand_as(directions), directions)
+
+
 def project(
     points: Tensor, *, cameras: Tensor, image_size: int, field_of_view: float = FIELD_OF_VIEW_DEGREES
 ) -> Projection:
-    """Returns where world points appear: the inverse of ``zoo.data.camera.rays``.
+    """Returns where world points appear: the inverse of :func:`rays`.
 
     Args:
         points: [..., 3] world coordinates.

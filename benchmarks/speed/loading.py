@@ -19,12 +19,11 @@ import torch
 
 from benchmarks.speed.record import Findings, Size
 from zoo.config.recipe import TrainingRecipe
-from zoo.data.batches import LoadedBatch
 from zoo.data.deepmind import DeepMindScenes
 from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.images import resize_images
 from zoo.data.loader import TrainingLoader
-from zoo.data.plan import TrainingPlan
+from zoo.data.plan import LoadedBatch, TrainingPlan
 from zoo.data.source import ExtraShape, SceneSource
 from zoo.data.store import SceneStore
 from zoo.data.store_writer import StoreWriter

@@ -1,6 +1,6 @@
 """Draws the camera convention: ``python docs/figures/camera_convention.py docs/camera.png``.
 
-Axes, rays and pixels come from the functions of ``zoo.data.camera`` that models and renderers use.
+Axes and pixels come from the functions of ``zoo.data.camera`` that models and renderers use.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor
 
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, rays
+from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, image_plane
 
 Axes3D = Any  # the three-dimensional axes of matplotlib carry no types
 
@@ -57,10 +57,10 @@ def _draw_world(axes: Axes3D) -> None:
 
 def _draw_camera(axes: Axes3D, camera: Tensor) -> None:
     eye = np.array(POSITION)
-    forward = camera_axes(camera).forward.numpy()
-    fan = rays(camera, image_size=2, samples_per_side=256).directions.numpy()
-    corners = np.array([fan[0, 0], fan[0, -1], fan[-1, -1], fan[-1, 0]])
-    corners = eye + 0.75 * corners / (corners @ forward)[:, None]
+    forward, right, up = (axis.numpy() for axis in camera_axes(camera))
+    start, end = image_plane(512)[[0, -1]].tolist()
+    places = ((start, start), (end, start), (end, end), (start, end))  # right and down, from the upper left corner
+    corners = np.array([eye + 0.75 * (forward + x * right - y * up) for x, y in places])
     for corner in corners:
         axes.plot(*np.stack([eye, corner]).T, color=CAMERA_COLOUR, linewidth=0.8)
     outline = np.concatenate([corners, corners[:1]])

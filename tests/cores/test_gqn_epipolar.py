@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from camera_projection import look_at, project
+from camera_projection import look_at, project, rays
 from torch.nn.functional import scaled_dot_product_attention
 
 from zoo.cores.gqn_epipolar import GqnEpipolar
-from zoo.data.camera import pose_vector, rays
+from zoo.data.camera import pose_vector
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.attention import positions
 

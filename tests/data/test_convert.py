@@ -12,8 +12,7 @@ from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.images import encode_jpeg, resize_images
 from zoo.data.opening import open_splits
 from zoo.data.store_writer import StoreWriter, _ArrayFile
-from zoo.data.tf_example import serialise_example
-from zoo.data.tfrecord import RecordWriter, index_records, read_record
+from zoo.data.tfrecord import RecordWriter, index_records, read_record, serialise_example
 from zoo.errors import DataError, DiskFullError
 
 SIZE, VIEWS = 8, 3

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zoo.data.deepmind import PUBLISHED, DeepMindScenes
+from zoo.data.deepmind import DeepMindScenes
 from zoo.data.deepmind_writer import DeepMindWriter
-from zoo.data.tf_example import serialise_example
-from zoo.data.tfrecord import RecordWriter, index_records
+from zoo.data.inspection import PUBLISHED
+from zoo.data.tfrecord import RecordWriter, index_records, serialise_example
 from zoo.errors import DataError, DiskFullError
 
 SIZE, VIEWS = 8, 3

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from zoo.config.recipe import Contexts, TrainingRecipe
-from zoo.data.batches import assemble, to_device
 from zoo.data.device_cache import fits_on, read_all
 from zoo.data.loader import TrainingLoader
-from zoo.data.plan import Share, TrainingPlan
+from zoo.data.plan import Share, TrainingPlan, assemble, to_device
 from zoo.data.source import ExtraShape
 from zoo.data.store import SceneStore
 from zoo.data.store_writer import StoreWriter

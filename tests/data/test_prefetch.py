@@ -3,8 +3,8 @@ import contextlib
 import pytest
 import torch
 
-from zoo.data.batches import LoadedBatch
 from zoo.data.loader import SideStream, on_device, one_ahead
+from zoo.data.plan import LoadedBatch
 from zoo.episode import SceneBatch
 
 

@@ -6,8 +6,7 @@ import pytest
 from zoo.data import opening
 from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.opening import open_scenes, open_splits, probe_shape
-from zoo.data.requirements import DataRequirements
-from zoo.data.source import ExtraShape
+from zoo.data.source import DataRequirements, ExtraShape
 from zoo.errors import ConfigError
 
 CAPTIONS = ExtraShape("uint8", (0,), per_view=True)

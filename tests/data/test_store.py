@@ -355,7 +355,7 @@ def test_a_value_that_is_not_finite_or_absurd_is_refused_on_opening(tmp_path, va
 def test_contents_are_checked_in_blocks_and_once(store, monkeypatch):
     monkeypatch.setattr("zoo.data.store._BLOCK_BYTES", 200)
     blocks = []
-    monkeypatch.setattr("zoo.data.store.check_cameras", lambda block, origin: blocks.append(len(block)))
+    monkeypatch.setattr("zoo.data.store.check_numbers", lambda block, **_: blocks.append(len(block)))
     source = SceneStore(store, "train")
     assert blocks == [3, 3, 3, 1]
     _, cameras = all_of(source)

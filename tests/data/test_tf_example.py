@@ -8,7 +8,7 @@ from google.protobuf import descriptor_pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.data.tf_example import Example, serialise_example
+from zoo.data.tfrecord import parse_example, serialise_example
 from zoo.errors import DataError
 
 
@@ -42,21 +42,20 @@ def test_the_written_bytes_are_the_published_message():
 
 @pytest.mark.parametrize("cameras", [PACKED, UNPACKED], ids=["packed", "unpacked"])
 def test_packed_and_unpacked_floats_are_read(cameras):
-    example = Example(by_hand({"frames": FRAMES, "cameras": cameras}), origin="here")
-    numbers = example.float_list("cameras")
-    assert numbers.dtype == np.float32
-    np.testing.assert_array_equal(numbers, NUMBERS)
-    assert list(example.bytes_list("frames")) == [b"first", b"second"]
+    data = by_hand({"frames": FRAMES, "cameras": cameras})
+    found = parse_example(data, kinds={"frames": "bytes_list", "cameras": "float_list"}, origin="here")
+    np.testing.assert_array_equal(np.array(found["cameras"], dtype=np.float32), NUMBERS)
+    assert list(found["frames"]) == [b"first", b"second"]
 
 
 def test_a_missing_feature_and_one_of_another_kind_are_named():
-    example = Example(by_hand({"frames": FRAMES, "label": field(3, field(1, varint(7)))}), origin="a: record 4")
+    data = by_hand({"frames": FRAMES, "label": field(3, field(1, varint(7)))})
     with pytest.raises(DataError, match=r"a: record 4: has no feature 'cameras'; there are \['frames', 'label'\]"):
-        example.float_list("cameras")
+        parse_example(data, kinds={"frames": "bytes_list", "cameras": "float_list"}, origin="a: record 4")
     with pytest.raises(DataError, match="feature 'label' holds int64_list, expected float_list"):
-        example.float_list("label")
+        parse_example(data, kinds={"label": "float_list"}, origin="here")
     with pytest.raises(DataError, match="feature 'empty' holds nothing"):
-        Example(by_hand({"empty": b""}), origin="here").bytes_list("empty")
+        parse_example(by_hand({"empty": b""}), kinds={"empty": "bytes_list"}, origin="here")
 
 
 def test_the_default_descriptor_pool_is_left_to_tensorflow():
@@ -68,6 +67,6 @@ def test_the_default_descriptor_pool_is_left_to_tensorflow():
 @given(data=st.one_of(st.binary(max_size=200), st.binary(max_size=80).map(lambda tail: by_hand({"cameras": tail}))))
 def test_any_bytes_are_a_message_or_a_data_error(data):
     try:
-        assert Example(data, origin="here").float_list("cameras").dtype == np.float32
+        parse_example(data, kinds={"cameras": "float_list"}, origin="here")
     except DataError as error:
         assert str(error).startswith("here: ")

@@ -4,8 +4,7 @@ import torch
 
 from zoo.config.recipe import Contexts, TrainingRecipe
 from zoo.data import worker_batches as module
-from zoo.data.batches import assemble
-from zoo.data.plan import Share, TrainingPlan
+from zoo.data.plan import Share, TrainingPlan, assemble
 from zoo.data.source import ExtraShape
 from zoo.data.worker_batches import SharedBatches, number_of_workers, worker_batches
 from zoo.errors import ConfigError, DataError

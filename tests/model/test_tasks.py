@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.data.batches import assemble
 from zoo.data.camera import pose_vector
-from zoo.data.plan import EvaluationPlan
+from zoo.data.plan import EvaluationPlan, assemble
 from zoo.episode import SceneBatch
 from zoo.evaluation.throughput import random_batch
 from zoo.model.tasks import Render, by_name, images_from_frames, split_views

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from camera_projection import project
+from camera_projection import project, rays
 
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, pose_vector, rays
+from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, pose_vector
 from zoo.nn.geometry import (
     cell_directions,
     epipolar_samples,

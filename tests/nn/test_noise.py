@@ -57,6 +57,13 @@ def test_golden_keys_and_numbers_never_change():
     torch.testing.assert_close(standard_normal(keys, (3,)), torch.tensor(GOLDEN_NORMAL), rtol=0, atol=2e-6)
 
 
+def test_keys_of_many_steps_at_once_are_those_of_the_steps_one_by_one():
+    steps, places = torch.arange(100, 170), torch.randint(0, 500, (70, 9))
+    keys = scene_keys(seed=3, step=steps[:, None], places=places)
+    for step, row, found in zip(steps.tolist(), places, keys, strict=True):
+        assert torch.equal(found, scene_keys(seed=3, step=step, places=row))
+
+
 GOLDEN_KEYS = [1546899113129161316, -140084102200920875, 2023293072950204631]
 GOLDEN_NORMAL = [
     [-0.08253055810928345, -1.6371592283248901, -0.22112146019935608],

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from zoo.data.batches import LoadedBatch
+from zoo.data.plan import LoadedBatch
 from zoo.errors import ConfigError, NonFiniteError
 from zoo.evaluation.throughput import random_batch
 from zoo.model.scene_model import SceneModel

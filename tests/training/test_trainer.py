@@ -100,7 +100,7 @@ def test_clipping_changes_nothing_while_the_norm_is_small_and_bounds_it_otherwis
 def test_a_step_is_adam_on_the_mean_over_scenes_of_nelbo_by_targets(trainer_of, array_scenes, weights):
     """The whole update by hand, from the plan to the optimiser."""
     from zoo.config.schedules import schedule_values_at
-    from zoo.data.batches import assemble
+    from zoo.data.plan import assemble
 
     scenes = array_scenes(num_scenes=8, split="train")
     settings = ("training.steps=2", "training.targets=2", "training.beta={start: 0.1, end: 1.0, steps: 10}")

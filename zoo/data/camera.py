@@ -46,7 +46,6 @@ CAMERA_WIDTH = 5
 CAMERA_FIELDS = ("x", "y", "z", "yaw", "pitch")
 
 POSE_WIDTH = 7
-POSE_FIELDS = ("x", "y", "z", "cos yaw", "sin yaw", "cos pitch", "sin pitch")
 
 
 class CameraAxes(NamedTuple):
@@ -57,15 +56,8 @@ class CameraAxes(NamedTuple):
     up: Tensor
 
 
-class Rays(NamedTuple):
-    """Origins and directions of the rays of an image, both [..., H, W, 3]; directions have length 1."""
-
-    origins: Tensor
-    directions: Tensor
-
-
 def pose_vector(cameras: Tensor) -> Tensor:
-    """Turns cameras [..., 5] into poses [..., 7], see ``POSE_FIELDS``."""
+    """Turns cameras [..., 5] into poses [..., 7]: x, y, z, cos yaw, sin yaw, cos pitch, sin pitch."""
     position, yaw, pitch = cameras[..., :3], cameras[..., 3:4], cameras[..., 4:5]
     return torch.cat([position, yaw.cos(), yaw.sin(), pitch.cos(), pitch.sin()], dim=-1)
 
@@ -80,36 +72,10 @@ def camera_axes(cameras: Tensor) -> CameraAxes:
     return CameraAxes(forward, right, up)
 
 
-def image_plane(num_samples: int, *, field_of_view: float = FIELD_OF_VIEW_DEGREES) -> Tensor:
+def image_plane(num_samples: int) -> Tensor:
     """Returns the positions of the samples of a row on the image plane at distance 1, [num_samples] float64, left to right.
 
     The negated tensor gives the heights of the samples of one column, from the top down.
     """
     centres = (torch.arange(num_samples, dtype=torch.float64) + 0.5) / num_samples
-    return (2.0 * centres - 1.0) * math.tan(math.radians(field_of_view) / 2.0)
-
-
-def rays(
-    cameras: Tensor,
-    *,
-    image_size: int,
-    field_of_view: float = FIELD_OF_VIEW_DEGREES,
-    samples_per_side: int = 1,
-) -> Rays:
-    """Returns the rays of every pixel.
-
-    Args:
-        cameras: [..., 5].
-        image_size: height and width, pixels.
-        field_of_view: degrees across the whole image.
-        samples_per_side: a pixel gets this many samples in both directions, evenly spread; H and W of the result are
-            ``image_size * samples_per_side``, and pixel (row, column) owns a square of neighbouring samples.
-
-    Returns:
-        Origins and unit directions, [..., H, W, 3].
-    """
-    offsets = image_plane(image_size * samples_per_side, field_of_view=field_of_view).to(cameras)
-    forward, right, up = (axis[..., None, None, :] for axis in camera_axes(cameras))
-    directions = forward + offsets[None, :, None] * right - offsets[:, None, None] * up
-    directions = directions / directions.norm(dim=-1, keepdim=True)
-    return Rays(cameras[..., None, None, :3].expand_as(directions), directions)
+    return (2.0 * centres - 1.0) * math.tan(math.radians(FIELD_OF_VIEW_DEGREES) / 2.0)

@@ -19,44 +19,92 @@ Source: Eslami et al. 2018, and ``data_reader.py`` of https://github.com/google-
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.deepmind_index import FolderIndex, index_folder
 from zoo.data.images import decode_image
-from zoo.data.source import ExtraShape, Split, check_cameras, check_indices
-from zoo.data.tf_example import Example
-from zoo.data.tfrecord import BadRecord, OnBadRecord, read_record
+from zoo.data.source import SPLITS, ExtraShape, Split, check_indices, check_numbers
+from zoo.data.tfrecord import BadRecord, OnBadRecord, index_records, parse_example, read_record
 from zoo.errors import DataError
 
-
-class PublishedSet(NamedTuple):
-    """Published sizes of a set, with which inspection compares the data; reading does not use them."""
-
-    image_size: int
-    num_views: int
-    num_train_files: int
-    num_test_files: int
+FILE_PATTERN = "*.tfrecord"
+VALIDATION_EVERY = 20
 
 
-PUBLISHED = MappingProxyType(
-    {
-        "jaco": PublishedSet(64, 11, 3600, 400),
-        "mazes": PublishedSet(84, 300, 1080, 120),
-        "rooms_free_camera_with_object_rotations": PublishedSet(128, 10, 2034, 226),
-        "rooms_ring_camera": PublishedSet(64, 10, 2160, 240),
-        "rooms_free_camera_no_object_rotations": PublishedSet(64, 10, 2160, 240),
-        "shepard_metzler_5_parts": PublishedSet(64, 15, 900, 100),
-        "shepard_metzler_7_parts": PublishedSet(64, 15, 900, 100),
-    }
-)
+class SplitIndex(NamedTuple):
+    """The records of one split, in order of file name."""
+
+    files: tuple[str, ...]  # relative to the folder
+    records: np.ndarray  # [n, 4] int64: which of the files, number in that file, offset, length
+    bad: tuple[BadRecord, ...]  # files whose rest is left out
+
+
+class FolderIndex(NamedTuple):
+    """The records of a whole set."""
+
+    name: str
+    revision: str
+    splits: dict[Split, SplitIndex]
+
+
+def split_folders(folder: str | os.PathLike[str]) -> dict[Split, list[Path]]:
+    """Returns the sub-folders named after a split that hold TFRecord files, with those files in order of name."""
+    found = {split: sorted((Path(folder) / split).glob(FILE_PATTERN)) for split in SPLITS}
+    return {split: files for split, files in found.items() if files}
+
+
+def index_folder(folder: str | os.PathLike[str], *, on_bad_record: OnBadRecord = "raise") -> FolderIndex:
+    """Indexes every file of a set ``<root>/<set>`` and cuts the validation split out of train if the set has none.
+
+    The revision is a digest over names and sizes of all files and, for every record, place, length and stored checksum
+    of the data: it changes with the contents, and costs one pass over the headers.
+
+    Raises:
+        DataError: if there are no TFRecord files or, under ``raise``, one of them is truncated or empty; ``skip`` lists
+            those instead.
+    """
+    folder = Path(folder)
+    present = split_folders(folder)
+    if not present:
+        raise DataError(f"{folder}: has no train/{FILE_PATTERN} and no test/{FILE_PATTERN}")
+    digest = hashlib.sha256()
+    splits: dict[Split, SplitIndex] = {}
+    for split, files in present.items():
+        names = tuple(file.relative_to(folder).as_posix() for file in files)
+        rows: list[np.ndarray] = []
+        bad: list[BadRecord] = []
+        for number, file in enumerate(files):
+            index = index_records(file, on_bad_record=on_bad_record)
+            problem = index.bad
+            if problem is None and not len(index.offsets):
+                # No shard was published empty, so this one is incomplete.
+                problem = BadRecord(str(file), 0, f"{file}: has no records")
+                if on_bad_record == "raise":
+                    raise DataError(problem.reason)
+            if problem is not None:
+                bad.append(problem)
+            count = np.arange(len(index.offsets))
+            rows.append(np.stack([np.full_like(count, number), count, index.offsets, index.lengths], axis=1))
+            table = hashlib.sha256()
+            for column in (index.offsets.astype("<i8"), index.lengths.astype("<i8"), index.checksums.astype("<u4")):
+                table.update(column.tobytes())
+            digest.update(json.dumps([names[number], file.stat().st_size, table.hexdigest()]).encode())
+        splits[split] = SplitIndex(names, np.concatenate(rows).astype(np.int64), tuple(bad))
+    if "train" in splits and "validation" not in splits:
+        train = splits["train"]
+        held_out = np.arange(len(train.records)) % VALIDATION_EVERY == VALIDATION_EVERY - 1
+        if held_out.any():
+            splits["train"] = train._replace(records=train.records[~held_out])
+            splits["validation"] = SplitIndex(train.files, train.records[held_out], ())
+    return FolderIndex(folder.absolute().name, digest.hexdigest()[:16], splits)
 
 
 class _Scene(NamedTuple):
@@ -70,13 +118,9 @@ class _Scene(NamedTuple):
 
 
 def _parse_record(data: bytes, *, origin: str) -> _Scene:
-    """Checks a record, except its images.
-
-    Raises:
-        DataError: if it is not a scene.
-    """
-    example = Example(data, origin=origin)
-    frames, cameras = example.bytes_list("frames"), example.float_list("cameras")
+    """Returns the scene of a record, everything but its images checked."""
+    features = parse_example(data, kinds={"frames": "bytes_list", "cameras": "float_list"}, origin=origin)
+    frames, cameras = features["frames"], np.array(features["cameras"], dtype=np.float32)
     if not len(frames):
         raise DataError(f"{origin}: has no frames")
     if len(cameras) != CAMERA_WIDTH * len(frames):
@@ -84,30 +128,22 @@ def _parse_record(data: bytes, *, origin: str) -> _Scene:
             f"{origin}: {len(cameras)} camera numbers for {len(frames)} frames, expected {CAMERA_WIDTH} per frame"
         )
     cameras = cameras.reshape(-1, CAMERA_WIDTH)
-    check_cameras(cameras, origin=origin)
+    check_numbers(cameras, kind="cameras", origin=origin)
     return _Scene(origin, frames, cameras)
 
 
 def first_image_size(file: Path) -> int:
-    """Returns the height and width in pixels of the first image of a TFRecord file, from its first record alone.
-
-    Raises:
-        DataError: if the record is damaged.
-    """
+    """Returns the height and width in pixels of the first image of a TFRecord file; raises DataError if it is damaged."""
     return len(_parse_record(read_record(file), origin=f"{file}: record 0").image(0))
 
 
 class DeepMindScenes:
     """One split of a DeepMind set: a :class:`zoo.data.source.SceneSource` that decodes only the views asked for.
 
+    ``folder`` is ``<root>/<set>``, whose name is that of the set, and ``index`` its index if it has been made already.
+
     Attributes:
         skipped: the records that were left out, with reasons; empty under ``on_bad_record="raise"``.
-
-    Args:
-        folder: ``<root>/<set>``; its name is the name of the set.
-        split: ``train``, ``validation`` or ``test``.
-        on_bad_record: see the top of this file.
-        index: of the folder, if it has been made already.
 
     Raises:
         DataError: if there is no such split, a file cannot be indexed, or the first scene cannot be read.
@@ -184,11 +220,7 @@ class DeepMindScenes:
         return found
 
     def read(self, scenes: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reads some views of some scenes; see :meth:`zoo.data.source.SceneSource.read`.
-
-        Raises:
-            DataError: if an index is out of range or a record is damaged; the message names the file and the record.
-        """
+        """See :meth:`zoo.data.source.SceneSource.read`; raises DataError also if an index is out of range."""
         scenes, views = check_indices(self, scenes, views, origin=f"{self._folder}")
         frames = np.empty((*views.shape, self.image_size, self.image_size, 3), dtype=np.uint8)
         cameras = np.empty((*views.shape, CAMERA_WIDTH), dtype=np.float32)
@@ -204,13 +236,7 @@ class DeepMindScenes:
         return {}
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
-        """Reads all cameras of some scenes [B] without decoding their images, [B, V, 5] float32.
-
-        Raises:
-            DataError: as :meth:`read`.
-        """
+        """Reads all cameras of some scenes [B] without decoding their images, [B, V, 5] float32; raises as :meth:`read`."""
         scenes, _ = check_indices(self, scenes, None, origin=f"{self._folder}")
-        cameras = np.empty((len(scenes), self.num_views, CAMERA_WIDTH), dtype=np.float32)
-        for i, scene in enumerate(scenes.tolist()):
-            cameras[i] = self._usual_scene(scene).cameras
-        return cameras
+        cameras = [self._usual_scene(scene).cameras for scene in scenes.tolist()]
+        return np.array(cameras, dtype=np.float32).reshape(-1, self.num_views, CAMERA_WIDTH)

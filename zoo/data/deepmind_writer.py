@@ -9,8 +9,7 @@ from pathlib import Path
 from zoo.data.images import encode_jpeg
 from zoo.data.scene_writer import SceneArrays, SceneWriter, SplitWriter
 from zoo.data.source import Split
-from zoo.data.tf_example import serialise_example
-from zoo.data.tfrecord import RecordWriter
+from zoo.data.tfrecord import RecordWriter, serialise_example
 from zoo.errors import DataError
 
 

@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from zoo.data.camera import CAMERA_FIELDS
-from zoo.data.deepmind import PUBLISHED, DeepMindScenes
-from zoo.data.deepmind_index import FolderIndex, index_folder
+from zoo.data.deepmind import DeepMindScenes, FolderIndex, index_folder
 from zoo.data.opening import Source, kind_of, open_splits
 from zoo.data.source import SPLITS, Split
 from zoo.data.store_format import StoreMeta, check_file, layout_of, read_meta
@@ -23,6 +23,28 @@ from zoo.files import sha256_of
 _FRAMING_BYTES = 16  # of a record beside its data
 _SAMPLED_SCENES = 1000  # of a split of TFRecords, spread evenly
 _TOTAL = re.compile(r"-of-(\d+)\.tfrecord$")
+
+
+class PublishedSet(NamedTuple):
+    """Published sizes of a set; reading does not use them."""
+
+    image_size: int
+    num_views: int
+    num_train_files: int
+    num_test_files: int
+
+
+PUBLISHED = MappingProxyType(
+    {
+        "jaco": PublishedSet(64, 11, 3600, 400),
+        "mazes": PublishedSet(84, 300, 1080, 120),
+        "rooms_free_camera_with_object_rotations": PublishedSet(128, 10, 2034, 226),
+        "rooms_ring_camera": PublishedSet(64, 10, 2160, 240),
+        "rooms_free_camera_no_object_rotations": PublishedSet(64, 10, 2160, 240),
+        "shepard_metzler_5_parts": PublishedSet(64, 15, 900, 100),
+        "shepard_metzler_7_parts": PublishedSet(64, 15, 900, 100),
+    }
+)
 
 
 def verify_store(folder: str | os.PathLike[str]) -> int:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 
-from zoo.data.batches import LoadedBatch, assemble, to_device
 from zoo.data.device_cache import ResidentSampler, ResidentScenes, fits_on, read_all
-from zoo.data.plan import Share, TrainingPlan
+from zoo.data.plan import LoadedBatch, Share, TrainingPlan, assemble, to_device
 from zoo.data.source import SceneSource
 from zoo.data.worker_batches import Workers, number_of_workers, worker_batches
 from zoo.errors import ConfigError
@@ -27,12 +26,7 @@ Finished = TypeVar("Finished")
 
 
 class TrainingLoader:
-    """The batches of a training run, from any step on.
-
-    Attributes:
-        workers: processes that read scenes; 0 reads in this one.
-        resident: whether the whole split is kept on the device.
-    """
+    """The batches of a training run, from any step on."""
 
     def __init__(
         self,
@@ -51,7 +45,7 @@ class TrainingLoader:
             plan: of the run.
             device: of the batches.
             share: the part of every batch that this process takes; None takes all of it.
-            workers: a number of processes, or ``auto``; see :func:`zoo.data.worker_batches.number_of_workers`.
+            workers: processes that read scenes, 0 for this one; see :func:`zoo.data.worker_batches.number_of_workers`.
             residence: ``device`` keeps all scenes on the device, ``disk`` none, and ``auto`` all of them on a GPU if they
                 take at most a quarter of its free memory.
         """
@@ -108,26 +102,17 @@ def one_ahead(
     """
     started: list[Started] = []
     failure: Exception | None = None
-    coming = iter(items)
-    while failure is None:
-        try:
-            started.append(start(next(coming)))
-        except StopIteration:
-            break
-        except Exception as error:  # raised below, after the items before it
-            failure = error
-        else:
+    try:
+        for item in items:
+            started.append(start(item))
             if len(started) > 1:
                 yield finish(started.pop(0))
+    except Exception as error:  # raised below, after the items before it
+        failure = error
     for last in started:
         yield finish(last)
     if failure is not None:
         raise failure
-
-
-class _Copy(NamedTuple):
-    loaded: LoadedBatch
-    copied: torch.cuda.Event
 
 
 class SideStream:
@@ -137,30 +122,28 @@ class SideStream:
         self._device = device
         self._stream = torch.cuda.Stream(device)
 
-    def start(self, loaded: LoadedBatch) -> _Copy:
+    def start(self, loaded: LoadedBatch) -> tuple[LoadedBatch, torch.cuda.Event]:
         """Begins to copy. The batch may be overwritten at once: its pinned copy stays until the GPU has it."""
         pinned = loaded.batch.apply(lambda field: field.pin_memory())
         with torch.cuda.stream(self._stream):
             batch = to_device(pinned, self._device)
             copied = self._stream.record_event()
-        return _Copy(LoadedBatch(batch, loaded.num_context), copied)
+        return LoadedBatch(batch, loaded.num_context), copied
 
-    def finish(self, under_way: _Copy) -> LoadedBatch:
+    def finish(self, under_way: tuple[LoadedBatch, torch.cuda.Event]) -> LoadedBatch:
         """Makes the computing stream wait for the copy, and keeps its memory until that stream has used it."""
+        loaded, copied = under_way
         computing = torch.cuda.current_stream(self._device)
-        computing.wait_event(under_way.copied)
-        for field in (*under_way.loaded.batch[:4], *under_way.loaded.batch.extras.values()):
+        computing.wait_event(copied)
+        for field in (*loaded.batch[:4], *loaded.batch.extras.values()):
             field.record_stream(computing)
-        return under_way.loaded
+        return loaded
 
 
 def on_device(batches: Iterable[LoadedBatch], *, device: torch.device, borrowed: bool) -> Iterator[LoadedBatch]:
     """Yields batches of the CPU on their device; for a GPU the next one is copied meanwhile.
 
-    Args:
-        batches: on the CPU.
-        device: where they are wanted.
-        borrowed: whether a batch is overwritten when the next is asked for.
+    ``borrowed`` says that a batch is overwritten when the next is asked for.
     """
     if device.type == "cuda":
         side = SideStream(device)

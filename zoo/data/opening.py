@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from zoo.data.deepmind import DeepMindScenes, first_image_size
-from zoo.data.deepmind_index import FILE_PATTERN, index_folder, split_folders
-from zoo.data.requirements import DataRequirements, FolderShape
-from zoo.data.source import SPLITS, Split
+from zoo.data.deepmind import FILE_PATTERN, DeepMindScenes, first_image_size, index_folder, split_folders
+from zoo.data.source import SPLITS, DataRequirements, FolderShape, Split
 from zoo.data.store import SceneStore
 from zoo.data.store_format import META_NAME, read_meta
 from zoo.data.tfrecord import OnBadRecord

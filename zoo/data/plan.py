@@ -1,4 +1,4 @@
-"""The scenes and views of every batch: a pure function of seed and step.
+"""The scenes, views and noise keys of every batch: a pure function of seed and step.
 
 There is no state to save: a resumed run draws what the uninterrupted one would have drawn. Every process computes
 the whole global batch and takes its own part, so that the number of processes does not change it.
@@ -11,11 +11,14 @@ import hashlib
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from zoo.config.recipe import TrainingRecipe
 from zoo.data.episode_index import view_order
 from zoo.data.source import SceneSource
+from zoo.episode import SceneBatch
 from zoo.errors import ConfigError
+from zoo.nn.noise import scene_keys
 
 ORDER_STREAM, VIEW_STREAM = 1, 2  # a third one draws evaluation's episodes
 
@@ -26,6 +29,13 @@ class BatchPlan(NamedTuple):
     scenes: np.ndarray  # [B] int64
     views: np.ndarray  # [B, N + Q] int64, all different within a scene
     places: np.ndarray  # [B] int64, place of each scene in the global batch (training) or in the split (evaluation)
+    num_context: int
+
+
+class LoadedBatch(NamedTuple):
+    """A batch and the number of its context views."""
+
+    batch: SceneBatch
     num_context: int
 
 
@@ -127,3 +137,20 @@ class EvaluationPlan:
     def digest(self) -> str:
         """Returns 16 hexadecimal digits that name the drawn views of all scenes."""
         return hashlib.sha256(np.ascontiguousarray(self.views, dtype="<i8").tobytes()).hexdigest()[:16]
+
+
+def assemble(source: SceneSource, plan: BatchPlan, *, seed: int, step: int) -> SceneBatch:
+    """Reads the views of a plan into a batch on the CPU; the noise keys follow from seed, step and place."""
+    frames, cameras = source.read(plan.scenes, plan.views)
+    return SceneBatch(
+        frames=torch.from_numpy(frames),
+        cameras=torch.from_numpy(cameras),
+        scene=torch.from_numpy(plan.scenes),
+        key=scene_keys(seed=seed, step=step, places=torch.from_numpy(plan.places)),
+        extras={name: torch.from_numpy(array) for name, array in source.read_extras(plan.scenes, plan.views).items()},
+    )
+
+
+def to_device(batch: SceneBatch, device: torch.device | str) -> SceneBatch:
+    """Moves a batch, without waiting when its memory is pinned."""
+    return batch.apply(lambda field: field.to(device, non_blocking=True))

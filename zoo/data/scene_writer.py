@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.source import SPLITS, ExtraShape, Split, check_cameras, check_values
+from zoo.data.source import SPLITS, ExtraShape, Split, check_numbers
 from zoo.errors import DataError, did_you_mean
 from zoo.files import writing_directory
 
@@ -131,10 +131,10 @@ class SceneWriter(ABC):
             if array.shape != wanted:
                 raise DataError(f"{name}: the shape is {array.shape}, expected {wanted}")
             if name == "cameras":
-                check_cameras(array, origin=name)
+                check_numbers(array, kind="cameras", origin=name)
                 _check_angles(array)
             elif dtype == "float32":
-                check_values(array, origin=name)
+                check_numbers(array, kind="values", origin=name)
         return SceneArrays(arrays["frames"], arrays["cameras"], {name: arrays[f"extras.{name}"] for name in extras})
 
     def __enter__(self) -> Self:

@@ -1,15 +1,17 @@
-"""The interface of a data set: one split with random access to single views; checks of indices and values."""
+"""The interface of a data set: one split with random access to single views; checks of what is read."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from zoo.data.camera import CAMERA_FIELDS, CAMERA_WIDTH
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 
 LARGEST_CAMERA = 1e6  # scene units or radians; float32 poses beyond it have lost their meaning
 LARGEST_VALUE = 1e15  # of float32 extras; squares stay finite
@@ -98,35 +100,70 @@ def check_indices(
     return scenes, views
 
 
-def check_cameras(cameras: np.ndarray, *, origin: str) -> None:
-    """Checks that cameras [..., 5] are finite and within ``LARGEST_CAMERA``.
+def check_numbers(numbers: np.ndarray, *, kind: Literal["cameras", "values"], origin: str) -> None:
+    """Checks that cameras [..., 5] are within ``LARGEST_CAMERA``, float32 values of any shape within ``LARGEST_VALUE``.
 
     Raises:
-        DataError: naming ``origin``, the camera and the value found.
+        DataError: naming ``origin``, and place and value of the first number that is not finite or too large.
     """
-    place = _first_beyond(cameras, LARGEST_CAMERA)
-    if place is not None:
-        raise DataError(
-            f"{origin}: the {CAMERA_FIELDS[place[-1]]} of camera {list(place[:-1])} is {cameras[place]:g}, expected a finite "
-            f"number within {LARGEST_CAMERA:.0e}"
+    limit = LARGEST_CAMERA if kind == "cameras" else LARGEST_VALUE
+    # Comparisons with NaN are false, and the minimum of numbers with a NaN is NaN.
+    if -limit <= numbers.min(initial=0.0) and numbers.max(initial=0.0) <= limit:
+        return
+    place = np.argwhere(~(np.abs(numbers) <= limit))[0].tolist()
+    name = f"{CAMERA_FIELDS[place[-1]]} of camera {place[:-1]}" if kind == "cameras" else f"value at {place}"
+    raise DataError(f"{origin}: the {name} is {numbers[tuple(place)]:g}, expected a finite number within {limit:.0e}")
+
+
+class FolderShape(NamedTuple):
+    """The image size and the extras of a folder of scenes that is not opened yet."""
+
+    image_size: int  # height and width, pixels; 0 without images
+    extras: Mapping[str, ExtraShape]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRequirements:
+    """The images and arrays that a variant's task reads of every scene."""
+
+    variant: str
+    size: str
+    task: str
+    image_size: int  # height and width, pixels; 0 for a task without images
+    extras: Mapping[str, ExtraShape]  # a size of 0 in a shape accepts any size
+
+    def check(self, scenes: SceneSource | FolderShape, *, folder: str | os.PathLike[str]) -> None:
+        """Checks that scenes have every array that the task reads, and images of the variant's size.
+
+        Raises:
+            ConfigError: with the size or shape found and expected.
+        """
+        reads = f"task {self.task!r} of {self.variant!r} reads"
+        for name, expected in self.extras.items():
+            found = scenes.extras.get(name)
+            if found is None:
+                raise ConfigError(f"{folder}: has no {name}, which {reads}")
+            if not _matches(found, expected):
+                raise ConfigError(
+                    f"{folder}: its {name} are {found.dtype} {list(found.shape)}, but {reads} {expected.dtype} "
+                    f"{list(expected.shape)}"
+                )
+        if scenes.image_size == self.image_size:
+            return
+        if not scenes.image_size:
+            raise ConfigError(
+                f"{folder}: has no images but {', '.join(sorted(scenes.extras)) or 'cameras'}; expected images "
+                f"of {self.image_size} pixels, which {reads}"
+            )
+        images = f"{folder}: has images of {scenes.image_size} pixels, but"
+        if not self.image_size:
+            raise ConfigError(f"{images} {reads} data without images")
+        raise ConfigError(
+            f"{images} {self.variant!r} at size {self.size!r} reads {self.image_size}; use data of {self.image_size} "
+            f"pixels, or train with --set image_size={scenes.image_size} or another --size"
         )
 
 
-def check_values(values: np.ndarray, *, origin: str) -> None:
-    """Checks that float32 values of any shape are finite and within ``LARGEST_VALUE``.
-
-    Raises:
-        DataError: naming ``origin``, the place and the value found.
-    """
-    place = _first_beyond(values, LARGEST_VALUE)
-    if place is not None:
-        raise DataError(
-            f"{origin}: the value at {list(place)} is {values[place]:g}, expected a finite number within {LARGEST_VALUE:.0e}"
-        )
-
-
-def _first_beyond(values: np.ndarray, limit: float) -> tuple[int, ...] | None:
-    # Comparisons with NaN are false, and the minimum of values with a NaN is NaN.
-    if -limit <= values.min(initial=0.0) and values.max(initial=0.0) <= limit:
-        return None
-    return tuple(np.argwhere(~(np.abs(values) <= limit))[0].tolist())
+def _matches(found: ExtraShape, expected: ExtraShape) -> bool:
+    alike = (found.dtype, found.per_view, len(found.shape)) == (expected.dtype, expected.per_view, len(expected.shape))
+    return alike and all(size in (0, here) for size, here in zip(expected.shape, found.shape, strict=True))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.source import ExtraShape, Split, check_cameras, check_indices, check_values
+from zoo.data.source import ExtraShape, Split, check_indices, check_numbers
 from zoo.data.store_format import HEADER_SIZE, cameras_name, check_file, extra_name, layout_of, read_meta, shard_name
 from zoo.errors import DataError
 
@@ -67,13 +67,13 @@ class SceneStore:
         smallest, largest = np.full(CAMERA_WIDTH, np.inf), np.full(CAMERA_WIDTH, -np.inf)
         cameras = cameras_name(self.split)
         for block in self._blocks(cameras):
-            check_cameras(block, origin=f"{self._folder / cameras}")
+            check_numbers(block, kind="cameras", origin=f"{self._folder / cameras}")
             smallest, largest = np.minimum(smallest, block.min((0, 1))), np.maximum(largest, block.max((0, 1)))
         for name, extra in self.extras.items():
             file = extra_name(self.split, name)
             if extra.dtype == "float32" and (self._folder / file).stat().st_size <= _LARGEST_CHECKED:
                 for block in self._blocks(file):
-                    check_values(block, origin=f"{self._folder / file}")
+                    check_numbers(block, kind="values", origin=f"{self._folder / file}")
         return np.stack([smallest, largest])
 
     def _map(self, name: str) -> np.ndarray:

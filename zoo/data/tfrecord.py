@@ -1,4 +1,4 @@
-"""TFRecord files, read and written without TensorFlow.
+"""TFRecord files and the ``tf.train.Example`` messages in them, read and written without TensorFlow.
 
 A file is a sequence of records and nothing else; numbers are little-endian::
 
@@ -6,18 +6,20 @@ A file is a sequence of records and nothing else; numbers are little-endian::
 
 Both checksums are always verified. Lengths are compared with the size of the file before anything is read, so that a
 damaged length never becomes an allocation.
-Source: ``tensorflow/core/lib/io/record_writer.h``. The data of a record is parsed by :mod:`zoo.data.tf_example`.
+Sources: ``tensorflow/core/lib/io/record_writer.h``, ``tensorflow/core/example/{example,feature}.proto``.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import google_crc32c
 import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format
 
 from zoo.errors import DataError
 
@@ -83,17 +85,16 @@ def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
     rows: list[tuple[int, int, int]] = []
     bad: BadRecord | None = None
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            size, offset = os.fstat(descriptor).st_size, 0
-            block = os.pread(descriptor, _HEADER.size, 0)
+        with Path(path).open("rb", buffering=0) as file:
+            size, offset = os.fstat(file.fileno()).st_size, 0
+            block = os.pread(file.fileno(), _HEADER.size, 0)
             while offset < size:
                 origin = _place(path, len(rows), offset)
                 try:
                     length = _check_header(block, origin=origin, remaining=size - offset)
                     # One read gives the checksum of this record's data and the header of the next record.
                     end = offset + _HEADER.size + length
-                    block = os.pread(descriptor, _FOOTER.size + _HEADER.size, end)
+                    block = os.pread(file.fileno(), _FOOTER.size + _HEADER.size, end)
                     if len(block) < _FOOTER.size:
                         raise DataError(f"{origin}: the file became shorter while it was read")
                 except DataError as error:
@@ -103,8 +104,6 @@ def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
                     break
                 rows.append((offset, length, _FOOTER.unpack_from(block)[0]))
                 offset, block = end + _FOOTER.size, block[_FOOTER.size :]
-        finally:
-            os.close(descriptor)
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
     offsets, lengths, checksums = np.array(rows, dtype=np.int64).reshape(-1, 3).T
@@ -161,3 +160,71 @@ class RecordWriter:
     def close(self) -> None:
         """Writes buffered data; a full disk is an ``OSError`` here, or in :meth:`write`."""
         self._file.close()
+
+
+_DESCRIPTOR = """
+name: "zoo/example.proto" package: "zoo" syntax: "proto3"
+message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
+message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+message_type {
+  name: "Feature"
+  oneof_decl { name: "kind" }
+  field { name: "bytes_list" number: 1 type: TYPE_MESSAGE type_name: ".zoo.BytesList" oneof_index: 0 }
+  field { name: "float_list" number: 2 type: TYPE_MESSAGE type_name: ".zoo.FloatList" oneof_index: 0 }
+  field { name: "int64_list" number: 3 type: TYPE_MESSAGE type_name: ".zoo.Int64List" oneof_index: 0 }
+}
+message_type {
+  name: "Features"
+  nested_type {
+    name: "FeatureEntry"
+    options { map_entry: true }
+    field { name: "key" number: 1 type: TYPE_STRING }
+    field { name: "value" number: 2 type: TYPE_MESSAGE type_name: ".zoo.Feature" }
+  }
+  field { name: "feature" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".zoo.Features.FeatureEntry" }
+}
+message_type {
+  name: "Example"
+  field { name: "features" number: 1 type: TYPE_MESSAGE type_name: ".zoo.Features" }
+}
+"""
+
+
+# In a pool of its own, so that TensorFlow's message may exist too.
+_POOL = descriptor_pool.DescriptorPool()
+_POOL.Add(text_format.Parse(_DESCRIPTOR, descriptor_pb2.FileDescriptorProto()))
+_Example: type[Any] = message_factory.GetMessageClass(_POOL.FindMessageTypeByName("zoo.Example"))
+
+
+def parse_example(data: bytes, *, kinds: Mapping[str, str], origin: str) -> dict[str, Sequence[Any]]:
+    """Returns features of a serialised ``tf.train.Example`` by name.
+
+    ``kinds`` says which and of what kind, such as ``float_list``; an item of a ``bytes_list`` is copied when it is indexed.
+
+    Raises:
+        DataError: naming ``origin``, if the data is no such message, or has no such feature.
+    """
+    try:
+        features = _Example.FromString(data).features.feature
+    except message.DecodeError as error:
+        raise DataError(f"{origin}: is not a tf.train.Example: {error}") from error
+    for name, kind in kinds.items():
+        if name not in features:
+            raise DataError(f"{origin}: has no feature {name!r}; there are {sorted(features)}")
+        found = features[name].WhichOneof("kind")
+        if found != kind:
+            raise DataError(f"{origin}: feature {name!r} holds {found or 'nothing'}, expected {kind}")
+    return {name: getattr(features[name], kind).value for name, kind in kinds.items()}
+
+
+def serialise_example(features: Mapping[str, Sequence[bytes] | np.ndarray]) -> bytes:
+    """Returns a ``tf.train.Example``: arrays become float lists, sequences of byte strings become bytes lists."""
+    example = _Example()
+    for name, value in features.items():
+        feature = example.features.feature[name]
+        if isinstance(value, np.ndarray):
+            feature.float_list.value.extend(value.astype(np.float32).ravel().tolist())
+        else:
+            feature.bytes_list.value.extend(value)
+    return example.SerializeToString(deterministic=True)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Iterator
-from typing import Any, Final, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from zoo.data.batches import LoadedBatch, assemble
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.plan import Share, TrainingPlan
+from zoo.data.plan import LoadedBatch, Share, TrainingPlan, assemble
 from zoo.data.source import SceneSource
 from zoo.episode import SceneBatch
 from zoo.errors import ConfigError, ZooError
@@ -37,35 +37,34 @@ class SharedBatches:
     def __init__(
         self, source: SceneSource, *, num_slots: int, batches_per_slot: int, num_scenes: int, max_views: int
     ) -> None:
-        def room(dtype: torch.dtype, shape: tuple[int, ...], *, per_view: bool) -> Tensor:
-            rows = num_scenes * (max_views if per_view else 1)
-            return torch.zeros(num_slots, batches_per_slot, rows, *shape, dtype=dtype).share_memory_()
+        def room(dtype: torch.dtype, *shape: int) -> Tensor:
+            return torch.zeros(num_slots, batches_per_slot, *shape, dtype=dtype).share_memory_()
 
+        num_views, size = num_scenes * max_views, source.image_size
         self._num_scenes = num_scenes
-        self._per_view = {name: extra.per_view for name, extra in source.extras.items()}
-        self._frames = room(torch.uint8, (source.image_size, source.image_size, 3), per_view=True)
-        self._cameras = room(torch.float32, (CAMERA_WIDTH,), per_view=True)
-        self._scene, self._key = (room(torch.int64, (), per_view=False) for _ in range(2))
-        self._extras = {
-            name: room(getattr(torch, extra.dtype), extra.shape, per_view=extra.per_view)
-            for name, extra in source.extras.items()
-        }
-        self.index = torch.zeros(num_slots, batches_per_slot, dtype=torch.int64).share_memory_()  # of each batch
+        self._per_view = {name for name, extra in source.extras.items() if extra.per_view}
+        self._rooms = SceneBatch(
+            frames=room(torch.uint8, num_views, size, size, 3),
+            cameras=room(torch.float32, num_views, CAMERA_WIDTH),
+            scene=room(torch.int64, num_scenes),
+            key=room(torch.int64, num_scenes),
+            extras={
+                name: room(getattr(torch, extra.dtype), num_views if extra.per_view else num_scenes, *extra.shape)
+                for name, extra in source.extras.items()
+            },
+        )
+        self.index = room(torch.int64)  # of each batch
 
     def batch(self, slot: int, place: int, *, num_views: int) -> SceneBatch:
         """Returns a batch of a slot, to write into or to read from."""
+        lead = (self._num_scenes, num_views)
 
-        def part(field: Tensor, *, per_view: bool) -> Tensor:
-            lead = (self._num_scenes, num_views) if per_view else (self._num_scenes,)
-            return field[slot, place, : math.prod(lead)].view(*lead, *field.shape[3:])
+        def of_views(room: Tensor) -> Tensor:
+            return room[: math.prod(lead)].unflatten(0, lead)
 
-        return SceneBatch(
-            frames=part(self._frames, per_view=True),
-            cameras=part(self._cameras, per_view=True),
-            scene=part(self._scene, per_view=False),
-            key=part(self._key, per_view=False),
-            extras={name: part(field, per_view=self._per_view[name]) for name, field in self._extras.items()},
-        )
+        rooms = self._rooms.apply(lambda room: room[slot, place])
+        extras = {name: of_views(room) if name in self._per_view else room for name, room in rooms.extras.items()}
+        return rooms._replace(frames=of_views(rooms.frames), cameras=of_views(rooms.cameras), extras=extras)
 
     def write(self, slot: int, place: int, batch: SceneBatch, *, index: int) -> None:
         """Copies a batch and its index into a slot."""
@@ -85,23 +84,18 @@ class _Message(NamedTuple):
     failure: ZooError | None  # in place of the piece after them
 
 
+@dataclass(frozen=True)
 class _Pieces(Dataset[_Message]):
     """Item i is the pieces from i on, counted from step 0, as many as fit into a message; they are written into a slot.
 
     A user's error comes as part of the item: raised in a worker, it would be wrapped in a traceback.
     """
 
-    def __init__(
-        self,
-        source: SceneSource,
-        *,
-        plan: TrainingPlan,
-        share: Share,
-        shared: SharedBatches,
-        pieces: range,
-    ) -> None:
-        self.source, self.plan, self.share = source, plan, share
-        self.shared, self.pieces = shared, pieces
+    source: SceneSource
+    plan: TrainingPlan
+    share: Share
+    shared: SharedBatches
+    pieces: range
 
     def __getitem__(self, first: int) -> _Message:
         num_slots, batches_per_slot = self.shared.index.shape
@@ -117,10 +111,6 @@ class _Pieces(Dataset[_Message]):
             self.shared.write(slot, place, batch, index=index)
             sizes.append((part.views.shape[1], part.num_context))
         return _Message(slot, sizes, None)
-
-
-def _unchanged(item: Any) -> Any:
-    return item
 
 
 def _ignore_interrupts(worker: int) -> None:
@@ -155,7 +145,6 @@ def worker_batches(
         batch_size=None,
         sampler=pieces,
         num_workers=workers,
-        collate_fn=_unchanged,
         # Forked workers may inherit locks that torch's threads held.
         multiprocessing_context="spawn",
         prefetch_factor=ITEMS_AHEAD,

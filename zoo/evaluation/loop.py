@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.data.batches import assemble, to_device
-from zoo.data.plan import BatchPlan
+from zoo.data.plan import BatchPlan, assemble, to_device
 from zoo.data.source import SceneSource
 from zoo.episode import SceneBatch, ScheduleValues
 

@@ -56,8 +56,8 @@ def fold(key: Tensor, number: int | Tensor) -> Tensor:
     return _mixed(_mixed(key + GOLDEN) ^ mixed)
 
 
-def scene_keys(*, seed: int, step: int, places: Tensor) -> Tensor:
-    """Returns the keys [B] of the scenes at ``places`` (int64 [B], positions in the global batch) of a step."""
+def scene_keys(*, seed: int, step: int | Tensor, places: Tensor) -> Tensor:
+    """Returns the keys of the scenes at ``places`` (int64 [..., B], positions in the global batch) of steps [...]."""
     return fold(fold(fold(torch.zeros_like(places), seed), step), places)
 
 

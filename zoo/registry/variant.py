@@ -14,7 +14,7 @@ from zoo.provenance import ComponentSource
 from zoo.registry.components import KINDS, Kind, component_source, find_component
 
 if TYPE_CHECKING:
-    from zoo.data.requirements import DataRequirements
+    from zoo.data.source import DataRequirements
     from zoo.model.interfaces import Component
     from zoo.model.scene_model import SceneModel
 
@@ -178,7 +178,7 @@ def data_requirements(variant: Variant) -> DataRequirements:
     Raises:
         RegistryError, ConfigError: as ``resolve``.
     """
-    from zoo.data.requirements import DataRequirements
+    from zoo.data.source import DataRequirements
     from zoo.model.interfaces import Task
 
     task_class, config = resolve(variant)["task"]

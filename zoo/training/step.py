@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from zoo.config.recipe import TrainingRecipe
 from zoo.config.schedules import schedule_values_at, value_at
-from zoo.data.batches import LoadedBatch
+from zoo.data.plan import LoadedBatch
 from zoo.episode import ElboTerms
 from zoo.errors import ConfigError, NonFiniteError
 from zoo.model.scene_model import SceneModel
