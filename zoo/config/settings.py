@@ -82,6 +82,13 @@ def _explain(settings_class: type[pydantic.BaseModel], error: pydantic.Validatio
     return f"{file}: {where}: found {found!r} ({type(found).__name__}), expected {reason}"
 
 
+def first_problem(error: pydantic.ValidationError) -> str:
+    """Returns the first field that pydantic refused and why, on one line."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {reason_of(first)}" if where else reason_of(first)
+
+
 def reason_of(detail: Mapping[str, Any]) -> str:
     """Returns the message of one of the errors of a pydantic.ValidationError, without pydantic's own prefix."""
     return str(detail["msg"]).removeprefix("Value error, ")

@@ -41,7 +41,7 @@ def probe_shape(folder: str | os.PathLike[str]) -> FolderShape:
     """
     if kind_of(folder) == "store":
         meta = read_meta(folder)
-        return FolderShape(meta.image_size, {name: extra.shape_of() for name, extra in meta.extras.items()})
+        return FolderShape(meta.image_size, meta.extra_shapes)
     return FolderShape(first_image_size(next(iter(split_folders(folder).values()))[0]), {})
 
 

@@ -6,9 +6,8 @@ import contextlib
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -68,7 +67,7 @@ class SceneWriter(ABC):
         self._image_size, self._num_views, self._extras = image_size, num_views, dict(extras)
         self._writers: dict[Split, SplitWriter] = {}
         self._temporary: Path | None = None
-        self._stack = contextlib.ExitStack()
+        self._stack, self._open_files = contextlib.ExitStack(), contextlib.ExitStack()
         if os.path.lexists(self._folder):
             raise DataError(f"{self._folder}: exists already; a data set is never overwritten")
 
@@ -107,6 +106,7 @@ class SceneWriter(ABC):
             self._num_views, self._image_size = scenes.frames.shape[1:3]
             if split not in self._writers:
                 self._writers[split] = self._open_split(self._temporary, split)
+                self._open_files.callback(self._writers[split].close)
             self._writers[split].append(scenes)
 
     def _checked(self, frames: Any, cameras: Any, extras: Mapping[str, Any]) -> SceneArrays:
@@ -137,24 +137,20 @@ class SceneWriter(ABC):
                 check_numbers(array, kind="values", origin=name)
         return SceneArrays(arrays["frames"], arrays["cameras"], {name: arrays[f"extras.{name}"] for name in extras})
 
-    def __enter__(self) -> Self:
-        self._temporary = self._stack.enter_context(writing_directory(self._folder))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        for writer in self._writers.values():
-            self._stack.callback(writer.close)
-        if kind is not None:
-            return self._stack.__exit__(kind, error, trace)
-        # Inside the stack, so that an error of the last writes removes the temporary folder too.
-        with self._stack:
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with writing_directory(self._folder) as self._temporary, self._open_files:
+            yield
             if not self._writers:
                 raise DataError(f"{self._folder}: is not written, because no scene was added")
-            assert self._temporary is not None
             self._complete(self._temporary)
-        return None
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self._writing())
+        return self
+
+    def __exit__(self, *raised: Any) -> bool | None:
+        return self._stack.__exit__(*raised)
 
 
 def _check_angles(cameras: np.ndarray) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.source import ExtraShape, Split, check_indices, check_numbers
-from zoo.data.store_format import HEADER_SIZE, cameras_name, check_file, extra_name, layout_of, read_meta, shard_name
+from zoo.data.store_format import HEADER_SIZE, check_file, file_name, layout_of, read_meta, shard_name
 from zoo.errors import DataError
 
 _BLOCK_BYTES = 1 << 24  # read at a time when values are checked
@@ -23,10 +22,6 @@ class SceneStore:
 
     Opening reads all cameras and float32 extras once and checks that they are finite and within bounds. Files are mapped
     when they are first read; an unpickled copy (a worker of a data loader) maps its own and checks nothing again.
-
-    Args:
-        folder: of the store.
-        split: ``train``, ``validation`` or ``test``.
 
     Raises:
         DataError: if the store is not valid, has no such split, a file is missing or truncated, or a camera or value is
@@ -43,7 +38,7 @@ class SceneStore:
         self.num_scenes: int = meta.splits[split].num_scenes
         self.num_views: int = meta.num_views
         self.image_size: int = meta.image_size
-        self.extras: Mapping[str, ExtraShape] = {name: extra.shape_of() for name, extra in meta.extras.items()}
+        self.extras: Mapping[str, ExtraShape] = meta.extra_shapes
         self._scenes_per_shard = meta.splits[split].scenes_per_shard
         self._folder = Path(folder)
         self._layout = layout_of(meta, split)
@@ -64,17 +59,17 @@ class SceneStore:
             yield rows[start : start + step]
 
     def _check_contents(self) -> np.ndarray:
-        smallest, largest = np.full(CAMERA_WIDTH, np.inf), np.full(CAMERA_WIDTH, -np.inf)
-        cameras = cameras_name(self.split)
+        ranges: list[np.ndarray] = []
+        cameras = file_name(self.split, "cameras")
         for block in self._blocks(cameras):
             check_numbers(block, kind="cameras", origin=f"{self._folder / cameras}")
-            smallest, largest = np.minimum(smallest, block.min((0, 1))), np.maximum(largest, block.max((0, 1)))
+            ranges.append(np.stack([block.min((0, 1)), block.max((0, 1))]))
         for name, extra in self.extras.items():
-            file = extra_name(self.split, name)
+            file = file_name(self.split, f"extra-{name}")
             if extra.dtype == "float32" and (self._folder / file).stat().st_size <= _LARGEST_CHECKED:
                 for block in self._blocks(file):
                     check_numbers(block, kind="values", origin=f"{self._folder / file}")
-        return np.stack([smallest, largest])
+        return np.stack([np.min(ranges, axis=(0, 1)), np.max(ranges, axis=(0, 1))]).astype(np.float64)
 
     def _map(self, name: str) -> np.ndarray:
         if name not in self._maps:
@@ -97,10 +92,7 @@ class SceneStore:
         return self._shards[number]
 
     def read(self, scenes: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reads some views of some scenes; see :meth:`zoo.data.source.SceneSource.read`.
-
-        Returns:
-            frames [B, N, H, W, 3] uint8 and cameras [B, N, 5] float32, both copies.
+        """See :meth:`zoo.data.source.SceneSource.read`; returns copies.
 
         Raises:
             DataError: if an index is out of range or a file cannot be mapped.
@@ -111,26 +103,19 @@ class SceneStore:
         for i, scene in enumerate(scenes.tolist()):
             # One copy, straight into place; "clip" spares NumPy a buffer, the indices are checked above.
             self._shard(scene // per_shard)[scene % per_shard].take(views[i], axis=0, out=frames[i], mode="clip")
-        cameras = self._map(cameras_name(self.split))[scenes[:, None], views]
+        cameras = self._map(file_name(self.split, "cameras"))[scenes[:, None], views]
         return frames, cameras.astype(np.float32, copy=False)
 
     def read_extras(self, scenes: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
-        """Reads the extras of some scenes; see :meth:`zoo.data.source.SceneSource.read_extras`.
-
-        Raises:
-            DataError: as :meth:`read`.
-        """
+        """See :meth:`zoo.data.source.SceneSource.read_extras`; raises as :meth:`read`."""
         scenes, views = check_indices(self, scenes, views, origin=f"{self._folder}")
         index = {True: (scenes[:, None], views), False: (scenes,)}
         return {
-            name: self._map(extra_name(self.split, name))[index[extra.per_view]] for name, extra in self.extras.items()
+            name: self._map(file_name(self.split, f"extra-{name}"))[index[extra.per_view]]
+            for name, extra in self.extras.items()
         }
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
-        """Reads all cameras of some scenes [B] without their images, [B, V, 5] float32.
-
-        Raises:
-            DataError: as :meth:`read`.
-        """
+        """Reads all cameras of some scenes [B] without their images, [B, V, 5] float32; raises as :meth:`read`."""
         scenes, _ = check_indices(self, scenes, None, origin=f"{self._folder}")
-        return self._map(cameras_name(self.split))[scenes].astype(np.float32, copy=False)
+        return self._map(file_name(self.split, "cameras"))[scenes].astype(np.float32, copy=False)

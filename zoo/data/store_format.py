@@ -16,14 +16,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
-from zoo.config.settings import reason_of
+from zoo.config.settings import first_problem
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.source import ExtraShape, Split
 from zoo.errors import DataError
@@ -34,7 +33,6 @@ _NAME_PATTERN = r"^[a-z0-9._-]+$"
 
 Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 FRAMES_TYPE = np.dtype("|u1")
-CAMERAS_TYPE = np.dtype("<f4")
 HEADER_SIZE = 128  # a multiple of 64, so that the mapped data is aligned; room for any shape that meta.json allows
 
 
@@ -50,12 +48,8 @@ class ExtraMeta(Record):
     """An extra; the fields are those of :class:`zoo.data.source.ExtraShape`."""
 
     dtype: Literal["uint8", "int64", "float32"]
-    shape: list[Annotated[int, Field(ge=1, le=2**24)]]
+    shape: tuple[Annotated[int, Field(ge=1, le=2**24)], ...]
     per_view: bool
-
-    def shape_of(self) -> ExtraShape:
-        """Returns the fields as plain values."""
-        return ExtraShape(self.dtype, tuple(self.shape), self.per_view)
 
 
 class StoreMeta(Record):
@@ -70,13 +64,17 @@ class StoreMeta(Record):
     splits: dict[Split, SplitMeta]
     revision: str
 
+    @property
+    def extra_shapes(self) -> dict[str, ExtraShape]:
+        """Types and shapes of the extras."""
+        return {name: ExtraShape(**extra.model_dump()) for name, extra in self.extras.items()}
 
-def revision_of(*, image_size: int, num_views: int, splits: Mapping[Split, SplitMeta]) -> str:
-    """Returns 16 hexadecimal digits that depend on the images, the cameras and their shapes, and on nothing else."""
-    facts: list[Any] = [image_size, num_views]
-    for split, meta in sorted(splits.items()):
-        facts.append([split, meta.num_scenes, meta.scenes_per_shard, sorted(meta.files.items())])
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    def contents_revision(self) -> str:
+        """Returns 16 hexadecimal digits that depend on the images, the cameras and their shapes, and on nothing else."""
+        facts: list[Any] = [self.image_size, self.num_views]
+        for split, meta in sorted(self.splits.items()):
+            facts.append([split, meta.num_scenes, meta.scenes_per_shard, sorted(meta.files.items())])
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def header_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
@@ -85,6 +83,16 @@ def header_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     body = text.encode("ascii").ljust(HEADER_SIZE - 11) + b"\n"
     assert len(body) == HEADER_SIZE - 10, "the shape does not fit into the header"
     return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
+
+
+def file_name(split: str, array: str) -> str:
+    """Returns the name of the file of an array, such as ``cameras``, relative to the store."""
+    return f"{split}/{array}.npy"
+
+
+def shard_name(split: str, shard: int) -> str:
+    """Returns the name of a file of images, relative to the store."""
+    return file_name(split, f"frames-{shard:05d}")
 
 
 def layout_of(meta: StoreMeta, split: Split) -> Layout:
@@ -102,33 +110,11 @@ def layout_of(meta: StoreMeta, split: Split) -> Layout:
 
 def row_layout(meta: StoreMeta, split: Split) -> Layout:
     """Returns relative file name -> type and shape of a row, of the files with one row per scene: cameras and extras."""
-    rows: Layout = {cameras_name(split): (CAMERAS_TYPE, (meta.num_views, CAMERA_WIDTH))}
+    rows: Layout = {file_name(split, "cameras"): (np.dtype("<f4"), (meta.num_views, CAMERA_WIDTH))}
     for name, extra in meta.extras.items():
         views = (meta.num_views,) if extra.per_view else ()
-        rows[extra_name(split, name)] = (np.dtype(extra.dtype).newbyteorder("<"), (*views, *extra.shape))
+        rows[file_name(split, f"extra-{name}")] = (np.dtype(extra.dtype).newbyteorder("<"), (*views, *extra.shape))
     return rows
-
-
-def shard_name(split: str, shard: int) -> str:
-    """Returns the name of a file of images, relative to the store."""
-    return f"{split}/frames-{shard:05d}.npy"
-
-
-def cameras_name(split: str) -> str:
-    """Returns the name of the file of cameras, relative to the store."""
-    return f"{split}/cameras.npy"
-
-
-def extra_name(split: str, name: str) -> str:
-    """Returns the name of the file of an extra, relative to the store."""
-    return f"{split}/extra-{name}.npy"
-
-
-def first_problem(error: ValidationError) -> str:
-    """Returns the first field that pydantic refused and why, on one line."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {reason_of(first)}" if where else reason_of(first)
 
 
 def read_meta(folder: str | os.PathLike[str]) -> StoreMeta:
@@ -156,9 +142,8 @@ def read_meta(folder: str | os.PathLike[str]) -> StoreMeta:
                 f"{path}: splits.{split}.files: are not the {expected} files that {facts.num_scenes} scenes in shards "
                 f"of {facts.scenes_per_shard} need"
             )
-    revision = revision_of(image_size=meta.image_size, num_views=meta.num_views, splits=meta.splits)
-    if meta.revision != revision:
-        raise DataError(f"{path}: revision: is {meta.revision!r}, but the contents give {revision!r}")
+    if meta.revision != meta.contents_revision():
+        raise DataError(f"{path}: revision: is {meta.revision!r}, but the contents give {meta.contents_revision()!r}")
     return meta
 
 

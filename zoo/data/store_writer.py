@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from zoo.config.settings import first_problem
 from zoo.data.scene_writer import SceneArrays, SceneWriter, SplitWriter
 from zoo.data.source import ExtraShape, Split
 from zoo.data.store_format import (
@@ -20,11 +21,7 @@ from zoo.data.store_format import (
     ExtraMeta,
     SplitMeta,
     StoreMeta,
-    cameras_name,
-    extra_name,
-    first_problem,
     header_of,
-    revision_of,
     row_layout,
     shard_name,
 )
@@ -64,16 +61,17 @@ class _SplitWriter:
     def __init__(self, folder: Path, split: Split, *, meta: StoreMeta, scenes_per_shard: int) -> None:
         self._folder, self._split, self._scenes_per_shard = folder, split, scenes_per_shard
         self._frame_row = (meta.num_views, meta.image_size, meta.image_size, 3)
+        self._extras = tuple(meta.extras)
         self._hashes: dict[str, str] = {}
         self._shard: _ArrayFile | None = None
-        rows = row_layout(meta, split)
-        self._files = {name: _ArrayFile(folder / name, dtype=dtype, row=row) for name, (dtype, row) in rows.items()}
+        layout = row_layout(meta, split)  # cameras, then extras
+        self._files = {name: _ArrayFile(folder / name, dtype=dtype, row=row) for name, (dtype, row) in layout.items()}
         self.num_scenes = 0
 
     def append(self, scenes: SceneArrays) -> None:
-        self._files[cameras_name(self._split)].append(scenes.cameras)
-        for name, array in scenes.extras.items():
-            self._files[extra_name(self._split, name)].append(array)
+        rows = (scenes.cameras, *(scenes.extras[name] for name in self._extras))
+        for file, array in zip(self._files.values(), rows, strict=True):
+            file.append(array)
         self.num_scenes += len(scenes.frames)
         frames = scenes.frames
         while len(frames):
@@ -139,10 +137,7 @@ class StoreWriter(SceneWriter):
                 name=name,
                 image_size=image_size,
                 num_views=num_views,
-                extras={
-                    key: ExtraMeta(dtype=extra.dtype, shape=list(extra.shape), per_view=extra.per_view)  # type: ignore[arg-type]
-                    for key, extra in self._extras.items()
-                },
+                extras={key: ExtraMeta(**extra._asdict()) for key, extra in self._extras.items()},
                 provenance=json.loads(json.dumps(dict(provenance), allow_nan=False)),
                 splits={},
                 revision="",
@@ -157,7 +152,7 @@ class StoreWriter(SceneWriter):
 
     def _complete(self, folder: Path) -> None:
         splits: dict[Split, SplitMeta] = {split: writer.complete() for split, writer in self._writers.items()}
-        revision = revision_of(image_size=self._meta.image_size, num_views=self._meta.num_views, splits=splits)
-        meta = self._meta.model_copy(update={"splits": splits, "revision": revision})
+        meta = self._meta.model_copy(update={"splits": splits})
+        meta = meta.model_copy(update={"revision": meta.contents_revision()})
         text = json.dumps(meta.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
         (folder / META_NAME).write_text(text, encoding="utf-8")

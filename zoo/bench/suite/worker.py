@@ -22,7 +22,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from zoo.bench.suite.jobs import Job, failure_row, has_failed, missing_contexts, rows_of, run_job, train_job
-from zoo.config.settings import reason_of
+from zoo.config.settings import first_problem
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.files import write_text
 from zoo.results.store import save_row
@@ -63,8 +63,7 @@ def read_job(folder: Path) -> Job:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {reason_of(first)}") from None
+        raise ConfigError(f"{path}: {first_problem(error)}") from None
 
 
 def read_state(folder: Path) -> JobState | None:
