@@ -20,16 +20,9 @@ class Tokens(NamedTuple):
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Returns softmax(queries keys' / sqrt(D)) values over the keys that ``mask`` keeps; zeros where it keeps none.
+    """Returns softmax(queries keys' / sqrt(D)) values over the keys that ``mask`` keeps, [..., M, E]; zeros without keys.
 
-    Args:
-        queries: [..., M, D].
-        keys: [..., T, D]; T may be 0.
-        values: [..., T, E].
-        mask: bool, broadcasts to [..., M, T].
-
-    Returns:
-        [..., M, E].
+    Queries are [..., M, D], keys [..., T, D] with T of 0 or more, values [..., T, E]; the mask broadcasts to [..., M, T].
     """
     if keys.shape[-2] == 0:
         # A product over an empty axis: zeros, with all inputs in the graph.

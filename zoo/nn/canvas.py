@@ -18,10 +18,7 @@ from zoo.nn.gaussian import at_least_float32
 class SharedCanvas:
     """The canvas of steps that share their weights: a function of the sum of the states.
 
-    Args:
-        delta: the writer, states to canvas.
-        read_canvas: the reader of inference.
-        eta_g: 1x1, canvas to image.
+    ``delta`` writes states to the canvas, inference reads it by ``read_canvas``, ``eta_g`` makes the image of it, 1x1.
     """
 
     def __init__(self, *, delta: nn.ConvTranspose2d, read_canvas: nn.Conv2d, eta_g: nn.Conv2d) -> None:
@@ -54,10 +51,7 @@ class SharedCanvas:
 class PerStepCanvas:
     """The canvas of steps with separate weights: every state is read for all later steps when it is written.
 
-    Args:
-        deltas: the writer of every step.
-        read_canvases: the reader of every step but the first; empty without inference.
-        eta_g: 1x1, canvas to image.
+    There is a reader of every step but the first, and none without inference.
     """
 
     def __init__(
@@ -99,11 +93,7 @@ def stacked_reading(readers: Sequence[nn.Conv2d]) -> Tensor:
 
 
 def composed_reading(reading: Tensor, delta: nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
-    """Composes a writer with readers, without the readers' biases.
-
-    Args:
-        reading: see :func:`stacked_reading`.
-        delta: the writer.
+    """Composes a writer with the readers of :func:`stacked_reading`, without the readers' biases.
 
     Returns:
         The weights [readers * C, hidden, 1, 1], and what is read from the writer's bias, [readers * C].

@@ -150,15 +150,10 @@ class PreparedCell(NamedTuple):
 
 
 def advance_state(raw: Tensor, before: Tensor | None, *, gates: int) -> tuple[Tensor, Tensor]:
-    """Returns the next state of an LSTM: c' = f * c + i * g, h' = o * tanh(c').
+    """Returns the next hidden and cell state of an LSTM: c' = f * c + i * g, h' = o * tanh(c').
 
-    Args:
-        raw: gates before their nonlinearities, [n, gates * C, h, w], in the order i, g, o, f; three gates lack f.
-        before: the cell state c, [n, C, h, w] float32; None is zero.
-        gates: 3 or 4.
-
-    Returns:
-        The hidden state in the type of ``raw``, and the cell state, a sum over the steps, in float32 or better.
+    ``raw`` are 3 or 4 gates before their nonlinearities, [n, gates * C, h, w], in the order i, g, o, f; three lack f.
+    The hidden state has its type; cell states, [n, C, h, w], are sums over the steps in float32 or better, None is zero.
     """
     return _AdvanceState.apply(raw, before, gates)
 

@@ -42,7 +42,7 @@ def filters(*, centre: Tensor, stride: Tensor, log_variance: Tensor, number: int
     Args:
         centre: [n], the middle of the grid, in pixels; the first pixel is at 1.
         stride: [n], pixels between filters.
-        log_variance: [n], log of a filter's variance in pixels squared.
+        log_variance: [n], of a filter, pixels squared.
         number: N.
         size: pixels along the side.
     """

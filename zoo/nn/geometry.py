@@ -3,7 +3,8 @@
 A pose is (x, y, z, cos yaw, sin yaw, cos pitch, sin pitch) in a right-handed world with z up. Yaw turns counter-clockwise
 from +x as seen from above, a positive pitch looks up. Images are square, without distortion, and the field of view in
 degrees spans their whole width. Positions in an image are in [-1, 1], x rightwards and y downwards, as for
-``grid_sample``. All functions are differentiable with respect to the poses and compute in their type.
+``grid_sample``; ``height`` and ``width`` count the cells of a map. All functions are differentiable with respect to the
+poses and compute in their type.
 """
 
 from __future__ import annotations
@@ -53,13 +54,6 @@ def ray_features(poses: Tensor, *, height: int, width: int, field_of_view: float
 
     Origin and direction of the ray, each three numbers, and the sines and cosines of 2^k times them, k = -2, -1, ...: the
     longest wave is 25 scene units, wider than any room.
-
-    Args:
-        poses: [n, 7].
-        height: cells of the map in a column.
-        width: cells of the map in a row.
-        field_of_view: degrees.
-        octaves: number of frequencies.
     """
     origin, direction = ray_waves(poses, height=height, width=width, field_of_view=field_of_view, octaves=octaves)
     maps = origin[..., None, None].expand(-1, -1, height, width)
@@ -114,10 +108,10 @@ def epipolar_samples(
     Args:
         queries: poses [B, Q, 7].
         contexts: poses [B, N, 7].
-        height: cells of the query's map in a column.
-        width: cells of the query's map in a row.
+        height: of the query's map.
+        width: of the query's map.
         num_samples: S.
-        field_of_view: degrees, of all cameras.
+        field_of_view: of all cameras.
     """
     half = half_width(field_of_view)
     # Products are written out, because autocast would round those of matrices.

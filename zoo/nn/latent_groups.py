@@ -50,13 +50,10 @@ def given_groups(source: Source, keys: Tensor, *, groups: int, shape: tuple[int,
 
 
 def draw_group(given: Tensor, parameters: Tensor | None, *, dim: int, temperature: Tensor | float = 1.0) -> Tensor:
-    """Returns one group of latents z_l, [n, ...].
+    """Returns one group of latents z_l, [n, ...], from a group of :func:`given_groups`.
 
-    Args:
-        given: the group of :func:`given_groups`.
-        parameters: mean and log scale of z_l, concatenated along ``dim``; None if ``given`` is z_l.
-        dim: of the channels.
-        temperature: scales the standard deviation; 1 for a posterior.
+    ``parameters`` are mean and log scale of z_l, concatenated along ``dim``; None if ``given`` is z_l. The temperature
+    scales the standard deviation; it is 1 for a posterior.
     """
     if parameters is None:
         return given

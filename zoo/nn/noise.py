@@ -108,11 +108,8 @@ class CategoricalSample(NamedTuple):
 def sample_categorical(log_weights: Tensor, uniform: Tensor) -> CategoricalSample:
     """Samples index k with probability proportional to exp(log_weights[k]).
 
-    Within the interval of k the uniform number is uniform as well: rescaled to (0, 1), it can be used once more.
-
-    Args:
-        log_weights: [..., K].
-        uniform: [...] in (0, 1).
+    ``log_weights`` are [..., K] and ``uniform`` is [...] in (0, 1). Within the interval of k it is uniform as well:
+    rescaled to (0, 1), it can be used once more.
     """
     weights = torch.softmax(log_weights.double(), dim=-1)
     ends = weights.cumsum(-1)

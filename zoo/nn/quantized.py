@@ -1,7 +1,8 @@
 """Continuous distributions quantised to the 256 levels of 8-bit images.
 
 The bins of 0 and 1 extend to infinity, so that the 256 probabilities sum to 1. Gaussian and Laplace masses are float64, for
-code lengths; logistic masses are float32 or better, for training as well.
+code lengths; logistic masses are float32 or better, for training as well. Targets are multiples of 1/255 in [0, 1];
+parameters broadcast against them and are in units of that range.
 """
 
 from __future__ import annotations
@@ -18,13 +19,7 @@ NARROW = 0.1  # scales below and above use different forms of the mean
 
 
 def gaussian_log_mass(target: Tensor, *, mean: Tensor, scale: Tensor) -> Tensor:
-    """Returns log P(x = target) of each element under a Gaussian, nats, float64.
-
-    Args:
-        target: multiples of 1/255 in [0, 1].
-        mean: broadcastable against the target.
-        scale: likewise; standard deviation in units of the 0-to-1 range.
-    """
+    """Returns log P(x = target) of each element under a Gaussian with standard deviation ``scale``, nats, float64."""
     target, mean, scale = _exact(target), mean.double(), scale.double()
     centred = target - mean
     # Below the mean both ends of a bin have small tails, whose logarithms do not cancel.
@@ -41,13 +36,7 @@ def gaussian_log_mass(target: Tensor, *, mean: Tensor, scale: Tensor) -> Tensor:
 
 
 def laplace_log_mass(target: Tensor, *, location: Tensor, scale: Tensor) -> Tensor:
-    """Returns log P(x = target) of each element under a Laplace distribution, nats, float64.
-
-    Args:
-        target: multiples of 1/255 in [0, 1].
-        location: broadcastable against the target.
-        scale: likewise; b of exp(-|x - location| / b) / (2 b), in units of the 0-to-1 range.
-    """
+    """Returns log P(x = target) of each element under exp(-|x - location| / scale) / (2 scale), nats, float64."""
     target, location, scale = _exact(target), location.double(), scale.double()
     centred = target - location
     distance = -centred.abs()
@@ -79,13 +68,7 @@ def _with_open_ends(inside: Tensor, *, target: Tensor, below: Tensor, above: Ten
 
 
 def logistic_log_mass(target: Tensor, *, location: Tensor, log_scale: Tensor) -> Tensor:
-    """Returns log P(x = target) of each element under a logistic distribution, nats (Kingma et al. 2016, appendix).
-
-    Args:
-        target: multiples of 1/255 in [0, 1].
-        location: broadcastable against the target.
-        log_scale: likewise; log of the scale in units of the 0-to-1 range.
-    """
+    """Returns log P(x = target) of each element under a logistic distribution, nats (Kingma et al. 2016, appendix)."""
     inverse_scale = torch.exp(-log_scale.clamp(max=MAXIMUM_LOG_SCALE))
     centred = target - location
     upper = inverse_scale * (centred + HALF_BIN)

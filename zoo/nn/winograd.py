@@ -27,9 +27,7 @@ FEWEST_CHANNELS = 16  # of the inputs; below, transforming the tiles costs more 
 def is_faster(weight: Tensor, *, positions: int) -> bool:
     """Returns whether Winograd's convolution is faster than a direct one, forward and backward (measured).
 
-    Args:
-        weight: filters [O, C, k, k].
-        positions: outputs per channel over all uses of the filters: images x pixels x steps.
+    ``positions`` are the outputs per channel over all uses of the filters [O, C, k, k]: images x pixels x steps.
     """
     return (
         weight.shape[2:] == (KERNEL, KERNEL)
