@@ -32,10 +32,8 @@ def findings(*, share, within, between, per_image):
 
     apart = np.stack([around(0.02) for _ in TURNS], axis=1)
     return Findings(
-        disagreement=Disagreement(TURNS, within=apart * np.asarray(share), between=apart),
-        agreement=DigitAgreement(
-            within=around(within), between=around(between), named=np.zeros((SCENES, SAMPLES, VIEWS), np.int64)
-        ),
+        disagreement=Disagreement(within=apart * np.asarray(share), between=apart),
+        agreement=DigitAgreement(within=around(within), between=around(between)),
         bounds={count: {"nelbo_excess": around(per_image(count)), "kl": around(40.0 / count)} for count in TARGETS},
         expected=torch.rand(SAMPLES, SCENES, VIEWS, 3, 8, 8),
         context=rng.integers(0, 256, (SCENES, 3, 8, 8, 3), dtype=np.uint8),

@@ -11,8 +11,16 @@ import torch
 from zoo.config.schedules import schedule_values
 from zoo.data.render.digit_cube import HALF_WIDTH, NUM_FACES, NUM_SIDES, draw_spread_cameras, extra_shapes, visible_face
 from zoo.errors import ConfigError
-from zoo.evaluation.digit_agreement import digit_agreement, hidden_sides, predict_sides
-from zoo.evaluation.digit_reader import FRONTAL, DigitReader, frontal_sides, reading_accuracy, train_reader
+from zoo.evaluation.digit_agreement import (
+    FRONTAL,
+    DigitReader,
+    digit_agreement,
+    frontal_sides,
+    hidden_sides,
+    predict_sides,
+    reading_accuracy,
+    train_reader,
+)
 from zoo.evaluation.loop import Evaluation
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
@@ -63,28 +71,28 @@ def bearings(cameras):
 
 
 class TestHiddenSides:
-    @pytest.mark.parametrize("queries", [1, 5])
-    def test_the_context_shows_the_other_three_sides_and_never_the_hidden_one(self, queries):
+    def test_the_context_shows_the_other_three_sides_and_never_the_hidden_one(self):
         source = Cubes(40)
-        hidden = hidden_sides(source, num_queries=queries)
+        hidden = hidden_sides(source, num_queries=5)
         assert hidden.scenes.tolist() == list(range(40))
-        assert hidden.sides.tolist() == [scene % NUM_SIDES for scene in range(40)]
+        hidden_side = hidden.scenes % NUM_SIDES
         cameras = torch.from_numpy(source.cameras[hidden.scenes[:, None], hidden.views])
         turns = torch.from_numpy(source.turns)[:, None]
         sides = visible_face(cameras, turns)
-        for shown, side in zip(sides.tolist(), hidden.sides.tolist(), strict=True):
+        for shown, side in zip(sides.tolist(), hidden_side.tolist(), strict=True):
             assert sorted([*shown, side]) == [0, 1, 2, 3]
         # In the frame of the cube a side at distance HALF_WIDTH is seen from beyond it only.
-        angle = bearings(cameras) - turns - torch.from_numpy(hidden.sides)[:, None] * math.pi / 2
+        angle = bearings(cameras) - turns - torch.from_numpy(hidden_side)[:, None] * math.pi / 2
         assert (torch.hypot(cameras[..., 0], cameras[..., 1]) * angle.cos() <= HALF_WIDTH).all()
 
     def test_the_queries_face_the_hidden_side_from_left_to_right(self):
         source = Cubes(9)
         hidden = hidden_sides(source, num_queries=5, spread=0.3)
         turns = torch.from_numpy(source.turns)[:, None]
+        hidden_side = torch.from_numpy(hidden.scenes % NUM_SIDES)
         assert hidden.cameras.shape == (9, 5, 5)
-        assert torch.equal(visible_face(hidden.cameras, turns), torch.from_numpy(hidden.sides)[:, None].expand(-1, 5))
-        angle = bearings(hidden.cameras) - turns - torch.from_numpy(hidden.sides)[:, None] * math.pi / 2
+        assert torch.equal(visible_face(hidden.cameras, turns), hidden_side[:, None].expand(-1, 5))
+        angle = bearings(hidden.cameras) - turns - hidden_side[:, None] * math.pi / 2
         angle = torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
         torch.testing.assert_close(angle, torch.linspace(-0.3, 0.3, 5).expand(9, -1), rtol=0, atol=1e-5)
         # They stand on the ring of the scene's own cameras and look inwards, as those do.
@@ -115,13 +123,12 @@ class TestReader:
 
     def test_frontal_views_and_their_digits(self):
         source = Cubes(12)
-        found = frontal_sides(source, frontal=0.3)
+        found = frontal_sides(source)
         cameras, turns = torch.from_numpy(source.cameras), torch.from_numpy(source.turns)[:, None]
         offset = torch.remainder(bearings(cameras) - turns + math.pi / 4, math.pi / 2) - math.pi / 4
-        assert len(found.labels) == int((offset.abs() <= 0.3).sum())
+        assert len(found.labels) == int((offset.abs() <= FRONTAL).sum())
         stripes = found.frames.float().mean(dim=(1, 3)).argmax(-1) - 3
         assert torch.equal(stripes, found.labels)
-        assert len(frontal_sides(source).labels) == int((offset.abs() <= FRONTAL).sum())
 
     def test_training_is_reproducible_and_leaves_the_generator_alone(self):
         torch.manual_seed(3)
@@ -149,7 +156,6 @@ class TestAgreement:
     def test_digits_that_all_views_of_a_sample_share(self, reader):
         digits = np.array([[1, 2, 3], [4, 2, 5]])[:, :, None].repeat(4, axis=2)  # [S, n, K]
         found = digit_agreement(reader, stripes(digits))
-        np.testing.assert_array_equal(found.named, digits.transpose(1, 0, 2))
         np.testing.assert_array_equal(found.within, [1, 1, 1])
         np.testing.assert_array_equal(found.between, [0, 1, 0])
 
@@ -200,7 +206,7 @@ class TestPredictions:
             return predict_sides(model, evaluation, num_samples=2).expected
 
         before = predicted()
-        for scene, side in zip(questions.scenes, questions.sides, strict=True):
+        for scene, side in zip(questions.scenes, questions.scenes % NUM_SIDES, strict=True):
             facing = visible_face(torch.from_numpy(source.cameras[scene]), torch.tensor(source.turns[scene])) == side
             assert facing.any()
             source.frames[scene, facing.numpy()] = 0

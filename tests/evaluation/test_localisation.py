@@ -15,10 +15,9 @@ from zoo.encoders.none import NoEncoder
 from zoo.episode import CoreOutput, SceneBatch
 from zoo.errors import ConfigError
 from zoo.evaluation.candidates import by_density, by_inversion, localisation_method
-from zoo.evaluation.localisation import localise, locate
+from zoo.evaluation.localisation import Search, localise, locate
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.evaluation.pose_grid import PosePrior, grid_over
-from zoo.evaluation.refine_poses import Search
 from zoo.evaluation.throughput import random_batch
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.model.interfaces import LatentCore

@@ -100,7 +100,7 @@ def functions(tmp_path_factory):
 def test_the_exact_posterior_is_scored_jointly_and_marginally(functions):
     plan = EvaluationPlan(functions, num_context=4, num_targets=3)
     scores = score_exactly(functions, plan)
-    assert set(scores) == set(NAMES)
+    assert set(scores) == {*NAMES, "spread"}
     for scene, (distribution, values) in enumerate(exact_predictions(functions, plan, scenes=np.arange(3))):
         exact = multivariate_normal(distribution.mean, distribution.covariance)
         assert scores["predictive_log_likelihood"][scene] == pytest.approx(exact.logpdf(values) / 3)

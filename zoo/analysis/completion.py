@@ -18,7 +18,6 @@ from zoo.data.source import SceneSource, Split
 from zoo.evaluation.values import predict_at
 from zoo.figures.functions import images_of_points
 from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.model.scene_model import SceneModel
 
 DIGITS = "completion_digits"
 NUM_DIGITS: Mapping[Split, int] = {"train": 1400, "validation": 100, "test": 160}
@@ -27,28 +26,22 @@ ROWS = 8
 
 
 def run(context: AnalysisContext) -> list[Claim]:
-    """Trains on digits, completes test digits, and draws ``completion.png``."""
-    digits = context.dataset(DIGITS, num_scenes=NUM_DIGITS)
-    model = context.trained("convcnp-digits", data=digits).model.eval()
-    splits = open_splits(digits)
-    return complete(context, model, splits["test"], train=splits["train"])
-
-
-def complete(context: AnalysisContext, model: SceneModel, test: SceneSource, *, train: SceneSource) -> list[Claim]:
-    """Completes digits, draws some, and compares the error with that of two baselines.
+    """Trains on digits, completes test digits, draws ``completion.png``, and compares the error with two baselines.
 
     The baselines are the nearest known pixel (Garnelo et al. 2018, table 1) and the mean of all training digits.
     """
+    digits = context.dataset(DIGITS, num_scenes=NUM_DIGITS)
+    model = context.trained("convcnp-digits", data=digits).model.eval()
+    splits = open_splits(digits)
+    test, schedule = splits["test"], schedule_values(sigma=1.0)
     order = EvaluationPlan(test, num_context=max(PIXELS), num_targets=1).views[:, : max(PIXELS)]
     inputs, values = read_points(test)
-    mean_digit = read_points(train)[1].mean(0)[:, 0]
+    mean_digit = read_points(splits["train"])[1].mean(0)[:, 0]
     groups, expectations = [], []
     for number in PIXELS:
         known = order[:, :number, None]
         known_inputs, known_values = (np.take_along_axis(part, known, axis=1) for part in (inputs, values))
-        found = predict_at(
-            model, known_inputs, known_values, queries=inputs, schedule=schedule_values(sigma=1.0), num_samples=1
-        )
+        found = predict_at(model, known_inputs, known_values, queries=inputs, schedule=schedule, num_samples=1)
         unknown = np.ones(values.shape[:2])
         np.put_along_axis(unknown, known[..., 0], 0.0, axis=1)
         error = root_mean_square(found.mean - values[..., 0], weights=unknown)

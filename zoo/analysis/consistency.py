@@ -26,8 +26,16 @@ from zoo.data.opening import open_scenes
 from zoo.data.source import SceneSource, Split
 from zoo.evaluation.bounds import score_scenes
 from zoo.evaluation.consistency import Disagreement, disagreement
-from zoo.evaluation.digit_agreement import DigitAgreement, HiddenSides, digit_agreement, hidden_sides, predict_sides
-from zoo.evaluation.digit_reader import DigitReader, reading_accuracy, train_reader
+from zoo.evaluation.digit_agreement import (
+    DigitAgreement,
+    DigitReader,
+    HiddenSides,
+    digit_agreement,
+    hidden_sides,
+    predict_sides,
+    reading_accuracy,
+    train_reader,
+)
 from zoo.evaluation.images import to_bytes
 from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import trend_panels
@@ -75,7 +83,7 @@ def measure(trained: TrainedModel, test: SceneSource, sides: HiddenSides, reader
     """Measures one model."""
     model = trained.model
     evaluations = {count: evaluation_of(trained, test, num_context=NUM_CONTEXT, num_targets=count) for count in TARGETS}
-    hidden = replace(evaluations[1], plan=sides, scenes=None)
+    hidden = replace(evaluations[1], plan=sides)
     predicted = predict_sides(model, hidden, num_samples=SAMPLES)
     return Findings(
         disagreement=disagreement(model, evaluations[1], num_samples=SAMPLES),

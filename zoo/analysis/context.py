@@ -52,32 +52,26 @@ class AnalysisContext:
         num_scenes: Mapping[Split, int],
         image_size: int = 0,
         num_views: int | None = None,
-        seed: int = 0,
     ) -> Path:
         """Makes a built-in data set unless it exists, and returns its folder."""
         counts = "-".join(str(count) for count in num_scenes.values())
         views = f"-{num_views}-views" if num_views else ""
-        folder = self.folder / "data" / f"{recipe}-{image_size}{views}-{counts}-seed-{seed}"
+        folder = self.folder / "data" / f"{recipe}-{image_size}{views}-{counts}"
         if not folder.exists():
             self.log(f"making {sum(num_scenes.values())} scenes of {recipe}")
-            make_dataset(
-                recipe, folder=folder, num_scenes=num_scenes, image_size=image_size, num_views=num_views, seed=seed
-            )
+            make_dataset(recipe, folder=folder, num_scenes=num_scenes, image_size=image_size, num_views=num_views)
         return folder
 
     def trained(
         self, variant: str, *, data: Path, overrides: Iterable[str] = (), label: str | None = None
     ) -> TrainedModel:
-        """Trains a variant unless it is trained; an interrupted run is resumed.
+        """Trains a variant unless it is trained, and returns the model with its last weights; resumes interrupted runs.
 
         Args:
             variant: its name in the registry.
             data: the scenes.
             overrides: ``key=value`` changes; runs with other changes need another label.
             label: name of the run's folder; None: that of the variant.
-
-        Returns:
-            The model with its last weights.
 
         Raises:
             KeyboardInterrupt: if the run was interrupted, after a checkpoint was written.
@@ -118,11 +112,6 @@ class AnalysisContext:
 
 def run_analysis(name: str, context: AnalysisContext, *, command: Sequence[str] = ()) -> list[Claim]:
     """Runs an analysis, writes its claims to ``<folder>/<name>-claims.json`` and returns them.
-
-    Args:
-        name: of the analysis.
-        context: the folder.
-        command: the command line, for the provenance.
 
     Raises:
         ConfigError: if there is no analysis of that name.

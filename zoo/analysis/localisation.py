@@ -10,6 +10,7 @@ Inversion searches for cameras whose predicted image is the given one; it improv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +21,12 @@ from zoo.analysis.context import SMALL_CORE, AnalysisContext
 from zoo.analysis.scores import evaluation_of
 from zoo.data.opening import open_scenes
 from zoo.data.source import Split
-from zoo.evaluation.localisation import Located, localise
+from zoo.evaluation.localisation import Located, Search, localise
 from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
-from zoo.evaluation.refine_poses import Search
 from zoo.figures.probability_maps import probability_maps
 
 DATASET = "rooms_ring_camera"
-QUARTER, NEAR = 90.0, 15.0  # degrees
+NEAR = 15.0  # degrees
 SHARE = 0.5  # the largest error, relative to the best constant estimate
 ROWS = 3  # images per method in the figure
 
@@ -35,26 +35,24 @@ class Method(NamedTuple):
     """A model, its training data, and the images that it localises."""
 
     variant: str
-    overrides: tuple[str, ...]
     image_size: int
-    num_views: int | None
     num_scenes: Mapping[Split, int]
     scenes: Mapping[int, int]  # number of context views -> number of test scenes
     grid: tuple[int, int]  # positions per side, directions
-    samples: int  # of the latents of reversed models
+    search: Search
+    overrides: tuple[str, ...] = ()
+    num_views: int | None = None
 
 
 MAPS = Method(
     variant="reversed-gqn-attention",
-    overrides=(),
     image_size=16,
-    num_views=None,
     num_scenes={"train": 4000, "validation": 64, "test": 200},
     scenes={0: 200},
     grid=(20, 24),
-    samples=0,
+    search=Search(starts=2, steps=20, batch_size=4096),
 )
-MIXTURE = MAPS._replace(variant="reversed-gqn-latent", samples=8)
+MIXTURE = MAPS._replace(variant="reversed-gqn-latent", search=replace(MAPS.search, samples=8))
 INVERTED = Method(
     variant="gqn-epipolar",
     overrides=(
@@ -70,7 +68,7 @@ INVERTED = Method(
     num_scenes={"train": 1000, "validation": 64, "test": 128},
     scenes={2: 30, 10: 120},  # every candidate camera costs a prediction
     grid=(16, 18),
-    samples=0,
+    search=replace(MAPS.search, batch_size=32),
 )
 
 Found = dict[int, list[Located]]  # number of context views -> one localised image per test scene, in order
@@ -93,12 +91,11 @@ def find(context: AnalysisContext, method: Method) -> Found:
     test, known = open_scenes(data, "test"), read_cameras(open_scenes(data, "train"))
     places, turns = method.grid
     prior = PosePrior("cameras", grid=grid_over(known, places=places, turns=turns), cameras=known)
-    search = Search(samples=method.samples, starts=2, steps=20, batch_size=32 if method is INVERTED else 4096)
     found = {}
     for number, scenes in method.scenes.items():
         context.log(f"{method.variant}: localising {scenes} images given {number} views")
         evaluation = evaluation_of(trained, test, num_context=number, num_scenes=scenes)
-        found[number] = localise(trained.model, evaluation, prior=prior, search=search)
+        found[number] = localise(trained.model, evaluation, prior=prior, search=method.search)
     return found
 
 
@@ -132,26 +129,29 @@ def error_expectations(name: str, found: Sequence[Located]) -> list[Expectation]
 
 def mass_elsewhere(one: Located) -> float:
     """Returns the probability of a yaw that is more than 15 degrees from the true one."""
-    return 1.0 - _mass_near(one, lambda away: np.abs((away + 180.0) % 360.0 - 180.0))
+    return 1.0 - _mass_near(one, period=360.0)
 
 
 def mass_at_quarter_turns(one: Located) -> float:
     """Returns the probability of a yaw within 15 degrees of a quarter, half or three-quarter turn from the true one."""
-    at_any = _mass_near(one, lambda away: np.abs((away + QUARTER / 2) % QUARTER - QUARTER / 2))
-    return at_any - (1.0 - mass_elsewhere(one))
+    return _mass_near(one, period=90.0) - _mass_near(one, period=360.0)
 
 
-def _mass_near(one: Located, distance: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Returns the probability of the yaws whose distance, a function of degrees from the truth, is below 15 degrees."""
-    away = np.degrees(one.grid.yaw.numpy() - one.truth[3])
-    return float(np.exp(one.log_mass).sum((0, 1))[distance(away) < NEAR].sum())
+def _mass_near(one: Located, *, period: float) -> float:
+    """Returns the probability of the yaws within 15 degrees of the true one plus any multiple of the period."""
+    near = _degrees_off(one.grid.yaw.numpy() - one.truth[3], period=period) < NEAR
+    return float(np.exp(one.log_mass).sum((0, 1))[near].sum())
+
+
+def _degrees_off(angles: np.ndarray, *, period: float = 360.0) -> np.ndarray:
+    """Returns the distances of angles in radians from the nearest multiple of a period, both in degrees."""
+    return np.abs((np.degrees(angles) + period / 2) % period - period / 2)
 
 
 def mass_facing_centre(one: Located) -> float:
     """Returns the probability of cameras that face the centre of the room within 30 degrees."""
     y, x, yaw = np.meshgrid(one.grid.y.numpy(), one.grid.x.numpy(), one.grid.yaw.numpy(), indexing="ij")
-    away = np.degrees(yaw - np.arctan2(-y, -x))
-    return float(np.exp(one.log_mass)[np.abs((away + 180.0) % 360.0 - 180.0) < 2.0 * NEAR].sum())
+    return float(np.exp(one.log_mass)[_degrees_off(yaw - np.arctan2(-y, -x)) < 2.0 * NEAR].sum())
 
 
 def direct_expectations(maps: Sequence[Located], mixture: Sequence[Located]) -> list[Expectation]:

@@ -23,7 +23,7 @@ from zoo.data.functions import Kernel
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource, Split
-from zoo.evaluation.gaussian_process import exact_predictions, predictive, score_exactly
+from zoo.evaluation.gaussian_process import predictive, score_exactly
 from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.values import predict_at, score_values
 from zoo.figures.functions import Band, Panel, curve_panels
@@ -65,8 +65,10 @@ def run(context: AnalysisContext) -> list[Claim]:
     models = {label: context.trained(variant, data=functions).model.eval() for label, variant in MODELS.items()}
     test = open_scenes(functions, "test")
     context.log(f"scoring {NUM_FUNCTIONS['test']} test functions")
-    scores: dict[str, Scores] = {EXACT: score_exact_posterior(test)}
-    scores |= {label: score_model(model, test) for label, model in models.items()}
+    plans = {number: EvaluationPlan(test, num_context=number, num_targets=NUM_TARGETS) for number in CONTEXTS}
+    scores: dict[str, Scores] = {EXACT: {number: score_exactly(test, plan) for number, plan in plans.items()}}
+    for label, model in models.items():
+        scores[label] = {number: score_model(model, test, plan) for number, plan in plans.items()}
     trend_panels(
         context.image("neural-processes"),
         panels=panels_of(scores, QUANTITIES),
@@ -77,30 +79,15 @@ def run(context: AnalysisContext) -> list[Claim]:
     return neural_process_claims(scores)
 
 
-def score_model(model: SceneModel, test: SceneSource) -> Scores:
-    """Returns the scores of a model by context size; the spread is the mean predictive standard deviation."""
-    found = {}
-    for number in CONTEXTS:
-        plan = EvaluationPlan(test, num_context=number, num_targets=NUM_TARGETS)
-        extras = test.read_extras(np.arange(test.num_scenes), plan.views)
-        inputs, values = extras["inputs"], extras["values"]
-        predicted = predict_at(
-            model, inputs[:, :number], values[:, :number], queries=inputs[:, number:], schedule=SCHEDULE, num_samples=32
-        )
-        evaluation = Evaluation(test, plan, schedule=SCHEDULE, batch_size=50)
-        found[number] = score_values(model, evaluation, num_samples=NUM_SAMPLES) | {SPREAD: predicted.scale.mean(1)}
-    return found
-
-
-def score_exact_posterior(test: SceneSource) -> Scores:
-    """Returns the scores of the exact posterior by context size."""
-    found = {}
-    for number in CONTEXTS:
-        plan = EvaluationPlan(test, num_context=number, num_targets=NUM_TARGETS)
-        predictions = exact_predictions(test, plan, scenes=np.arange(test.num_scenes))
-        spread = np.array([distribution.scale.mean() for distribution, _ in predictions])
-        found[number] = score_exactly(test, plan) | {SPREAD: spread}
-    return found
+def score_model(model: SceneModel, test: SceneSource, plan: EvaluationPlan) -> dict[str, np.ndarray]:
+    """Returns the scores of a model; the spread is the mean predictive standard deviation."""
+    known, extras = plan.num_context, test.read_extras(np.arange(test.num_scenes), plan.views)
+    inputs, values = extras["inputs"], extras["values"][:, :known]
+    predicted = predict_at(
+        model, inputs[:, :known], values, queries=inputs[:, known:], schedule=SCHEDULE, num_samples=32
+    )
+    evaluation = Evaluation(test, plan, schedule=SCHEDULE, batch_size=50)
+    return score_values(model, evaluation, num_samples=NUM_SAMPLES) | {SPREAD: predicted.scale.mean(1)}
 
 
 def neural_process_claims(scores: Mapping[str, Scores]) -> list[Claim]:

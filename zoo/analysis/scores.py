@@ -31,7 +31,7 @@ def evaluation_of(
     """Returns episodes of the first ``num_scenes`` test scenes (None: all), at the sigma of evaluation of a model."""
     plan = EvaluationPlan(test, num_context=num_context, num_targets=num_targets)
     schedule = evaluation_schedule_values(trained.variant.training)
-    scenes = np.arange(num_scenes or test.num_scenes)
+    scenes = None if num_scenes is None else np.arange(num_scenes)
     return Evaluation(test, plan, schedule=schedule, batch_size=50, scenes=scenes, shift=shift)
 
 

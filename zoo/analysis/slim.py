@@ -37,7 +37,7 @@ from zoo.training.trained_model import TrainedModel
 
 DATASET = "captioned_rooms"
 SCENES: Mapping[Split, int] = {"train": 4000, "validation": 100, "test": 400}
-IMAGE_SIZE, NUM_VIEWS, DATA_SEED = 32, 6, 0
+IMAGE_SIZE, NUM_VIEWS = 32, 6
 CONTEXTS = tuple(range(4))
 WORDINGS = 4  # of one caption
 SAMPLES = 32
@@ -58,7 +58,7 @@ class Distances(NamedTuple):
 
 def run(context: AnalysisContext) -> list[Claim]:
     """Trains SLIM, scores it with different captions, and draws ``slim.png`` and ``slim-nats.png``."""
-    data = context.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE, num_views=NUM_VIEWS, seed=DATA_SEED)
+    data = context.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE, num_views=NUM_VIEWS)
     trained = context.trained("slim", data=data)
     trained.model.eval()
     test, drawn = open_scenes(data, "test"), draw_scenes(SCENES["test"])
@@ -77,7 +77,7 @@ def run(context: AnalysisContext) -> list[Claim]:
 def draw_scenes(number: int) -> list[DrawnScene]:
     """Samples the test scenes again, because the data set does not store their objects."""
     recipe = replace(RECIPES[DATASET], num_views=NUM_VIEWS)
-    return [recipe.draw(seed=DATA_SEED, split="test", index=index) for index in range(number)]
+    return [recipe.draw(seed=0, split="test", index=index) for index in range(number)]
 
 
 def reworded(batch: SceneBatch, views: np.ndarray, drawn: list[DrawnScene]) -> SceneBatch:

@@ -69,10 +69,9 @@ def run(
     from zoo.bench.protocol import Protocol, plan_of
     from zoo.config.schedules import evaluation_schedule_values
     from zoo.evaluation.candidates import localisation_method
-    from zoo.evaluation.localisation import localise
+    from zoo.evaluation.localisation import Search, localise
     from zoo.evaluation.loop import Evaluation
     from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
-    from zoo.evaluation.refine_poses import Search
     from zoo.figures.style import check_suffix
 
     if output is not None:

@@ -12,10 +12,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from zoo.data.plan import EvaluationPlan
 from zoo.episode import ElboTerms, Episode, ScheduleValues, Views
 from zoo.errors import ConfigError
-from zoo.evaluation.images import IMAGE_ERRORS, image_errors
+from zoo.evaluation.images import image_errors
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.model.interfaces import Encode
@@ -54,20 +53,6 @@ class Bounds:
             if number < 1:
                 raise ConfigError(f"importance samples: found {number}, expected 1 or more")
 
-    def names(self, *, num_targets: int) -> list[str]:
-        """Returns the names of all scores, for scenes of ``num_targets`` targets."""
-        # Known before anything is scored: a process without a scene of its own gathers as many columns as the others.
-        names = list(ElboScores._fields)
-        for number in self.importance_samples:
-            names += [f"iwae_{number}", f"iwae_{number}_excess", f"iwae_{number}_gap"]
-        if self.separate and num_targets > 1:
-            names.append("separate_nelbo_excess")
-        if self.reconstruction:
-            names += [f"reconstruction_{name}" for name in IMAGE_ERRORS]
-        if self.code_schedule is not None:
-            names.append("bits_per_dim")
-        return names
-
 
 ELBO_ALONE = Bounds()
 
@@ -75,7 +60,7 @@ ELBO_ALONE = Bounds()
 def score_scenes(
     model: SceneModel, evaluation: Evaluation, *, bounds: Bounds = ELBO_ALONE, accelerator: Accelerator | None = None
 ) -> dict[str, np.ndarray]:
-    """Scores every scene of an :class:`~zoo.data.plan.EvaluationPlan` once.
+    """Scores every scene once.
 
     Args:
         model: the model, not wrapped; its mode is restored afterwards.
@@ -86,29 +71,24 @@ def score_scenes(
     Returns:
         Arrays [num_scenes] float64 in the order of the scenes: ``scene``, and the names of :func:`score_episode`.
     """
-    plan = evaluation.plan
-    assert isinstance(plan, EvaluationPlan)
-    names = ["scene", *bounds.names(num_targets=plan.num_targets)]
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
         episode = model.episode(part.batch, num_context=part.num_context)
-        columns = score_episode(model, episode, evaluation.schedule, bounds=bounds)
-        columns["scene"] = torch.from_numpy(part.scenes).to(evaluation.device)
-        return {"table": torch.stack([columns[name].double() for name in names], dim=1)}
+        scores = score_episode(model, episode, evaluation.schedule, bounds=bounds)
+        return {"scene": torch.from_numpy(part.scenes).double()} | scores
 
-    scenes = np.arange(plan.num_scenes)
-    share = scenes[accelerator.process_index :: accelerator.num_processes] if accelerator else scenes
-    found = replace(evaluation, scenes=share).score(score, model=model)
-    # A process without a scene of its own gathers as many columns as the others.
-    table = found.get("table", np.zeros((0, len(names))))
+    rank, world = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    scenes = evaluation.chosen_scenes
+    # Every process scores equally many scenes; the first ones are scored twice if their number does not divide.
+    even = np.resize(scenes, math.ceil(len(scenes) / world) * world)
+    found = replace(evaluation, scenes=even[rank::world]).score(score, model=model)
     if accelerator:
-        own = torch.from_numpy(table).to(accelerator.device)
-        table = accelerator.gather(accelerator.pad_across_processes(own, pad_index=-1)).cpu().numpy()
-    table = table[np.argsort(table[:, 0], kind="stable")]
-    table = table[table[:, 0] >= 0]
+        own = {name: torch.from_numpy(values).to(accelerator.device) for name, values in found.items()}
+        gathered = {name: values.view(world, -1).T.flatten() for name, values in accelerator.gather(own).items()}
+        found = {name: values[: len(scenes)].cpu().numpy() for name, values in gathered.items()}
     # A scene counted twice or not at all would bias every mean without a trace.
-    assert np.array_equal(table[:, 0], scenes), "every scene must be scored exactly once"
-    return {name: table[:, index] for index, name in enumerate(names)}
+    assert np.array_equal(found["scene"], scenes), "every scene must be scored exactly once"
+    return found
 
 
 def score_episode(

@@ -57,7 +57,7 @@ def by_inversion(model: SceneModel, episode: Episode, *, schedule: ScheduleValue
 
     def score(cameras: Tensor) -> Tensor:
         poses = pose_vector(cameras).to(episode.query.dtype)
-        candidates = _as_queries(episode, poses) if as_queries else _as_scenes(episode, poses)
+        candidates = _copies_at(episode, poses[None] if as_queries else poses[:, None])
 
         def encode(views: Views) -> Representation:
             if views is candidates.context:
@@ -79,35 +79,23 @@ def by_inversion(model: SceneModel, episode: Episode, *, schedule: ScheduleValue
     return score
 
 
-def _as_queries(episode: Episode, poses: Tensor) -> Episode:
-    """Returns one scene with the image as its target at each of the poses [G, P]."""
-    target = episode.target[:, :1].expand(-1, len(poses), -1, -1, -1)
-    views = Views(values=target, poses=poses[None], mask=torch.ones_like(poses[None, :, 0], dtype=torch.bool))
-    return episode._replace(query=poses[None], target=target, target_views=views)
-
-
-def _as_scenes(episode: Episode, poses: Tensor) -> Episode:
-    """Returns one copy of the scene for each of the poses [G, P]."""
-    count = len(poses)
-    target = _repeat(episode.target[:, :1], count)
-    views = Views(values=target, poses=poses[:, None], mask=torch.ones_like(poses[:, :1], dtype=torch.bool))
+def _copies_at(episode: Episode, poses: Tensor) -> Episode:
+    """Returns copies of one scene with the image as their target at each of the poses [copies, Q, P]."""
+    copies, queries = poses.shape[:2]
+    target = episode.target[:, :1].expand(copies, queries, -1, -1, -1)
     return Episode(
-        context=Views(*(_repeat(field, count) for field in episode.context)),
-        query=poses[:, None],
+        context=Views(*(_repeat(field, copies) for field in episode.context)),
+        query=poses,
         target=target,
-        target_views=views,
-        key=episode.key.expand(count),
+        target_views=Views(values=target, poses=poses, mask=torch.ones_like(poses[..., 0], dtype=torch.bool)),
+        key=episode.key.expand(copies),
     )
 
 
 def by_density(model: SceneModel, episode: Episode, *, schedule: ScheduleValues, samples: int) -> CandidateScore:
     """Returns the log-density v -> log p(v | x^q, r) of a reversed model, with latents the mean over prior samples.
 
-    Args:
-        model: a model of viewpoints of images.
-        episode: one scene, B = 1; its first query is the image.
-        schedule: the values of evaluation.
-        samples: S; at least 1 is drawn, and models without latents draw 1.
+    ``episode`` is one scene, B = 1, whose first query is the image. At least one sample is drawn.
     """
     density = pose_density(model)
     parameters = model.predict_parameters(

@@ -30,13 +30,8 @@ class Disagreement(NamedTuple):
     ``within``, which is 0 for the same query twice.
     """
 
-    turns: tuple[float, ...]  # T of them, radians
     within: np.ndarray  # [num_scenes, T] float64
     between: np.ndarray  # [num_scenes, T] float64
-
-    def share(self) -> np.ndarray:
-        """Returns mean(within) / mean(between) for every turn, [T]: 0 for consistent samples, 1 for independent queries."""
-        return self.within.mean(0) / self.between.mean(0)
 
 
 def rotated(cameras: Tensor, turn: Tensor | float) -> Tensor:
@@ -106,20 +101,10 @@ def disagreement(
         angles = torch.tensor([0.0, *turns], dtype=first.dtype, device=first.device)
         batch = with_queries(part.batch, num_context=part.num_context, cameras=rotated(first, angles))
         expected = model.predict(batch, evaluation.schedule, part.num_context, num_samples=num_samples).expected
-        within, between = _half_squared_differences(expected.double())
-        return {"within": within, "between": between}
+        images = expected.double().flatten(3)  # [S, B, 1 + T, C H W]
+        first, others = images[:, :, :1], images[:, :, 1:]
+        # The first query against the others, in the same sample and then in the sample so many places away.
+        squared = torch.stack([0.5 * (first - others.roll(shift, 0)).square().mean(-1) for shift in range(num_samples)])
+        return {"within": squared[0].mean(0), "between": squared[1:].mean(dim=(0, 1))}
 
-    found = evaluation.score(score, model=model)
-    return Disagreement(tuple(turns), within=found["within"], between=found["between"])
-
-
-def _half_squared_differences(expected: Tensor) -> tuple[Tensor, Tensor]:
-    """Compares the first query with the others, [S, B, 1 + T, C, H, W], in the same sample and in different ones.
-
-    Returns:
-        Two tensors [B, T], averaged over pixels and over samples or ordered pairs of different samples.
-    """
-    images = expected.flatten(3)
-    first, others = images[:, :, :1], images[:, :, 1:]
-    squared = torch.stack([0.5 * (first - others.roll(shift, 0)).square().mean(-1) for shift in range(len(images))])
-    return squared[0].mean(0), squared[1:].mean(dim=(0, 1))
+    return Disagreement(**evaluation.score(score, model=model))

@@ -5,10 +5,10 @@ Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", equations 
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import Covariance, multivariate_normal, norm
 
 from zoo.data.functions import Kernel
 from zoo.data.plan import EvaluationPlan
@@ -30,29 +30,18 @@ class Predictive(NamedTuple):
 
     def joint_log_prob(self, values: np.ndarray) -> float:
         """Returns log p(values) of all queries together, nats, for values [Q]."""
-        factor = np.linalg.cholesky(self.covariance)
-        white = np.linalg.solve(factor, values - self.mean)
-        return float(-0.5 * white @ white - np.log(np.diag(factor)).sum() - 0.5 * len(white) * math.log(2.0 * math.pi))
+        covariance = Covariance.from_cholesky(np.linalg.cholesky(self.covariance))
+        return float(multivariate_normal.logpdf(values, self.mean, covariance))
 
     def marginal_log_prob(self, values: np.ndarray) -> np.ndarray:
         """Returns log p(value) of every query, [Q], nats, for values [Q]."""
-        white = (values - self.mean) / self.scale
-        return -0.5 * np.square(white) - np.log(self.scale) - 0.5 * math.log(2.0 * math.pi)
+        return norm.logpdf(values, self.mean, self.scale)
 
 
 def predictive(kernel: Kernel, *, inputs: np.ndarray, values: np.ndarray, queries: np.ndarray) -> Predictive:
-    """Returns p(values at the queries | values at the inputs), exactly.
-
-    Args:
-        kernel: the covariance that the function was drawn with, and the noise.
-        inputs: of the context, [N, P]; N may be 0.
-        values: of the context, [N], with noise.
-        queries: [Q, P].
-    """
+    """Returns p(values at the queries [Q, P] | values [N] at the inputs [N, P]), exactly, all with the kernel's noise."""
     noise = kernel.noise**2
     own = kernel.covariance(queries, queries) + noise * np.eye(len(queries))
-    if not len(inputs):
-        return Predictive(mean=np.zeros(len(queries)), covariance=own)
     among = kernel.covariance(inputs, inputs) + noise * np.eye(len(inputs))
     across = kernel.covariance(inputs, queries)
     weights = np.linalg.solve(among, across)
@@ -86,7 +75,8 @@ def exact_predictions(
 def score_exactly(source: SceneSource, plan: EvaluationPlan) -> dict[str, np.ndarray]:
     """Scores the exact posterior on the episodes of a plan, with the names and units of ``score_values``.
 
-    No model does better on average, as none knows more than how the functions were drawn.
+    No model does better on average, as none knows more than how the functions were drawn. ``spread`` is the mean standard
+    deviation of a target.
 
     Raises:
         DataError: if the data does not tell the kernels that its functions were drawn with.
@@ -96,7 +86,8 @@ def score_exactly(source: SceneSource, plan: EvaluationPlan) -> dict[str, np.nda
             distribution.joint_log_prob(values) / len(values),
             distribution.marginal_log_prob(values).mean(),
             np.sqrt(np.square(distribution.mean - values).mean()),
+            distribution.scale.mean(),
         )
         for distribution, values in exact_predictions(source, plan, scenes=np.arange(plan.num_scenes))
     ]
-    return dict(zip(NAMES, np.array(rows).T, strict=True))
+    return dict(zip((*NAMES, "spread"), np.array(rows).T, strict=True))

@@ -9,19 +9,20 @@ mapping". As there, height and pitch of the camera are known; place and yaw are 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zoo.episode import ScheduleValues
+from zoo.errors import ConfigError
 from zoo.evaluation.bounds import select_targets
 from zoo.evaluation.candidates import CandidateScore, by_density, by_inversion, localisation_method
 from zoo.evaluation.loop import Evaluation, EvaluationBatch, evaluation_mode
-from zoo.evaluation.pose_grid import PoseGrid, PosePrior, num_modes
+from zoo.evaluation.pose_grid import PoseGrid, PosePrior, local_maxima, num_modes
 from zoo.evaluation.poses import PoseErrors, pose_errors
-from zoo.evaluation.refine_poses import Search, refine_poses
 from zoo.model.scene_model import SceneModel
 
 COORDINATES = ("x", "y", "yaw")  # those that are estimated
@@ -88,6 +89,33 @@ def _errors(estimate: np.ndarray, truth: np.ndarray) -> PoseErrors:
     return pose_errors(torch.from_numpy(estimate), torch.from_numpy(truth), coordinates=COORDINATES)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Settings of the gradient search of the most probable camera between the points of a grid.
+
+    Attributes:
+        samples: for inversion K of the importance-weighted bound, 0: the ELBO; for reversed models with latents the
+            number of prior samples that the density is averaged over.
+        batch_size: candidates scored at once; changes the memory needed, not the numbers.
+        starts: local maxima of the grid that are refined by gradient; 0 takes the best cell.
+        steps: steps of Adam from each of them.
+        stride: length of the first steps, in cells.
+    """
+
+    samples: int = 0
+    batch_size: int = 256
+    starts: int = 4
+    steps: int = 30
+    stride: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, least in (("samples", 0), ("batch_size", 1), ("starts", 0), ("steps", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}: found {getattr(self, name)}, expected at least {least}")
+        if not self.stride > 0:
+            raise ConfigError(f"stride: found {self.stride}, expected a positive number of cells")
+
+
 def localise(model: SceneModel, evaluation: Evaluation, *, prior: PosePrior, search: Search) -> list[Located]:
     """Localises the first target of every scene, one scene at a time.
 
@@ -96,13 +124,9 @@ def localise(model: SceneModel, evaluation: Evaluation, *, prior: PosePrior, sea
     Raises:
         ConfigError: if the model is of neither kind.
     """
-    localisation_method(model)
-    one_by_one = replace(evaluation, batch_size=1)
+    batches = replace(evaluation, batch_size=1).batches()
     with evaluation_mode(model):
-        return [
-            locate(model, part, schedule=evaluation.schedule, prior=prior, search=search)
-            for part in one_by_one.batches()
-        ]
+        return [locate(model, part, schedule=evaluation.schedule, prior=prior, search=search) for part in batches]
 
 
 def locate(
@@ -152,3 +176,36 @@ def locate(
 
 def _times_prior(likelihood: CandidateScore, prior: PosePrior) -> CandidateScore:
     return lambda cameras: likelihood(cameras) + prior.log_density(cameras)
+
+
+@torch.enable_grad()
+def refine_poses(
+    score: CandidateScore, candidates: Tensor, log_joint: Tensor, *, grid: PoseGrid, search: Search
+) -> Tensor:
+    """Returns the best camera [5] found from the grid's best local maxima; never worse than the best cell."""
+    values = torch.where(local_maxima(log_joint.view(grid.shape)).flatten(), log_joint, -math.inf)
+    count = min(max(search.starts, 1), int(torch.isfinite(values).sum()))
+    starts = candidates[values.topk(count).indices]
+    if search.starts == 0 or search.steps == 0:
+        return starts[0]
+    step_x, step_y, step_yaw = grid.spacing.tolist()
+    cells = starts.new_tensor([step_x, step_y, 0.0, step_yaw, 0.0])
+    offset = torch.zeros_like(starts, requires_grad=True)  # in cells
+    optimizer = torch.optim.Adam([offset], lr=search.stride)
+    # The values of the grid are not comparable: latents of a query have other noise at another place.
+    best, best_values = starts.clone(), log_joint.new_full((count,), -math.inf)
+    for index in range(search.steps + 1):
+        cameras = starts + offset * cells
+        reached = score(cameras)
+        better = reached.detach() > best_values
+        best_values = torch.where(better, reached.detach(), best_values)
+        best[better] = cameras.detach()[better]
+        if index == search.steps or not reached.requires_grad:
+            break
+        # Steps grow shorter, so that the search settles.
+        optimizer.param_groups[0]["lr"] = search.stride * (1.0 - index / search.steps)
+        (offset.grad,) = torch.autograd.grad(-reached.sum(), offset)
+        optimizer.step()
+    found = best[int(best_values.argmax())].clone()
+    found[3] = torch.remainder(found[3] + math.pi, 2.0 * math.pi) - math.pi
+    return found

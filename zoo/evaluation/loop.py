@@ -81,9 +81,14 @@ class Evaluation:
         """The device of the schedule values, to which batches are moved."""
         return self.schedule.sigma.device
 
+    @property
+    def chosen_scenes(self) -> np.ndarray:
+        """The scenes that are scored, in order, [n] int64."""
+        return np.arange(self.plan.num_scenes) if self.scenes is None else self.scenes
+
     def batches(self) -> Iterator[EvaluationBatch]:
         """Yields the episodes of the scenes in order, and reports the progress after each batch."""
-        scenes = np.arange(self.plan.num_scenes) if self.scenes is None else self.scenes
+        scenes = self.chosen_scenes
         for start in range(0, len(scenes), self.batch_size):
             chosen = scenes[start : start + self.batch_size]
             plan = self.plan(chosen)

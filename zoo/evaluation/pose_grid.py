@@ -17,6 +17,7 @@ PriorKind = Literal["uniform", "cameras"]
 MARGIN = 0.02  # of the extent, added on every side
 MOST_CAMERAS = 2000  # from which a prior is made
 KERNEL = 0.5  # standard deviation of a kernel, in cells
+REACH = 2  # of a mode, in cells
 CHUNK = 4096  # candidates whose distances to all of them are computed at once
 
 
@@ -30,20 +31,15 @@ class PoseGrid(NamedTuple):
     @property
     def spacing(self) -> Tensor:
         """Sizes of a cell along x, y and yaw, [3]."""
-        return torch.stack(
-            [self.x[1] - self.x[0], self.y[1] - self.y[0], self.yaw.new_tensor(2 * math.pi / len(self.yaw))]
-        )
+        step_yaw = self.yaw.new_tensor(2 * math.pi / len(self.yaw))
+        return torch.stack([self.x[1] - self.x[0], self.y[1] - self.y[0], step_yaw])
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
         """Outer edges of the cells: least x, largest x, least y, largest y."""
-        half = 0.5 * self.spacing
-        return (
-            float(self.x[0] - half[0]),
-            float(self.x[-1] + half[0]),
-            float(self.y[0] - half[1]),
-            float(self.y[-1] + half[1]),
-        )
+        half_x, half_y, _ = 0.5 * self.spacing
+        edges = (self.x[0] - half_x, self.x[-1] + half_x, self.y[0] - half_y, self.y[-1] + half_y)
+        return tuple(map(float, edges))  # type: ignore[return-value]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -130,9 +126,7 @@ class PosePrior:
         away = away + ((cameras[:, None, 1] - known[:, 1]) / step_y).square()
         turned = 2.0 * kappa * torch.sin(0.5 * (cameras[:, None, 3] - known[:, 3])).square()
         log_bessel = math.log(float(torch.special.i0e(torch.tensor(kappa, dtype=torch.float64))))
-        constant = (
-            math.log(len(known)) + math.log(2.0 * math.pi * step_x * step_y) + math.log(2.0 * math.pi) + log_bessel
-        )
+        constant = math.log(len(known)) + math.log((2.0 * math.pi) ** 2 * step_x * step_y) + log_bessel
         return torch.logsumexp(-0.5 * away - turned, dim=1) - constant
 
     def best_guess(self) -> Tensor:
@@ -150,27 +144,22 @@ def local_maxima(values: Tensor) -> Tensor:
     return values >= F.max_pool3d(padded, kernel_size=3, stride=1)[0, 0]
 
 
-def num_modes(log_mass: Tensor, *, least: float = 0.1, reach: int = 2) -> int:
-    """Counts the separate poses that hold at least ``least`` of the probability each.
+def num_modes(log_mass: Tensor, *, least: float = 0.1) -> int:
+    """Counts the separate poses that hold at least the share ``least`` of the probability each.
 
-    The most probable cell takes all cells within ``reach`` in every direction, then the most probable of the rest, and so
-    on while the sum of what one takes is at least ``least``.
-
-    Args:
-        log_mass: [Y, X, W], log-probabilities of the cells.
-        least: share of the whole probability.
-        reach: in cells; directions are periodic.
+    The most probable cell takes all cells within two in every direction, then the most probable of the rest, and so on
+    while the sum of what one takes is at least ``least``. ``log_mass`` [Y, X, W] are log-probabilities of the cells.
     """
     mass = log_mass.exp()
     mass = mass / mass.sum()
     turns = mass.shape[2]
-    near = torch.arange(-reach, reach + 1) if 2 * reach + 1 < turns else torch.arange(turns)
+    near = torch.arange(-REACH, REACH + 1) if turns > 2 * REACH + 1 else torch.arange(turns)
     count = 0
     while True:
         row, column, turn = np.unravel_index(int(mass.argmax()), mass.shape)
         part = (
-            slice(max(row - reach, 0), row + reach + 1),
-            slice(max(column - reach, 0), column + reach + 1),
+            slice(max(row - REACH, 0), row + REACH + 1),
+            slice(max(column - REACH, 0), column + REACH + 1),
             (int(turn) + near) % turns,
         )
         if float(mass[part].sum()) < least:

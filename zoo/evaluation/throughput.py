@@ -22,6 +22,7 @@ from zoo.model.scene_model import SceneModel
 
 WARMUP = 3  # repetitions that are not counted
 REPEATS = 10
+ANY_LENGTH = 64  # replaces a size of 0 (any length) in the shape of an extra
 
 
 class Spread(NamedTuple):
@@ -34,10 +35,7 @@ class Spread(NamedTuple):
     warmup: int
 
     def per_second(self, units: int) -> Spread:
-        """Returns the units per second, where these are seconds per repetition of ``units``.
-
-        The 90th percentile of the seconds is the 10th of the speeds.
-        """
+        """Returns the units per second, where these are seconds per repetition of ``units``."""
         return self._replace(median=units / self.median, p10=units / self.p90, p90=units / self.p10)
 
 
@@ -51,11 +49,6 @@ class Throughput(NamedTuple):
     flops_per_training_scene: int
     flops_per_prediction: int
     peak_memory_bytes: int
-    batch_size: int
-    num_context: int
-
-
-ANY_LENGTH = 64  # replaces a size of 0 (any length) in the shape of an extra
 
 
 def random_batch(
@@ -94,7 +87,7 @@ def random_batch(
 def noise_for(
     model: SceneModel, *, recipe: TrainingRecipe, image_size: int, device: torch.device | str = "cpu"
 ) -> SceneBatch:
-    """Makes one batch of noise with a recipe's batch size, largest context and targets; see :func:`random_batch`."""
+    """Makes a :func:`random_batch` with a recipe's batch size, largest context and targets."""
     return random_batch(
         batch_size=recipe.batch_size,
         num_views=recipe.contexts.maximum + recipe.targets,
@@ -105,10 +98,7 @@ def noise_for(
 
 
 def adam_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
-    """Returns one training step for timing: the loss, its backward pass and fused Adam.
-
-    The learning rate is zero, which costs the same as any other and leaves the weights unchanged.
-    """
+    """Returns one training step for timing: the loss, its backward pass and fused Adam, at a learning rate of zero."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0, fused=True)
 
     def step() -> None:
@@ -119,36 +109,29 @@ def adam_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None
     return step
 
 
-def training_action(
-    model: nn.Module, *, recipe: TrainingRecipe, batch: SceneBatch, num_context: int | None = None
-) -> Callable[[], None]:
-    """Returns one training step in the recipe's precision, see :func:`adam_step`; sets the model to training mode.
+def training_action(model: nn.Module, *, recipe: TrainingRecipe, batch: SceneBatch) -> Callable[[], None]:
+    """Returns one training step, see :func:`adam_step`; sets the model to training mode.
 
     Args:
         model: a ``SceneModel``, or accelerate's wrapper of one.
-        recipe: for the precision and the schedule values, which are those of the last step.
-        batch: B scenes of more than N views.
-        num_context: N; the recipe's largest context if left out.
+        recipe: for the precision, the largest context and the schedule values of the last step.
+        batch: B scenes of more views than the context has.
     """
     device = batch.frames.device
     schedule = schedule_values_at(recipe, recipe.steps, device=device)
-    views = recipe.contexts.maximum if num_context is None else num_context
     model.train()
 
     def loss() -> Tensor:
         with _precision_of(recipe, device):
-            return model(batch, schedule, views).loss()
+            return model(batch, schedule, recipe.contexts.maximum).loss()
 
     return adam_step(model, loss)
 
 
 def prediction_action(model: SceneModel, *, recipe: TrainingRecipe, batch: SceneBatch) -> Callable[[], None]:
-    """Returns the prediction of one prior sample per query, in the recipe's precision; sets the model to evaluation mode.
+    """Returns the prediction of one prior sample per query; sets the model to evaluation mode.
 
-    Args:
-        model: that predicts.
-        recipe: for the precision, the largest context and the schedule values of the last step.
-        batch: B scenes of more views than the context has.
+    The arguments are those of :func:`training_action`.
     """
     device = batch.frames.device
     schedule = schedule_values_at(recipe, recipe.steps, device=device)
@@ -179,7 +162,6 @@ def measure(
     recipe: TrainingRecipe,
     image_size: int,
     device: torch.device | str = "cpu",
-    batch_size: int | None = None,
     warmup: int = WARMUP,
     repeats: int = REPEATS,
 ) -> Throughput:
@@ -187,9 +169,7 @@ def measure(
 
     The model's weights and mode are unchanged.
     """
-    device = torch.device(device)
-    size = batch_size or recipe.batch_size
-    recipe = recipe.model_copy(update={"batch_size": size})
+    size, device = recipe.batch_size, torch.device(device)
     batch = noise_for(model, recipe=recipe, image_size=image_size, device=device)
     was_training = model.training
     train_step = training_action(model, recipe=recipe, batch=batch)
@@ -209,8 +189,6 @@ def measure(
         flops_per_training_scene=training_flops // size,
         flops_per_prediction=prediction_flops // (size * recipe.targets),
         peak_memory_bytes=peak_memory,
-        batch_size=size,
-        num_context=recipe.contexts.maximum,
     )
 
 
