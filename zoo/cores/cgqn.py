@@ -94,18 +94,15 @@ class Cgqn(LatentCore):
         source: Source,
         schedule: ScheduleValues,
     ) -> Rollout:
-        """Draws the latents of scenes and renders them.
+        """Draws the latents of scenes and renders them, [n * Q, C', H, W] with n = B * S, the samples of a scene adjacent.
 
         Args:
             pooled: representations r, [B, C, h, w].
             query: [B, Q, P], an input of the renderer only.
-            keys: [n] int64 with n = B * S, seeds of the latent noise, the samples of a scene adjacent.
+            keys: [n] int64, seeds of the latent noise.
             targets: r' [B, C, h, w], needed by the posterior; None for latents from the prior.
             source: where z_l comes from: the posterior, the prior, or L given tensors.
             schedule: the temperature scales the prior's standard deviation.
-
-        Returns:
-            The rollout, with predictions [n * Q, C', H, W].
         """
         count, num_samples = len(keys), len(keys) // len(pooled)
         scene = self._at_canvas_size(pooled)

@@ -28,10 +28,6 @@ class AnnealedGaussian(Likelihood):
     uses_sigma = True
     has_mass = True
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.config = config
-
     def prediction_channels(self, target_channels: int) -> int:
         return target_channels
 

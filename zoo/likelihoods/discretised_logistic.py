@@ -31,12 +31,9 @@ class DiscretisedLogistic(Likelihood):
         minimum_log_scale: float = Field(default=-7.0, description="least log-scale, in units of the 0-to-1 range")
         initial_log_scale: float = Field(default=-2.0, description="added to the predicted log-scale")
 
+    config: Config
     target_kinds = frozenset({"images"})
     discrete = has_mass = True
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.config = config
 
     def prediction_channels(self, target_channels: int) -> int:
         return 2 * target_channels

@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings, Size
+from zoo.config.settings import Size
 from zoo.episode import ScheduleValues
+from zoo.likelihoods.discretised_logistic import DiscretisedLogistic
 from zoo.model.interfaces import Likelihood
 from zoo.nn.gaussian import at_least_float32
 from zoo.nn.quantized import clamped_logistic_mean, logistic_log_mass, logistic_quantile
@@ -41,21 +42,16 @@ class DiscretisedLogisticMixture(Likelihood):
     channels are replaced by their means, which is exact as long as little mass lies beyond 0 and 1.
     """
 
-    class Config(Settings):
+    class Config(DiscretisedLogistic.Config):
         components: Size = Field(default=10, description="K, logistics in a mixture")
         channels: Literal["independent", "linear"] = Field(
             default="linear",
             description="one mixture per channel, or one per pixel: green depends on red, blue on both",
         )
-        minimum_log_scale: float = Field(default=-7.0, description="least log-scale, in units of the 0-to-1 range")
-        initial_log_scale: float = Field(default=-2.0, description="added to the predicted log-scales")
 
+    config: Config
     target_kinds = frozenset({"images"})
     discrete = has_mass = True
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.config = config
 
     def prediction_channels(self, target_channels: int) -> int:
         return sum(self._split(target_channels))

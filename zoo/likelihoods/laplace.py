@@ -39,7 +39,6 @@ class Laplace(Likelihood):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.config = config
         self.scale: LearnedScale | None = None
         if config.scale != "sigma":
             self.scale = LearnedScale(kind=config.scale, minimum=config.minimum_scale, initial=config.initial_scale)

@@ -46,7 +46,6 @@ class LearnedGaussian(Likelihood):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.config = config
         self.scale = LearnedScale(kind=config.scale, minimum=config.minimum_scale, initial=config.initial_scale)
 
     def prediction_channels(self, target_channels: int) -> int:

@@ -74,7 +74,6 @@ class PoseHistogram(PoseLikelihood):
             low, high = getattr(config, name)
             if low >= high:
                 raise ValueError(f"{name} {[low, high]}: the first must be below the second")
-        self.config = config
         axes = [_axis(config, name) for name in self.coordinates]
         self.maps: list[list[Axis]] = [axes[:2], *([axis] for axis in axes[2:])]
         if "x" not in self.coordinates:
@@ -109,11 +108,7 @@ class PoseHistogram(PoseLikelihood):
 
     def mean(self, prediction: Tensor) -> Tensor:
         log_masses = self.log_masses(prediction)
-        middle = (
-            torch.full_like(log_masses[0][..., 0], 0.5)
-            .unsqueeze(-1)
-            .expand(*log_masses[0].shape[:-1], len(CAMERA_FIELDS))
-        )
+        middle = log_masses[0].new_full((*log_masses[0].shape[:-1], len(CAMERA_FIELDS)), 0.5)
         return self._cameras([log_mass.argmax(-1) for log_mass in log_masses], middle)
 
     def sample(self, prediction: Tensor, noise: Tensor, schedule: ScheduleValues) -> Tensor:

@@ -91,6 +91,7 @@ class PoseMixture(PoseLikelihood):
             default=2000.0, gt=0, description="largest concentration of an angle; 2000 is a deviation of 1.3 degrees"
         )
 
+    config: Config
     bounded = False
 
     def __init__(self, config: Config) -> None:
@@ -99,7 +100,6 @@ class PoseMixture(PoseLikelihood):
             raise ValueError(
                 f"initial_scale {config.initial_scale}: must be above minimum_scale {config.minimum_scale}"
             )
-        self.config = config
         self.positions = [CAMERA_FIELDS.index(name) for name in self.coordinates if name not in ANGLES]
         self.angles = [CAMERA_FIELDS.index(name) for name in self.coordinates if name in ANGLES]
         # Components with equal means differentiate slowly.

@@ -82,7 +82,7 @@ class Component(ABC):
 
 
 class Task(Component):
-    """Splits scenes into episodes of context, queries and targets."""
+    """Splits scenes into episodes of context, queries and targets. ``__init__`` sets the shapes."""
 
     throughput_unit: ClassVar[str] = "scenes"
     has_images: ClassVar[bool] = True  # False: for data without images, whose image_size is 0
@@ -90,24 +90,12 @@ class Task(Component):
     target_view_kind: ClassVar[ContextKind]  # the targets as views
     query_kind: ClassVar[QueryKind]  # what a core predicts from
     target_kind: ClassVar[TargetKind]  # what a core predicts and a likelihood scores
+    view_shape: ViewShape  # of one observation of the context
+    query_shape: tuple[int, ...]  # of one query: (P,) for poses and inputs, (C, H, W) for images
+    target_shape: tuple[int, int, int]  # [C, H, W] of one target
 
     @abstractmethod
     def __init__(self, config: Settings, *, image_size: int) -> None: ...
-
-    @property
-    @abstractmethod
-    def view_shape(self) -> ViewShape:
-        """The shape of one observation of the context."""
-
-    @property
-    @abstractmethod
-    def query_shape(self) -> tuple[int, ...]:
-        """The shape of one query: (P,) for poses and inputs, (C, H, W) for images."""
-
-    @property
-    @abstractmethod
-    def target_shape(self) -> tuple[int, int, int]:
-        """The shape [C, H, W] of one target."""
 
     @property
     def extras(self) -> Mapping[str, ExtraShape]:
@@ -130,6 +118,7 @@ class Likelihood(Component, nn.Module):
 
     def __init__(self, config: Settings) -> None:
         super().__init__()
+        self.config = config
 
     @abstractmethod
     def prediction_channels(self, target_channels: int) -> int:

@@ -47,15 +47,9 @@ class SceneModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(self, batch: SceneBatch, schedule: ScheduleValues, num_context: int) -> ElboTerms:
-        """Returns the ELBO terms of the views after the first ``num_context``, given those before.
+        """Returns the ELBO terms of every scene, [B], nats: of the views after the first N = ``num_context``, given those.
 
-        Args:
-            batch: B scenes of V views.
-            schedule: beta is not applied here; sigma and temperature are.
-            num_context: N; the other views are targets.
-
-        Returns:
-            The ELBO terms of every scene, [B], nats.
+        The schedule's sigma and temperature are applied, beta is not.
 
         Raises:
             ConfigError: if ``compile_training`` was called and the model cannot be compiled.
@@ -87,13 +81,7 @@ class SceneModel(nn.Module):
         )
 
     def score(self, episode: Episode, schedule: ScheduleValues, *, encode: Encode | None = None) -> ElboTerms:
-        """Returns the ELBO terms of episodes; see ``forward``.
-
-        Args:
-            episode: of B scenes.
-            schedule: as of ``forward``.
-            encode: replaces the encoder, for example by ``cached_encoder``.
-        """
+        """Returns the ELBO terms of episodes; ``encode`` replaces the encoder, for example by ``cached_encoder``."""
         return self.score_and_reconstruct(episode, schedule, encode=encode)[0]
 
     def score_and_reconstruct(
@@ -120,11 +108,7 @@ class SceneModel(nn.Module):
         return self.to(device=device, memory_format=fastest_memory_format(device))  # type: ignore[call-overload]
 
     def recompute_activations(self, recompute: bool) -> int:
-        """Sets whether activations are recomputed in the backward pass, in modules with an attribute ``recompute``.
-
-        Returns:
-            The number of such modules.
-        """
+        """Sets whether modules with an attribute ``recompute`` do so in the backward pass; returns their number."""
         modules = [module for module in self.modules() if isinstance(getattr(type(module), "recompute", None), bool)]
         for module in modules:
             module.recompute = recompute  # type: ignore[assignment]
@@ -135,10 +119,8 @@ class SceneModel(nn.Module):
 
         Schedule values do not cause recompilation. Contexts of no view, of one view and of several views have one graph
         each; on a CPU, where torch chooses convolutions by the number of images, several views have two graphs, for
-        fewer than 16 images in a batch and for more. Other compiled functions of this process are discarded.
-
-        Args:
-            mode: of ``torch.compile``; all but ``default`` record CUDA graphs on a GPU.
+        fewer than 16 images in a batch and for more. Other compiled functions of this process are discarded. All modes
+        but ``default`` record CUDA graphs on a GPU.
         """
         # The compiler counts the graphs of this function over all models, up to a small limit.
         torch.compiler.reset()
@@ -231,13 +213,7 @@ class SceneModel(nn.Module):
 
     @torch.no_grad()
     def with_noise(self, parameters: Tensor, key: Tensor, schedule: ScheduleValues) -> Tensor:
-        """Draws targets [S, B, Q, C, H, W] from the likelihood, given its parameters.
-
-        Args:
-            parameters: of predictions, [S, B, Q, C', H, W].
-            key: [B] int64, of the scenes.
-            schedule: that of the predictions.
-        """
+        """Draws targets [S, B, Q, C, H, W] from the likelihood with parameters [S, B, Q, C', H, W], by keys [B] of scenes."""
         shape = (parameters.shape[2], *self.task.target_shape)
         # Cores use streams from 0 upwards; the noise of pixels has stream -1.
         noise = torch.stack([standard_normal(fold(fold(key, -1), index), shape) for index in range(len(parameters))])

@@ -33,18 +33,9 @@ class ImageTask(Task):
     def __init__(self, config: Settings, *, image_size: int) -> None:
         self.config = config
         self.image_size = image_size
-
-    @property
-    def view_shape(self) -> ViewShape:
-        return ViewShape(channels=3, height=self.image_size, width=self.image_size, pose_width=POSE_WIDTH)
-
-    @property
-    def query_shape(self) -> tuple[int, ...]:
-        return (POSE_WIDTH,)
-
-    @property
-    def target_shape(self) -> tuple[int, int, int]:
-        return (3, self.image_size, self.image_size)
+        self.view_shape = ViewShape(channels=3, height=image_size, width=image_size, pose_width=POSE_WIDTH)
+        self.query_shape: tuple[int, ...] = (POSE_WIDTH,)
+        self.target_shape = (3, image_size, image_size)
 
 
 class Render(ImageTask):
@@ -84,9 +75,9 @@ class CaptionRender(ImageTask):
 
     context_kind = "captions"
 
-    @property
-    def view_shape(self) -> ViewShape:
-        return ViewShape(channels=0, height=0, width=0, pose_width=POSE_WIDTH)
+    def __init__(self, config: Settings, *, image_size: int) -> None:
+        super().__init__(config, image_size=image_size)
+        self.view_shape = ViewShape(channels=0, height=0, width=0, pose_width=POSE_WIDTH)
 
     @property
     def extras(self) -> Mapping[str, ExtraShape]:
@@ -109,13 +100,10 @@ class Localise(ImageTask):
     query_kind = "images"
     target_kind = "poses"
 
-    @property
-    def query_shape(self) -> tuple[int, ...]:
-        return (3, self.image_size, self.image_size)
-
-    @property
-    def target_shape(self) -> tuple[int, int, int]:
-        return (CAMERA_WIDTH, 1, 1)
+    def __init__(self, config: Settings, *, image_size: int) -> None:
+        super().__init__(config, image_size=image_size)
+        self.query_shape = (3, image_size, image_size)
+        self.target_shape = (CAMERA_WIDTH, 1, 1)
 
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
         context, targets = split_views(image_views(batch), at=num_context)
@@ -128,13 +116,10 @@ class Unconditional(ImageTask):
 
     context_kind = query_kind = "nothing"
 
-    @property
-    def view_shape(self) -> ViewShape:
-        return ViewShape(channels=0, height=0, width=0, pose_width=0)
-
-    @property
-    def query_shape(self) -> tuple[int, ...]:
-        return (0,)
+    def __init__(self, config: Settings, *, image_size: int) -> None:
+        super().__init__(config, image_size=image_size)
+        self.view_shape = ViewShape(channels=0, height=0, width=0, pose_width=0)
+        self.query_shape = (0,)
 
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
         _, targets = split_views(image_views(batch), at=num_context)
@@ -161,18 +146,9 @@ class Regress(Task):
 
     def __init__(self, config: Config, *, image_size: int) -> None:
         self.config = config
-
-    @property
-    def view_shape(self) -> ViewShape:
-        return ViewShape(channels=self.config.value_width, height=1, width=1, pose_width=self.config.input_width)
-
-    @property
-    def query_shape(self) -> tuple[int, ...]:
-        return (self.config.input_width,)
-
-    @property
-    def target_shape(self) -> tuple[int, int, int]:
-        return (self.config.value_width, 1, 1)
+        self.view_shape = ViewShape(channels=config.value_width, height=1, width=1, pose_width=config.input_width)
+        self.query_shape = (config.input_width,)
+        self.target_shape = (config.value_width, 1, 1)
 
     @property
     def extras(self) -> Mapping[str, ExtraShape]:
