@@ -33,9 +33,9 @@ class CheckFailedError(ZooError):
         self.location = location
 
 
-def require(condition: bool, message: str) -> None:
-    """Raises CheckFailedError with a message unless a condition holds."""
-    if not condition:
+def require(condition: bool | Tensor, message: str) -> None:
+    """Raises CheckFailedError with a message unless a condition holds, everywhere if it is a tensor."""
+    if not torch.as_tensor(condition).all():
         raise CheckFailedError(message)
 
 
@@ -53,9 +53,7 @@ def definition_of(component: object, method: str) -> str:
 def failure_from(error: Exception, *, component_folders: frozenset[Path] = frozenset()) -> CheckFailedError:
     """Turns any exception into a failure that names the file and line of the component that raised it.
 
-    Args:
-        error: raised within a check, or while a variant is built.
-        component_folders: where the components of the variant are defined.
+    ``component_folders`` are those in which the components of the variant are defined.
     """
     if isinstance(error, CheckFailedError):
         return error
@@ -69,19 +67,16 @@ def failure_from(error: Exception, *, component_folders: frozenset[Path] = froze
 
 def _crash_location(error: Exception, component_folders: frozenset[Path]) -> str:
     """Returns ``file:line`` of the innermost frame in a third party's component, else in one of ours."""
-    chain: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None:
-        chain.append(current)
-        current = current.__cause__
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
     if isinstance(chain[-1], SyntaxError) and chain[-1].filename:
         return _place(chain[-1].filename, chain[-1].lineno or 1)
     frames = [frame for each in reversed(chain) for frame in reversed(traceback.extract_tb(each.__traceback__))]
     third_party = [frame for frame in frames if _is_third_party(Path(frame.filename), component_folders)]
     ours = [frame for frame in frames if Path(frame.filename).parent in COMPONENT_FOLDERS]
-    for frame in (*third_party, *ours):
-        return _place(frame.filename, frame.lineno or 1)
-    return ""
+    frame = next(iter([*third_party, *ours]), None)
+    return "" if frame is None else _place(frame.filename, frame.lineno or 1)
 
 
 def _is_third_party(file: Path, component_folders: frozenset[Path]) -> bool:

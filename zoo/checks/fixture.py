@@ -13,7 +13,6 @@ from zoo.checks.outputs import validate_outputs
 from zoo.config.schedules import schedule_values
 from zoo.episode import ElboTerms, Episode, SceneBatch, ScheduleValues
 from zoo.evaluation.throughput import random_batch
-from zoo.model.interfaces import Task
 from zoo.model.scene_model import SceneModel
 from zoo.nn.noise import fold, standard_normal
 from zoo.registry.variant import Variant, build
@@ -36,7 +35,7 @@ class CheckContext(NamedTuple):
 
     def episode(self, batch: SceneBatch | None = None) -> Episode:
         """Splits scenes into context and targets."""
-        return self.model.task(self.batch if batch is None else batch, num_context=NUM_CONTEXT)
+        return self.model.episode(self.batch if batch is None else batch, num_context=NUM_CONTEXT)
 
     def predict(self, batch: SceneBatch | None = None, *, num_context: int = NUM_CONTEXT) -> Tensor:
         """Predicts the targets of scenes from the prior with two samples, [2, B, Q, C', H, W]."""
@@ -74,10 +73,15 @@ def make_fixture(variant: Variant, *, seed: int = 0) -> CheckContext:
         RegistryError, ConfigError: as :func:`zoo.registry.variant.build`; a component may raise anything else.
     """
     model = build(variant, seed=seed).double().eval()
-    batch = random_scenes(model, image_size=variant.image_size, seed=seed)
-    model.task = _Float64Task(model.task)  # type: ignore[assignment]
+    split = model.episode
+
+    def in_float64(batch: SceneBatch, *, num_context: int) -> Episode:
+        return _cast(split(batch, num_context=num_context))
+
+    model.episode = in_float64  # type: ignore[method-assign]
     validate_outputs(model)
-    schedule = ScheduleValues(*(value.double() for value in schedule_values(sigma=0.7)))
+    schedule = _cast(schedule_values(sigma=0.7))
+    batch = random_scenes(model, image_size=variant.image_size, seed=seed)
     return CheckContext(model=model, batch=batch, schedule=schedule)
 
 
@@ -89,28 +93,14 @@ def random_scenes(model: SceneModel, *, image_size: int, seed: int) -> SceneBatc
         image_size=image_size,
         extras=model.task.extras,
         seed=seed,
-    ).apply(_to_float64)
-
-
-def _to_float64(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
-
-
-class _Float64Task:
-    """A task whose episodes are in float64."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._task, name)
-
-    def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
-        return _cast(self._task(batch, num_context=num_context))
+    ).apply(_cast)
 
 
 def _cast(value: Any) -> Any:
-    return _to_float64(value) if isinstance(value, Tensor) else type(value)(*(_cast(field) for field in value))
+    """Returns a tensor, or a tuple of tensors at any depth, in float64; integers stay as they are."""
+    if isinstance(value, Tensor):
+        return value.double() if value.is_floating_point() else value
+    return type(value)(*map(_cast, value))
 
 
 @contextmanager
@@ -139,10 +129,8 @@ def perturbed_weights(fixture: CheckContext, *, by: float = 0.5, scale: float = 
 
 def select_views(fixture: CheckContext, order: Sequence[int]) -> SceneBatch:
     """Returns the scenes of a fixture with the views of the given indices, in that order."""
-    indices = list(order)
-    batch = fixture.batch
-    extras = {
-        name: batch.extras[name][:, indices] if extra.per_view else batch.extras[name]
-        for name, extra in fixture.model.task.extras.items()
-    }
+    indices, batch, extras = list(order), fixture.batch, dict(fixture.batch.extras)
+    for name, extra in fixture.model.task.extras.items():
+        if extra.per_view:
+            extras[name] = extras[name][:, indices]
     return batch._replace(frames=batch.frames[:, indices], cameras=batch.cameras[:, indices], extras=extras)

@@ -8,18 +8,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from zoo.checks.bounds import check_log_ratio, check_marginal_likelihood
+from zoo.checks.densities import check_likelihood, check_log_ratio, check_marginal_likelihood
 from zoo.checks.failures import failure_from
 from zoo.checks.fixture import CheckContext, make_fixture
-from zoo.checks.invariances import (
+from zoo.checks.predictions import check_predictions, check_target_leak
+from zoo.checks.terms import (
     check_context_is_used,
     check_context_order,
+    check_context_sizes,
+    check_gradients,
     check_padding,
+    check_reproducible,
     check_scene_independence,
+    check_shapes,
 )
-from zoo.checks.likelihood import check_likelihood
-from zoo.checks.predictions import check_predictions, check_target_leak
-from zoo.checks.terms import check_context_sizes, check_gradients, check_reproducible, check_shapes
 from zoo.registry.variant import Variant
 
 # A check raises CheckFailedError with one sentence, and leaves the weights of its fixture unchanged.
