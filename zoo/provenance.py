@@ -148,11 +148,6 @@ def git_state(package: Path) -> GitState | None:
         return None
 
 
-def package_version() -> str | None:
-    """Returns the version of the installed package, None if it runs from a folder that was never installed."""
-    return _version_of(PACKAGE)
-
-
 def _version_of(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
@@ -196,29 +191,24 @@ def collect(
 ) -> Provenance:
     """Describes this process; never raises because a tool or a piece of information is missing.
 
-    Args:
-        seed: the seed of the run.
-        command: the words of the command line, as in ``sys.argv``; absolute paths are cut to their last part.
-        config: the resolved settings of the run as plain JSON values. Only their hash is kept, see :func:`hash_config`.
-        device: the device on which the model ran, for example ``cpu`` or ``cuda``.
-        trained_git: the commit that trained what is measured here.
-        components: the code of the components that this package does not hold, by kind.
+    Of ``command``, the words of the command line, absolute paths are cut to their last part. Of ``config``, the resolved
+    settings of the run as plain JSON values, only the hash is kept, see :func:`hash_config`.
     """
     import torch
 
     cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
-    gpus = []
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            properties = torch.cuda.get_device_properties(index)
-            gpus.append(Gpu(name=properties.name, memory_bytes=properties.total_memory))
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    versions |= {library: _version_of(library) for library in LIBRARIES}
-    versions |= {"cuda": torch.version.cuda, "cudnn": None if cudnn is None else str(cudnn)}
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus = [torch.cuda.get_device_properties(index) for index in range(num_gpus)]
+    versions = {
+        "python": platform.python_version(),
+        **{library: _version_of(library) for library in LIBRARIES},
+        "cuda": torch.version.cuda,
+        "cudnn": None if cudnn is None else str(cudnn),
+    }
     return Provenance(
         git=git_state(Path(__file__).resolve().parent),
         trained_git=trained_git,
-        version=package_version(),
+        version=_version_of(PACKAGE),
         components=dict(components) if components else None,
         config_hash=hash_config(config),
         seed=seed,
@@ -229,7 +219,7 @@ def collect(
             cores=usable_cores(),
             ram_bytes=_ram_bytes(),
             threads=torch.get_num_threads(),
-            gpus=gpus,
+            gpus=[Gpu(name=gpu.name, memory_bytes=gpu.total_memory) for gpu in gpus],
         ),
         device=device,
         utc=datetime.now(UTC).strftime(TIME_FORMAT),

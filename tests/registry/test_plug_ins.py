@@ -6,7 +6,7 @@ from test_registry import ONE, refusal
 
 from zoo.errors import ZooWarning
 from zoo.registry.registry import Registry, _read, default_registry
-from zoo.registry.sources import registry_files
+from zoo.registry.sources import plug_in_files, user_files
 from zoo.registry.variant import resolve
 
 
@@ -31,7 +31,7 @@ def lab(tmp_path, monkeypatch):
 
 def test_the_variants_of_a_plug_in_bear_its_name_and_listing_does_not_import_it(monkeypatch, lab):
     plug_in(monkeypatch, lab="zoo_lab_package")
-    registry = Registry(registry_files())
+    registry = Registry([*user_files(), *plug_in_files()])
     assert registry.names("lab/*") == ["lab/one"]
     assert "vae" in registry.names()
     variant = registry.variant("lab/one")
@@ -46,7 +46,7 @@ def test_a_plug_in_in_a_subpackage_is_not_imported_either(monkeypatch, lab):
     (lab / "variants" / "__init__.py").write_text("")
     (lab / "registry.yaml").rename(lab / "variants" / "registry.yaml")
     plug_in(monkeypatch, lab="zoo_lab_package.variants")
-    assert Registry(registry_files()).names("lab/*") == ["lab/one"]
+    assert Registry([*user_files(), *plug_in_files()]).names("lab/*") == ["lab/one"]
     assert "zoo_lab_package" not in sys.modules
 
 
@@ -62,7 +62,7 @@ def test_a_plug_in_in_a_subpackage_is_not_imported_either(monkeypatch, lab):
 )
 def test_a_plug_in_that_is_not_a_package_is_named(monkeypatch, lab, value):
     plug_in(monkeypatch, lab=value)
-    registry = Registry(registry_files())
+    registry = Registry([*user_files(), *plug_in_files()])
     (problem,) = registry.problems
     assert "plug-in 'lab'" in problem and repr(value) in problem
     assert problem in refusal(registry.entry, "lab/one")
@@ -72,7 +72,7 @@ def test_a_plug_in_that_is_not_a_package_is_named(monkeypatch, lab, value):
 def test_a_broken_entry_of_a_plug_in_is_an_error_only_when_it_is_asked_for(monkeypatch, lab):
     plug_in(monkeypatch, lab="zoo_lab_package")
     (lab / "registry.yaml").write_text(ONE + "  two: {base: thre}\n")
-    registry = Registry(registry_files())
+    registry = Registry([*user_files(), *plug_in_files()])
     (problem,) = registry.problems
     assert str(lab / "registry.yaml") in problem and "'thre'" in problem
     assert registry.names("lab/*") == ["lab/one"]
@@ -98,13 +98,13 @@ def test_an_entry_of_a_plug_in_derives_from_a_shipped_variant_of_the_same_name(m
     (lab / "registry.yaml").write_text(
         "version: 1\nvariants:\n  cvae: {base: cvae, core: {z_channels: 5}}\n  own: {base: cvae}\n"
     )
-    registry = Registry(registry_files())
+    registry = Registry([*user_files(), *plug_in_files()])
     assert registry.problems == []
     assert registry.variant("lab/cvae").core.settings == {**registry.variant("cvae").core.settings, "z_channels": 5}
     assert registry.variant("lab/own").core.settings["z_channels"] == 5, "a variant of the same file comes first"
     assert registry.entry("lab/cvae")[0].paper == "" and registry.entry("lab/cvae")[0].status == "extension"
     (lab / "registry.yaml").write_text("version: 1\nvariants:\n  film-vae: {base: cvea}\n")
-    (problem,) = Registry(registry_files()).problems
+    (problem,) = Registry([*user_files(), *plug_in_files()]).problems
     assert (
         "there is no variant 'cvea'; did you mean" in problem
         and "'cvae'" in problem
@@ -114,4 +114,4 @@ def test_an_entry_of_a_plug_in_derives_from_a_shipped_variant_of_the_same_name(m
 
 def test_two_plug_ins_may_use_the_same_name_for_a_variant(monkeypatch, lab):
     plug_in(monkeypatch, lab="zoo_lab_package", other="zoo_lab_package")
-    assert Registry(registry_files()).names("*/*") == ["lab/one", "other/one"]
+    assert Registry([*user_files(), *plug_in_files()]).names("*/*") == ["lab/one", "other/one"]

@@ -40,11 +40,7 @@ class SuiteOptions(NamedTuple):
     importance_samples: ImportanceSamples = None
 
     def suite(self) -> Suite:
-        """Returns a suite of these settings.
-
-        Raises:
-            ConfigError, DataError: if one of them is not valid.
-        """
+        """Returns a suite of these settings."""
         from zoo.bench.suite.settings import suite_of_options
         from zoo.config.settings import parse_overrides
 
@@ -74,11 +70,7 @@ class Selection(NamedTuple):
     ] = None
 
     def suite_selection(self) -> SuiteSelection:
-        """Returns the selection of jobs.
-
-        Raises:
-            ConfigError: if a seed is not valid.
-        """
+        """Returns the selection of jobs."""
         from zoo.bench.suite.plan import SuiteSelection
 
         return SuiteSelection(

@@ -47,11 +47,7 @@ class SuiteCommand:
     execution: ExecutionOptions
 
     def dry_run(self, *, as_json: bool = False) -> None:
-        """Prints every job with its cost and status; writes nothing.
-
-        Raises:
-            ZooError: if an option or the suite is not valid.
-        """
+        """Prints every job with its cost and status; writes nothing."""
         make_engine(self.output, self.execution)
         print_plan(plan_records(self._plan(save_costs=False), output=self.output, retry=self.execution.retry), as_json)
 
@@ -141,11 +137,7 @@ def print_tables(output: Path) -> list[Path]:
 
 
 def make_engine(output: Path, execution: ExecutionOptions) -> Engine:
-    """Returns the engine of the jobs.
-
-    Raises:
-        ConfigError: if there are too few GPUs, or the cluster does not accept an option.
-    """
+    """Returns the engine of the jobs."""
     if execution.cluster is None:
         if execution.cluster_option:
             raise ConfigError("--cluster-option: requires --cluster")

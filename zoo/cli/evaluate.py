@@ -48,11 +48,7 @@ class Measurement(NamedTuple):
     repeats: Annotated[int, typer.Option(min=0, help="Repetitions of the speed measurement; 0: none.")] = 10
 
     def protocol(self, given: TrainedRun) -> Protocol:
-        """Returns the protocol of the measurement.
-
-        Raises:
-            ConfigError: if one of the options is not valid.
-        """
+        """Returns the protocol of the measurement."""
         from zoo.bench.protocol import METRICS, Protocol
 
         named = {"all": tuple(METRICS), "none": ()}
@@ -122,11 +118,7 @@ class _Evaluation(NamedTuple):
     protocol: Protocol
 
     def check(self, sheet: Path | None) -> None:
-        """Refuses what cannot be measured at any of the context sizes, or drawn, before the first is measured.
-
-        Raises:
-            ConfigError, ResultError: naming the option.
-        """
+        """Refuses what cannot be measured at any of the context sizes, or drawn, before the first is measured."""
         from zoo.bench.protocol import plan_of
         from zoo.figures.sheets import check_format
 

@@ -52,11 +52,7 @@ def run(
 
 
 def _module_name(name: str, *, folder: Path) -> str:
-    """Returns the name of the Python module for a variant or plug-in.
-
-    Raises:
-        ConfigError: if the name is not valid, a file or folder of that name exists, or a module has it.
-    """
+    """Returns the name of the Python module for a variant or plug-in."""
     if not re.fullmatch(r"[a-z][a-z0-9._-]*", name):
         raise ConfigError(
             f"NAME: found {name!r}, expected a lower-case letter, then lower-case letters, digits, '.', '_' and '-'"
@@ -85,11 +81,7 @@ def _entry(kind: str, *, name: str, use: str) -> str:
 
 
 def _write_component(folder: Path, *, kind: str, name: str, module: str) -> None:
-    """Writes a component's file, and its variant into the folder's registry file.
-
-    Raises:
-        ConfigError: if the variant exists, or the registry file is not a block mapping that can be extended.
-    """
+    """Writes a component's file, and its variant into the folder's registry file."""
     code, registry = folder / f"{module}.py", folder / "registry.yaml"
     class_name = "".join(word[:1].upper() + word[1:] for word in module.split("_"))
     if name in default_registry().names():

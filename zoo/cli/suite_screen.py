@@ -23,12 +23,7 @@ class SuiteProgress:
     """Listens to a suite's jobs; draws bars on a terminal, and prints a line per event elsewhere."""
 
     def __init__(self, bars: Progress, *, seconds: Mapping[int, float]) -> None:
-        """Begins with nothing done.
-
-        Args:
-            bars: drawn on a terminal.
-            seconds: the estimated time of every job, by the job's ``id()``: its weight in the whole.
-        """
+        """Begins with nothing done; ``seconds`` are the estimated times of the jobs by their ``id()``."""
         self._bars, self._seconds = bars, dict(seconds)
         self._shares: dict[int, float] = {}
         self._tasks: dict[int, TaskID] = {}

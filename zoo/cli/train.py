@@ -99,11 +99,7 @@ class Execution(NamedTuple):
     ] = 0
 
     def training_options(self) -> TrainingOptions:
-        """Returns the options for the trainer.
-
-        Raises:
-            ConfigError: if a number is out of range.
-        """
+        """Returns the options for the trainer."""
         from zoo.training.options import TrainingOptions
 
         values = self._replace(compile=self.compile or self.compile_mode is not None)._asdict()

@@ -52,22 +52,13 @@ class TrainedRun(NamedTuple):
         return [*parse_contexts(self.contexts)] or [None]
 
     def load(self) -> TrainedModel:
-        """Loads the model.
-
-        Raises:
-            CheckpointError, ConfigError: if something is missing or damaged.
-        """
+        """Loads the model."""
         from zoo.training.trained_model import load_trained
 
         return load_trained(self.path, device=self.device, which=self.checkpoint)
 
     def open_splits(self, variant: Variant, *required: Split) -> Mapping[Split, Source]:
-        """Opens the splits of the folder after checking that the variant can read its scenes.
-
-        Raises:
-            DataError: if the folder lacks a required split.
-            ConfigError: if the scenes have another image size or lack what the variant's task reads.
-        """
+        """Opens the splits of the folder after checking that the variant can read its scenes."""
         from zoo.data.opening import open_scenes, open_splits
         from zoo.registry.variant import data_requirements
 

@@ -23,17 +23,17 @@ TASKS = Path(__file__).resolve().parent.parent / "model" / "tasks.py"
 
 
 class Setting(NamedTuple):
-    """One setting of a component: its default (an expression, None if there is none) and its meaning."""
+    """One setting of a component."""
 
-    default: ast.expr | None
+    default: ast.expr | None  # None if there is none
     meaning: str
 
 
 class Documentation(NamedTuple):
-    """One line about a component's module, the docstring of its class, and its settings."""
+    """A component as its source describes it."""
 
-    summary: str
-    text: str
+    summary: str  # the first line about its module
+    text: str  # the docstring of its class
     settings: dict[str, Setting]
 
     def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,12 +50,8 @@ def architecture_hash(variant: Variant) -> str | None:
     components = {kind: variant.component(kind) for kind in KINDS}
     if any(":" in component.use for component in components.values()):
         return None
-    return hash_config(
-        {
-            "image_size": variant.image_size,
-            **{kind: [component.use, component.settings] for kind, component in components.items()},
-        }
-    )
+    settings = {kind: [component.use, component.settings] for kind, component in components.items()}
+    return hash_config({"image_size": variant.image_size, **settings})
 
 
 def parameter_count(variant: Variant) -> int | None:
@@ -75,7 +71,7 @@ def documentation_of(kind: Kind, use: str) -> Documentation:
         LookupError: if the source has no such component, or settings that only an import can read.
     """
     path = TASKS if kind == "task" else folder_of(kind) / f"{use}.py"
-    tree = _parse(path)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and _config_of(node, tree)]
     if kind == "task" or len(classes) > 1:
         classes = [node for node in classes if node.name.lower() == use.replace("_", "")]
@@ -85,10 +81,6 @@ def documentation_of(kind: Kind, use: str) -> Documentation:
     return Documentation(summary, ast.get_docstring(classes[0]) or "", _settings_of(classes[0], tree))
 
 
-def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def _find_class(name: str, tree: ast.Module) -> tuple[ast.ClassDef, ast.Module] | None:
     """Returns a class of this module, or of one of this package from which the module imports it, with its module."""
     for node in tree.body:
@@ -96,7 +88,7 @@ def _find_class(name: str, tree: ast.Module) -> tuple[ast.ClassDef, ast.Module] 
             return node, tree
         if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
             path = Path(__file__).resolve().parents[2] / f"{str(node.module).replace('.', '/')}.py"
-            return _find_class(name, _parse(path)) if path.is_file() else None
+            return _find_class(name, ast.parse(path.read_text(encoding="utf-8"))) if path.is_file() else None
     return None
 
 

@@ -22,19 +22,12 @@ DISTRIBUTION = "gqn-zoo"
 
 
 class RegistryFile(NamedTuple):
-    """One registry file.
-
-    Attributes:
-        path: the file.
-        prefix: of its variants' names: empty, or a plug-in's name and a slash.
-        required: True: a file that cannot be read is an error; False: a warning.
-        problem: why there is no file; empty if there is one.
-    """
+    """One registry file."""
 
     path: Path
-    prefix: str = ""
-    required: bool = True
-    problem: str = ""
+    prefix: str = ""  # of its variants' names: empty, or a plug-in's name and a slash
+    required: bool = True  # False: that it cannot be read is a warning instead of an error
+    problem: str = ""  # why there is no file; empty if there is one
 
 
 def registry_path() -> Path:
@@ -44,11 +37,6 @@ def registry_path() -> Path:
         if candidate.is_file():
             return candidate
     raise RegistryError(f"{package}: {FILE} is neither in nor beside the package; the installation is damaged")
-
-
-def registry_files(named: Iterable[str | Path] = ()) -> list[RegistryFile]:
-    """Returns the shipped registry file, those of the user and those of plug-ins; no code is imported."""
-    return [*user_files(named), *plug_in_files()]
 
 
 def user_files(named: Iterable[str | Path] = ()) -> tuple[RegistryFile, ...]:
@@ -86,14 +74,14 @@ def _is_checkout(path: Path) -> bool:
     return project.get("project", {}).get("name") == DISTRIBUTION
 
 
-def plug_in_files() -> tuple[RegistryFile, ...]:
+def plug_in_files() -> list[RegistryFile]:
     """Returns the registry files of installed plug-ins, none of which is imported.
 
     A plug-in is a package that holds a ``registry.yaml`` and declares the entry point
     ``[project.entry-points."gqn_zoo.registry"]  lab = "package"``; its variants are called ``lab/name``.
     """
-    points = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
-    return tuple(_plug_in_file(point) for point in points)
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    return [_plug_in_file(point) for point in sorted(points, key=lambda point: point.name)]
 
 
 def _plug_in_file(point: importlib.metadata.EntryPoint) -> RegistryFile:
