@@ -50,7 +50,7 @@ def architecture_hash(variant: Variant) -> str | None:
     components = {kind: variant.component(kind) for kind in KINDS}
     if any(":" in component.use for component in components.values()):
         return None
-    settings = {kind: [component.use, component.settings] for kind, component in components.items()}
+    settings: dict[str, Any] = {kind: [component.use, component.settings] for kind, component in components.items()}
     return hash_config({"image_size": variant.image_size, **settings})
 
 
