@@ -7,8 +7,8 @@ import torch
 from camera_projection import project
 
 from zoo.data.built_in import BUCKETS, NUM_BUCKETS
-from zoo.data.render import jaco, jaco_arm
-from zoo.data.render.jaco_arm import CURVED, distance_to_bones, forward_kinematics
+from zoo.data.render import jaco
+from zoo.data.render.jaco import CURVED, distance_to_bones, forward_kinematics
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.rng import stable_hash
 from zoo.data.render.scene import rotation_matrix
@@ -82,7 +82,7 @@ def test_bones_keep_their_lengths_and_the_hand_its_right_angles(random_arms):
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-12)
     assert np.linalg.det(arms.hand) == pytest.approx(np.ones(len(product)))
     bones = np.linalg.norm(np.diff(arms.fingers, axis=2), axis=-1)
-    np.testing.assert_allclose(bones, np.broadcast_to(jaco_arm.FINGER_BONES, bones.shape), atol=1e-12)
+    np.testing.assert_allclose(bones, np.broadcast_to(jaco.FINGER_BONES, bones.shape), atol=1e-12)
     # The hand points along the last bone of the arm.
     last = arms.joints[:, -1] - arms.joints[:, -2]
     np.testing.assert_allclose(arms.hand[..., 2], last / np.linalg.norm(last, axis=-1, keepdims=True), atol=1e-12)

@@ -144,14 +144,13 @@ def test_an_object_is_where_it_is_placed():
 
 def test_a_path_stays_in_its_square_on_open_ground(lands):
     for seed, land in enumerate(lands):
-        path = draw_path(generator(seed), land=land, num_views=100)
-        cameras = path.cameras
+        origin, cameras = draw_path(generator(seed), land=land, num_views=100)
         assert cameras.shape == (100, 5)
         assert np.abs(cameras[:, :2]).max() <= EXTENT
         assert np.ptp(cameras[:, :2], axis=0).max() > 0.5 * EXTENT
         # Relative to the middle of the whole path, of which the cameras are a hundred places.
         assert np.abs(cameras[:, :3].max(0) + cameras[:, :3].min(0)).max() < 0.05
-        places = cameras[:, :3] + path.origin
+        places = cameras[:, :3] + origin
         row, column = cell_of(places[:, 1]), cell_of(places[:, 0])
         assert not land.blocked[row, column].any()
         above = places[:, 2] - land.ground[row, column]
@@ -174,8 +173,8 @@ def test_the_number_of_views_changes_neither_land_nor_path():
 
 def test_a_land_without_a_dry_place_still_gives_a_path():
     land = flat_land()._replace(blocked=np.ones((GRID_SIZE, GRID_SIZE), bool))
-    path = draw_path(generator(), land=land, num_views=3)
-    assert np.isfinite(path.cameras).all() and path.origin[2] == pytest.approx(EYE_HEIGHT)
+    origin, cameras = draw_path(generator(), land=land, num_views=3)
+    assert np.isfinite(cameras).all() and origin[2] == pytest.approx(EYE_HEIGHT)
 
 
 def view_of(tensors, camera, sides, slopes_):
@@ -202,8 +201,7 @@ def test_horizons_and_search_equal_marching_every_ray(lands):
     steep = torch.linspace(-0.9, 0.6, 60).repeat(planes)
     camera = (0.31, -0.4, float(land.height[cell_of(-0.4), cell_of(0.31)]) + 0.1, 2.2)
     view = view_of(tensors, camera, sides, steep)
-    profiles = terrain_caster._profiles(tensors, view, num_planes=planes)
-    reach = terrain_caster._reach(profiles, view, num_planes=planes)[0]
+    reach = terrain_caster._reach(tensors, view, num_planes=planes)[0]
 
     depth = depths(torch.device("cpu")).numpy().astype(np.float64)
     ahead = np.array([math.cos(2.2), math.sin(2.2)])
@@ -228,12 +226,10 @@ def test_rays_meet_flat_land_where_geometry_predicts():
     tensors = stack_lands([flat_land()], origins=[(0.0, 0.0, 0.0)])
     steep = torch.linspace(-1.2, -0.06, 200)
     view = view_of(tensors, (0.0, 0.0, 0.15, 0.7), torch.linspace(-0.45, 0.45, 200), steep)
-    reach = terrain_caster._reach(terrain_caster._profiles(tensors, view, num_planes=48), view, num_planes=48)[0]
+    reach = terrain_caster._reach(tensors, view, num_planes=48)[0]
     torch.testing.assert_close(reach, 0.15 / -steep, rtol=1e-4, atol=1e-5)
     up = view_of(tensors, (0.0, 0.0, 0.15, 0.7), torch.zeros(3), torch.tensor([0.0, 0.3, -0.05]))
-    assert torch.isinf(
-        terrain_caster._reach(terrain_caster._profiles(tensors, up, num_planes=48), up, num_planes=48)
-    ).all()
+    assert torch.isinf(terrain_caster._reach(tensors, up, num_planes=48)).all()
 
 
 def test_a_tower_appears_where_the_camera_model_predicts():

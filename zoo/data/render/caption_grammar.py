@@ -5,10 +5,10 @@ scenes of two or three solid objects, ten views, and a description from every vi
 the same colour, so that a colour with a shape names exactly one of them. The objects are nearer to the middle than in
 ``rooms_ring_camera``: the centre of each is in every image of the ring, though another object may hide it.
 
-A caption has one sentence for each fact. The order of the sentences, the order of the two
-objects (with the inverse relation), the phrase of the relation, the pattern of the sentence and the nouns are random, so
-that the same facts have many wordings. Every caption states all of the facts, nothing else, and fits into
-``CAPTION_LENGTH`` bytes. A single fact is stated from either object, so that a caption has two to four sentences.
+A caption has one sentence for each fact. The order of the sentences, the order of the two objects (with the inverse
+relation), the phrase of the relation, the pattern of the sentence and the nouns are random, so that the same facts have
+many wordings. Every caption states all of the facts, nothing else, and fits into ``CAPTION_LENGTH`` bytes. A single fact
+is stated from either object, so that a caption has two to four sentences.
 
 Relations are those of the ground plane in the frame of the camera: *left* and *right* across its line of sight, *in
 front* and *behind* along it (in front is nearer to the camera), *near* and *far* by the distance between the middles of
@@ -31,7 +31,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from zoo.data.render.rng import choose, seeded, stable_hash
-from zoo.data.render.scene import Scene, SceneObject
+from zoo.data.render.scene import Scene, SceneObject, Triple
 from zoo.data.source import CAPTIONS, ExtraShape
 from zoo.errors import DataError
 
@@ -48,9 +48,7 @@ INVERSE: Mapping[Relation, Relation] = {
 
 CLEAR = 0.25
 CLEAR_SHARE = 0.55
-NEAR = 1.2
-FAR = 1.4
-
+NEAR, FAR = 1.2, 1.4
 MAX_FACTS = 4  # as many as a caption has room for
 
 CAPTION_LENGTH = 256  # bytes
@@ -59,7 +57,7 @@ OBJECT_REACH = 1.2
 
 EXTRA_SHAPES: Mapping[str, ExtraShape] = {CAPTIONS: ExtraShape("uint8", (CAPTION_LENGTH,), per_view=True)}
 
-PALETTE: Mapping[str, tuple[float, float, float]] = {
+PALETTE: Mapping[str, Triple] = {
     "red": (0.86, 0.10, 0.10),
     "orange": (1.00, 0.52, 0.05),
     "yellow": (0.98, 0.90, 0.12),
@@ -94,22 +92,10 @@ PHRASES: Mapping[Relation, tuple[str, ...]] = {
 }
 
 # {A} and {B} are the objects, {R} the phrase of the relation.
-PRESENTING = (
-    "there is {A} {R} {B}",
-    "you can see {A} {R} {B}",
-    "we see {A} {R} {B}",
-    "{R} {B} there is {A}",
-)
-STATING = (
-    "{A} is {R} {B}",
-    "{A} stands {R} {B}",
-    "{A} can be seen {R} {B}",
-    "{R} {B} is {A}",
-    "{R} {B} you find {A}",
-)
+PRESENTING = ("there is {A} {R} {B}", "you can see {A} {R} {B}", "we see {A} {R} {B}", "{R} {B} there is {A}")
+STATING = ("{A} is {R} {B}", "{A} stands {R} {B}", "{A} can be seen {R} {B}", "{R} {B} is {A}", "{R} {B} you find {A}")
 
-# How often an object that was named before is called "the red one".
-SHORT_NAMES = 0.3
+SHORT_NAMES = 0.3  # how often an object that was named before is called "the red one"
 
 
 class Fact(NamedTuple):
@@ -135,20 +121,17 @@ class _Pair(NamedTuple):
     distance: float
 
 
-def _relate(first: int, second: int, *, rightwards: float, away: float) -> _Pair:
-    across = Fact("right" if rightwards > 0 else "left", first, second)
-    along = Fact("behind" if away > 0 else "front", first, second)
-    dominant, other = (across, along) if abs(rightwards) >= abs(away) else (along, across)
-    lesser, greater = sorted((abs(rightwards), abs(away)))
-    return _Pair(dominant, other, greater, lesser, math.hypot(rightwards, away))
-
-
 def _pairs(scene: Scene, camera: np.ndarray) -> list[_Pair]:
     cosine, sine = math.cos(camera[3]), math.sin(camera[3])
     pairs = []
     for second, first in itertools.combinations(range(len(scene.objects)), 2):
         x, y = (scene.objects[first].centre[axis] - scene.objects[second].centre[axis] for axis in (0, 1))
-        pairs.append(_relate(first, second, rightwards=x * sine - y * cosine, away=x * cosine + y * sine))
+        rightwards, away = x * sine - y * cosine, x * cosine + y * sine
+        across = Fact("right" if rightwards > 0 else "left", first, second)
+        along = Fact("behind" if away > 0 else "front", first, second)
+        dominant, other = (across, along) if abs(rightwards) >= abs(away) else (along, across)
+        lesser, greater = sorted((abs(rightwards), abs(away)))
+        pairs.append(_Pair(dominant, other, greater, lesser, math.hypot(rightwards, away)))
     return pairs
 
 
@@ -176,10 +159,10 @@ def colour_name(item: SceneObject) -> str:
     Raises:
         DataError: if the colour is not of the palette.
     """
-    for name, colour in PALETTE.items():
-        if item.colour == colour:
-            return name
-    raise DataError(f"scene.objects: the colour {item.colour} has no name, expected one of {', '.join(PALETTE)}")
+    name = next((name for name, colour in PALETTE.items() if colour == item.colour), None)
+    if name is None:
+        raise DataError(f"scene.objects: the colour {item.colour} has no name, expected one of {', '.join(PALETTE)}")
+    return name
 
 
 class _Names:

@@ -124,13 +124,9 @@ def extra_shapes(num_digits: int) -> Mapping[str, ExtraShape]:
 
 @dataclass(frozen=True)
 class CubeScene(Scene):
-    """A room with one cube.
+    """A room with one cube."""
 
-    Attributes:
-        digits: numbers of the handwritten digits on its faces: +x, +y, -x, -y, top.
-    """
-
-    digits: tuple[int, ...] = ()
+    digits: tuple[int, ...] = ()  # numbers of the handwritten digits on its faces: +x, +y, -x, -y, top
 
 
 def canonical(room: Room, labels: tuple[int, ...]) -> str:

@@ -31,6 +31,7 @@ PLACES_TRIED = 40
 NUM_HUES = 12
 PANEL_SHARE = 0.12  # of solid cells, those that have a texture of their own
 
+WALL_HEIGHT = 0.65
 EYE_HEIGHT = 0.36
 MARGIN = 0.18  # between cameras and walls
 LARGEST_PITCH = math.radians(15.0)
@@ -40,34 +41,21 @@ Cell = tuple[int, int]
 
 @dataclass(frozen=True)
 class HuedTexture:
-    """A texture whose hues are turned.
+    """A texture whose hues are turned."""
 
-    Attributes:
-        texture: a name of ``zoo.data.render.textures.ALL_TEXTURES``.
-        hue: twelfths of the colour circle by which every colour is turned, 0 to 11.
-    """
-
-    texture: str
-    hue: int
+    texture: str  # a name of ALL_TEXTURES
+    hue: int  # twelfths of the colour circle by which every colour is turned, 0 to 11
 
 
 @dataclass(frozen=True)
 class Maze:
-    """A maze.
+    """The cells of a maze, their textures and the light."""
 
-    Attributes:
-        zones: 9 rows of 9 numbers: -1 a solid cell, 0 a cell of a corridor, 1 and 2 cells of the rooms.
-        walls: textures of the walls seen from the corridors and from each room.
-        floors: textures of the floors of the corridors and of each room.
-        panels: (row, column) of solid cells that have another texture on all their sides, and that texture.
-        sun: azimuth of the light in radians, counter-clockwise from +x.
-    """
-
-    zones: tuple[tuple[int, ...], ...]
-    walls: tuple[HuedTexture, ...]
-    floors: tuple[HuedTexture, ...]
-    panels: tuple[tuple[Cell, HuedTexture], ...]
-    sun: float
+    zones: tuple[tuple[int, ...], ...]  # 9 rows of 9: -1 a solid cell, 0 of a corridor, 1 and 2 of the rooms
+    walls: tuple[HuedTexture, ...]  # seen from the corridors and from each room
+    floors: tuple[HuedTexture, ...]  # of the corridors and of each room
+    panels: tuple[tuple[Cell, HuedTexture], ...]  # solid cells that have another texture on all their sides
+    sun: float  # azimuth of the light in radians, counter-clockwise from +x
 
     @property
     def free(self) -> np.ndarray:
@@ -75,16 +63,11 @@ class Maze:
         return np.array(self.zones) != SOLID
 
 
-def _random_cell(rng: np.random.Generator) -> Cell:
-    return 1 + int(rng.random() * INNER_SIZE), 1 + int(rng.random() * INNER_SIZE)
-
-
 def _place_room(rng: np.random.Generator, zones: np.ndarray, number: int) -> bool:
     """Opens a room that touches no other, not even at a corner; returns False if no place was found."""
     height, width = choose(rng, ROOM_SIDES), choose(rng, ROOM_SIDES)
     for _ in range(PLACES_TRIED):
-        row = 1 + int(rng.random() * (INNER_SIZE - height + 1))
-        column = 1 + int(rng.random() * (INNER_SIZE - width + 1))
+        row, column = (1 + int(rng.random() * (INNER_SIZE - side + 1)) for side in (height, width))
         if (zones[row - 1 : row + height + 1, column - 1 : column + width + 1] == SOLID).all():
             zones[row : row + height, column : column + width] = number
             return True
@@ -95,8 +78,7 @@ def _open_corridor(rng: np.random.Generator, zones: np.ndarray, start: Cell, end
     """Opens a corridor with one bend between two cells."""
     bend = choose(rng, ((start[0], end[1]), (end[0], start[1])))
     for a, b in ((start, bend), (bend, end)):
-        rows, columns = slice(min(a[0], b[0]), max(a[0], b[0]) + 1), slice(min(a[1], b[1]), max(a[1], b[1]) + 1)
-        way = zones[rows, columns]
+        way = zones[min(a[0], b[0]) : max(a[0], b[0]) + 1, min(a[1], b[1]) : max(a[1], b[1]) + 1]
         way[way == SOLID] = CORRIDOR
 
 
@@ -120,6 +102,10 @@ def _try_corridors(rng: np.random.Generator, zones: np.ndarray, *places: Cell) -
 
 def _draw_zones(rng: np.random.Generator) -> np.ndarray:
     """Draws which cells are free, [9, 9] int, again until it is one maze of sufficient size."""
+
+    def random_cell() -> Cell:
+        return choose(rng, range(1, INNER_SIZE + 1)), choose(rng, range(1, INNER_SIZE + 1))
+
     num_rooms, num_branches = choose(rng, NUM_ROOMS), choose(rng, NUM_BRANCHES)
     while True:
         zones = np.full((SIZE, SIZE), SOLID)
@@ -131,8 +117,8 @@ def _draw_zones(rng: np.random.Generator) -> np.ndarray:
         left = num_branches
         for _ in range(PLACES_TRIED):
             # Half of the branches come back to a room, which makes a ring; the others are dead ends.
-            end = choose(rng, choose(rng, rooms)) if rng.random() < 0.5 else _random_cell(rng)
-            left -= _try_corridors(rng, zones, choose(rng, choose(rng, rooms)), _random_cell(rng), end)
+            end = choose(rng, choose(rng, rooms)) if rng.random() < 0.5 else random_cell()
+            left -= _try_corridors(rng, zones, choose(rng, choose(rng, rooms)), random_cell(), end)
             if not left:
                 break
         if (zones == CORRIDOR).sum() >= FEWEST_CORRIDOR_CELLS:
@@ -176,30 +162,23 @@ def _draw_texture(rng: np.random.Generator, textures: tuple[str, ...]) -> HuedTe
 
 def distance_to_walls(free: np.ndarray, *, x: float, y: float) -> float:
     """Returns how far a point is from the nearest solid cell, at most 1; 0 inside one."""
-    column, row = math.floor(x + HALF_WIDTH), math.floor(y + HALF_WIDTH)
-    nearest = 1.0
-    for other_row in range(max(row - 1, 0), min(row + 2, SIZE)):
-        for other_column in range(max(column - 1, 0), min(column + 2, SIZE)):
-            if not free[other_row, other_column]:
-                left, below = other_column - HALF_WIDTH, other_row - HALF_WIDTH
-                aside = max(left - x, 0.0, x - left - 1.0)
-                ahead = max(below - y, 0.0, y - below - 1.0)
-                nearest = min(nearest, math.hypot(aside, ahead))
-    return nearest
+    row, column = np.nonzero(~free)
+    left, below = column - HALF_WIDTH, row - HALF_WIDTH
+    aside = np.maximum(left - x, x - left - 1.0).clip(0.0)
+    ahead = np.maximum(below - y, y - below - 1.0).clip(0.0)
+    return min(1.0, float(np.hypot(aside, ahead).min()))
 
 
 def draw_cameras(rng: np.random.Generator, *, maze: Maze, num_views: int) -> np.ndarray:
     """Draws cameras [num_views, 5] evenly over the free cells, ``MARGIN`` away from walls, in any direction."""
     free = maze.free
     rows, columns = np.nonzero(free)
-    cameras = np.zeros((num_views, 5))
-    for camera in cameras:
-        while True:
-            cell = int(rng.random() * len(rows))
-            x = float(columns[cell]) - HALF_WIDTH + rng.random()
-            y = float(rows[cell]) - HALF_WIDTH + rng.random()
-            if distance_to_walls(free, x=x, y=y) >= MARGIN:
-                break
-        yaw, pitch = uniform(rng, -math.pi, math.pi), uniform(rng, -LARGEST_PITCH, LARGEST_PITCH)
-        camera[:] = (x, y, EYE_HEIGHT, yaw, pitch)
-    return cameras
+    cameras: list[tuple[float, ...]] = []
+    while len(cameras) < num_views:
+        cell = int(rng.random() * len(rows))
+        x = float(columns[cell]) - HALF_WIDTH + rng.random()
+        y = float(rows[cell]) - HALF_WIDTH + rng.random()
+        if distance_to_walls(free, x=x, y=y) >= MARGIN:
+            yaw, pitch = uniform(rng, -math.pi, math.pi), uniform(rng, -LARGEST_PITCH, LARGEST_PITCH)
+            cameras.append((x, y, EYE_HEIGHT, yaw, pitch))
+    return np.array(cameras)

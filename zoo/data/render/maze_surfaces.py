@@ -15,12 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.render.maze_layout import HALF_WIDTH, NUM_HUES, SIZE, HuedTexture, Maze
+from zoo.data.render import textures
+from zoo.data.render.maze_layout import HALF_WIDTH, NUM_HUES, SIZE, WALL_HEIGHT, HuedTexture, Maze
 from zoo.data.render.maze_march import FAR
 from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
-from zoo.data.render.textures import ALL_TEXTURES, NUM_LEVELS, TEXTURES, TILE_SIZE, mip_level, mip_levels, pack_colours
-
-WALL_HEIGHT = 0.65
 
 # The kinds of surfaces: sides of solid cells, named by the direction that they face, the floor, tops of solid cells.
 NORMALS = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, 1), (0, 0, 1))
@@ -40,7 +38,7 @@ STEP_BACK = 1e-3
 
 SKY_STEPS = 256
 LUMA = np.array([0.299, 0.587, 0.114])
-COPING = len(ALL_TEXTURES) * NUM_HUES  # the number of the texture of the tops of walls, the last one
+COPING = len(textures.ALL_TEXTURES) * NUM_HUES  # the number of the texture of the tops of walls, the last one
 
 
 class MazeTensors(NamedTuple):
@@ -60,14 +58,14 @@ def _textures(maze: Maze) -> np.ndarray:
     own = np.full((SIZE, SIZE), -1)
     for cell, item in maze.panels:
         own[cell] = hued_index(item)
-    textures = np.zeros((SIZE, SIZE, NUM_KINDS), np.int32)
+    numbers = np.zeros((SIZE, SIZE, NUM_KINDS), np.int32)
     for kind, (x, y, _) in enumerate(NORMALS[:4]):
         # A wall has the texture of the free cell that it faces.
         facing = np.roll(zones, (-y, -x), axis=(0, 1)).clip(0)
-        textures[..., kind] = np.where(own >= 0, own, walls[facing])
-    textures[..., FLOOR] = floors[zones.clip(0)]
-    textures[..., TOP] = COPING
-    return textures
+        numbers[..., kind] = np.where(own >= 0, own, walls[facing])
+    numbers[..., FLOOR] = floors[zones.clip(0)]
+    numbers[..., TOP] = COPING
+    return numbers
 
 
 def stack_mazes(mazes: Sequence[Maze], *, device: torch.device | str = "cpu") -> MazeTensors:
@@ -101,12 +99,10 @@ def in_shadow(room_ahead: Tensor, *, x: Tensor, y: Tensor, z: Tensor, scene: Ten
     beyond = cell + step_x + step_y
     last = SIZE**2 - 1 + scene * SIZE**2
     first, second = torch.minimum(next_x, next_y), torch.maximum(next_x, next_y)
-    blocked = (first < reach) & (_look(room_ahead, beside, last) == 0)
-    return blocked | ((second < reach) & (_look(room_ahead, beyond, last) == 0))
-
-
-def _look(room_ahead: Tensor, cell: Tensor, last: Tensor) -> Tensor:
-    return room_ahead.index_select(0, torch.minimum(cell.clamp_min(0), last).flatten()).view(cell.shape)
+    beside_is_free, beyond_is_free = (
+        textures.take(room_ahead, torch.minimum(cell.clamp_min(0), last)) > 0 for cell in (beside, beyond)
+    )
+    return ((first < reach) & ~beside_is_free) | ((second < reach) & ~beyond_is_free)
 
 
 @functools.cache
@@ -114,16 +110,7 @@ def sky_colours(device: torch.device) -> Tensor:
     """Returns packed colours [SKY_STEPS] int32 of the sky, from the horizon to where it no longer changes."""
     amount = np.linspace(0.0, 1.0, SKY_STEPS)
     colours = [low * (1.0 - amount) + high * amount for low, high in zip(SKY_HORIZON, SKY_ZENITH, strict=True)]
-    return torch.from_numpy(pack_colours(np.array(colours))).to(device)
-
-
-class HuedAtlas(NamedTuple):
-    """All textures in all hues and all their levels in one row of texels."""
-
-    texels: Tensor  # [T] int32: red + 256 green + 65536 blue
-    per_texture: int  # texels of one texture in one hue
-    size: Tensor  # [NUM_LEVELS] int32: texels across a level
-    offset: Tensor  # [NUM_LEVELS] int32: offset of a level within its texture
+    return torch.from_numpy(textures.pack_colours(np.array(colours))).to(device)
 
 
 def _coping(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -135,7 +122,7 @@ def _coping(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def hued_index(item: HuedTexture) -> int:
     """Returns the number of a texture in a hue: in the order of ``ALL_TEXTURES``, each in all hues."""
-    return ALL_TEXTURES.index(item.texture) * NUM_HUES + item.hue
+    return textures.ALL_TEXTURES.index(item.texture) * NUM_HUES + item.hue
 
 
 def hue_turn(hue: int) -> np.ndarray:
@@ -149,39 +136,24 @@ def hue_turn(hue: int) -> np.ndarray:
 
 def _packed(level: np.ndarray, hue: int) -> np.ndarray:
     turned = (level[..., None, :] * hue_turn(hue)).sum(-1) if hue else level
-    return pack_colours(np.moveaxis(turned.clip(0.0, 1.0), -1, 0)).ravel()
+    return textures.pack_colours(np.moveaxis(turned.clip(0.0, 1.0), -1, 0)).ravel()
 
 
 @functools.cache
-def hued_atlas(device: torch.device) -> HuedAtlas:
-    """Returns the atlas on a device; it is made once per process."""
+def hued_atlas(device: torch.device) -> textures.TextureAtlas:
+    """Returns the atlas of all textures in all hues on a device; it is made once per process."""
     parts = []
-    for texture in TEXTURES.values():
-        levels = mip_levels(texture)
+    for texture in textures.TEXTURES.values():
+        levels = textures.mip_levels(texture)
         parts += [_packed(level, hue) for hue in range(NUM_HUES) for level in levels]
-    parts += [_packed(level, 0) for level in mip_levels(_coping)]
-    texels = np.concatenate(parts)
-    size = np.array([TILE_SIZE >> level for level in range(NUM_LEVELS)], np.int32)
-    offset = np.concatenate([[0], np.cumsum(size[:-1] ** 2)]).astype(np.int32)
-    return HuedAtlas(
-        torch.from_numpy(texels).to(device),
-        int((size**2).sum()),
-        torch.from_numpy(size).to(device),
-        torch.from_numpy(offset).to(device),
-    )
+    parts += [_packed(level, 0) for level in textures.mip_levels(_coping)]
+    return textures.make_atlas(parts, device=device)
 
 
-def look_up(atlas: HuedAtlas, *, number: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
+def look_up(atlas: textures.TextureAtlas, *, number: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
     """Returns the packed colours [P] int32 of textures [P] (see ``hued_index``) at places (u, v) on surfaces.
 
-    u goes to the right and v upwards; ``footprint`` is the width of the patch that one sample covers. All are [P], in
-    scene units.
+    ``footprint`` is the width of the patch that one sample covers. All are [P], in scene units.
     """
-    level = mip_level(footprint * float(TILE_SIZE), num_levels=NUM_LEVELS)
-    size = atlas.size.index_select(0, level)
-    start = number * atlas.per_texture + atlas.offset.index_select(0, level)
-    column, row = (u - u.floor()) * size, (v - v.floor()) * size
-    # A coordinate just below a whole number may round up to the far edge of the tile.
-    last = size - 1
-    column, row = torch.minimum(column.int(), last), torch.minimum(row.int(), last)
-    return atlas.texels.index_select(0, start + row * size + column)
+    level = textures.mip_level(footprint * float(textures.TILE_SIZE), num_levels=textures.NUM_LEVELS)
+    return textures.take(atlas.texels, textures.texel_index(atlas, texture=number, level=level, u=u, v=v))

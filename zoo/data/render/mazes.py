@@ -21,23 +21,11 @@ import torch
 from torch import Tensor
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
-from zoo.data.render.maze_layout import HALF_WIDTH, INNER_SIZE, SIZE, draw_cameras, draw_named_maze
+from zoo.data.render import maze_surfaces
+from zoo.data.render.maze_layout import HALF_WIDTH, INNER_SIZE, SIZE, WALL_HEIGHT, draw_cameras, draw_named_maze
 from zoo.data.render.maze_march import march
-from zoo.data.render.maze_surfaces import (
-    FLOOR,
-    NUM_KINDS,
-    SKY_STEPS,
-    STEP_BACK,
-    TOP,
-    WALL_HEIGHT,
-    MazeTensors,
-    hued_atlas,
-    in_shadow,
-    look_up,
-    sky_colours,
-    stack_mazes,
-)
 from zoo.data.render.sampling import IMAGE_HALF_WIDTH, exact_axes, ray_grid, render_chunks
+from zoo.data.render.textures import take
 from zoo.data.render.vectors import Vector, off_zero
 from zoo.data.source import MAP, MAP_CAMERA, ExtraShape, Split
 
@@ -66,7 +54,7 @@ class _Hit(NamedTuple):
     is_sky: Tensor  # bool: the other fields then have no meaning
 
 
-def _meet(mazes: MazeTensors, view: _View) -> _Hit:
+def _meet(mazes: maze_surfaces.MazeTensors, view: _View) -> _Hit:
     """Finds where rays end."""
     direction = view.direction
     shape = direction.x.shape
@@ -80,62 +68,59 @@ def _meet(mazes: MazeTensors, view: _View) -> _Hit:
     column = (x + HALF_WIDTH).floor().clamp(0, SIZE - 1)
     row = (y + HALF_WIDTH).floor().clamp(0, SIZE - 1)
     cell = view.scene * SIZE**2 + (row * SIZE + column).int()
-    on_top = mazes.room_ahead.index_select(0, cell.flatten()).view(cell.shape) == 0
+    on_top = take(mazes.room_ahead, cell) == 0
     limit = ((WALL_HEIGHT * ~downwards - z) / direction.z) * ~on_top
     arrival = march(
         mazes.room_ahead,
         x=x.expand(shape).flatten(),
         y=y.expand(shape).flatten(),
         cell=cell.expand(shape).flatten(),
-        direction=Vector(*(part.flatten() for part in direction)),
+        direction=direction.flatten(),
         limit=limit.flatten(),
     )
     end = arrival.cell.view(shape)
-    solid = mazes.room_ahead.index_select(0, arrival.cell).view(shape) == 0
+    solid = take(mazes.room_ahead, end) == 0
     wall = torch.where(arrival.along_x.view(shape), (direction.x < 0).int(), 2 + (direction.y < 0).int())
-    kind = torch.where(solid, torch.where(on_top, TOP, wall), FLOOR)
+    kind = torch.where(solid, torch.where(on_top, maze_surfaces.TOP, wall), maze_surfaces.FLOOR)
     is_sky = ~downwards & (~solid | on_top)
     return _Hit(arrival.distance.view(shape) + start, end, kind.int(), is_sky)
 
 
-def _shade(mazes: MazeTensors, view: _View, hit: _Hit, *, angle: float) -> tuple[Tensor, Tensor]:
+def _shade(mazes: maze_surfaces.MazeTensors, view: _View, hit: _Hit, *, angle: float) -> tuple[Tensor, Tensor]:
     """Returns the packed colours int32 and the brightness of rays, [C, R] each."""
     direction = view.direction
     device = direction.x.device
-    shape = direction.x.shape
     x, y, z = (p + hit.distance * d for p, d in zip(view.position, direction, strict=True))
     across_x = hit.kind < 2
-    upright = hit.kind < FLOOR
+    upright = hit.kind < maze_surfaces.FLOOR
     slant = torch.where(upright, torch.where(across_x, direction.x, direction.y), direction.z).abs()
     # Seen at a slant a sample covers a long strip; 0.2 keeps the far floor from dissolving into one colour.
     footprint = hit.distance * (view.length * angle) / (slant / view.length).clamp_min(0.2).sqrt()
-    texels = look_up(
-        hued_atlas(device),
-        number=mazes.texture.index_select(0, (hit.cell * NUM_KINDS + hit.kind).flatten()),
+    texels = maze_surfaces.look_up(
+        maze_surfaces.hued_atlas(device),
+        number=take(mazes.texture, hit.cell * maze_surfaces.NUM_KINDS + hit.kind),
         # A tile begins where its cell does.
-        u=(torch.where(across_x, y, x) + HALF_WIDTH).flatten(),
-        v=torch.where(upright, z, y + HALF_WIDTH).flatten(),
-        footprint=footprint.flatten(),
-    ).view(shape)
-    sun = mazes.sun[:, view.scene.flatten(), None]
-    back = hit.distance * (1.0 - STEP_BACK)
-    dark = in_shadow(
+        u=torch.where(across_x, y, x) + HALF_WIDTH,
+        v=torch.where(upright, z, y + HALF_WIDTH),
+        footprint=footprint,
+    )
+    back = hit.distance * (1.0 - maze_surfaces.STEP_BACK)
+    dark = maze_surfaces.in_shadow(
         mazes.room_ahead,
         x=view.position.x + back * direction.x,
         y=view.position.y + back * direction.y,
         z=z,
         scene=view.scene,
-        sun=sun,
+        sun=mazes.sun[:, view.scene],
     )
-    of_kind = (view.scene * NUM_KINDS + hit.kind).flatten()
-    light = mazes.direct.index_select(0, of_kind).view(shape) * ~dark
-    light = light + mazes.soft.index_select(0, of_kind).view(shape)
+    of_kind = view.scene * maze_surfaces.NUM_KINDS + hit.kind
+    light = take(mazes.direct, of_kind) * ~dark + take(mazes.soft, of_kind)
     upwards = (direction.z / view.length * 1.6).clamp(0.0, 1.0)
-    sky = sky_colours(device).index_select(0, (upwards * (SKY_STEPS - 1)).int().flatten()).view(shape)
+    sky = take(maze_surfaces.sky_colours(device), (upwards * (maze_surfaces.SKY_STEPS - 1)).int())
     return torch.where(hit.is_sky, sky, texels), torch.where(hit.is_sky, 1.0, light)
 
 
-def render_mazes(mazes: MazeTensors, *, cameras: Tensor, image_size: int) -> Tensor:
+def render_mazes(mazes: maze_surfaces.MazeTensors, *, cameras: Tensor, image_size: int) -> Tensor:
     """Renders cameras [B, V, 5] of B mazes, [B, V, H, W, 3] uint8; see :func:`zoo.data.render.raycaster.render`.
 
     Each camera is in a free cell below the tops of the walls, or above them.
@@ -180,7 +165,7 @@ class Mazes(BuiltIn):
         """Renders drawn mazes and their maps."""
         mazes, cameras = tuple(item.scene for item in drawn), stack_cameras(drawn)
         above = torch.tensor(CAMERA_ABOVE, dtype=torch.float32).expand(len(mazes), 1, 5)
-        tensors = stack_mazes(mazes, device=device)
+        tensors = maze_surfaces.stack_mazes(mazes, device=device)
         frames = render_mazes(tensors, cameras=cameras, image_size=image_size)
         maps = render_mazes(tensors, cameras=above, image_size=image_size)
         extras = {MAP: maps[:, 0].cpu().numpy(), MAP_CAMERA: above[:, 0].numpy().copy()}

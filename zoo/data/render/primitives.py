@@ -34,21 +34,13 @@ SMALLEST_DIRECTION = 1e-9
 
 @dataclass(frozen=True)
 class Primitive:
-    """A shape in its canonical frame.
+    """A shape in its canonical frame."""
 
-    Attributes:
-        distance: (origin, direction) -> where along the ray it enters the shape, [P]; infinite where it misses.
-        normal: point on the surface -> outward normal there, of any length.
-        bound: radius of the smallest sphere round the origin that holds the shape.
-        half_height: how far the shape reaches below its origin, and so the height of the origin above a floor.
-        half_width: how far it reaches sideways from the z axis.
-    """
-
-    distance: Callable[[Vector, Vector], Tensor]
-    normal: Callable[[Vector], Vector]
-    bound: float
-    half_height: float
-    half_width: float
+    distance: Callable[[Vector, Vector], Tensor]  # (origin, direction) -> [P], where the ray enters, inf for a miss
+    normal: Callable[[Vector], Vector]  # point on the surface -> outward normal there, of any length
+    bound: float  # radius of the smallest sphere round the origin that holds the shape
+    half_height: float  # how far the shape reaches below its origin, and so the height of the origin above a floor
+    half_width: float  # how far it reaches sideways from the z axis
 
 
 def _entered(near: Tensor, far: Tensor) -> Tensor:

@@ -8,27 +8,17 @@ depend on the point and the object alone are computed once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from zoo.data.render import shading
 from zoo.data.render.faces import ink_amount
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES, Primitive
 from zoo.data.render.sampling import RayGrid, exact_axes, ray_grid
 from zoo.data.render.scene import SceneTensors
-from zoo.data.render.shading import (
-    Hits,
-    Illumination,
-    Surface,
-    backdrop,
-    illumination,
-    room_distance,
-    room_surface,
-    shaded,
-    sky,
-)
 from zoo.data.render.vectors import Vector, along, dot, largest_stretch, transform, transform_transposed, unit
 
 # Large enough that the cost of starting an operation vanishes, small enough to stay near a core's cache on the CPU and
@@ -108,7 +98,7 @@ def _nearest_object(sources: Sources, direction: Vector) -> tuple[Tensor, Tensor
     return nearest, item
 
 
-def _in_shadow(lamps: Sources, *, surface: Surface, light: Illumination) -> Tensor:
+def _in_shadow(lamps: Sources, *, surface: shading.Surface, light: shading.Illumination) -> Tensor:
     """Whether an object other than their own hides points from the lamp, [P] bool."""
     dark = torch.zeros_like(light.facing, dtype=torch.bool)
     reached = (light.facing > 0).nonzero().squeeze(1)
@@ -128,7 +118,7 @@ def _in_shadow(lamps: Sources, *, surface: Surface, light: Illumination) -> Tens
     return dark
 
 
-def _object_surface(sources: Sources, hits: Hits, *, row: Tensor, sample_angle: float) -> Surface:
+def _object_surface(sources: Sources, hits: shading.Hits, *, row: Tensor, sample_angle: float) -> shading.Surface:
     """Returns the points of objects that rays hit, one object (row) per ray."""
     inverse = sources.inverse.index_select(1, row)
     local = along(Vector(*sources.origin.index_select(1, row)), transform(inverse, hits.direction), hits.distance)
@@ -142,7 +132,13 @@ def _object_surface(sources: Sources, hits: Hits, *, row: Tensor, sample_angle: 
         ink = ink_amount(sources.texels, row=row, point=local, normal=Vector(*normal), footprint=footprint)
         colour = colour + ink * (sources.ink.index_select(1, row) - colour)
     point = along(hits.origin, hits.direction, hits.distance)
-    return Surface(point, outward, colour, hits.scene, row % sources.reach.shape[1], hits.ray)
+    return shading.Surface(point, outward, colour, hits.scene, row % sources.reach.shape[1], hits.ray)
+
+
+def _joined(surfaces: Sequence[shading.Surface]) -> shading.Surface:
+    points, normals, *rest = zip(*surfaces, strict=True)
+    point, normal = (Vector(*(torch.cat(part) for part in zip(*vectors, strict=True))) for vectors in (points, normals))
+    return shading.Surface(point, normal, *(torch.cat(column, dim=-1) for column in rest))
 
 
 def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor, grid: RayGrid) -> Tensor:
@@ -161,31 +157,30 @@ def _cast(scenes: SceneTensors, *, lamps: Sources, camera: Tensor, axes: Tensor,
     sources = _seen_from(SceneTensors(*(part[scene_of_camera] for part in scenes)), camera.reshape(-1, 3))
     nearest, item = _nearest_object(sources, direction)
 
-    def hits_of(distance: Tensor, mask: Tensor) -> Hits:
+    def hits_of(distance: Tensor, mask: Tensor) -> shading.Hits:
         ray = mask.flatten().nonzero().squeeze(1)
         view = ray // num_rays
         start = Vector(*(part[view, 0] for part in eye))
-        return Hits(ray, scene_of_camera[view], start, direction.flatten().at(ray), distance.flatten()[ray])
+        return shading.Hits(ray, scene_of_camera[view], start, direction.flatten().at(ray), distance.flatten()[ray])
 
     in_room = bool((scenes.room_texture[0, 0] >= 0).item())
-    upwards = direction.z.flatten()
-    colour = sky(upwards) if in_room else backdrop(upwards)
+    colour = shading.background(direction.z.flatten(), in_room=in_room)
     surfaces = []
     if in_room:
         size = scenes.room_size[scene_of_camera]
-        walls, axis = room_distance(eye, direction, half_width=size[:, :1], wall_height=size[:, 1:])
+        walls, axis = shading.room_distance(eye, direction, half_width=size[:, :1], wall_height=size[:, 1:])
         hits = hits_of(walls, (walls < nearest) & (walls < torch.inf))
         texture = scenes.room_texture.T[:, hits.scene]
         axis = axis.flatten()[hits.ray]
-        surfaces.append(room_surface(hits, axis=axis, texture=texture, sample_angle=grid.sample_angle))
+        surfaces.append(shading.room_surface(hits, axis=axis, texture=texture, sample_angle=grid.sample_angle))
         nearest = torch.where(walls < nearest, torch.inf, nearest)
     hits = hits_of(nearest, nearest < torch.inf)
     row = hits.ray // num_rays * scenes.shape.shape[1] + item.flatten()[hits.ray]
     surfaces.append(_object_surface(sources, hits, row=row, sample_angle=grid.sample_angle))
-    for surface in surfaces:
-        light = illumination(surface, Vector(*scenes.light.T[:, surface.scene]))
-        dark = _in_shadow(lamps, surface=surface, light=light)
-        colour[:, surface.ray] = shaded(surface, light, in_shadow=dark)
+    surface = _joined(surfaces)
+    light = shading.illumination(surface, Vector(*scenes.light.T[:, surface.scene]))
+    dark = _in_shadow(lamps, surface=surface, light=light)
+    colour[:, surface.ray] = shading.shaded(surface, light, in_shadow=dark)
     return colour.clamp(0.0, 1.0).view(3, num_scenes, num_views, num_rays)
 
 

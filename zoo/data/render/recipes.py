@@ -24,17 +24,11 @@ from zoo.data.source import ExtraShape, Split
 
 @dataclass(frozen=True)
 class Recipe(BuiltIn):
-    """A data set of scenes of solid objects, rendered by the ray-caster.
+    """A data set of scenes of solid objects, rendered by the ray-caster."""
 
-    Attributes:
-        draw_scene: rng -> a scene and its canonical name.
-        draw_cameras: (rng, scene, num_views) -> cameras of a scene, [V, 5].
-        draw_extras: (scene, cameras) -> extras of a scene with its cameras.
-        extra_shapes: types and shapes of the extras.
-    """
-
-    draw_scene: Callable[[np.random.Generator], tuple[Scene, str]]
-    draw_cameras: Callable[..., np.ndarray]
+    draw_scene: Callable[[np.random.Generator], tuple[Scene, str]]  # a scene and its canonical name
+    draw_cameras: Callable[..., np.ndarray]  # (rng, scene, num_views) -> cameras of a scene, [V, 5]
+    # (scene, cameras) -> extras of a scene with its cameras
     draw_extras: Callable[[Any, np.ndarray], Mapping[str, np.ndarray]] | None = None
     extra_shapes: Mapping[str, ExtraShape] = field(default_factory=dict)
 

@@ -22,59 +22,36 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One solid object.
+    """One solid object."""
 
-    Attributes:
-        shape: a name of ``zoo.data.render.primitives.PRIMITIVES``.
-        centre: where the origin of the shape lies, scene units.
-        scale: by how much the canonical shape is stretched along its own axes.
-        turn: radians about the z axis, counter-clockwise seen from above.
-        colour: red, green, blue, 0 to 1.
-        faces: images on the sides of a box in the order of ``zoo.data.render.faces.SIDES``, as many as there are;
-            each ``FACE_SIZE`` squared bytes, row by row from the top.
-        ink: the colour that these images are drawn in.
-        tilt: a unit quaternion (w, x, y, z) by which the object is turned further, after ``turn``.
-    """
-
-    shape: str
-    centre: Triple
-    scale: Triple
-    turn: float
-    colour: Triple
+    shape: str  # a name of PRIMITIVES
+    centre: Triple  # where the origin of the shape lies, scene units
+    scale: Triple  # by how much the canonical shape is stretched along its own axes
+    turn: float  # radians about the z axis, counter-clockwise seen from above
+    colour: Triple  # red, green, blue, 0 to 1
+    # Images on the sides of a box in the order of SIDES, as many as there are; see zoo.data.render.faces.
     faces: tuple[bytes, ...] = field(default=(), repr=False)
-    ink: Triple = (0.0, 0.0, 0.0)
-    tilt: Quaternion | None = None
+    ink: Triple = (0.0, 0.0, 0.0)  # the colour that these images are drawn in
+    tilt: Quaternion | None = None  # a unit quaternion (w, x, y, z) by which the object is turned further, after turn
 
 
 @dataclass(frozen=True)
 class Room:
-    """A square room without a ceiling, centred on the z axis, its floor at z = 0.
+    """A square room without a ceiling, centred on the z axis, its floor at z = 0. Cameras must be inside."""
 
-    Attributes:
-        width: from wall to opposite wall, scene units. Cameras must be inside.
-        wall_height: the sky begins above it.
-        wall, floor: names of ``WALL_TEXTURES`` and ``FLOOR_TEXTURES`` of ``zoo.data.render.textures``.
-    """
-
-    width: float
-    wall_height: float
-    wall: str
-    floor: str
+    width: float  # from wall to opposite wall, scene units
+    wall_height: float  # the sky begins above it
+    wall: str  # a name of WALL_TEXTURES
+    floor: str  # a name of FLOOR_TEXTURES
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The content of an image.
+    """The content of an image."""
 
-    Attributes:
-        objects: one or more.
-        light: position of the point light, scene units.
-        room: round the objects; without one they float before a plain grey background.
-    """
-
-    objects: tuple[SceneObject, ...]
-    light: Triple
-    room: Room | None = None
+    objects: tuple[SceneObject, ...]  # one or more
+    light: Triple  # position of the point light, scene units
+    room: Room | None = None  # without one the objects float before a plain grey background
 
 
 class SceneTensors(NamedTuple):

@@ -52,18 +52,14 @@ class Surface(NamedTuple):
     ray: Tensor  # [P] int64: index of the ray in the chunk
 
 
-def sky(upwards: Tensor) -> Tensor:
-    """Returns the colour [3, R] of the sky in directions whose z component is ``upwards`` [R]."""
-    return _between(SKY_HORIZON, SKY_ZENITH, (upwards * 1.6).clamp(0.0, 1.0))
+def background(upwards: Tensor, *, in_room: bool) -> Tensor:
+    """Returns the colour [3, R] of the sky over a room, or of the grey behind floating objects.
 
-
-def backdrop(upwards: Tensor) -> Tensor:
-    """Returns the grey [3, R] behind floating objects in directions whose z component is ``upwards`` [R]."""
-    return _between(BACKDROP_LOW, BACKDROP_HIGH, 0.5 + 0.5 * upwards)
-
-
-def _between(first: tuple[float, ...], second: tuple[float, ...], amount: Tensor) -> Tensor:
-    return torch.stack([a + amount * (b - a) for a, b in zip(first, second, strict=True)])
+    ``upwards`` [R] are the z components of the directions.
+    """
+    low, high = (SKY_HORIZON, SKY_ZENITH) if in_room else (BACKDROP_LOW, BACKDROP_HIGH)
+    amount = (upwards * 1.6).clamp(0.0, 1.0) if in_room else 0.5 + 0.5 * upwards
+    return torch.stack([a + amount * (b - a) for a, b in zip(low, high, strict=True)])
 
 
 def room_distance(

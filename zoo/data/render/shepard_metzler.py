@@ -91,12 +91,11 @@ def draw_object(rng: np.random.Generator, *, num_parts: int) -> tuple[Scene, str
 
 def draw_cameras(rng: np.random.Generator, *, num_views: int, scene: Scene | None = None) -> np.ndarray:
     """Draws cameras [num_views, 5] spread evenly over the sphere (less its poles), looking at the origin."""
-    cameras = np.zeros((num_views, 5))
-    for camera in cameras:
+    cameras = []
+    for _ in range(num_views):
         around = uniform(rng, -math.pi, math.pi)
         height = uniform(rng, -math.sin(LARGEST_PITCH), math.sin(LARGEST_PITCH))
         sideways = math.sqrt(1.0 - height * height)
-        camera[:3] = (sideways * math.cos(around), sideways * math.sin(around), height)
-        camera[:3] *= CAMERA_RADIUS
-        camera[3:] = (math.remainder(around + math.pi, 2.0 * math.pi), -math.asin(height))
-    return cameras
+        place = (CAMERA_RADIUS * part for part in (sideways * math.cos(around), sideways * math.sin(around), height))
+        cameras.append((*place, math.remainder(around + math.pi, 2.0 * math.pi), -math.asin(height)))
+    return np.array(cameras)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
 from zoo.data.render.rng import uniform
+from zoo.data.render.scene import Triple
 from zoo.data.render.terrain_caster import LandTensors, look_up, render_lands, stack_lands
 from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND, Land, build_land, canonical
 from zoo.data.source import MAP, ExtraShape, Split
@@ -45,13 +45,6 @@ LARGEST_GLANCE = math.radians(50.0)  # to either side of the path
 PITCHES = (math.radians(-16.0), math.radians(6.0))
 
 
-class CameraPath(NamedTuple):
-    """The cameras of a path and its place in the land."""
-
-    origin: tuple[float, float, float]  # the middle of the path, in the land
-    cameras: np.ndarray  # [V, 5], relative to the origin
-
-
 def _cell(x: float, y: float) -> tuple[int, int]:
     row, column = int((y + HALF_LAND) / CELL), int((x + HALF_LAND) / CELL)
     return min(max(row, 0), GRID_SIZE - 1), min(max(column, 0), GRID_SIZE - 1)
@@ -67,11 +60,11 @@ def _is_passable(land: Land, x: float, y: float, new_x: float, new_y: float) -> 
 def _draw_start(rng: np.random.Generator, land: Land) -> tuple[float, float]:
     """Draws a free place in the middle of the land; the very middle if there is none."""
     low, high = _cell(-START_WITHIN, -START_WITHIN)[0], _cell(START_WITHIN, START_WITHIN)[0]
-    rows, columns = np.nonzero(~land.blocked[low:high, low:high])
-    if not len(rows):
+    free = np.argwhere(~land.blocked[low:high, low:high])
+    if not len(free):
         return 0.0, 0.0
-    chosen = int(rng.random() * len(rows))
-    return (int(columns[chosen]) + low + 0.5) * CELL - HALF_LAND, (int(rows[chosen]) + low + 0.5) * CELL - HALF_LAND
+    row, column = free[int(rng.random() * len(free))].tolist()
+    return (column + low + 0.5) * CELL - HALF_LAND, (row + low + 0.5) * CELL - HALF_LAND
 
 
 def _draw_places(rng: np.random.Generator, land: Land) -> np.ndarray:
@@ -79,9 +72,9 @@ def _draw_places(rng: np.random.Generator, land: Land) -> np.ndarray:
     x, y = _draw_start(rng, land)
     heading = uniform(rng, -math.pi, math.pi)
     bend = 0.0
-    path = np.zeros((NUM_STEPS, 3))
-    for place in path:
-        place[:] = (x, y, heading)
+    path = []
+    for _ in range(NUM_STEPS):
+        path.append((x, y, heading))
         # The bend changes slowly, so that the path winds instead of trembling.
         bend = 0.9 * bend + uniform(rng, -0.35, 0.35) * LARGEST_TURN
         heading += max(-LARGEST_TURN, min(LARGEST_TURN, bend))
@@ -94,7 +87,7 @@ def _draw_places(rng: np.random.Generator, land: Land) -> np.ndarray:
                 break
         else:
             heading += side * LARGEST_TURN
-    return path
+    return np.array(path)
 
 
 def _smoothed_height(land: Land, path: np.ndarray) -> np.ndarray:
@@ -110,8 +103,8 @@ def _span(path: np.ndarray) -> float:
     return float((path[:, :2].max(axis=0) - path[:, :2].min(axis=0)).min())
 
 
-def draw_path(rng: np.random.Generator, *, land: Land, num_views: int) -> CameraPath:
-    """Draws a path, the widest of a few tries, and cameras spread evenly along it.
+def draw_path(rng: np.random.Generator, *, land: Land, num_views: int) -> tuple[Triple, np.ndarray]:
+    """Draws the origin of a path, the widest of a few tries, and cameras [V, 5] spread evenly along it, relative to that.
 
     Its length does not depend on the number of cameras. The origin of the scene is the middle of the path's extent and
     of its heights, so that x and y of all cameras lie within ``[-EXTENT, EXTENT]``.
@@ -124,28 +117,21 @@ def draw_path(rng: np.random.Generator, *, land: Land, num_views: int) -> Camera
     path = max(paths, key=_span)
     places = np.column_stack([path[:, :2], _smoothed_height(land, path) + EYE_HEIGHT])
     middle = (places.min(axis=0) + places.max(axis=0)) / 2.0
-    cameras = np.zeros((num_views, 5))
-    for k, camera in enumerate(cameras):
+    cameras = []
+    for k in range(num_views):
         step = int((k + 0.5) * NUM_STEPS / num_views)
         glance = LARGEST_GLANCE * (uniform(rng, -1.0, 1.0) + uniform(rng, -1.0, 1.0)) / 2.0
-        camera[:3] = places[step] - middle
-        camera[3] = math.remainder(path[step, 2] + glance, 2.0 * math.pi)
-        camera[4] = uniform(rng, *PITCHES)
-    return CameraPath((float(middle[0]), float(middle[1]), float(middle[2])), cameras)
+        yaw = math.remainder(path[step, 2] + glance, 2.0 * math.pi)
+        cameras.append((*(places[step] - middle), yaw, uniform(rng, *PITCHES)))
+    return tuple(middle.tolist()), np.array(cameras)
 
 
 @dataclass(frozen=True)
 class Terrain:
-    """The land of a scene and its place in it.
+    """The land of a scene and its place in it."""
 
-    Attributes:
-        number: of the land, which follows from it.
-        origin: where the origin of the scene lies in the land, scene units.
-        land: made of the number.
-    """
-
-    number: int
-    origin: tuple[float, float, float]
+    number: int  # of the land, which follows from it
+    origin: Triple  # where the origin of the scene lies in the land, scene units
     land: Land = field(repr=False, compare=False)
 
 
@@ -161,8 +147,8 @@ class Terrains(BuiltIn):
         """Draws terrain ``index`` of a split with the cameras of its path."""
         number, name, rng = self.draw_content(_draw_number, seed=seed, split=split, index=index)
         land = build_land(number)
-        path = draw_path(rng, land=land, num_views=self.num_views)
-        return DrawnScene(Terrain(number, path.origin, land), name, path.cameras.astype(np.float32))
+        origin, cameras = draw_path(rng, land=land, num_views=self.num_views)
+        return DrawnScene(Terrain(number, origin, land), name, cameras.astype(np.float32))
 
     def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
         """Renders drawn terrains and their maps."""
@@ -184,16 +170,14 @@ def draw_map(lands: LandTensors, *, image_size: int) -> Tensor:
     """
     device = lands.height.device
     num_scenes = lands.origin.shape[0]
-    shape = (num_scenes, image_size, image_size)
     pixel = 2.0 * EXTENT / image_size
     place = ((torch.arange(image_size, device=device) + 0.5) * pixel - EXTENT).float()
-    x = (lands.origin[:, 0, None, None] + place).expand(shape)
-    y = (lands.origin[:, 1, None, None] - place[:, None]).expand(shape)
-    scene = torch.arange(num_scenes, dtype=torch.int32, device=device)[:, None, None].expand(shape)
-    colour = look_up(
-        lands, scene=scene.flatten(), x=x.flatten(), y=y.flatten(), footprint=torch.full_like(x, pixel).flatten()
+    x, y = torch.broadcast_tensors(
+        lands.origin[:, 0, None, None] + place, lands.origin[:, 1, None, None] - place[:, None]
     )
-    return (torch.stack(colour, dim=-1) + 0.5).to(torch.uint8).view(*shape, 3)
+    scene = torch.arange(num_scenes, dtype=torch.int32, device=device)[:, None, None]
+    colour = look_up(lands, scene=scene, x=x, y=y, footprint=torch.full_like(x, pixel))
+    return (torch.stack(colour, dim=-1) + 0.5).to(torch.uint8)
 
 
 def _draw_number(rng: np.random.Generator) -> tuple[int, str]:

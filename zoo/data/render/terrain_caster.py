@@ -24,7 +24,7 @@ from torch import Tensor
 from zoo.data.render.sampling import IMAGE_HALF_WIDTH, ray_grid, render_chunks
 from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
 from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND, Land
-from zoo.data.render.textures import mip_level, pack_colours
+from zoo.data.render.textures import mip_level, pack_colours, take
 
 NUM_LEVELS = 4  # of the coloured grid, each half as fine as the one before
 LEVEL_SIDES = tuple(GRID_SIZE >> level for level in range(NUM_LEVELS))
@@ -72,13 +72,14 @@ def stack_lands(
 
 
 def look_up(lands: LandTensors, *, scene: Tensor, x: Tensor, y: Tensor, footprint: Tensor) -> list[Tensor]:
-    """Returns the colour of lands [P] (``scene``, int32) at places (x, y), three times [P], 0 to 255.
+    """Returns the colour of lands (``scene``, int32) at places (x, y), three times [...], 0 to 255.
 
-    ``footprint`` is the width of the patch that one sample covers. All are [P], in scene units.
+    ``footprint`` is the width of the patch that one sample covers. All are [...], in scene units.
     """
     level = mip_level(footprint * (1.0 / CELL), num_levels=NUM_LEVELS)
-    side = torch.tensor(LEVEL_SIDES, dtype=torch.int32, device=x.device).index_select(0, level)
-    start = torch.tensor(LEVEL_STARTS, dtype=torch.int32, device=x.device).index_select(0, level)
+    side, start = (
+        take(torch.tensor(table, dtype=torch.int32, device=x.device), level) for table in (LEVEL_SIDES, LEVEL_STARTS)
+    )
     scale = side * (0.5 / HALF_LAND)
     last = side - 1.0
     column = torch.minimum(((x + HALF_LAND) * scale - 0.5).clamp_min(0.0), last)
@@ -92,7 +93,7 @@ def look_up(lands: LandTensors, *, scene: Tensor, x: Tensor, y: Tensor, footprin
     corners = (corner, corner + east, corner + north, corner + north + east)
     channels = []
     for place, weight in zip(corners, weights, strict=True):
-        packed = lands.colour.index_select(0, place)
+        packed = take(lands.colour, place)
         channels.append([((packed >> shift) & 255) * weight for shift in (0, 8, 16)])
     return [a + b + c + d for a, b, c, d in zip(*channels, strict=True)]
 
@@ -119,16 +120,11 @@ class _View(NamedTuple):
     slope: Tensor  # [C, R]: of each ray, upwards for one step ahead
 
 
-class _Profiles(NamedTuple):
-    """The land in P planes of each camera; each [C * P * NUM_DEPTHS]."""
-
-    slope: Tensor  # from the camera to the land, upwards for one step ahead
-    horizon: Tensor  # the largest of these so far
-
-
-def _profiles(lands: LandTensors, view: _View, *, num_planes: int) -> _Profiles:
+def _reach(lands: LandTensors, view: _View, *, num_planes: int) -> Tensor:
+    """Returns how far ahead rays meet the land, [C, R]; infinite where they do not."""
     device = view.slope.device
     depth = depths(device)
+    # The land in P planes of each camera, [C, P, NUM_DEPTHS].
     lateral = (2.0 * torch.arange(num_planes, device=device) + 1.0) * (1.0 / num_planes) - 1.0
     lateral = lateral * view.widest
     x, y = (
@@ -136,41 +132,34 @@ def _profiles(lands: LandTensors, view: _View, *, num_planes: int) -> _Profiles:
         for position, ahead, aside in zip(view.position[:2], view.ahead, view.aside, strict=True)
     )
     column, row = x.clamp(0.0, GRID_SIZE - 1.0).int(), y.clamp(0.0, GRID_SIZE - 1.0).int()
-    place = view.scene[..., None] * GRID_SIZE**2 + row * GRID_SIZE + column
-    height = lands.height.index_select(0, place.flatten()).view(place.shape)
-    slope = (height - view.position[2][..., None]) * (1.0 / depth)
-    return _Profiles(slope.flatten(), slope.cummax(-1).values.flatten())
-
-
-def _reach(profiles: _Profiles, view: _View, *, num_planes: int) -> Tensor:
-    """Returns how far ahead rays meet the land, [C, R]; infinite where they do not."""
-    device = view.slope.device
+    height = take(lands.height, view.scene[..., None] * GRID_SIZE**2 + row * GRID_SIZE + column)
+    slopes = (height - view.position[2][..., None]) * (1.0 / depth)
+    horizons = slopes.cummax(-1).values.flatten()
+    slopes = slopes.flatten()
+    # The search of every ray in its plane.
     plane = ((view.side / view.widest + 1.0) * (0.5 * num_planes)).int().clamp(0, num_planes - 1)
     camera = torch.arange(view.slope.shape[0], dtype=torch.int32, device=device)[:, None]
-    first = ((camera * num_planes + plane) * NUM_DEPTHS).flatten()
-    slope = view.slope.flatten()
+    first = (camera * num_planes + plane) * NUM_DEPTHS
     passed = torch.zeros_like(first)
     step = (NUM_DEPTHS + 1) // 2
     while step:
-        below = profiles.horizon.index_select(0, first + passed + (step - 1)) < slope
+        below = take(horizons, first + passed + (step - 1)) < view.slope
         passed = passed + step * below
         step //= 2
     after = passed.clamp_max(NUM_DEPTHS - 1)
     before = (after - 1).clamp_min(0)
-    depth = depths(device)
-    near, far = depth.index_select(0, before), depth.index_select(0, after)
+    near, far = take(depth, before), take(depth, after)
     # Between two looks the land is taken for straight: how far is it over the ray at one, under it at the other?
-    under = (slope - profiles.slope.index_select(0, first + before)) * near
-    over = (profiles.slope.index_select(0, first + after) - slope) * far
+    under = (view.slope - take(slopes, first + before)) * near
+    over = (take(slopes, first + after) - view.slope) * far
     share = (under / (under + over).clamp_min(1e-9)).clamp(0.0, 1.0)
     reach = near + (far - near) * share
-    return torch.where(passed == NUM_DEPTHS, torch.inf, reach).view(view.slope.shape)
+    return torch.where(passed == NUM_DEPTHS, torch.inf, reach)
 
 
 def _cast(lands: LandTensors, view: _View, *, angle: float, num_planes: int) -> list[Tensor]:
     """Returns the colour of rays, three times [C, R], 0 to 255."""
-    shape = view.slope.shape
-    reach = _reach(_profiles(lands, view, num_planes=num_planes), view, num_planes=num_planes)
+    reach = _reach(lands, view, num_planes=num_planes)
     length = (1.0 + view.side * view.side).sqrt()
     fog = (reach * length * (1.0 / FARTHEST)).clamp_max(1.0)
     fog = fog * fog
@@ -181,14 +170,14 @@ def _cast(lands: LandTensors, view: _View, *, angle: float, num_planes: int) -> 
     )
     land = look_up(
         lands,
-        scene=view.scene.expand(shape).flatten(),
-        x=x.flatten(),
-        y=y.flatten(),
+        scene=view.scene,
+        x=x,
+        y=y,
         # Seen at a slant a sample covers a strip: wide enough to calm the distance, narrow enough to show it.
-        footprint=(seen * (2.0 * angle)).flatten(),
+        footprint=seen * (2.0 * angle),
     )
     whole = (length * length + view.slope * view.slope).sqrt()
-    sun = lands.sun[:, view.scene.flatten(), None]
+    sun = lands.sun[:, view.scene]
     towards = sun[0] * (view.ahead[0] + view.aside[0] * view.side) + sun[1] * (
         view.ahead[1] + view.aside[1] * view.side
     )
@@ -199,7 +188,6 @@ def _cast(lands: LandTensors, view: _View, *, angle: float, num_planes: int) -> 
     colour = []
     for horizon, zenith, shine, near in zip(SKY_HORIZON, SKY_ZENITH, SUN_GLOW, land, strict=True):
         sky = 255.0 * (horizon + (zenith - horizon) * upwards + shine * glow).clamp_max(1.0)
-        near = near.view(shape)
         colour.append(near + (sky - near) * fog)
     return colour
 

@@ -7,7 +7,7 @@ of operations, and the coarser levels keep a distant floor from flickering.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -152,11 +152,34 @@ ALL_TEXTURES = tuple(TEXTURES)
 
 
 class TextureAtlas(NamedTuple):
-    """All textures and all their levels in one row of texels."""
+    """All levels of some textures in one row of texels."""
 
-    texels: Tensor  # [3, T] float32, 0 to 1
-    start: Tensor  # [textures * NUM_LEVELS] int64: where the image of a texture at a level begins, row by row
-    size: Tensor  # [NUM_LEVELS] float32: texels across a level
+    texels: Tensor  # [3, T] float32, or [T] int32 of packed colours
+    start: Tensor  # [num_textures * NUM_LEVELS] int32: the first texel of each level
+    size: Tensor  # [NUM_LEVELS] int32: texels across a level
+
+
+def make_atlas(levels: Sequence[np.ndarray], *, device: torch.device) -> TextureAtlas:
+    """Joins the levels [..., size * size] of textures, the ``NUM_LEVELS`` of the first texture first."""
+    start = np.cumsum([0] + [level.shape[-1] for level in levels[:-1]])
+    return TextureAtlas(
+        torch.from_numpy(np.concatenate(levels, axis=-1)).to(device),
+        torch.tensor(start, dtype=torch.int32, device=device),
+        torch.tensor([TILE_SIZE >> level for level in range(NUM_LEVELS)], dtype=torch.int32, device=device),
+    )
+
+
+def texel_index(atlas: TextureAtlas, *, texture: Tensor, level: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Returns the index of the texel of textures at places (u, v) in tiles of width 1; u to the right, v upwards."""
+    size = take(atlas.size, level)
+    # A coordinate just below a whole number may round up to the far edge of the tile.
+    column, row = (torch.minimum(((place - place.floor()) * size).int(), size - 1) for place in (u, v))
+    return take(atlas.start, texture * NUM_LEVELS + level) + row * size + column
+
+
+def take(table: Tensor, index: Tensor) -> Tensor:
+    """Returns the entries of a table [T] at indices of any shape."""
+    return table.index_select(0, index.flatten()).view(index.shape)
 
 
 def _halved(image: np.ndarray) -> np.ndarray:
@@ -171,8 +194,7 @@ def mip_levels(texture: Texture) -> list[np.ndarray]:
     """
     fine = TILE_SIZE * _OVERSAMPLING
     centres = (np.arange(fine) + 0.5) / fine
-    u, v = np.meshgrid(centres, centres, indexing="xy")
-    image = texture(u, v).clip(0.0, 1.0)
+    image = texture(*np.meshgrid(centres, centres, indexing="xy")).clip(0.0, 1.0)
     while image.shape[0] > TILE_SIZE:
         image = _halved(image)
     levels = [image]
@@ -183,34 +205,20 @@ def mip_levels(texture: Texture) -> list[np.ndarray]:
 
 @functools.cache
 def texture_atlas(device: torch.device) -> TextureAtlas:
-    """Returns the atlas on a device; it is made once per process."""
+    """Returns the atlas of ``ALL_TEXTURES`` on a device; it is made once per process."""
     levels = [level for texture in TEXTURES.values() for level in mip_levels(texture)]
-    texels = np.concatenate([level.reshape(-1, 3) for level in levels]).astype(np.float32)
-    start = np.cumsum([0] + [level.shape[0] ** 2 for level in levels[:-1]])
-    size = np.array([TILE_SIZE >> level for level in range(NUM_LEVELS)], np.float32)
-    return TextureAtlas(
-        torch.from_numpy(np.ascontiguousarray(texels.T)).to(device),
-        torch.from_numpy(start.astype(np.int64)).to(device),
-        torch.from_numpy(size).to(device),
-    )
+    return make_atlas([level.reshape(-1, 3).T.astype(np.float32) for level in levels], device=device)
 
 
 def look_up(atlas: TextureAtlas, *, texture: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
     """Returns the colour [3, P] of textures [P] (indices into ``ALL_TEXTURES``) at places (u, v) on surfaces.
 
-    u goes to the right and v upwards; ``footprint`` is the width of the patch that one sample covers. All are [P], in
-    scene units.
+    ``footprint`` is the width of the patch that one sample covers. All are [P], in scene units.
     """
-    texel = TILE_WIDTH / TILE_SIZE
-    level = (footprint > texel).long()
-    for finer in range(1, NUM_LEVELS - 1):
-        level += footprint > texel * 2.0**finer
-    size = atlas.size[level]
-    u, v = u * (1.0 / TILE_WIDTH), v * (1.0 / TILE_WIDTH)
-    last = size - 1.0
-    column = torch.minimum(((u - u.floor()) * size).floor(), last)
-    row = torch.minimum(((v - v.floor()) * size).floor(), last)
-    index = atlas.start[texture * NUM_LEVELS + level] + (row * size + column).long()
+    level = torch.zeros_like(texture)
+    for finer in range(NUM_LEVELS - 1):
+        level += footprint > TILE_WIDTH / TILE_SIZE * 2.0**finer
+    index = texel_index(atlas, texture=texture, level=level, u=u * (1.0 / TILE_WIDTH), v=v * (1.0 / TILE_WIDTH))
     return atlas.texels.index_select(1, index)
 
 
