@@ -82,7 +82,7 @@ def module_in_this_process():
 
 
 def run_jobs_in_this_process(monkeypatch):
-    import zoo.bench.suite.local
+    import zoo.bench.suite.engines
     import zoo.bench.suite.runner
     from zoo.bench.suite.worker import INTERRUPTED, run_job_in
 
@@ -97,15 +97,12 @@ def run_jobs_in_this_process(monkeypatch):
         def ended(self):
             return True
 
-        def interrupted(self):
-            return self.code == INTERRUPTED
-
         def failure(self):
-            return None
+            return KeyboardInterrupt() if self.code == INTERRUPTED else None
 
         def interrupt(self):
             raise AssertionError("it is over already")
 
-    monkeypatch.setattr(zoo.bench.suite.local, "LocalJob", InThisProcess)
+    monkeypatch.setattr(zoo.bench.suite.engines, "LocalJob", InThisProcess)
     monkeypatch.setattr(zoo.bench.suite.runner, "POLL_SECONDS", 0.0)
     return started

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.bench.baselines import BaselineScenes, baseline_rows
+from zoo.bench.baselines import baseline_rows
 from zoo.bench.protocol import Protocol
 from zoo.registry.registry import default_registry
 from zoo.results.store import load_row, save_row
@@ -12,9 +12,11 @@ PROTOCOL = Protocol(num_context=2, num_targets=2, repeats=0)
 
 @pytest.fixture
 def scenes(array_scenes):
-    return BaselineScenes(
-        array_scenes(num_scenes=5), array_scenes(num_scenes=4, seed=1), array_scenes(num_scenes=3, seed=2)
-    )
+    return {
+        "test": array_scenes(num_scenes=5),
+        "train": array_scenes(num_scenes=4, seed=1),
+        "validation": array_scenes(num_scenes=3, seed=2),
+    }
 
 
 def made(name, scenes, *, protocol=PROTOCOL, present=(), size="smoke"):
@@ -45,14 +47,20 @@ def test_a_baseline_is_a_row_like_any_other(scenes, tmp_path):
 def test_a_baseline_has_the_key_of_the_variants_rows(scenes, tmp_path):
     from zoo.bench.measurement import evaluate
     from zoo.registry.variant import build
-    from zoo.training.trained_model import TrainedModel
+    from zoo.training.trained_model import TrainedModel, TrainingCost
 
     variant = default_registry().variant("cvae", size="smoke")
     config = {**variant.config(), "seed": 0}
     trained = TrainedModel(
-        model=build(variant).eval(), variant=variant, run=tmp_path, config=config, step=1, seconds=1.0
+        model=build(variant).eval(),
+        variant=variant,
+        run=tmp_path,
+        config=config,
+        step=1,
+        seconds=1.0,
+        spent=TrainingCost(1, 1.0),
     )
-    row = evaluate(trained, scenes.reported, protocol=Protocol(num_context=2, num_targets=2, repeats=0, metrics=()))
+    row = evaluate(trained, scenes["test"], protocol=Protocol(num_context=2, num_targets=2, repeats=0, metrics=()))
     assert not row.is_baseline
     assert {baseline.key.model_dump_json() for baseline in made("cvae", scenes)} == {row.key.model_dump_json()}
 

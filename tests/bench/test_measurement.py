@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from zoo.bench.measurement import evaluate, failed_row, label_of, speed_row
-from zoo.bench.protocol import Protocol, calibration_of, plan_of
+from zoo.bench.protocol import Protocol, calibration_split, plan_of
 from zoo.config.schedules import evaluation_schedule_values
+from zoo.data.opening import open_splits
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import ConfigError, NonFiniteError, OutOfMemoryError, RegistryError
 from zoo.evaluation.bounds import Bounds, score_scenes
@@ -17,7 +18,7 @@ from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
 from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT
 from zoo.results.store import load_row, save_row
-from zoo.training.trained_model import TrainedModel
+from zoo.training.trained_model import TrainedModel, TrainingCost
 
 QUICK = Protocol(repeats=0, prediction_samples=2)
 
@@ -39,6 +40,7 @@ def trained(tmp_path):
             config={**variant.config(), "seed": 9},
             step=17,
             seconds=3.5,
+            spent=TrainingCost(17, 3.5),
         )
 
     return make
@@ -256,7 +258,7 @@ def test_the_sigma_of_a_code_is_never_fitted_on_the_reported_split(tmp_path):
             for split in splits:
                 writer.add(split, np.zeros((1, 2, 4, 4, 3), np.uint8), np.zeros((1, 2, 5), np.float32))
         for reported, split in expected.items():
-            found = calibration_of(folder, reported=reported)
+            found = calibration_split(open_splits(folder), reported=reported)
             assert (found and found.split) == split, (splits, reported)
 
 

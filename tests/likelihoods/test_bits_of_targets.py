@@ -11,7 +11,7 @@ from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.model.interfaces import Likelihood
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
-from zoo.training.trained_model import TrainedModel
+from zoo.training.trained_model import TrainedModel, TrainingCost
 
 
 class EveryByteAlike(AnnealedGaussian):
@@ -36,7 +36,8 @@ def measured(array_scenes, tmp_path, name, *, targets, likelihood: type[Likeliho
     if likelihood is not None:
         model.likelihood = likelihood(likelihood.Config())
     config = {**variant.config(), "seed": 0}
-    trained = TrainedModel(model=model, variant=variant, run=tmp_path, config=config, step=1, seconds=1.0)
+    spent = TrainingCost(1, 1.0)
+    trained = TrainedModel(model=model, variant=variant, run=tmp_path, config=config, step=1, seconds=1.0, spent=spent)
     protocol = Protocol(repeats=0, prediction_samples=1, num_context=1, num_targets=targets, metrics=("bits-per-dim",))
     scenes = array_scenes(num_scenes=4)
     others = array_scenes(num_scenes=4, seed=1) if calibration else None

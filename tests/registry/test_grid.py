@@ -19,7 +19,7 @@ from zoo.registry.components import available, find_component
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build, resolve
 from zoo.training.run import run_config
-from zoo.training.trained_model import TrainedModel
+from zoo.training.trained_model import TrainedModel, TrainingCost
 
 REGISTRY = default_registry()
 TIMM = {
@@ -154,6 +154,7 @@ def test_a_fitting_pair_is_trained_and_measured(encoder, core, array_scenes):
         config=run_config(variant, seed=3, source=source),
         step=2,
         seconds=0.0,
+        spent=TrainingCost(2, 0.0),
     )
     protocol = Protocol(num_context=2, num_targets=2, repeats=0, prediction_samples=2, metrics=())
     row = evaluate(trained, source, protocol=protocol)

@@ -16,8 +16,8 @@ from zoo.provenance import Provenance, hash_config
 from zoo.registry.variant import build
 from zoo.training import checkpoint, run_checkpoints
 from zoo.training.options import ResumeOptions, TrainingOptions
-from zoo.training.run import make_accelerator, open_training_data, run_config, to_yaml, train
-from zoo.training.session import RunLock
+from zoo.training.run import make_accelerator, open_splits_for, run_config, to_yaml, train
+from zoo.training.session import lock_folder
 from zoo.training.trained_model import load_trained
 
 
@@ -199,7 +199,7 @@ def test_a_store_without_training_scenes_is_refused(tmp_path, variant):
     with StoreWriter(tmp_path / "store", name="noise", image_size=16, num_views=6, provenance={}) as writer:
         writer.add("test", np.zeros((2, 6, 16, 16, 3), np.uint8), np.zeros((2, 6, 5), np.float32))
     with pytest.raises(DataError, match="has no split 'train'"):
-        open_training_data(tmp_path / "store", variant("vae"))
+        open_splits_for(variant("vae"), tmp_path / "store", "train")
 
 
 def test_a_store_without_validation_scenes_is_trained_on_without(tmp_path, variant, look):
@@ -285,7 +285,7 @@ def test_the_configuration_of_a_run_is_all_that_decides_its_weights(scenes, vari
 
 
 def _hold(run, held, release):
-    with RunLock(run):
+    with lock_folder(run):
         held.set()
         release.wait(60)
 
@@ -308,19 +308,19 @@ def test_a_folder_belongs_to_one_process_at_a_time(tmp_path, run_training):
 
 
 def test_a_lock_that_was_removed_meanwhile_is_not_taken_for_held(tmp_path):
-    with RunLock(tmp_path):
+    with lock_folder(tmp_path):
         (tmp_path / ".lock").unlink()
         (tmp_path / ".lock").write_text("")
-        with RunLock(tmp_path):
+        with lock_folder(tmp_path):
             pass
-    with RunLock(tmp_path), pytest.raises(CheckpointError), RunLock(tmp_path):
+    with lock_folder(tmp_path), pytest.raises(CheckpointError), lock_folder(tmp_path):
         pass
 
 
 def test_a_lock_is_free_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError), RunLock(tmp_path):
+    with pytest.raises(RuntimeError), lock_folder(tmp_path):
         raise RuntimeError
-    with RunLock(tmp_path):
+    with lock_folder(tmp_path):
         pass
 
 

@@ -23,15 +23,16 @@ def updates(variant, tmp_path):
 
     def make(*overrides, name="vae", deferred=False, model=None, seed=0, **options):
         chosen = variant(name, *overrides)
-        return TrainStep(
+        step = TrainStep(
             model or build(chosen, seed=0),
             recipe=chosen.training,
             seed=seed,
             accelerator=Accelerator(cpu=True),
             options=TrainingOptions(**options),
             checkpoints=tmp_path / "checkpoints",
-            deferred=deferred,
         )
+        step.deferred = deferred
+        return step
 
     return make
 

@@ -284,8 +284,8 @@ def test_validation_is_at_the_fixed_sigma_and_of_every_scene(trainer_of, array_s
 
 def test_the_number_of_validation_scenes_can_be_limited(trainer_of, array_scenes):
     scenes = array_scenes(num_scenes=5)
-    assert trainer_of(validation=scenes, validation_scenes=2).validation_plan.num_scenes == 2
-    assert trainer_of(validation=scenes).validation_plan.num_scenes == 5
+    assert trainer_of(validation=scenes, validation_scenes=2).validation.plan.num_scenes == 2
+    assert trainer_of(validation=scenes).validation.plan.num_scenes == 5
 
 
 def test_the_best_checkpoint_is_kept_and_the_others_pruned(trainer_of, array_scenes, look, monkeypatch):

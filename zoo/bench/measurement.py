@@ -22,7 +22,7 @@ from zoo.evaluation.code_length import code_schedule_values, supports_bits_per_d
 from zoo.evaluation.images import check_image_size, score_images
 from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.poses import score_poses
-from zoo.evaluation.throughput import Spread, Throughput, measure
+from zoo.evaluation.throughput import measure
 from zoo.evaluation.values import score_values
 from zoo.model.interfaces import Likelihood, TargetKind, Task
 from zoo.model.scene_model import SceneModel
@@ -42,12 +42,10 @@ from zoo.results.row import (
 from zoo.training.trained_model import TrainedModel, TrainingCost
 
 StageProgress = Callable[[str, int, int], None]  # stage, done, total
-SCORERS: Mapping[TargetKind, Callable[..., dict[str, np.ndarray]]] = MappingProxyType(
-    {"images": score_images, "poses": score_poses, "values": score_values}
-)
-# One metric of every scorer, by which rows with predictions are recognised.
-PREDICTION_METRIC: Mapping[TargetKind, str] = MappingProxyType(
-    {"images": "mse", "poses": "position_error", "values": "rmse"}
+Scorer = Callable[..., dict[str, np.ndarray]]
+# The scorer of predictions, and one of its metrics, by which rows with predictions are recognised.
+SCORERS: Mapping[TargetKind, tuple[Scorer, str]] = MappingProxyType(
+    {"images": (score_images, "mse"), "poses": (score_poses, "position_error"), "values": (score_values, "rmse")}
 )
 
 
@@ -64,30 +62,21 @@ def evaluate(
 ) -> ResultRow:
     """Measures a trained model on a whole split: float32, beta 1, fixed sigma, seeded.
 
-    Except for speeds, the row depends neither on the time nor on the machine.
-
-    Args:
-        trained: the model.
-        source: the scenes that are reported on.
-        protocol: of the measurement.
-        calibration: other scenes, on which the sigma of a code of 8-bit values is fitted; None leaves bits/dim out where
-            the likelihood has a sigma.
-        speeds_of: a row of the same model on the same machine, whose speeds are copied instead of being measured.
-        device: of the model.
-        command: the command line, for the provenance.
-        progress: called with a stage, the scenes done and all scenes.
+    Except for speeds, the row depends neither on the time nor on the machine. The sigma of a code of 8-bit values is
+    fitted on the scenes ``calibration``, without which bits/dim are left out where the likelihood has a sigma. Speeds
+    are copied from ``speeds_of``, a row of the same model on the same machine, or measured. ``progress`` is called with
+    a stage, the scenes done and all scenes.
 
     Raises:
         ConfigError: if the scenes have too few views or images of another size.
         NonFiniteError: if a score is not finite.
     """
     variant, model = trained.variant, trained.model
-    recipe = variant.training
     plan = plan_of(protocol, variant, source)
-    schedule = evaluation_schedule_values(recipe, sigma=protocol.sigma, device=device)
+    schedule = evaluation_schedule_values(variant.training, sigma=protocol.sigma, device=device)
     evaluation = Evaluation(source, plan, schedule=schedule, batch_size=protocol.batch_size)
     measurement = _Measurement(model, plan, evaluation, protocol=protocol, progress=progress)
-    code_schedule = measurement.code_schedule(calibration)
+    code_schedule = measurement.code_schedule(variant, calibration)
     per_scene = measurement.scores(code_schedule)
     for name, values in per_scene.items():
         if not np.isfinite(values).all():
@@ -99,13 +88,10 @@ def evaluate(
     if code_schedule is not None and model.likelihood.uses_sigma:
         sigma = float(code_schedule.sigma)
         metrics["code_sigma"] = code_sigma_metric(sigma, num_scenes=calibration_size(calibration))
-    cost = trained.spent or TrainingCost(trained.step, trained.seconds)
-    speeds = None
-    if protocol.repeats and speeds_of is None:
-        speeds = measure(model, recipe=recipe, image_size=variant.image_size, device=device, repeats=protocol.repeats)
-    performance, facts = _timings(speeds), _facts(model, speeds)
     if speeds_of is not None and speeds_of.model is not None:
-        performance, facts = speeds_of.performance, speeds_of.model
+        facts, performance = speeds_of.model, speeds_of.performance
+    else:
+        facts, performance = _speed_of(model, variant, repeats=protocol.repeats, device=device)
     return _row_of(
         variant,
         status="ok",
@@ -114,20 +100,9 @@ def evaluate(
         per_scene={name: values.tolist() for name, values in per_scene.items()},
         performance=performance,
         model=facts,
-        budget=Budget(
-            steps=cost.steps,
-            batch_size=recipe.batch_size,
-            scenes_seen=cost.steps * recipe.batch_size,
-            seconds=cost.seconds,
-        ),
-        provenance=collect(
-            seed=trained.seed,
-            command=command,
-            config=dict(trained.config),
-            device=torch.device(device).type,
-            trained_git=trained.git,
-            components=component_sources(variant),
-        ),
+        budget=_budget(variant, trained.spent),
+        device=device,
+        origin={"seed": trained.seed, "command": command, "config": trained.config, "trained_git": trained.git},
     )
 
 
@@ -142,7 +117,7 @@ class _Measurement:
     protocol: Protocol
     progress: StageProgress | None
 
-    def code_schedule(self, calibration: SceneSource | None) -> ScheduleValues | None:
+    def code_schedule(self, variant: Variant, calibration: SceneSource | None) -> ScheduleValues | None:
         """Returns the schedule values of a code of 8-bit values; None without such a code or if it is not requested."""
         if "bits-per-dim" not in self.protocol.metrics or not supports_bits_per_dim(self.model):
             return None
@@ -150,7 +125,7 @@ class _Measurement:
             return self.evaluation.schedule
         if calibration is None:
             return None
-        plan = calibration_plan(self.plan, calibration, seed=self.protocol.seed)
+        plan = calibration_plan(self.protocol, variant, calibration)
         return code_schedule_values(self.model, replace(self.evaluation, source=calibration, plan=plan))
 
     def scores(self, code_schedule: ScheduleValues | None) -> dict[str, np.ndarray]:
@@ -171,22 +146,17 @@ class _Measurement:
             wrong = self._score("wrong context", score_scenes, shift=1)
             found["wrong_context_nelbo_excess"] = wrong["nelbo_excess"]
         if "predictions" in metrics:
-            scorer = SCORERS[self.model.task.target_kind]
+            scorer, _ = SCORERS[self.model.task.target_kind]
             found |= self._score("predictions", scorer, num_samples=self.protocol.prediction_samples)
         return found
 
-    def _score(
-        self, stage: str, scorer: Callable[..., dict[str, np.ndarray]], *, shift: int = 0, **options: Any
-    ) -> dict[str, np.ndarray]:
+    def _score(self, stage: str, scorer: Scorer, *, shift: int = 0, **options: Any) -> dict[str, np.ndarray]:
         progress = partial(self.progress, stage) if self.progress else None
         return scorer(self.model, replace(self.evaluation, shift=shift, progress=progress), **options)
 
 
 def expected_metrics(variant: Variant, plan: EvaluationPlan, *, protocol: Protocol) -> dict[str, str]:
-    """Returns metrics, with their units, by which a row that satisfies a protocol is recognised.
-
-    There is one for everything that the protocol includes and the variant has.
-    """
+    """Returns the units of metrics, one for everything that the protocol includes and the variant has."""
     parts = resolve(variant)
     task, likelihood = parts["task"].component_class, parts["likelihood"].component_class
     assert issubclass(task, Task) and issubclass(likelihood, Likelihood)
@@ -197,7 +167,7 @@ def expected_metrics(variant: Variant, plan: EvaluationPlan, *, protocol: Protoc
         "separate_nelbo_excess": "separate-targets" in asked and plan.num_targets > 1,
         "reconstruction_mse": "reconstruction" in asked and images,
         "bits_per_dim": "bits-per-dim" in asked and images and likelihood.has_mass,
-        PREDICTION_METRIC[task.target_kind]: "predictions" in asked,
+        SCORERS[task.target_kind][1]: "predictions" in asked,
     }
     names += [name for name, expected in found.items() if expected]
     return {name: unit_of(name, samples=protocol.prediction_samples) for name in names}
@@ -225,24 +195,16 @@ def speed_row(
 ) -> ResultRow:
     """Measures the training and prediction speed of an untrained model, on images of noise."""
     model = build(variant, seed=seed).to_device(device)
-    recipe = variant.training
-    throughput = measure(
-        model, recipe=recipe, image_size=variant.image_size, device=device, repeats=max(1, protocol.repeats)
-    )
+    facts, performance = _speed_of(model, variant, repeats=max(1, protocol.repeats), device=device)
     return _row_of(
         variant,
         status="ok",
         key=None,
-        performance=_timings(throughput),
-        model=_facts(model, throughput),
-        budget=Budget(steps=0, batch_size=recipe.batch_size, scenes_seen=0, seconds=0.0),
-        provenance=collect(
-            seed=seed,
-            command=command,
-            config=variant.config(),
-            device=torch.device(device).type,
-            components=component_sources(variant),
-        ),
+        performance=performance,
+        model=facts,
+        budget=_budget(variant, TrainingCost(0, 0.0)),
+        device=device,
+        origin={"seed": seed, "command": command, "config": variant.config()},
     )
 
 
@@ -251,33 +213,47 @@ def label_of(variant: Variant) -> str:
     return variant.name if variant.size == "full" else f"{variant.name}@{variant.size}"
 
 
-def _row_of(variant: Variant, **fields: Any) -> ResultRow:
-    """Returns a row with the names of a variant and its components."""
-    return ResultRow(variant=label_of(variant), encoder=variant.encoder.use, core=variant.core.use, **fields)
-
-
-def _facts(model: SceneModel, throughput: Throughput | None) -> ModelFacts:
-    return ModelFacts(
-        parameters=model.num_parameters,
-        flops_per_training_scene=throughput.flops_per_training_scene if throughput else None,
-        flops_per_prediction=throughput.flops_per_prediction if throughput else None,
-        peak_memory_bytes=throughput.peak_memory_bytes if throughput else None,
+def _row_of(variant: Variant, *, device: torch.device | str, origin: Mapping[str, Any], **fields: Any) -> ResultRow:
+    """Returns a row of a variant with its provenance, which is collected from ``origin``."""
+    try:
+        components = component_sources(variant)
+    except ZooError:  # the row of that failure
+        components = {}
+    provenance = collect(**origin, device=torch.device(device).type, components=components)
+    return ResultRow(
+        variant=label_of(variant), encoder=variant.encoder.use, core=variant.core.use, provenance=provenance, **fields
     )
 
 
-def _timings(throughput: Throughput | None) -> dict[str, Timing]:
-    if throughput is None:
-        return {}
+def _budget(variant: Variant, cost: TrainingCost) -> Budget:
+    size = variant.training.batch_size
+    return Budget(steps=cost.steps, batch_size=size, scenes_seen=cost.steps * size, seconds=cost.seconds)
 
-    def timing(spread: Spread, *, unit: str, higher: bool) -> Timing:
-        return Timing(**spread._asdict(), unit=unit, higher_is_better=higher)
 
-    return {
-        TRAIN_THROUGHPUT: timing(throughput.train, unit="scenes/s", higher=True),
-        PREDICT_THROUGHPUT: timing(throughput.predict, unit="images/s", higher=True),
-        "train_step_seconds": timing(throughput.train_step_seconds, unit="s", higher=False),
-        "predict_step_seconds": timing(throughput.predict_step_seconds, unit="s", higher=False),
+def _speed_of(
+    model: SceneModel, variant: Variant, *, repeats: int, device: torch.device | str
+) -> tuple[ModelFacts, dict[str, Timing]]:
+    """Measures the cost and the speed of a model; with 0 ``repeats`` only its size is returned."""
+    if not repeats:
+        return ModelFacts(parameters=model.num_parameters), {}
+    found = measure(model, recipe=variant.training, image_size=variant.image_size, device=device, repeats=repeats)
+    facts = ModelFacts(
+        parameters=model.num_parameters,
+        flops_per_training_scene=found.flops_per_training_scene,
+        flops_per_prediction=found.flops_per_prediction,
+        peak_memory_bytes=found.peak_memory_bytes,
+    )
+    spreads = {
+        TRAIN_THROUGHPUT: (found.train, "scenes/s"),
+        PREDICT_THROUGHPUT: (found.predict, "images/s"),
+        "train_step_seconds": (found.train_step_seconds, "s"),
+        "predict_step_seconds": (found.predict_step_seconds, "s"),
     }
+    timings = {
+        name: Timing(**spread._asdict(), unit=unit, higher_is_better=unit != "s")
+        for name, (spread, unit) in spreads.items()
+    }
+    return facts, timings
 
 
 def failed_row(
@@ -292,9 +268,9 @@ def failed_row(
     elif isinstance(error, KeyboardInterrupt):
         status = "interrupted"
     try:
-        config, components = variant.config(), component_sources(variant)
+        config = variant.config()
     except ZooError:
-        config, components = {"variant": variant.name, "size": variant.size}, {}
+        config = {"variant": variant.name, "size": variant.size}
     return _row_of(
         variant,
         status=status,
@@ -302,5 +278,6 @@ def failed_row(
         key=None,
         model=None,
         budget=None,
-        provenance=collect(seed=seed, command=command, config=config, device=device, components=components),
+        device=device,
+        origin={"seed": seed, "command": command, "config": config},
     )

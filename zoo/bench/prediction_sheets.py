@@ -25,28 +25,20 @@ def draw_sheet(
     source: SceneSource,
     *,
     target: Path,
-    num_context: int | None,
     protocol: Protocol,
     device: str,
     pixel_noise: bool = False,
 ) -> None:
     """Draws predictions from the prior for the first scenes of a split: context, truth, mean, samples.
 
-    Args:
-        trained: a model that predicts images.
-        source: the scenes.
-        target: the image to write.
-        num_context: context views; None is the largest number of training.
-        protocol: of the measurement with the same episodes.
-        device: of the model.
-        pixel_noise: draws the samples with the likelihood's own noise.
+    The episodes are those of ``protocol``; with ``pixel_noise`` the samples have the likelihood's own noise.
 
     Raises:
         ConfigError: if the scenes have too few views.
         ResultError: if the image's format is unknown.
     """
     # The episodes of the row; all eight scenes also where fewer were measured.
-    plan = plan_of(replace(protocol, num_context=num_context, max_scenes=None), trained.variant, source)
+    plan = plan_of(replace(protocol, max_scenes=None), trained.variant, source)
     scenes = np.arange(min(SCENES, source.num_scenes))
     schedule = evaluation_schedule_values(trained.variant.training, sigma=protocol.sigma, device=device)
     evaluation = Evaluation(source, plan, schedule=schedule, batch_size=SCENES, scenes=scenes)

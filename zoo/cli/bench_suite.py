@@ -14,12 +14,11 @@ from rich.table import Table
 
 from zoo.bench.baselines import measure_baselines
 from zoo.bench.measurement import label_of
-from zoo.bench.suite.cluster import ClusterEngine
 from zoo.bench.suite.cost import CostBook
+from zoo.bench.suite.engines import ClusterEngine, Engine, LocalEngine, slots_of_machine
 from zoo.bench.suite.jobs import Job
-from zoo.bench.suite.local import LocalEngine, slots_of_machine
 from zoo.bench.suite.plan import PlannedJob, SuiteSelection, assign_run_dirs, plan_suite
-from zoo.bench.suite.runner import Engine, partition_jobs, run_jobs
+from zoo.bench.suite.runner import partition_jobs, run_jobs
 from zoo.bench.suite.settings import Suite
 from zoo.cli import screen
 from zoo.cli.bench import ExecutionOptions
@@ -33,7 +32,7 @@ from zoo.registry.registry import default_registry
 from zoo.results.store import load_rows, rows_in
 from zoo.training.options import TrainingOptions
 from zoo.training.run import device_of
-from zoo.training.session import RunLock
+from zoo.training.session import lock_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,7 @@ class SuiteCommand:
             raise ConfigError(f"--no-resume: {rows} holds rows already; give another folder with -o")
         try:
             planned = self._plan(save_costs=True)
-            with RunLock(self.output):
+            with lock_folder(self.output):
                 return self._run_jobs(self._prepare(planned), engine=engine)
         except KeyboardInterrupt:
             screen.log(

@@ -100,8 +100,7 @@ def run(
             trained,
             splits[given.split],
             target=sheet,
-            num_context=given.sizes[0],
-            protocol=protocol,
+            protocol=protocol.at(given.sizes[0], timed=False),
             device=given.device,
             pixel_noise=pixel_noise,
         )
@@ -154,16 +153,14 @@ class _Evaluation(NamedTuple):
 
     def baseline_rows(self, folder: Path) -> Iterator[ResultRow]:
         """Yields the rows of the baselines that are not in the folder yet."""
-        from zoo.bench.baselines import BaselineScenes, baseline_rows
-        from zoo.bench.protocol import calibration_split
+        from zoo.bench.baselines import baseline_rows
         from zoo.results.store import rows_in
 
-        calibration = calibration_split(self.splits, reported=self.given.split)
-        scenes = BaselineScenes(self.splits[self.given.split], self.splits["train"], calibration)
         for num_context in self.given.sizes:
             yield from baseline_rows(
                 self.trained.variant,
-                scenes,
+                self.splits,
+                reported=self.given.split,
                 protocol=self.protocol.at(num_context, timed=False),
                 present=rows_in(folder),
                 command=["gqn-zoo", *sys.argv[1:]],

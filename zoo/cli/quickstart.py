@@ -48,7 +48,6 @@ def run(
     from zoo.bench.suite.plan import SuiteSelection
     from zoo.bench.suite.settings import load_suite
     from zoo.cli.bench_suite import SuiteCommand, print_tables
-    from zoo.data.opening import open_scenes
     from zoo.figures.curves import learning_curves
     from zoo.results.store import load_rows
     from zoo.training.options import TrainingOptions
@@ -74,9 +73,8 @@ def run(
     runs = {label_of(job.variant): job.run for job in jobs}
     written.append(learning_curves(runs, output / "curves.png", title="rooms, validation scenes"))
     for job in jobs:
-        assert job.data is not None
         sheet = output / f"sheet-{job.variant.name}.png"
-        shutil.copyfile(sheet_path(job, dataset=open_scenes(job.data, job.split).name), sheet)
+        shutil.copyfile(sheet_path(job), sheet)
         written.append(sheet)
     for claim in claims:
         screen.stdout_console().print(claim.sentence, soft_wrap=True)

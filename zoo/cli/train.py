@@ -186,10 +186,10 @@ def _dry_run(variant: Variant, *, data: Path, output: Path, options: TrainingOpt
     from zoo.data.plan import TrainingPlan
     from zoo.registry.variant import build
     from zoo.training.memory import check_batch_memory, check_model_memory, memory_errors
-    from zoo.training.run import check_run_folder, device_of, open_training_data
+    from zoo.training.run import check_run_folder, device_of, open_splits_for
 
     check_run_folder(output, data=data)
-    source = open_training_data(data, variant)["train"]
+    source = open_splits_for(variant, data, "train")["train"]
     device = device_of(cpu=cpu)
     recipe = variant.training
     check_model_memory(variant, device=torch.device(device))

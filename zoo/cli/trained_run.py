@@ -59,14 +59,9 @@ class TrainedRun(NamedTuple):
 
     def open_splits(self, variant: Variant, *required: Split) -> Mapping[Split, Source]:
         """Opens the splits of the folder after checking that the variant can read its scenes."""
-        from zoo.data.opening import open_scenes, open_splits
-        from zoo.registry.variant import data_requirements
+        from zoo.training.run import open_splits_for
 
-        found = open_splits(self.data, requirements=data_requirements(variant))
-        for split in (self.split, *required):
-            if split not in found:
-                found[split] = open_scenes(self.data, split)
-        return found
+        return open_splits_for(variant, self.data, self.split, *required)
 
     def warn_of_untrained_contexts(self, variant: Variant) -> None:
         """Prints a warning for every context size outside of the range of training."""

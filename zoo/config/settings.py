@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, get_args
 
 import pydantic
 from ruamel.yaml import YAML
@@ -48,13 +49,7 @@ LARGEST_SEED = 2**63 - 1
 def parse(
     settings_class: type[SettingsType], /, values: Mapping[str, Any], *, file: str, path: str = ""
 ) -> SettingsType:
-    """Makes settings from a mapping.
-
-    Args:
-        settings_class: the class to make.
-        values: what the user wrote.
-        file: where the user wrote it, for the error.
-        path: the place of ``values`` within that file, for the error.
+    """Makes settings of what the user wrote in a ``file``, at a ``path`` within that file.
 
     Raises:
         ConfigError: naming file, path, what was found and what was expected.
@@ -108,20 +103,16 @@ def _fields_at(settings_class: type[pydantic.BaseModel], keys: list[str]) -> lis
     """Returns the names of the fields of the settings that lie at ``keys`` below ``settings_class``."""
     current: Any = settings_class
     for key in keys:
-        field = current.model_fields.get(key) if hasattr(current, "model_fields") else None
-        if field is None:
-            return []
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        current = next((part for part in candidates if isinstance(part, type) and hasattr(part, "model_fields")), None)
-    return list(current.model_fields) if current is not None else []
+        fields = getattr(current, "model_fields", {})
+        # Of a list or mapping the key is that of an entry, whose type is the last argument.
+        current = fields[key].annotation if key in fields else [None, *get_args(current)][-1]
+        if isinstance(current, UnionType):
+            current = next((part for part in get_args(current) if hasattr(part, "model_fields")), None)
+    return list(getattr(current, "model_fields", ()))
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
-    """Reads a YAML file whose top level is a mapping.
-
-    Raises:
-        ConfigError: if the file is missing, too large, not YAML, or uses what is refused (see the module).
-    """
+    """Reads a YAML file whose top level is a mapping; raises ConfigError for what is refused (see the module)."""
     path = Path(path)
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
@@ -138,27 +129,21 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, /, *, file: str) -> Any:
-    """Parses one YAML 1.2 document safely.
-
-    Raises:
-        ConfigError: naming ``file`` and the line.
-    """
+    """Parses one YAML 1.2 document safely; raises ConfigError with ``file`` and the line."""
     try:
         _refuse_what_is_not_plain(text, file=file)
         value = YAML(typ="safe", pure=True).load(text)
         _refuse_odd_keys(value, file=file)
         return value
-    except DuplicateKeyError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ConfigError(f"{file}: line {line}: {str(error.problem).splitlines()[0]}") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{file}: {line}is not valid YAML: {problem}") from None
+        problem = (getattr(error, "problem", None) or str(error)).splitlines()[0]
+        kind = "" if isinstance(error, DuplicateKeyError) else "is not valid YAML: "
+        raise ConfigError(f"{file}: {line}{kind}{problem}") from None
+    except ConfigError:
+        raise
     except (ValueError, RecursionError) as error:
-        if isinstance(error, ConfigError):
-            raise
         raise ConfigError(f"{file}: is not valid YAML: {error}") from None
 
 
@@ -198,8 +183,7 @@ def _refuse_odd_keys(value: Any, *, file: str) -> None:
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], /) -> dict[str, Any]:
     """Returns ``base`` with ``changes`` laid over it, mapping by mapping.
 
-    A component (a mapping with ``use``) that names another class replaces the base's whole mapping, because settings of
-    one class mean nothing to another.
+    A component (a mapping with ``use``) of another class replaces the base's whole mapping, with its settings.
     """
     merged = dict(base)
     for key, value in changes.items():

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,15 +77,7 @@ def save(
     ema: nn.Module | None,
     state: Mapping[str, Any],
 ) -> Path:
-    """Writes the checkpoint of a step; an existing one of the same step is left unchanged.
-
-    Args:
-        run: the run's folder.
-        step: updates made.
-        model: with the weights.
-        optimizer: with the moments.
-        ema: the averaged copy of the model, if there is one.
-        state: the other fields of :class:`State`.
+    """Writes the checkpoint of a step, with the other fields of :class:`State`; an existing one is left unchanged.
 
     Raises:
         DiskFullError: if it cannot be written; the older checkpoints are unchanged.
@@ -103,16 +96,16 @@ def save(
     return target
 
 
+def _write_values(values: Mapping[str, Any], file: Path) -> None:
+    file.write_text(json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
 def _write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
     except SafetensorError as error:
         # safetensors reports a full disk as an error of its own.
         raise OSError(str(error)) from error
-
-
-def _write_values(values: Mapping[str, Any], file: Path) -> None:
-    file.write_text(json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], OptimizerShape]:
@@ -128,11 +121,7 @@ def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tens
 
 
 def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> None:
-    """Restores the moments of an optimiser; its settings remain those of the configuration.
-
-    Raises:
-        CheckpointError: if the moments belong to other parameters.
-    """
+    """Restores the moments, not the settings; raises CheckpointError if they belong to other parameters."""
     current = optimizer.state_dict()
     if checkpoint.state.optimizer.parameters != [len(group["params"]) for group in current["param_groups"]]:
         raise CheckpointError(f"{checkpoint.path}: {OPTIMIZER} belongs to a model with other parameters")
@@ -153,11 +142,7 @@ def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> 
 
 
 def load_weights(checkpoint: Checkpoint, model: nn.Module, *, file: str = MODEL) -> None:
-    """Loads a checkpoint's weights into a model, or into its averaged copy.
-
-    Raises:
-        CheckpointError: if they belong to another variant or size, naming the first difference.
-    """
+    """Loads the weights of a model or its average; raises CheckpointError if they are those of another one."""
     found = _read_tensors(checkpoint.path / file)
     expected = model.state_dict()
     for name in sorted(set(expected) ^ set(found)):
@@ -172,19 +157,22 @@ def load_weights(checkpoint: Checkpoint, model: nn.Module, *, file: str = MODEL)
     model.load_state_dict(found)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turns an error while a file is read into a CheckpointError."""
     try:
-        return load_file(path)
+        yield
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from None
+        raise CheckpointError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    with _reading(path):
+        return load_file(path)
 
 
 def read(path: Path) -> Checkpoint:
-    """Opens a checkpoint after checking every file.
-
-    Raises:
-        CheckpointError: naming the file that is missing or damaged.
-    """
+    """Opens a checkpoint after checking every file; raises CheckpointError with the file that is missing or damaged."""
     if not path.is_dir():
         raise CheckpointError(f"{path}: there is no such checkpoint folder")
     files = read_mapping(path / MANIFEST)
@@ -195,43 +183,25 @@ def read(path: Path) -> Checkpoint:
         file = path / Path(name).name
         if not file.is_file():
             raise CheckpointError(f"{file}: is missing")
-        try:
-            found = sha256_of(file)
-        except OSError as error:
-            raise CheckpointError(f"{file}: cannot be read: {error.strerror or error}") from None
-        if found != digest:
-            raise CheckpointError(f"{file}: is damaged: its SHA-256 is not that of {MANIFEST}")
-        if file.suffix == ".safetensors":
-            _check_header(file)
-    return Checkpoint(path=path, state=_parse_state(read_mapping(path / STATE), file=path / STATE))
-
-
-def _check_header(file: Path) -> None:
-    """Checks that a file with a correct checksum is a safetensors file: it may have been damaged before it was written."""
+        with _reading(file):
+            if sha256_of(file) != digest:
+                raise CheckpointError(f"{file}: is damaged: its SHA-256 is not that of {MANIFEST}")
+            if file.suffix == ".safetensors":
+                # It may have been damaged before its checksum was taken.
+                with safe_open(file, framework="pt"):
+                    pass
+    file, values = path / STATE, read_mapping(path / STATE)
+    version = values.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise CheckpointError(f"{file}: schema_version: found {version!r}, expected {SCHEMA_VERSION}")
     try:
-        with safe_open(file, framework="pt"):
-            pass
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file}: cannot be read: {error}") from None
-
-
-def _parse_state(values: Mapping[str, Any], *, file: Path) -> State:
-    if values.get("schema_version") != SCHEMA_VERSION:
-        raise CheckpointError(
-            f"{file}: schema_version: found {values.get('schema_version')!r}, expected {SCHEMA_VERSION}"
-        )
-    try:
-        return parse(State, values, file=str(file))
+        return Checkpoint(path=path, state=parse(State, values, file=str(file)))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
 
 
 def read_mapping(file: Path) -> dict[str, Any]:
-    """Reads a JSON file whose top level is a mapping.
-
-    Raises:
-        CheckpointError: if it is missing or is not such a file.
-    """
+    """Reads a JSON file whose top level is a mapping; raises CheckpointError if it is missing or no such file."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

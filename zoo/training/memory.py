@@ -19,19 +19,16 @@ IMAGE_BYTES = 5  # of a channel of a pixel: uint8 as read, float32 as used
 
 
 def check_model_memory(variant: Variant, *, device: torch.device) -> None:
-    """Refuses a model whose weights, gradients and moments exceed the memory of its device.
+    """Raises OutOfMemoryError if the weights, gradients and moments of a model exceed the memory of its device.
 
     The model is made on the meta device, without memory; one that cannot be made there is not checked.
-
-    Raises:
-        OutOfMemoryError: with the estimate.
     """
     try:
         with torch.device("meta"):
             model = build(variant)
     except ZooError:
         raise
-    except Exception:  # whatever a component does that the meta device does not support
+    except Exception:  # of a component that the meta device does not support
         return
     weights = sum(parameter.numel() for parameter in model.parameters())
     needed = weights * BYTES * (COPIES + (variant.training.ema_decay > 0))
@@ -44,11 +41,7 @@ def check_model_memory(variant: Variant, *, device: torch.device) -> None:
 
 
 def check_batch_memory(variant: Variant, source: SceneSource, *, num_processes: int) -> None:
-    """Refuses a batch whose images and arrays alone exceed the memory of this machine.
-
-    Raises:
-        OutOfMemoryError: with the estimate.
-    """
+    """Raises OutOfMemoryError if the images and arrays of a batch alone exceed the memory of this machine."""
     recipe = variant.training
     views = recipe.contexts.maximum + recipe.targets
     extras = sum(
@@ -74,11 +67,7 @@ def memory_of(device: torch.device) -> int:
 
 @contextmanager
 def memory_errors(variant: Variant) -> Iterator[None]:
-    """Turns an allocation that fails in the block into one sentence.
-
-    Raises:
-        OutOfMemoryError: naming what to change.
-    """
+    """Turns an allocation that fails in the block into an OutOfMemoryError that names what to change."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

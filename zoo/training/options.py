@@ -13,34 +13,19 @@ from zoo.model.scene_model import CompileMode
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a run is executed; except for rounding, nothing here changes the weights it ends with.
+    """How a run is executed; except for rounding, nothing here changes the weights it ends with. Intervals are in steps."""
 
-    Attributes:
-        compile: compiles the model as one graph.
-        compile_mode: as for ``torch.compile``: ``default``, ``reduce-overhead`` (CUDA graphs) or ``max-autotune`` (CUDA
-            graphs and autotuned kernels).
-        recompute: recomputes activations in the backward pass: less memory, more time.
-        workers: processes that read scenes; 0 reads in the training process, ``auto`` chooses by device and cores.
-        residence: where the scenes are kept: ``device``, ``disk`` or ``auto``.
-        log_interval: steps between logged metrics.
-        validation_interval: steps between validations.
-        validation_scenes: scenes of a validation.
-        save_interval: steps between checkpoints.
-        keep_last: number of newest checkpoints that are kept.
-        keep_every: also keeps the checkpoint of every multiple of this step; 0: none.
-    """
-
-    compile: bool = False
-    compile_mode: CompileMode = "default"
-    recompute: bool = False
-    workers: Workers = "auto"
-    residence: Residence = "auto"
+    compile: bool = False  # as one graph
+    compile_mode: CompileMode = "default"  # of ``torch.compile``; the others use CUDA graphs
+    recompute: bool = False  # activations in the backward pass: less memory, more time
+    workers: Workers = "auto"  # processes that read scenes; 0 reads in the training process
+    residence: Residence = "auto"  # where the scenes are kept
     log_interval: int = 50
     validation_interval: int = 1000
     validation_scenes: int = 256
     save_interval: int = 1000
-    keep_last: int = 2
-    keep_every: int = 0
+    keep_last: int = 2  # newest checkpoints
+    keep_every: int = 0  # also keeps the checkpoint of every multiple of this step; 0: none
 
     def __post_init__(self) -> None:
         for name in ("log_interval", "validation_interval", "validation_scenes", "save_interval", "keep_last"):
@@ -57,14 +42,8 @@ class TrainingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeOptions:
-    """Where a run starts.
+    """Where a run starts."""
 
-    Attributes:
-        mode: ``never`` (an existing run is an error), ``auto`` (its newest intact checkpoint, if any), or a path.
-        init_from: a run or checkpoint whose weights, and nothing else, the new run starts with.
-        allow_config_change: resumes although the configuration differs from that of the checkpoint.
-    """
-
-    mode: str = "never"
-    init_from: Path | None = None
-    allow_config_change: bool = False
+    mode: str = "never"  # an existing run is an error; "auto": its newest intact checkpoint, if any; or a path
+    init_from: Path | None = None  # a run or checkpoint whose weights, and nothing else, the new run starts with
+    allow_config_change: bool = False  # resumes although the configuration differs from that of the checkpoint

@@ -20,8 +20,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 from ruamel.yaml import YAML
 
-from zoo.data.opening import open_scenes, open_splits
-from zoo.data.source import SceneSource
+from zoo.data.opening import Source, open_scenes, open_splits
+from zoo.data.source import SceneSource, Split
 from zoo.data.tfrecord import OnBadRecord
 from zoo.errors import CheckpointError, ConfigError
 from zoo.files import write_json, write_text
@@ -31,7 +31,7 @@ from zoo.training import run_checkpoints
 from zoo.training.checkpoint import Checkpoint, load_weights
 from zoo.training.memory import check_batch_memory, check_model_memory, memory_errors
 from zoo.training.options import ResumeOptions, TrainingOptions
-from zoo.training.session import RunLock
+from zoo.training.session import lock_folder
 from zoo.training.trained_model import CONFIG, ENVIRONMENT, check_seed
 from zoo.training.trainer import Progress, Trainer, TrainingReport
 
@@ -74,20 +74,11 @@ def train(
     progress: Progress | None = None,
     log: Log = lambda sentence: None,
 ) -> TrainingReport:
-    """Trains a variant into a run's folder.
+    """Trains a variant on a folder of scenes, a store or TFRecords, into a run's folder.
 
-    Args:
-        variant: what to train.
-        data: folder of a scene store or of TFRecords.
-        run: where everything goes.
-        seed: decides initial weights, order, views and noise.
-        options: how the run is executed.
-        resume: whether it continues a run; None: a new run.
-        cpu: do not use GPUs.
-        on_bad_record: what to do with damaged records of TFRecords.
-        command: the command line, for the provenance.
-        progress: called with every step and, at the log interval, its metrics.
-        log: called with one sentence at a time that the user should know.
+    ``seed`` decides initial weights, order, views and noise; ``resume`` whether the run is continued; ``command`` is
+    recorded. ``progress`` is called with every step and, at the log interval, its metrics; ``log`` with sentences for
+    the user.
 
     Raises:
         ZooError: one sentence about what the user can change.
@@ -95,7 +86,7 @@ def train(
     resume = resume or ResumeOptions()
     check_seed(seed, file="--seed")
     check_run_folder(run, data=data)
-    sources = open_training_data(data, variant, on_bad_record=on_bad_record)
+    sources = open_splits_for(variant, data, "train", on_bad_record=on_bad_record)
     config = run_config(variant, seed=seed, source=sources["train"])
     found = _starting_point(run, resume, log=log)
     accelerator = make_accelerator(variant, run=run, cpu=cpu)
@@ -118,7 +109,7 @@ def train(
         )
         if found is not None:
             trainer.resume(found, allow_config_change=resume.allow_config_change)
-        with RunLock(run) if accelerator.is_main_process else nullcontext():
+        with lock_folder(run) if accelerator.is_main_process else nullcontext():
             if accelerator.is_main_process:
                 _prepare_folder(trainer, resumed=found is not None, command=command, log=log)
             accelerator.init_trackers("tensorboard")
@@ -140,19 +131,14 @@ def _prepare_folder(trainer: Trainer, *, resumed: bool, command: Sequence[str], 
 
 
 def check_run_folder(run: Path, *, data: Path) -> None:
-    """Refuses a run's folder inside its own data, or with a name that TensorBoard cannot write.
-
-    Raises:
-        ConfigError: saying why.
-    """
+    """Raises ConfigError for a run's folder inside its own data, or with a name that TensorBoard cannot write."""
     try:
         os.fspath(run.absolute()).encode("utf-8")
     except UnicodeEncodeError:
         raise ConfigError(
             f"{run}: the name of a run's folder must be valid UTF-8; choose another one with -o"
         ) from None
-    place, scenes = run.resolve(), data.resolve()
-    if place == scenes or scenes in place.parents:
+    if run.resolve().is_relative_to(data.resolve()):
         raise ConfigError(f"{run}: lies in the folder of the scenes, {data}; choose a folder outside of it with -o")
 
 
@@ -161,23 +147,20 @@ def run_config(variant: Variant, *, seed: int, source: SceneSource) -> dict[str,
     return {**variant.config(), "seed": seed, "data": {"name": source.name, "revision": source.revision}}
 
 
-def open_training_data(
-    data: Path, variant: Variant, *, on_bad_record: OnBadRecord = "raise"
-) -> Mapping[str, SceneSource]:
-    """Opens the training split and, if there is one, the validation split.
+def open_splits_for(
+    variant: Variant, data: Path, *required: Split, on_bad_record: OnBadRecord = "raise"
+) -> Mapping[Split, Source]:
+    """Opens the splits of a folder that a variant can read.
 
     Raises:
-        DataError: if there is no training split.
-        ConfigError: if the images do not have the variant's size or the data lack what its task reads.
+        DataError: if the folder lacks a required split.
+        ConfigError: if the scenes have another image size or lack what the variant's task reads.
     """
-    requirements = data_requirements(variant)
-    sources: dict[str, SceneSource] = {
-        str(split): source
-        for split, source in open_splits(data, on_bad_record=on_bad_record, requirements=requirements).items()
-    }
-    if "train" not in sources:
-        sources["train"] = open_scenes(data, "train")
-    return sources
+    found = open_splits(data, on_bad_record=on_bad_record, requirements=data_requirements(variant))
+    for split in required:
+        if split not in found:
+            found[split] = open_scenes(data, split)
+    return found
 
 
 def _starting_point(run: Path, resume: ResumeOptions, *, log: Log) -> Checkpoint | None:

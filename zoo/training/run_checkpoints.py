@@ -36,13 +36,7 @@ def newest(run: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def find(path: Path, *, which: Which = "best") -> Checkpoint:
-    """Opens the checkpoint in a folder, or the best or newest checkpoint of a run's folder.
-
-    The best has the lowest metric on the validation scenes; a run without validation has only a newest.
-
-    Raises:
-        CheckpointError: if there is none, or it is damaged.
-    """
+    """Opens a checkpoint, or the best or last one of a run; raises CheckpointError if none is intact."""
     if not path.exists():
         raise CheckpointError(f"{path}: there is no such folder")
     if STEP_NAME.fullmatch(path.name):
@@ -81,19 +75,10 @@ def mark_best(run: Path, *, step: int, metric: str, value: float) -> None:
     write_json(run / FOLDER / BEST, {"step": step, "metric": metric, "value": value, "higher_is_better": False})
 
 
-def forget_best(run: Path) -> None:
-    """Removes the record of the best step."""
-    (run / FOLDER / BEST).unlink(missing_ok=True)
-
-
 def set_aside(run: Path, *, after: int) -> list[Path]:
-    """Renames the checkpoints of later steps, so that a run resumed from ``after`` can write its own.
+    """Renames the checkpoints of later steps, so that a run resumed from ``after`` can write its own; returns the new paths.
 
-    They are damaged, or belong to a continuation that is no longer followed; otherwise they would be kept in place of
-    the new checkpoints of the same steps.
-
-    Returns:
-        Their new paths.
+    They are damaged, or belong to a continuation that is no longer followed.
     """
     moved = []
     for path in all_steps(run):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import math
 import os
 import signal
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
+from typing import Self, TextIO
 
 import torch
 from accelerate import Accelerator
@@ -23,43 +25,40 @@ LOCK = ".lock"
 METRICS = "metrics.jsonl"
 
 
-class RunLock:
+@contextlib.contextmanager
+def lock_folder(run: Path, *, timeout: float = 0.0) -> Iterator[None]:
     """Locks a folder for one process while the block runs; the operating system releases it if the process dies.
 
     Raises:
-        CheckpointError: if another process holds it.
+        CheckpointError: if another process holds it for more than ``timeout`` seconds.
         OSError: if the folder cannot be written to.
     """
-
-    def __init__(self, run: Path) -> None:
-        self.path = run / LOCK
-        self._file: int | None = None
-
-    def __enter__(self) -> RunLock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+    path, deadline = run / LOCK, time.monotonic() + timeout
+    run.mkdir(parents=True, exist_ok=True)
+    while (file := _locked(path)) is None:
+        if time.monotonic() >= deadline:
+            raise CheckpointError(f"{run}: another process is training into this folder")
+        time.sleep(0.1)
+    with file:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The last holder may have removed the file between the two calls, and another process made a new one.
-            held = self.path.exists() and os.path.samestat(os.fstat(self._file), self.path.stat())
-        except BlockingIOError:
-            held = False
-        if not held:
-            os.close(self._file)
-            self._file = None
-            raise CheckpointError(f"{self.path.parent}: another process is training into this folder")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self.path.unlink(missing_ok=True)
-            os.close(self._file)
-            self._file = None
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
-class Interruption:
+def _locked(path: Path) -> TextIO | None:
+    """Returns a locked file, None if another process holds it."""
+    file = path.open("a")
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The last holder may have removed the file between the two calls, and another process made a new one.
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    file.close()
+    return None
+
+
+class Interruption(contextlib.ExitStack):
     """Catches the first SIGINT or SIGTERM while the block runs, so that a run can end after its current step.
 
     A second signal ends the process at once: the handlers from before are restored by the first one, and at the end of
@@ -67,29 +66,19 @@ class Interruption:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.signal: int | None = None
-        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> Self:
         # Python allows signal handlers in the main thread only.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._record)
+                self.callback(signal.signal, number, signal.signal(number, self._record))
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
 
     def _record(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        self._restore()
+        self.close()
 
     def agreed(self, accelerator: Accelerator, *, synchronize: bool) -> bool:
         """Returns whether any process received a signal; several processes exchange this only if ``synchronize``."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -25,44 +26,25 @@ class NonFiniteCheck:
     """Whether the loss and the gradient of a step were finite: computed on the device, read on the host later."""
 
     def __init__(self, *, step: int, fault: Tensor, norm: Tensor, terms: Tensor, scenes: Tensor) -> None:
-        """Starts the copy of ``fault`` to the host.
+        """Starts the copy of ``fault`` (0-d, 0 if the update is made) to the host.
 
-        Args:
-            step: of the update; 0 is the first.
-            fault: 0-d, 0 if the update is made, anything else if it is skipped because something is not finite.
-            norm: 0-d, of the whole gradient.
-            terms: the terms of the ELBO, [6, B].
-            scenes: [B] int64.
+        ``norm`` (0-d) is that of the whole gradient, ``terms`` [6, B] are those of the ELBO of ``scenes`` [B].
         """
-        self.step, self.norm, self.scenes = step, norm, scenes
-        self._terms = terms
+        self.step, self.norm, self.terms, self.scenes = step, norm, ElboTerms(*terms), scenes
         self._fault = fault.to("cpu", non_blocking=fault.is_cuda)  # into pinned memory then
         self._arrived = torch.cuda.Event() if fault.is_cuda else None
         if self._arrived is not None:
             self._arrived.record()
 
-    @property
-    def terms(self) -> ElboTerms:
-        """The terms of the ELBO of all scenes of the step."""
-        return ElboTerms(*self._terms)
-
     def raise_if_set(self, *, checkpoints: Path) -> None:
-        """Waits for the copy.
-
-        Raises:
-            NonFiniteError: if the update was skipped, naming step and scenes.
-        """
+        """Waits for the copy; raises NonFiniteError with step and scenes if the update was skipped."""
         if self._arrived is not None:
             self._arrived.synchronize()
         if float(self._fault) == 0:
             return
         terms = self.terms
-        bad = ~torch.isfinite(terms.nelbo())
-        where = (
-            f"scenes {self.scenes[bad].tolist()[:8]}"
-            if bool(bad.any())
-            else "no scene of this process (only the gradient)"
-        )
+        bad = self.scenes[~torch.isfinite(terms.nelbo())].tolist()
+        where = f"scenes {bad[:8]}" if bad else "no scene of this process (only the gradient)"
         raise NonFiniteError(
             f"step {self.step}: the loss or its gradient is not finite; the update was not made. Not finite: {where}; "
             f"log-likelihood {terms.log_likelihood.mean().item():.6g}, KL {terms.kl.mean().item():.6g} nats, gradient norm "
@@ -78,11 +60,6 @@ class TrainStep:
     A step whose loss or gradient is not finite changes neither weights nor moments: the device itself skips the update.
     On a CPU the error is raised at once; on other devices with the next step, before that one's update, so that the host
     can launch the next passes while the device works.
-
-    Attributes:
-        wrapped: the model in accelerate's wrapper.
-        optimizer: in accelerate's wrapper.
-        average: the averaged copy of the model, if the recipe has one.
     """
 
     def __init__(
@@ -94,25 +71,11 @@ class TrainStep:
         accelerator: Accelerator,
         options: TrainingOptions,
         checkpoints: Path,
-        deferred: bool | None = None,
     ) -> None:
-        """Moves the model to its device.
-
-        Args:
-            model: what is trained.
-            recipe: batch size, schedules, optimiser, average.
-            seed: of the run.
-            accelerator: of the run.
-            options: whether the model is compiled, and recomputes its activations.
-            checkpoints: their folder, for error messages.
-            deferred: whether a step's check is read with the next one; None: on all devices but the CPU.
-
-        Raises:
-            ConfigError: if activations are to be recomputed by a model that does not support it.
-        """
+        """Raises ConfigError if activations are to be recomputed by a model that does not support it."""
         self.recipe, self.seed, self.accelerator = recipe, seed, accelerator
         self.checkpoints = checkpoints
-        self.deferred = accelerator.device.type != "cpu" if deferred is None else deferred
+        self.deferred = accelerator.device.type != "cpu"  # whether a step's check is read with the next one
         if not model.recompute_activations(options.recompute) and options.recompute:
             raise ConfigError(
                 f"--recompute: {type(model.core).__name__} with {type(model.encoder).__name__} has no steps whose "
@@ -121,6 +84,8 @@ class TrainStep:
         model.to_device(accelerator.device)
         # The averaged copy is made before DistributedDataParallel wraps the model.
         self.average = AveragedModel(model) if recipe.ema_decay else None
+        self.model = model
+        self.evaluated_model = model if self.average is None else cast(SceneModel, self.average.module)
         self.wrapped, self.optimizer = accelerator.prepare(model, make_optimizer(model, recipe))
         if options.compile:
             self.model.compile_training(options.compile_mode)
@@ -132,27 +97,8 @@ class TrainStep:
                 parameter.grad = torch.zeros_like(parameter)
         self._pending: NonFiniteCheck | None = None
 
-    @property
-    def model(self) -> SceneModel:
-        """The model as it was given, without the wrapper of accelerate."""
-        model = self.accelerator.unwrap_model(self.wrapped)
-        assert isinstance(model, SceneModel)
-        return model
-
-    @property
-    def evaluated_model(self) -> SceneModel:
-        """The model that is validated and used: the averaged one if there is one."""
-        if self.average is None:
-            return self.model
-        assert isinstance(self.average.module, SceneModel)
-        return self.average.module
-
     def run(self, step: int, batches: Iterator[LoadedBatch]) -> Callable[[], dict[str, float]]:
-        """Runs one step and returns a function that returns its metrics, which waits for the device.
-
-        Raises:
-            NonFiniteError: if something is not finite in this step (on a CPU) or was in the one before.
-        """
+        """Runs one step and returns a function that returns its metrics, which waits for the device."""
         learning_rate = value_at(self.recipe.learning_rate, step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
@@ -187,11 +133,7 @@ class TrainStep:
         return metrics
 
     def synchronize(self) -> None:
-        """Waits for the check of the last step, if it was not read yet, and updates the weight average.
-
-        Raises:
-            NonFiniteError: if the update was skipped.
-        """
+        """Reads the check of the last step and updates the average; raises NonFiniteError if it was skipped."""
         if self._pending is None:
             return
         check, self._pending = self._pending, None
@@ -234,18 +176,12 @@ class TrainStep:
         return found
 
 
-def make_optimizer(model: nn.Module, recipe: TrainingRecipe, *, learning_rate: float | None = None) -> torch.optim.Adam:
-    """Makes a fused Adam, or AdamW if there is weight decay, over the trainable parameters of a model.
-
-    Args:
-        model: the model.
-        recipe: betas, epsilon, weight decay and learning rate.
-        learning_rate: None takes the first value of the schedule.
-    """
+def make_optimizer(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.Adam:
+    """Makes a fused Adam, or AdamW if there is weight decay, over the trainable parameters of a model."""
     settings = recipe.optimizer
     return (torch.optim.AdamW if settings.weight_decay else torch.optim.Adam)(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=recipe.learning_rate.start if learning_rate is None else learning_rate,
+        lr=recipe.learning_rate.start,
         betas=(settings.betas[0], settings.betas[1]),
         eps=settings.epsilon,
         weight_decay=settings.weight_decay,
@@ -258,11 +194,7 @@ def make_optimizer(model: nn.Module, recipe: TrainingRecipe, *, learning_rate: f
 def move_average(average: AveragedModel, model: nn.Module, *, decay: float, first: bool) -> None:
     """Updates an exponential moving average of weights: average = decay * average + (1 - decay) * weights.
 
-    Args:
-        average: the copy; counts its updates.
-        model: the weights.
-        decay: of the average.
-        first: copies the weights. (``AveragedModel`` reads its own counter for that, which waits for the device.)
+    The ``first`` update copies the weights. (``AveragedModel`` reads its own counter for that, which waits for the device.)
     """
     ours, theirs = ([parameter.detach() for parameter in each.parameters()] for each in (average.module, model))
     torch._foreach_lerp_(ours, theirs, 1.0 if first else 1.0 - decay)

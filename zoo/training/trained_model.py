@@ -37,27 +37,16 @@ class TrainingCost(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A model with the weights of a checkpoint.
+    """A model with the weights of a checkpoint."""
 
-    Attributes:
-        model: in evaluation mode.
-        variant: of the model.
-        run: the run's folder.
-        config: everything that decided the weights.
-        step: of the checkpoint.
-        seconds: of training until that step.
-        git: the commit that trained it, the last one if there were several; None if unknown.
-        spent: on the whole run, of which this may not be the last checkpoint; None: the same as this checkpoint.
-    """
-
-    model: SceneModel
+    model: SceneModel  # in evaluation mode
     variant: Variant
-    run: Path
-    config: Mapping[str, Any]
-    step: int
-    seconds: float
-    git: GitState | None = None
-    spent: TrainingCost | None = None
+    run: Path  # the run's folder
+    config: Mapping[str, Any]  # everything that decided the weights
+    step: int  # of the checkpoint
+    seconds: float  # of training until that step
+    spent: TrainingCost  # on the whole run, of which this may not be the last checkpoint
+    git: GitState | None = None  # the commit that trained it, the last one if there were several; None if unknown
 
     @property
     def seed(self) -> int:
@@ -78,13 +67,10 @@ def load_trained(
     which: run_checkpoints.Which = "best",
     registry: Registry | None = None,
 ) -> TrainedModel:
-    """Loads a run's best or newest checkpoint, or the checkpoint at ``path``, with its EMA weights if there are any.
+    """Loads the best (by validation) or last checkpoint of a run, or the checkpoint in ``path``.
 
-    Args:
-        path: a run's folder or a checkpoint's folder.
-        device: where the model goes.
-        which: ``best`` by validation, or ``last``.
-        registry: where the variant is registered; None: the default registry.
+    The weights are the EMA's if there is one. The variant is looked up in ``registry``, by default in the default
+    registry.
 
     Raises:
         CheckpointError, ConfigError: if something is missing, damaged or of another variant.
@@ -98,9 +84,10 @@ def load_trained(
         if key not in config:
             raise ConfigError(f"{file}: {key}: this key is missing")
     check_seed(config["seed"], file=file)
-    variant = variant_from_config(
-        {key: value for key, value in config.items() if key not in RUN_KEYS}, file=file, registry=registry
-    )
+    settings = {key: value for key, value in config.items() if key not in RUN_KEYS}
+    variant = variant_from_config(settings, file=file, registry=registry)
+    # The cost until the checkpoint could be chosen: the whole run, unless the path is a checkpoint.
+    last = found if found.path == path else run_checkpoints.find(path, which="last")
     return TrainedModel(
         model=_load_model(found, variant).to_device(device).eval(),
         variant=variant,
@@ -108,17 +95,13 @@ def load_trained(
         config=config,
         step=found.state.step,
         seconds=found.state.seconds,
+        spent=TrainingCost(last.state.step, last.state.seconds),
         git=_git_of(run),
-        spent=_training_cost(path, found),
     )
 
 
 def check_seed(seed: Any, *, file: str) -> None:
-    """Refuses a seed that is not a whole number from 0 to 2**63 - 1.
-
-    Raises:
-        ConfigError: naming the file and what was found.
-    """
+    """Raises ConfigError with the file for a seed that is not a whole number from 0 to 2**63 - 1."""
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
         raise ConfigError(f"{file}: seed: found {seed!r}, expected a whole number from 0 to 2**63 - 1")
 
@@ -134,14 +117,8 @@ def _load_model(found: Checkpoint, variant: Variant) -> SceneModel:
     return average.module
 
 
-def _training_cost(path: Path, found: Checkpoint) -> TrainingCost:
-    """Returns the cost until the checkpoint could be chosen: the whole run, unless the path is a checkpoint."""
-    last = found if found.path == path else run_checkpoints.find(path, which="last")
-    return TrainingCost(steps=last.state.step, seconds=last.state.seconds)
-
-
 def _git_of(run: Path) -> GitState | None:
-    """Returns the commit that trained a run, or its last part; None if it was not recorded or its file is lost."""
+    """Returns the commit that trained a run, or its last part; None if its file is lost."""
     try:
         return Provenance.model_validate_json((run / ENVIRONMENT).read_bytes()).git
     except (OSError, ValidationError):

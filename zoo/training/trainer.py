@@ -57,33 +57,25 @@ class Trainer:
         options: TrainingOptions,
         config: Mapping[str, Any],
     ) -> None:
-        """Prepares model, data and optimiser; nothing is written to ``run`` before ``fit``.
-
-        Raises:
-            ConfigError: if batch size, number of processes, context sizes and data do not match.
-        """
+        """Raises ConfigError if batch size, processes, context sizes and data do not match; writes nothing."""
         self.recipe, self.run, self.seed = recipe, run, seed
         self.accelerator, self.options, self.config = accelerator, options, dict(config)
-        share = Share(
-            rank=accelerator.process_index,
-            world_size=accelerator.num_processes,
-            accumulation=recipe.gradient_accumulation,
-        )
         self.loader = TrainingLoader(
             train,
             plan=TrainingPlan(train, recipe=recipe, seed=seed),
             device=accelerator.device,
-            share=share,
+            share=Share(accelerator.process_index, accelerator.num_processes, recipe.gradient_accumulation),
             workers=options.workers,
             residence=options.residence,
         )
-        self.validation = validation
+        self.validation = None
         if validation is not None:
-            self.validation_plan = EvaluationPlan(
+            most, scenes = recipe.contexts.maximum, options.validation_scenes
+            self.validation = Evaluation(
                 validation,
-                num_context=recipe.contexts.maximum,
-                num_targets=recipe.targets,
-                max_scenes=options.validation_scenes,
+                EvaluationPlan(validation, num_context=most, num_targets=recipe.targets, max_scenes=scenes),
+                schedule=evaluation_schedule_values(recipe, device=accelerator.device),
+                batch_size=max(1, recipe.batch_size // accelerator.num_processes),
             )
         self.train_step = TrainStep(
             model,
@@ -93,19 +85,11 @@ class Trainer:
             options=options,
             checkpoints=run / checkpoint.FOLDER,
         )
+        # The evaluated model is the averaged one if there is one.
+        self.model, self.evaluated_model = model, self.train_step.evaluated_model
         self.step, self.seconds = 0, 0.0
         self.best_step: int | None = None
         self.best_value = float("inf")
-
-    @property
-    def model(self) -> SceneModel:
-        """The model as it was given, without the wrapper of accelerate."""
-        return self.train_step.model
-
-    @property
-    def evaluated_model(self) -> SceneModel:
-        """The model that is validated and used: the averaged one if there is one."""
-        return self.train_step.evaluated_model
 
     def fit(self, *, progress: Progress | None = None) -> TrainingReport:
         """Trains up to the recipe's last step, or until a signal arrives; writes a checkpoint at the end.
@@ -117,24 +101,29 @@ class Trainer:
         tracker = Tracker(self.run, accelerator=self.accelerator, resume_step=self.step)
         self.train_step.wrapped.train()
         batches = self.loader.pieces(start=self.step, stop=self.recipe.steps)
-        speed = SpeedMeter(self.step)
+        logged_step, logged_at = self.step, time.perf_counter()
         with Interruption() as interruption:
             while self.step < self.recipe.steps:
                 started = time.perf_counter()
                 metrics = self.train_step.run(self.step, batches)
                 self.step += 1
                 self.seconds += time.perf_counter() - started
-                if self.step % self.options.log_interval == 0 or self.step == self.recipe.steps:
+                values: dict[str, float] = {}
+                if self._is_due(self.options.log_interval):
                     self.train_step.synchronize()
-                    values = {**metrics(), **speed.measure(self.step, self.recipe.batch_size)}
+                    values, now = metrics(), time.perf_counter()
+                    # Validations and checkpoints are included.
+                    scenes = (self.step - logged_step) * self.recipe.batch_size
+                    values["perf/scenes_per_second"] = scenes / (now - logged_at)
+                    logged_step, logged_at = self.step, now
                     self._log(tracker, values)
-                    if progress:
-                        progress(self.step, values)
-                elif progress:
-                    progress(self.step, {})
+                if progress:
+                    progress(self.step, values)
                 synchronize = self.step % self.options.log_interval == 0
                 stopping = interruption.agreed(self.accelerator, synchronize=synchronize)
-                self._validate_and_save(tracker, stopping=stopping)
+                improved = self._is_due(self.options.validation_interval) and self._validate(tracker)
+                if stopping or improved or self._is_due(self.options.save_interval):
+                    self._save(improved=improved)
                 if stopping:
                     break
         finished = self.step >= self.recipe.steps
@@ -149,28 +138,16 @@ class Trainer:
     def _log(self, tracker: Tracker, values: Mapping[str, float]) -> None:
         tracker.log(self.step, {"seconds": self.seconds, "scenes": self.step * self.recipe.batch_size, **values})
 
-    def _validate_and_save(self, tracker: Tracker, *, stopping: bool) -> None:
-        """Validates and saves at their intervals and at the end."""
-        last = stopping or self.step == self.recipe.steps
-        improved = False
-        if self.validation is not None and (
-            self.step % self.options.validation_interval == 0 or self.step == self.recipe.steps
-        ):
-            improved = self._validate(tracker)
-        if last or improved or self.step % self.options.save_interval == 0:
-            self._save(improved=improved)
+    def _is_due(self, interval: int) -> bool:
+        """Returns whether a step is a multiple of an interval, or the last one."""
+        return self.step % interval == 0 or self.step == self.recipe.steps
 
     def _validate(self, tracker: Tracker) -> bool:
-        """Scores the validation scenes at fixed sigma; returns whether this is the best step so far."""
-        assert self.validation is not None
+        """Scores the validation scenes, if there are any, at fixed sigma; returns whether this is the best step so far."""
+        if self.validation is None:
+            return False
         self.train_step.synchronize()
-        evaluation = Evaluation(
-            self.validation,
-            self.validation_plan,
-            schedule=evaluation_schedule_values(self.recipe, device=self.accelerator.device),
-            batch_size=max(1, self.recipe.batch_size // self.accelerator.num_processes),
-        )
-        scores = score_scenes(self.evaluated_model, evaluation, accelerator=self.accelerator)
+        scores = score_scenes(self.evaluated_model, self.validation, accelerator=self.accelerator)
         means = {f"eval/{name}": float(values.mean()) for name, values in scores.items() if name != "scene"}
         self._log(tracker, means)
         improved = means[BEST_METRIC] < self.best_value
@@ -203,11 +180,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def resume(self, found: checkpoint.Checkpoint, *, allow_config_change: bool = False) -> None:
-        """Continues exactly where a checkpoint was written: weights, moments, averages, schedules, noise and data.
-
-        Raises:
-            CheckpointError: if it belongs to another variant, configuration or seed, naming the differing keys.
-        """
+        """Continues exactly where a checkpoint was written; raises CheckpointError if its configuration differs."""
         state = found.state
         before = {**state.config, "seed": state.seed}
         differing = sorted(_differences(before, {**self.config, "seed": self.seed}))
@@ -227,17 +200,13 @@ class Trainer:
             self.best_step, self.best_value = state.best_step, state.best_value
 
     def restore_folder(self) -> list[Path]:
-        """Restores the run's folder to its state at the checkpoint that this trainer resumes from.
-
-        Returns:
-            The new paths of later checkpoints, which are damaged or no longer followed.
-        """
+        """Restores the run's folder to its state at the resumed checkpoint; returns the new paths of later checkpoints."""
         moved = run_checkpoints.set_aside(self.run, after=self.step)
         # The process may have died between a checkpoint and its record as the best; or the best was set aside.
         if self.best_step is not None and checkpoint.step_folder(self.run, self.best_step).is_dir():
             run_checkpoints.mark_best(self.run, step=self.best_step, metric=BEST_METRIC, value=self.best_value)
         else:
-            run_checkpoints.forget_best(self.run)
+            (self.run / checkpoint.FOLDER / run_checkpoints.BEST).unlink(missing_ok=True)
         return moved
 
 
@@ -250,17 +219,3 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
         elif one != other:
             found.add(f"{prefix}{key}")
     return found
-
-
-class SpeedMeter:
-    """Scenes per second since the last measurement."""
-
-    def __init__(self, step: int) -> None:
-        self.step, self.time = step, time.perf_counter()
-
-    def measure(self, step: int, batch_size: int) -> dict[str, float]:
-        """Returns the speed since the last call, validation and checkpoints included."""
-        now = time.perf_counter()
-        elapsed, steps = now - self.time, step - self.step
-        self.step, self.time = step, now
-        return {"perf/scenes_per_second": steps * batch_size / elapsed} if elapsed > 0 else {}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import zoo
+from zoo.bench.suite.engines import same_imports
 from zoo.bench.suite.jobs import configuration_of, digest_of_job, is_done, run_job, train_job
-from zoo.bench.suite.local import same_imports
 from zoo.bench.suite.worker import write_job
 from zoo.errors import CheckpointError, ZooWarning
 from zoo.evaluation.throughput import random_batch

@@ -29,7 +29,6 @@ def test_a_job_trains_and_writes_a_row_for_each_number_of_context_views(job, tmp
         {"contexts": (0,)},
         {"contexts": (1, 2, 3)},
         {"seed": 1},
-        {"split": "train"},
         {"protocol": Protocol(repeats=0, prediction_samples=1, importance_samples=(2,))},
         {"protocol": Protocol(repeats=0, prediction_samples=2)},
         {"protocol": Protocol(repeats=0, prediction_samples=1, max_scenes=3)},
@@ -93,7 +92,6 @@ def test_a_job_without_scenes_measures_speeds(job, tmp_path):
         (("encoder.use=tower",), {}, "error", "ignores the context"),
         (("image_size=32",), {}, "error", "has images of 16 pixels"),
         ((), {"contexts": (1, 9)}, "error", "9 context views and 1 target"),
-        ((), {"split": "validation"}, "error", "has no split 'validation'"),
         (
             ("training.learning_rate={start: 1e6, end: 1e6, steps: 0}",),
             {},

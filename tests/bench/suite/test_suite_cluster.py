@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from zoo.bench.suite.cluster import ClusterEngine, ClusterJob
+from zoo.bench.suite.engines import ClusterEngine, ClusterJob
 from zoo.bench.suite.jobs import digest_of_job
 from zoo.bench.suite.runner import partition_jobs, run_jobs
 from zoo.errors import ConfigError
@@ -71,7 +71,9 @@ def test_an_end_by_the_cluster_is_a_failure(job, tmp_path, engine):
     started.job = Ended()
     assert isinstance(started.failure(), MemoryError)
     Ended.state = "TIMEOUT"
-    assert "in state TIMEOUT: exceeded" in str(started.failure()) and not started.interrupted()
+    assert "in state TIMEOUT: exceeded" in str(started.failure())
+    Ended.result = lambda self: 130
+    assert isinstance(started.failure(), KeyboardInterrupt)
 
 
 def test_a_mistake_is_one_sentence(tmp_path, monkeypatch):

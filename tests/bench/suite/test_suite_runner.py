@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-import zoo.bench.suite.local
+import zoo.bench.suite.engines
 from zoo.bench.protocol import Protocol
+from zoo.bench.suite.engines import LocalEngine, LocalJob, Slot, slots_of_machine
 from zoo.bench.suite.jobs import digest_of_job
-from zoo.bench.suite.local import LocalEngine, LocalJob, Slot, slots_of_machine
 from zoo.bench.suite.runner import partition_jobs, run_jobs
 from zoo.bench.suite.worker import JobState, ProgressWriter, read_job, read_state, run_job_in, write_job
 from zoo.errors import ConfigError
 from zoo.results.store import load_rows
 
-ROOT = Path(zoo.bench.suite.local.__file__).resolve().parents[3]
+ROOT = Path(zoo.bench.suite.engines.__file__).resolve().parents[3]
 
 
 def run(jobs, output, listener, *, slots=1, **options):
@@ -48,7 +48,7 @@ def test_a_job_is_read_back_unchanged(job, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"contexts": [1]}, {"data": None}, {"split": "train"}, {"protocol": Protocol(seed=1)}, {"protocol": Protocol(max_scenes=3)}],
+    [{"seed": 1}, {"contexts": [1]}, {"data": None}, {"protocol": Protocol(seed=1)}, {"protocol": Protocol(max_scenes=3)}],
     ids=str,
 )  # fmt: skip
 def test_a_jobs_digest_covers_everything_that_it_measures(job, change):
@@ -162,11 +162,11 @@ def test_progress_is_written_and_read(tmp_path):
 
 def test_the_machine_is_divided_among_jobs(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(zoo.bench.suite.local, "usable_cores", lambda: 8)
+    monkeypatch.setattr(zoo.bench.suite.engines, "usable_cores", lambda: 8)
     assert slots_of_machine(cpu=True, parallel=None)[0].environment["OMP_NUM_THREADS"] == "8"
     four = slots_of_machine(cpu=True, parallel=4)
     assert len(four) == 4 and {slot.environment["OMP_NUM_THREADS"] for slot in four} == {"2"}
-    monkeypatch.setattr(zoo.bench.suite.local, "visible_gpus", lambda: ["2", "3", "5", "7"])
+    monkeypatch.setattr(zoo.bench.suite.engines, "visible_gpus", lambda: ["2", "3", "5", "7"])
     assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots_of_machine(cpu=False, parallel=None)] == list("2357")  # fmt: skip
     pairs = slots_of_machine(cpu=False, parallel=None, gpus_per_job=2)
     assert [(slot.environment["CUDA_VISIBLE_DEVICES"], slot.processes) for slot in pairs] == [("2,3", 2), ("5,7", 2)]

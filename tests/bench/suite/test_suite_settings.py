@@ -26,8 +26,8 @@ def written(tmp_path, text):
 
 def test_a_users_suite_is_read(tmp_path):
     suite = load_suite(written(tmp_path, GOOD))
-    assert suite.data["rooms"].train == 4 and suite.parts[0].variants == ["vae"]
-    assert suite.importance_samples(suite.parts[0]) == ()
+    assert suite.data["rooms"].train == 4 and suite.settings.parts[0].variants == ["vae"]
+    assert suite.importance_samples(suite.settings.parts[0]) == ()
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_the_shipped_suites():
 def test_the_paper_suite_compares_at_equal_compute():
     suite = load_suite("paper")
     assert suite.settings.budget.flops
-    assert all(part.budget is None or part.budget.flops for part in suite.parts)
+    assert all(part.budget is None or part.budget.flops for part in suite.settings.parts)
 
 
 def test_the_cpu_suite_has_every_variant_with_three_seeds():
     suite = load_suite("cpu")
-    patterns = [pattern for part in suite.parts for pattern in part.variants]
+    patterns = [pattern for part in suite.settings.parts for pattern in part.variants]
     registry = default_registry()
     assert {name for pattern in patterns for name in registry.names(pattern)} == set(registry.names())
     assert len(suite.settings.seeds) >= 3

@@ -34,26 +34,19 @@ OVERHEAD = 1.15
 
 
 class Cost(Settings):
-    """What one update of a variant costs.
+    """What one update of a variant costs."""
 
-    Attributes:
-        flops: operations of a forward and backward pass, per scene.
-        seconds: of an update, on the device that jobs run on.
-        source: whether the seconds come from a ``measured`` step or from the ``flops`` and the speed of a convolution.
-        variant: for readers of the file.
-    """
-
-    flops: int = Field(ge=0)
-    seconds: float = Field(gt=0)
-    source: Literal["measured", "flops"]
-    variant: str = ""
+    flops: int = Field(ge=0, description="operations of a forward and backward pass, per scene")
+    seconds: float = Field(gt=0, description="of an update, on the device that jobs run on")
+    source: Literal["measured", "flops"] = Field(description="of the seconds: a step, or the speed of a convolution")
+    variant: str = Field(default="", description="for readers of the file")
 
 
 def flops_per_scene(variant: Variant) -> int:
     """Counts the operations of a training step, per scene, at the middle number of context views.
 
-    Every convolution counts in full, also where a device has a faster algorithm: the number is the same on every
-    machine. Small models are computed; of others the tensors have no values.
+    Every convolution counts in full, so that the number is the same on every machine. Small models are computed; of
+    others the tensors have no values.
     """
     # Under autocast a CPU takes none of its special convolutions.
     counted = _at_middle_context(variant, {"batch_size": COUNTED_SCENES, "mixed_precision": "bf16"})
@@ -107,16 +100,10 @@ class CostBook:
     """
 
     def __init__(self, folder: Path, *, device: str, save: bool) -> None:
-        """Reads the known costs of a device; with ``save`` new ones are written at once.
-
-        Raises:
-            ConfigError: if the file is damaged.
-        """
+        """Reads the costs; with ``save`` new ones are written; raises ConfigError if the file is damaged."""
         self.path, self.device, self.save = folder / FILE, device, save
-        self._entries: dict[str, Cost] = {}
-        if self.path.is_file():
-            for key, value in load_yaml(self.path).items():
-                self._entries[key] = parse(Cost, value, file=str(self.path), path=key)
+        known = load_yaml(self.path) if self.path.is_file() else {}
+        self._entries = {key: parse(Cost, value, file=str(self.path), path=key) for key, value in known.items()}
 
     def cost(self, variant: Variant, *, budget: Budget | None) -> Cost:
         """Returns the cost of an update of a variant, measured only for a budget in seconds or a short step."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoo.bench.measurement import evaluate, expected_metrics, failed_row, label_of, speed_row
+from zoo.bench.measurement import StageProgress, evaluate, expected_metrics, failed_row, label_of, speed_row
 from zoo.bench.prediction_sheets import draw_sheet
-from zoo.bench.protocol import Protocol, calibration_of, plan_of
-from zoo.data.opening import open_scenes
-from zoo.data.source import SceneSource, Split
+from zoo.bench.protocol import Protocol, calibration_split, plan_of
+from zoo.data.opening import open_scenes, open_splits
+from zoo.data.source import SceneSource
 from zoo.errors import ZooError
 from zoo.provenance import collect, hash_config
 from zoo.registry.variant import Variant
@@ -20,44 +20,27 @@ from zoo.results.row import ResultRow
 from zoo.results.store import rows_in, save_row
 from zoo.training.options import ResumeOptions, TrainingOptions
 from zoo.training.run import device_of, run_config, train
-from zoo.training.trained_model import TrainedModel, load_trained
+from zoo.training.trained_model import load_trained
 from zoo.training.trainer import Progress, TrainingReport
 
-StageProgress = Callable[[str, int, int], None]  # stage, done, total
 KILLED = "the process of this variant was killed, most likely for lack of memory"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One variant to train and measure.
-
-    Attributes:
-        variant: the variant.
-        data: folder of scenes; None measures speeds alone, on noise.
-        run: folder of the run.
-        rows: folder of the result rows.
-        seed: of the run.
-        contexts: numbers of context views to evaluate at; None is the largest of training.
-        split: that is reported on.
-        protocol: of the measurement.
-        options: how training is executed.
-        cpu: does not use GPUs.
-        sheet: writes a sheet of predictions into the run folder, where images are predicted.
-        command: the command line, for the provenance.
-    """
+    """One variant to train and measure, on the test scenes."""
 
     variant: Variant
-    data: Path | None
-    run: Path
-    rows: Path
+    data: Path | None  # folder of scenes; None measures speeds alone, on noise
+    run: Path  # folder of the run
+    rows: Path  # folder of the result rows
     seed: int = 0
-    contexts: Sequence[int | None] = (None,)
-    split: Split = "test"
+    contexts: Sequence[int | None] = (None,)  # numbers of context views; None is the largest of training
     protocol: Protocol = field(default_factory=Protocol)
     options: TrainingOptions = field(default_factory=TrainingOptions)
     cpu: bool = False
-    sheet: bool = False
-    command: Sequence[str] = ()
+    sheet: bool = False  # draws predictions into the run folder, if they are images
+    command: Sequence[str] = ()  # for the provenance
 
     @property
     def device(self) -> str:
@@ -89,7 +72,7 @@ def _rows(job: Job, *, progress: StageProgress | None) -> Iterator[ResultRow]:
             yield speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)
         return
     # A job that cannot be measured is refused before hours of training.
-    source = open_scenes(job.data, job.split)
+    source = open_scenes(job.data, "test")
     for num_context in job.contexts:
         plan_of(job.protocol.at(num_context, timed=False), job.variant, source)
     missing = missing_contexts(job, rows_of(job))
@@ -101,7 +84,7 @@ def _rows(job: Job, *, progress: StageProgress | None) -> Iterator[ResultRow]:
         # The checkpoint is resumed by the same command. A row of a half-trained model would be wrong.
         raise KeyboardInterrupt
     trained = load_trained(job.run, device=job.device)
-    calibration = calibration_of(job.data, reported=job.split)
+    calibration = calibration_split(open_splits(job.data), reported="test")
     # Speeds do not depend on the number of context views: they are measured once.
     timed = _timed_row(job)
     for num_context in missing:
@@ -116,26 +99,17 @@ def _rows(job: Job, *, progress: StageProgress | None) -> Iterator[ResultRow]:
             progress=progress and (lambda stage, done, total: progress("measuring", done, total)),
         )
         timed = timed or (row if row.performance else None)
-        if job.sheet and num_context == missing[0]:
+        if job.sheet and num_context == missing[0] and trained.model.task.target_kind == "images":
             # Before the row, so that a finished job has its sheet; after the timings, because drawing takes memory.
-            _draw_sheet(job, trained, source)
+            protocol, target = job.protocol.at(job.contexts[-1], timed=False), sheet_path(job)
+            draw_sheet(trained, source, target=target, protocol=protocol, device=job.device)
         yield row
 
 
-def _draw_sheet(job: Job, trained: TrainedModel, source: SceneSource) -> None:
-    if trained.model.task.target_kind == "images":
-        draw_sheet(
-            trained,
-            source,
-            target=sheet_path(job, dataset=source.name),
-            num_context=job.contexts[-1],
-            protocol=job.protocol,
-            device=job.device,
-        )
-
-
-def sheet_path(job: Job, *, dataset: str) -> Path:
+def sheet_path(job: Job) -> Path:
     """Returns the file of a job's prediction sheet."""
+    assert job.data is not None
+    dataset = open_scenes(job.data, "test").name
     return job.run / f"sheet-{job.variant.name.replace('/', '-')}-{dataset}.png"
 
 
@@ -166,11 +140,7 @@ def train_job(job: Job, *, progress: Progress | None = None) -> TrainingReport:
 
 
 def rows_of(job: Job) -> list[ResultRow]:
-    """Returns the rows of a job's variant in the job's folder, also those of other jobs.
-
-    Raises:
-        ResultError: if a row is damaged.
-    """
+    """Returns the rows of a job's variant in the job's folder, also those of other jobs."""
     return rows_in(job.rows, variant=label_of(job.variant))
 
 
@@ -196,14 +166,10 @@ def has_failed(job: Job, rows: Sequence[ResultRow]) -> bool:
 
 
 def missing_contexts(job: Job, rows: Sequence[ResultRow]) -> list[int | None]:
-    """Returns the numbers of context views for which a job has no row without failure.
-
-    Raises:
-        ZooError: if variant and data do not fit.
-    """
+    """Returns the numbers of context views without a row; raises ZooError if variant and data do not fit."""
     assert job.data is not None
     same = _of_configuration(job, rows)
-    source = open_scenes(job.data, job.split)
+    source = open_scenes(job.data, "test")
     return [
         number
         for number in job.contexts
@@ -225,7 +191,8 @@ def _satisfies(row: ResultRow, protocol: Protocol, variant: Variant, source: Sce
     wanted_key = (source.split, plan.num_context, plan.digest())
     if key is None or (key.split, key.num_context, key.episodes) != wanted_key:
         return False
-    if key.sigma is not None and not math.isclose(key.sigma, protocol.sigma_for(variant), rel_tol=1e-5):
+    sigma = variant.training.sigma.end if protocol.sigma is None else protocol.sigma
+    if key.sigma is not None and not math.isclose(key.sigma, sigma, rel_tol=1e-5):
         return False
     wanted = expected_metrics(variant, plan, protocol=protocol)
     return all(name in row.metrics and row.metrics[name].unit == unit for name, unit in wanted.items())
@@ -233,18 +200,13 @@ def _satisfies(row: ResultRow, protocol: Protocol, variant: Variant, source: Sce
 
 def configuration_of(job: Job) -> str:
     """Returns the digest of the configuration in a job's rows."""
-    config = job.variant.config()
-    if job.data is not None:
-        source = open_scenes(job.data, "train")
-        config = run_config(job.variant, seed=job.seed, source=source)
-    return hash_config(config)
+    if job.data is None:
+        return hash_config(job.variant.config())
+    return hash_config(run_config(job.variant, seed=job.seed, source=open_scenes(job.data, "train")))
 
 
 def digest_of_job(job: Job) -> str:
-    """Returns 16 hexadecimal digits for everything that a job asks for: weights, data, seed and measurements.
-
-    Device, workers, folders and repetitions of timings are not included.
-    """
+    """Returns 16 hexadecimal digits for what a job asks for, without device, workers, folders and repetitions."""
     try:
         configuration = configuration_of(job)
     except ZooError:  # the failure of a job whose parts do not fit needs a digest as well
@@ -252,8 +214,7 @@ def digest_of_job(job: Job) -> str:
     measured = dataclasses.asdict(job.protocol)
     # ``hash_config`` leaves out every key that is called seed.
     episodes = measured.pop("seed")
-    for free in ("batch_size", "repeats"):
-        measured.pop(free)
+    del measured["batch_size"], measured["repeats"]
     return hash_config(
         {
             "job": configuration,
@@ -261,7 +222,7 @@ def digest_of_job(job: Job) -> str:
             "of_episodes": episodes,
             "scenes": None if job.data is None else job.data.name,
             "contexts": list(job.contexts),
-            "split": job.split,
+            "split": "test",
             "protocol": measured,
         }
     )

@@ -26,23 +26,14 @@ START_SECONDS = 5.0  # of a process, until it has imported everything
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteSelection:
-    """What the command line takes out of a suite or sets in its place.
+    """What the command line takes out of a suite or sets in its place."""
 
-    Attributes:
-        models: patterns of variants; the rest is left out.
-        exclude: a pattern of variants to leave out.
-        seeds: instead of the suite's.
-        steps: updates, instead of the budgets.
-        scenes: the first so many test scenes, instead of the suite's.
-        repeats: of the speed measurements, instead of the suite's.
-    """
-
-    models: Sequence[str] = ("*",)
-    exclude: str | None = None
+    models: Sequence[str] = ("*",)  # patterns; other variants are left out
+    exclude: str | None = None  # pattern
     seeds: Sequence[int] | None = None
-    steps: int | None = None
-    scenes: int | None = None
-    repeats: int | None = None
+    steps: int | None = None  # instead of the budgets
+    scenes: int | None = None  # the first so many test scenes
+    repeats: int | None = None  # of the speed measurements
 
     def __post_init__(self) -> None:
         for seed in self.seeds or ():
@@ -52,19 +43,12 @@ class SuiteSelection:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedJob:
-    """A job with what it costs.
+    """A job with what it costs."""
 
-    Attributes:
-        job: the job; its run folder is assigned when the scenes exist.
-        data: the name of its scenes in the suite.
-        cost: of an update.
-        measured_scenes: test scenes, for every number of context views.
-    """
-
-    job: Job
-    data: str | None
-    cost: Cost
-    measured_scenes: int
+    job: Job  # its run folder is assigned when the scenes exist
+    data: str | None  # the name of its scenes in the suite
+    cost: Cost  # of an update
+    measured_scenes: int  # for every number of context views; 0: not known
 
     @property
     def flops(self) -> float:
@@ -91,11 +75,7 @@ class PlannedJob:
 
 
 def matching_names(patterns: Iterable[str], *, exclude: Iterable[str], registry: Registry) -> list[str]:
-    """Returns the variants that match one of the patterns and none of the others, in the order of the patterns.
-
-    Raises:
-        RegistryError: if a pattern matches nothing; the message has the nearest names.
-    """
+    """Returns the variants of the patterns without those of ``exclude``; raises RegistryError if one has none."""
     left_out = {name for pattern in exclude for name in registry.names(pattern.strip())}
     names: list[str] = []
     for pattern in map(str.strip, patterns):
@@ -109,11 +89,7 @@ def matching_names(patterns: Iterable[str], *, exclude: Iterable[str], registry:
 def variants_of(
     part: SuitePart, *, registry: Registry, place: str, selected: Container[str] | None = None
 ) -> Iterator[Variant]:
-    """Yields the variants of a part at its size and with its settings; with ``selected`` only those names.
-
-    Raises:
-        ZooError: naming the place, if a name or a setting does not exist.
-    """
+    """Yields the ``selected`` variants of a part; raises ZooError with the place if one cannot be made."""
     try:
         names = matching_names(part.variants, exclude=part.exclude, registry=registry)
         for name in names:
@@ -157,7 +133,7 @@ def plan_suite(
     selected = set(matching_names(selection.models, exclude=exclude, registry=registry))
     chosen = [
         (part, variant)
-        for index, part in enumerate(suite.parts)
+        for index, part in enumerate(suite.settings.parts)
         for variant in variants_of(part, registry=registry, place=suite.place(f"parts.{index}"), selected=selected)
     ]
     if not chosen:
@@ -168,20 +144,15 @@ def plan_suite(
         budget = part.budget or suite.settings.budget
         cost = costs.cost(variant, budget=budget)
         steps = selection.steps or (steps_within(budget, variant, cost) if part.data else variant.training.steps)
-        trained = with_steps(variant, steps)
         names: Sequence[str | None] = part.data or [None]
         for name in names:
+            job = _job(suite, part, with_steps(variant, steps), data=name, output=output, selection=selection)
+            job = replace(job, options=_training_options(options, suite, steps=steps), cpu=cpu, command=command)
+            limits = () if name is None else (job.protocol.max_scenes, suite.data[name].test)
+            scenes = min((limit for limit in limits if limit), default=0)
             for seed in seeds:
-                job = replace(
-                    _job(suite, part, trained, data=name, output=output, selection=selection),
-                    seed=seed,
-                    sheet=seed == seeds[0],
-                    options=_training_options(options, suite, steps=steps),
-                    cpu=cpu,
-                    command=command,
-                )
-                scenes = _measured_scenes(suite, name, selection)
-                plan.append(PlannedJob(job=job, data=name, cost=cost, measured_scenes=scenes))
+                seeded = replace(job, seed=seed, sheet=seed == seeds[0])
+                plan.append(PlannedJob(job=seeded, data=name, cost=cost, measured_scenes=scenes))
         if progress:
             progress(number, len(chosen))
     _check_duplicates(plan, place=suite.place("parts"))
@@ -223,14 +194,6 @@ def _training_options(options: TrainingOptions, suite: Suite, *, steps: int) -> 
     )
 
 
-def _measured_scenes(suite: Suite, data: str | None, selection: SuiteSelection) -> int:
-    """Returns the number of test scenes that are measured; 0 for a folder without a limit, whose number is unknown."""
-    if data is None:
-        return 0
-    limits = (selection.scenes or suite.settings.scenes, suite.data[data].test)
-    return min((limit for limit in limits if limit), default=0)
-
-
 def _check_duplicates(plan: Sequence[PlannedJob], *, place: str) -> None:
     seen = set()
     for planned in plan:
@@ -258,13 +221,9 @@ def assign_run_dirs(plan: Sequence[PlannedJob], *, output: Path) -> list[Planned
 
 
 def largest_episodes(suite: Suite, *, registry: Registry) -> dict[tuple[int, int, int], int]:
-    """Returns the views that the largest episode needs, by (scenes, views, seed) of each test split that is made.
-
-    Raises:
-        ZooError: if a part names variants or settings that do not exist.
-    """
+    """Returns the views that the largest episode needs, by (scenes, views, seed) of each test split that is made."""
     largest: dict[tuple[int, int, int], int] = {}
-    for index, part in enumerate(suite.parts):
+    for index, part in enumerate(suite.settings.parts):
         for variant in variants_of(part, registry=registry, place=suite.place(f"parts.{index}")):
             recipe = variant.training
             needed = (part.targets or recipe.targets) + max(part.contexts, default=recipe.contexts.maximum)
@@ -277,11 +236,7 @@ def largest_episodes(suite: Suite, *, registry: Registry) -> dict[tuple[int, int
 
 
 def write_episodes(suite: Suite, *, registry: Registry, folder: Path) -> list[Path]:
-    """Writes an index for every test split of a suite, as far as its largest episode reaches; returns the files.
-
-    Raises:
-        ZooError: if the suite, or an existing index, is not valid.
-    """
+    """Writes an index for every test split of a suite, as far as its largest episode reaches; returns the files."""
     return [
         write_index(folder, num_scenes=num_scenes, num_views=num_views, seed=seed, needed=needed)
         for (num_scenes, num_views, seed), needed in sorted(largest_episodes(suite, registry=registry).items())

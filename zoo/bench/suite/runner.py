@@ -12,41 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from zoo.bench.suite.engines import Engine, RunningJob
 from zoo.bench.suite.jobs import Job, digest_of_job, failure_row, has_failed, is_done, rows_of
 from zoo.bench.suite.worker import PROGRESS, JobState, read_state, write_job
-from zoo.results.row import ResultRow
 from zoo.results.store import rows_in, save_row
 
 JOBS = "jobs"
 POLL_SECONDS = 0.2
-
-
-class RunningJob(Protocol):
-    """A job that an engine has started."""
-
-    folder: Path
-
-    def ended(self) -> bool:
-        """Returns whether it has ended."""
-
-    def interrupted(self) -> bool:
-        """Returns whether it was interrupted and can be resumed."""
-
-    def failure(self) -> Exception | None:
-        """Returns the failure of a job that could not write a row itself."""
-
-    def interrupt(self) -> None:
-        """Requests an end with a checkpoint."""
-
-
-class Engine(Protocol):
-    """Starts jobs: on this machine or on a cluster."""
-
-    def free_slots(self) -> int:
-        """Returns how many jobs may be started now."""
-
-    def start(self, folders: Sequence[Path], *, retry: bool) -> Sequence[RunningJob]:
-        """Starts the jobs of folders, at most as many as there are free slots."""
 
 
 class ProgressListener(Protocol):
@@ -64,35 +36,21 @@ class ProgressListener(Protocol):
 
 @dataclass
 class JobStatus:
-    """Jobs by their status.
+    """Jobs by their status."""
 
-    Attributes:
-        done: jobs with all of their rows.
-        failed: jobs with a row of their failure, which are not run again without ``retry``.
-        waiting: jobs to run.
-    """
-
-    done: list[Job] = field(default_factory=list)
-    failed: list[Job] = field(default_factory=list)
-    waiting: list[Job] = field(default_factory=list)
+    done: list[Job] = field(default_factory=list)  # with all of their rows
+    failed: list[Job] = field(default_factory=list)  # with a row of their failure; not run again without ``retry``
+    waiting: list[Job] = field(default_factory=list)  # to be run
 
 
 def partition_jobs(jobs: Sequence[Job], *, retry: bool, limit: int | None = None) -> JobStatus:
-    """Sorts jobs of one folder by their rows; at most ``limit`` are waiting, failed ones too with ``retry``.
-
-    Raises:
-        ResultError: if a row is damaged.
-    """
+    """Sorts jobs of one folder by their rows; at most ``limit`` are waiting, failed ones too with ``retry``."""
     status = JobStatus()
-    rows: list[ResultRow] = rows_in(jobs[0].rows) if jobs else []
-    by_name: dict[tuple[str, int], list[ResultRow]] = {}
-    for row in rows:
-        by_name.setdefault((row.variant.partition("@")[0], row.provenance.seed), []).append(row)
+    rows = rows_in(jobs[0].rows) if jobs else []
     for job in jobs:
-        own = by_name.get((job.variant.name, job.seed), [])
-        if is_done(job, own):
+        if is_done(job, rows):
             status.done.append(job)
-        elif not retry and has_failed(job, own):
+        elif not retry and has_failed(job, rows):
             status.failed.append(job)
         else:
             status.waiting.append(job)
@@ -118,7 +76,8 @@ def run_jobs(
         while waiting or running:
             batch = waiting[: engine.free_slots()]
             del waiting[: len(batch)]
-            started = engine.start([_prepare(job, output) for job in batch], retry=retry) if batch else ()
+            folders = [_prepare(job, output) for job in batch]
+            started: Sequence[RunningJob] = engine.start(folders, retry=retry) if batch else ()
             for entry in zip(batch, started, strict=True):
                 running.append(entry)
                 listener.started(entry[0])
@@ -131,15 +90,19 @@ def run_jobs(
                 if not process.ended():
                     continue
                 running.remove(entry)
-                interrupted |= process.interrupted()
-                error = _ensure_row(job, process)
+                failure = process.failure()
+                interrupted |= isinstance(failure, KeyboardInterrupt)
+                error = _ensure_row(job, failure)
                 if error is not None:
                     failures.append(job)
                 listener.ended(job, error)
             if interrupted:
                 raise KeyboardInterrupt
     except (KeyboardInterrupt, SystemExit):
-        _end_all([process for _, process in running])
+        for _, process in running:
+            process.interrupt()
+        while not all(process.ended() for _, process in running):
+            time.sleep(POLL_SECONDS)
         raise KeyboardInterrupt from None
     return failures
 
@@ -152,26 +115,18 @@ def _prepare(job: Job, output: Path) -> Path:
     return folder
 
 
-def _ensure_row(job: Job, process: RunningJob) -> str | None:
+def _ensure_row(job: Job, failure: BaseException | None) -> str | None:
     """Returns a job's failure, None if it did not fail; writes a row of the failure if there is none yet."""
-    if process.interrupted():
+    if isinstance(failure, KeyboardInterrupt):
         return None
-    failure = process.failure()
-    rows = rows_of(job)
     if failure is None:
+        rows = rows_of(job)
         if is_done(job, rows):
             return None
-        own = [row for row in rows if row.status != "ok" and has_failed(job, [row])]
+        own = [row for row in rows if has_failed(job, [row])]
         if own:
             return own[-1].error
         failure = RuntimeError("the process of this variant ended without a row")
     row = failure_row(job, failure)
     save_row(row, job.rows)
     return row.error
-
-
-def _end_all(processes: Sequence[RunningJob]) -> None:
-    for process in processes:
-        process.interrupt()
-    while not all(process.ended() for process in processes):
-        time.sleep(POLL_SECONDS)

@@ -57,12 +57,9 @@ class SceneSet(Settings):
         return self.model_copy(update={split: min(count, scenes) for split, count in self.counts.items()})
 
     def checked(self, *, file: Path, place: str) -> SceneSet:
-        """Returns the same scenes with an absolute folder, after a check that they exist or can be made.
+        """Returns the same scenes with an absolute folder; raises DataError if they neither exist nor can be made.
 
         Relative folders start at the folder of the suite's ``file``; ``place`` is the key in it.
-
-        Raises:
-            DataError: naming file and place.
         """
         try:
             if self.folder is None:
@@ -80,11 +77,7 @@ class SceneSet(Settings):
         return self.model_copy(update={"folder": str(folder)})
 
     def built_in(self) -> BuiltIn:
-        """Returns the recipe of scenes that are made.
-
-        Raises:
-            DataError: if they cannot be made.
-        """
+        """Returns the recipe of scenes that are made; raises DataError if they cannot be made."""
         assert self.recipe is not None
         return check_request(
             self.recipe,
@@ -103,11 +96,7 @@ class SceneSet(Settings):
         return output / "data" / f"{name}-{hash_config(asked)[:8]}"
 
     def make(self, directory: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
-        """Makes a recipe's scenes unless they exist; the directory appears when it is complete.
-
-        Raises:
-            DataError, DiskFullError: as ``make_dataset``.
-        """
+        """Makes a recipe's scenes unless they exist; the directory appears when it is complete."""
         if self.recipe is None or directory.exists():
             return
         if directory.parent.is_dir():

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from zoo.bench.protocol import METRICS, SIGMA_RANGE
 from zoo.bench.suite.scenes import SceneSet
@@ -40,13 +40,21 @@ class Budget(Settings):
         return self
 
 
-def _checked_bounds(bounds: list[str] | None) -> list[str] | None:
-    if bounds is None:
-        return None
+def _check_bounds(bounds: list[str]) -> list[str]:
     known = all(re.fullmatch(_BOUND, bound) for bound in bounds)
     if not known or "ELBO" not in bounds or len(set(bounds)) < len(bounds):
         raise ValueError("ELBO, and different further bounds such as IWAE-10")
     return bounds
+
+
+def _check_different(numbers: list[int]) -> list[int]:
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("different numbers")
+    return numbers
+
+
+_Bounds = Annotated[list[str], Field(min_length=1), AfterValidator(_check_bounds)]
+_DifferentNumbers = AfterValidator(_check_different)
 
 
 class SuitePart(Settings):
@@ -57,19 +65,12 @@ class SuitePart(Settings):
     data: list[str] = Field(default=[], description="names of the suite's data; none: speeds alone, on noise")
     size: str = Field(default="full", description="full, or another size that every one of the variants has")
     set: dict[str, Any] = Field(default={}, description="settings changed in every one of the variants")
-    contexts: list[int] = Field(default=[], description="numbers of context views; none: the largest of training")
+    contexts: Annotated[list[Annotated[int, Field(ge=0)]], _DifferentNumbers] = Field(
+        default=[], description="numbers of context views; none: the largest of training"
+    )
     targets: int | None = Field(default=None, ge=1, description="targets of a measured episode; null: as in training")
-    bounds: list[str] | None = Field(default=None, min_length=1, description="null: the suite's")
+    bounds: _Bounds | None = Field(default=None, description="null: the suite's")
     budget: Budget | None = Field(default=None, description="null: the suite's")
-
-    _known_bounds = field_validator("bounds")(_checked_bounds)
-
-    @field_validator("contexts")
-    @classmethod
-    def _counts(cls, contexts: list[int]) -> list[int]:
-        if any(number < 0 for number in contexts) or len(set(contexts)) < len(contexts):
-            raise ValueError("different numbers of 0 or more")
-        return contexts
 
 
 class SuiteFile(Settings):
@@ -77,11 +78,13 @@ class SuiteFile(Settings):
 
     version: Literal[1] = Field(description="of this format")
     title: str = Field(description="purpose of the suite, in one line")
-    data: dict[str, dict[str, Any]] = Field(default={}, description="name -> scenes")
-    parts: list[dict[str, Any]] = Field(min_length=1, description="which variants on which scenes")
-    seeds: list[_Seed] = Field(default=[0], min_length=1, description="every variant is trained with each")
+    data: dict[str, SceneSet] = Field(default={}, description="name -> scenes")
+    parts: list[SuitePart] = Field(min_length=1, description="which variants on which scenes")
+    seeds: Annotated[list[_Seed], _DifferentNumbers] = Field(
+        default=[0], min_length=1, description="every variant is trained with each"
+    )
     budget: Budget | None = Field(default=None, description="null: as the variants are registered")
-    bounds: list[str] = Field(default=["ELBO"], min_length=1, description="ELBO, and IWAE-K for some K")
+    bounds: _Bounds = Field(default=["ELBO"], description="ELBO, and IWAE-K for some K")
     sigma: float | None = Field(
         default=None,
         ge=SIGMA_RANGE[0],
@@ -97,15 +100,6 @@ class SuiteFile(Settings):
     validation_scenes: int = Field(default=256, ge=1, description="scenes of a validation during training")
     checks: int = Field(default=10, ge=1, le=10**4, description="validations and checkpoints during a run")
 
-    _known_bounds = field_validator("bounds")(_checked_bounds)
-
-    @field_validator("seeds")
-    @classmethod
-    def _different(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("different numbers")
-        return seeds
-
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, metrics: list[str]) -> list[str]:
@@ -116,12 +110,11 @@ class SuiteFile(Settings):
 
 
 class Suite(NamedTuple):
-    """A suite with its data and parts, validated."""
+    """A suite with its data, validated."""
 
     path: Path | None  # None: made of options of the command line
     settings: SuiteFile
     data: dict[str, SceneSet]
-    parts: list[SuitePart]
 
     def place(self, key: str) -> str:
         """Returns the place of a key for messages, with a colon; empty without a file."""
@@ -148,11 +141,7 @@ def suite_names() -> list[str]:
 
 
 def find_suite(name: str) -> Path:
-    """Returns the file of a shipped suite, or ``name`` itself if it ends in ``.yaml``.
-
-    Raises:
-        ConfigError: if there is no such suite; the message has the nearest names.
-    """
+    """Returns the file of a shipped suite, or ``name`` if it ends in ``.yaml``; raises ConfigError if there is none."""
     if name.endswith(SUFFIX):
         return Path(name)
     if name not in suite_names():
@@ -173,17 +162,15 @@ def load_suite(name: str) -> Suite:
     file = str(path)
     settings = parse(SuiteFile, load_yaml(path), file=file)
     data: dict[str, SceneSet] = {}
-    for key, value in settings.data.items():
+    for key, scenes in settings.data.items():
         if not NAME.fullmatch(key):
             raise ConfigError(f"{file}: data: {key!r} is not a name (lower-case letters, digits, '.', '_' and '-')")
-        scenes = parse(SceneSet, value, file=file, path=f"data.{key}")
         data[key] = scenes.checked(file=path, place=f"data.{key}")
-    parts = [parse(SuitePart, value, file=file, path=f"parts.{index}") for index, value in enumerate(settings.parts)]
-    for index, part in enumerate(parts):
+    for index, part in enumerate(settings.parts):
         for key in part.data:
             if key not in data:
                 raise ConfigError(f"{file}: parts.{index}.data: there are no data {key!r}{did_you_mean(key, data)}")
-    return Suite(path=path, settings=settings, data=data, parts=parts)
+    return Suite(path=path, settings=settings, data=data)
 
 
 def suite_of_options(
@@ -194,21 +181,11 @@ def suite_of_options(
     contexts: Sequence[int],
     importance_samples: Sequence[int],
 ) -> Suite:
-    """Returns the suite of ``gqn-zoo bench`` without a file: every variant with ``changes``, on a folder or on noise.
-
-    Raises:
-        ConfigError, DataError: if one of them is not valid.
-    """
+    """Returns the suite of all variants with ``changes``, on a folder or noise; raises ZooError if not valid."""
     scenes = {} if data is None else {"data": SceneSet(folder=str(data.absolute()))}
     if data is not None:
         open_scenes(data, "train")
     part = {"variants": ["*"], "data": list(scenes), "size": size, "set": changes, "contexts": list(contexts)}
     bounds = ["ELBO", *(f"IWAE-{number}" for number in importance_samples)]
     settings = {"version": 1, "title": "", "parts": [part], "bounds": bounds, "baselines": False}
-    file = "command line"
-    return Suite(
-        path=None,
-        settings=parse(SuiteFile, settings, file=file),
-        data=scenes,
-        parts=[parse(SuitePart, part, file=file)],
-    )
+    return Suite(path=None, settings=parse(SuiteFile, settings, file="command line"), data=scenes)

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -23,10 +22,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from zoo.bench.suite.jobs import Job, failure_row, has_failed, missing_contexts, rows_of, run_job, train_job
 from zoo.config.settings import first_problem
-from zoo.errors import CheckpointError, ConfigError, ZooError
+from zoo.errors import ConfigError, ZooError
 from zoo.files import write_text
 from zoo.results.store import save_row
-from zoo.training.session import RunLock
+from zoo.training.session import lock_folder
 
 JOB, PROGRESS = "job.json", "progress.json"
 ATTACHED, RETRY = "--attached", "--retry"
@@ -52,11 +51,7 @@ def write_job(job: Job, folder: Path) -> None:
 
 
 def read_job(folder: Path) -> Job:
-    """Reads a job.
-
-    Raises:
-        ConfigError: if the file is missing or damaged.
-    """
+    """Reads a job; raises ConfigError if the file is missing or damaged."""
     path = folder / JOB
     try:
         return _JOB.validate_json(path.read_bytes())
@@ -94,33 +89,12 @@ class ProgressWriter:
         temporary.replace(self.path)
 
 
-@contextlib.contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
-    """Waits until no other process holds a job, and holds it."""
-    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
-    with contextlib.ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(RunLock(folder))
-                break
-            except CheckpointError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-        yield
-
-
 def run_job_in(folder: str, *, retry: bool = False) -> int:
-    """Runs the job of a folder and returns the exit code. Existing rows are not measured again.
-
-    Args:
-        folder: of the job.
-        retry: runs the job although there is a row of its failure.
-    """
+    """Runs the job of a folder, with ``retry`` although there is a row of its failure; returns the exit code."""
     path = Path(folder)
     if int(os.environ.get("RANK", "0")):
         return _train_only(path)
-    with _exclusive(path):
+    with lock_folder(path, timeout=LOCK_TIMEOUT_SECONDS):
         job = read_job(path)
         if not retry and has_failed(job, rows_of(job)):
             return 0  # in the process that held the job before
