@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from zoo.encoders.captions import NO_WORD, TextEncoder, WordEmbedding, tokenise
+from zoo.encoders.captions import NO_WORD, Captions, TextEncoder, WordEmbedding, tokenise
 
 MASK = (1 << 64) - 1
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -131,7 +131,7 @@ def test_embeddings_are_the_word_and_the_mean_of_its_ngrams(ngram):
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    return TextEncoder(num_buckets=4096, max_words=24, ngram=0, channels=16, layers=2, heads=2).double()
+    return TextEncoder(Captions.Config(max_words=24, text_channels=16, heads=2)).double()
 
 
 def test_wording_counts_and_case_padding_and_punctuation_do_not(encoder):

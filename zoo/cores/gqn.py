@@ -79,12 +79,9 @@ class AttendingGqn(QueryLatentCore):
 
     @abstractmethod
     def reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
-        """Returns the attention of a state [n, C, h, w], computing once what is constant over the steps.
+        """Returns the attention of a state [n, C, h, w] to views at poses [B, N, P] for queries [n, P].
 
-        Args:
-            scene: the encoded context.
-            poses: [B, N, P] of the context views.
-            query: [n, P] with n = B * Q, the queries of a scene adjacent.
+        What is constant over the steps is computed here, once.
         """
 
     def rollout(self, inputs: RolloutInputs) -> Rollout:

@@ -92,7 +92,7 @@ class PoseCrossAttention(nn.Module):
         self.cell = nn.GRUCell(2 * width, width)
 
     def forward(self, images: Tensor, own: Tensor, per_view: Tensor, *, poses: Tensor, mask: Tensor) -> Tensor:
-        """Maps images to vectors.
+        """Maps images to vectors [B, Q, 2 * width], the last state and f.
 
         Args:
             images: [B, Q, C, H, W].
@@ -100,9 +100,6 @@ class PoseCrossAttention(nn.Module):
             per_view: maps of the context views, [B, N, C', h, w].
             poses: of the context views, [B, N, P].
             mask: [B, N], False is padding.
-
-        Returns:
-            [B, Q, 2 * width], the last state and f.
         """
         batch, queries = images.shape[:2]
         maps, own = self._small(per_view), self._small(own)

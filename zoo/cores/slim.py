@@ -70,16 +70,9 @@ class Slim(QueryLatentCore):
         )
 
     def infer(self, target: Tensor, query: Tensor, given: Tensor, *, draw: bool) -> tuple[Tensor, DiagonalGaussian]:
-        """Runs the recurrent posterior q(z | x^q, v^q).
+        """Returns latents and their posteriors q(z | x^q, v^q), [L, n, z, h, w], for targets [n, C, H, W] at poses [n, P].
 
-        Args:
-            target: [n, C, H, W].
-            query: [n, P].
-            given: [L, n, z, h, w], the noise of the latents, or the latents themselves.
-            draw: True: ``given`` is noise.
-
-        Returns:
-            The latents and their posteriors, [L, n, z, h, w].
+        ``given`` [L, n, z, h, w] is the noise to draw the latents with, or the latents themselves.
         """
         sets = [cast("InferenceStep", step) for step in self.inference]
         uses = self.config.steps // len(sets)
@@ -96,13 +89,7 @@ class Slim(QueryLatentCore):
         return torch.stack(latents), stacked(posteriors, dim=1)
 
     def generate(self, pooled: Tensor, query: Tensor, latents: Sequence[Tensor] | Tensor) -> Tensor:
-        """Returns the last canvas, which is the prediction, [n, C', H, W].
-
-        Args:
-            pooled: representations [B, C, h, w].
-            query: [n, P] with n = B * Q, the queries of a scene adjacent.
-            latents: L times [n, z, h, w].
-        """
+        """Returns the last canvas, which is the prediction, [n, C', H, W], of L latents [n, z, h, w] at poses [n, P]."""
         scene = match_size(pooled, height=self.state_size[0], width=self.state_size[1])
         sets = [cast("GeneratorStep", step) for step in self.generator]
         uses = self.config.steps // len(sets)

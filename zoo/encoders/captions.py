@@ -42,14 +42,7 @@ class Captions(PerViewEncoder):
         if config.text_channels % config.heads:
             raise ValueError(f"text_channels {config.text_channels}: must be divisible by heads {config.heads}")
         self.shape = RepresentationShape(channels=config.channels, height=1, width=1)
-        self.text = TextEncoder(
-            num_buckets=config.vocabulary_size,
-            max_words=config.max_words,
-            ngram=config.ngram,
-            channels=config.text_channels,
-            layers=config.layers,
-            heads=config.heads,
-        )
+        self.text = TextEncoder(config)
         self.fusion = PoseFusion(
             text_channels=config.text_channels, pose_width=view.pose_width, channels=config.channels
         )
@@ -157,13 +150,16 @@ class TextEncoder(nn.Module):
     A learned token gives a text without words a vector as well.
     """
 
-    def __init__(self, *, num_buckets: int, max_words: int, ngram: int, channels: int, layers: int, heads: int) -> None:
+    def __init__(self, config: Captions.Config) -> None:
         super().__init__()
-        self.embedding = WordEmbedding(num_buckets=num_buckets, max_words=max_words, ngram=ngram, channels=channels)
-        self.places = nn.Parameter(torch.randn(max_words, channels) * channels**-0.5)
+        channels = config.text_channels
+        self.embedding = WordEmbedding(
+            num_buckets=config.vocabulary_size, max_words=config.max_words, ngram=config.ngram, channels=channels
+        )
+        self.places = nn.Parameter(torch.randn(config.max_words, channels) * channels**-0.5)
         self.null_token = NullToken(channels)
         self.blocks = nn.ModuleList(
-            SelfAttentionBlock(channels=channels, heads=heads, hidden=4 * channels) for _ in range(layers)
+            SelfAttentionBlock(channels=channels, heads=config.heads, hidden=4 * channels) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(channels)
 

@@ -161,11 +161,7 @@ def drop_unused(backbone: nn.Module, example: Tensor) -> None:
     """Removes the layers of a backbone behind its stage, in place, and freezes those that cannot be removed.
 
     Some families of timm keep and compute all later layers. Their weights get no gradient, which
-    DistributedDataParallel refuses, and would count as parameters of the encoder.
-
-    Args:
-        backbone: changed in place.
-        example: images [1, C, H, W] that it accepts.
+    DistributedDataParallel refuses, and would count as parameters of the encoder. It accepts images like ``example``.
     """
     training = backbone.training
     backbone.eval()

@@ -140,8 +140,7 @@ class DiscretisedLogisticMixture(Likelihood):
 def _choose(uniform: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
     """Selects components [..., 1, H, W] by uniform numbers [..., H, W] and cumulative weights ``ends`` [..., K, H, W].
 
-    Returns:
-        The components, and new uniform numbers [..., H, W] that are independent of the choice.
+    New uniform numbers are returned too, which are independent of the choice.
     """
     chosen = (uniform.unsqueeze(-3) >= ends[..., :-1, :, :]).sum(-3, keepdim=True)
     starts = torch.cat([torch.zeros_like(ends[..., :1, :, :]), ends[..., :-1, :, :]], dim=-3)

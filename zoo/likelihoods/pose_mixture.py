@@ -55,12 +55,7 @@ class PoseLikelihood(Likelihood):
 
     @abstractmethod
     def log_density(self, prediction: Tensor, cameras: Tensor) -> Tensor:
-        """Returns log p at any cameras, [..., G], nats.
-
-        Args:
-            prediction: [..., C', 1, 1].
-            cameras: [..., G, 5], in the order of ``zoo.data.camera.CAMERA_FIELDS``.
-        """
+        """Returns log p, [..., G], nats, at any cameras [..., G, 5], for predictions [..., C', 1, 1]."""
 
     def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         return self.log_density(prediction, target.flatten(-3).unsqueeze(-2)).squeeze(-1)

@@ -136,15 +136,7 @@ def broadcast_conv(
     The output is the product of the vector with every tap of the kernel, summed in every place over the taps within the
     map: at the border, the other taps meet the zeros of the padding.
 
-    Args:
-        vectors: [n, P].
-        weight: [C, P, k, l].
-        size: of the maps.
-        stride: of the convolution.
-        padding: with zeros.
-
-    Returns:
-        [n, C, h, w]; without padding [n, C, 1, 1], since all cells are equal.
+    Weights are [C, P, k, l], ``size`` is that of the maps. Without padding all cells are equal, and one is returned.
     """
     if padding == (0, 0):
         return F.linear(vectors, weight.sum(dim=(2, 3)))[:, :, None, None]
