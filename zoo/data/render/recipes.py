@@ -49,27 +49,6 @@ class Recipe(BuiltIn):
         return Rendering(frames, cameras, scenes, stack_extras(drawn))
 
 
-def _shepard_metzler(num_parts: int) -> Recipe:
-    return Recipe(
-        name=f"shepard_metzler_{num_parts}_parts",
-        num_views=15,
-        description=f"objects of {num_parts} coloured blocks, seen from a sphere round them",
-        draw_scene=partial(shepard_metzler.draw_object, num_parts=num_parts),
-        draw_cameras=shepard_metzler.draw_cameras,
-    )
-
-
-def _rooms_free_camera(rotations: str, *, published_size: int) -> Recipe:
-    return Recipe(
-        name=f"rooms_free_camera_{rotations}_object_rotations",
-        num_views=10,
-        description=f"one to three solid objects in a textured room {rotations} object rotations, seen from anywhere in it "
-        f"(published at {published_size} pixels)",
-        draw_scene=partial(rooms.draw_named_room, reach=rooms.FREE_OBJECT_REACH, turned=rotations == "with"),
-        draw_cameras=rooms.draw_free_cameras,
-    )
-
-
 _SOLIDS: tuple[Recipe, ...] = (
     Recipe(
         name="rooms_ring_camera",
@@ -78,10 +57,27 @@ _SOLIDS: tuple[Recipe, ...] = (
         draw_scene=rooms.draw_named_room,
         draw_cameras=rooms.draw_ring_cameras,
     ),
-    _rooms_free_camera("no", published_size=64),
-    _rooms_free_camera("with", published_size=128),
-    _shepard_metzler(5),
-    _shepard_metzler(7),
+    *(
+        Recipe(
+            name=f"rooms_free_camera_{rotations}_object_rotations",
+            num_views=10,
+            description=f"one to three solid objects in a textured room {rotations} object rotations, seen from anywhere in "
+            f"it (published at {published_size} pixels)",
+            draw_scene=partial(rooms.draw_named_room, reach=rooms.FREE_OBJECT_REACH, turned=rotations == "with"),
+            draw_cameras=rooms.draw_free_cameras,
+        )
+        for rotations, published_size in (("no", 64), ("with", 128))
+    ),
+    *(
+        Recipe(
+            name=f"shepard_metzler_{num_parts}_parts",
+            num_views=15,
+            description=f"objects of {num_parts} coloured blocks, seen from a sphere round them",
+            draw_scene=partial(shepard_metzler.draw_object, num_parts=num_parts),
+            draw_cameras=shepard_metzler.draw_cameras,
+        )
+        for num_parts in (5, 7)
+    ),
     Recipe(
         name="digit_cube",
         num_views=12,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -28,11 +29,8 @@ class RayGrid(NamedTuple):
 
     def sum_samples(self, values: Tensor) -> Tensor:
         """Sums [..., R] over the samples of every pixel, in a fixed order, [..., H, W]."""
-        samples = values.view(*values.shape[:-1], self.samples_per_side**2, self.image_size, self.image_size).unbind(-3)
-        total = samples[0]
-        for sample in samples[1:]:
-            total = total + sample
-        return total
+        samples = values.view(*values.shape[:-1], self.samples_per_side**2, self.image_size, self.image_size)
+        return functools.reduce(torch.add, samples.unbind(-3))
 
 
 def ray_grid(image_size: int, *, device: torch.device, samples_per_side: int = 2) -> RayGrid:
