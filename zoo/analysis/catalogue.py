@@ -63,11 +63,7 @@ ANALYSES = {
 
 
 def find_analysis(name: str) -> Analysis:
-    """Returns an analysis by name.
-
-    Raises:
-        ConfigError: if there is none of that name.
-    """
+    """Returns an analysis by name; raises ConfigError if there is none."""
     if name not in ANALYSES:
         raise ConfigError(f"there is no analysis {name!r}{did_you_mean(name, ANALYSES)}")
     return ANALYSES[name]

@@ -104,12 +104,12 @@ def consistency_claims(found: Mapping[str, Findings], *, accuracy: float) -> lis
         """The difference between nearby views of one sample, minus that between two samples."""
         return one.disagreement.within[:, -1] - one.disagreement.between[:, -1]
 
-    def excess(one: Findings, count: int) -> np.ndarray:
-        return one.bounds[count]["nelbo_excess"]
-
     # The share of pairs of views of the hidden side that show different digits.
     in_one = {name: 1.0 - one.agreement.within for name, one in found.items()}
     in_two = {name: 1.0 - one.agreement.between for name, one in found.items()}
+    gap = {name: in_one[name] - in_two[name] for name in found}
+    alone, among_many = (cgqn.bounds[count]["nelbo_excess"] for count in (few, many))
+    with_gqn = gqn.bounds[many]["nelbo_excess"]
     return conclude(
         [
             Claim("the reader recognises true digits", f"accuracy {accuracy:.3f}", accuracy > LEAST_ACCURACY),
@@ -122,21 +122,9 @@ def consistency_claims(found: Mapping[str, Findings], *, accuracy: float) -> lis
             less("nearby views of one sample differ less with CGQN", nearby(cgqn), nearby(gqn), unit=PIXELS),
             less("digits differ less within one sample of CGQN than in two", in_one[CGQN], in_two[CGQN], unit=PAIRS),
             less("digits within one sample differ less with CGQN", in_one[CGQN], in_one[GQN], unit=PAIRS),
-            less(
-                "the difference between one sample and two is larger with CGQN",
-                in_one[CGQN] - in_two[CGQN],
-                in_one[GQN] - in_two[GQN],
-                unit=PAIRS,
-            ),
-            less(
-                f"CGQN: an image costs less among {many} than alone", excess(cgqn, many), excess(cgqn, few), unit=NATS
-            ),
-            less(
-                f"after so short a training, {many} images cost less with GQN",
-                excess(gqn, many),
-                excess(cgqn, many),
-                unit=NATS,
-            ),
+            less("the difference between one sample and two is larger with CGQN", gap[CGQN], gap[GQN], unit=PAIRS),
+            less(f"CGQN: an image costs less among {many} than alone", among_many, alone, unit=NATS),
+            less(f"after so short a training, {many} images cost less with GQN", with_gqn, among_many, unit=NATS),
         ]
     )
 

@@ -67,11 +67,7 @@ class AnalysisContext:
     ) -> TrainedModel:
         """Trains a variant unless it is trained, and returns the model with its last weights; resumes interrupted runs.
 
-        Args:
-            variant: its name in the registry.
-            data: the scenes.
-            overrides: ``key=value`` changes; runs with other changes need another label.
-            label: name of the run's folder; None: that of the variant.
+        ``overrides`` are ``key=value`` changes; runs with other changes need another ``label``, the name of their folder.
 
         Raises:
             KeyboardInterrupt: if the run was interrupted, after a checkpoint was written.

@@ -145,15 +145,10 @@ def draw_claims(found: Mapping[Source, Progress]) -> list[Claim]:
     for source, progress in found.items():
         latents = f"with latents from the {source}"
         for metric, text in (("mse", "lowers the error"), ("unexplained", "raises the correlation with the truth")):
-            scores = progress.metrics[metric]
-            expectations.append(
-                Expectation.least_sure(
-                    f"{latents} every step {text}",
-                    list(np.diff(scores, axis=0)),
-                    unit=f"{QUANTITIES[metric]} in the least sure step",
-                    note=f"from {scores[0].mean():.4f} to {scores[-1].mean():.4f}",
-                )
-            )
+            scores, unit = progress.metrics[metric], f"{QUANTITIES[metric]} in the least sure step"
+            note = f"from {scores[0].mean():.4f} to {scores[-1].mean():.4f}"
+            steps = list(np.diff(scores, axis=0))
+            expectations.append(Expectation.least_sure(f"{latents} every step {text}", steps, unit=unit, note=note))
         first, *_, last = progress.metrics["sharpness"]
         text = f"{latents} the canvas is less sharp after the first step than after the last"
         expectations.append(Expectation.less(text, first, last, unit=QUANTITIES["sharpness"]))

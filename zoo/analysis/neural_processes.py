@@ -101,35 +101,22 @@ def neural_process_claims(scores: Mapping[str, Scores]) -> list[Claim]:
         points = ", ".join(str(number) for number in sizes)
         for worse, better in pairs:
             text = f"given {points} points, the {worse} predicts {NUM_TARGETS} targets jointly worse than the {better}"
-            expectations.append(
-                Expectation.less(text, mean_over(worse, sizes), mean_over(better, sizes), unit="nats/target")
-            )
+            pair = mean_over(worse, sizes), mean_over(better, sizes)
+            expectations.append(Expectation.less(text, *pair, unit="nats/target"))
+    text = "no model is better than the exact posterior"
     beyond = [mean_over(label, CONTEXTS) - mean_over(EXACT, CONTEXTS) for label in MODELS]
-    expectations.append(
-        Expectation.least_sure(
-            "no model is better than the exact posterior", beyond, unit="nats/target for the closest"
-        )
-    )
+    expectations.append(Expectation.least_sure(text, beyond, unit="nats/target for the closest"))
     best, last = "attentive NP", CONTEXTS[-1]
+    text = f"by {last} points the {best} gains over {SHARE:.0%} of the exact posterior's gain on single targets"
     gained, possible = (scores[label][last][MARGINAL] - scores[EXACT][0][MARGINAL] for label in (best, EXACT))
-    expectations.append(
-        Expectation.below_zero(
-            f"by {last} points the {best} gains over {SHARE:.0%} of the exact posterior's gain on single targets",
-            SHARE * possible - gained,
-            unit="nats/target",
-            note=f"{gained.mean():.3f} of {possible.mean():.3f}",
-        )
-    )
+    note = f"{gained.mean():.3f} of {possible.mean():.3f}"
+    expectations.append(Expectation.below_zero(text, SHARE * possible - gained, unit="nats/target", note=note))
     for label in ("NP", best):
+        text = f"the uncertainty of the {label} falls with every larger context"
         spreads = [scores[label][number][SPREAD] for number in CONTEXTS]
-        expectations.append(
-            Expectation.least_sure(
-                f"the uncertainty of the {label} falls with every larger context",
-                [more - fewer for fewer, more in pairwise(spreads)],
-                unit="in the least sure step",
-                note="deviations " + ", ".join(f"{spread.mean():.3f}" for spread in spreads),
-            )
-        )
+        falls = [more - fewer for fewer, more in pairwise(spreads)]
+        note = "deviations " + ", ".join(f"{spread.mean():.3f}" for spread in spreads)
+        expectations.append(Expectation.least_sure(text, falls, unit="in the least sure step", note=note))
     return conclude(expectations)
 
 

@@ -47,14 +47,10 @@ def score_by_context(
     }
 
 
-def trends_of(scores: Mapping[str, Scores], metric: str) -> list[Trend]:
-    """Returns one series of a metric per label."""
-    return [
-        Trend(label, list(positions), [found[metric] for found in positions.values()])
-        for label, positions in scores.items()
-    ]
-
-
 def panels_of(scores: Mapping[str, Scores], quantities: Mapping[str, str]) -> list[TrendPanel]:
     """Returns one panel per metric with a series per label; ``quantities`` are the titles of metrics, with units."""
-    return [TrendPanel(title, trends_of(scores, metric)) for metric, title in quantities.items()]
+
+    def trends_of(metric: str) -> list[Trend]:
+        return [Trend(label, list(found), [each[metric] for each in found.values()]) for label, found in scores.items()]
+
+    return [TrendPanel(title, trends_of(metric)) for metric, title in quantities.items()]

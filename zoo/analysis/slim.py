@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
-from zoo.analysis.scores import Scores, evaluation_of, trends_of
+from zoo.analysis.scores import Scores, evaluation_of, panels_of
 from zoo.data.built_in import DrawnScene
 from zoo.data.camera import pose_vector
 from zoo.data.opening import open_scenes
@@ -30,7 +29,7 @@ from zoo.evaluation.bounds import score_scenes
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.figures.trends import TrendPanel, trend_panels
+from zoo.figures.trends import trend_panels
 from zoo.model.interfaces import Encoder
 from zoo.registry.variant import build
 from zoo.training.trained_model import TrainedModel
@@ -49,13 +48,6 @@ OWN, REWORDED, ELSEWHERE = "own captions", "in other words", "captions of anothe
 EXCESS, ADDED = "nelbo_excess", "added"  # nats/image; ADDED: above that with its own captions
 
 
-class Distances(NamedTuple):
-    """Distances between single captions in the representation, [scenes] float64 each."""
-
-    within: np.ndarray  # between wordings of one caption
-    between: np.ndarray  # between wordings of the captions of two scenes, from the same viewpoint
-
-
 def run(context: AnalysisContext) -> list[Claim]:
     """Trains SLIM, scores it with different captions, and draws ``slim.png`` and ``slim-nats.png``."""
     data = context.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE, num_views=NUM_VIEWS)
@@ -64,11 +56,10 @@ def run(context: AnalysisContext) -> list[Claim]:
     test, drawn = open_scenes(data, "test"), draw_scenes(SCENES["test"])
     context.log(f"scoring {len(drawn)} test scenes with {CONTEXTS[0]} to {CONTEXTS[-1]} captions")
     scores = score_captions(trained, test, drawn)
-    learned, before = distances(trained.model.encoder, drawn), distances(build(trained.variant).encoder, drawn)
-    panels = [
-        TrendPanel("excess NELBO (nats)", trends_of(scores, EXCESS)),
-        TrendPanel(f"excess above that with {OWN} (nats)", trends_of(scores, ADDED)[1:]),
-    ]
+    encoders = trained.model.encoder, build(trained.variant).encoder
+    learned, before = (wording_distances(encoder, drawn) for encoder in encoders)
+    panels = panels_of(scores, {EXCESS: "excess NELBO (nats)", ADDED: f"excess above that with {OWN} (nats)"})
+    del panels[1].trends[0]  # zero with its own captions
     trend_panels(context.image("slim-nats"), panels=panels, along="captions", title=ANALYSES["slim"].title)
     draw_images(context, trained, test, drawn)
     return slim_claims(scores, learned=learned, before=before)
@@ -109,25 +100,25 @@ def score_captions(trained: TrainedModel, test: SceneSource, drawn: list[DrawnSc
         other = evaluation.score(score, model=trained.model)
         for label, bounds in ((OWN, own), (REWORDED, other), (ELSEWHERE, elsewhere)):
             found[label][number] = {EXCESS: bounds[EXCESS], ADDED: bounds[EXCESS] - own[EXCESS]}
-    return dict(found)
+    return {**found}
 
 
 @torch.no_grad()
-def distances(encoder: Encoder, drawn: list[DrawnScene]) -> Distances:
-    """Compares wordings of one caption of every scene with those of the next scene's caption, all with one pose."""
+def wording_distances(encoder: Encoder, drawn: list[DrawnScene]) -> np.ndarray:
+    """Returns distances in the representation between wordings of one caption, relative to those of two scenes, [scenes].
+
+    All captions are read with one pose; the other scene is the next one.
+    """
     texts = [paraphrases(item.scene, camera=item.cameras[0], num=WORDINGS) for item in drawn]
     captions = torch.from_numpy(encode_captions([wording for wordings in texts for wording in wordings]))
     captions = captions.unflatten(0, (len(drawn), WORDINGS))
     pose = pose_vector(torch.from_numpy(drawn[0].cameras[0]))
-    views = Views(
-        values=captions,
-        poses=pose.expand(*captions.shape[:2], -1),
-        mask=torch.ones(captions.shape[:2], dtype=torch.bool),
-    )
+    poses = pose.expand(*captions.shape[:2], -1)
+    views = Views(values=captions, poses=poses, mask=torch.ones(captions.shape[:2], dtype=torch.bool))
     vectors = encoder(views).per_view.flatten(2).double()
     within = torch.cdist(vectors, vectors).sum(dim=(1, 2)) / (WORDINGS * (WORDINGS - 1))
     between = torch.cdist(vectors, vectors.roll(1, 0)).mean(dim=(1, 2))
-    return Distances(within=within.numpy(), between=between.numpy())
+    return (within / between).numpy()
 
 
 @torch.no_grad()
@@ -167,34 +158,28 @@ def draw_images(context: AnalysisContext, trained: TrainedModel, test: SceneSour
     )
 
 
-def slim_claims(scores: Mapping[str, Scores], *, learned: Distances, before: Distances) -> list[Claim]:
+def slim_claims(scores: Mapping[str, Scores], *, learned: np.ndarray, before: np.ndarray) -> list[Claim]:
     """Compares the captions on the same images, and the distances of captions after training with those before."""
     most = CONTEXTS[-1]
-    own, changed, elsewhere = (scores[label][most] for label in (OWN, REWORDED, ELSEWHERE))
+    own, changed, other = (scores[label][most] for label in (OWN, REWORDED, ELSEWHERE))
     without = scores[OWN][0]
-    ratio, ratio_before = (found.within / found.between for found in (learned, before))
     less, below_zero = Expectation.less, Expectation.below_zero
     return conclude(
         [
             less(f"the excess is lower with {most} captions than with none", own[EXCESS], without[EXCESS], unit="nats"),
-            less(
-                "the excess is lower with own captions than another scene's",
-                own[EXCESS],
-                elsewhere[EXCESS],
-                unit="nats",
-            ),
+            less("the excess is lower with own captions than another scene's", own[EXCESS], other[EXCESS], unit="nats"),
             below_zero(
                 f"other words cost less than {CHEAPER:g} of the cost of captions of another scene",
-                changed[ADDED] - CHEAPER * elsewhere[ADDED],
+                changed[ADDED] - CHEAPER * other[ADDED],
                 unit="nats",
-                note=f"{changed[ADDED].mean():+.3g} against {elsewhere[ADDED].mean():+.3g} nats",
+                note=f"{changed[ADDED].mean():+.3g} against {other[ADDED].mean():+.3g} nats",
             ),
             below_zero(
                 f"wordings of a caption are less than {NEARER:g} as far apart as captions of two scenes",
-                ratio - NEARER,
+                learned - NEARER,
                 unit="",
-                note=f"ratio {ratio.mean():.3f}",
+                note=f"ratio {learned.mean():.3f}",
             ),
-            less("this ratio is lower than before training", ratio, ratio_before, unit=""),
+            less("this ratio is lower than before training", learned, before, unit=""),
         ]
     )

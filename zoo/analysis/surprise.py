@@ -85,27 +85,19 @@ def surprise_claims(scores: Mapping[str, Scores]) -> list[Claim]:
     none, few, many = CONTEXTS[0], CONTEXTS[1], CONTEXTS[-1]
 
     def falls(text: str, metric: str, *, more: int, fewer: int, unit: str = "nats") -> Expectation:
-        return Expectation.less(
-            f"{text} given {more} views than given {fewer}", gqn[more][metric], gqn[fewer][metric], unit=unit
-        )
+        text = f"{text} given {more} views than given {fewer}"
+        return Expectation.less(text, gqn[more][metric], gqn[fewer][metric], unit=unit)
 
+    other_scene = f"given {many} views the true image is less surprising than that of another scene"
+    no_latents = f"given {few} view the NELBO of GQN is lower than that of its generator without latents"
+    excess, excess_without = (found[few]["nelbo_excess"] for found in (gqn, deterministic))
     return conclude(
         [
             falls("an image is less surprising", KL, more=few, fewer=none),
             falls("an image is less surprising", KL, more=many, fewer=few),
-            Expectation.less(
-                f"given {many} views the true image is less surprising than that of another scene",
-                gqn[many][KL],
-                gqn[many][KL_ELSEWHERE],
-                unit="nats",
-            ),
+            Expectation.less(other_scene, gqn[many][KL], gqn[many][KL_ELSEWHERE], unit="nats"),
             falls("the NELBO of GQN is lower", "nelbo_excess", more=many, fewer=few),
             falls("predictions of GQN vary less", "sample_variance", more=many, fewer=few, unit="squared 0-to-1 range"),
-            Expectation.less(
-                f"given {few} view the NELBO of GQN is lower than that of its generator without latents",
-                gqn[few]["nelbo_excess"],
-                deterministic[few]["nelbo_excess"],
-                unit="nats",
-            ),
+            Expectation.less(no_latents, excess, excess_without, unit="nats"),
         ]
     )

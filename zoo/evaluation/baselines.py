@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +70,7 @@ def baseline_predictor(name: str, *, train: SceneSource) -> Predictor:
 class BaselineScores(NamedTuple):
     """Scores of a baseline."""
 
-    per_scene: Mapping[str, np.ndarray]  # [num_scenes] float64 each
+    per_scene: dict[str, np.ndarray]  # [num_scenes] float64 each
     code_sigma: float | None  # None without scenes to fit it on
 
 
@@ -80,13 +79,8 @@ def score_baseline(
 ) -> BaselineScores:
     """Scores a baseline like a model with the Gaussian of fixed sigma and without latents: its KL is 0.
 
-    Args:
-        predict: the baseline.
-        evaluation: the scenes, on the CPU.
-        calibration: other scenes, on which a sigma is fitted for ``bits_per_dim``; None leaves it out.
-
-    Returns:
-        Scores with the names of :func:`zoo.evaluation.bounds.score_episode`.
+    The scores have the names of :func:`zoo.evaluation.bounds.score_episode`. On the scenes of ``calibration`` a sigma is
+    fitted for ``bits_per_dim``; None leaves it out.
 
     Raises:
         ConfigError: if the images are too small for SSIM.
@@ -101,8 +95,7 @@ def score_baseline(
         code_schedule = schedule._replace(sigma=torch.tensor(best_sigma(likelihood, **images, schedule=schedule)))
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
-        pair = _pair(predict, part)
-        prediction, target = pair["prediction"], pair["target"]
+        prediction, target = _pair(predict, part).values()
         dims = target[0, 0].numel()
         log_likelihood = likelihood.log_prob(prediction.double(), target.double(), schedule).mean(1)
         floor = torch.full_like(log_likelihood, float(likelihood.floor(dims, schedule)))
@@ -121,7 +114,7 @@ def score_baseline(
         return columns
 
     return BaselineScores(
-        per_scene=MappingProxyType(evaluation.score(score, model=None)),
+        per_scene=evaluation.score(score, model=None),
         code_sigma=None if code_schedule is None else float(code_schedule.sigma),
     )
 

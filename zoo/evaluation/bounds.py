@@ -60,13 +60,9 @@ ELBO_ALONE = Bounds()
 def score_scenes(
     model: SceneModel, evaluation: Evaluation, *, bounds: Bounds = ELBO_ALONE, accelerator: Accelerator | None = None
 ) -> dict[str, np.ndarray]:
-    """Scores every scene once.
+    """Scores every scene once, with a model that is not wrapped.
 
-    Args:
-        model: the model, not wrapped; its mode is restored afterwards.
-        evaluation: the scenes; the progress is that of this process.
-        bounds: what is scored beside the ELBO.
-        accelerator: divides the scenes among its processes and gathers the numbers.
+    The accelerator divides the scenes among its processes and gathers the numbers; the progress is that of this process.
 
     Returns:
         Arrays [num_scenes] float64 in the order of the scenes: ``scene``, and the names of :func:`score_episode`.

@@ -59,15 +59,15 @@ def best_sigma(likelihood: Likelihood, prediction: Tensor, target: Tensor, *, sc
         return -float(likelihood.log_mass(prediction, target, tried).double().mean())
 
     low, high = math.log(SMALLEST), math.log(LARGEST)
-    inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
-    lengths = [length(place) for place in inner]
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_left, at_right = length(left), length(right)
     while high - low > _TOLERANCE:
-        if lengths[0] < lengths[1]:
-            high, inner, lengths = inner[1], [0.0, inner[0]], [0.0, lengths[0]]
-            inner[0] = high - _GOLDEN * (high - low)
-            lengths[0] = length(inner[0])
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - _GOLDEN * (high - low)
+            at_left = length(left)
         else:
-            low, inner, lengths = inner[0], [inner[1], 0.0], [lengths[1], 0.0]
-            inner[1] = low + _GOLDEN * (high - low)
-            lengths[1] = length(inner[1])
+            low, left, at_left = left, right, at_right
+            right = low + _GOLDEN * (high - low)
+            at_right = length(right)
     return math.exp(0.5 * (low + high))

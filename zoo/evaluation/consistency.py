@@ -35,10 +35,7 @@ class Disagreement(NamedTuple):
 
 
 def rotated(cameras: Tensor, turn: Tensor | float) -> Tensor:
-    """Rotates cameras [..., 5], their places and directions, around the z axis by an angle in radians.
-
-    ``turn`` may be a tensor that broadcasts against the leading dimensions.
-    """
+    """Rotates cameras [..., 5], their places and directions, around the z axis by an angle [...] in radians."""
     x, y, z, yaw, pitch = cameras.unbind(-1)
     angle = torch.as_tensor(turn, dtype=cameras.dtype, device=cameras.device)
     x, y = x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()
@@ -47,10 +44,7 @@ def rotated(cameras: Tensor, turn: Tensor | float) -> Tensor:
 
 
 def with_queries(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> SceneBatch:
-    """Returns the same contexts with other queries, cameras [B, K, 5] without images.
-
-    The images at the queries are black and must not be scored.
-    """
+    """Returns the same contexts with other queries, cameras [B, K, 5] with black images, which must not be scored."""
     context = batch.frames[:, :num_context]
     blank = context.new_zeros(*cameras.shape[:2], *batch.frames.shape[2:])
     return batch._replace(
@@ -61,11 +55,7 @@ def with_queries(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> Sce
 
 
 def require_camera_queries(model: SceneModel) -> None:
-    """Refuses models that cannot be queried at arbitrary cameras.
-
-    Raises:
-        ConfigError: if queries are not poses, or the task reads more than images and cameras.
-    """
+    """Raises ConfigError if queries are not poses, or the task reads more than images and cameras."""
     task = model.task
     if task.query_kind != "poses" or task.target_kind != "images" or task.extras:
         raise ConfigError(
@@ -83,11 +73,7 @@ def disagreement(
 ) -> Disagreement:
     """Predicts the first target's camera and rotated ones jointly, and compares the images.
 
-    Args:
-        model: of images at cameras.
-        evaluation: scenes whose cameras look at the z axis.
-        num_samples: S, at least 2.
-        turns: the rotations around the z axis, radians.
+    ``turns`` are the rotations in radians around the z axis, at which the cameras of the scenes must look.
 
     Raises:
         ConfigError: for fewer than two samples, or a task without such queries.

@@ -87,11 +87,7 @@ def _read_cubes(source: SceneSource) -> _Cubes:
 
 
 def frontal_sides(source: SceneSource) -> Sides:
-    """Collects all views whose camera is within 30 degrees of the front of a side.
-
-    Raises:
-        ConfigError: if the data have no digits.
-    """
+    """Collects all views within 30 degrees of the front of a side; raises ConfigError if the data have no digits."""
     cubes = _read_cubes(source)
     chosen = cubes.frontality >= math.cos(FRONTAL)
     return Sides(cubes.frames[chosen], cubes.digits.gather(1, cubes.seen)[chosen])
@@ -195,11 +191,7 @@ class SideImages(NamedTuple):
 
 
 def predict_sides(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> SideImages:
-    """Predicts the K views of every side of a plan of hidden sides jointly from the prior, ``num_samples`` times.
-
-    Raises:
-        ConfigError: for a task without such queries.
-    """
+    """Predicts the K views of every side of a plan of hidden sides jointly; raises ConfigError for other tasks."""
     require_camera_queries(model)
     hidden = evaluation.plan
     assert isinstance(hidden, HiddenSides)

@@ -55,31 +55,25 @@ def exact_predictions(
     """Returns, for each of ``scenes``, the exact predictive distribution of its targets and their values [Q].
 
     Raises:
-        DataError: if the data does not tell the kernels that its functions were drawn with.
+        DataError: if the data have no kernels.
     """
     for name in (INPUTS, VALUES, KERNEL):
         if name not in source.extras:
             raise DataError(f"{source.name}: has no extra {name!r}, so that there is no exact posterior")
-    part = plan(scenes)
-    extras = source.read_extras(part.scenes, part.views)
+    known, extras = plan.num_context, source.read_extras(scenes, plan.views[scenes])
     found = []
-    for row, inputs, values in zip(extras[KERNEL], extras[INPUTS], extras[VALUES], strict=True):
-        context, targets = slice(None, plan.num_context), slice(plan.num_context, None)
-        distribution = predictive(
-            Kernel.from_row(row), inputs=inputs[context], values=values[context, 0], queries=inputs[targets]
-        )
-        found.append((distribution, values[targets, 0].astype(np.float64)))
+    for row, inputs, values in zip(extras[KERNEL], extras[INPUTS], extras[VALUES][..., 0], strict=True):
+        kernel = Kernel.from_row(row)
+        distribution = predictive(kernel, inputs=inputs[:known], values=values[:known], queries=inputs[known:])
+        found.append((distribution, values[known:].astype(np.float64)))
     return found
 
 
 def score_exactly(source: SceneSource, plan: EvaluationPlan) -> dict[str, np.ndarray]:
-    """Scores the exact posterior on the episodes of a plan, with the names and units of ``score_values``.
+    """Scores :func:`exact_predictions` of all scenes of a plan, with the names and units of ``score_values``.
 
     No model does better on average, as none knows more than how the functions were drawn. ``spread`` is the mean standard
-    deviation of a target.
-
-    Raises:
-        DataError: if the data does not tell the kernels that its functions were drawn with.
+    deviation of a target. Raises DataError if the data have no kernels.
     """
     rows = [
         (

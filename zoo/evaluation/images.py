@@ -23,11 +23,7 @@ IMAGE_ERRORS = ("mse", "mae_255", "rmse_255", "psnr", "ssim")
 
 
 def check_image_size(source: SceneSource) -> None:
-    """Refuses images that are too small for the window of SSIM.
-
-    Raises:
-        ConfigError: naming the data set and the sizes.
-    """
+    """Raises ConfigError if images are too small for the window of SSIM."""
     if source.image_size <= SSIM_WINDOW // 2:
         raise ConfigError(
             f"{source.name}: images of {source.image_size} pixels: SSIM needs at least {SSIM_WINDOW // 2 + 1}"

@@ -117,12 +117,9 @@ class Search:
 
 
 def localise(model: SceneModel, evaluation: Evaluation, *, prior: PosePrior, search: Search) -> list[Located]:
-    """Localises the first target of every scene, one scene at a time.
+    """Localises the first target of every scene, one scene at a time; raises ConfigError if the model cannot localise.
 
     ``prior`` is that over cameras, with its grid; a reversed model has learned its own prior and uses the grid alone.
-
-    Raises:
-        ConfigError: if the model is of neither kind.
     """
     batches = replace(evaluation, batch_size=1).batches()
     with evaluation_mode(model):

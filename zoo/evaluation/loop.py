@@ -102,11 +102,7 @@ class Evaluation:
                 self.progress(start + len(chosen), len(scenes))
 
     def score(self, score: Score, *, model: nn.Module | None) -> dict[str, np.ndarray]:
-        """Scores the scenes batch by batch and concatenates what ``score`` returns.
-
-        Args:
-            score: maps a batch of B scenes to tensors [B, ...] by name.
-            model: is in evaluation mode meanwhile; None: there is none.
+        """Scores batches of B scenes by tensors [B, ...], with ``model``, if there is one, in evaluation mode.
 
         Returns:
             Arrays [n, ...] in the order of the scenes; empty if there is no scene.

@@ -51,10 +51,9 @@ def pose_density(model: SceneModel) -> PoseDensity:
 
 
 def pose_errors(estimate: Tensor, truth: Tensor, *, coordinates: tuple[str, ...] = CAMERA_FIELDS) -> PoseErrors:
-    """Compares cameras [..., 5].
+    """Compares cameras [..., 5]; coordinates that are not named count as 0 in both.
 
-    Coordinates that are not named count as 0 in both. The angle is that between the directions of view, at most 180
-    degrees; for level cameras it is the difference of yaws.
+    The angle is at most 180 degrees; for level cameras it is the difference of yaws.
     """
     named = torch.tensor([name in coordinates for name in CAMERA_FIELDS], device=truth.device)
     ours, theirs = (camera.double() * named for camera in (estimate, truth))
@@ -65,12 +64,9 @@ def pose_errors(estimate: Tensor, truth: Tensor, *, coordinates: tuple[str, ...]
 
 
 def mixed_density(density: PoseDensity, parameters: Tensor, cameras: Tensor) -> Tensor:
-    """Returns log (1/S sum_s p(v | z_s, x, r)), [B, Q, G], nats.
+    """Returns log (1/S sum_s p(v | z_s, x, r)), [B, Q, G], nats, at cameras v [B, Q, G, 5].
 
-    Args:
-        density: the likelihood.
-        parameters: predictions from the prior, [S, B, Q, C', 1, 1].
-        cameras: [B, Q, G, 5].
+    ``parameters`` [S, B, Q, C', 1, 1] are predictions from the prior.
     """
     each = density.log_density(parameters, cameras.expand(len(parameters), *cameras.shape))
     return torch.logsumexp(each, dim=0) - math.log(len(parameters))
@@ -85,8 +81,7 @@ def point_estimate(density: PoseDensity, parameters: Tensor) -> Tensor:
     if len(parameters) == 1:
         return candidates[..., 0, :]
     best = mixed_density(density, parameters, candidates).argmax(-1)
-    places = best[..., None, None].expand(*best.shape, 1, candidates.shape[-1])
-    return candidates.gather(-2, places).squeeze(-2)
+    return torch.take_along_dim(candidates, best[..., None, None], dim=-2).squeeze(-2)
 
 
 def score_poses(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from zoo.config.recipe import TrainingRecipe
 from zoo.config.schedules import schedule_values_at
 from zoo.data.camera import CAMERA_WIDTH
+from zoo.data.plan import to_device
 from zoo.data.source import ExtraShape
 from zoo.episode import SceneBatch
 from zoo.evaluation.process_memory import peak, reset_peak
@@ -61,27 +62,20 @@ def random_batch(
     seed: int = 0,
 ) -> SceneBatch:
     """Makes B scenes of V views: random square images, cameras, and a task's ``extras`` by name."""
-    generator = torch.Generator().manual_seed(seed)
-    frames = torch.randint(
-        0, 256, (batch_size, num_views, image_size, image_size, 3), dtype=torch.uint8, generator=generator
-    )
-    cameras = torch.randn(batch_size, num_views, CAMERA_WIDTH, generator=generator)
-    more: dict[str, torch.Tensor] = {}
+    generator, scenes = torch.Generator().manual_seed(seed), torch.arange(batch_size)
+
+    def noise(*shape: int, dtype: str) -> Tensor:
+        if dtype == "float32":
+            return torch.randn(shape, generator=generator)
+        return torch.randint(0, 256, shape, dtype=getattr(torch, dtype), generator=generator)
+
+    frames = noise(batch_size, num_views, image_size, image_size, 3, dtype="uint8")
+    cameras = noise(batch_size, num_views, CAMERA_WIDTH, dtype="float32")
+    more: dict[str, Tensor] = {}
     for name, extra in extras.items():
         views = (num_views,) if extra.per_view else ()
-        shape = (batch_size, *views, *(size or ANY_LENGTH for size in extra.shape))
-        more[name] = (
-            torch.randn(shape, generator=generator)
-            if extra.dtype == "float32"
-            else torch.randint(0, 256, shape, dtype=getattr(torch, extra.dtype), generator=generator)
-        )
-    return SceneBatch(
-        frames=frames.to(device),
-        cameras=cameras.to(device),
-        scene=torch.arange(batch_size, device=device),
-        key=torch.arange(batch_size, device=device),
-        extras={name: extra.to(device) for name, extra in more.items()},
-    )
+        more[name] = noise(batch_size, *views, *(size or ANY_LENGTH for size in extra.shape), dtype=extra.dtype)
+    return to_device(SceneBatch(frames=frames, cameras=cameras, scene=scenes, key=scenes, extras=more), device)
 
 
 def noise_for(
@@ -112,10 +106,8 @@ def adam_step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None
 def training_action(model: nn.Module, *, recipe: TrainingRecipe, batch: SceneBatch) -> Callable[[], None]:
     """Returns one training step, see :func:`adam_step`; sets the model to training mode.
 
-    Args:
-        model: a ``SceneModel``, or accelerate's wrapper of one.
-        recipe: for the precision, the largest context and the schedule values of the last step.
-        batch: B scenes of more views than the context has.
+    The recipe decides precision, the largest context, and the schedule values, which are those of the last step. The model
+    may be accelerate's wrapper of a ``SceneModel``.
     """
     device = batch.frames.device
     schedule = schedule_values_at(recipe, recipe.steps, device=device)
@@ -129,10 +121,7 @@ def training_action(model: nn.Module, *, recipe: TrainingRecipe, batch: SceneBat
 
 
 def prediction_action(model: SceneModel, *, recipe: TrainingRecipe, batch: SceneBatch) -> Callable[[], None]:
-    """Returns the prediction of one prior sample per query; sets the model to evaluation mode.
-
-    The arguments are those of :func:`training_action`.
-    """
+    """Returns the prediction of one prior sample per query, with a recipe as above; sets the model to evaluation mode."""
     device = batch.frames.device
     schedule = schedule_values_at(recipe, recipe.steps, device=device)
     model.eval()

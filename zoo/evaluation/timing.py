@@ -30,15 +30,11 @@ def time_interleaved(
 ) -> dict[str, np.ndarray]:
     """Times every action once per turn, A B C A B C ..., so that other load on the machine affects all of them alike.
 
-    Args:
-        actions: by name.
-        repeats: turns that count.
-        warmup: turns before them, which do not count.
-        device: is synchronised before and after every action.
-        before: what runs untimed before the action of the same name.
+    The device is synchronised before and after every action; an action of ``before`` runs untimed before the action of the
+    same name.
 
     Returns:
-        Seconds of every action, [repeats].
+        Seconds of every action, [repeats], without those of the ``warmup`` turns before.
     """
     device = torch.device(device)
     seconds: dict[str, list[float]] = {name: [] for name in actions}

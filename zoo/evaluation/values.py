@@ -63,15 +63,10 @@ def predict_at(
     schedule: ScheduleValues,
     num_samples: int,
 ) -> Predicted:
-    """Predicts from the prior at queries that need not be in a data set.
+    """Predicts n functions from the prior at queries that need not be in a data set.
 
-    Args:
-        model: of values of one number, with a learned Gaussian likelihood.
-        inputs: of the context, [n, N, P] for n functions.
-        values: of the context, [n, N, 1].
-        queries: [n, Q, P].
-        schedule: the values of evaluation.
-        num_samples: S.
+    The context is inputs [n, N, P] with values [n, N, 1]; the queries are [n, Q, P]. The model is one of values of one
+    number, with a learned Gaussian likelihood.
     """
     count, number = inputs.shape[:2]
     points = torch.from_numpy(np.concatenate([inputs, queries], axis=1).astype(np.float32))
