@@ -42,18 +42,18 @@ def make(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the size and write nothing.")] = False,
 ) -> None:
     """Render a built-in data set. The same seed gives the same bytes; no scene is in two splits."""
-    from zoo.data.make import bytes_of_scene, check_request, make_dataset
+    from zoo.data.make import check_request, make_dataset
     from zoo.data.source import Split
 
     counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
     recipe = check_request(name, num_scenes=counts, image_size=image_size, num_views=views, seed=seed, device=device)
-    num_scenes, num_views = sum(counts.values()), views or recipe.num_views
-    size = num_scenes * bytes_of_scene(recipe, image_size=image_size, num_views=num_views)
+    num_scenes = sum(counts.values())
+    size = num_scenes * recipe.bytes_per_scene(image_size=image_size)
     if dry_run:
         check_free_space(folder, num_bytes=size)
         unit = "views" if recipe.has_images else "points"
         typer.echo(
-            f"{name}: {num_scenes} scenes of {num_views} {unit}, {_size(size)} in {folder}. Nothing was written."
+            f"{name}: {num_scenes} scenes of {recipe.num_views} {unit}, {_size(size)} in {folder}. Nothing was written."
         )
         return
     with screen.progress_bar(f"rendering {name}", unit="scenes") as progress:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zoo.data.render.rng import scene_generator, stable_hash
-from zoo.data.source import ExtraShape, Split
+from zoo.data.source import ExtraShape, Split, bytes_per_scene
 
 NUM_BUCKETS = 100
 BUCKETS: Mapping[Split, range] = MappingProxyType(
@@ -50,25 +50,23 @@ class Rendering(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltIn(ABC):
-    """A built-in data set.
-
-    Attributes:
-        name: of the data set.
-        version: increased whenever the same seed gives other bytes than before.
-        num_views: views of every scene, as many as in the publication; ``dataclasses.replace`` changes it.
-        description: one line.
-    """
+    """A built-in data set."""
 
     has_images: ClassVar[bool] = True
 
     name: str
-    version: int = 1
-    num_views: int
-    description: str
+    version: int = 1  # increased whenever the same seed gives other bytes than before
+    num_views: int  # of every scene, as many as in the publication; ``dataclasses.replace`` changes it
+    description: str  # one line
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the types and shapes of the extras."""
         return {}
+
+    def bytes_per_scene(self, *, image_size: int) -> int:
+        """Returns the size of a scene in a store: images, cameras and extras."""
+        size = image_size if self.has_images else 0
+        return bytes_per_scene(self.extras(image_size=size), image_size=size, num_views=self.num_views)
 
     @abstractmethod
     def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
@@ -96,8 +94,7 @@ class BuiltIn(ABC):
     ) -> tuple[Content, str, np.random.Generator]:
         """Draws contents with their canonical names until one belongs to the split.
 
-        Returns:
-            The content, its name, and the scene's generator, from which cameras are drawn next.
+        Returns the content, its name, and the scene's generator, from which cameras are drawn next.
         """
         rng = scene_generator(recipe=self.name, version=self.version, seed=seed, split=split, index=index)
         while True:

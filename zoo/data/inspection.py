@@ -15,7 +15,7 @@ from zoo.data.camera import CAMERA_FIELDS
 from zoo.data.deepmind import DeepMindScenes, FolderIndex, index_folder
 from zoo.data.opening import Source, kind_of, open_splits
 from zoo.data.source import SPLITS, Split
-from zoo.data.store_format import StoreMeta, check_file, layout_of, read_meta
+from zoo.data.store_format import check_file, layout_of, read_meta
 from zoo.data.tfrecord import BadRecord, OnBadRecord
 from zoo.errors import DataError
 from zoo.files import sha256_of
@@ -54,31 +54,15 @@ def verify_store(folder: str | os.PathLike[str]) -> int:
         DataError: naming the first file that is missing, truncated or damaged.
     """
     meta = read_meta(folder)
-    files = [(split, name) for split in sorted(meta.splits) for name in layout_of(meta, split)]
-    for split, name in files:
-        path = Path(folder) / name
-        check_file(path, *layout_of(meta, split)[name])
-        found, expected = sha256_of(path), meta.splits[split].files[name]
-        if found != expected:
-            raise DataError(f"{path}: SHA-256 is {found}, expected {expected}; the file is damaged")
-    return len(files)
-
-
-class _Size(NamedTuple):
-    num_files: int
-    bytes: int
-
-
-def _store_sizes(folder: str | os.PathLike[str], meta: StoreMeta) -> dict[Split, _Size]:
-    files = {split: [Path(folder) / name for name in layout_of(meta, split)] for split in meta.splits}
-    return {split: _Size(len(names), sum(name.stat().st_size for name in names)) for split, names in files.items()}
-
-
-def _tfrecord_sizes(index: FolderIndex) -> dict[Split, _Size]:
-    return {
-        split: _Size(len(facts.files), int(facts.records[:, 3].sum()) + _FRAMING_BYTES * len(facts.records))
-        for split, facts in index.splits.items()
-    }
+    layouts = {split: layout_of(meta, split) for split in sorted(meta.splits)}
+    for split, layout in layouts.items():
+        for name, (dtype, shape) in layout.items():
+            path = Path(folder) / name
+            check_file(path, dtype, shape)
+            found, expected = sha256_of(path), meta.splits[split].files[name]
+            if found != expected:
+                raise DataError(f"{path}: SHA-256 is {found}, expected {expected}; the file is damaged")
+    return sum(map(len, layouts.values()))
 
 
 def _sampled_camera_range(source: DeepMindScenes) -> tuple[np.ndarray, int, list[BadRecord]]:
@@ -94,31 +78,24 @@ def _sampled_camera_range(source: DeepMindScenes) -> tuple[np.ndarray, int, list
     return np.stack([np.min(cameras, (0, 1)), np.max(cameras, (0, 1))]), len(cameras), bad
 
 
-def _missing_files(index: FolderIndex) -> list[str]:
-    """Returns a warning for every split with another number of files than their names, or the publication, say."""
+def _warnings(index: FolderIndex, sources: Mapping[Split, Source]) -> list[str]:
+    """Returns a warning for every split whose files, views or pixels are not as file names say or as published."""
     published = PUBLISHED.get(index.name)
-    warnings: list[str] = []
+    missing: list[str] = []
+    unlike: list[str] = []
     for split, facts in index.splits.items():
-        if not facts.files[0].startswith(f"{split}/"):
-            continue  # a validation split that lies in the files of train
         totals = {int(match[1]) for name in facts.files if (match := _TOTAL.search(name))}
         if published and split != "validation":
             totals.add(published.num_train_files if split == "train" else published.num_test_files)
         here = len(facts.files)
-        warnings.extend(f"{split}: {here} of {total} files are present" for total in sorted(totals - {here}))
-    return warnings
-
-
-def _unlike_published(sources: Mapping[Split, Source]) -> list[str]:
-    """Returns a warning for every split whose views or pixels are not as published."""
-    warnings: list[str] = []
-    for split, source in sources.items():
-        published = PUBLISHED.get(source.name)
-        if published is not None and source.image_size != published.image_size:
-            warnings.append(f"{split}: images have {source.image_size} pixels, published were {published.image_size}")
-        if published is not None and source.num_views != published.num_views:
-            warnings.append(f"{split}: scenes have {source.num_views} views, published were {published.num_views}")
-    return warnings
+        if facts.files[0].startswith(f"{split}/"):  # not a validation split that lies in the files of train
+            missing.extend(f"{split}: {here} of {total} files are present" for total in sorted(totals - {here}))
+        source = sources[split]
+        if published and source.image_size != published.image_size:
+            unlike.append(f"{split}: images have {source.image_size} pixels, published were {published.image_size}")
+        if published and source.num_views != published.num_views:
+            unlike.append(f"{split}: scenes have {source.num_views} views, published were {published.num_views}")
+    return missing + unlike
 
 
 def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> dict[str, Any]:
@@ -143,18 +120,24 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
     skipped: list[BadRecord] = []
     warnings: list[str] = []
     sources: dict[Split, Source]
-    if kind_of(folder) == "store":
+    sizes: dict[Split, tuple[int, int]] = {}  # number of files, bytes
+    kind = kind_of(folder)
+    if kind == "store":
         meta = read_meta(folder)
         if verify:
             verify_store(folder)
-        sources = open_splits(folder)
-        sizes, provenance = _store_sizes(folder, meta), meta.provenance
+        sources, provenance = open_splits(folder), meta.provenance
+        for split in sources:
+            files = [(Path(folder) / name).stat().st_size for name in layout_of(meta, split)]
+            sizes[split] = (len(files), sum(files))
     else:
         index = index_folder(folder, on_bad_record="skip")
         mode: OnBadRecord = "skip" if verify else "raise"
         sources = {split: DeepMindScenes(folder, split, on_bad_record=mode, index=index) for split in index.splits}
-        sizes, provenance = _tfrecord_sizes(index), {"folder": Path(folder).absolute().name}
-        warnings = _missing_files(index) + _unlike_published(sources)
+        for split, facts in index.splits.items():
+            sizes[split] = (len(facts.files), int((facts.records[:, 3] + _FRAMING_BYTES).sum()))
+        provenance = {"folder": Path(folder).absolute().name}
+        warnings = _warnings(index, sources)
     splits: dict[str, dict[str, Any]] = {}
     for split in (known for known in SPLITS if known in sources):
         source = sources[split]
@@ -163,16 +146,17 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
             skipped += [*source.skipped, *bad]
         else:
             camera_range, count = source.camera_range, source.num_scenes
-        bounds = dict(zip(CAMERA_FIELDS, camera_range.T.tolist(), strict=True))
+        num_files, num_bytes = sizes[split]
         splits[split] = {
             "num_scenes": source.num_scenes,
-            **sizes[split]._asdict(),
-            "cameras": bounds,
+            "num_files": num_files,
+            "bytes": num_bytes,
+            "cameras": dict(zip(CAMERA_FIELDS, camera_range.T.tolist(), strict=True)),
             "cameras_from_scenes": count,
         }
     first = next(iter(sources.values()))
     return {
-        "kind": kind_of(folder),
+        "kind": kind,
         "name": first.name,
         "image_size": first.image_size,
         "num_views": first.num_views,

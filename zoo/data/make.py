@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import multiprocessing
 import os
@@ -18,14 +19,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from zoo.data.built_in import BuiltIn
 from zoo.data.render.recipes import RECIPES
 from zoo.data.scene_writer import SceneArrays
-from zoo.data.source import SPLITS, Split, bytes_per_scene
+from zoo.data.source import SPLITS, Split
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import DataError, did_you_mean
 from zoo.files import check_free_space
@@ -40,26 +40,12 @@ SCENES_PER_PIECE_ON_GPU = 64
 PIECES_AHEAD = 3
 
 
-class _Piece(NamedTuple):
-    """Consecutive scenes of one split, rendered together."""
-
-    recipe: str
-    num_views: int
-    seed: int
-    split: Split
-    scene_indices: range
-    image_size: int
-    device: str
+_Piece = tuple[Split, range]  # consecutive scenes of one split, rendered together
 
 
-def _render(piece: _Piece) -> SceneArrays:
-    rendering = dataclasses.replace(RECIPES[piece.recipe], num_views=piece.num_views).render(
-        seed=piece.seed,
-        scene_indices=piece.scene_indices,
-        split=piece.split,
-        image_size=piece.image_size,
-        device=piece.device,
-    )
+def _render(piece: _Piece, *, recipe: BuiltIn, seed: int, image_size: int, device: str) -> SceneArrays:
+    split, indices = piece
+    rendering = recipe.render(seed=seed, scene_indices=indices, split=split, image_size=image_size, device=device)
     return SceneArrays(rendering.frames.cpu().numpy(), rendering.cameras.numpy(), dict(rendering.extras))
 
 
@@ -90,10 +76,12 @@ def _interrupt_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _rendered(pieces: list[_Piece], *, workers: int) -> Generator[SceneArrays, None, None]:
+def _rendered(
+    pieces: list[_Piece], *, render: Callable[[_Piece], SceneArrays], workers: int
+) -> Generator[SceneArrays, None, None]:
     """Renders pieces in order, in this process or in ``workers`` others."""
     if not workers:
-        yield from map(_render, pieces)
+        yield from map(render, pieces)
         return
     # Spawned, not forked: a forked child inherits the locks of torch's threads, held or not.
     context = multiprocessing.get_context("spawn")
@@ -103,11 +91,11 @@ def _rendered(pieces: list[_Piece], *, workers: int) -> Generator[SceneArrays, N
     try:
         with _interrupt_blocked():
             pending.extend(
-                executor.submit(_render, piece) for piece in itertools.islice(waiting, workers * PIECES_AHEAD)
+                executor.submit(render, piece) for piece in itertools.islice(waiting, workers * PIECES_AHEAD)
             )
         while pending:
             yield pending.popleft().result()
-            pending.extend(executor.submit(_render, piece) for piece in itertools.islice(waiting, 1))
+            pending.extend(executor.submit(render, piece) for piece in itertools.islice(waiting, 1))
     except BrokenProcessPool as error:
         raise DataError(
             "workers: a rendering process ended by itself: killed for want of memory (use fewer workers), or started by a "
@@ -137,10 +125,10 @@ def check_request(
     seed: int,
     device: str,
 ) -> BuiltIn:
-    """Returns the recipe of a data set that can be made; the arguments are those of :func:`make_dataset`.
+    """Returns the recipe of a data set that can be made, with its number of views.
 
     Raises:
-        DataError: if one of them is not valid.
+        DataError: if an argument, one of :func:`make_dataset`, is not valid.
     """
     if recipe_name not in RECIPES:
         raise DataError(f"recipe: there is no built-in data set {recipe_name!r}{did_you_mean(recipe_name, RECIPES)}")
@@ -162,13 +150,7 @@ def check_request(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise DataError(f"device: {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return recipe
-
-
-def bytes_of_scene(recipe: BuiltIn, *, image_size: int, num_views: int) -> int:
-    """Returns the size of a scene in a store: images, cameras and extras."""
-    image_size = image_size if recipe.has_images else 0
-    return bytes_per_scene(recipe.extras(image_size=image_size), image_size=image_size, num_views=num_views)
+    return recipe if num_views is None else dataclasses.replace(recipe, num_views=num_views)
 
 
 def make_dataset(
@@ -210,32 +192,32 @@ def make_dataset(
     recipe = check_request(
         recipe_name, num_scenes=num_scenes, image_size=image_size, num_views=num_views, seed=seed, device=device
     )
-    views = num_views or recipe.num_views
     image_size = image_size if recipe.has_images else 0
     total, done = sum(num_scenes.values()), 0
-    check_free_space(folder, num_bytes=total * bytes_of_scene(recipe, image_size=image_size, num_views=views))
+    check_free_space(folder, num_bytes=total * recipe.bytes_per_scene(image_size=image_size))
     step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
     pieces = [
-        _Piece(recipe.name, views, seed, split, range(num_scenes[split])[first : first + step], image_size, device)
+        (split, range(num_scenes[split])[first : first + step])
         for split in SPLITS
         if split in num_scenes
         for first in range(0, num_scenes[split], step)
     ]
+    render = functools.partial(_render, recipe=recipe, seed=seed, image_size=image_size, device=device)
     workers = _num_workers(workers, device=device, num_pieces=len(pieces))
     writing = StoreWriter(
         folder,
         name=recipe.name,
         image_size=image_size,
-        num_views=views,
+        num_views=recipe.num_views,
         provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed},
         extras=recipe.extras(image_size=image_size),
         scenes_per_shard=scenes_per_shard,
     )
     # Closing the generator, which happens first, ends its processes; then the store is completed or given up.
-    with writing as writer, contextlib.closing(_rendered(pieces, workers=workers)) as rendered:
-        for piece, scenes in zip(pieces, rendered, strict=True):
-            writer.add(piece.split, *scenes)
-            done += len(piece.scene_indices)
+    with writing as writer, contextlib.closing(_rendered(pieces, render=render, workers=workers)) as rendered:
+        for (split, indices), scenes in zip(pieces, rendered, strict=True):
+            writer.add(split, *scenes)
+            done += len(indices)
             if progress is not None:
                 progress(done, total)
     return Path(folder)

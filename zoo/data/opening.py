@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,11 +19,7 @@ Source = SceneStore | DeepMindScenes
 
 
 def kind_of(folder: str | os.PathLike[str]) -> FolderKind:
-    """Returns the format of a folder of scenes.
-
-    Raises:
-        DataError: if it is neither.
-    """
+    """Returns the format of a folder of scenes; raises DataError if it holds none."""
     if not Path(folder).is_dir():
         raise DataError(f"{folder}: there is no such folder")
     if (Path(folder) / META_NAME).is_file():
@@ -52,38 +49,29 @@ def open_scenes(
     on_bad_record: OnBadRecord = "raise",
     requirements: DataRequirements | None = None,
 ) -> Source:
-    """Opens one split of a scene store or of a set of TFRecords.
-
-    Args:
-        folder: the store, or ``<root>/<set>``.
-        split: ``train``, ``validation`` or ``test``.
-        on_bad_record: see :mod:`zoo.data.deepmind`; a store has no records to skip.
-        requirements: checked before TFRecords are indexed, which takes long.
-
-    Raises:
-        DataError: if the folder holds no scenes, has no such split or is damaged.
-        ConfigError: if the scenes do not meet the requirements.
-    """
-    return _open(folder, (split,), on_bad_record=on_bad_record, requirements=requirements)[split]
+    """Opens one split of a folder; otherwise as :func:`open_splits`."""
+    return open_splits(folder, only=(split,), on_bad_record=on_bad_record, requirements=requirements)[split]
 
 
 def open_splits(
     folder: str | os.PathLike[str],
     *,
+    only: Sequence[Split] | None = None,
     on_bad_record: OnBadRecord = "raise",
     requirements: DataRequirements | None = None,
 ) -> dict[Split, Source]:
-    """Opens every split that a folder has, indexing it once; otherwise as :func:`open_scenes`."""
-    return _open(folder, None, on_bad_record=on_bad_record, requirements=requirements)
+    """Opens the splits of a scene store or of a set of TFRecords, which is indexed once.
 
+    Args:
+        folder: the store, or ``<root>/<set>``.
+        only: the splits to open; None opens every split that the folder has.
+        on_bad_record: see :mod:`zoo.data.deepmind`; a store has no records to skip.
+        requirements: checked before TFRecords are indexed, which takes long.
 
-def _open(
-    folder: str | os.PathLike[str],
-    wanted: tuple[Split, ...] | None,
-    *,
-    on_bad_record: OnBadRecord,
-    requirements: DataRequirements | None,
-) -> dict[Split, Source]:
+    Raises:
+        DataError: if the folder holds no scenes, lacks a split or is damaged.
+        ConfigError: if the scenes do not meet the requirements.
+    """
     is_store = kind_of(folder) == "store"
     # Under "skip" the first record may be an unusual one, so that the check comes after indexing only.
     if requirements is not None and (is_store or on_bad_record == "raise"):
@@ -91,7 +79,7 @@ def _open(
     index = None if is_store else index_folder(folder, on_bad_record=on_bad_record)
     present = read_meta(folder).splits if index is None else index.splits
     sources: dict[Split, Source] = {}
-    for split in wanted or tuple(known for known in SPLITS if known in present):
+    for split in only or tuple(known for known in SPLITS if known in present):
         if index is None:
             sources[split] = SceneStore(folder, split)
         else:

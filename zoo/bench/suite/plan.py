@@ -229,7 +229,7 @@ def largest_episodes(suite: Suite, *, registry: Registry) -> dict[tuple[int, int
             needed = (part.targets or recipe.targets) + max(part.contexts, default=recipe.contexts.maximum)
             for scenes in (suite.data[name] for name in part.data):
                 if scenes.recipe is not None:
-                    num_views = scenes.views or scenes.built_in().num_views
+                    num_views = scenes.built_in().num_views
                     split = scenes.test, num_views, suite.settings.episodes_seed
                     largest[split] = max(needed, largest.get(split, 0))
     return largest
