@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.render.rng import scene_generator, stable_hash
 from zoo.data.source import ExtraShape, Split, bytes_per_scene
 
@@ -35,7 +36,7 @@ class DrawnScene(NamedTuple):
 
     scene: Any
     name: str  # canonical: equal for contents that count as the same
-    cameras: np.ndarray  # [V, 5] float32
+    cameras: np.ndarray = np.zeros((0, CAMERA_WIDTH), np.float32)  # [V, 5] float32; none for data without images
     extras: Mapping[str, np.ndarray] = MappingProxyType({})  # name -> [V, ...] of views or [...] of the scene
 
 

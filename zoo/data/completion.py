@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
-from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.functions import point_shapes, rendering_of_points
 from zoo.data.render import rooms
 from zoo.data.render.digit_cube import DIGIT_SIZE, digits_of, handwritten_digits
@@ -40,16 +39,12 @@ class Completion(BuiltIn):
     """Scenes are images, views their pixels: a position in [-1, 1]^2 and a value in [0, 1].
 
     All pixels are views, row by row, unless ``num_views`` is smaller; then as many are drawn at random.
-
-    Attributes:
-        source_image_size: height and width, pixels.
-        channels: numbers in a value.
     """
 
     has_images: ClassVar[bool] = False
 
-    source_image_size: int
-    channels: int
+    source_image_size: int  # height and width, pixels
+    channels: int  # numbers in a value
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the types and shapes of inputs and values."""
@@ -72,8 +67,7 @@ class Completion(BuiltIn):
         for item, image in zip(drawn, self._images(drawn, device), strict=True):
             pixels = item.extras[_PIXELS]
             values = image.reshape(len(positions), -1)[pixels].astype(np.float32)
-            cameras = np.zeros((self.num_views, CAMERA_WIDTH), np.float32)
-            points.append(DrawnScene(item.scene, item.name, cameras, {INPUTS: positions[pixels], VALUES: values}))
+            points.append(item._replace(extras={INPUTS: positions[pixels], VALUES: values}))
         return rendering_of_points(points)
 
 
@@ -96,7 +90,7 @@ class DigitCompletion(Completion):
         """Draws digit ``index`` of a split and its pixels."""
         rng = scene_generator(recipe=self.name, version=self.version, seed=seed, split=split, index=index)
         number = self.digit(seed=seed, split=split, index=index)
-        return DrawnScene(number, str(number), np.zeros((1, CAMERA_WIDTH), np.float32), self._draw_pixels(rng))
+        return DrawnScene(number, str(number), extras=self._draw_pixels(rng))
 
     def _images(self, drawn: Sequence[DrawnScene], device: torch.device | str) -> list[np.ndarray]:
         return [handwritten_digits().pixels[item.scene] for item in drawn]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -28,7 +27,6 @@ _BATCH_BYTES = 1 << 26  # of images held in memory at a time
 class ConversionReport(NamedTuple):
     """The numbers of scenes written and the records left out."""
 
-    folder: Path
     kind: FolderKind
     image_size: int
     num_views: int
@@ -141,7 +139,7 @@ def convert(
                 done += len(scenes)
                 if progress is not None:
                     progress(done, total)
-    return ConversionReport(Path(target_folder), to, size, first.num_views, written, tuple(skipped))
+    return ConversionReport(to, size, first.num_views, written, tuple(skipped))
 
 
 def _resampling(old: int, new: int) -> str:

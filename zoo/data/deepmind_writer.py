@@ -13,12 +13,6 @@ from zoo.data.tfrecord import RecordWriter, serialise_example
 from zoo.errors import DataError
 
 
-def file_name(number: int, *, total: int) -> str:
-    """Returns the published name of file ``number`` (from 1) of ``total``, such as ``007-of-120.tfrecord``."""
-    width = len(str(total))
-    return f"{number:0{width}d}-of-{total:0{width}d}.tfrecord"
-
-
 class _SplitWriter:
     """Writes the files of one split; they are renamed at the end, when their number is known."""
 
@@ -41,8 +35,10 @@ class _SplitWriter:
     def complete(self) -> None:
         if self._file is not None:
             self._file.close()
+        total = str(len(self._parts))
         for number, part in enumerate(self._parts, start=1):
-            part.rename(self._folder / file_name(number, total=len(self._parts)))
+            # As published, such as 007-of-120.tfrecord.
+            part.rename(self._folder / f"{number:0{len(total)}d}-of-{total}.tfrecord")
 
     def close(self) -> None:
         if self._file is not None:
@@ -54,11 +50,6 @@ class DeepMindWriter(SceneWriter):
     """Writes a set of TFRecord files; a context manager, see :class:`zoo.data.scene_writer.SceneWriter`.
 
     Scenes keep their order. Images are JPEG, so they change a little; cameras are exact. There are no extras.
-
-    Args:
-        folder: ``<root>/<set>``; it must not exist.
-        records_per_file: scenes in a file.
-        jpeg_quality: 1 to 100.
 
     Raises:
         DataError: if the folder exists or an argument is not valid.

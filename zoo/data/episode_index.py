@@ -28,10 +28,7 @@ def view_order(*, num_scenes: int, num_views: int, seed: int, needed: int) -> np
     """Returns the first ``needed`` views of every scene's order, [num_scenes, needed] int64.
 
     They come from the committed index of these numbers of scenes and views and this seed, if there is one with enough
-    views; else they are drawn.
-
-    Raises:
-        DataError: if the index is damaged.
+    views (DataError if it is damaged); else they are drawn.
     """
     folder = index_folder()
     path = folder / index_name(num_scenes=num_scenes, num_views=num_views, seed=seed) if folder else None

@@ -39,9 +39,10 @@ def point_shapes(*, input_width: int, value_width: int) -> Mapping[str, ExtraSha
 
 def rendering_of_points(drawn: Sequence[DrawnScene]) -> Rendering:
     """Returns functions as scenes with images of no pixels."""
-    cameras = torch.zeros(len(drawn), len(drawn[0].cameras), CAMERA_WIDTH)
-    frames = torch.zeros(*cameras.shape[:2], 0, 0, 3, dtype=torch.uint8)
-    return Rendering(frames, cameras, tuple(item.scene for item in drawn), stack_extras(drawn))
+    extras = stack_extras(drawn)
+    lead = extras[INPUTS].shape[:2]
+    frames, cameras = torch.zeros(*lead, 0, 0, 3, dtype=torch.uint8), torch.zeros(*lead, CAMERA_WIDTH)
+    return Rendering(frames, cameras, tuple(item.scene for item in drawn), extras)
 
 
 class Kernel(NamedTuple):
@@ -87,20 +88,14 @@ class Functions(BuiltIn):
 
     A scene is a function, a view one of its points. The extra ``kernel`` is :meth:`Kernel.row`, from which the exact
     posterior follows.
-
-    Attributes:
-        kind: of the kernel.
-        length_scales: smallest and largest length scale.
-        amplitudes: smallest and largest amplitude.
-        noise: standard deviation of the noise on values.
     """
 
     has_images: ClassVar[bool] = False
 
     kind: KernelKind
-    length_scales: tuple[float, float] = (0.1, 0.6)
-    amplitudes: tuple[float, float] = (0.1, 1.0)
-    noise: float = 0.02
+    length_scales: tuple[float, float] = (0.1, 0.6)  # smallest and largest
+    amplitudes: tuple[float, float] = (0.1, 1.0)  # smallest and largest
+    noise: float = 0.02  # standard deviation, on values
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the types and shapes of inputs, values and kernel."""
@@ -125,7 +120,7 @@ class Functions(BuiltIn):
         covariance = kernel.covariance(inputs, inputs) + kernel.noise**2 * np.eye(self.num_views)
         values = np.einsum("ij,j->i", _cholesky(covariance), _normal(rng, self.num_views))
         extras = {INPUTS: inputs, VALUES: values[:, None].astype(np.float32), KERNEL: kernel.row()}
-        return DrawnScene(kernel, name, np.zeros((self.num_views, CAMERA_WIDTH), np.float32), extras)
+        return DrawnScene(kernel, name, extras=extras)
 
     def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
         """Returns functions as scenes without images."""

@@ -14,18 +14,10 @@ _LARGEST = 4096  # pixels
 
 
 def decode_image(data: bytes, *, origin: str, image_size: int | None = None) -> np.ndarray:
-    """Decodes a square JPEG or PNG.
-
-    Args:
-        data: the file's bytes.
-        origin: names the image in the message of an error.
-        image_size: the height and width that it must have; None allows any.
-
-    Returns:
-        [H, W, 3] uint8.
+    """Decodes the bytes of a square JPEG or PNG, [H, W, 3] uint8.
 
     Raises:
-        DataError: if it cannot be decoded, is not square or has another size.
+        DataError: naming ``origin``, if it cannot be decoded, is not square or has not the ``image_size`` asked for.
     """
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -50,17 +42,10 @@ def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
 
 
 def resize_images(images: np.ndarray, *, image_size: int) -> np.ndarray:
-    """Resizes square images.
+    """Resizes square images [..., H, H, 3] to [..., image_size, image_size, 3], all uint8.
 
     Where the new size divides the old one every new pixel is the mean of the pixels that it covers, rounded to the
     nearest (half up); otherwise Pillow's Lanczos filter is used, which averages too when it makes an image smaller.
-
-    Args:
-        images: [..., H, H, 3] uint8.
-        image_size: the new height and width, in pixels.
-
-    Returns:
-        [..., image_size, image_size, 3] uint8.
     """
     *lead, old, _, channels = images.shape
     if old == image_size:

@@ -125,11 +125,7 @@ def check_request(
     seed: int,
     device: str,
 ) -> BuiltIn:
-    """Returns the recipe of a data set that can be made, with its number of views.
-
-    Raises:
-        DataError: if an argument, one of :func:`make_dataset`, is not valid.
-    """
+    """Returns a recipe with its number of views; raises DataError if an argument of :func:`make_dataset` is not valid."""
     if recipe_name not in RECIPES:
         raise DataError(f"recipe: there is no built-in data set {recipe_name!r}{did_you_mean(recipe_name, RECIPES)}")
     recipe = RECIPES[recipe_name]

@@ -55,11 +55,7 @@ class Share(NamedTuple):
 
 
 def check_views(source: SceneSource, *, num_context: int, num_targets: int) -> None:
-    """Refuses episodes that need more views than a scene has.
-
-    Raises:
-        ConfigError: naming the data set and the numbers.
-    """
+    """Raises ConfigError, naming the data set and the numbers, if an episode needs more views than a scene has."""
     if num_context < 0 or num_targets < 1:
         raise ConfigError(f"{num_context} context views and {num_targets} targets: expected at least 0 and at least 1")
     if num_context + num_targets > source.num_views:
@@ -84,23 +80,18 @@ class TrainingPlan:
         """Returns the global batch of a step: scenes in the order of each epoch's own permutation."""
         size = self.recipe.batch_size
         places = np.arange(size)
-        positions = step * size + places
-        epochs, offsets = np.divmod(positions, self.num_scenes)
-        first, last = int(epochs[0]), int(epochs[-1])
-        if first == last:
-            scenes = _permutation(self.seed, first, self.num_scenes)[offsets]
-        else:
-            scenes = np.empty(size, dtype=np.int64)
-            for epoch in range(first, last + 1):
-                chosen = epochs == epoch
-                scenes[chosen] = _permutation(self.seed, epoch, self.num_scenes)[offsets[chosen]]
+        epochs, offsets = np.divmod(step * size + places, self.num_scenes)
+        scenes = np.concatenate(
+            [
+                _permutation(self.seed, epoch, self.num_scenes)[offsets[epochs == epoch]]
+                for epoch in range(int(epochs[0]), int(epochs[-1]) + 1)
+            ]
+        )
         generator = np.random.default_rng([self.seed, VIEW_STREAM, step])
         contexts = self.recipe.contexts
         num_context = int(generator.integers(contexts.minimum, contexts.maximum, endpoint=True))
         order = generator.random((size, self.num_views)).argsort(axis=1)
-        return BatchPlan(
-            scenes=scenes, views=order[:, : num_context + self.recipe.targets], places=places, num_context=num_context
-        )
+        return BatchPlan(scenes, order[:, : num_context + self.recipe.targets], places, num_context)
 
 
 @functools.lru_cache(maxsize=4)

@@ -44,11 +44,7 @@ class SplitWriter(Protocol):
 class SceneWriter(ABC):
     """A context manager that writes a folder of scenes under a temporary name and renames it when it is complete.
 
-    Args:
-        folder: to write; it must not exist.
-        image_size: height and width of the images, pixels; None takes those of the first scenes.
-        num_views: images of every scene; None takes those of the first scenes.
-        extras: name -> type and shape of another array that every scene has.
+    ``folder`` must not exist; None as ``image_size`` or ``num_views`` takes those of the first scenes.
 
     Raises:
         DataError: if the folder exists.

@@ -42,32 +42,18 @@ def bytes_per_scene(extras: Mapping[str, ExtraShape], *, image_size: int, num_vi
 
 
 class SceneSource(Protocol):
-    """One split of a scene set with random access to single views.
+    """One split of a scene set with random access to single views."""
 
-    Attributes:
-        name: of the data set, for example ``shepard_metzler_5_parts``.
-        split: ``train``, ``validation`` or ``test``.
-        revision: hexadecimal digest of the contents of the whole data set; part of every result row.
-        num_scenes: scenes in this split.
-        num_views: images of every scene.
-        image_size: height and width of the images, pixels; 0 for data without images.
-        extras: name -> type and shape of another array of every scene.
-    """
-
-    name: str
+    name: str  # of the data set, for example ``shepard_metzler_5_parts``
     split: Split
-    revision: str
-    num_scenes: int
-    num_views: int
-    image_size: int
-    extras: Mapping[str, ExtraShape]
+    revision: str  # hexadecimal digest of the contents of the whole data set; part of every result row
+    num_scenes: int  # in this split
+    num_views: int  # images of every scene
+    image_size: int  # height and width of the images, pixels; 0 for data without images
+    extras: Mapping[str, ExtraShape]  # name -> another array of every scene
 
     def read(self, scenes: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reads some views of some scenes.
-
-        Args:
-            scenes: [B] int64, indices into this split.
-            views: [B, N] int64, indices of the views wanted of each scene.
+        """Reads the views ``views`` [B, N] int64 of the scenes ``scenes`` [B] int64 of this split.
 
         Returns:
             frames [B, N, H, W, 3] uint8, and cameras [B, N, 5] float32 (x, y, z, yaw, pitch; radians).

@@ -29,7 +29,6 @@ from zoo.errors import DataError
 from zoo.provenance import Record
 
 META_NAME = "meta.json"
-_NAME_PATTERN = r"^[a-z0-9._-]+$"
 
 Layout = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 FRAMES_TYPE = np.dtype("|u1")
@@ -56,7 +55,7 @@ class StoreMeta(Record):
     """The contents of ``meta.json``."""
 
     schema_version: Literal[1]
-    name: Annotated[str, StringConstraints(pattern=_NAME_PATTERN)]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]+$")]
     image_size: Annotated[int, Field(ge=0, le=2**16)]
     num_views: Annotated[int, Field(ge=1, le=2**20)]
     extras: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], ExtraMeta] = Field(default={})
@@ -118,11 +117,7 @@ def row_layout(meta: StoreMeta, split: Split) -> Layout:
 
 
 def read_meta(folder: str | os.PathLike[str]) -> StoreMeta:
-    """Reads ``meta.json`` and checks its schema, its revision and the names of its files.
-
-    Raises:
-        DataError: if it is missing or not valid.
-    """
+    """Reads ``meta.json`` and checks schema, revision and names of files; raises DataError if it is missing or wrong."""
     path = Path(folder) / META_NAME
     try:
         text = path.read_bytes()

@@ -113,8 +113,7 @@ def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
 def read_record(path: str | os.PathLike[str], *, record: int = 0, offset: int = 0, length: int | None = None) -> bytes:
     """Reads the data of one record, by default the first one of the file.
 
-    ``record`` is its number for the message of an error, ``offset`` its first byte, and ``length`` the bytes of data
-    according to the index, of which None accepts any number.
+    ``record`` is its number, for messages, and ``length`` the bytes of data by the index; None accepts any number.
 
     Raises:
         DataError: if the file cannot be read, has changed since it was indexed, or a checksum is wrong.

@@ -161,13 +161,10 @@ def worker_batches(
 def number_of_workers(
     wanted: Workers, *, device: torch.device, resident: bool, cores: int, local_processes: int = 1
 ) -> int:
-    """Returns how many processes read scenes for each process of the run.
+    """Returns how many processes read scenes for each process of the run; raises ConfigError if it is negative.
 
     ``auto`` is none where scenes are resident on the device and none for a CPU, whose cores the model keeps busy for far
     longer than reading takes; for a GPU one on every core that is left, at most four.
-
-    Raises:
-        ConfigError: if the number is negative.
     """
     if wanted == "auto":
         if resident or device.type == "cpu":
