@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from zoo.data.store_format import HEADER_SIZE
+from zoo.data.store import HEADER_SIZE
 
 
 def mistaken(outcome, *parts):

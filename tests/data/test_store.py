@@ -10,8 +10,7 @@ import pytest
 
 from zoo.data.inspection import inspect_scenes, verify_store
 from zoo.data.source import ExtraShape
-from zoo.data.store import SceneStore
-from zoo.data.store_format import HEADER_SIZE, header_of
+from zoo.data.store import HEADER_SIZE, SceneStore, header_of
 from zoo.data.store_writer import StoreWriter, _ArrayFile
 from zoo.errors import DataError, DiskFullError
 

@@ -18,32 +18,29 @@ class _SplitWriter:
 
     def __init__(self, folder: Path, *, records_per_file: int, jpeg_quality: int) -> None:
         self._folder, self._records_per_file, self._jpeg_quality = folder, records_per_file, jpeg_quality
-        self._parts: list[Path] = []
-        self._file: RecordWriter | None = None
+        self._files: list[RecordWriter] = []
         folder.mkdir()
 
     def append(self, scenes: SceneArrays) -> None:
         for images, cameras in zip(scenes.frames, scenes.cameras, strict=True):
-            if self._file is None or self._file.num_records == self._records_per_file:
-                if self._file is not None:
-                    self._file.close()
-                self._parts.append(self._folder / f"part-{len(self._parts)}")
-                self._file = RecordWriter(self._parts[-1])
+            if not self._files or self._files[-1].num_records == self._records_per_file:
+                if self._files:
+                    self._files[-1].close()
+                self._files.append(RecordWriter(self._folder / f"part-{len(self._files)}"))
             encoded = [encode_jpeg(image, quality=self._jpeg_quality) for image in images]
-            self._file.write(serialise_example({"frames": encoded, "cameras": cameras}))
+            self._files[-1].write(serialise_example({"frames": encoded, "cameras": cameras}))
 
     def complete(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        total = str(len(self._parts))
-        for number, part in enumerate(self._parts, start=1):
+        total = str(len(self._files))
+        for number, file in enumerate(self._files, start=1):
+            file.close()
             # As published, such as 007-of-120.tfrecord.
-            part.rename(self._folder / f"{number:0{len(total)}d}-of-{total}.tfrecord")
+            file.path.rename(self._folder / f"{number:0{len(total)}d}-of-{total}.tfrecord")
 
     def close(self) -> None:
-        if self._file is not None:
+        for file in self._files:
             with contextlib.suppress(OSError):
-                self._file.close()
+                file.close()
 
 
 class DeepMindWriter(SceneWriter):

@@ -56,11 +56,7 @@ def index_name(*, num_scenes: int, num_views: int, seed: int) -> str:
 
 @functools.lru_cache(maxsize=8)
 def read_index(path: Path, *, num_scenes: int, num_views: int) -> np.ndarray:
-    """Reads an index, [num_scenes, n] int64, n at most ``num_views``.
-
-    Raises:
-        DataError: naming the file and the line, if it is damaged.
-    """
+    """Reads an index, [num_scenes, n] int64, n at most ``num_views``; DataError names the line if it is damaged."""
     try:
         order = np.loadtxt(path, dtype=np.int64, ndmin=2, encoding="ascii")
     except ValueError as error:

@@ -15,7 +15,7 @@ from zoo.data.camera import CAMERA_FIELDS
 from zoo.data.deepmind import DeepMindScenes, FolderIndex, index_folder
 from zoo.data.opening import Source, kind_of, open_splits
 from zoo.data.source import SPLITS, Split
-from zoo.data.store_format import check_file, layout_of, read_meta
+from zoo.data.store import check_file, layout_of, read_meta
 from zoo.data.tfrecord import BadRecord, OnBadRecord
 from zoo.errors import DataError
 from zoo.files import sha256_of
@@ -48,11 +48,7 @@ PUBLISHED = MappingProxyType(
 
 
 def verify_store(folder: str | os.PathLike[str]) -> int:
-    """Compares the SHA-256 of every file of a store with ``meta.json`` and returns the number of files.
-
-    Raises:
-        DataError: naming the first file that is missing, truncated or damaged.
-    """
+    """Compares every file's SHA-256 with ``meta.json``, or raises DataError; returns the number of files."""
     meta = read_meta(folder)
     layouts = {split: layout_of(meta, split) for split in sorted(meta.splits)}
     for split, layout in layouts.items():

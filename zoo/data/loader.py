@@ -95,10 +95,9 @@ class TrainingLoader:
 def one_ahead(
     items: Iterable[Item], *, start: Callable[[Item], Started], finish: Callable[[Started], Finished]
 ) -> Iterator[Finished]:
-    """Finishes items in order, each when the next has been started; ``start`` does not wait, ``finish`` may.
+    """Finishes items in order, each when the next has been started; an exception is raised after the items before it.
 
-    Raises:
-        Exception: from ``items``, after all items before it.
+    ``start`` does not wait, ``finish`` may.
     """
     started: list[Started] = []
     failure: Exception | None = None

@@ -66,9 +66,6 @@ def _start_worker() -> None:
 @contextlib.contextmanager
 def _interrupt_blocked() -> Iterator[None]:
     """Blocks Ctrl-C for processes started in this block, even while they import; the parent gets it afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -9,8 +9,7 @@ from typing import Literal
 
 from zoo.data.deepmind import FILE_PATTERN, DeepMindScenes, first_image_size, index_folder, split_folders
 from zoo.data.source import SPLITS, DataRequirements, FolderShape, Split
-from zoo.data.store import SceneStore
-from zoo.data.store_format import META_NAME, read_meta
+from zoo.data.store import META_NAME, SceneStore, read_meta
 from zoo.data.tfrecord import OnBadRecord
 from zoo.errors import DataError
 
@@ -31,11 +30,7 @@ def kind_of(folder: str | os.PathLike[str]) -> FolderKind:
 
 
 def probe_shape(folder: str | os.PathLike[str]) -> FolderShape:
-    """Returns the shape of a folder's scenes from ``meta.json`` or the first TFRecord, without indexing the folder.
-
-    Raises:
-        DataError: if the folder holds no scenes, or its first record is damaged.
-    """
+    """Returns the shape of a folder's scenes from ``meta.json`` or the first TFRecord, without indexing the folder."""
     if kind_of(folder) == "store":
         meta = read_meta(folder)
         return FolderShape(meta.image_size, meta.extra_shapes)

@@ -89,8 +89,7 @@ def check_indices(
 def check_numbers(numbers: np.ndarray, *, kind: Literal["cameras", "values"], origin: str) -> None:
     """Checks that cameras [..., 5] are within ``LARGEST_CAMERA``, float32 values of any shape within ``LARGEST_VALUE``.
 
-    Raises:
-        DataError: naming ``origin``, and place and value of the first number that is not finite or too large.
+    Raises DataError naming ``origin``, and place and value of the first number that is not finite or too large.
     """
     limit = LARGEST_CAMERA if kind == "cameras" else LARGEST_VALUE
     # Comparisons with NaN are false, and the minimum of numbers with a NaN is NaN.

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from zoo.config.settings import first_problem
 from zoo.data.scene_writer import SceneArrays, SceneWriter, SplitWriter
 from zoo.data.source import ExtraShape, Split
-from zoo.data.store_format import (
+from zoo.data.store import (
     FRAMES_TYPE,
     META_NAME,
     ExtraMeta,

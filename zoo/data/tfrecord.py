@@ -146,8 +146,8 @@ class RecordWriter:
     """Appends records to a new file, in place: the path lies inside :func:`zoo.files.writing_directory`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.num_records = 0
-        self._file = Path(path).open("xb")  # noqa: SIM115
+        self.path, self.num_records = Path(path), 0
+        self._file = self.path.open("xb")
 
     def write(self, data: bytes) -> None:
         """Appends one record."""
