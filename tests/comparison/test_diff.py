@@ -46,7 +46,7 @@ def test_results_of_one_side_only_are_reported(sides, make_row, make_key, make_f
     )
     assert [row.variant for row in changes.failures] == ["b"]
     table = tables_of_diff(changes)[-1]
-    assert table.failures["variant"].tolist() == ["b"] and changes.remarks[0] in table.notes
+    assert table.failures.frame["variant"].tolist() == ["b"] and changes.remarks[0] in table.notes
 
 
 def test_configurations_are_told_apart_and_one_changed_one_is_matched(make_row, excess_of_scenes):

@@ -1,16 +1,21 @@
 import numpy as np
 import pytest
 
-from zoo.comparison.comparability import paired_difference
+from zoo.comparison import comparability
 from zoo.comparison.diff import diff_rows
 from zoo.comparison.leaderboards import leaderboards_of, main_leaderboards
-from zoo.comparison.seed_groups import seed_groups
+from zoo.comparison.seed_groups import SeedGroup, seed_groups
 from zoo.errors import ResultError
 from zoo.results.row import Metric
 
 
 def noise(seed, size=40):
     return np.random.default_rng(seed).normal(0, 0.5, size)
+
+
+def paired_difference(a, b, metric="nelbo_excess"):
+    """The test of two rows."""
+    return comparability.paired_difference(SeedGroup((a,)), SeedGroup((b,)), metric)
 
 
 def changes_of(base, new):
@@ -98,7 +103,7 @@ def test_an_importance_weighted_bound_is_ranked_by_its_own_excess(make_row, make
     (group,) = leaderboards_of([row("tight", 3.0, 2.5), row("loose", 4.0, 1.0)])
     assert group.metric == "iwae_8_excess"
     assert [line.variant for line in group.models] == ["loose", "tight"]
-    assert not group.decided and group.differences == (None,)
+    assert not group.decided and group.behind_best == (None,)
 
 
 def test_a_clear_winner_is_decided_and_a_tie_is_not(make_row, excess_of_scenes):
@@ -106,7 +111,7 @@ def test_a_clear_winner_is_decided_and_a_tie_is_not(make_row, excess_of_scenes):
         trained(make_row, excess_of_scenes + noise(n) - s, variant=v) for n, s, v in [(1, 1, "a"), (2, 0, "b")]
     )
     (group,) = leaderboards_of(first + second)
-    assert group.decided and group.differences[0].high < 0
+    assert group.decided and group.behind_best[0].low > 0
     tie = trained(make_row, excess_of_scenes + noise(4) - 1, variant="c")
     (group,) = leaderboards_of(first + second + tie)
     assert not group.decided
@@ -118,7 +123,7 @@ def test_one_seed_decides_nothing_however_clear(make_row, excess_of_scenes):
     clear = trained(make_row, excess_of_scenes - 5, variant="a")
     single = make_row(excess_of_scenes + noise(1), variant="b")
     (group,) = leaderboards_of([*clear, single])
-    assert not group.decided and group.differences[0].high < -4
+    assert not group.decided and group.behind_best[0].low > 4
     (group,) = leaderboards_of([clear[0], *trained(make_row, excess_of_scenes + noise(1), variant="b")])
     assert not group.decided
     (group,) = leaderboards_of([*clear, *trained(make_row, excess_of_scenes + noise(1), variant="b", seeds=2)])
@@ -128,11 +133,11 @@ def test_one_seed_decides_nothing_however_clear(make_row, excess_of_scenes):
 def test_too_few_scenes_decide_nothing(make_row, excess_of_scenes):
     few = [trained(make_row, excess_of_scenes[:10] + shift, variant=variant) for variant, shift in (("a", 0), ("b", 5))]
     (group,) = leaderboards_of(few[0] + few[1])
-    assert not group.decided and group.differences[0].high < 0
+    assert not group.decided and group.behind_best[0].low > 0
     (group,) = leaderboards_of(
         [make_row(excess_of_scenes[:1], variant="a"), make_row(excess_of_scenes[:1] + 5, variant="b")]
     )
-    assert group.differences == (None,)
+    assert group.behind_best == (None,)
 
 
 @pytest.mark.parametrize(("variants", "bounds"), [(2, (0.02, 0.085)), (4, (0.0, 0.085))])
@@ -194,9 +199,9 @@ def test_seeds_that_disagree_decide_nothing(make_row, excess_of_scenes):
         for seed, shift in enumerate([1, 4, 8])
     ]
     (group,) = leaderboards_of(a + b)
-    assert not group.decided and group.differences[0].stderr > 1
+    assert not group.decided and group.behind_best[0].stderr > 1
     (group,) = leaderboards_of([a[0], b[0]])
-    assert group.differences[0].high < 0 and group.differences[0].stderr < 0.3
+    assert group.behind_best[0].low > 0 and group.behind_best[0].stderr < 0.3
 
 
 def test_scenes_are_matched_by_their_index(make_row, excess_of_scenes):

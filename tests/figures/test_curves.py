@@ -6,9 +6,8 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ResultError
-from zoo.figures.curves import Curve, curve_of, draw_curves, learning_curves
+from zoo.figures.curves import Curve, Point, curve_of, draw_curves, learning_curves, read_curve
 from zoo.figures.style import svg_of
-from zoo.figures.training_log import Point, read_curve
 
 METRIC = "eval/nelbo_excess"
 

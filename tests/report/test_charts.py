@@ -12,7 +12,7 @@ from zoo.provenance import hash_config
 from zoo.registry.registry import default_registry
 from zoo.report import cards
 from zoo.report.cards import cards_of
-from zoo.report.charts import curve_charts, pareto_chart
+from zoo.report.images import curve_charts, pareto_chart
 from zoo.report.runs import find_runs
 from zoo.results.row import ModelFacts, ResultRow
 

@@ -92,6 +92,7 @@ def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
 
     from zoo.analysis.claims import Expectation, conclude
     from zoo.comparison.comparability import paired_difference
+    from zoo.comparison.seed_groups import SeedGroup
 
     newest = {row.variant: row for row in rows if row.status == "ok"}
     for name in names:
@@ -100,7 +101,9 @@ def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:
             raise ResultError(f"{name} could not be trained or measured: {failed[-1] if failed else 'it left no row'}")
     vae, cvae, gqn = (newest[name] for name in names)
     expectations = [
-        Expectation(f"{better.variant} is below {vae.variant}", paired_difference(better, vae), UNIT)
+        Expectation(
+            f"{better.variant} is below {vae.variant}", paired_difference(SeedGroup((better,)), SeedGroup((vae,))), UNIT
+        )
         for better in (gqn, cvae)
     ]
     own, wrong = (np.array(gqn.per_scene[name]) for name in ("nelbo_excess", "wrong_context_nelbo_excess"))

@@ -42,7 +42,7 @@ def run(
 
     The tables are those of gqn-zoo compare. The same rows give the same bytes.
     """
-    from zoo.report.embedded_images import find_sheets
+    from zoo.report.images import find_sheets
     from zoo.report.page import TITLE, find_claims, write_page
     from zoo.report.runs import find_runs
     from zoo.results.store import load_rows

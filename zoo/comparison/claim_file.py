@@ -15,7 +15,7 @@ A claim selects results by variants, context views and metric, and says what the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -88,8 +88,8 @@ class Claim(Settings):
 class _File(Settings):
     version: Literal[2] = Field(description="of this format")
     title: str = Field(default="Claims", min_length=1, description="of the table")
-    data: dict[str, dict[str, Any]] = Field(min_length=1, description="name -> which rows belong to it")
-    claims: list[dict[str, Any]] = Field(min_length=1, description="the claims")
+    data: dict[str, DataChoice] = Field(min_length=1, description="name -> which rows belong to it")
+    claims: list[Claim] = Field(min_length=1, description="the claims")
 
 
 class Claims(NamedTuple):
@@ -98,7 +98,7 @@ class Claims(NamedTuple):
     file: str
     title: str
     data: dict[str, DataChoice]
-    claims: tuple[Claim, ...]
+    claims: list[Claim]
 
     def place(self, number: int) -> str:
         """Returns where a claim is, for an error: the file and the number, which counts from 1."""
@@ -111,16 +111,12 @@ def load_claims(path: Path) -> Claims:
     Raises:
         ConfigError: naming file, key, what was found and what was expected.
     """
-    file = str(path)
-    settings = parse(_File, load_yaml(path), file=file)
-    data = {name: parse(DataChoice, value, file=file, path=f"data.{name}") for name, value in settings.data.items()}
-    claims: list[Claim] = []
-    for index, values in enumerate(settings.claims):
-        where = f"{file}: claims.{index}"
-        claim = parse(Claim, values, file=file, path=f"claims.{index}")
-        if claim.data not in data:
-            raise ConfigError(f"{where}.data: there is no data {claim.data!r}{did_you_mean(claim.data, data)}")
-        if any(claim.text == other.text for other in claims):
+    found = parse(_File, load_yaml(path), file=str(path))
+    texts = [claim.text for claim in found.claims]
+    for index, claim in enumerate(found.claims):
+        where = f"{path}: claims.{index}"
+        if claim.data not in found.data:
+            raise ConfigError(f"{where}.data: there is no data {claim.data!r}{did_you_mean(claim.data, found.data)}")
+        if claim.text in texts[:index]:
             raise ConfigError(f"{where}.text: {claim.text!r} occurs twice, expected different texts")
-        claims.append(claim)
-    return Claims(file=file, title=settings.title, data=data, claims=tuple(claims))
+    return Claims(str(path), found.title, found.data, found.claims)

@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.comparison.claim_file import Claim, Claims, DataChoice, Other
 from zoo.comparison.comparability import differences_of, require_same_scenes, same_floor
-from zoo.comparison.seed_groups import SeedGroup, seed_groups
+from zoo.comparison.seed_groups import MissingRowsError, SeedGroup, seed_groups
 from zoo.comparison.statistics import (
     ALPHA,
     MIN_SCENES,
@@ -26,33 +26,18 @@ from zoo.results.row import ComparabilityKey, ResultRow
 ClaimVerdict = Literal["holds", "does not hold", "undecided", "unknown"]
 
 _WORST_FIRST = {"does not hold": 0, "undecided": 1, "holds": 2}
-# These entries of the key differ between two numbers of context views; the targets do not.
-_CONTEXT = frozenset({"num_context", "episodes"})
-
-
-class MissingRowsError(ResultError):
-    """There are no rows, or no values in them, from which a claim could be judged."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison of a claim, before or after its test.
-
-    Attributes:
-        first: one result.
-        second: the other; where two metrics are compared, the same one.
-        metric: of ``first``.
-        other_metric: of ``second``, mostly the same.
-        expected: the claimed sign of first - second; 0 for "the same".
-        same_trainings: whether both are the same trained models, so that seeds are paired as scenes are.
-    """
+    """One comparison of a claim, before its test."""
 
     first: SeedGroup
-    second: SeedGroup
-    metric: str
-    other_metric: str
-    expected: int
-    same_trainings: bool = False
+    second: SeedGroup  # where two metrics are compared, the same as the first
+    metric: str  # of the first
+    other_metric: str  # of the second
+    expected: int  # the claimed sign of first - second; 0 for "the same"
+    same_trainings: bool = False  # both are the same trained models, so that seeds are paired as scenes are
 
     def test(self) -> PairedDifference:
         """Tests first - second; baselines do not count as seeds.
@@ -61,7 +46,7 @@ class Comparison:
             MissingRowsError: if values per scene are missing.
             ResultError: if the sides were scored on different scenes, or on fewer than 2.
         """
-        a, b = _per_scene(self.first, self.metric), _per_scene(self.second, self.other_metric)
+        a, b = self.first.per_scene(self.metric), self.second.per_scene(self.other_metric)
         require_same_scenes(self.first, self.second)
         if self.same_trainings:
             a, b = a - b, np.zeros((1, b.shape[1]))
@@ -71,16 +56,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class JudgedComparison:
-    """A comparison with its test, its p-value after Holm's correction over the file, and its verdict.
-
-    ``reason`` says why it is undecided although there are values; it is empty where the test does not decide.
-    """
+    """A comparison with its test and verdict."""
 
     comparison: Comparison
     difference: PairedDifference
-    p_holm: float
+    p_holm: float  # after Holm's correction over the file
     verdict: ClaimVerdict
-    reason: str
+    reason: str  # why it is undecided although there are values; empty where the test does not decide
 
     @property
     def support(self) -> float:
@@ -93,20 +75,15 @@ class JudgedComparison:
 class JudgedClaim:
     """A claim with its verdict.
 
-    Attributes:
-        claim: the claim.
-        verdict: ``holds`` if all comparisons hold, ``does not hold`` if the opposite of one is established, ``unknown``
-            where rows are missing, else ``undecided``.
-        reason: why it is undecided or unknown; empty where the test does not decide.
-        comparisons: the one with the least support first; none where rows are missing.
-        failures: measurements that failed and are not part of it.
+    It is ``holds`` if all comparisons hold, ``does not hold`` if the opposite of one is established, ``unknown`` where rows
+    are missing, else ``undecided``.
     """
 
     claim: Claim
     verdict: ClaimVerdict
-    reason: str
-    comparisons: tuple[JudgedComparison, ...]
-    failures: tuple[str, ...]
+    reason: str  # why it is undecided or unknown; empty where the test does not decide
+    comparisons: tuple[JudgedComparison, ...]  # the one with the least support first; none where rows are missing
+    failures: tuple[str, ...]  # measurements that failed and are not part of it
 
 
 def judge_claims(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bool = False) -> tuple[JudgedClaim, ...]:
@@ -116,34 +93,31 @@ def judge_claims(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bo
     with at least 20 scenes and 2 seeds. A comparison holds if the claimed difference is established, or no difference for
     "the same". Two numbers of context views, or two metrics, of the same trained models are compared seed by seed.
 
-    Args:
-        claims: the file.
-        rows: in any order.
-        allow_missing: makes a claim unknown whose rows or values are missing. Rows that may not be compared remain an
-            error.
-
     Raises:
-        ResultError: naming the claim, if rows are missing or may not be compared.
+        ResultError: naming the claim, if rows may not be compared, or are missing; with ``allow_missing`` a claim whose
+            rows or values are missing is unknown.
     """
-    found: list[tuple[list[Comparison], list[PairedDifference], str]] = []
+    found: list[tuple[list[tuple[Comparison, PairedDifference]], str]] = []
     for number, claim in enumerate(claims.claims, start=1):
         try:
-            own = comparisons_of(claim, claims.data[claim.data], rows)
-            found.append((own, [comparison.test() for comparison in own], ""))
+            compared = _comparisons_of(claim, claims.data[claim.data], rows)
+            found.append(([(comparison, comparison.test()) for comparison in compared], ""))
         except ResultError as error:
             if not (allow_missing and isinstance(error, MissingRowsError)):
                 raise ResultError(f"{claims.place(number)}: {error}") from None
-            found.append(([], [], str(error)))
-    adjusted = iter(holm_adjusted([test.p for _, tests, _ in found for test in tests]))
+            found.append(([], str(error)))
+    adjusted = iter(holm_adjusted([test.p for tests, _ in found for _, test in tests]))
     judged = []
-    for claim, (own, tests, missing) in zip(claims.claims, found, strict=True):
-        comparisons = [_judge_comparison(*pair, p_holm=next(adjusted)) for pair in zip(own, tests, strict=True)]
+    for claim, (tests, missing) in zip(claims.claims, found, strict=True):
+        comparisons = [_judge_comparison(*test, p_holm=next(adjusted)) for test in tests]
+        comparisons.sort(key=lambda one: (_WORST_FIRST[one.verdict], one.support))
+        verdict, reason = (comparisons[0].verdict, comparisons[0].reason) if comparisons else ("unknown", missing)
         failures = _failures_of(claim, claims.data[claim.data], rows)
-        judged.append(_judge_claim(claim, comparisons, missing=missing, failures=failures))
+        judged.append(JudgedClaim(claim, verdict, reason, tuple(comparisons), failures))
     return tuple(judged)
 
 
-def comparisons_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) -> list[Comparison]:
+def _comparisons_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) -> list[Comparison]:
     """Returns all comparisons of a claim, in the order of the variants' names.
 
     Raises:
@@ -181,10 +155,7 @@ def _select(
     contexts: int | None = None,
     baselines: bool = False,
 ) -> list[SeedGroup]:
-    """Returns the models, or the baselines, that any pattern matches; each pattern must match one.
-
-    Of baselines that were measured several times with the same outcome one is kept.
-    """
+    """Returns the models, or the baselines (each outcome once), that any pattern matches; each pattern must match one."""
     views = claim.contexts if contexts is None else contexts
     there = [row for row in rows if row.key is not None and row.key.num_context == views]
     groups = seed_groups(row for row in there if row.is_baseline == baselines)
@@ -220,8 +191,7 @@ def _training(group: SeedGroup) -> tuple[object, ...]:
     """Returns what two measurements of the same weights share: variant, settings, key but for the context, checkpoints."""
     assert group.key is not None
     checkpoints = tuple((row.provenance.seed, row.budget.steps if row.budget else None) for row in group.rows)
-    key = group.key.model_dump(exclude=set(_CONTEXT))
-    return group.variant, group.first.provenance.config_hash, tuple(key.values()), checkpoints
+    return group.variant, group.first.provenance.config_hash, group.key.without_context(), checkpoints
 
 
 def _require_one_training_per_variant(groups: Sequence[SeedGroup]) -> None:
@@ -246,14 +216,6 @@ def _better_sign(groups: Sequence[SeedGroup], metric: str) -> int:
     raise MissingRowsError(f"{groups[0].variant!r} has no {metric!r}{did_you_mean(metric, groups[0].first.metrics)}")
 
 
-def _per_scene(group: SeedGroup, metric: str) -> np.ndarray:
-    for row in group.rows:
-        if metric not in row.per_scene:
-            hint = did_you_mean(metric, row.per_scene)
-            raise MissingRowsError(f"{group.variant!r} has no {metric!r} per scene{hint}")
-    return group.per_scene(metric)
-
-
 def _judge_comparison(comparison: Comparison, difference: PairedDifference, *, p_holm: float) -> JudgedComparison:
     verdict: ClaimVerdict = "undecided"
     reason = ""
@@ -268,27 +230,12 @@ def _judge_comparison(comparison: Comparison, difference: PairedDifference, *, p
     return JudgedComparison(comparison, difference, p_holm, verdict, reason)
 
 
-def _judge_claim(
-    claim: Claim, comparisons: Sequence[JudgedComparison], *, missing: str, failures: Sequence[str]
-) -> JudgedClaim:
-    ranked = sorted(comparisons, key=lambda judged: (_WORST_FIRST[judged.verdict], judged.support))
-    if not ranked:
-        return JudgedClaim(claim, "unknown", missing, (), tuple(failures))
-    reason = ranked[0].reason if ranked[0].verdict == "undecided" else ""
-    return JudgedClaim(claim, ranked[0].verdict, reason, tuple(ranked), tuple(failures))
-
-
-def _failures_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) -> list[str]:
+def _failures_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) -> tuple[str, ...]:
     """Returns the variants that a claim's patterns match and whose measurement on its data failed."""
     patterns = [*claim.variants, *(claim.same_as or []), *((claim.better_than and claim.better_than.variants) or [])]
     failed = (row for row in rows if row.status != "ok" and row.key is not None and _is_of(row.key, choice))
-    return sorted(
-        {
-            f"{row.variant} (seed {row.provenance.seed}: {row.status})"
-            for row in failed
-            if _matches(row.variant, patterns) and not _matches(row.variant, claim.exclude)
-        }
-    )
+    matching = (row for row in failed if _matches(row.variant, patterns) and not _matches(row.variant, claim.exclude))
+    return tuple(sorted({f"{row.variant} (seed {row.provenance.seed}: {row.status})" for row in matching}))
 
 
 def _is_of(key: ComparabilityKey, choice: DataChoice) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 from zoo.comparison.comparability import CODE_LENGTH
 from zoo.comparison.formatting import commit_of, hardware_of, number, with_interval
 from zoo.comparison.leaderboards import Leaderboard
-from zoo.comparison.pareto import COSTS, pareto_costs, peak_memory_mib, training_flops, training_seconds
+from zoo.comparison.pareto import FLOPS, MEMORY, TIME, Cost, pareto_cells
 from zoo.comparison.seed_groups import SeedGroup
 from zoo.errors import ResultError, did_you_mean
 from zoo.results.metrics import BEST, IMAGE_METRICS, METRICS, ONE, RECONSTRUCTION, iwae_samples, metric_info
@@ -37,6 +37,9 @@ class LeaderboardColumn:
     head: str
     cell: Callable[[SeedGroup], str]
     is_number: bool = True
+
+
+VARIANT = LeaderboardColumn("variant", "variant", lambda entry: entry.variant, is_number=False)
 
 
 def shared_size(board: Leaderboard) -> str:
@@ -90,10 +93,9 @@ def image_columns_of(board: Leaderboard) -> list[LeaderboardColumn]:
     names = metrics_of_board(board)
     if board.of_code_length or not (names & (set(_image_metrics()) - set(IMAGE_METRICS) | {"sample_variance"})):
         return []
-    columns = [column for name in _image_metrics() if name in names for column in [_metric_column(name)]]
+    columns = [_metric_column(name) for name in (*_image_metrics(), "sample_variance") if name in names]
     means = {name: replace(METRICS[name], title=f"{METRICS[name].title} of mean").head for name in IMAGE_METRICS}
-    columns = [replace(column, head=means.get(column.name, column.head)) for column in columns]
-    return [*columns, *([_metric_column("sample_variance")] if "sample_variance" in names else [])]
+    return [replace(column, head=means.get(column.name, column.head)) for column in columns]
 
 
 def _image_metrics() -> list[str]:
@@ -102,40 +104,30 @@ def _image_metrics() -> list[str]:
 
 def _all_columns(board: Leaderboard) -> list[LeaderboardColumn]:
     ranks = {id(model): rank for rank, model in enumerate(board.models[: board.num_ranked], start=1)}
-    on_fronts = dict(zip(map(id, board.models), pareto_cells(board), strict=True))
+    fronts = dict(zip(map(id, board.models), pareto_cells(board), strict=True))
+
+    def behind(entry: SeedGroup, *, fewer_digits: int = 0) -> tuple[str, str]:
+        """Returns by how much a model is worse than the best, and the interval; nothing for the best."""
+        rank = ranks.get(id(entry), 1)
+        difference = board.behind_best[rank - 2] if rank > 1 else None
+        return with_interval(difference, fewer_digits=fewer_digits) if difference else ("", "")
+
     before = [
         LeaderboardColumn("rank", "#", lambda entry: str(ranks.get(id(entry), ""))),
-        LeaderboardColumn("variant", "variant", lambda entry: entry.variant, is_number=False),
+        VARIANT,
         LeaderboardColumn("encoder", "encoder", lambda entry: entry.first.encoder, is_number=False),
         LeaderboardColumn("core", "core", lambda entry: entry.first.core, is_number=False),
     ]
     if board.metric is not None:
-        info, metric = metric_info(board.metric), board.metric
         before += [
-            LeaderboardColumn("metric", info.head, lambda entry: _with_spread(entry, metric)),
+            _metric_column(board.metric, name="metric", with_spread=True),
+            LeaderboardColumn("interval", "behind best [95%]", lambda entry: behind(entry, fewer_digits=1)[1]),
+            LeaderboardColumn("behind_best", "behind the best [95%]", lambda entry: " ".join(behind(entry)).strip()),
             LeaderboardColumn(
-                "interval", "behind best [95%]", lambda entry: _behind(board, ranks.get(id(entry)), fewer_digits=1)[1]
-            ),
-            LeaderboardColumn(
-                "behind_best",
-                "behind the best [95%]",
-                lambda entry: " ".join(_behind(board, ranks.get(id(entry)))).strip(),
-            ),
-            LeaderboardColumn(
-                "pareto", "on the Pareto front of", lambda entry: on_fronts.get(id(entry), ""), is_number=False
+                "pareto", "on the Pareto front of", lambda entry: fronts.get(id(entry), ""), is_number=False
             ),
         ]
     return [*before, *map(_metric_column, _ordered_metrics(board)), *_COST_COLUMNS]
-
-
-def pareto_cells(board: Leaderboard) -> list[str]:
-    """Returns, for each model, the costs on whose Pareto front it is: ``all``, ``none``, or their names."""
-    if not board.differences:
-        return [""] * len(board.models)
-    return [
-        "" if names is None else "all" if len(names) == len(COSTS) else ", ".join(names) or "none"
-        for names in pareto_costs(board)
-    ]
 
 
 def _ordered_metrics(board: Leaderboard) -> list[str]:
@@ -152,28 +144,17 @@ def _ordered_metrics(board: Leaderboard) -> list[str]:
     return sorted(names, key=place)
 
 
-def _metric_column(name: str) -> LeaderboardColumn:
-    info = metric_info(name)
+def _metric_column(metric: str, *, name: str | None = None, with_spread: bool = False) -> LeaderboardColumn:
+    info = metric_info(metric)
 
     def cell(entry: SeedGroup) -> str:
-        estimate = entry.estimate(name)
-        return number(estimate.value, estimate.spread, most_decimals=info.digits)[0] if estimate else ""
+        estimate = entry.estimate(metric)
+        if estimate is None:
+            return ""
+        value, spread = number(*estimate, most_decimals=info.digits)
+        return f"{value} ± {spread}" if with_spread and spread else value
 
-    return LeaderboardColumn(name, info.head, cell)
-
-
-def _with_spread(entry: SeedGroup, metric: str) -> str:
-    estimate = entry.estimate(metric)
-    if estimate is None:
-        return ""
-    return " ± ".join(filter(None, number(estimate.value, estimate.spread, most_decimals=metric_info(metric).digits)))
-
-
-def _behind(board: Leaderboard, rank: int | None, *, fewer_digits: int = 0) -> tuple[str, str]:
-    """Returns by how much the model of a rank is worse than the best, and the interval; nothing for the best."""
-    if rank is None or rank < 2 or (difference := board.differences[rank - 2]) is None:
-        return "", ""
-    return with_interval(difference, sign=1 if board.higher_is_better else -1, fewer_digits=fewer_digits)
+    return LeaderboardColumn(name or metric, info.head, cell)
 
 
 def _parameters(entry: SeedGroup) -> str:
@@ -190,12 +171,8 @@ def _speed(name: str) -> Callable[[SeedGroup], str]:
     return cell
 
 
-def _mean_cost(cost: Callable[[ResultRow], float | None], unit: float = 1.0) -> Callable[[SeedGroup], str]:
-    def cell(entry: SeedGroup) -> str:
-        found = [value / unit for row in entry.rows if (value := cost(row)) is not None]
-        return number(sum(found) / len(found), None)[0] if len(found) == len(entry.rows) else ""
-
-    return cell
+def _mean_cost(cost: Cost) -> Callable[[SeedGroup], str]:
+    return lambda entry: "" if (mean := cost.of(entry)) is None else number(mean, None)[0]
 
 
 def _distinct(value: Callable[[ResultRow], object]) -> Callable[[SeedGroup], str]:
@@ -207,9 +184,9 @@ _COST_COLUMNS = (
     LeaderboardColumn("steps", "steps", _distinct(lambda row: row.budget and row.budget.steps)),
     LeaderboardColumn(TRAIN_THROUGHPUT, "train scenes per s ↑", _speed(TRAIN_THROUGHPUT)),
     LeaderboardColumn(PREDICT_THROUGHPUT, "predict images per s ↑", _speed(PREDICT_THROUGHPUT)),
-    LeaderboardColumn("peak_memory", "peak memory (MiB) ↓", _mean_cost(peak_memory_mib)),
-    LeaderboardColumn("training_seconds", "training (s) ↓", _mean_cost(training_seconds)),
-    LeaderboardColumn("training_flops", "training (TFLOP) ↓", _mean_cost(training_flops, unit=1e12)),
+    LeaderboardColumn("peak_memory", "peak memory (MiB) ↓", _mean_cost(MEMORY)),
+    LeaderboardColumn("training_seconds", "training (s) ↓", _mean_cost(TIME)),
+    LeaderboardColumn("training_flops", "training (TFLOP) ↓", _mean_cost(FLOPS)),
     LeaderboardColumn("seeds", "seeds", lambda entry: "" if entry.first.is_baseline else str(len(entry.rows))),
     LeaderboardColumn("hardware", "hardware", _distinct(hardware_of), is_number=False),
     LeaderboardColumn("commit", "commit", _distinct(commit_of), is_number=False),

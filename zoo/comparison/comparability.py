@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from zoo.comparison.seed_groups import SeedGroup
 from zoo.comparison.statistics import PairedDifference, paired_t_test_over_seeds
 from zoo.errors import ResultError
-from zoo.results.row import ComparabilityKey, ResultRow
+from zoo.results.row import ComparabilityKey
 
 CODE_LENGTH = "bits_per_dim"
 _ANY_LIKELIHOOD = "8-bit values"
@@ -70,18 +70,15 @@ def share_code_length_only(a: SeedGroup, b: SeedGroup) -> bool:
     return bool(differences_of(a, b)) and code_length_key(a.key) == code_length_key(b.key)
 
 
-def paired_difference(
-    a: ResultRow | SeedGroup, b: ResultRow | SeedGroup, metric: str = "nelbo_excess"
-) -> PairedDifference:
+def paired_difference(a: SeedGroup, b: SeedGroup, metric: str = "nelbo_excess") -> PairedDifference:
     """Tests a - b of a metric over the scenes that both were scored on.
 
     Raises:
         ResultError: if the keys or the scenes differ, if there are fewer than 2 scenes, or values per scene are missing.
     """
-    first, second = as_seed_group(a), as_seed_group(b)
-    require_comparable(first, second, metric=metric)
-    values = first.per_scene(metric), second.per_scene(metric)
-    require_same_scenes(first, second)
+    require_comparable(a, b, metric=metric)
+    values = a.per_scene(metric), b.per_scene(metric)
+    require_same_scenes(a, b)
     return paired_t_test_over_seeds(*values)
 
 
@@ -103,8 +100,3 @@ def require_same_scenes(a: SeedGroup, b: SeedGroup) -> None:
         raise NotComparableError(f"{a.variant!r} and {b.variant!r} are not comparable: scored on different scenes")
     if len(a.scenes) < 2:
         raise ResultError(f"a paired test needs at least 2 scenes, found {len(a.scenes)}")
-
-
-def as_seed_group(result: ResultRow | SeedGroup) -> SeedGroup:
-    """Returns a row as a group of one seed."""
-    return SeedGroup((result,)) if isinstance(result, ResultRow) else result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -17,7 +17,7 @@ from zoo.comparison.comparability import (
     share_code_length_only,
 )
 from zoo.comparison.formatting import sanitize
-from zoo.comparison.seed_groups import SeedGroup, machine_of, seed_groups
+from zoo.comparison.seed_groups import SeedGroup, grouped, machine_of, seed_groups
 from zoo.comparison.statistics import PairedDifference, holm
 from zoo.errors import ResultError
 from zoo.results.metrics import metric_info
@@ -31,27 +31,18 @@ _Pairs = list[tuple[SeedGroup, SeedGroup]]
 class Change:
     """How one metric or speed differs between a base and a new result.
 
-    Attributes:
-        name: of the metric or timing.
-        unit: of ``base`` and ``new``.
-        base: value of the base.
-        new: value of the new result.
-        difference: the paired test of new - base; None for speeds, and where values per scene are missing.
-        verdict: ``better`` or ``worse`` (``changed`` where neither direction is better) if the 95 % interval excludes 0
-            after Holm's correction over all pairs, for a speed if the ranges from p10 to p90 do not overlap; else
-            ``undecided``.
-        higher_is_better: None if neither direction is.
-        tested: whether a test was possible: ``undecided`` then means more than that nothing is known.
+    The verdict is ``better`` or ``worse`` (``changed`` where neither direction is better) if the 95 % interval excludes 0
+    after Holm's correction over all pairs, for a speed if the ranges from p10 to p90 do not overlap; else ``undecided``.
     """
 
-    name: str
-    unit: str
+    name: str  # of the metric or timing
+    unit: str  # of base and new
     base: float
     new: float
-    difference: PairedDifference | None
+    difference: PairedDifference | None  # new - base; None for speeds, and where values per scene are missing
     verdict: ChangeVerdict
     higher_is_better: bool | None
-    tested: bool
+    tested: bool  # whether a test was possible: undecided then means more than that nothing is known
 
     @property
     def delta(self) -> float:
@@ -82,17 +73,11 @@ class ComparedPair:
 
 @dataclass(frozen=True)
 class Diff:
-    """How new results differ from a base.
-
-    Attributes:
-        pairs: the results of both sides that belong together.
-        failures: failed rows of the new side.
-        remarks: sentences on what is on one side only and what was not compared, and why.
-    """
+    """How new results differ from a base."""
 
     pairs: tuple[ComparedPair, ...]
-    failures: tuple[ResultRow, ...]
-    remarks: tuple[str, ...]
+    failures: tuple[ResultRow, ...]  # of the new side
+    remarks: tuple[str, ...]  # sentences on what is on one side only and what was not compared, and why
 
 
 def diff_rows(base: Iterable[ResultRow], new: Iterable[ResultRow]) -> Diff:
@@ -121,7 +106,7 @@ def diff_rows(base: Iterable[ResultRow], new: Iterable[ResultRow]) -> Diff:
         _raise_not_comparable(old_groups, new_groups)
     changes = _changes_of(pairs)
     return Diff(
-        pairs=tuple(ComparedPair(a, b, tuple(own)) for (a, b), own in zip(pairs, changes, strict=True)),
+        pairs=tuple(ComparedPair(*pair, tuple(own)) for pair, own in zip(pairs, changes, strict=True)),
         failures=tuple(sorted((row for row in new if row.status != "ok"), key=lambda row: (row.variant, row.id))),
         remarks=tuple(_remarks(old_groups, new_groups, pairs)),
     )
@@ -131,24 +116,20 @@ def _matched(old: Sequence[SeedGroup], new: Sequence[SeedGroup]) -> _Pairs:
     """Returns the pairs that agree in ever less: with the configuration, without it, in the code-length key alone."""
     pairs: _Pairs = []
     for place in (_with_configuration, _with_key, _with_code_length_key):
-        left = _by_place(_without(old, [a for a, _ in pairs]), place)
-        right = _by_place(_without(new, [b for _, b in pairs]), place)
-        for where in left.keys() & right.keys():
+        left, right = (grouped(side, place) for side in _unpaired(old, new, pairs))
+        for where in (left.keys() & right.keys()) - {None}:
             if len(left[where]) == len(right[where]) == 1:
-                a, b = left[where][0], right[where][0]
+                (a,), (b,) = left[where], right[where]
                 if place is _with_code_length_key or same_floor(a.floor, b.floor):
                     pairs.append((a, b))
     return sorted(pairs, key=lambda pair: (_key_text(pair[0].key), pair[0].variant, pair[0].first.id))
 
 
-def _by_place(
-    groups: Sequence[SeedGroup], place: Callable[[SeedGroup], tuple[object, ...] | None]
-) -> dict[tuple[object, ...], list[SeedGroup]]:
-    found: dict[tuple[object, ...], list[SeedGroup]] = {}
-    for group in groups:
-        if (where := place(group)) is not None:
-            found.setdefault(where, []).append(group)
-    return found
+def _unpaired(
+    old: Sequence[SeedGroup], new: Sequence[SeedGroup], pairs: _Pairs
+) -> tuple[list[SeedGroup], list[SeedGroup]]:
+    paired = {id(group) for pair in pairs for group in pair}
+    return [group for group in old if id(group) not in paired], [group for group in new if id(group) not in paired]
 
 
 def _with_key(group: SeedGroup) -> tuple[object, ...]:
@@ -169,10 +150,6 @@ def _with_code_length_key(group: SeedGroup) -> tuple[object, ...] | None:
 
 def _key_text(key: ComparabilityKey | None) -> str:
     return "" if key is None else key.label() + key.model_dump_json()
-
-
-def _without(groups: Sequence[SeedGroup], taken: Sequence[SeedGroup]) -> list[SeedGroup]:
-    return [group for group in groups if all(group is not other for other in taken)]
 
 
 def _changes_of(pairs: _Pairs) -> list[list[Change]]:
@@ -269,7 +246,7 @@ def _remarks(old: Sequence[SeedGroup], new: Sequence[SeedGroup], pairs: _Pairs) 
         if share_code_length_only(a, b):
             names = " and ".join(dict.fromkeys((a.variant, b.variant)))
             yield sanitize(f"Of {names} only the lossless code length was compared: {', '.join(differences_of(a, b))}.")
-    left, right = _without(old, [a for a, _ in pairs]), _without(new, [b for _, b in pairs])
+    left, right = _unpaired(old, new, pairs)
     reported = set()
     for group, other, found in sorted(_unlike(left, right), key=lambda item: len(item[2])):
         if id(group) not in reported and id(other) not in reported:

@@ -13,7 +13,7 @@ from zoo.comparison.formatting import sanitize, with_interval
 from zoo.comparison.markup import Table
 from zoo.comparison.records import Record, seven_digits
 from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS
-from zoo.comparison.tables import failures_frame
+from zoo.comparison.tables import table_of_failures
 from zoo.errors import ResultError
 
 _NUMBERS = frozenset({"base", "new", "difference", "95% interval", "%", "seeds"})
@@ -42,18 +42,17 @@ def tables_of_diff(diff: Diff, *, only_changed: bool = False, split: bool = Fals
                 if verdict in (None, change.verdict) and not (only_changed and change.verdict == "undecided")
             ]
             if chosen or not split:
-                tables.append(
-                    Table(
-                        title=title if verdict is None else f"{verdict}: {title}",
-                        frame=pd.DataFrame(chosen, columns=list(_COLUMNS)),
-                        numbers=_NUMBERS,
-                        notes=() if chosen else ("Nothing has changed.",),
-                    )
-                )
+                head = title if verdict is None else f"{verdict}: {title}"
+                notes = () if chosen else ("Nothing has changed.",)
+                tables.append(Table(head, pd.DataFrame(chosen, columns=list(_COLUMNS)), _NUMBERS, notes=notes))
     if not tables:
         raise ResultError("the two sides have no metric, and no speed of the same machine, in common")
-    notes = (*tables[-1].notes, _note(diff), *diff.remarks)
-    return [*tables[:-1], replace(tables[-1], failures=failures_frame(diff.failures), notes=notes)]
+    tables[-1] = replace(
+        tables[-1],
+        failures=table_of_failures(diff.failures),
+        notes=(*tables[-1].notes, _note(diff), *diff.remarks),
+    )
+    return tables
 
 
 def diff_records(diff: Diff) -> list[Record]:
@@ -68,9 +67,9 @@ def diff_records(diff: Diff) -> list[Record]:
             "base": change.base,
             "new": change.new,
             "difference": change.delta,
-            "low": seven_digits(change.difference.low) if change.difference else None,
-            "high": seven_digits(change.difference.high) if change.difference else None,
-            "p": seven_digits(change.difference.p) if change.difference else None,
+            "low": change.difference and seven_digits(change.difference.low),
+            "high": change.difference and seven_digits(change.difference.high),
+            "p": change.difference and seven_digits(change.difference.p),
             "percent": change.percent,
             "verdict": change.verdict,
             "base_rows": " ".join(row.id for row in pair.base.rows),

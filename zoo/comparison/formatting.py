@@ -25,12 +25,7 @@ def escape_formula(text: str) -> str:
 def number(value: float, spread: float | None, *, most_decimals: int = 8) -> tuple[str, str]:
     """Returns a value and its spread as texts, with two significant digits of the spread.
 
-    Without a spread the value has four significant digits.
-
-    Args:
-        value: the value.
-        spread: its standard error or standard deviation, None if unknown.
-        most_decimals: the most decimal places.
+    With an unknown spread (None) the value has four significant digits.
     """
     if spread is None or spread <= 0:
         decimals = 3 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
@@ -40,24 +35,20 @@ def number(value: float, spread: float | None, *, most_decimals: int = 8) -> tup
     return f"{value:.{decimals}f}", f"{spread:.{decimals}f}"
 
 
-def with_interval(
-    difference: PairedDifference, *, sign: int = 1, signed: bool = False, fewer_digits: int = 0
-) -> tuple[str, str]:
+def with_interval(difference: PairedDifference, *, signed: bool = False, fewer_digits: int = 0) -> tuple[str, str]:
     """Returns the mean of a difference and its 95 % interval as texts, with two significant digits of the error.
 
     Args:
         difference: the difference.
-        sign: -1 turns it around.
         signed: whether positive numbers have a plus.
         fewer_digits: by which the standard error is shortened.
     """
     value, _ = number(difference.mean, difference.stderr)
     decimals = max(0, len(value.partition(".")[2]) - fewer_digits)
-    ends = sorted((sign * difference.low, sign * difference.high))
+    form = f"{'+' if signed else ''}.{decimals}f"
     # Zero is added so that a number that rounds to zero has no minus.
     mean, low, high = (
-        f"{round(number, decimals) + 0.0:{'+' if signed else ''}.{decimals}f}"
-        for number in (sign * difference.mean, *ends)
+        format(round(end, decimals) + 0.0, form) for end in (difference.mean, difference.low, difference.high)
     )
     return mean, f"[{low}, {high}]"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 
 from zoo.comparison.comparability import CODE_LENGTH, code_length_key, difference_if_possible, same_floor
 from zoo.comparison.formatting import commit_of, hardware_of
-from zoo.comparison.seed_groups import SeedGroup, seed_groups, without_superseded
+from zoo.comparison.seed_groups import SeedGroup, grouped, seed_groups, without_superseded
 from zoo.comparison.statistics import MIN_SEEDS, PairedDifference, holm
 from zoo.errors import ResultError, did_you_mean
 from zoo.results.row import ComparabilityKey, ResultRow
@@ -28,7 +29,7 @@ class Leaderboard:
         models: in the order of their rank, those without the metric last.
         baselines: results without training, such as the mean image, best first; not ranked.
         not_better: for every baseline, the models that are not established to be better.
-        differences: for every other ranked model, the difference best - other; None where no test is possible.
+        behind_best: for every other ranked model, by how much the best is better; None where no test is possible.
         decided: whether the best differs from every other ranked model (Holm, family-wise error 5 %, and every interval
             excludes zero); never where a ranked model has one seed.
         failures: rows whose status is not ``ok``.
@@ -43,7 +44,7 @@ class Leaderboard:
     models: tuple[SeedGroup, ...]
     baselines: tuple[SeedGroup, ...]
     not_better: tuple[tuple[SeedGroup, tuple[SeedGroup, ...]], ...]
-    differences: tuple[PairedDifference | None, ...]
+    behind_best: tuple[PairedDifference | None, ...]
     decided: bool
     failures: tuple[ResultRow, ...]
 
@@ -59,26 +60,20 @@ class Leaderboard:
 
 
 def _of_key(name: str) -> Callable[[ResultRow], object]:
-    return lambda row: None if row.key is None else getattr(row.key, name)
+    return lambda row: getattr(row.key, name, None)
 
 
 GROUP_FIELDS: Mapping[str, Callable[[ResultRow], object]] = MappingProxyType(
     {
-        "bound": _of_key("bound"),
-        "commit": commit_of,
+        **{name: _of_key(name) for name in ("bound", "likelihood", "sigma", "split", "task")},
         "contexts": _of_key("num_context"),
-        "core": lambda row: row.core,
         "data": _of_key("dataset"),
-        "encoder": lambda row: row.encoder,
-        "hardware": hardware_of,
-        "likelihood": _of_key("likelihood"),
-        "sigma": _of_key("sigma"),
         "size": _of_key("image_size"),
-        "split": _of_key("split"),
-        "steps": lambda row: row.budget.steps if row.budget else None,
         "targets": _of_key("num_targets"),
-        "task": _of_key("task"),
-        "variant": lambda row: row.variant,
+        **{name: attrgetter(name) for name in ("core", "encoder", "variant")},
+        "steps": lambda row: row.budget and row.budget.steps,
+        "commit": commit_of,
+        "hardware": hardware_of,
     }
 )
 
@@ -105,19 +100,17 @@ def leaderboards_of(
     for name in group_by:
         if name not in GROUP_FIELDS:
             raise ResultError(f"--group-by: rows have no field {name!r}{did_you_mean(name, GROUP_FIELDS)}")
-    sections: dict[tuple[tuple[bool, float, str], ...], list[ResultRow]] = {}
-    for row in rows:
+
+    def section_of(row: ResultRow) -> tuple[tuple[bool, float, str], ...]:
+        """Sorts unknown values last, numbers by size, then texts."""
         values = [GROUP_FIELDS[name](row) for name in group_by]
-        # Unknown values last, numbers by size, then texts.
-        place = tuple(
-            (v is None, v if isinstance(v, int | float) else 0.0, "" if v is None else str(v)) for v in values
-        )
-        sections.setdefault(place, []).append(row)
-    found = []
-    for place, members in sorted(sections.items(), key=lambda item: item[0]):
+        return tuple((v is None, v if isinstance(v, int | float) else 0.0, "" if v is None else str(v)) for v in values)
+
+    boards = []
+    for place, members in sorted(grouped(rows, section_of).items(), key=lambda item: item[0]):
         words = (f"{name} {text or 'unknown'}" for name, (_, _, text) in zip(group_by, place, strict=True))
-        found += _section(members, sort=sort, section=", ".join(words))
-    return found
+        boards += _boards_of_section(members, sort=sort, section=", ".join(words))
+    return boards
 
 
 def main_leaderboards(boards: Sequence[Leaderboard]) -> list[Leaderboard]:
@@ -125,28 +118,24 @@ def main_leaderboards(boards: Sequence[Leaderboard]) -> list[Leaderboard]:
 
     Of code lengths only those are kept that compare different likelihoods.
     """
-    most: dict[object, int] = {}
-    for board in boards:
-        if board.key is not None:
-            most[_without_contexts(board)] = max(most.get(_without_contexts(board), 0), board.key.num_context)
+
+    def views(board: Leaderboard) -> int:
+        return board.key.num_context if board.key else 0
+
+    def without_context(board: Leaderboard) -> tuple[object, ...]:
+        floor = None if board.floor is None else f"{board.floor:.3g}"
+        return board.section, floor, board.key and board.key.without_context()
+
+    most = {without_context(board): views(board) for board in sorted(boards, key=views)}
     return [
         board
         for board in boards
-        if board.key is None
-        or (
-            board.key.num_context == most[_without_contexts(board)]
-            and (not board.of_code_length or len({(m.first.key or board.key).likelihood for m in board.models}) > 1)
-        )
+        if views(board) == most[without_context(board)]
+        and (not board.of_code_length or len({model.key and model.key.likelihood for model in board.models}) > 1)
     ]
 
 
-def _without_contexts(board: Leaderboard) -> tuple[object, ...]:
-    assert board.key is not None
-    floor = None if board.floor is None else f"{board.floor:.3g}"
-    return board.section, floor, board.key.model_copy(update={"num_context": 0, "episodes": "any"})
-
-
-def ranking_metric(key: ComparabilityKey | None, groups: Sequence[SeedGroup]) -> str | None:
+def _ranking_metric(key: ComparabilityKey | None, groups: Sequence[SeedGroup]) -> str | None:
     """Returns the excess of the key's bound, the bound itself if no group has an excess, None if none has either."""
     if key is None:
         return None
@@ -166,22 +155,19 @@ def _require_metric(rows: Sequence[ResultRow], metric: str) -> None:
         raise ResultError(f"--sort {metric}: neither direction of it is better")
 
 
-def _section(rows: Sequence[ResultRow], *, sort: str | None, section: str) -> list[Leaderboard]:
-    bounds: dict[tuple[bool, str], list[ResultRow]] = {}
-    code_lengths: dict[tuple[bool, str], list[ResultRow]] = {}
-    for row in rows:
-        bounds.setdefault(_place(row.key), []).append(row)
-        if row.key is not None and row.status == "ok" and CODE_LENGTH in row.metrics:
-            code_lengths.setdefault(_place(code_length_key(row.key)), []).append(row)
+def _boards_of_section(rows: Sequence[ResultRow], *, sort: str | None, section: str) -> list[Leaderboard]:
+    bounds = grouped(rows, lambda row: row.key)
+    coded = [row for row in rows if row.status == "ok" and CODE_LENGTH in row.metrics]
+    code_lengths = grouped(coded, lambda row: row.key and code_length_key(row.key))
     boards = [
-        _ranked(part, key=part[0].key, sort=sort, section=section)
-        for _, members in sorted(bounds.items())
-        for part in _split_by_floor(members)
+        _ranked(part, key=key, sort=sort, section=section)
+        for key in sorted(bounds, key=_place)
+        for part in _split_by_floor(bounds[key])
     ]
     boards += [
-        _ranked(members, key=members[0].key and code_length_key(members[0].key), sort=None, section=section, codes=True)
-        for _, members in sorted(code_lengths.items())
-        if not all(row.is_baseline for row in members)
+        _ranked(code_lengths[key], key=key, sort=None, section=section, codes=True)
+        for key in sorted(code_lengths, key=_place)
+        if not all(row.is_baseline for row in code_lengths[key])
     ]
     return sorted(boards, key=lambda board: board.key is None)  # rows without an evaluation are the last
 
@@ -195,7 +181,10 @@ def _ranked(
 ) -> Leaderboard:
     """Ranks the rows of one key; ``codes`` ranks them by lossless code length."""
     groups = seed_groups(row for row in rows if row.status == "ok")
-    standard = CODE_LENGTH if codes else ranking_metric(key, groups)
+    failures = sorted(
+        (row for row in rows if row.status != "ok"), key=lambda row: (row.variant, row.provenance.utc, row.id)
+    )
+    standard = CODE_LENGTH if codes else _ranking_metric(key, groups)
     asked = sort not in (None, CODE_LENGTH) and any(group.estimate(sort or "") for group in groups)
     metric = sort if asked else standard
     stated = next((group.first.metrics[metric] for group in groups if metric and group.estimate(metric)), None)
@@ -210,8 +199,11 @@ def _ranked(
     models = sorted((group for group in groups if not group.first.is_baseline), key=rank)
     baselines = sorted((group for group in groups if group.first.is_baseline), key=rank)
     ranked = [model for model in models if metric and model.estimate(metric)]
-    differences = tuple(difference_if_possible(ranked[0], other, metric) for other in ranked[1:]) if metric else ()
-    tests = [found for found in differences if found is not None and found.excludes_zero and found.seeds >= MIN_SEEDS]
+    behind_best: tuple[PairedDifference | None, ...] = ()
+    if metric:
+        pairs = [(ranked[0], other) if higher_is_better else (other, ranked[0]) for other in ranked[1:]]
+        behind_best = tuple(difference_if_possible(a, b, metric) for a, b in pairs)
+    tests = [found for found in behind_best if found is not None and found.excludes_zero and found.seeds >= MIN_SEEDS]
     floors = [group.floor for group in groups if group.floor is not None]
     return Leaderboard(
         section=section,
@@ -223,13 +215,9 @@ def _ranked(
         models=tuple(models),
         baselines=tuple(baselines),
         not_better=_not_better(models, baselines, metric=standard) if standard else (),
-        differences=differences,
-        decided=bool(differences) and len(tests) == len(differences) and all(holm([test.p for test in tests])),
-        failures=tuple(
-            sorted(
-                (row for row in rows if row.status != "ok"), key=lambda row: (row.variant, row.provenance.utc, row.id)
-            )
-        ),
+        behind_best=behind_best,
+        decided=bool(behind_best) and len(tests) == len(behind_best) and all(holm([test.p for test in tests])),
+        failures=tuple(failures),
     )
 
 

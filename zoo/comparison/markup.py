@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -36,30 +36,19 @@ _LATEX = {
 _MARKDOWN = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {letter: f"\\{letter}" for letter in "\\`*_[|~$"}
 _WIDEST_CELL = 60  # letters; longer texts are broken into lines
 _WIDEST_TEXT = 100  # letters of a title or note per line
-_FAILED = "Failed, not ranked:"
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table for people, without markup.
+    """One table for people, without markup."""
 
-    Attributes:
-        title: what was measured, in one line.
-        frame: the cells, all of them texts; the baselines are the last rows.
-        numbers: the columns that are aligned to the right.
-        bold: the column whose first cell is bold, None for none.
-        failures: the failed runs, possibly empty.
-        notes: what is needed to read the table.
-        baselines: how many rows at the end are baselines, set apart from the ranking.
-    """
-
-    title: str
-    frame: pd.DataFrame
-    numbers: frozenset[str]
-    bold: str | None = None
-    failures: pd.DataFrame = field(default_factory=pd.DataFrame)
-    notes: tuple[str, ...] = ()
-    baselines: int = 0
+    title: str  # what was measured, in one line
+    frame: pd.DataFrame  # the cells, all of them texts; the baselines are the last rows
+    numbers: frozenset[str]  # the columns that are aligned to the right
+    bold: str | None = None  # the column whose first cell is bold
+    failures: Table | None = None  # the failed runs
+    notes: tuple[str, ...] = ()  # what is needed to read the table
+    baselines: int = 0  # how many rows at the end are baselines, set apart from the ranking
 
 
 def escape_latex(text: str) -> str:
@@ -79,32 +68,27 @@ def to_markdown(tables: Sequence[Table]) -> str:
         parts.append(f"**{escape_markdown(table.title)}**")
         if len(table.frame):
             parts.append(_markdown_frame(table))
-        if len(table.failures):
-            parts += [_FAILED, _markdown_frame(_failed(table))]
+        if table.failures:
+            parts += [f"{table.failures.title}:", _markdown_frame(table.failures)]
         if table.notes:
             parts.append("<sub>" + escape_markdown(" ".join(table.notes)) + "</sub>")
     return "\n\n".join(parts) + "\n"
 
 
-def _failed(table: Table) -> Table:
-    return Table(title=_FAILED, frame=table.failures, numbers=frozenset({"seed"}))
-
-
-def _marked_cells(table: Table, *, bold: str, italic: str) -> pd.DataFrame:
-    """Returns the cells with marks, such as ``**%s**``, around the bold cell and the cells of baselines."""
-    cells = table.frame.copy()
+def _marked_cells(table: Table, escape: Callable[[str], str], *, bold: str, italic: str) -> pd.DataFrame:
+    """Returns the escaped cells with marks, such as ``**%s**``, around the bold cell and the cells of baselines."""
+    cells = table.frame.map(escape)
+    cells.columns = pd.Index(map(escape, table.frame.columns))
     models = len(cells) - table.baselines
     cells.iloc[models:] = cells.iloc[models:].map(lambda cell: cell and italic % cell)
     if table.bold is not None:
-        cells.loc[0, table.bold] = bold % cells[table.bold].iloc[0]
+        cells.loc[0, escape(table.bold)] = bold % cells[escape(table.bold)].iloc[0]
     return cells
 
 
 def _markdown_frame(table: Table) -> str:
-    escaped = Table(table.title, table.frame.map(escape_markdown), table.numbers, table.bold, baselines=table.baselines)
-    text = _marked_cells(escaped, bold="**%s**", italic="*%s*").to_markdown(
+    text = _marked_cells(table, escape_markdown, bold="**%s**", italic="*%s*").to_markdown(
         index=False,
-        headers=[escape_markdown(name) for name in table.frame.columns],
         tablefmt="pipe",
         disable_numparse=True,
         colalign=["right" if name in table.numbers else "left" for name in table.frame.columns],
@@ -122,8 +106,8 @@ def _latex_table(table: Table) -> str:
     parts = []
     if len(table.frame):
         parts.append(_latex_frame(table))
-    if len(table.failures):
-        parts.append(escape_latex(_FAILED) + "\\par\n" + _latex_frame(_failed(table)))
+    if table.failures:
+        parts.append(f"{escape_latex(table.failures.title)}:\\par\n{_latex_frame(table.failures)}")
     if table.notes:
         parts.append(f"{{\\footnotesize {escape_latex(' '.join(table.notes))}\\par}}\n")
     body = "\\par\\medskip\n".join(parts)
@@ -131,9 +115,7 @@ def _latex_table(table: Table) -> str:
 
 
 def _latex_frame(table: Table) -> str:
-    escaped = Table(table.title, table.frame.map(escape_latex), table.numbers, table.bold, baselines=table.baselines)
-    cells = _marked_cells(escaped, bold=r"\textbf{%s}", italic=r"\textit{%s}")
-    cells.columns = pd.Index([escape_latex(name) for name in table.frame.columns])
+    cells = _marked_cells(table, escape_latex, bold=r"\textbf{%s}", italic=r"\textit{%s}")
     tabular = cells.style.hide(axis="index").to_latex(
         hrules=True, column_format="".join("r" if name in table.numbers else "l" for name in table.frame.columns)
     )
@@ -166,8 +148,9 @@ def to_terminal(tables: Sequence[Table], *, width: int) -> RenderableType:
             parts.append(shown if frame.shape[1] > 2 else _rich_frame(frame, table))
             if hidden:
                 notes.insert(0, f"Too wide for this terminal: {', '.join(hidden)}.")
-        if len(table.failures):
-            parts += [Text(_FAILED, style="bold red"), _rich_frame(table.failures, _failed(table))]
+        if table.failures:
+            failures = table.failures
+            parts += [Text(f"{failures.title}:", style="bold red"), _rich_frame(failures.frame, failures)]
         parts += [Constrain(Text(note, style="dim"), _WIDEST_TEXT) for note in notes]
         parts.append(Text())
     return Group(*parts)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from zoo.comparison.columns import metrics_of_board, pareto_cells
+from zoo.comparison.columns import metrics_of_board
 from zoo.comparison.formatting import commit_of, escape_formula, hardware_of
 from zoo.comparison.leaderboards import Leaderboard
-from zoo.comparison.pareto import latency_ms, training_flops
+from zoo.comparison.pareto import latency_ms, pareto_cells, training_flops
 from zoo.comparison.seed_groups import SeedGroup
 from zoo.results.row import ComparabilityKey
 
@@ -78,13 +78,11 @@ def _entry_record(board: Leaderboard, entry: SeedGroup, place: int) -> Record:
         "rank": place + 1 if ranked else None,
         "bold": board.decided and place == 0,
     }
-    if ranked and place > 0 and (difference := board.differences[place - 1]) is not None:
-        sign = 1 if board.higher_is_better else -1
-        low, high = sorted((sign * difference.low, sign * difference.high))
+    if ranked and place > 0 and (difference := board.behind_best[place - 1]) is not None:
         record |= {
-            "behind_best": seven_digits(sign * difference.mean),
-            "behind_best_low": seven_digits(low),
-            "behind_best_high": seven_digits(high),
+            "behind_best": seven_digits(difference.mean),
+            "behind_best_low": seven_digits(difference.low),
+            "behind_best_high": seven_digits(difference.high),
             "p": seven_digits(difference.p),
         }
     for name in sorted({name for row in entry.rows for name in row.metrics} & metrics_of_board(board)):

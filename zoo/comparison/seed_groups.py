@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from zoo.errors import ResultError, did_you_mean
 from zoo.results.row import ComparabilityKey, ResultRow
 
+_Item = TypeVar("_Item")
+_Key = TypeVar("_Key", bound=Hashable)
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its spread.
 
-    With one seed the spread is the standard error over scenes (None if unknown); with several it is the standard
-    deviation between seeds.
-    """
+class MissingRowsError(ResultError):
+    """There are no rows, or no values in them, that a comparison needs."""
+
+
+class Estimate(NamedTuple):
+    """A mean with its spread: of one seed the standard error over scenes (None if unknown), else the deviation over seeds."""
 
     value: float
     spread: float | None
@@ -31,7 +34,7 @@ class SeedGroup:
 
     @property
     def first(self) -> ResultRow:
-        """The row with the smallest seed, for what all rows share."""
+        """The row with the smallest seed."""
         return self.rows[0]
 
     @property
@@ -60,27 +63,36 @@ class SeedGroup:
         if len(found) < len(self.rows):
             return None
         if len(found) == 1:
-            return Estimate(value=found[0].value, spread=found[0].stderr)
+            return Estimate(found[0].value, found[0].stderr)
         values = np.array([metric.value for metric in found])
-        return Estimate(value=float(values.mean()), spread=float(values.std(ddof=1)))
+        return Estimate(float(values.mean()), float(values.std(ddof=1)))
 
     def per_scene(self, metric: str) -> np.ndarray:
         """Returns [seeds, scenes] values of a metric, ordered by the indices of the scenes.
 
         Raises:
-            ResultError: if a row lacks the values, or if the rows were scored on different scenes.
+            MissingRowsError: if a row lacks the values.
+            ResultError: if the rows were scored on different scenes.
         """
         values = []
         for row in self.rows:
             if sorted(row.per_scene.get("scene", [])) != self.scenes:
                 raise ResultError(f"the rows of {self.variant!r} were scored on different scenes")
             if metric not in row.per_scene:
-                raise ResultError(
+                raise MissingRowsError(
                     f"row {row.id} of {row.variant!r} has no {metric!r} per scene{did_you_mean(metric, row.per_scene)}"
                 )
             order = np.argsort(np.array(row.per_scene["scene"]), kind="stable")
             values.append(np.array(row.per_scene[metric])[order])
         return np.stack(values)
+
+
+def grouped(items: Iterable[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[_Item]]:
+    """Returns the items by their keys; keys are in the order of their first items."""
+    found: dict[_Key, list[_Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
 
 
 def seed_groups(rows: Iterable[ResultRow]) -> list[SeedGroup]:
@@ -90,10 +102,10 @@ def seed_groups(rows: Iterable[ResultRow]) -> list[SeedGroup]:
     and was measured, may differ between seeds. Where one seed was measured at several steps, each number of steps makes
     groups of its own. A measurement that was repeated with the same seed makes a further group: no repeat is dropped.
     """
-    families: dict[tuple[object, ...], list[ResultRow]] = {}
-    for row in sorted(rows, key=lambda row: (row.provenance.seed, row.provenance.utc, row.id)):
-        identity = (row.variant, row.encoder, row.core, row.provenance.config_hash, row.key, bool(row.metrics))
-        families.setdefault(identity, []).append(row)
+    families = grouped(
+        sorted(rows, key=lambda row: (row.provenance.seed, row.provenance.utc, row.id)),
+        lambda row: (row.variant, row.encoder, row.core, row.provenance.config_hash, row.key, bool(row.metrics)),
+    )
     return [SeedGroup(tuple(members)) for family in families.values() for members in _one_row_per_seed(family)]
 
 
@@ -121,20 +133,16 @@ def without_superseded(rows: Iterable[ResultRow]) -> list[ResultRow]:
     same variant and seed with the same key.
     """
     rows = list(rows)
-    succeeded: dict[tuple[str, int], list[ResultRow]] = {}
-    for row in rows:
-        if row.status == "ok":
-            succeeded.setdefault((row.variant, row.provenance.seed), []).append(row)
+    jobs = grouped(rows, lambda row: (row.variant, row.provenance.seed))
     return [
         row
         for row in rows
-        if row.status == "ok"
-        or not any(_supersedes(other, row) for other in succeeded.get((row.variant, row.provenance.seed), []))
+        if row.status == "ok" or not any(_supersedes(other, row) for other in jobs[row.variant, row.provenance.seed])
     ]
 
 
 def _supersedes(row: ResultRow, failure: ResultRow) -> bool:
-    if row.provenance.utc <= failure.provenance.utc:  # ISO 8601 texts are ordered as times
+    if row.status != "ok" or row.provenance.utc <= failure.provenance.utc:  # ISO 8601 texts are ordered as times
         return False
     if failure.provenance.job is not None:
         return row.provenance.job == failure.provenance.job

@@ -28,29 +28,17 @@ MIN_SEEDS = 2
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The mean difference a - b over shared scenes.
-
-    Attributes:
-        mean: mean of a - b.
-        stderr: standard error of the mean; includes the variance over seeds where a or b has several.
-        t: mean / stderr.
-        degrees_of_freedom: of t.
-        low: lower end of the 95 % interval.
-        high: upper end of the 95 % interval.
-        p: two-sided p-value of "no difference".
-        n: number of scenes.
-        seeds: the smaller number of seeds of a and b.
-    """
+    """The mean difference a - b over shared scenes."""
 
     mean: float
-    stderr: float
-    t: float
+    stderr: float  # of the mean; includes the variance over seeds where a or b has several
+    t: float  # mean / stderr
     degrees_of_freedom: float
-    low: float
-    high: float
-    p: float
-    n: int
-    seeds: int = 1
+    low: float  # lower end of the 95 % interval
+    high: float  # upper end
+    p: float  # two-sided, of "no difference"
+    n: int  # scenes
+    seeds: int  # the smaller number of a and b
 
     @property
     def has_enough_scenes(self) -> bool:
@@ -130,19 +118,18 @@ def _variance_of_seeds(a: np.ndarray, b: np.ndarray, *, over_scenes: float) -> t
     return added, (over_scenes + added) ** 2 / spread if spread > 0 else n - 1.0
 
 
-def holm(p_values: Sequence[float], *, alpha: float = ALPHA) -> list[bool]:
-    """Returns which hypotheses are rejected such that the chance of any false rejection is at most ``alpha``.
+def holm(p_values: Sequence[float]) -> list[bool]:
+    """Returns which hypotheses are rejected such that the chance of any false rejection is at most ``ALPHA``.
 
     Holm (1979): the k-th smallest of m p-values is compared with alpha / (m - k + 1), until the first that fails.
     """
-    return [p <= alpha for p in holm_adjusted(p_values)]
+    return [p <= ALPHA for p in holm_adjusted(p_values)]
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:
-    """Returns the p-values after Holm's correction: at most ``alpha`` where :func:`holm` rejects at ``alpha``."""
-    adjusted = [1.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
-        largest = max(largest, min(1.0, p_values[index] * (len(p_values) - rank)))
-        adjusted[index] = largest
-    return adjusted
+    """Returns the p-values after Holm's correction: at most ``ALPHA`` where :func:`holm` rejects."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(p_values))
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(np.asarray(p_values)[order] * factors), 1.0)
+    return adjusted.tolist()

@@ -8,22 +8,29 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.comparison.columns import (
-    LeaderboardColumn,
-    Selection,
-    columns_of,
-    image_columns_of,
-    shared_size,
-)
-from zoo.comparison.formatting import commit_of, sanitize
+from zoo.comparison.columns import VARIANT, LeaderboardColumn, Selection, columns_of, image_columns_of, shared_size
+from zoo.comparison.formatting import commit_of, hardware_of, sanitize
 from zoo.comparison.leaderboards import Leaderboard, main_leaderboards
 from zoo.comparison.markup import Table, to_latex, to_markdown
-from zoo.comparison.notes import measured_on, notes_of
 from zoo.comparison.records import csv_of, leaderboard_records
+from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS
 from zoo.files import write_text
+from zoo.results.metrics import metric_info
 from zoo.results.row import ResultRow
 
 _ERROR_LETTERS = 160
+_EXCESS = (
+    "Excess NELBO is the NELBO minus the likelihood's constant at zero error (the floor): the squared-error term of a "
+    "Gaussian likelihood plus the KL, in nats per target."
+)
+_CODE_LENGTH = (
+    "bits/dim is the lossless code length of the 8-bit values, comparable over likelihoods. Code sigma, where there is one, "
+    "was fitted for it and is not that of the training."
+)
+_PARETO = (
+    "On the Pareto front of a cost is a model if no other is both better and cheaper, by the means. Time, latency and "
+    "memory are compared on one machine only."
+)
 
 
 def tables_of(
@@ -32,7 +39,7 @@ def tables_of(
     """Returns the tables of leaderboards; a note that an earlier table has is not repeated.
 
     Args:
-        boards: to be shown, in this order.
+        boards: in their order.
         columns: ``compact``, ``wide``, or the names of columns that follow the ranking.
         extra: names of further columns.
     """
@@ -42,9 +49,12 @@ def tables_of(
         table = table_of(board, columns=columns, extra=extra)
         tables.append(replace(table, notes=tuple(note for note in table.notes if note not in seen)))
         seen.update(table.notes)
-    if tables and columns != "wide":
-        rows = [row for board in boards for entry in board.entries for row in entry.rows]
-        tables[-1] = replace(tables[-1], notes=(*tables[-1].notes, *measured_on(rows)))
+    rows = [row for board in boards for entry in board.entries for row in entry.rows]
+    if rows and columns != "wide":
+        machines = "; ".join(sorted({hardware_of(row) for row in rows}))
+        commits = ", ".join(sorted({commit_of(row) for row in rows} - {""}))
+        note = sanitize(f"Measured on {machines}." + (f" Commit {commits}." if commits else ""))
+        tables[-1] = replace(tables[-1], notes=(*tables[-1].notes, note))
     return tables
 
 
@@ -58,22 +68,18 @@ def table_of(board: Leaderboard, *, columns: Selection = "compact", extra: Seque
         frame=frame,
         numbers=numbers,
         bold=ranked_by if board.decided else None,
-        failures=failures_frame(board.failures),
-        notes=notes_of(board, pareto=any(column.name == "pareto" and column.head in frame for column in chosen)),
+        failures=table_of_failures(board.failures),
+        notes=_notes_of(board, pareto=any(column.name == "pareto" and column.head in frame for column in chosen)),
         baselines=len(board.baselines),
     )
 
 
 def image_table_of(board: Leaderboard) -> Table | None:
-    """Returns the image metrics of one sample, the mean, the best sample and the reconstruction.
-
-    Returns None where no more than the mean of the samples was measured, which :func:`table_of` shows.
-    """
+    """Returns the image metrics of samples and reconstructions, None where no more than their mean was measured."""
     measured = image_columns_of(board)
     if not measured:
         return None
-    variant = LeaderboardColumn("variant", "variant", lambda entry: entry.variant, is_number=False)
-    frame, numbers = _frame(board, [variant, *measured])
+    frame, numbers = _frame(board, [VARIANT, *measured])
     return Table(
         title=f"Images: {title_of(board)}",
         frame=frame,
@@ -101,20 +107,19 @@ def title_of(board: Leaderboard) -> str:
     return sanitize(f"{board.section}: {title}" if board.section else title)
 
 
-def failures_frame(rows: Sequence[ResultRow]) -> pd.DataFrame:
-    """Returns one record per failed row."""
-    return pd.DataFrame(
-        [
-            {
-                "variant": sanitize(row.variant),
-                "status": row.status,
-                "error": sanitize(row.error or "")[:_ERROR_LETTERS],
-                "seed": str(row.provenance.seed),
-                "commit": commit_of(row),
-            }
-            for row in rows
-        ]
-    )
+def table_of_failures(rows: Sequence[ResultRow]) -> Table | None:
+    """Returns one record per failed row, None if there are none."""
+    records = [
+        {
+            "variant": sanitize(row.variant),
+            "status": row.status,
+            "error": sanitize(row.error or "")[:_ERROR_LETTERS],
+            "seed": str(row.provenance.seed),
+            "commit": commit_of(row),
+        }
+        for row in rows
+    ]
+    return Table("Failed, not ranked", pd.DataFrame(records), frozenset({"seed"})) if records else None
 
 
 def write_tables(boards: Sequence[Leaderboard], folder: Path, *, tables: Sequence[Table] | None = None) -> list[Path]:
@@ -152,3 +157,69 @@ def _frame(board: Leaderboard, columns: Sequence[LeaderboardColumn]) -> tuple[pd
             if column.is_number:
                 numbers.add(column.head)
     return pd.DataFrame(cells), frozenset(numbers)
+
+
+def _notes_of(board: Leaderboard, *, pareto: bool) -> tuple[str, ...]:
+    """Returns what is needed to read a leaderboard: the key, the metric, the spreads, the test and the baselines."""
+    if board.metric is None or not board.entries:
+        return ()
+    notes = [_details(board)]
+    if board.of_code_length:
+        notes.append(_CODE_LENGTH)
+    elif any("nelbo_excess" in row.metrics for entry in board.entries for row in entry.rows):
+        notes.append(_EXCESS)
+    direction = "higher" if board.higher_is_better else "lower"
+    notes.append(f"Ranked by {metric_info(board.metric).title}, {direction} is better.")
+    notes.append("± is the standard deviation over seeds; with one seed the standard error over scenes.")
+    if board.behind_best:
+        notes.append(_test(board))
+    if pareto:
+        notes.append(_PARETO)
+    if board.baselines:
+        notes.append(_baselines(board))
+    return tuple(sanitize(note) for note in notes)
+
+
+def _details(board: Leaderboard) -> str:
+    key = board.key
+    assert key is not None
+    pixels = f", pixels in {key.pixel_range}" if key.image_size else ""
+    floor = "" if board.of_code_length or board.floor is None else f", floor {board.floor:.1f} nats/target"
+    return (
+        f"{key.split} split of revision {key.revision[:8]}, {key.num_scenes} scenes (episodes {key.episodes[:8]}), "
+        f"{key.num_targets} {'target' if key.num_targets == 1 else 'targets'} per scene{pixels}{floor}."
+    )
+
+
+def _test(board: Leaderboard) -> str:
+    test = f"paired t-tests over scenes and seeds (at least {MIN_SCENES} scenes)"
+    if board.decided:
+        return f"Bold: the best differs from every other by {test}, 95% with Holm's correction. Intervals: 95% each."
+    if min(len(model.rows) for model in board.models[: board.num_ranked]) < MIN_SEEDS:
+        return (
+            "No row is bold: with one seed the test judges this trained model, not how training varies. "
+            f"Intervals: {test}, 95% each."
+        )
+    return f"No row is bold: the best does not differ from every other by {test}, 95% with Holm's correction."
+
+
+def _baselines(board: Leaderboard) -> str:
+    """Returns which models are not better than the baselines, or which are, whichever is shorter."""
+    test = "paired t-tests, 95% each"
+    sentences = ["In italics, not ranked: baselines without training."]
+    everything = {model.variant for model in board.models}
+    passed = []
+    for baseline, models in board.not_better:
+        failing = {model.variant for model in models}
+        better = sorted(everything - failing)
+        if not failing:
+            passed.append(baseline.variant)
+        elif not better:
+            sentences.append(f"NO model is better than {baseline.variant} ({test}).")
+        elif len(better) < len(failing):
+            sentences.append(f"Better than {baseline.variant}: {', '.join(better)}; the others are not ({test}).")
+        else:
+            sentences.append(f"NOT better than {baseline.variant}: {', '.join(sorted(failing))} ({test}).")
+    if passed:
+        sentences.append(f"Every model is better than {' and '.join(dict.fromkeys(passed))} ({test}).")
+    return " ".join(sentences)

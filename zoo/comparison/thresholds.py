@@ -18,21 +18,13 @@ _FORM = re.compile(r"(?P<metric>[^:\s]+):(?P<sign>[-+]?)(?P<amount>\d+(\.\d*)?([
 
 @dataclass(frozen=True)
 class Threshold:
-    """By how much a metric or speed may get worse.
+    """By how much a metric or speed may get worse."""
 
-    Attributes:
-        text: as the user wrote it.
-        metric: name of a metric or of a timing.
-        amount: 0 or more, in the unit of the quantity or in percent of the base.
-        percent: which of the two.
-        falling: whether it was written as a negative number, as is natural where higher is better.
-    """
-
-    text: str
-    metric: str
-    amount: float
+    text: str  # as the user wrote it
+    metric: str  # name of a metric or of a timing
+    amount: float  # 0 or more, in percent of the base or in the unit of the quantity
     percent: bool
-    falling: bool
+    falling: bool  # written as a negative number, as is natural where higher is better
 
     @classmethod
     def parse(cls, text: str) -> Threshold:
@@ -49,13 +41,7 @@ class Threshold:
             )
         if match["percent"] and not metric_info(match["metric"]).has_percent:
             raise ResultError(f"--fail {text}: zero is no natural origin of {match['metric']}, so give its own unit")
-        return cls(
-            text=text,
-            metric=match["metric"],
-            amount=float(match["amount"]),
-            percent=bool(match["percent"]),
-            falling=match["sign"] == "-",
-        )
+        return cls(text, match["metric"], float(match["amount"]), bool(match["percent"]), match["sign"] == "-")
 
 
 def violations(thresholds: Sequence[Threshold], diff: Diff) -> list[str]:

@@ -1,11 +1,15 @@
-"""Learning curves: a metric against training steps, wall-clock time and training FLOPs, as the mean over seeds."""
+"""Learning curves: a metric against training steps, wall-clock time and training FLOPs, as the mean over seeds.
+
+They are read from the log of a run, ``metrics.jsonl``: one JSON object per line, with ``step`` and ``seconds``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -24,10 +28,11 @@ from zoo.figures.style import (
     use_log_scale,
     use_short_numbers,
 )
-from zoo.figures.training_log import LOG, Point, metric_names, read_curve
 from zoo.files import write_text
 from zoo.results.metrics import find_metric
+from zoo.results.store import parse_json
 
+LOG = "metrics.jsonl"
 _MOST_MARKERS = 40  # with more points than this, markers hide the line
 _MOST_POINTS = 400  # one pixel each
 _WIDE_RANGE = 5.0  # largest over smallest value from which the axis is logarithmic
@@ -36,25 +41,24 @@ _SECONDS = ((1.0, "seconds"), (60.0, "minutes"), (3600.0, "hours"))
 _FLOPS = tuple((1e3**power, f"{prefix}FLOP") for power, prefix in enumerate(("", "k", "M", "G", "T", "P", "E", "Z")))
 
 
+class Point(NamedTuple):
+    """One value of a metric during training."""
+
+    step: int
+    seconds: float
+    value: float
+
+
 @dataclass(frozen=True)
 class Curve:
-    """A metric during the training of one variant, at the steps that all of its seeds have reached.
+    """A metric during the training of one variant, at the steps that all of its seeds have reached."""
 
-    Attributes:
-        label: in the legend.
-        steps: [P].
-        seconds: [P], mean over seeds.
-        per_seed: [seeds, P], the values.
-        flops_per_step: None if unknown.
-        waiting: number of seeds without any value yet.
-    """
-
-    label: str
-    steps: np.ndarray
-    seconds: np.ndarray
-    per_seed: np.ndarray
-    flops_per_step: float | None = None
-    waiting: int = 0
+    label: str  # in the legend
+    steps: np.ndarray  # [P]
+    seconds: np.ndarray  # [P], mean over seeds
+    per_seed: np.ndarray  # [seeds, P], the values
+    flops_per_step: float | None
+    waiting: int  # number of seeds without any value yet
 
     @property
     def spread(self) -> np.ndarray | None:
@@ -94,7 +98,7 @@ def learning_curves(
     Args:
         runs: label -> run folder, which holds ``metrics.jsonl``.
         target: the image: .png, .pdf or .svg.
-        metric: name in ``metrics.jsonl``. Runs without a value of it stay in the legend.
+        metric: name in the logs. Runs without a value of it stay in the legend.
         title: above the panels.
 
     Raises:
@@ -128,17 +132,66 @@ def read_curves(logs: Sequence[Path], *, metric: str) -> list[list[Point]]:
     return curves
 
 
+def read_curve(path: Path, *, metric: str) -> list[Point]:
+    """Reads the values of a metric from a log.
+
+    A resumed run goes back to its checkpoint; the values that were logged after that step, before the interruption, are
+    left out. A last line without a line break is ignored: a running job is still writing it.
+
+    Raises:
+        ResultError: naming the file and the line, if the log is missing or any other line is damaged.
+    """
+    points: list[Point] = []
+    last = -1
+    for place, record in _records(path):
+        step, seconds, value = record.get("step"), record.get("seconds"), record.get(metric)
+        if not _is_number(step) or step != int(step) or step < 0:
+            raise ResultError(f"{place}: step: expected a whole number, found {step!r}")
+        if not _is_number(seconds):
+            raise ResultError(f"{place}: seconds: expected a number, found {seconds!r}")
+        if step < last:
+            points = [point for point in points if point.step < step]
+        last = int(step)
+        if value is None:
+            continue
+        if not _is_number(value):
+            raise ResultError(f"{place}: {metric}: expected a number, found {value!r}")
+        points.append(Point(int(step), float(seconds), float(value)))
+    return points
+
+
+def metric_names(path: Path) -> set[str]:
+    """Returns the names of all metrics in a log; raises the errors of :func:`read_curve`."""
+    names = {name for _, record in _records(path) for name, value in record.items() if _is_number(value)}
+    return names - {"step", "seconds", "scenes"}
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields each line's place, for errors, and its contents."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
+    lines.pop()  # what follows the last line break: nothing, or a line still being written
+    for count, line in enumerate(lines, start=1):
+        place = f"{path}, line {count}"
+        record = parse_json(line, path=place)
+        if not isinstance(record, dict):
+            raise ResultError(f"{place}: expected an object, found {type(record).__name__}")
+        yield place, record
+
+
 @styled
 def draw_curves(curves: Sequence[Curve], *, metric: str, title: str | None = None) -> Figure:
     """Draws one panel each for steps, seconds and, if the FLOPs of a step are known, FLOPs.
 
     Bands are one standard deviation over seeds to either side. The vertical axis is logarithmic if all values are
-    positive and differ by a factor of more than 5. The legend states the last value of each curve.
-
-    Args:
-        curves: at least one with a value.
-        metric: for the vertical axis, as in ``metrics.jsonl``.
-        title: above the panels.
+    positive and differ by a factor of more than 5. The legend states the last value of each curve; at least one has a
+    value.
     """
     panels = _panels(curves)
     figure = Figure(figsize=(4.4 * len(panels), 3.9))

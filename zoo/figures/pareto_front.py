@@ -125,7 +125,7 @@ def _colour(model: SeedGroup, machines: list[tuple[object, ...]]) -> str:
 
 def _draw_panel(axes: Axes, board: Leaderboard, cost: Cost, *, machines: list[tuple[object, ...]]) -> None:
     metric = board.metric or ""
-    best = on_pareto_front(board.models, metric=metric, cost=cost, higher_is_better=board.higher_is_better)
+    best = on_pareto_front(board, cost)
     fronts: dict[str, list[tuple[float, float]]] = {}
     prices = []
     for rank, (model, is_best) in enumerate(zip(board.models, best, strict=True), start=1):

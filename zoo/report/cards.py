@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from zoo.comparison.formatting import hardware_of, number
+from zoo.comparison.seed_groups import grouped
 from zoo.config.settings import flatten
 from zoo.errors import ZooError
 from zoo.provenance import hash_config
@@ -43,50 +44,35 @@ class Fact(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A variant with one configuration.
+    """A variant with one configuration."""
 
-    Attributes:
-        label: the variant's name in tables.
-        title: of the variant.
-        paper: its source.
-        model: the start of its core's docstring, with the factorisation.
-        facts: components, sizes, costs, speeds, budget, seeds, figures of the paper.
-        settings: all settings with their meaning.
-        source: where the settings come from, and whether the rows have their hash.
-    """
-
-    label: str
+    label: str  # the variant's name in tables
     title: str
     paper: str
-    model: str
-    facts: tuple[Fact, ...]
+    model: str  # the start of its core's docstring, with the factorisation
+    facts: tuple[Fact, ...]  # components, sizes, costs, speeds, budget, seeds, figures of the paper
     settings: tuple[Setting, ...]
-    source: str
+    source: str  # where the settings come from, and whether the rows have their hash
 
 
 def cards_of(rows: Sequence[ResultRow], runs: Sequence[Run]) -> list[Card]:
     """Returns one card per variant and configuration among the rows, by name."""
-    families: dict[tuple[str, str], list[ResultRow]] = {}
-    for row in sorted(rows, key=lambda row: (row.variant, row.provenance.config_hash, row.provenance.seed, row.id)):
-        families.setdefault((row.variant, row.provenance.config_hash), []).append(row)
+    rows = sorted(rows, key=lambda row: (row.variant, row.provenance.config_hash, row.provenance.seed, row.id))
+    families = grouped(rows, lambda row: (row.variant, row.provenance.config_hash))
     configs = {run.config_hash: run.config for run in reversed(runs)}
     return [_card(members, configs) for members in families.values()]
 
 
 def _card(rows: Sequence[ResultRow], configs: Mapping[str, Mapping[str, Any]]) -> Card:
     variant, source = _variant_of(rows, configs)
-    label, components = rows[0].variant, _components(rows[0], variant)
+    label, facts = rows[0].variant, (*_components(rows[0], variant), *_measured(rows))
     if variant is None:
-        return Card(label, "", "", "", (*components, *_measured(rows)), (), source)
+        return Card(label, "", "", "", facts, (), source)
     paragraphs = (inspect.getdoc(resolve(variant)["core"].component_class) or "").split("\n\n")
     model = " ".join(paragraphs[: 2 if paragraphs[0].endswith(":") else 1])
-    # The figures of a paper are those of the full network.
-    published = variant.reference if variant.size == FULL else ()
-    facts = (
-        *components,
-        *_measured(rows),
-        *(Fact("in the paper", f"{item.metric}: {item.value:g} {item.unit} ({item.source})") for item in published),
-    )
+    if variant.size == FULL:  # the figures of a paper are those of the full network
+        published = (f"{item.metric}: {item.value:g} {item.unit} ({item.source})" for item in variant.reference)
+        facts = (*facts, *(Fact("in the paper", text) for text in published))
     return Card(label, variant.title, variant.paper, model, facts, tuple(_settings(variant)), source)
 
 
@@ -153,10 +139,7 @@ def _measured(rows: Sequence[ResultRow]) -> Iterable[Fact]:
 
 def _speeds(rows: Sequence[ResultRow], name: str) -> Iterable[str]:
     """Returns one text per machine: the mean of the medians and the widest quantiles."""
-    machines: dict[str, list[ResultRow]] = {}
-    for row in rows:
-        if name in row.performance:
-            machines.setdefault(hardware_of(row), []).append(row)
+    machines = grouped((row for row in rows if name in row.performance), hardware_of)
     for machine, measured in sorted(machines.items()):
         timings = [row.performance[name] for row in measured]
         median = sum(timing.median for timing in timings) / len(timings)

@@ -20,17 +20,15 @@ from zoo.comparison.claim_tables import table_of_claims
 from zoo.comparison.claims import judge_claims
 from zoo.comparison.formatting import sanitize
 from zoo.comparison.leaderboards import Leaderboard, leaderboards_of, main_leaderboards
-from zoo.comparison.markup import Table
 from zoo.comparison.records import csv_of, leaderboard_records
 from zoo.comparison.seed_groups import without_superseded
 from zoo.comparison.tables import image_table_of, tables_of
 from zoo.errors import ResultError
 from zoo.files import write_text
 from zoo.report.cards import cards_of
-from zoo.report.charts import curve_charts, pareto_chart
-from zoo.report.embedded_images import EmbeddedImage, data_uri, embed_file
-from zoo.report.page_tables import PageTable, page_table, plain_table
-from zoo.report.provenance import FAILURE_HEADS, PROVENANCE_HEADS, caveats_of, failures_of, provenance_of
+from zoo.report.images import EmbeddedImage, curve_charts, data_uri, embed_file, pareto_chart
+from zoo.report.page_tables import PageTable, page_table
+from zoo.report.provenance import caveats_of, failures_of, provenance_of
 from zoo.report.runs import Run
 from zoo.results.row import ResultRow
 
@@ -100,7 +98,7 @@ def page_of(
     if not rows:
         raise ResultError("a page needs at least one result row")
     rows = sorted(rows, key=lambda row: (row.provenance.utc, row.id))
-    environments, records = provenance_of(rows)
+    environments, provenance = provenance_of(rows)
     current = without_superseded(rows)
     boards = leaderboards_of(current)
     models = [row for row in rows if not row.is_baseline]
@@ -126,9 +124,9 @@ def page_of(
         curves=curve_charts(runs, rows, metric=metric),
         sheets=[embed_file(sheet) for sheet in sheets],
         cards=cards_of(models, runs),
-        failures=plain_table("Failures", FAILURE_HEADS, failures_of(current)),
+        failures=failures_of(current),
         environments=environments,
-        provenance=plain_table("Provenance of every row", PROVENANCE_HEADS, records),
+        provenance=provenance,
     )
 
 
@@ -152,9 +150,7 @@ def _board_sections(boards: Sequence[Leaderboard]) -> list[BoardSection]:
                 is_main=number <= len(main),
                 table=page_table(table),
                 images=page_table(images) if images else None,
-                failures=page_table(Table("Failed, not ranked", table.failures, frozenset({"seed"})))
-                if len(table.failures)
-                else None,
+                failures=page_table(table.failures) if table.failures else None,
                 chart=pareto_chart(board, name=f"Quality against cost of table {number}")
                 if number <= len(main)
                 else None,

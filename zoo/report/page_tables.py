@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -60,10 +60,9 @@ def page_table(table: Table) -> PageTable:
     )
 
 
-def plain_table(title: str, heads: Sequence[str], records: Sequence[Sequence[str]]) -> PageTable:
+def plain_table(title: str, records: Sequence[Mapping[str, str]]) -> PageTable:
     """Returns a table of texts."""
-    frame = pd.DataFrame([list(record) for record in records], columns=list(heads))
-    return page_table(Table(title=title, frame=frame, numbers=frozenset()))
+    return page_table(Table(title, pd.DataFrame(records), numbers=frozenset()))
 
 
 def _value(text: str, head: str, row: int, table: Table) -> str | None:

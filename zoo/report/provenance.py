@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from zoo.comparison.formatting import hardware_of
 from zoo.comparison.seed_groups import seed_groups
+from zoo.report.page_tables import PageTable, plain_table
 from zoo.results.row import ResultRow
 
 
@@ -18,55 +19,50 @@ class Environment(NamedTuple):
     versions: str
 
 
-# The columns of the tables of provenance and of failures, and their records.
-PROVENANCE_HEADS = (
-    *("row", "variant", "seed", "status", "date (UTC)", "commit", "modified", "environment", "settings", "training"),
-    "command",
-)
-FAILURE_HEADS = ("variant", "seed", "status", "error", "date (UTC)", "command")
-
-
-def provenance_of(rows: Sequence[ResultRow]) -> tuple[list[Environment], list[tuple[str, ...]]]:
-    """Returns the environments in the order of their first row, and one record per row with ``PROVENANCE_HEADS``."""
+def provenance_of(rows: Sequence[ResultRow]) -> tuple[list[Environment], PageTable]:
+    """Returns the environments in the order of their first row, and a table of all rows."""
     environments: dict[tuple[str, str], Environment] = {}
-    records: list[tuple[str, ...]] = []
+    records = []
     for row in rows:
         contents = (_machine(row), _versions(row))
         environment = environments.setdefault(contents, Environment(f"E{len(environments) + 1}", *contents))
         source, budget = row.provenance, row.budget
         git = source.git
         records.append(
-            (
-                row.id,
-                row.variant,
-                str(source.seed),
-                row.status,
-                source.utc,
-                git.commit[:12] if git else f"version {source.version or 'unknown'}",
-                "unknown" if git is None else "yes" if git.dirty else "no",
-                environment.name,
-                source.config_hash,
-                f"{budget.steps:,} steps of {budget.batch_size} scenes, {budget.seconds:,.0f} s" if budget else "",
-                source.command,
-            )
+            {
+                "row": row.id,
+                "variant": row.variant,
+                "seed": str(source.seed),
+                "status": row.status,
+                "date (UTC)": source.utc,
+                "commit": git.commit[:12] if git else f"version {source.version or 'unknown'}",
+                "modified": "unknown" if git is None else "yes" if git.dirty else "no",
+                "environment": environment.name,
+                "settings": source.config_hash,
+                "training": f"{budget.steps:,} steps of {budget.batch_size} scenes, {budget.seconds:,.0f} s"
+                if budget
+                else "",
+                "command": source.command,
+            }
         )
-    return list(environments.values()), records
+    return list(environments.values()), plain_table("Provenance of every row", records)
 
 
-def failures_of(rows: Sequence[ResultRow]) -> list[tuple[str, ...]]:
-    """Returns one record per failed row with ``FAILURE_HEADS`` and the whole error text."""
-    return [
-        (
-            row.variant,
-            str(row.provenance.seed),
-            row.status,
-            row.error or "",
-            row.provenance.utc,
-            row.provenance.command,
-        )
+def failures_of(rows: Sequence[ResultRow]) -> PageTable:
+    """Returns a table of the failed rows with their whole error texts."""
+    records = [
+        {
+            "variant": row.variant,
+            "seed": str(row.provenance.seed),
+            "status": row.status,
+            "error": row.error or "",
+            "date (UTC)": row.provenance.utc,
+            "command": row.provenance.command,
+        }
         for row in rows
         if row.status != "ok"
     ]
+    return plain_table("Failures", records)
 
 
 def caveats_of(rows: Sequence[ResultRow]) -> list[str]:

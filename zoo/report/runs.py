@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from zoo.config.settings import load_yaml
 from zoo.errors import ResultError
-from zoo.figures.training_log import LOG
+from zoo.figures.curves import LOG
 from zoo.provenance import hash_config
 from zoo.registry.variant import FULL
 
@@ -18,26 +19,34 @@ CONFIG = "config.yaml"
 
 @dataclass(frozen=True)
 class Run:
-    """One training run.
-
-    Attributes:
-        folder: with its files.
-        config: its resolved settings, with ``seed`` and ``data``.
-        label: the name of its variant in tables.
-        config_hash: of the settings without the seed, as in its rows.
-        seed: of its random numbers.
-    """
+    """One training run."""
 
     folder: Path
-    config: Mapping[str, Any]
-    label: str
-    config_hash: str
-    seed: int
+    config: Mapping[str, Any]  # its resolved settings, with ``seed`` and ``data``
 
     @property
     def log(self) -> Path:
         """The file of its learning curves."""
         return self.folder / LOG
+
+    @cached_property
+    def label(self) -> str:
+        """The name of its variant in tables."""
+        name, size = self.setting("variant"), self.setting("size")
+        return str(name) if size == FULL else f"{name}@{size}"
+
+    @cached_property
+    def config_hash(self) -> str:
+        """The hash of the settings without the seed, as in its rows."""
+        return hash_config(self.config)
+
+    @property
+    def seed(self) -> int:
+        """The seed of its random numbers."""
+        seed = self.setting("seed")
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise ResultError(f"{self.folder / CONFIG}: seed: expected a whole number, found {seed!r}")
+        return seed
 
     def setting(self, path: str) -> Any:
         """Returns one setting, such as ``training.sigma.end``.
@@ -45,7 +54,12 @@ class Run:
         Raises:
             ResultError: if the run does not have it.
         """
-        return _setting(self.config, path, folder=self.folder)
+        value: Any = self.config
+        for key in path.split("."):
+            if not isinstance(value, Mapping) or key not in value:
+                raise ResultError(f"{self.folder / CONFIG}: {path}: missing, so this is not the folder of a run")
+            value = value[key]
+        return value
 
 
 def find_runs(paths: Iterable[Path]) -> list[Run]:
@@ -64,29 +78,5 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
         for log in sorted(path.rglob(LOG))
         if (log.parent / CONFIG).is_file()
     }
-    runs = [read_run(folder) for folder in folders.values()]
+    runs = [Run(folder, load_yaml(folder / CONFIG)) for folder in folders.values()]
     return sorted(runs, key=lambda run: (run.label, run.config_hash, run.seed, str(run.folder)))
-
-
-def read_run(folder: Path) -> Run:
-    """Reads the settings of a run.
-
-    Raises:
-        ConfigError: if they are damaged or missing.
-        ResultError: if they lack the variant, its size or the seed.
-    """
-    config = load_yaml(folder / CONFIG)
-    name, size, seed = (_setting(config, key, folder=folder) for key in ("variant", "size", "seed"))
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise ResultError(f"{folder / CONFIG}: seed: expected a whole number, found {seed!r}")
-    label = str(name) if size == FULL else f"{name}@{size}"
-    return Run(folder=folder, config=config, label=label, config_hash=hash_config(config), seed=seed)
-
-
-def _setting(config: Mapping[str, Any], path: str, *, folder: Path) -> Any:
-    value: Any = config
-    for key in path.split("."):
-        if not isinstance(value, Mapping) or key not in value:
-            raise ResultError(f"{folder / CONFIG}: {path}: missing, so this is not the folder of a run")
-        value = value[key]
-    return value

@@ -1,8 +1,14 @@
 """The metrics of result rows: one table of name, title, unit, direction and digits, and means over scenes.
 
-A metric is named in full (``nelbo_excess``) or belongs to a family: ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap`` for
-K importance samples; of an image metric ``psnr`` the metric of the mean of all samples, ``psnr_one`` of a single sample,
-``psnr_best`` of the closest sample and ``reconstruction_psnr`` of the posterior.
+* ``nelbo``, ``floor`` (the least NELBO that the likelihood allows), ``nelbo_excess`` (their difference), ``kl``,
+  ``log_likelihood`` and ``distortion`` (``nelbo_excess - kl``, of a Gaussian with fixed sigma);
+* ``iwae_<K>`` (the negative importance-weighted bound of K samples), ``iwae_<K>_excess`` and ``iwae_<K>_gap`` (NELBO minus it);
+* ``separate_nelbo_excess`` (every target scored by itself, with latents of its own) and ``wrong_context_nelbo_excess`` (with
+  the context of another scene);
+* ``bits_per_dim``, the lossless code length of the 8-bit values, with ``code_sigma`` where a sigma was fitted for it;
+* of predictions from the prior ``mse``, ``mae_255``, ``rmse_255``, ``psnr`` and ``ssim`` of the mean of all samples, with the
+  suffix ``_one`` of a single sample and ``_best`` of the closest one, and ``sample_variance``; with the prefix
+  ``reconstruction_`` of the posterior, which has seen the truth.
 """
 
 from __future__ import annotations
@@ -27,27 +33,16 @@ _IWAE = re.compile(r"iwae_(\d+)(_excess|_gap|)")
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What is known about a metric by its name.
+    """What is known about a metric by its name."""
 
-    Attributes:
-        name: as in rows.
-        title: for heads of tables and axes, without the unit.
-        unit: as in rows, without the number of samples.
-        higher_is_better: None if neither direction is better.
-        digits: the most decimal places that tables show.
-        short_unit: in heads of tables; empty if the head shows none.
-        of_samples: whether it depends on the number of samples of a prediction, so that the unit names that number.
-        has_percent: whether zero is its natural origin, so that a relative change means something.
-    """
-
-    name: str
-    title: str
-    unit: str = NATS
-    higher_is_better: bool | None = False
-    digits: int = 2
-    short_unit: str = ""
-    of_samples: bool = False
-    has_percent: bool = True
+    name: str  # as in rows
+    title: str  # for heads of tables and axes, without the unit
+    unit: str = NATS  # as in rows, without the number of samples
+    higher_is_better: bool | None = False  # None if neither direction is better
+    digits: int = 2  # the most decimal places that tables show
+    short_unit: str = ""  # in heads of tables; empty if the head shows none
+    of_samples: bool = False  # whether it depends on the number of samples of a prediction, which the unit names
+    has_percent: bool = True  # whether zero is its natural origin, so that a relative change means something
 
     @property
     def arrow(self) -> str:

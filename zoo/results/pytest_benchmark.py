@@ -8,21 +8,13 @@ that ``--fail train_step_seconds:5%`` judges the same number as ``--benchmark-co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from zoo.errors import ResultError
 from zoo.provenance import Provenance, Record
-from zoo.results.row import (
-    PREDICT_THROUGHPUT,
-    TRAIN_THROUGHPUT,
-    Budget,
-    ModelFacts,
-    ResultRow,
-    Timing,
-    explain,
-)
+from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, Budget, ModelFacts, ResultRow, Timing, explain
 
 BENCHMARK_KIND: Final = "gqn-zoo-benchmark"
 
@@ -34,16 +26,11 @@ _Seconds = Annotated[float, Field(gt=0)]
 _Model = TypeVar("_Model", bound=Record)
 
 
-class _Names(NamedTuple):
-    speed: str
-    seconds: str
-    unit: str
-
-
-_NAMES: dict[Action, _Names] = {
-    "train": _Names(TRAIN_THROUGHPUT, "train_step_seconds", "scenes/s"),
-    "predict": _Names(PREDICT_THROUGHPUT, "predict_step_seconds", "images/s"),
-    "evaluate": _Names("evaluate_scenes_per_second", "evaluate_step_seconds", "scenes/s"),
+# The name of the speed of an action, and its unit.
+_SPEEDS: dict[Action, tuple[str, str]] = {
+    "train": (TRAIN_THROUGHPUT, "scenes/s"),
+    "predict": (PREDICT_THROUGHPUT, "images/s"),
+    "evaluate": ("evaluate_scenes_per_second", "scenes/s"),
 }
 
 
@@ -95,14 +82,10 @@ def is_benchmark_file(contents: object) -> bool:
 
 
 def rows_of_benchmarks(contents: Mapping[str, Any], *, path: str) -> list[ResultRow]:
-    """Returns the rows of a file of pytest-benchmark, in the order in which their benchmarks ran.
+    """Returns the rows of a file for which ``is_benchmark_file`` holds, in the order in which their benchmarks ran.
 
     Training, prediction and evaluation of one variant under the same conditions are one row; a repeat is a further row.
     Benchmarks of other things (loading, drawing) are skipped.
-
-    Args:
-        contents: of the file, for which ``is_benchmark_file`` holds.
-        path: for messages.
 
     Raises:
         ResultError: naming the file and the field, if there is no benchmark of a variant in it, or one is damaged.
@@ -118,12 +101,9 @@ def rows_of_benchmarks(contents: Mapping[str, Any], *, path: str) -> list[Result
         facts = found.extra_info
         identity = (facts.label, facts.config_hash, facts.batch_size, facts.seed, facts.device)
         rounds = rows.setdefault(identity, [])
-        for actions in rounds:
-            if facts.action not in actions:
-                actions[facts.action] = found
-                break
-        else:
-            rounds.append({facts.action: found})
+        if all(facts.action in actions for actions in rounds):
+            rounds.append({})
+        next(actions for actions in rounds if facts.action not in actions)[facts.action] = found
     if not rows:
         raise ResultError(
             f"{path}: saved by pytest-benchmark, but holds no benchmark of a variant, as 'pytest benchmarks' times them"
@@ -144,9 +124,9 @@ def _row(actions: Mapping[Action, _Benchmark], provenance: Provenance) -> Result
     facts = next(iter(actions.values())).extra_info
     performance: dict[str, Timing] = {}
     for action, found in actions.items():
-        names = _NAMES[action]
-        performance[names.speed] = _timing(found, unit=names.unit, units=found.extra_info.units)
-        performance[names.seconds] = _timing(found, unit="s", units=None)
+        speed, unit = _SPEEDS[action]
+        performance[speed] = _timing(found, unit=unit, units=found.extra_info.units)
+        performance[f"{action}_step_seconds"] = _timing(found, unit="s", units=None)
     train, predict = (actions[action].extra_info if action in actions else None for action in ("train", "predict"))
     return ResultRow(
         status="ok",

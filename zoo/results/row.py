@@ -1,17 +1,7 @@
 """Result rows: one measurement of one model, and the key that decides with which other rows it may be compared.
 
 Every number in nats is per target: the joint quantity of all targets of a scene divided by their number, averaged over
-scenes. Metrics that the evaluation writes:
-
-* ``nelbo``, ``floor`` (the least NELBO that the likelihood allows), ``nelbo_excess`` (their difference), ``kl``,
-  ``log_likelihood`` and ``distortion`` (``nelbo_excess - kl``, of a Gaussian with fixed sigma);
-* ``iwae_<K>`` (the negative importance-weighted bound), ``iwae_<K>_excess`` and ``iwae_<K>_gap`` (NELBO minus it);
-* ``separate_nelbo_excess`` (every target scored by itself, with latents of its own) and ``wrong_context_nelbo_excess`` (with
-  the context of another scene);
-* ``bits_per_dim``, the lossless code length of the 8-bit values, with ``code_sigma`` where a sigma was fitted for it;
-* of predictions from the prior ``mse``, ``mae_255``, ``rmse_255``, ``psnr`` and ``ssim`` of the mean of all samples, with the
-  suffix ``_one`` of a single sample and ``_best`` of the closest one, and ``sample_variance``; with the prefix
-  ``reconstruction_`` of the posterior, which has seen the truth.
+scenes. :mod:`zoo.results.metrics` has the metrics.
 """
 
 from __future__ import annotations
@@ -112,6 +102,10 @@ class ComparabilityKey(Record):
             f"(episodes {self.episodes[:8]}), {images}"
             f"{self.likelihood}{sigma}, {self.bound}"
         )
+
+    def without_context(self) -> ComparabilityKey:
+        """Returns what is the same for all numbers of context views; the targets are."""
+        return self.model_copy(update={"num_context": 0, "episodes": "any"})
 
     def differences(self, other: ComparabilityKey) -> list[str]:
         """Returns, for every field that differs, a phrase such as ``sigma 0.7 against 1.0``."""

@@ -53,11 +53,7 @@ def _in_file_name(variant: str) -> str:
 
 
 def rows_in(folder: Path, *, variant: str | None = None) -> list[ResultRow]:
-    """Returns the rows of a folder, none if there are none yet.
-
-    Args:
-        folder: with saved rows.
-        variant: reads the files of this variant alone, which in a large folder is much faster.
+    """Returns the rows of a folder, or those of one variant, none if there are none yet.
 
     Raises:
         ResultError: if a row is damaged.
@@ -75,7 +71,7 @@ def load_row(path: Path) -> ResultRow:
         ResultError: naming the file and the field, if the file is missing, too large, torn, not a row of this version,
             or was altered.
     """
-    return _row_of(_parse(_read(Path(path)), path=str(path)), path=str(path))
+    return _row_of(parse_json(_read(Path(path)), path=str(path)), path=str(path))
 
 
 def load_rows(paths: Iterable[Path | str]) -> list[ResultRow]:
@@ -134,13 +130,18 @@ def _rows_of_any(data: bytes, *, path: str) -> list[ResultRow]:
 
 def _rows_of(data: bytes, *, path: str) -> list[ResultRow]:
     """Returns the row of a result file, or the rows of a file of pytest-benchmark."""
-    contents = _parse(data, path=path)
+    contents = parse_json(data, path=path)
     if isinstance(contents, dict) and is_benchmark_file(contents):
         return rows_of_benchmarks(contents, path=path)
     return [_row_of(contents, path=path)]
 
 
-def _parse(data: bytes, *, path: str) -> object:
+def parse_json(data: bytes, *, path: str) -> object:
+    """Parses JSON without repeated keys, NaN and infinity.
+
+    Raises:
+        ResultError: with ``path``, if it is not valid.
+    """
     try:
         return json.loads(data, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

@@ -1,20 +1,40 @@
-"""The charts of the page: learning curves of runs that measure the same, and Pareto fronts of leaderboards."""
+"""The images of the page, as data URIs: learning curves of comparable runs, Pareto fronts, and sheets of predictions."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple
+
+from matplotlib.figure import Figure
+from PIL import Image
 
 from zoo.comparison.formatting import sanitize
 from zoo.comparison.leaderboards import Leaderboard
-from zoo.figures.curves import Curve, curve_of, draw_curves, read_curves
+from zoo.comparison.seed_groups import grouped
+from zoo.errors import ResultError
+from zoo.figures.curves import Curve, Point, curve_of, draw_curves, metric_names, read_curves
 from zoo.figures.pareto_front import can_be_drawn, draw_pareto_front
-from zoo.figures.training_log import Point, metric_names
-from zoo.report.embedded_images import EmbeddedImage, embed_figure
+from zoo.figures.style import svg_of
 from zoo.report.runs import Run
 from zoo.results.row import ResultRow
 
 PREFERRED = ("eval/nelbo_excess", "train/nelbo_excess")
+PATTERN = "sheet*.png"
+MAX_BYTES = 8 * 2**20
+_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+_PIXELS_PER_INCH = 96
+
+
+class EmbeddedImage(NamedTuple):
+    """An image with its size in CSS pixels."""
+
+    name: str
+    address: str
+    width: int
+    height: int
 
 
 class PageChart(NamedTuple):
@@ -53,11 +73,9 @@ def curve_charts(runs: Sequence[Run], rows: Sequence[ResultRow], *, metric: str 
         for row in rows
         if row.model is not None and row.model.flops_per_training_scene
     }
-    together: dict[str, list[tuple[Run, list[Point]]]] = {}
-    for run, points in zip(runs, read_curves([run.log for run in runs], metric=metric), strict=True):
-        together.setdefault(_subject(run), []).append((run, points))
+    logged = zip(runs, read_curves([run.log for run in runs], metric=metric), strict=True)
     charts = []
-    for subject, members in sorted(together.items()):
+    for subject, members in sorted(grouped(logged, lambda pair: _subject(pair[0])).items()):
         curves = [curve for curve in _curves(members, flops) if curve.per_seed.size]
         if curves:
             curves.sort(key=lambda curve: (float(curve.per_seed[:, -1].mean()), curve.label))
@@ -81,23 +99,21 @@ def _subject(run: Run) -> str:
 
 def _curves(members: Sequence[tuple[Run, list[Point]]], flops: Mapping[str, int]) -> Iterable[Curve]:
     """Joins the seeds of each configuration; a repeated seed starts a curve of its own."""
-    repeats: dict[tuple[str, str], list[dict[int, tuple[Run, list[Point]]]]] = {}
-    for run, points in members:
-        attempts = repeats.setdefault((run.label, run.config_hash), [])
-        free = next((seeds for seeds in attempts if run.seed not in seeds), None)
-        if free is None:
-            attempts.append(free := {})
-        free[run.seed] = (run, points)
-    labels = [label for label, _ in repeats]
-    for (label, config_hash), attempts in repeats.items():
+    configurations = grouped(members, lambda member: (member[0].label, member[0].config_hash))
+    labels = [label for label, _ in configurations]
+    for (label, config_hash), logged in configurations.items():
         name = label if labels.count(label) == 1 else f"{label} ({config_hash[:6]})"
+        cost = flops.get(config_hash)
+        attempts: list[dict[int, list[Point]]] = []  # by seed
+        for run, points in logged:
+            if all(run.seed in seeds for seeds in attempts):
+                attempts.append({})
+            next(seeds for seeds in attempts if run.seed not in seeds)[run.seed] = points
         for attempt, seeds in enumerate(attempts, start=1):
-            run = next(iter(seeds.values()))[0]
-            cost = flops.get(config_hash)
             yield curve_of(
                 name if attempt == 1 else f"{name}, repeat {attempt}",
-                [points for _, points in seeds.values()],
-                flops_per_step=cost * float(run.setting("training.batch_size")) if cost else None,
+                list(seeds.values()),
+                flops_per_step=cost * float(logged[0][0].setting("training.batch_size")) if cost else None,
             )
 
 
@@ -108,3 +124,44 @@ def _notes(curves: Sequence[Curve]) -> Iterable[str]:
         yield f"No row with FLOPs per training scene: {', '.join(unknown)}."
     if waiting := [curve.label for curve in curves if curve.waiting]:
         yield f"Some seeds have no value yet: {', '.join(waiting)}."
+
+
+def find_sheets(paths: Iterable[Path]) -> list[Path]:
+    """Returns the prediction sheets (``sheet*.png``) at or below the folders among ``paths``, each once, by name."""
+    found = {
+        sheet.resolve(): sheet for path in map(Path, paths) if path.is_dir() for sheet in sorted(path.rglob(PATTERN))
+    }
+    return sorted(found.values(), key=lambda sheet: (sheet.name, str(sheet)))
+
+
+def embed_file(path: Path) -> EmbeddedImage:
+    """Reads an image file.
+
+    Raises:
+        ResultError: if it is missing, damaged, larger than 8 MiB, or neither PNG, JPEG nor WebP.
+    """
+    path = Path(path)
+    try:
+        contents = path.read_bytes()
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(contents) > MAX_BYTES:
+        raise ResultError(f"{path}: has {len(contents)} bytes, expected at most {MAX_BYTES}")
+    try:
+        with Image.open(BytesIO(contents), formats=tuple(_TYPES)) as image:
+            image.load()
+            kind, (width, height) = str(image.format), image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ResultError(f"{path}: is not a whole image in PNG, JPEG or WebP") from error
+    return EmbeddedImage(path.stem, data_uri(_TYPES[kind], contents), width, height)
+
+
+def embed_figure(figure: Figure, *, name: str) -> EmbeddedImage:
+    """Returns a chart as SVG with a transparent background."""
+    width, height = (round(_PIXELS_PER_INCH * inches) for inches in figure.get_size_inches())
+    return EmbeddedImage(name, data_uri("image/svg+xml", svg_of(figure)), width, height)
+
+
+def data_uri(media_type: str, contents: bytes) -> str:
+    """Returns the address of contents that are part of the page."""
+    return f"data:{media_type};base64,{base64.b64encode(contents).decode('ascii')}"
