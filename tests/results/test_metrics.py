@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.results.metrics import METRICS, find_metric, metric_info, metrics_of, unit_of
+from zoo.results.metrics import METRICS, find_metric, metric_info, metrics_of
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,9 @@ def test_axes_name_the_unit_once():
 
 
 def test_units_name_the_number_of_samples_where_it_matters():
+    def unit_of(name, samples):
+        return metric_info(name).unit_with_samples(samples)
+
     assert unit_of("psnr", samples=8) == "dB, 8 samples"
     assert unit_of("psnr_best", samples=8) == "dB, best of 8 samples"
     assert unit_of("psnr_one", samples=8) == unit_of("reconstruction_psnr", samples=8) == "dB"

@@ -21,7 +21,7 @@ from zoo.model.interfaces import Task
 from zoo.model.tasks import MAP
 from zoo.provenance import collect
 from zoo.registry.variant import Variant, resolve
-from zoo.results.metrics import code_sigma_metric, floor_metric, metrics_of
+from zoo.results.metrics import code_sigma_metric, metrics_of
 from zoo.results.row import Budget, ModelFacts, ResultRow
 from zoo.results.store import rows_in, save_row
 
@@ -61,9 +61,7 @@ def baseline_rows(
         if name in existing:
             continue
         scores = score_baseline(baseline_predictor(name, train=splits["train"]), evaluation, calibration=calibration)
-        per_scene = dict(scores.per_scene)
-        floor = per_scene.pop("floor")
-        metrics = {**metrics_of(per_scene, samples=1), "floor": floor_metric(floor)}
+        metrics = metrics_of(scores.per_scene, samples=1)
         if scores.code_sigma is not None:
             metrics["code_sigma"] = code_sigma_metric(scores.code_sigma, num_scenes=calibration_size(fitted))
         yield ResultRow(
@@ -73,7 +71,7 @@ def baseline_rows(
             core=name.replace("-", "_"),
             key=key,
             metrics=metrics,
-            per_scene={name: values.tolist() for name, values in per_scene.items()},
+            per_scene={metric: values.tolist() for metric, values in scores.per_scene.items() if metric != "floor"},
             model=ModelFacts(parameters=0),
             budget=Budget(steps=0, batch_size=0, scenes_seen=0, seconds=0.0),
             provenance=collect(seed=0, command=command, config={"reference": name}, device="cpu"),

@@ -28,7 +28,7 @@ from zoo.model.interfaces import Likelihood, TargetKind, Task
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import collect
 from zoo.registry.variant import Variant, build, component_sources, resolve
-from zoo.results.metrics import code_sigma_metric, floor_metric, metrics_of, unit_of
+from zoo.results.metrics import code_sigma_metric, metric_info, metrics_of
 from zoo.results.row import (
     PREDICT_THROUGHPUT,
     TRAIN_THROUGHPUT,
@@ -82,9 +82,7 @@ def evaluate(
         if not np.isfinite(values).all():
             scene = int(np.flatnonzero(~np.isfinite(values))[0])
             raise NonFiniteError(f"{variant.name}: {name} of scene {scene} is {values[scene]}; the model is not usable")
-    floor = per_scene.pop("floor")
     metrics = metrics_of(per_scene, samples=protocol.prediction_samples)
-    metrics["floor"] = floor_metric(floor)
     if code_schedule is not None and model.likelihood.uses_sigma:
         sigma = float(code_schedule.sigma)
         metrics["code_sigma"] = code_sigma_metric(sigma, num_scenes=calibration_size(calibration))
@@ -97,7 +95,7 @@ def evaluate(
         status="ok",
         key=key_of(variant, source, plan, sigma=float(schedule.sigma) if model.likelihood.uses_sigma else None),
         metrics=metrics,
-        per_scene={name: values.tolist() for name, values in per_scene.items()},
+        per_scene={name: values.tolist() for name, values in per_scene.items() if name != "floor"},
         performance=performance,
         model=facts,
         budget=_budget(variant, trained.spent),
@@ -170,7 +168,7 @@ def expected_metrics(variant: Variant, plan: EvaluationPlan, *, protocol: Protoc
         SCORERS[task.target_kind][1]: "predictions" in asked,
     }
     names += [name for name, expected in found.items() if expected]
-    return {name: unit_of(name, samples=protocol.prediction_samples) for name in names}
+    return {name: metric_info(name).unit_with_samples(protocol.prediction_samples) for name in names}
 
 
 def key_of(variant: Variant, source: SceneSource, plan: EvaluationPlan, *, sigma: float | None) -> ComparabilityKey:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 
 import pandas as pd
 
@@ -11,7 +12,6 @@ from zoo.comparison.claims import JudgedClaim, JudgedComparison
 from zoo.comparison.formatting import sanitize, with_interval
 from zoo.comparison.markup import Table
 from zoo.comparison.records import Record, seven_digits
-from zoo.comparison.seed_groups import SeedGroup
 from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS
 from zoo.results.metrics import metric_info
 
@@ -21,17 +21,12 @@ _NUMBERS = frozenset({"hold", "difference [95%]", "p", "scenes × seeds"})
 
 def table_of_claims(title: str, claims: Sequence[JudgedClaim]) -> Table:
     """Returns one row per claim: the verdict, how many comparisons hold, and the comparison with the least support."""
-    return Table(
-        title=sanitize(f"{title}: {summary_of_claims(claims)}"),
-        frame=pd.DataFrame(
-            [_cells(place, claim) for place, claim in enumerate(claims, start=1)], columns=list(_COLUMNS)
-        ),
-        numbers=_NUMBERS,
-        notes=_notes(claims),
-    )
+    cells = [_cells(place, claim) for place, claim in enumerate(claims, start=1)]
+    head = sanitize(f"{title}: {_summary(claims)}")
+    return Table(head, pd.DataFrame(cells, columns=list(_COLUMNS)), _NUMBERS, notes=_notes(claims))
 
 
-def summary_of_claims(claims: Sequence[JudgedClaim]) -> str:
+def _summary(claims: Sequence[JudgedClaim]) -> str:
     """Returns ``3 of 6 claims hold, 1 does not, 2 undecided``."""
     count = Counter(claim.verdict for claim in claims)
     held, refuted = count["holds"], count["does not hold"]
@@ -52,10 +47,8 @@ def claim_records(claims: Sequence[JudgedClaim]) -> list[Record]:
             "claim_verdict": judged.verdict,
             "claim_reason": judged.reason,
         }
-        comparisons = sorted(
-            judged.comparisons, key=lambda c: (c.comparison.first.variant, c.comparison.second.variant)
-        )
-        records += [about | _record(comparison) for comparison in comparisons] or [about]
+        own = sorted((_record(comparison) for comparison in judged.comparisons), key=itemgetter("first", "second"))
+        records += [about | record for record in own] or [about]
     return records
 
 
@@ -85,13 +78,10 @@ def _words(judged: JudgedComparison) -> str:
     if metric != other:
         return f"{first.variant}: {metric} − {other}"
     if comparison.same_trainings:
-        return f"{first.variant}: {_contexts(first)} − {_contexts(second)} context views, {metric}"
+        assert first.key is not None and second.key is not None
+        views = f"{first.key.num_context} − {second.key.num_context} context views"
+        return f"{first.variant}: {views}, {metric}"
     return f"{first.variant} − {second.variant}, {metric}"
-
-
-def _contexts(group: SeedGroup) -> int:
-    assert group.key is not None
-    return group.key.num_context
 
 
 def _notes(claims: Sequence[JudgedClaim]) -> tuple[str, ...]:
@@ -127,10 +117,7 @@ def _record(judged: JudgedComparison) -> Record:
         "second_contexts": other.num_context,
         **key.model_dump(),
         "difference": seven_digits(difference.mean),
-        "low": seven_digits(difference.low),
-        "high": seven_digits(difference.high),
-        "stderr": seven_digits(difference.stderr),
-        "p": seven_digits(difference.p),
+        **{name: seven_digits(getattr(difference, name)) for name in ("low", "high", "stderr", "p")},
         "p_holm": seven_digits(judged.p_holm),
         "scenes": difference.n,
         "first_seeds": len(comparison.first.rows),

@@ -179,10 +179,8 @@ def _changes_of(pairs: _Pairs) -> list[list[Change]]:
             base, new = pairs[index]
             old, now = base.estimate(name), new.estimate(name)
             assert old is not None and now is not None
-            decided = significant.get(index, False)
-            found[index].append(
-                _change(name, base.first.metrics[name], old.value, now.value, test=test, decided=decided)
-            )
+            change = _change(name, base.first.metrics[name], old.value, now.value, test, significant.get(index, False))
+            found[index].append(change)
     return [own + _speed_changes(*pair) for pair, own in zip(pairs, found, strict=True)]
 
 
@@ -191,13 +189,11 @@ def _speed_changes(base: SeedGroup, new: SeedGroup) -> list[Change]:
         return []
     old, now = base.first.performance, new.first.performance
     shared = [(name, old[name], now[name]) for name in sorted(old.keys() & now.keys())]
-    return [
-        _change(name, a, a.median, b.median, test=None, decided=b.p10 > a.p90 or b.p90 < a.p10) for name, a, b in shared
-    ]
+    return [_change(name, a, a.median, b.median, None, b.p10 > a.p90 or b.p90 < a.p10) for name, a, b in shared]
 
 
 def _change(
-    name: str, about: Metric | Timing, base: float, new: float, *, test: PairedDifference | None, decided: bool
+    name: str, about: Metric | Timing, base: float, new: float, test: PairedDifference | None, decided: bool
 ) -> Change:
     verdict: ChangeVerdict = "undecided"
     if decided and new != base:

@@ -27,7 +27,7 @@ def tables_of_diff(diff: Diff, *, only_changed: bool = False, split: bool = Fals
         diff: the changes.
         only_changed: leaves out what is undecided.
         split: makes a table for each verdict.
-        factor: changes by less than this factor are undecided, where zero is a natural origin.
+        factor: changes by less are undecided, where zero is a natural origin.
 
     Raises:
         ResultError: if nothing that both sides have can be compared.

@@ -19,32 +19,20 @@ from zoo.results.row import ComparabilityKey, ResultRow
 class Leaderboard:
     """The results that may be compared with one another.
 
-    Attributes:
-        section: the values of the fields that the rows were grouped by, in one line; empty without grouping.
-        key: what the results share; None for speed measurements and for failures before an evaluation.
-        of_code_length: whether the models are ranked by lossless code length; the key leaves likelihood and sigma open.
-        floor: the least NELBO of the likelihood, nats per target; of code lengths 0 bits/dim.
-        metric: the metric of the ranking; None if there is none.
-        higher_is_better: direction of that metric.
-        models: in the order of their rank, those without the metric last.
-        baselines: results without training, such as the mean image, best first; not ranked.
-        not_better: for every baseline, the models that are not established to be better.
-        behind_best: for every other ranked model, by how much the best is better; None where no test is possible.
-        decided: whether the best differs from every other ranked model (Holm, family-wise error 5 %, and every interval
-            excludes zero); never where a ranked model has one seed.
-        failures: rows whose status is not ``ok``.
+    The ranking is ``decided`` if the best differs from every other ranked model (Holm, family-wise error 5 %, and every
+    interval excludes zero); never where a ranked model has one seed.
     """
 
-    section: str
-    key: ComparabilityKey | None
-    of_code_length: bool
-    floor: float | None
-    metric: str | None
+    section: str  # the values of the fields that the rows were grouped by, in one line; empty without grouping
+    key: ComparabilityKey | None  # None for speed measurements and for failures before an evaluation
+    of_code_length: bool  # whether lossless code length is the ranking; the key leaves likelihood and sigma open
+    floor: float | None  # the least NELBO of the likelihood, nats per target; of code lengths 0 bits/dim
+    metric: str | None  # of the ranking
     higher_is_better: bool
-    models: tuple[SeedGroup, ...]
-    baselines: tuple[SeedGroup, ...]
-    not_better: tuple[tuple[SeedGroup, tuple[SeedGroup, ...]], ...]
-    behind_best: tuple[PairedDifference | None, ...]
+    models: tuple[SeedGroup, ...]  # in the order of their rank, those without the metric last
+    baselines: tuple[SeedGroup, ...]  # results without training, such as the mean image, best first; not ranked
+    not_better: tuple[tuple[SeedGroup, tuple[SeedGroup, ...]], ...]  # baseline, models not established to be better
+    behind_best: tuple[PairedDifference | None, ...]  # by how much the best is better than each other ranked model
     decided: bool
     failures: tuple[ResultRow, ...]
 
@@ -229,13 +217,13 @@ def _not_better(
     A model is below where the interval of the paired difference is; by the means alone where no test is possible.
     """
     found = []
+    scored = [(model, estimate.value) for model in models if (estimate := model.estimate(metric))]
     for baseline in baselines:
         level = baseline.estimate(metric)
-        scored = [(model, estimate) for model in models if (estimate := model.estimate(metric)) is not None]
         if level is None or not scored:
             continue
-        tests = [(model, estimate, difference_if_possible(model, baseline, metric)) for model, estimate in scored]
-        failed = (m for m, e, test in tests if not (e.value < level.value if test is None else test.high < 0))
+        tests = [(model, value, difference_if_possible(model, baseline, metric)) for model, value in scored]
+        failed = (m for m, value, test in tests if not (value < level.value if test is None else test.high < 0))
         found.append((baseline, tuple(failed)))
     return tuple(found)
 

@@ -92,17 +92,10 @@ def images_of_points(inputs: np.ndarray, values: np.ndarray, *, size: int | None
 def curve_panels(
     path: Path, *, panels: Sequence[Panel], title: str, columns: int = 4, same_scale: bool = False
 ) -> Path:
-    """Draws panels row by row with one legend.
-
-    Args:
-        path: the image: .png, .pdf or .svg.
-        panels: at least one.
-        title: above the panels.
-        columns: panels per row.
-        same_scale: whether all panels have the same range of values.
+    """Draws at least one panel, row by row, with one legend; ``same_scale`` gives all panels the same range of values.
 
     Raises:
-        ResultError: if the format is not known.
+        ResultError: if the format is not .png, .pdf or .svg.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)

@@ -52,14 +52,10 @@ def pareto_image(board: Leaderboard, target: Path, *, title: str) -> Path:
 
 @styled
 def draw_pareto_front(board: Leaderboard, *, title: str = "") -> Figure:
-    """Draws the ranking metric of a leaderboard against every cost that two of its variants have.
+    """Draws the ranking metric of a leaderboard that :func:`can_be_drawn` against every cost that two of its variants have.
 
     Numbers are ranks in the board. Bars are the spreads of the tables. Discs on the Pareto front are full, the others
     pale. Each machine has a colour and, for costs that depend on the machine, a front of its own. Baselines are dotted.
-
-    Args:
-        board: one for which :func:`can_be_drawn`.
-        title: above the panels.
     """
     costs = _costs(board)
     columns, rows = min(_COLUMNS, len(costs)), -(-len(costs) // _COLUMNS)
@@ -72,12 +68,10 @@ def draw_pareto_front(board: Leaderboard, *, title: str = "") -> Figure:
         axes.remove()
     for axes in panels[: len(costs) : columns]:
         axes.set_ylabel(metric_info(board.metric or "").axis)
+    labels = [(f"{rank}  {sanitize(model.variant)}", model) for rank, model in enumerate(board.models, start=1)]
     handles = [
-        Line2D(
-            [], [], linestyle="", marker="o", color=_colour(model, machines), label=f"{rank}  {sanitize(model.variant)}"
-        )
-        for rank, model in enumerate(board.models, start=1)
-        if model.estimate(board.metric or "")
+        Line2D([], [], linestyle="", marker="o", color=_colour(model, machines), label=label)
+        for label, model in labels[: board.num_ranked]
     ]
     if len(machines) > 1:
         handles += [
@@ -92,17 +86,14 @@ def draw_pareto_front(board: Leaderboard, *, title: str = "") -> Figure:
 
 
 def baselines_of(board: Leaderboard) -> list[Baseline]:
-    """Returns the baselines of a leaderboard that have its ranking metric, best first."""
-    if board.metric is None:
-        return []
-    values = [estimate.value for model in board.models if (estimate := model.estimate(board.metric)) is not None]
-    if not values:
-        return []
+    """Returns the baselines of a leaderboard with ranked models that have its metric, best first."""
+    metric = board.metric or ""
+    values = [estimate.value for model in board.models if (estimate := model.estimate(metric))]
     reach = _REACH * (max(values) - min(values))
     return [
         Baseline(model.variant, estimate.value, near=min(values) - reach <= estimate.value <= max(values) + reach)
         for model in board.baselines
-        if (estimate := model.estimate(board.metric)) is not None
+        if (estimate := model.estimate(metric))
     ]
 
 
@@ -113,9 +104,7 @@ def note_on_far_baselines(board: Leaderboard) -> str:
 
 
 def _costs(board: Leaderboard) -> list[Cost]:
-    if board.metric is None:
-        return []
-    ranked = [model for model in board.models if model.estimate(board.metric)]
+    ranked = board.models[: board.num_ranked]
     return [cost for cost in COSTS if sum(cost.of(model) is not None for model in ranked) > 1]
 
 

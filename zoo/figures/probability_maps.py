@@ -82,16 +82,6 @@ def _draw(axes: Axes, located: Located, *, title: str) -> None:
 def _draw_camera(axes: Axes, camera: np.ndarray, *, colour: str, length: float, weight: float) -> None:
     x, y, yaw = float(camera[0]), float(camera[1]), float(camera[3])
     axes.plot([x], [y], marker="o", markersize=2.2 * weight, color=colour, markeredgewidth=0.0, clip_on=False)
-    axes.annotate(
-        "",
-        xy=(x + length * math.cos(yaw), y + length * math.sin(yaw)),
-        xytext=(x, y),
-        arrowprops={
-            "arrowstyle": "-|>",
-            "color": colour,
-            "linewidth": weight,
-            "shrinkA": 0,
-            "shrinkB": 0,
-            "mutation_scale": 6,
-        },
-    )
+    tip = x + length * math.cos(yaw), y + length * math.sin(yaw)
+    arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": weight, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 6}
+    axes.annotate("", xy=tip, xytext=(x, y), arrowprops=arrow)

@@ -40,14 +40,14 @@ def prediction_sheet(
     title: str | None = None,
     row_labels: Sequence[str] | None = None,
 ) -> Path:
-    """Draws one row per query: its context views, the true image, the predicted mean, and samples.
+    """Draws one row per query: its context views, the true image, the predicted mean, and samples; all images are uint8.
 
     Args:
         path: the image, in the format of its suffix.
-        context: [R, N, H, W, 3] uint8; N may be 0. The caption states N.
-        truth: [R, H, W, 3] uint8.
-        mean: [R, H, W, 3] uint8.
-        samples: [R, S, H, W, 3] uint8; S may be 0.
+        context: [R, N, H, W, 3]; N may be 0. The caption states N.
+        truth: [R, H, W, 3].
+        mean: [R, H, W, 3].
+        samples: [R, S, H, W, 3]; S may be 0.
         title: above the sheet.
         row_labels: R texts at the left.
 
@@ -61,9 +61,8 @@ def prediction_sheet(
         ImageGroup("mean", mean),
         ImageGroup("samples", samples),
     ]
-    return image_sheet(
-        path, groups=[group for group in groups if group.images.shape[1]], title=title, row_labels=row_labels
-    )
+    shown = [group for group in groups if group.images.shape[1]]
+    return image_sheet(path, groups=shown, title=title, row_labels=row_labels)
 
 
 def contact_sheet(
@@ -74,13 +73,13 @@ def contact_sheet(
     scene_labels: Sequence[str] | None = None,
     max_views: int = 10,
 ) -> Path:
-    """Draws one row per scene: the first ``max_views`` of its views.
+    """Draws one row per scene, with its label at the left: the first ``max_views`` of its views.
 
     Args:
         path: the image, in the format of its suffix.
         frames: [n, V, H, W, 3] uint8.
         title: above the sheet.
-        scene_labels: n texts at the left.
+        scene_labels: n texts.
         max_views: the most views per scene.
 
     Raises:
@@ -181,7 +180,6 @@ def _checked(path: Path, groups: Sequence[ImageGroup]) -> list[ImageGroup]:
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Returns the font of the charts."""
     return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 

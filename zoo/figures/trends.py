@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -57,23 +56,18 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
     labels = list(dict.fromkeys(trend.label for panel in panels for trend in panel.trends))
     figure = Figure(figsize=(3.6 * len(panels), 3.6))
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _draw(axes, panel, labels=labels)
-        axes.set_xlabel(along)
+        for trend in panel.trends:
+            index = labels.index(trend.label)
+            axes.errorbar(
+                trend.positions,
+                trend.means,
+                yerr=trend.errors,
+                label=legend_label(trend.label),
+                color=PALETTE[index % len(PALETTE)],
+                marker=_MARKERS[index % len(_MARKERS)],
+            )
+        axes.set(xlabel=along, ylabel=panel.quantity)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
     figure.suptitle(title)
     return save_figure(figure, path)
-
-
-def _draw(axes: Axes, panel: TrendPanel, *, labels: Sequence[str]) -> None:
-    for trend in panel.trends:
-        index = labels.index(trend.label)
-        axes.errorbar(
-            trend.positions,
-            trend.means,
-            yerr=trend.errors,
-            label=legend_label(trend.label),
-            color=PALETTE[index % len(PALETTE)],
-            marker=_MARKERS[index % len(_MARKERS)],
-        )
-    axes.set_ylabel(panel.quantity)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()

@@ -27,8 +27,7 @@ from zoo.errors import ResultError
 from zoo.files import write_text
 from zoo.report.cards import cards_of
 from zoo.report.images import EmbeddedImage, curve_charts, data_uri, embed_file, pareto_chart
-from zoo.report.page_tables import PageTable, page_table
-from zoo.report.provenance import caveats_of, failures_of, provenance_of
+from zoo.report.page_tables import PageTable, caveats_of, failures_of, page_table, provenance_of
 from zoo.report.runs import Run
 from zoo.results.row import ResultRow
 
@@ -87,7 +86,7 @@ def page_of(
         rows: to be compared; rows that are not comparable are in different tables.
         runs: for learning curves.
         sheets: images of predictions.
-        metric: of the learning curves, a name in ``metrics.jsonl``; None: the excess NELBO on validation scenes.
+        metric: of the learning curves, as in :func:`curve_charts`.
         title: of the page.
         claims: a file of claims; a claim whose rows are missing is unknown.
 

@@ -137,30 +137,22 @@ def iwae_samples(name: str) -> tuple[int, str] | None:
 
 def metrics_of(per_scene: Mapping[str, np.ndarray], *, samples: int) -> dict[str, Metric]:
     """Returns the mean over scenes of every list of values; ``samples`` is the number of samples of a prediction."""
-    return {name: _metric(name, values, samples=samples) for name, values in per_scene.items() if name != "scene"}
-
-
-def floor_metric(values: np.ndarray) -> Metric:
-    """Returns the floor, which is the same for every scene, as a metric without a better direction."""
-    return Metric(value=float(values.mean()), stderr=0.0, n=len(values), unit=NATS)
+    metrics = {}
+    for name, values in per_scene.items():
+        if name == "scene":
+            continue
+        info = metric_info(name)
+        stderr = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+        metrics[name] = Metric(
+            value=float(values.mean()),
+            stderr=0.0 if name == "floor" else stderr,  # the floor is the same for every scene
+            n=len(values),
+            unit=info.unit_with_samples(samples),
+            higher_is_better=info.higher_is_better,
+        )
+    return metrics
 
 
 def code_sigma_metric(sigma: float, *, num_scenes: int) -> Metric:
     """Returns the sigma of a code, fitted on so many scenes, as a metric without a better direction."""
     return Metric(value=sigma, n=num_scenes, unit=METRICS["code_sigma"].unit)
-
-
-def unit_of(name: str, *, samples: int) -> str:
-    """Returns the unit of a metric; ``samples`` is the number of samples of a prediction."""
-    return metric_info(name).unit_with_samples(samples)
-
-
-def _metric(name: str, values: np.ndarray, *, samples: int) -> Metric:
-    info = metric_info(name)
-    return Metric(
-        value=float(values.mean()),
-        stderr=float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None,
-        n=len(values),
-        unit=info.unit_with_samples(samples),
-        higher_is_better=info.higher_is_better,
-    )

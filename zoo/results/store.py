@@ -5,6 +5,7 @@ Files that pytest-benchmark saved of ``pytest benchmarks`` are read as rows too;
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -191,14 +192,11 @@ def _rows_in_git(spec: str) -> list[ResultRow]:
 
 
 def _blobs(names: list[bytes]) -> list[bytes]:
-    text = _git("cat-file", "--batch", given=b"".join(name + b"\n" for name in names))
+    answer = io.BytesIO(_git("cat-file", "--batch", given=b"".join(name + b"\n" for name in names)))
     contents = []
-    start = 0
     for _ in names:
-        end = text.index(b"\n", start)
-        size = int(text[start:end].split()[2])
-        contents.append(text[end + 1 : end + 1 + size])
-        start = end + size + 2
+        size = int(answer.readline().split()[2])
+        contents.append(answer.read(size + 1)[:-1])  # a line break follows
     return contents
 
 
