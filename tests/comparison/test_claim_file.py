@@ -99,7 +99,9 @@ def test_the_committed_claims_are_about_the_suite():
             for name, scenes in suite.data.items()
             if scenes.recipe == choice.dataset and choice.image_size in (None, scenes.image_size)
         }
-        parts = [part for part in suite.parts if names & set(part.data) and choice.targets in (None, part.targets)]
+        parts = [
+            part for part in suite.settings.parts if names & set(part.data) and choice.targets in (None, part.targets)
+        ]
         assert parts, claim.text
         other = claim.better_than
         contexts = {claim.contexts} | ({other.contexts} if other and other.contexts is not None else set())
