@@ -91,7 +91,13 @@ def _names_for(variant: Variant, *, num_context: int) -> list[str]:
 def measure_baselines(
     jobs: Sequence[Job], *, rows: Path, progress: Callable[[int, int], None] | None = None
 ) -> list[Path]:
-    """Measures the baselines on the episodes of all jobs, each once, and returns the files of the new rows."""
+    """Measures the baselines on the episodes of all jobs, each once, and returns the files of the new rows.
+
+    Data without a train or a test split are left out; the row of the job's failure reports them.
+
+    Raises:
+        DataError, ResultError: if scenes or rows cannot be read or written.
+    """
     present = [row for row in rows_in(rows) if row.is_baseline]
     splits_of = functools.cache(open_splits)
     written: list[Path] = []

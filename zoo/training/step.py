@@ -98,7 +98,11 @@ class TrainStep:
         self._pending: NonFiniteCheck | None = None
 
     def run(self, step: int, batches: Iterator[LoadedBatch]) -> Callable[[], dict[str, float]]:
-        """Runs one step and returns a function that returns its metrics, which waits for the device."""
+        """Runs one step and returns a function that returns its metrics, which waits for the device.
+
+        Raises:
+            NonFiniteError: if something is not finite in this step (on a CPU) or was in the one before.
+        """
         learning_rate = value_at(self.recipe.learning_rate, step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate

@@ -140,7 +140,7 @@ def train_job(job: Job, *, progress: Progress | None = None) -> TrainingReport:
 
 
 def rows_of(job: Job) -> list[ResultRow]:
-    """Returns the rows of a job's variant in the job's folder, also those of other jobs."""
+    """Returns the rows of a job's variant in the job's folder, also those of other jobs; ResultError if one is damaged."""
     return rows_in(job.rows, variant=label_of(job.variant))
 
 

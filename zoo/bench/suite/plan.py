@@ -221,7 +221,11 @@ def assign_run_dirs(plan: Sequence[PlannedJob], *, output: Path) -> list[Planned
 
 
 def largest_episodes(suite: Suite, *, registry: Registry) -> dict[tuple[int, int, int], int]:
-    """Returns the views that the largest episode needs, by (scenes, views, seed) of each test split that is made."""
+    """Returns the views that the largest episode needs, by (scenes, views, seed) of each test split that is made.
+
+    Raises:
+        ConfigError, RegistryError: if the suite names an unknown variant, size or setting.
+    """
     largest: dict[tuple[int, int, int], int] = {}
     for index, part in enumerate(suite.settings.parts):
         for variant in variants_of(part, registry=registry, place=suite.place(f"parts.{index}")):
@@ -236,7 +240,11 @@ def largest_episodes(suite: Suite, *, registry: Registry) -> dict[tuple[int, int
 
 
 def write_episodes(suite: Suite, *, registry: Registry, folder: Path) -> list[Path]:
-    """Writes an index for every test split of a suite, as far as its largest episode reaches; returns the files."""
+    """Writes an index for every test split of a suite, as far as its largest episode reaches; returns the files.
+
+    Raises:
+        ConfigError, RegistryError, DataError: as ``largest_episodes``, or if an index exists with other contents.
+    """
     return [
         write_index(folder, num_scenes=num_scenes, num_views=num_views, seed=seed, needed=needed)
         for (num_scenes, num_views, seed), needed in sorted(largest_episodes(suite, registry=registry).items())

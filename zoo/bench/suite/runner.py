@@ -44,7 +44,11 @@ class JobStatus:
 
 
 def partition_jobs(jobs: Sequence[Job], *, retry: bool, limit: int | None = None) -> JobStatus:
-    """Sorts jobs of one folder by their rows; at most ``limit`` are waiting, failed ones too with ``retry``."""
+    """Sorts jobs of one folder by their rows; at most ``limit`` are waiting, failed ones too with ``retry``.
+
+    Raises:
+        ResultError: if a row is damaged.
+    """
     status = JobStatus()
     rows = rows_in(jobs[0].rows) if jobs else []
     for job in jobs:

@@ -96,7 +96,11 @@ class SceneSet(Settings):
         return output / "data" / f"{name}-{hash_config(asked)[:8]}"
 
     def make(self, directory: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
-        """Makes a recipe's scenes unless they exist; the directory appears when it is complete."""
+        """Makes a recipe's scenes unless they exist; the directory appears when it is complete.
+
+        Raises:
+            ConfigError, DataError, DiskFullError: if the scenes cannot be made or do not fit on the disk.
+        """
         if self.recipe is None or directory.exists():
             return
         if directory.parent.is_dir():
