@@ -100,7 +100,7 @@ class Subject(NamedTuple):
     @property
     def num_images(self) -> int:
         """The number of queries in the batch, which is that of predicted images."""
-        return self.num_scenes * self.recipe.targets
+        return self.num_scenes * self.recipe.most_targets
 
     def facts(self) -> dict[str, Any]:
         """Returns the fields of :class:`zoo.results.pytest_benchmark.BenchmarkFacts` that describe the subject."""

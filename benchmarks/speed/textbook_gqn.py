@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from types import EllipsisType
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from einops import rearrange, repeat
@@ -76,6 +76,12 @@ class TextbookGqn(LatentCore):
         self.eta_pi = nn.Conv2d(*heads, padding=config.kernel_size // 2)
         self.eta_q = nn.Conv2d(*heads, padding=config.kernel_size // 2)
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
+        self.start = None
+        if config.initial_state == "scene":
+            scene = shapes.representation.channels + shapes.query_width
+            self.start = nn.Conv2d(
+                scene, 3 * config.hidden_channels, config.kernel_size, padding=config.kernel_size // 2
+            )
 
     def rollout(
         self, r: Tensor, query: Tensor, noise: Tensor, *, target: Tensor | None, temperature: Tensor | float = 1.0
@@ -93,6 +99,10 @@ class TextbookGqn(LatentCore):
         size = {"height": height // config.canvas_scale, "width": width // config.canvas_scale}
         r, v = match_size(r, **size), expand_to_map(query, **size)
         h_g = c_g = h_e = c_e = r.new_zeros(len(query), config.hidden_channels, *size.values())
+        if self.start is not None:
+            i, g, o = self.start(torch.cat([r, v], dim=1)).chunk(3, dim=1)  # the zero state has nothing to forget
+            c_g = torch.sigmoid(i) * torch.tanh(g)
+            h_g = torch.sigmoid(o) * torch.tanh(c_g)
         u = r.new_zeros(len(query), config.canvas_channels, height, width)
         latents, kl, log_ratio = [], [], []
         for index in range(config.steps):
@@ -217,19 +227,21 @@ def weight_pairs(fast: Gqn, textbook: TextbookGqn) -> Iterator[WeightPair]:
     """
     recurrence = fast.recurrence
     modules = [(name, getattr(recurrence, name), getattr(textbook, name)) for name in ("eta_pi", "eta_q", "eta_g")]
+    cells: list[tuple[str, Any, Any]] = [("start", recurrence.start, textbook.start)] if recurrence.start else []
     for index, (ours, theirs) in enumerate(zip(recurrence.steps, textbook.steps, strict=True)):
         ours, theirs = cast("GqnStep", ours), cast("TextbookStep", theirs)
         names = ("delta", "read_target", "read_canvas")
         modules += [(f"steps.{index}.{name}", getattr(ours, name), getattr(theirs, name)) for name in names]
         for name in ("generator", "inference"):
-            cell, convolution = getattr(ours, name), getattr(theirs, name)
-            gates, start = slice(len(cell.bias)), 0
-            yield WeightPair(f"steps.{index}.{name}.bias", cell.bias, convolution.bias, (gates, None, None))
-            for group in ("from_scene", "from_query", "from_step"):
-                if (layer := getattr(cell, group)) is not None:
-                    part = (gates, slice(start, start + layer.in_channels))
-                    yield WeightPair(f"steps.{index}.{name}.{group}", layer.weight, convolution.weight, part)
-                    start += layer.in_channels
+            cells += [(f"steps.{index}.{name}", getattr(ours, name), getattr(theirs, name))]
+    for name, cell, convolution in cells:
+        gates, start = slice(len(cell.bias)), 0
+        yield WeightPair(f"{name}.bias", cell.bias, convolution.bias, (gates, None, None))
+        for group in ("from_scene", "from_query", "from_step"):
+            if (layer := getattr(cell, group)) is not None:
+                part = (gates, slice(start, start + layer.in_channels))
+                yield WeightPair(f"{name}.{group}", layer.weight, convolution.weight, part)
+                start += layer.in_channels
     for name, module, other in modules:
         if module is not None:
             yield WeightPair(f"{name}.weight", module.weight, other.weight, ...)

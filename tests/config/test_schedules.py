@@ -1,13 +1,14 @@
 """What anneals in training and what is fixed at evaluation."""
 
 import itertools
+import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.config.recipe import Linear, TrainingRecipe, Warmup
+from zoo.config.recipe import LearningRate, Point, Schedule, TrainingRecipe, Warmup
 from zoo.config.schedules import evaluation_schedule_values, schedule_values, schedule_values_at, value_at
 from zoo.registry.registry import default_registry
 
@@ -49,7 +50,7 @@ def test_the_other_numbers_of_the_paper():
     assert PAPER.image_size == 64
 
 
-@pytest.mark.parametrize("schedule", [Linear(start=3.0, end=0.5, steps=0), Warmup(start=0.0, end=0.5, steps=0)])
+@pytest.mark.parametrize("schedule", [Schedule(start=3.0, end=0.5, steps=0), Warmup(start=0.0, end=0.5, steps=0)])
 def test_no_steps_hold_the_end(schedule):
     assert value_at(schedule, 0) == value_at(schedule, 7) == 0.5
 
@@ -65,7 +66,7 @@ numbers = st.floats(1e-6, 1e3)
 @given(numbers, numbers, st.integers(1, 1000))
 @settings(deadline=None)
 def test_every_schedule_is_monotone_and_stays_between_its_ends(start, end, steps):
-    schedule = Linear(start=start, end=end, steps=steps)
+    schedule = Schedule(start=start, end=end, steps=steps)
     values = [value_at(schedule, step) for step in range(0, 2 * steps, max(1, steps // 50))]
     slack = 1e-12 * max(start, end)
     falling = start >= end
@@ -77,7 +78,7 @@ def test_every_schedule_is_monotone_and_stays_between_its_ends(start, end, steps
 
 def test_knobs_of_training_follow_the_recipe():
     recipe = TrainingRecipe(
-        sigma=Linear(start=2.0, end=1.0, steps=10), beta=Warmup(start=0.0, end=1.0, steps=4), steps=20
+        sigma=Schedule(start=2.0, end=1.0, steps=10), beta=Warmup(start=0.0, end=1.0, steps=4), steps=20
     )
     found = schedule_values_at(recipe, 2)
     assert (found.sigma.item(), found.beta.item(), found.temperature.item()) == pytest.approx((1.8, 0.5, 1.0))
@@ -97,3 +98,32 @@ def test_evaluation_ignores_a_warmup_that_ends_elsewhere():
     recipe = TrainingRecipe(beta=Warmup(start=0.0, end=0.25, steps=10))
     assert evaluation_schedule_values(recipe).beta.item() == 1.0
     assert schedule_values(sigma=1.0).beta.item() == 1.0
+
+
+def test_a_schedule_passes_through_its_middle_point():
+    sigma = Schedule(start=0.3, end=0.7, steps=10, middle=Point(step=4, value=0.1))
+    assert [value_at(sigma, step) for step in (0, 2, 4, 7, 10, 11)] == pytest.approx([0.3, 0.2, 0.1, 0.4, 0.7, 0.7])
+
+
+def test_a_middle_point_lies_before_the_end():
+    with pytest.raises(ValueError, match=r"middle.step \(10\) below steps \(10\)"):
+        Schedule(start=0.3, end=0.7, steps=10, middle=Point(step=10, value=0.1))
+
+
+def test_a_cosine_is_half_a_wave():
+    rate = Schedule(start=1.0, end=0.2, steps=8, shape="cosine")
+    expected = [0.2 + 0.4 * (1 + math.cos(math.pi * step / 8)) for step in range(9)]
+    assert [value_at(rate, step) for step in range(9)] == pytest.approx(expected)
+    assert value_at(rate, 9) == 0.2
+
+
+def test_a_warm_up_multiplies_the_schedule_and_never_starts_at_zero():
+    plain = LearningRate(start=1.0, end=0.5, steps=10)
+    warm = LearningRate(start=1.0, end=0.5, steps=10, warm_up=4)
+    factors = [value_at(warm, step) / value_at(plain, step) for step in range(12)]
+    assert factors == pytest.approx([0.25, 0.5, 0.75] + 9 * [1.0])
+
+
+def test_sigma_has_no_warm_up():
+    with pytest.raises(ValueError, match="warm_up"):
+        Schedule(start=1.0, end=0.5, steps=10, warm_up=4)

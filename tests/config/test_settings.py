@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
-from zoo.config.recipe import Contexts, Linear, TrainingRecipe
+from zoo.config.recipe import Range, Schedule, TrainingRecipe
 from zoo.config.settings import (
     MAXIMUM_BYTES,
     MAXIMUM_DEPTH,
@@ -81,7 +81,7 @@ def test_a_wrong_value_is_named_with_file_path_found_and_expected(values, parts)
 
 
 def test_a_rule_of_a_class_is_told_in_its_own_words():
-    message = refused({"minimum": 5, "maximum": 2}, settings_class=Contexts)
+    message = refused({"minimum": 5, "maximum": 2}, settings_class=Range)
     assert "minimum (5) not above maximum (2)" in message
     message = refused({"batch_size": 10, "gradient_accumulation": 3}, settings_class=TrainingRecipe)
     assert "batch_size (10)" in message and "gradient_accumulation (3)" in message
@@ -377,5 +377,5 @@ def test_any_value_anywhere_in_a_registry_is_taken_or_refused(monkeypatch, place
 
 
 def test_schedules_refuse_what_cannot_be_annealed():
-    assert "steps" in refused({"start": 1.0, "end": 1.0, "steps": -1}, settings_class=Linear)
-    assert "start" in refused({"start": 0, "end": 1.0, "steps": 1}, settings_class=Linear)
+    assert "steps" in refused({"start": 1.0, "end": 1.0, "steps": -1}, settings_class=Schedule)
+    assert "start" in refused({"start": 0, "end": 1.0, "steps": 1}, settings_class=Schedule)

@@ -79,9 +79,11 @@ def close(one, other, tolerance=1e-10):
 @pytest.mark.parametrize("direction", ["to fast", "to textbook"])
 @pytest.mark.parametrize("side", [1, STATE, 2 * STATE])
 @pytest.mark.parametrize("queries", [1, 2])
-@pytest.mark.parametrize("shared", [False, True])
-def test_it_equals_the_textbook_loop(shared, queries, side, direction):
-    core = made(shared=shared, side=side)
+@pytest.mark.parametrize(
+    ("shared", "initial_state"), [(False, "zero"), (True, "zero"), (True, "scene")], ids=["separate", "shared", "begun"]
+)
+def test_it_equals_the_textbook_loop(shared, initial_state, queries, side, direction):
+    core = made(shared=shared, side=side, initial_state=initial_state)
     if direction == "to textbook":
         textbook = to_textbook(core)
     else:
@@ -366,3 +368,17 @@ def test_gradients_equal_finite_differences(shared):
 def test_sizes_that_do_not_fit_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         made(**change)
+
+
+def test_the_first_prior_depends_on_scene_and_query_only_with_an_initial_state_from_them():
+    for initial_state, depends in (("zero", False), ("scene", True)):
+        core = made(shared=True, initial_state=initial_state)
+        pooled, query, _, keys = inputs()
+        first = rollout(core, pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).priors.mean[0]
+        assert (not torch.allclose(first[0], first[1])) == depends, "two queries of one scene"
+        assert (not torch.allclose(first[0], first[2])) == depends, "two scenes"
+
+
+def test_an_initial_state_from_the_scene_needs_shared_weights():
+    with pytest.raises(ValueError, match="initial_state 'scene': needs shared weights"):
+        made(shared=False, initial_state="scene")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zoo.config.recipe import Contexts, TrainingRecipe
+from zoo.config.recipe import Range, TrainingRecipe
 from zoo.data.device_cache import STEPS_PER_BLOCK, ResidentSampler, ResidentScenes, read_all
 from zoo.data.plan import Share, TrainingPlan, assemble
 from zoo.data.source import ExtraShape
@@ -16,7 +16,7 @@ EXTRAS = {
     "number": ExtraShape("float32", (), per_view=True),
     "map": ExtraShape("float32", (2, 3), per_view=False),
 }
-RECIPE = TrainingRecipe(steps=300, batch_size=6, contexts=Contexts(minimum=0, maximum=3), targets=2)
+RECIPE = TrainingRecipe(steps=300, batch_size=6, contexts=Range(minimum=0, maximum=3), targets=2)
 
 
 class Noise:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.config.recipe import Contexts, TrainingRecipe
+from zoo.config.recipe import Range, TrainingRecipe
 from zoo.data.device_cache import fits_on, read_all
 from zoo.data.loader import TrainingLoader
 from zoo.data.plan import Share, TrainingPlan, assemble, to_device
@@ -17,7 +17,7 @@ from zoo.data.store_writer import StoreWriter
 from zoo.errors import ConfigError, DataError
 
 NUM_SCENES, NUM_VIEWS, SIZE = 10, 6, 8
-RECIPE = TrainingRecipe(steps=9, batch_size=4, contexts=Contexts(minimum=0, maximum=3), targets=2)
+RECIPE = TrainingRecipe(steps=9, batch_size=4, contexts=Range(minimum=0, maximum=3), targets=2)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(source, batch, world_size,
 def test_impossible_settings_are_refused_in_one_line(source):
     with pytest.raises(ConfigError, match="workers: found -1, expected 0 or more"):
         loader_of(source, workers=-1)
-    recipe = RECIPE.model_copy(update={"contexts": Contexts(minimum=1, maximum=5)})
+    recipe = RECIPE.model_copy(update={"contexts": Range(minimum=1, maximum=5)})
     with pytest.raises(ConfigError, match="noise: 5 context views and 2 target"):
         loader_of(source, recipe=recipe)
 

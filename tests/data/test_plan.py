@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from zoo.config.recipe import Contexts, TrainingRecipe
+from zoo.config.recipe import Range, TrainingRecipe
 from zoo.data.plan import EvaluationPlan, TrainingPlan, check_views
 from zoo.errors import ConfigError
 
@@ -20,7 +20,7 @@ class Shape:
 
 def plan_of(source=None, *, seed=0, batch=5, minimum=1, maximum=4, targets=2):
     recipe = TrainingRecipe(
-        batch_size=batch, contexts=Contexts(minimum=minimum, maximum=maximum), targets=targets, steps=10
+        batch_size=batch, contexts=Range(minimum=minimum, maximum=maximum), targets=targets, steps=10
     )
     return TrainingPlan(source or Shape(), recipe=recipe, seed=seed)
 
@@ -193,3 +193,26 @@ def test_training_and_evaluation_draw_different_views():
     trained = plan_of(Shape(num_scenes=8), batch=8, minimum=6, maximum=6)(0)
     evaluated = evaluation(6, source=Shape(num_scenes=8))(trained.scenes)
     assert not np.array_equal(trained.views, evaluated.views)
+
+
+def test_a_range_of_targets_is_drawn_for_every_batch():
+    plan = plan_of(minimum=2, maximum=3, targets=Range(minimum=1, maximum=4))
+    plans = [plan(step) for step in range(200)]
+    counts = {(found.num_context, found.views.shape[1] - found.num_context) for found in plans}
+    assert counts == {(context, targets) for context in (2, 3) for targets in (1, 2, 3, 4)}
+
+
+def test_a_number_of_targets_draws_the_views_that_a_range_of_it_alone_draws_in_another_order():
+    number, interval = plan_of(targets=2), plan_of(targets=Range(minimum=2, maximum=2))
+    assert number(3).num_context == interval(3).num_context
+    assert number(3).views.shape == interval(3).views.shape
+
+
+def test_a_range_of_targets_needs_as_many_views_as_its_maximum():
+    with pytest.raises(ConfigError, match="9"):
+        plan_of(maximum=4, targets=Range(minimum=1, maximum=5))
+
+
+def test_no_target_is_no_episode():
+    with pytest.raises(ValueError, match=r"targets\.minimum"):
+        TrainingRecipe(targets=Range(minimum=0, maximum=2))

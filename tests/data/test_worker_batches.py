@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.config.recipe import Contexts, TrainingRecipe
+from zoo.config.recipe import Range, TrainingRecipe
 from zoo.data import worker_batches as module
 from zoo.data.plan import Share, TrainingPlan, assemble
 from zoo.data.source import ExtraShape
 from zoo.data.worker_batches import SharedBatches, number_of_workers, worker_batches
 from zoo.errors import ConfigError, DataError
 
-RECIPE = TrainingRecipe(steps=9, batch_size=4, contexts=Contexts(minimum=0, maximum=3), targets=2)
+RECIPE = TrainingRecipe(steps=9, batch_size=4, contexts=Range(minimum=0, maximum=3), targets=2)
 
 
 class Numbered:

@@ -181,3 +181,15 @@ def test_gradients_equal_finite_differences(name):
     where = torch.randn(1, 2, 2, dtype=torch.float64, generator=generator).requires_grad_()
     mask = torch.ones(1, 2, dtype=torch.bool)
     assert torch.autograd.gradcheck(lambda what, where: small(Views(what, where, mask)).pooled, (what, where))
+
+
+@pytest.mark.parametrize(("pooling", "divisor"), [("sum", 1.0), ("mean", 3.0), ("root", 3.0**0.5)])
+def test_views_are_pooled_by_sum_mean_or_root(pooling, divisor):
+    part = find_component("encoder", "tower", file="tests")
+    encoder = part(part.Config(channels=16, pooling=pooling), view=VIEW).double()
+    some = views()
+    found = encoder(some)
+    close(found.pooled, found.per_view.sum(1) / divisor)
+    padded = joined(some, views(number=2, seed=1)._replace(mask=torch.zeros(SCENES, 2, dtype=torch.bool)))
+    close(encoder(padded).pooled, found.pooled)
+    assert not encoder(Views(*(field[:, :0] for field in some))).pooled.any()

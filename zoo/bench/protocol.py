@@ -72,7 +72,7 @@ def plan_of(protocol: Protocol, variant: Variant, source: SceneSource) -> Evalua
     return EvaluationPlan(
         source,
         num_context=recipe.contexts.maximum if protocol.num_context is None else protocol.num_context,
-        num_targets=protocol.num_targets or recipe.targets,
+        num_targets=protocol.num_targets or recipe.most_targets,
         seed=protocol.seed,
         max_scenes=protocol.max_scenes,
     )

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from zoo.checks.densities import check_likelihood, check_log_ratio, check_marginal_likelihood
 from zoo.checks.failures import failure_from
 from zoo.checks.fixture import CheckContext, make_fixture
+from zoo.checks.initial import check_initial_signal
 from zoo.checks.predictions import check_predictions, check_target_leak
 from zoo.checks.terms import (
     check_context_is_used,
@@ -38,6 +39,7 @@ CHECKS: Mapping[str, Callable[[CheckContext], None]] = MappingProxyType(
         "predictions": check_predictions,
         "reproducible": check_reproducible,
         "likelihood": check_likelihood,
+        "initial signal": check_initial_signal,
         "log ratio": check_log_ratio,
         "marginal likelihood": check_marginal_likelihood,
     }

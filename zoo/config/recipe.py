@@ -16,12 +16,42 @@ MOST = 1_000_000  # of a batch, and of sigma, beta and the learning rate
 MOST_STEPS = 1_000_000_000
 
 
-class Linear(Settings):
-    """A value that changes linearly from ``start`` (at step 0) to ``end`` (at ``steps``) and is constant afterwards."""
+class Point(Settings):
+    """A value at a step of a schedule."""
+
+    step: int = Field(gt=0, lt=MOST_STEPS)
+    value: float = Field(gt=0, le=MOST)
+
+
+class Schedule(Settings):
+    """A value that changes from ``start`` (at step 0) to ``end`` (at ``steps``) and is constant afterwards."""
 
     start: float = Field(gt=0, le=MOST)
     end: float = Field(gt=0, le=MOST)
     steps: int = Field(ge=0, le=MOST_STEPS, description="0 holds the value at end throughout")
+    middle: Point | None = Field(
+        default=None, description="a point between: from start to it, and on to end; for a sigma that falls and rises"
+    )
+    shape: Literal["linear", "cosine"] = Field(
+        default="linear", description="of every part; cosine is half a wave (Loshchilov and Hutter 2017)"
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.middle is not None and self.middle.step >= self.steps:
+            raise ValueError(f"middle.step ({self.middle.step}) below steps ({self.steps})")
+        return self
+
+
+class LearningRate(Schedule):
+    """A schedule that may be preceded by a warm-up (Goyal et al. 2017)."""
+
+    warm_up: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_STEPS,
+        description="updates over which the schedule's value is multiplied by a factor that rises linearly to 1",
+    )
 
 
 class Warmup(Settings):
@@ -32,8 +62,8 @@ class Warmup(Settings):
     steps: int = Field(default=0, ge=0, le=MOST_STEPS)
 
 
-class Contexts(Settings):
-    """How many context views an episode has: drawn uniformly for each batch, both ends included."""
+class Range(Settings):
+    """How many views an episode has: drawn uniformly for each batch, both ends included."""
 
     minimum: int = Field(default=1, ge=0, le=16_384)
     maximum: int = Field(default=5, ge=0, le=16_384)
@@ -60,16 +90,30 @@ class TrainingRecipe(Settings):
     batch_size: int = Field(
         default=36, gt=0, le=MOST, description="scenes per update, over all processes and accumulations"
     )
-    learning_rate: Linear = Linear(start=5e-4, end=5e-5, steps=1_600_000)
-    sigma: Linear = Linear(start=2.0, end=0.7, steps=200_000)
+    learning_rate: LearningRate = LearningRate(start=5e-4, end=5e-5, steps=1_600_000)
+    sigma: Schedule = Schedule(start=2.0, end=0.7, steps=200_000)
     beta: Warmup = Warmup()
-    contexts: Contexts = Contexts()
-    targets: Size = Field(default=1, description="queries of a scene in one episode")
+    contexts: Range = Range()
+    targets: Size | Range = Field(
+        default=1,
+        description="queries of a scene in one episode: a number, or a range from which every batch draws one",
+    )
     optimizer: Optimizer = Optimizer()
     gradient_clip: float | None = Field(default=None, gt=0, description="largest norm of the whole gradient")
     gradient_accumulation: int = Field(default=1, gt=0, le=MOST, description="forward passes that share one update")
     ema_decay: float = Field(default=0.0, ge=0, lt=1, description="0 keeps no averaged weights")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+
+    @property
+    def most_targets(self) -> int:
+        """The largest number of targets in an episode."""
+        return self.targets if isinstance(self.targets, int) else self.targets.maximum
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> Self:
+        if isinstance(self.targets, Range) and self.targets.minimum < 1:
+            raise ValueError(f"targets.minimum ({self.targets.minimum}) at least 1")
+        return self
 
     @model_validator(mode="after")
     def _divides(self) -> Self:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.blocks import broadcast_conv, divide_size, match_size
+from zoo.nn.blocks import broadcast_conv, divide_size, match_size, set_bias
 from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.gaussian import at_least_float32
@@ -194,10 +194,7 @@ class Renderer(nn.Module):
         self.eta_g = nn.ConvTranspose2d(
             config.canvas_channels, shapes.prediction_channels, config.canvas_scale, stride=config.canvas_scale
         )
-        if shapes.prediction_channels == shapes.target[0]:
-            assert self.eta_g.bias is not None
-            # Starting from black saturates the cells, since all weights change in one direction to make grey.
-            nn.init.constant_(self.eta_g.bias, 0.5)
+        set_bias(self.eta_g, shapes.initial_prediction)
 
     def forward(self, latents: Sequence[Tensor], query: Tensor) -> Tensor:
         """Renders L groups of latents [n, z, h, w], n = B * S, at poses [B, Q, P] as [n * Q, C', H, W]."""

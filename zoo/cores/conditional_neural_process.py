@@ -123,7 +123,11 @@ class PointDecoder(nn.Module):
         else:
             self.body = nn.Sequential(mlp(*widths), nn.ReLU())
             self.output = ImageWriter(
-                width_in=hidden, image_size=height, channels=max(1, hidden // 4), channels_out=channels_out
+                width_in=hidden,
+                image_size=height,
+                channels=max(1, hidden // 4),
+                channels_out=channels_out,
+                initial_prediction=shapes.initial_prediction,
             )
 
     def forward(self, condition: Tensor, query: Tensor) -> Tensor:

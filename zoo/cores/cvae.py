@@ -52,6 +52,7 @@ class Cvae(LatentCore):
             image_size=size,
             channels=config.channels,
             channels_out=shapes.prediction_channels,
+            initial_prediction=shapes.initial_prediction,
         )
 
     def _condition(self, context: Views, query: Tensor, encode: Encode) -> Tensor:

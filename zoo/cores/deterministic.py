@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
-from zoo.nn.blocks import divide_size, match_size
+from zoo.nn.blocks import divide_size, match_size, set_bias
 from zoo.nn.canvas import composed_image, sum_of_writes
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState
 
@@ -46,6 +46,7 @@ class Deterministic(DeterministicCore):
             for index in range(1 if config.shared else config.steps)
         )
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
+        set_bias(self.eta_g, shapes.initial_prediction)
 
     def decode(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         pooled = encode(context).pooled
@@ -96,3 +97,4 @@ class DeterministicStep(nn.Module):
         self.delta = nn.ConvTranspose2d(
             config.hidden_channels, config.canvas_channels, config.canvas_scale, stride=config.canvas_scale
         )
+        set_bias(self.delta, (0.0,) * config.canvas_channels)  # L biases add up on the canvas

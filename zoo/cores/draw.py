@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from zoo.config.settings import Depth, Settings, Size
 from zoo.model.interfaces import CoreShapes
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
-from zoo.nn.blocks import divide_size, match_size
+from zoo.nn.blocks import divide_size, image_inputs, initialise, match_size, scale_writer, set_bias
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.filterbank import Window, WindowHead
 from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
@@ -28,8 +28,8 @@ class Draw(QueryLatentCore):
 
     Step l: error e = x^q - canvas_l; encoder h^enc_{l+1} = ConvLSTM(x^q, e, h^dec_l) -> posterior N(eta_q(h^enc_{l+1}));
     prior N(eta_pi(h^dec_l)), or N(0, 1) as in DRAW (Gregor et al. 2015); z_l -> decoder h^dec_{l+1} =
-    ConvLSTM(z_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is zero, the last one is the
-    prediction. With encoder ``none`` and task ``unconditional``: p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
+    ConvLSTM(z_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is a learned colour (grey at
+    initialisation), the last one is the prediction. With encoder ``none`` and task ``unconditional``: p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
 
     The canvas has the channels of the likelihood's parameters; the error uses its first C channels, the mean.
 
@@ -67,7 +67,9 @@ class Draw(QueryLatentCore):
         self.config = config
         kind = "glimpses" if attends else "images"
         self.state_size = divide_size(area, config.canvas_scale, name="canvas_scale", kind=kind)
-        self.canvas_shape = (shapes.prediction_channels, height, width)
+        self.image_size = (height, width)
+        first = torch.tensor(shapes.initial_prediction or [0.0] * shapes.prediction_channels)
+        self.first_canvas = nn.Parameter(first[:, None, None])
         self.steps = nn.ModuleList(
             DrawStep(config, shapes=shapes, first=not config.shared and index == 0)
             for index in range(1 if config.shared else config.steps)
@@ -102,7 +104,7 @@ class Draw(QueryLatentCore):
         hidden = pooled.new_zeros(len(query), self.config.hidden_channels, height, width)
         decoder: LSTMState | None = None  # the zero state, which needs no convolution
         encoder: LSTMState | None = None
-        canvas = query.new_zeros(len(query), *self.canvas_shape)
+        canvas = self.first_canvas.to(query.dtype).expand(len(query), -1, *self.image_size)
         canvases: list[Tensor] = []
         before: list[Tensor] = []  # the decoder's hidden states before every step
         latents: list[Tensor] = []
@@ -178,8 +180,11 @@ class DrawStep(nn.Module):
         # In the first step the decoder's state is zero, and the error is the target itself.
         self.encoder = cell(query_channels=read, step_channels=0 if first else hidden + read)
         self.read_target = nn.Conv2d(shapes.target[0], read, scale, stride=scale)
+        initialise(self.read_target, image_inputs(shapes.target[0]))
         self.read_error = None if first else nn.Conv2d(shapes.target[0], read, scale, stride=scale)
         self.write = nn.ConvTranspose2d(hidden, shapes.prediction_channels, scale, stride=scale)
+        scale_writer(self.write, writes=config.steps)
+        set_bias(self.write, (0.0,) * shapes.prediction_channels)
 
     def prepare(self, scene: Tensor, pose: Tensor, target: Tensor | None, *, positions: int) -> _Cells:
         """Convolves representation [B, C, h, w], pose [n, P] and target [n, C, H, W], if it is read as a whole."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from zoo.config.settings import Depth, Settings, Size
 from zoo.model.interfaces import CoreShapes, Representation
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
-from zoo.nn.blocks import broadcast_conv, divide_size, match_size
+from zoo.nn.blocks import broadcast_conv, divide_size, image_inputs, initialise, match_size, set_bias
 from zoo.nn.canvas import PerStepCanvas, SharedCanvas
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.gaussian import DiagonalGaussian
@@ -48,6 +48,11 @@ class Gqn(QueryLatentCore):
         read_channels: Size = Field(default=128, description="channels of target and canvas as inputs of inference")
         canvas_scale: Size = Field(default=4, description="pixels of the canvas per cell of the states")
         kernel_size: Size = Field(default=5, description="of the ConvLSTMs and the heads of prior and posterior; odd")
+        initial_state: Literal["zero", "scene"] = Field(
+            default="zero",
+            description="of the generator: zero (the paper), or scene, h_0 = ConvLSTM(r, v), so that the prior of the first "
+            "group of latents depends on scene and query; needs shared weights",
+        )
 
     required_features = frozenset({"pooled"})
 
@@ -140,6 +145,19 @@ class Recurrence(nn.Module):
         self.eta_pi = nn.Conv2d(*heads, padding=config.kernel_size // 2)
         self.eta_q = nn.Conv2d(*heads, padding=config.kernel_size // 2)
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
+        set_bias(self.eta_g, shapes.initial_prediction)
+        self.start = None
+        if config.initial_state == "scene":
+            if not config.shared:
+                raise ValueError("initial_state 'scene': needs shared weights (shared: true)")
+            self.start = ConvLSTMCell(
+                scene_channels=scene_channels,
+                query_channels=shapes.query_width,
+                step_channels=attended_channels,
+                hidden_channels=config.hidden_channels,
+                kernel_size=config.kernel_size,
+                first=True,
+            )
 
     def forward(self, inputs: RolloutInputs, *, pooled: Tensor | None = None, attend: Attend | None = None) -> Rollout:
         """Runs the L steps with representations r [B, C, h, w] of any size, a lookup in every step, or both."""
@@ -151,7 +169,8 @@ class Recurrence(nn.Module):
         uses = self.num_steps // len(weights)
         canvas = self._canvas(weights, reads=inputs.target is not None)
         given = given_groups(inputs.source, inputs.keys, groups=self.num_steps, shape=(self.z_channels, *size))
-        state = _State(zeros, generator=None, inference=None)
+        state = self._initial_state(inputs, zeros, pooled=pooled, attend=attend)
+        initial = state.hidden
         outputs: list[_StepOutput] = []
         for index in range(self.num_steps):
             if index < len(weights):
@@ -167,7 +186,7 @@ class Recurrence(nn.Module):
         if inputs.source == "prior":
             priors = stacked([output.prior for output in outputs if output.prior is not None], dim=1)
         else:
-            before = [zeros, *(output.state.hidden for output in outputs[:-1])]
+            before = [initial, *(output.state.hidden for output in outputs[:-1])]
             priors = DiagonalGaussian.from_parameters(self._priors(before), dim=2)
         posteriors = [output.posterior for output in outputs if output.posterior is not None]
         return Rollout(
@@ -201,9 +220,26 @@ class Recurrence(nn.Module):
         generator = cells.generator.advance([z.to(state.hidden.dtype), *attended], state.generator)
         return _StepOutput(_State(generator.hidden, generator=generator, inference=inference), z, prior, posterior)
 
+    def _initial_state(
+        self, inputs: RolloutInputs, zeros: Tensor, *, pooled: Tensor | None, attend: Attend | None
+    ) -> _State:
+        if self.start is None:
+            return _State(zeros, generator=None, inference=None)
+        cell = self.start.prepare(
+            scene=pooled,
+            pose=inputs.query,
+            num_queries=inputs.num_queries,
+            size=(zeros.shape[2], zeros.shape[3]),
+            positions=zeros[:, 0].numel(),
+        )
+        generator = cell.advance([] if attend is None else [attend(zeros)], None)
+        return _State(generator.hidden, generator=generator, inference=None)
+
     def _priors(self, before: Sequence[Tensor]) -> Tensor:
-        """Returns the parameters of all priors, [L, n, 2 * z, h, w]; the first state is zero and needs no convolution."""
+        """Returns the parameters of all priors, [L, n, 2 * z, h, w]; a first state of zero needs no convolution."""
         first = before[0]
+        if self.start is not None:
+            return self.eta_pi(torch.cat(list(before))).unflatten(0, (len(before), len(first)))
         assert self.eta_pi.bias is not None
         blank = self.eta_pi.bias[:, None, None].expand(1, len(first), -1, *first.shape[2:])
         if len(before) == 1:
@@ -245,7 +281,9 @@ class GqnStep(nn.Module):
             step_channels=attended_channels + (0 if first else hidden + read),
         )
         self.delta = nn.ConvTranspose2d(hidden, config.canvas_channels, scale, stride=scale)
+        set_bias(self.delta, (0.0,) * config.canvas_channels)  # L biases add up on the canvas
         self.read_target = nn.Conv2d(shapes.target[0], read, scale, stride=scale)
+        initialise(self.read_target, image_inputs(shapes.target[0]))
         self.read_canvas = None if first else nn.Conv2d(config.canvas_channels, read, scale, stride=scale)
 
     def prepare(self, inputs: RolloutInputs, *, pooled: Tensor | None, size: tuple[int, int], uses: int) -> _Cells:
@@ -275,4 +313,5 @@ class GqnStep(nn.Module):
             weight = self.inference.from_step.weight[:, start : start + self.read_canvas.out_channels]
             size, padding = (constant.shape[-2], constant.shape[-1]), self.inference.padding
             constant = constant + broadcast_conv(self.read_canvas.bias[None], weight, size=size, padding=padding)
-        return self.inference(attended, None, constant)
+        begun = [] if state.generator is None else [state.hidden]  # a state of zero is not convolved
+        return self.inference([*attended, *begun], None, constant)

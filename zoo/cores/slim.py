@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.config.settings import Depth, Settings, Size
 from zoo.model.interfaces import CoreShapes
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
-from zoo.nn.blocks import divide_size, match_size
+from zoo.nn.blocks import divide_size, image_inputs, initialise, match_size, scale_writer, set_bias
 from zoo.nn.canvas import sum_of_writes
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.gaussian import DiagonalGaussian
@@ -121,6 +121,7 @@ class InferenceStep(nn.Module):
             first=first,
         )
         self.read = nn.Conv2d(shapes.target[0], config.read_channels, config.canvas_scale, stride=config.canvas_scale)
+        initialise(self.read, image_inputs(shapes.target[0]))
 
     def prepare(self, target: Tensor, pose: Tensor, *, positions: int) -> PreparedCell:
         """Convolves target [n, C, H, W] and pose [n, P]; a step adds the latents of the previous one, [n, z, h, w]."""
@@ -145,6 +146,8 @@ class GeneratorStep(nn.Module):
         self.write = nn.ConvTranspose2d(
             config.hidden_channels, shapes.prediction_channels, config.canvas_scale, stride=config.canvas_scale
         )
+        scale_writer(self.write, writes=config.steps)
+        set_bias(self.write, [value / config.steps for value in shapes.initial_prediction])  # L biases add up
 
     def prepare(self, scene: Tensor, pose: Tensor, *, positions: int) -> PreparedCell:
         """Convolves representation [B, C, h, w] and pose [n, P]; a step adds its latents, [n, z, h, w]."""

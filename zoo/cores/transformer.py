@@ -13,7 +13,7 @@ from zoo.config.settings import Depth, Settings, Size
 from zoo.model.interfaces import CoreShapes
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.attention import CrossAttentionBlock, NullToken, SelfAttentionBlock, Tokens, view_tokens
-from zoo.nn.blocks import divide_size
+from zoo.nn.blocks import divide_size, image_inputs, initialise, set_bias
 from zoo.nn.geometry import ray_features, ray_width
 from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
 
@@ -55,12 +55,14 @@ class Transformer(QueryLatentCore):
             nn.Linear(config.channels, config.channels),
         )
         self.read_target = nn.Conv2d(channels_in, config.channels, size, stride=size)
+        initialise(self.read_target, image_inputs(channels_in))
         self.layers = nn.ModuleList(TransformerLayer(config, token_channels=tokens) for _ in range(config.steps))
         self.last = _block(config)
         self.to_pixels = nn.Sequential(
             nn.LayerNorm(config.channels), nn.Linear(config.channels, config.pixel_channels * size**2), nn.GELU()
         )
         self.to_prediction = nn.Conv2d(config.pixel_channels, shapes.prediction_channels, 3, padding=1)
+        set_bias(self.to_prediction, shapes.initial_prediction, gain=0.25)
 
     def rollout(self, inputs: RolloutInputs) -> Rollout:
         """Runs the L layers; latents, priors and posteriors are [L, n, T, z] for the T patches of the image."""

@@ -41,6 +41,7 @@ class Vae(LatentCore):
             image_size=size,
             channels=config.channels,
             channels_out=shapes.prediction_channels,
+            initial_prediction=shapes.initial_prediction,
         )
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:

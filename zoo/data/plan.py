@@ -70,7 +70,7 @@ class TrainingPlan:
 
     def __init__(self, source: SceneSource, *, recipe: TrainingRecipe, seed: int) -> None:
         """Raises ConfigError if the scenes have too few views for the recipe's largest episode."""
-        check_views(source, num_context=recipe.contexts.maximum, num_targets=recipe.targets)
+        check_views(source, num_context=recipe.contexts.maximum, num_targets=recipe.most_targets)
         self.num_scenes = source.num_scenes
         self.num_views = source.num_views
         self.recipe = recipe
@@ -90,8 +90,11 @@ class TrainingPlan:
         generator = np.random.default_rng([self.seed, VIEW_STREAM, step])
         contexts = self.recipe.contexts
         num_context = int(generator.integers(contexts.minimum, contexts.maximum, endpoint=True))
+        targets = self.recipe.targets
+        if not isinstance(targets, int):
+            targets = int(generator.integers(targets.minimum, targets.maximum, endpoint=True))
         order = generator.random((size, self.num_views)).argsort(axis=1)
-        return BatchPlan(scenes, order[:, : num_context + self.recipe.targets], places, num_context)
+        return BatchPlan(scenes, order[:, : num_context + targets], places, num_context)
 
 
 @functools.lru_cache(maxsize=4)

@@ -129,7 +129,7 @@ def worker_batches(
         ZooError: from a worker.
     """
     num_scenes = plan.recipe.batch_size // (share.world_size * share.accumulation)
-    max_views = plan.recipe.contexts.maximum + plan.recipe.targets
+    max_views = plan.recipe.contexts.maximum + plan.recipe.most_targets
     together = max(1, VIEWS_PER_MESSAGE // (num_scenes * max_views))
     # The next item is given to a worker when one arrives: then that one is in use, and all others are under way.
     shared = SharedBatches(

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Depth, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.attention import NullToken, SelfAttentionBlock, Tokens
 from zoo.nn.noise import fold
@@ -24,7 +24,7 @@ class Captions(PerViewEncoder):
     transformer encodes the caption as one vector, and two layers fuse it with the pose.
     """
 
-    class Config(Settings):
+    class Config(PerViewEncoder.Config):
         channels: Size = Field(default=256, description="width of the representation")
         vocabulary_size: Size = Field(default=4096, ge=2, description="buckets of words, which share an embedding")
         max_words: Size = Field(default=64, description="words of a caption; further words are ignored")

@@ -7,9 +7,9 @@ from typing import cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings, Size
+from zoo.config.settings import Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.blocks import concatenated_conv, divide_size
+from zoo.nn.blocks import concatenated_conv, divide_size, image_inputs, initialise_layers
 
 
 class Jump(PerViewEncoder):
@@ -19,7 +19,7 @@ class Jump(PerViewEncoder):
     Sizes follow public implementations (torch-jump, gqnlib): 16x16x32 for images of 64x64.
     """
 
-    class Config(Settings):
+    class Config(PerViewEncoder.Config):
         channels: Size = Field(
             default=32,
             multiple_of=4,
@@ -43,12 +43,7 @@ class Jump(PerViewEncoder):
             nn.Conv2d(whole, whole, 3, padding=1),
             nn.ReLU(),
         )
-        # Default weights shrink the signal to a hundredth over four layers, far below the noise of the latents.
-        for layer in self.network:
-            if isinstance(layer, nn.Conv2d):
-                assert layer.bias is not None
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+        initialise_layers(self.network, image_inputs(view.channels), view.pose_width)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
         first = cast("nn.Conv2d", self.network[0])

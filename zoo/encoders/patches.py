@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings, Size
+from zoo.config.settings import Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.attention import POSITION_WIDTH, positions
-from zoo.nn.blocks import expand_to_map
+from zoo.nn.blocks import expand_to_map, image_inputs, initialise_layers
 
 
 class Patches(PerViewEncoder):
@@ -25,7 +25,7 @@ class Patches(PerViewEncoder):
     pooled representation, is meaningful too.
     """
 
-    class Config(Settings):
+    class Config(PerViewEncoder.Config):
         channels: Size = Field(default=64, multiple_of=2, description="width of the vector of a patch")
         patch_size: Size = Field(default=8, multiple_of=2, description="pixels of a patch in both directions")
         stride: Size = Field(default=4, description="pixels from one patch to the next")
@@ -58,12 +58,14 @@ class Patches(PerViewEncoder):
             nn.Flatten(),
             nn.Linear(half * (size // 2) ** 2, config.channels),
         )
+        initialise_layers(self.network, image_inputs(view.channels))
         self.join = None
         if config.pose == "joined":
             joined = config.channels + view.pose_width + POSITION_WIDTH
             self.join = nn.Sequential(
                 nn.Conv2d(joined, config.channels, 1), nn.ReLU(), nn.Conv2d(config.channels, config.channels, 1)
             )
+            initialise_layers(self.join, config.channels, view.pose_width, POSITION_WIDTH)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
         """Maps images [n, C, H, W] and poses [n, P] to one vector per patch, [n, channels, h, w]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Settings, Size
+from zoo.config.settings import Size
 from zoo.encoders.tower import TowerNetwork
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.blocks import divide_size
@@ -14,7 +14,7 @@ from zoo.nn.blocks import divide_size
 class Pool(PerViewEncoder):
     """Pool encoder, r = sum_i mean over space of psi(x^i, v^i), a vector (Eslami et al. 2018, figure S1)."""
 
-    class Config(Settings):
+    class Config(PerViewEncoder.Config):
         channels: Size = Field(default=256, multiple_of=2, description="width of the representation")
 
     context_kind = "images"

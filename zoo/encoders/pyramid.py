@@ -8,9 +8,9 @@ from typing import cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings, Size
+from zoo.config.settings import Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.blocks import concatenated_conv, divide_size
+from zoo.nn.blocks import concatenated_conv, divide_size, image_inputs, initialise_layers
 
 
 class Pyramid(PerViewEncoder):
@@ -19,7 +19,7 @@ class Pyramid(PerViewEncoder):
     The pose is broadcast over the image; three 2x2 convolutions of stride 2 and one convolution over the whole map.
     """
 
-    class Config(Settings):
+    class Config(PerViewEncoder.Config):
         channels: Size = Field(
             default=256, multiple_of=8, description="width of the representation; earlier layers have 1/8, 1/4, 1/2"
         )
@@ -36,6 +36,7 @@ class Pyramid(PerViewEncoder):
             layers += [nn.Conv2d(before, after, 2, stride=2), nn.ReLU()]
         layers += [nn.Conv2d(widths[-1], config.channels, remaining), nn.ReLU()]
         self.network = nn.Sequential(*layers)
+        initialise_layers(self.network, image_inputs(view.channels), view.pose_width)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
         first = cast("nn.Conv2d", self.network[0])

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Settings, Size
+from zoo.config.settings import Size
 from zoo.encoders.captions import PoseFusion
 from zoo.errors import ConfigError
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
@@ -27,7 +27,7 @@ class Sentence(PerViewEncoder):
     tokenised on the host.
     """
 
-    class Config(Settings):
+    class Config(PerViewEncoder.Config):
         path: str = Field(description="folder of a transformers model with safetensors weights and a tokenizer.json")
         channels: Size = Field(default=256, description="width of the representation")
         max_tokens: Size = Field(default=128, ge=2, description="tokens of a caption; further tokens are ignored")

@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings, Size
+from zoo.config.settings import Size
 from zoo.errors import ConfigError, did_you_mean
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.blocks import ResidualBlock, expand_to_map
+from zoo.nn.blocks import ResidualBlock, expand_to_map, initialise
 
 
 class TimmBackbone(PerViewEncoder):
@@ -23,7 +23,7 @@ class TimmBackbone(PerViewEncoder):
     replaced by group normalisation if the backbone starts from random weights, and frozen if it starts from a file.
     """
 
-    class Config(Settings):
+    class Config(PerViewEncoder.Config):
         model: str = Field(default="resnet18", description="a name in timm.list_models()")
         stage: int = Field(default=1, ge=0, le=256, description="index of the feature map, 0 is the finest")
         pose: Literal["features", "pixels"] = Field(default="features", description="where the pose is concatenated")
@@ -50,10 +50,9 @@ class TimmBackbone(PerViewEncoder):
             features = self._features(example)
         self.shape = RepresentationShape(channels=config.channels, height=features.shape[-2], width=features.shape[-1])
         joined = features.shape[1] + (0 if pose_in_pixels else view.pose_width)
-        self.fuse = nn.Sequential(
-            nn.Conv2d(joined, config.channels, 1),
-            ResidualBlock(channels_in=config.channels, channels_out=config.channels),
-        )
+        join = nn.Conv2d(joined, config.channels, 1)
+        initialise(join, features.shape[1], *([] if pose_in_pixels else [view.pose_width]), gain=0.5)
+        self.fuse = nn.Sequential(join, ResidualBlock(channels_in=config.channels, channels_out=config.channels))
 
     def _features(self, images: Tensor) -> Tensor:
         """Returns the feature map of the stage, [n, C, h, w]; some transformers of timm return [n, h, w, C]."""

@@ -6,15 +6,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Settings, Size
+from zoo.config.settings import Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.blocks import concatenated_conv, divide_size
+from zoo.nn.blocks import concatenated_conv, divide_size, image_inputs, initialise
 
 
 class Tower(PerViewEncoder):
     """Tower encoder, r = sum_i psi(x^i, v^i), a map of 1/4 of the image's size (Eslami et al. 2018, figure S1)."""
 
-    class Config(Settings):
+    class Config(PerViewEncoder.Config):
         channels: Size = Field(default=256, multiple_of=2, description="channels of the representation")
 
     context_kind = "images"
@@ -47,6 +47,12 @@ class TowerNetwork(nn.Module):
         self.second_narrow = nn.Conv2d(channels + pose_width, half, 3, padding=1)
         self.second_widen = nn.Conv2d(half, channels, 3, padding=1)
         self.last = nn.Conv2d(channels, channels, 1)
+        initialise(self.halve, image_inputs(image_channels))
+        for layer in (self.first_skip, self.first_narrow, self.first_widen, self.second_widen):
+            initialise(layer)
+        for layer in (self.second_skip, self.second_narrow):
+            initialise(layer, channels, pose_width)
+        initialise(self.last, gain=0.25)  # r is the sum over views
 
     def forward(self, images: Tensor, poses: Tensor) -> Tensor:
         """Maps images [n, 3, H, W] and poses [n, P] to [n, channels, H / 4, W / 4]."""

@@ -14,7 +14,7 @@ from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.nn.attention import SelfAttentionBlock, view_tokens
-from zoo.nn.blocks import broadcast_conv, divide_size, masked_sum
+from zoo.nn.blocks import broadcast_conv, divide_size, image_inputs, initialise_layers, masked_sum
 from zoo.nn.geometry import ray_parts, ray_waves, ray_width
 
 
@@ -53,6 +53,7 @@ class Transformer(Encoder):
             layers += [nn.Conv2d(after, after, 3, stride=2, padding=1), nn.ReLU()]
             before = after
         self.network = nn.Sequential(*layers, nn.Conv2d(before, config.channels, 1))
+        initialise_layers(self.network, image_inputs(view.channels), ray_width(config.octaves))
         self.blocks = nn.ModuleList(
             SelfAttentionBlock(channels=config.channels, heads=config.heads, hidden=config.hidden_channels)
             for _ in range(config.blocks)

@@ -84,7 +84,7 @@ def noise_for(
     """Makes a :func:`random_batch` with a recipe's batch size, largest context and targets."""
     return random_batch(
         batch_size=recipe.batch_size,
-        num_views=recipe.contexts.maximum + recipe.targets,
+        num_views=recipe.contexts.maximum + recipe.most_targets,
         image_size=image_size,
         extras=model.task.extras,
         device=device,
@@ -172,11 +172,11 @@ def measure(
     model.train(was_training)
     return Throughput(
         train=train_seconds.per_second(size),
-        predict=predict_seconds.per_second(size * recipe.targets),
+        predict=predict_seconds.per_second(size * recipe.most_targets),
         train_step_seconds=train_seconds,
         predict_step_seconds=predict_seconds,
         flops_per_training_scene=training_flops // size,
-        flops_per_prediction=prediction_flops // (size * recipe.targets),
+        flops_per_prediction=prediction_flops // (size * recipe.most_targets),
         peak_memory_bytes=peak_memory,
     )
 

@@ -56,6 +56,10 @@ class DiscretisedLogisticMixture(Likelihood):
     def prediction_channels(self, target_channels: int) -> int:
         return sum(self._split(target_channels))
 
+    def initial_prediction(self, target_channels: int) -> tuple[float, ...]:
+        # The locations of zeros are spread evenly about 0.5.
+        return (0.0,) * self.prediction_channels(target_channels)
+
     def _split(self, channels: int) -> list[int]:
         """Returns the numbers of channels of logits, locations, log-scales and coefficients."""
         count = self.config.components

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings
@@ -67,6 +68,7 @@ class CoreShapes(NamedTuple):
     target: tuple[int, int, int]  # [C, H, W] of one target
     prediction_channels: int  # C', channels of the likelihood's parameters
     pose_width: int = 7  # P, of the poses or inputs of the context views
+    initial_prediction: tuple[float, ...] = ()  # [C']: parameters from which training starts; empty: zeros
 
     @property
     def query_width(self) -> int:
@@ -124,6 +126,15 @@ class Likelihood(Component, nn.Module):
     def prediction_channels(self, target_channels: int) -> int:
         """Returns C', the channels that a core predicts for targets of C channels."""
 
+    def initial_prediction(self, target_channels: int) -> tuple[float, ...]:
+        """Returns C' parameters of a grey pixel, mean 0.5, from which the predictions of images start in training.
+
+        An image decoder that starts from black spends its first hundreds of updates on the mean of the images, and a third
+        of the gradient's norm. Locations come first in the parameters of most likelihoods.
+        """
+        others = self.prediction_channels(target_channels) - target_channels
+        return (0.5,) * target_channels + (0.0,) * others
+
     @abstractmethod
     def log_prob(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:
         """Returns log p(target), [B, Q], nats, for [B, Q, ...] predictions and targets; sums in float32 or better."""
@@ -173,8 +184,21 @@ class Encoder(Component, nn.Module):
 class PerViewEncoder(Encoder):
     """r = sum_i psi(x^i, v^i): encodes every view by itself and sums over the views of a scene."""
 
+    class Config(Settings):
+        """How the N views of a scene are pooled."""
+
+        pooling: Literal["sum", "mean", "root"] = Field(
+            default="sum",
+            description="of the views: their sum (GQN), which grows with N; mean, which forgets N; root, the sum divided by "
+            "the square root of N, whose variance does not depend on N",
+        )
+
     features = frozenset({"pooled", "per_view"})
     independent_views = True
+
+    def __init__(self, config: Settings, *, view: ViewShape) -> None:
+        super().__init__(config, view=view)
+        self.pooling = config.pooling if isinstance(config, PerViewEncoder.Config) else "sum"
 
     @abstractmethod
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
@@ -184,7 +208,11 @@ class PerViewEncoder(Encoder):
         """Encodes views [B, N, ...]."""
         encoded = self.encode_views(views.values.flatten(0, 1), views.poses.flatten(0, 1))
         per_view = encoded.unflatten(0, views.mask.shape)
-        return Representation(pooled=masked_sum(per_view, views.mask), per_view=per_view, mask=views.mask)
+        pooled = masked_sum(per_view, views.mask)
+        if self.pooling != "sum":
+            count = views.mask.sum(1).clamp(min=1).to(pooled.dtype)
+            pooled = pooled / (count if self.pooling == "mean" else count.sqrt())[:, None, None, None]
+        return Representation(pooled=pooled, per_view=per_view, mask=views.mask)
 
 
 Encode = Callable[[Views], Representation]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +40,70 @@ def match_size(features: Tensor, *, height: int, width: int) -> Tensor:
 def expand_to_map(vectors: Tensor, *, height: int, width: int) -> Tensor:
     """Broadcasts vectors [B, P] to maps [B, P, height, width]."""
     return vectors[:, :, None, None].expand(-1, -1, height, width)
+
+
+def set_bias(layer: nn.Conv2d | nn.ConvTranspose2d, values: Sequence[float], *, gain: float = 1.0) -> None:
+    """Sets the bias of a layer to given values, one per channel, and scales its weights; no values leave it as it is."""
+    assert layer.bias is not None
+    if values:
+        with torch.no_grad():
+            layer.bias.copy_(torch.tensor(values))
+            layer.weight.mul_(gain)
+
+
+class Inputs(NamedTuple):
+    """A group of input channels of a layer, with the mean and the scale of their values."""
+
+    channels: int
+    mean: float = 0.0
+    scale: float = 1.0
+
+
+def image_inputs(channels: int) -> Inputs:
+    """Returns images in [0, 1] as inputs: their pixels lie about grey, and differ between images by about 0.2."""
+    return Inputs(channels, mean=0.5, scale=0.2)
+
+
+def initialise(layer: nn.Conv2d | nn.Linear, *groups: Inputs | int, gain: float = 1.0) -> None:
+    """Initialises a layer before a ReLU so that every group of its inputs contributes the same variance.
+
+    The initialisation of He et al. 2015, for groups of inputs of different number and scale, such as an image of 3 channels
+    beside the 7 numbers of a pose or the 78 channels of encoded rays. By torch's default, which divides the variance of a
+    signal by six in every layer, the image is invisible in the representation behind poses and biases. The bias cancels
+    the mean of the inputs.
+
+    Args:
+        layer: weights [C, inputs, ...], with a bias.
+        groups: the inputs in their order; a number is that of channels of mean 0 and scale 1. None: one group of all.
+        gain: factor of the weights.
+    """
+    assert layer.bias is not None
+    parts = [Inputs(group) if isinstance(group, int) else group for group in groups or [layer.weight.shape[1]]]
+    with torch.no_grad():
+        layer.bias.zero_()
+        weights = layer.weight.split([part.channels for part in parts], dim=1)
+        for weight, part in zip(weights, parts, strict=True):
+            if part.channels:
+                spread = gain * math.sqrt(2.0 / (len(parts) * weight[0].numel())) / part.scale
+                weight.copy_(torch.randn_like(weight) * spread)
+                layer.bias.sub_(part.mean * weight.flatten(1).sum(1))
+
+
+def initialise_layers(network: Iterable[nn.Module], *first: Inputs | int) -> None:
+    """Initialises all convolutions and linear maps of a network with ReLUs; ``first`` are the inputs of the first one."""
+    layers = [layer for layer in network if isinstance(layer, nn.Conv2d | nn.Linear)]
+    initialise(layers[0], *first)
+    for layer in layers[1:]:
+        initialise(layer)
+
+
+def scale_writer(layer: nn.ConvTranspose2d, *, writes: int) -> None:
+    """Initialises a writer of patches so that the sum of ``writes`` of them on a canvas starts small.
+
+    Every pixel of one patch has a standard deviation of at most 0.5 / ``writes``, for hidden states in (-1, 1).
+    """
+    with torch.no_grad():
+        layer.weight.normal_(std=0.5 * layer.in_channels**-0.5 / writes)
 
 
 class ResidualBlock(nn.Module):
@@ -79,7 +145,15 @@ class ImageReader(nn.Module):
 class ImageWriter(nn.Module):
     """Image decoder, [B, width_in] -> [B, C, H, W]: one linear map to 4x4, then doublings with residual blocks."""
 
-    def __init__(self, *, width_in: int, image_size: int, channels: int, channels_out: int) -> None:
+    def __init__(
+        self,
+        *,
+        width_in: int,
+        image_size: int,
+        channels: int,
+        channels_out: int,
+        initial_prediction: Sequence[float] = (),
+    ) -> None:
         super().__init__()
         doublings = halvings_to(image_size, smallest=4)
         widths = [min(channels * 2**level, 4 * channels) for level in range(doublings, -1, -1)]
@@ -92,7 +166,9 @@ class ImageWriter(nn.Module):
                 nn.ConvTranspose2d(before, before, 2, stride=2),
                 ResidualBlock(channels_in=before, channels_out=after),
             ]
-        self.body = nn.Sequential(*layers, nn.SiLU(), nn.Conv2d(widths[-1], channels_out, 3, padding=1))
+        last = nn.Conv2d(widths[-1], channels_out, 3, padding=1)
+        set_bias(last, initial_prediction, gain=0.5)
+        self.body = nn.Sequential(*layers, nn.SiLU(), last)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Maps [B, width_in] to [B, channels_out, H, W]."""

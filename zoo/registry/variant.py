@@ -217,6 +217,9 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
                 pose_width=task.view_shape.pose_width,
                 target=task.target_shape,
                 prediction_channels=likelihood.prediction_channels(task.target_shape[0]),
+                initial_prediction=(
+                    likelihood.initial_prediction(task.target_shape[0]) if task.target_kind == "images" else ()
+                ),
             )
             core = made["core"](resolved["core"].config, shapes=shapes)
         except ValueError as error:

@@ -43,7 +43,7 @@ def check_model_memory(variant: Variant, *, device: torch.device) -> None:
 def check_batch_memory(variant: Variant, source: SceneSource, *, num_processes: int) -> None:
     """Raises OutOfMemoryError if the images and arrays of a batch alone exceed the memory of this machine."""
     recipe = variant.training
-    views = recipe.contexts.maximum + recipe.targets
+    views = recipe.contexts.maximum + recipe.most_targets
     extras = sum(
         int(np.prod(extra.shape, dtype=object)) * (views if extra.per_view else 1) for extra in source.extras.values()
     )

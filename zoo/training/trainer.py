@@ -73,7 +73,7 @@ class Trainer:
             most, scenes = recipe.contexts.maximum, options.validation_scenes
             self.validation = Evaluation(
                 validation,
-                EvaluationPlan(validation, num_context=most, num_targets=recipe.targets, max_scenes=scenes),
+                EvaluationPlan(validation, num_context=most, num_targets=recipe.most_targets, max_scenes=scenes),
                 schedule=evaluation_schedule_values(recipe, device=accelerator.device),
                 batch_size=max(1, recipe.batch_size // accelerator.num_processes),
             )

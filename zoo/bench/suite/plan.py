@@ -68,7 +68,7 @@ class PlannedJob:
         passes = 1.0 + max(protocol.importance_samples, default=0) + ("wrong-context" in protocol.metrics)
         if "predictions" in protocol.metrics:
             passes += 0.5 * protocol.prediction_samples
-        if "separate-targets" in protocol.metrics and (protocol.num_targets or recipe.targets) > 1:
+        if "separate-targets" in protocol.metrics and (protocol.num_targets or recipe.most_targets) > 1:
             passes += 1
         measuring = forward * passes * self.measured_scenes * len(self.job.contexts)
         return START_SECONDS + recipe.steps * self.cost.seconds + measuring + speeds
@@ -230,7 +230,7 @@ def largest_episodes(suite: Suite, *, registry: Registry) -> dict[tuple[int, int
     for index, part in enumerate(suite.settings.parts):
         for variant in variants_of(part, registry=registry, place=suite.place(f"parts.{index}")):
             recipe = variant.training
-            needed = (part.targets or recipe.targets) + max(part.contexts, default=recipe.contexts.maximum)
+            needed = (part.targets or recipe.most_targets) + max(part.contexts, default=recipe.contexts.maximum)
             for scenes in (suite.data[name] for name in part.data):
                 if scenes.recipe is not None:
                     num_views = scenes.built_in().num_views
