@@ -118,7 +118,7 @@ def sigma_points(monkeypatch):
     return average
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", [name for name in CHECKS if name != "initial signal"])  # nothing is trained here
 @pytest.mark.parametrize("name", ["lab/exact", "lab/wrong"])
 def test_a_third_partys_parts_keep_the_contract(registry, name, check):
     CHECKS[check](make_fixture(registry.variant(name)))
@@ -215,17 +215,32 @@ def test_exactly_k_samples_are_weighed(wrong, number):
     handle = wrong.core.register_forward_pre_hook(lambda _, given: calls.append(given[0].key))
     try:
         with torch.no_grad():
-            found = importance_weighted_nelbo(wrong, batch, SCHEDULE, CONTEXT, samples=number)
+            found = importance_weighted_nelbo(wrong, batch, SCHEDULE, CONTEXT + TARGETS - 1, samples=number)
     finally:
         handle.remove()
     assert len(calls) == number
     assert len(torch.unique(torch.cat(calls))) == 4 * number
     with torch.no_grad():
-        terms = [wrong(batch._replace(key=key), SCHEDULE, CONTEXT) for key in calls]
+        terms = [wrong(batch._replace(key=key), SCHEDULE, CONTEXT + TARGETS - 1) for key in calls]
     weights = torch.stack([term.log_likelihood - term.log_ratio for term in terms]).numpy()
     largest = weights.max(0)
     expected = -(largest + np.log(np.exp(weights - largest).mean(0)))
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+
+
+def test_latents_of_each_query_are_weighed_by_themselves(wrong):
+    """The sum of the bounds of single targets is the bound, and it is tighter than one weight for all of them."""
+    batch, number = scenes(2000), 4
+    with torch.no_grad():
+        found = importance_weighted_nelbo(wrong, batch, SCHEDULE, CONTEXT, samples=number)
+        terms = [wrong(batch._replace(key=fold(batch.key, 77 + sample)), SCHEDULE, CONTEXT) for sample in range(number)]
+    weights = torch.stack([each.log_likelihood - each.log_ratio for each in terms])
+    together = math.log(number) - torch.logsumexp(weights, dim=0)
+    difference = together - found
+    assert difference.mean() > 4 * difference.std() / len(difference) ** 0.5
+    truth = -log_likelihood(wrong, batch).sum(1)
+    gained = found - truth
+    assert gained.mean() > -4 * gained.std() / len(gained) ** 0.5
 
 
 @pytest.mark.parametrize("shift", [1e4, -1e4])

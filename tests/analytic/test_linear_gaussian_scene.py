@@ -115,7 +115,7 @@ def sigma_points(monkeypatch):
     return average
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", [name for name in CHECKS if name != "initial signal"])  # nothing is trained here
 @pytest.mark.parametrize("name", ["lab/scene", "lab/wrong-scene"])
 def test_a_third_partys_core_keeps_the_contract(registry, name, check):
     CHECKS[check](make_fixture(registry.variant(name)))

@@ -77,7 +77,10 @@ WRONG_CORES = {
         "MyCore.forward returns kl as a float, expected a tensor",
     ),
     "two channels too many": (
-        ("channels_out=shapes.prediction_channels", "channels_out=shapes.prediction_channels + 2"),
+        (
+            "channels_out=shapes.prediction_channels,\n            initial_prediction=shapes.initial_prediction",
+            "channels_out=shapes.prediction_channels + 2",
+        ),
         FORWARD,
         "MyCore.forward returns prediction of shape [3, 2, 5, 16, 16], expected [3, 2, 3, 16, 16]",
     ),

@@ -137,11 +137,13 @@ def _per_target(terms: ElboTerms) -> ElboScores:
 
 def _separate_excess(model: SceneModel, episode: Episode, schedule: ScheduleValues, *, encode: Encode) -> Tensor:
     """Returns the mean over a scene's targets of their single excess NELBO, [B] float64, nats."""
-    found = []
-    for index in range(episode.target.shape[1]):
-        alone = select_targets(episode, slice(index, index + 1))._replace(key=fold(episode.key, index))
-        found.append(_per_target(model.score(alone, schedule, encode=encode)).nelbo_excess)
-    return torch.stack(found).mean(0)
+    alone = [_alone(episode, index) for index in range(episode.target.shape[1])]
+    return torch.stack([_per_target(model.score(one, schedule, encode=encode)).nelbo_excess for one in alone]).mean(0)
+
+
+def _alone(episode: Episode, index: int) -> Episode:
+    """Returns episodes with one of their targets, and latent noise of its own."""
+    return select_targets(episode, slice(index, index + 1))._replace(key=fold(episode.key, index))
 
 
 def select_targets(episode: Episode, chosen: slice) -> Episode:
@@ -161,7 +163,15 @@ def importance_weighted(
     The bound of Burda et al. 2016 (equation 8) on the joint log-likelihood of a scene's targets, [B] float64, nats for all
     targets of a scene. The weights use the sampled log-ratio, not the analytic KL. The samples of a smaller number are the
     first of those of a larger one, drawn one after the other: the memory needed does not grow with K.
+
+    With latents of each query the targets of a scene are independent given the context. The bound is the sum of those of
+    single targets then, which is tighter than one weight for all of them: K^Q combinations of samples.
     """
+    num_targets = episode.target.shape[1]
+    if model.core.latents == "query" and num_targets > 1:
+        alone = [_alone(episode, index) for index in range(num_targets)]
+        each = [importance_weighted(model, one, schedule, numbers=numbers, encode=encode) for one in alone]
+        return {number: torch.stack([bounds[number] for bounds in each]).sum(0) for number in numbers}
     weights = []
     for sample in range(max(numbers)):
         terms = model.score(episode._replace(key=fold(episode.key, sample)), schedule, encode=encode)

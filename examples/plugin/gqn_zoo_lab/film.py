@@ -39,7 +39,11 @@ class FilmVae(LatentCore):
         self.project = nn.Linear(config.z_channels, width)
         self.film = nn.Linear(width, 2 * width)
         self.writer = ImageWriter(
-            width_in=width, image_size=size, channels=config.channels, channels_out=shapes.prediction_channels
+            width_in=width,
+            image_size=size,
+            channels=config.channels,
+            channels_out=shapes.prediction_channels,
+            initial_prediction=shapes.initial_prediction,
         )
 
     def _condition(self, context: Views, query: Tensor, encode: Encode) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zoo.config.settings import Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.blocks import expand_to_map
+from zoo.nn.blocks import expand_to_map, image_inputs, initialise_layers
 
 
 class Strided(PerViewEncoder):
@@ -31,6 +31,7 @@ class Strided(PerViewEncoder):
             nn.SiLU(),
             nn.Conv2d(config.channels, config.channels, kernel_size=2, stride=2),
         )
+        initialise_layers(self.network, image_inputs(view.channels), view.pose_width)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
         """Maps images [n, C, H, W] with poses [n, P] to psi, [n, channels, H / 4, W / 4]."""
