@@ -41,6 +41,7 @@ def shapes(*, scene=5, poses=POSES, prediction=3):
         query=(poses,),
         target=(3, SIZE, SIZE),
         prediction_channels=prediction,
+        initial_prediction=tuple(0.1 * (1 + channel) for channel in range(prediction)),
     )
 
 
@@ -114,7 +115,7 @@ def textbook(core, pooled, query, target, keys, *, queries):
     pose = query[:, :, None, None].expand(-1, -1, *core.state_size)
     zeros = torch.zeros(count, HIDDEN, *core.state_size, dtype=torch.float64)
     encoder, decoder = (zeros, zeros), (zeros, zeros)
-    canvas = torch.zeros(count, *core.canvas_shape, dtype=torch.float64)
+    canvas = core.first_canvas.expand(count, -1, *core.image_size)
     found = {"canvases": [], "kl": [], "log_ratio": 0.0}
     for index in range(config.steps):
         step = core.steps[0 if config.shared else index]
@@ -180,7 +181,7 @@ class TestPaths:
         writes = [window.write(patch) for window, patch in zip(windows, written, strict=True)] if windows else written
         assert len(canvases) == len(writes) == STEPS
         for index, canvas in enumerate(canvases):
-            close(canvas, sum(writes[: index + 1]))
+            close(canvas, core.first_canvas + sum(writes[: index + 1]))
 
     def test_the_prior_of_training_is_the_prior_of_generation(self, kind):
         core = made(kind)
@@ -417,6 +418,7 @@ def test_windows_move_with_the_state_and_cover_part_of_the_canvas():
         windows = []
         core.write_window.register_forward_hook(lambda _, __, window: windows.append(window))
         canvas = rollout(core, pooled, query, keys, target=None, source="prior", schedule=SCHEDULE).canvases[0]
+        canvas = canvas - core.first_canvas
     assert (windows[0].rows - windows[-1].rows).abs().max() > 1e-4
     # To the left and below: the other corner is as it was.
     assert canvas[:, :, 4:, :4].abs().mean() > 1e3 * canvas[:, :, :2, 6:].abs().max()

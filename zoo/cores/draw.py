@@ -28,8 +28,8 @@ class Draw(QueryLatentCore):
 
     Step l: error e = x^q - canvas_l; encoder h^enc_{l+1} = ConvLSTM(x^q, e, h^dec_l) -> posterior N(eta_q(h^enc_{l+1}));
     prior N(eta_pi(h^dec_l)), or N(0, 1) as in DRAW (Gregor et al. 2015); z_l -> decoder h^dec_{l+1} =
-    ConvLSTM(z_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is a learned colour (grey at
-    initialisation), the last one is the prediction. With encoder ``none`` and task ``unconditional``: p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
+    ConvLSTM(z_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is grey, the last one is the
+    prediction. With encoder ``none`` and task ``unconditional``: p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
 
     The canvas has the channels of the likelihood's parameters; the error uses its first C channels, the mean.
 
@@ -69,7 +69,8 @@ class Draw(QueryLatentCore):
         self.state_size = divide_size(area, config.canvas_scale, name="canvas_scale", kind=kind)
         self.image_size = (height, width)
         first = torch.tensor(shapes.initial_prediction or [0.0] * shapes.prediction_channels)
-        self.first_canvas = nn.Parameter(first[:, None, None])
+        self.register_buffer("first_canvas", first[:, None, None])
+        self.first_canvas: Tensor
         self.steps = nn.ModuleList(
             DrawStep(config, shapes=shapes, first=not config.shared and index == 0)
             for index in range(1 if config.shared else config.steps)
