@@ -373,10 +373,10 @@ def test_gradients_equal_finite_differences():
 
 
 @pytest.mark.parametrize(("channels", "grey"), [(3, 0.5), (6, 0.0)])
-def test_it_begins_with_narrow_latents_and_a_grey_image(channels, grey):
-    """Of parameters that are no image, such as those of a logistic, none is moved."""
+def test_it_begins_with_narrow_latents_and_the_initial_prediction(channels, grey):
     torch.manual_seed(0)
-    core = Cgqn(Cgqn.Config(**SETTINGS), shapes=shapes()._replace(prediction_channels=channels)).double()
+    sizes = shapes()._replace(prediction_channels=channels, initial_prediction=(grey,) * channels)
+    core = Cgqn(Cgqn.Config(**SETTINGS), shapes=sizes).double()
     rollout = rolled(core, problem())
     for belief in (*each(rollout.priors), *each(rollout.posteriors)):
         assert belief.log_scale.mean().item() == pytest.approx(-2.0, abs=0.3)

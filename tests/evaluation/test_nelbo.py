@@ -1,6 +1,7 @@
 """Every scene once, one number a scene, whatever the batch."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from zoo.config.schedules import evaluation_schedule_values, schedule_values
 from zoo.data.plan import EvaluationPlan
 from zoo.episode import CoreOutput, ElboTerms, SceneBatch, Views
 from zoo.errors import ConfigError
-from zoo.evaluation.bounds import Bounds, score_episode, score_scenes
+from zoo.evaluation.bounds import Bounds, score_episode, score_scenes, select_targets
 from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
@@ -41,6 +42,7 @@ class Recorder(nn.Module):
         super().__init__()
         self.seen, self.schedule, self.modes = [], [], []
         self.encoder = nn.Identity()
+        self.core = SimpleNamespace(latents="scene")
 
     def episode(self, batch, *, num_context):
         return Cut(batch, num_context, batch.key)
@@ -263,11 +265,18 @@ def test_all_samples_of_a_bound_are_drawn_from_one_look_at_the_context(name, mon
     variant = default_registry().variant(name, size="smoke")
     model = build(variant, seed=0)
     batch = random_batch(batch_size=2, num_views=4, image_size=variant.image_size, extras=model.task.extras)
-    weights = []
-    for sample in range(4):
-        terms = model(batch._replace(key=fold(batch.key, sample)), SCHEDULE, 2)
-        weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
-    expected = np.log(4) - torch.logsumexp(torch.stack(weights), dim=0)
+    whole = model.episode(batch, num_context=2)
+    # Latents of each query are weighed by themselves, those of a scene for all of its targets.
+    parts = [whole]
+    if model.core.latents == "query":
+        parts = [
+            select_targets(whole, slice(index, index + 1))._replace(key=fold(whole.key, index)) for index in (0, 1)
+        ]
+    expected = 0.0
+    for part in parts:
+        terms = [model.score(part._replace(key=fold(part.key, sample)), SCHEDULE) for sample in range(4)]
+        weights = torch.stack([each.log_likelihood.double() - each.log_ratio.double() for each in terms])
+        expected = expected + np.log(4) - torch.logsumexp(weights, dim=0)
     encoded, encode = [], model.encoder.forward
     monkeypatch.setattr(model.encoder, "forward", lambda views: encoded.append(views) or encode(views))
     episode = model.episode(batch, num_context=2)

@@ -132,6 +132,9 @@ class Linear(LatentCore):
         self.shape = (shapes.prediction_channels, *size)
         width = shapes.representation.channels + shapes.query_width
         self.linear = torch.nn.Linear(width, shapes.prediction_channels * size[0] * size[1], bias=config.bias)
+        with torch.no_grad():
+            self.linear.weight.mul_(0.1)
+            self.linear.bias.fill_(0.5)
 
     def _predict(self, context, query, encode):
         pooled = encode(context).pooled.mean((-2, -1))[:, None].expand(-1, query.shape[1], -1)

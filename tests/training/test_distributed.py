@@ -81,7 +81,7 @@ def test_every_process_gets_every_score_as_one_process_computes_it(two):
         assert found.keys() == scores.keys() and len(scores) == 9
         assert found["scene"] == scores["scene"] == list(range(int(size.split()[0])))
         for name, values in scores.items():
-            np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-5, err_msg=f"{size}: {name}")
+            np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-4, err_msg=f"{size}: {name}")
 
 
 def close(one, other):

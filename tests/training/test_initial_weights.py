@@ -18,7 +18,11 @@ def core_by_hand(model, *, seed):
     """Returns a core of the same settings with the weights that torch's own generator draws for a seed."""
     torch.manual_seed(seed)
     shapes = CoreShapes(
-        representation=model.encoder.shape, query=model.task.query_shape, target=(3, 16, 16), prediction_channels=3
+        representation=model.encoder.shape,
+        query=model.task.query_shape,
+        target=(3, 16, 16),
+        prediction_channels=3,
+        initial_prediction=(0.5, 0.5, 0.5),
     )
     return Vae(model.core.config, shapes=shapes)
 

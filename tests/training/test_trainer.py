@@ -46,7 +46,7 @@ def trained(trainer, weights):
 def test_a_model_memorises_two_scenes(trainer_of, array_scenes, name, look):
     trainer = trainer_of(
         name,
-        "training.steps=40",
+        "training.steps=80",
         "training.batch_size=2",
         "training.learning_rate={start: 0.01, end: 0.01, steps: 0}",
         "training.sigma={start: 0.3, end: 0.3, steps: 0}",
@@ -55,7 +55,7 @@ def test_a_model_memorises_two_scenes(trainer_of, array_scenes, name, look):
     )
     trainer.fit()
     excess = [row["train/nelbo_excess"] for row in look.rows(trainer.run)]
-    assert len(excess) == 40
+    assert len(excess) == 80
     assert sum(excess[-5:]) < 0.8 * sum(excess[:5])
     assert min(excess) > 0, "nothing is below the floor"
 

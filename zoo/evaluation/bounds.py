@@ -167,8 +167,7 @@ def importance_weighted(
     With latents of each query the targets of a scene are independent given the context. The bound is the sum of those of
     single targets then, which is tighter than one weight for all of them: K^Q combinations of samples.
     """
-    num_targets = episode.target.shape[1]
-    if model.core.latents == "query" and num_targets > 1:
+    if model.core.latents == "query" and (num_targets := episode.target.shape[1]) > 1:
         alone = [_alone(episode, index) for index in range(num_targets)]
         each = [importance_weighted(model, one, schedule, numbers=numbers, encode=encode) for one in alone]
         return {number: torch.stack([bounds[number] for bounds in each]).sum(0) for number in numbers}

@@ -186,7 +186,7 @@ class Trainer:
         differing = sorted(_differences(before, {**self.config, "seed": self.seed}))
         if differing and not allow_config_change:
             raise CheckpointError(
-                f"{found.path}: was written with another configuration; differing: {', '.join(differing[:6])}; "
+                f"{found.path}: was written with another configuration; differing: {', '.join(differing[:8])}; "
                 "start a new run, or pass --allow-config-change"
             )
         checkpoint.load_weights(found, self.model)
