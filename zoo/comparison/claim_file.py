@@ -8,6 +8,9 @@ A claim selects results by variants, context views and metric, and says what the
     - {text: GQN learns, data: rooms, contexts: 4, variants: [gqn], better_than: {baselines: [mean-image]}}
     - {text: "A control", data: rooms, contexts: 4, variants: [gqn], same_as: [gqn-copy]}
 
+Claims may be put into families, which are tested in the order of the file's ``families``: if a claim of a family does not
+hold, the claims of later families are exploratory.
+
 ``gqn-zoo claims FOLDER`` judges ``FOLDER/claims.yaml``. Claims may be written down before a suite is run: with
 ``--allow-missing`` a claim without rows is unknown.
 """
@@ -68,6 +71,7 @@ class Claim(Settings):
     text: str = Field(min_length=1, description="the claim in words")
     data: str = Field(description="name of one of the file's data")
     contexts: _Views = Field(description="context views")
+    family: str | None = Field(default=None, description="name of one of the file's families")
     variants: _Patterns = Field(description="names or patterns such as gqn-*")
     exclude: list[str] = Field(default=[], description="variants, names or patterns, that no pattern selects")
     metric: str = Field(default="nelbo_excess", description="name in the rows")
@@ -89,6 +93,7 @@ class _File(Settings):
     version: Literal[2] = Field(description="of this format")
     title: str = Field(default="Claims", min_length=1, description="of the table")
     data: dict[str, DataChoice] = Field(min_length=1, description="name -> which rows belong to it")
+    families: list[str] = Field(default=[], description="names of the families, the first to be tested first")
     claims: list[Claim] = Field(min_length=1, description="the claims")
 
 
@@ -99,6 +104,7 @@ class Claims(NamedTuple):
     title: str
     data: dict[str, DataChoice]
     claims: list[Claim]
+    families: tuple[str, ...] = ()  # in the order in which they are tested; none: all claims are one family
 
     def place(self, number: int) -> str:
         """Returns where a claim is, for an error: the file and the number, which counts from 1."""
@@ -119,4 +125,8 @@ def load_claims(path: Path) -> Claims:
             raise ConfigError(f"{where}.data: there is no data {claim.data!r}{did_you_mean(claim.data, found.data)}")
         if claim.text in texts[:index]:
             raise ConfigError(f"{where}.text: {claim.text!r} occurs twice, expected different texts")
-    return Claims(str(path), found.title, found.data, found.claims)
+        if claim.family not in (found.families or [None]):
+            raise ConfigError(
+                f"{where}.family: found {claim.family!r}, expected one of families: {', '.join(found.families) or 'none'}"
+            )
+    return Claims(str(path), found.title, found.data, found.claims, tuple(found.families))

@@ -8,19 +8,19 @@ from operator import itemgetter
 
 import pandas as pd
 
-from zoo.comparison.claims import JudgedClaim, JudgedComparison
+from zoo.comparison.claims import ComparisonResult, JudgedClaim
 from zoo.comparison.formatting import sanitize, with_interval
 from zoo.comparison.markup import Table
 from zoo.comparison.records import Record, seven_digits
 from zoo.comparison.statistics import MIN_SCENES, MIN_SEEDS
 from zoo.results.metrics import metric_info
 
-_COLUMNS = ("claim", "verdict", "hold", "comparison", "difference [95%]", "p", "scenes × seeds")
-_NUMBERS = frozenset({"hold", "difference [95%]", "p", "scenes × seeds"})
+_COLUMNS = ("claim", "verdict", "in favour", "comparison", "difference [95%]", "p", "scenes × seeds")
+_NUMBERS = frozenset({"in favour", "difference [95%]", "p", "scenes × seeds"})
 
 
 def table_of_claims(title: str, claims: Sequence[JudgedClaim]) -> Table:
-    """Returns one row per claim: the verdict, how many comparisons hold, and the comparison with the least support."""
+    """Returns one row per claim: the verdict, how many comparisons are in its favour, and that with the least support."""
     cells = [_cells(place, claim) for place, claim in enumerate(claims, start=1)]
     head = sanitize(f"{title}: {_summary(claims)}")
     return Table(head, pd.DataFrame(cells, columns=list(_COLUMNS)), _NUMBERS, notes=_notes(claims))
@@ -33,7 +33,9 @@ def _summary(claims: Sequence[JudgedClaim]) -> str:
     parts = [f"{held} of {len(claims)} claim{'s' if len(claims) > 1 else ''} hold{'s' if len(claims) == 1 else ''}"]
     if refuted:
         parts.append(f"{refuted} do{'es' if refuted == 1 else ''} not")
-    return ", ".join(parts + [f"{count[word]} {word}" for word in ("undecided", "unknown") if count[word]])
+    return ", ".join(
+        parts + [f"{count[word]} {word}" for word in ("undecided", "exploratory", "unknown") if count[word]]
+    )
 
 
 def claim_records(claims: Sequence[JudgedClaim]) -> list[Record]:
@@ -44,8 +46,10 @@ def claim_records(claims: Sequence[JudgedClaim]) -> list[Record]:
             "claim": place,
             "text": judged.claim.text,
             "data": judged.claim.data,
+            "family": judged.claim.family,
             "claim_verdict": judged.verdict,
             "claim_reason": judged.reason,
+            "claim_p_holm": None if judged.p is None else seven_digits(judged.p),
         }
         own = sorted((_record(comparison) for comparison in judged.comparisons), key=itemgetter("first", "second"))
         records += [about | record for record in own] or [about]
@@ -59,18 +63,18 @@ def _cells(place: int, judged: JudgedClaim) -> dict[str, str]:
     if judged.comparisons:
         worst = judged.comparisons[0]
         difference = worst.difference
-        holding = sum(comparison.verdict == "holds" for comparison in judged.comparisons)
+        p = judged.p
         cells |= {
-            "hold": f"{holding} of {len(judged.comparisons)}",
+            "in favour": f"{sum(found.in_favour for found in judged.comparisons)} of {len(judged.comparisons)}",
             "comparison": sanitize(_words(worst)),
             "difference [95%]": " ".join(with_interval(difference, signed=True)),
-            "p": "<0.001" if worst.p_holm < 0.001 else f"{worst.p_holm:.3f}",
+            "p": "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}",
             "scenes × seeds": f"{difference.n} × {difference.seeds}",
         }
     return cells
 
 
-def _words(judged: JudgedComparison) -> str:
+def _words(judged: ComparisonResult) -> str:
     """Returns what is subtracted from what."""
     comparison = judged.comparison
     metric, other = metric_info(comparison.metric).title, metric_info(comparison.other_metric).title
@@ -86,13 +90,17 @@ def _words(judged: JudgedComparison) -> str:
 
 def _notes(claims: Sequence[JudgedClaim]) -> tuple[str, ...]:
     notes = []
-    if total := sum(len(claim.comparisons) for claim in claims):
+    if any(claim.comparisons for claim in claims):
+        families = len({claim.claim.family for claim in claims})
         notes.append(
-            f"Paired t-tests over scenes and seeds; p is Holm's correction over all {total} comparisons of all claims. A "
-            f"difference is established if p is at most 0.05, with at least {MIN_SCENES} scenes and {MIN_SEEDS} seeds "
-            "(baselines have no seeds). A claim holds if all its differences are established, a control if none is; it does "
-            "not hold if the opposite of one is established. The comparison with the least support is shown, first minus second, with its own 95% "
-            "interval; bounds are in nats per target."
+            "Paired t-tests over scenes and seeds. The p-value of a claim is the largest of its comparisons, or of the opposite "
+            "the smallest times their number, after Holm's correction over the claims"
+            f"{' of its family' if families > 1 else ''}. A claim holds if p is at most 0.05, with at least {MIN_SCENES} scenes "
+            f"and {MIN_SEEDS} seeds (baselines have no seeds); it does not hold if that is so of the opposite of a comparison. A "
+            "control, outside the correction, holds unless a difference is established. "
+            f"{'Claims behind a family that does not hold as a whole are exploratory. ' if families > 1 else ''}"
+            "In favour: comparisons whose own 95% interval is on the claimed side of zero. The one with the least support is "
+            "shown, first minus second, with that interval; bounds are in nats per target."
         )
     for place, claim in enumerate(claims, start=1):
         if claim.verdict == "unknown":
@@ -102,13 +110,13 @@ def _notes(claims: Sequence[JudgedClaim]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _record(judged: JudgedComparison) -> Record:
+def _record(judged: ComparisonResult) -> Record:
     comparison, difference = judged.comparison, judged.difference
     key, other = comparison.first.key, comparison.second.key
     assert key is not None and other is not None
     return {
-        "verdict": judged.verdict,
-        "reason": judged.reason,
+        "in_favour": judged.in_favour,
+        "fault": judged.fault,
         "first": comparison.first.variant,
         "second": comparison.second.variant,
         "first_metric": comparison.metric,
@@ -118,7 +126,6 @@ def _record(judged: JudgedComparison) -> Record:
         **key.model_dump(),
         "difference": seven_digits(difference.mean),
         **{name: seven_digits(getattr(difference, name)) for name in ("low", "high", "stderr", "p")},
-        "p_holm": seven_digits(judged.p_holm),
         "scenes": difference.n,
         "first_seeds": len(comparison.first.rows),
         "second_seeds": len(comparison.second.rows),

@@ -1,31 +1,25 @@
-"""Claims judged from rows: the comparisons of each claim, and one Holm correction over all comparisons of the file."""
+"""Claims judged from rows: intersection-union tests, Holm's correction over claims, and families tested in order.
+
+"Every x is better than every y" is an intersection-union test (Berger 1982): it is established if every comparison is, each at
+the full level, so its p-value is the largest one. Families are gatekept in series (Westfall and Krishen 2001): each is
+tested at the full level, as long as all claims of the families before it hold.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-import numpy as np
-
 from zoo.comparison.claim_file import Claim, Claims, DataChoice, Other
-from zoo.comparison.comparability import differences_of, require_same_scenes, same_floor
+from zoo.comparison.comparability import difference_of, differences_of, same_floor
 from zoo.comparison.seed_groups import MissingRowsError, SeedGroup, seed_groups
-from zoo.comparison.statistics import (
-    ALPHA,
-    MIN_SCENES,
-    MIN_SEEDS,
-    PairedDifference,
-    holm_adjusted,
-    paired_t_test_over_seeds,
-)
+from zoo.comparison.statistics import ALPHA, MIN_SCENES, MIN_SEEDS, PairedDifference, holm_adjusted
 from zoo.errors import ResultError, did_you_mean
 from zoo.results.row import ComparabilityKey, ResultRow
 
-ClaimVerdict = Literal["holds", "does not hold", "undecided", "unknown"]
-
-_WORST_FIRST = {"does not hold": 0, "undecided": 1, "holds": 2}
+ClaimVerdict = Literal["holds", "does not hold", "undecided", "exploratory", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -37,84 +31,124 @@ class Comparison:
     metric: str  # of the first
     other_metric: str  # of the second
     expected: int  # the claimed sign of first - second; 0 for "the same"
-    same_trainings: bool = False  # both are the same trained models, so that seeds are paired as scenes are
+    same_trainings: bool = False  # both are the same trained models
 
-    def test(self) -> PairedDifference:
-        """Tests first - second; baselines do not count as seeds.
+    def test(self) -> ComparisonResult:
+        """Tests first - second.
 
         Raises:
             MissingRowsError: if values per scene are missing.
             ResultError: if the sides were scored on different scenes, or on fewer than 2.
         """
-        a, b = self.first.per_scene(self.metric), self.second.per_scene(self.other_metric)
-        require_same_scenes(self.first, self.second)
-        if self.same_trainings:
-            a, b = a - b, np.zeros((1, b.shape[1]))
-        seeds = min(len(side.rows) for side in (self.first, self.second) if not side.first.is_baseline)
-        return replace(paired_t_test_over_seeds(a, b), seeds=seeds)
+        return ComparisonResult(self, difference_of(self.first, self.second, self.metric, self.other_metric))
 
 
 @dataclass(frozen=True)
-class JudgedComparison:
-    """A comparison with its test and verdict."""
+class ComparisonResult:
+    """A comparison with its test, which has no verdict of its own: verdicts are on claims."""
 
     comparison: Comparison
     difference: PairedDifference
-    p_holm: float  # after Holm's correction over the file
-    verdict: ClaimVerdict
-    reason: str  # why it is undecided although there are values; empty where the test does not decide
 
     @property
-    def support(self) -> float:
-        """The t statistic with the claimed sign; of "the same" minus its absolute value."""
-        expected = self.comparison.expected
-        return expected * self.difference.t if expected else -abs(self.difference.t)
+    def fault(self) -> str:
+        """Why the comparison decides nothing, however clear it is; empty if it may."""
+        if self.difference.seeds < MIN_SEEDS:
+            return "one seed"
+        return "" if self.difference.has_enough_scenes else f"fewer than {MIN_SCENES} scenes"
+
+    @property
+    def has_claimed_sign(self) -> bool:
+        """Whether the difference has the claimed sign; never for "the same"."""
+        return self.difference.mean * self.comparison.expected > 0
+
+    @property
+    def in_favour(self) -> bool:
+        """Whether the 95 % interval is on the claimed side of zero; for "the same", whether it contains zero."""
+        if self.comparison.expected == 0:
+            return not self.fault and not self.difference.excludes_zero
+        return not self.fault and self.difference.excludes_zero and self.has_claimed_sign
+
+    @property
+    def support(self) -> tuple[bool, float]:
+        """Sorts comparisons, the one that speaks most against the claim first."""
+        p = self.difference.p
+        return self.has_claimed_sign, -p if self.has_claimed_sign else p
 
 
 @dataclass(frozen=True)
 class JudgedClaim:
     """A claim with its verdict.
 
-    It is ``holds`` if all comparisons hold, ``does not hold`` if the opposite of one is established, ``unknown`` where rows
-    are missing, else ``undecided``.
+    It is ``holds`` if every comparison is established, ``does not hold`` if the opposite of one is, ``exploratory`` behind a
+    family of which a claim does not hold, ``unknown`` where rows are missing, else ``undecided``.
     """
 
     claim: Claim
     verdict: ClaimVerdict
     reason: str  # why it is undecided or unknown; empty where the test does not decide
-    comparisons: tuple[JudgedComparison, ...]  # the one with the least support first; none where rows are missing
+    p: float | None  # after Holm's correction; None if it is exploratory or unknown
+    comparisons: tuple[ComparisonResult, ...]  # the one with the least support first; none where rows are missing
     failures: tuple[str, ...]  # measurements that failed and are not part of it
 
 
 def judge_claims(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bool = False) -> tuple[JudgedClaim, ...]:
-    """Judges every claim of a file; all established differences hold together with 95 % (Holm's correction).
+    """Judges every claim of a file; all established differences hold together with 95 %.
 
-    A difference is established if its p-value, after the correction over all comparisons of the file, is at most 0.05,
-    with at least 20 scenes and 2 seeds. A comparison holds if the claimed difference is established, or no difference for
-    "the same". Two numbers of context views, or two metrics, of the same trained models are compared seed by seed.
+    A claim is established if its p-value, after Holm's correction over the claims of its family, is at most 0.05, with at
+    least 20 scenes and 2 seeds in each comparison; claims without rows count in the correction. A control ("the same") is an
+    alarm and not a finding: it does not hold if its own p-value is at most 0.05, and does not count in the correction.
 
     Raises:
         ResultError: naming the claim, if rows may not be compared, or are missing; with ``allow_missing`` a claim whose
             rows or values are missing is unknown.
     """
-    found: list[tuple[list[tuple[Comparison, PairedDifference]], str]] = []
+    found: list[tuple[tuple[ComparisonResult, ...], str]] = []
     for number, claim in enumerate(claims.claims, start=1):
         try:
-            compared = _comparisons_of(claim, claims.data[claim.data], rows)
-            found.append(([(comparison, comparison.test()) for comparison in compared], ""))
+            tests = [comparison.test() for comparison in _comparisons_of(claim, claims.data[claim.data], rows)]
+            found.append((tuple(sorted(tests, key=lambda test: test.support)), ""))
         except ResultError as error:
             if not (allow_missing and isinstance(error, MissingRowsError)):
                 raise ResultError(f"{claims.place(number)}: {error}") from None
-            found.append(([], str(error)))
-    adjusted = iter(holm_adjusted([test.p for tests, _ in found for _, test in tests]))
-    judged = []
-    for claim, (tests, missing) in zip(claims.claims, found, strict=True):
-        comparisons = [_judge_comparison(*test, p_holm=next(adjusted)) for test in tests]
-        comparisons.sort(key=lambda one: (_WORST_FIRST[one.verdict], one.support))
-        verdict, reason = (comparisons[0].verdict, comparisons[0].reason) if comparisons else ("unknown", missing)
-        failures = _failures_of(claim, claims.data[claim.data], rows)
-        judged.append(JudgedClaim(claim, verdict, reason, tuple(comparisons), failures))
-    return tuple(judged)
+            found.append(((), str(error)))
+    judged: dict[int, JudgedClaim] = {}
+    is_open = True
+    for family in claims.families or (None,):
+        places = [place for place, claim in enumerate(claims.claims) if claim.family == family]
+        own = {place: _p_of_claim(found[place][0]) for place in places}
+        counted = [place for place in places if claims.claims[place].same_as is None]
+        own |= zip(counted, holm_adjusted([own[place] for place in counted]), strict=True)
+        for place in places:
+            claim, (comparisons, missing) = claims.claims[place], found[place]
+            verdict, reason = _verdict_of(comparisons, own[place]) if comparisons else ("unknown", missing)
+            if comparisons and not is_open:
+                verdict, reason = "exploratory", ""
+            p = None if verdict in ("exploratory", "unknown") else own[place]
+            failures = _failures_of(claim, claims.data[claim.data], rows)
+            judged[place] = JudgedClaim(claim, verdict, reason, p, comparisons, failures)
+        is_open = is_open and all(judged[place].verdict == "holds" for place in places)
+    return tuple(judged[place] for place in range(len(claims.claims)))
+
+
+def _p_of_claim(comparisons: Sequence[ComparisonResult]) -> float:
+    """Returns the p-value of a claim, before Holm's correction: of "holds" or, where one sign is wrong, of "does not hold".
+
+    Every comparison must be established for the former, so the largest p-value counts. One is enough for the latter, so
+    the smallest counts, times the number of comparisons (Bonferroni). Each verdict is wrong in at most half of ``ALPHA``,
+    as it takes a significant difference with one of the two signs.
+    """
+    wrong = [test.difference.p for test in comparisons if not test.has_claimed_sign and not test.fault]
+    if wrong:
+        return min(1.0, len(comparisons) * min(wrong))
+    return max((1.0 if test.fault else test.difference.p for test in comparisons), default=1.0)
+
+
+def _verdict_of(comparisons: Sequence[ComparisonResult], p: float) -> tuple[ClaimVerdict, str]:
+    fault = next((test.fault for test in comparisons if test.fault), "")
+    if p <= ALPHA:
+        return ("holds" if all(test.has_claimed_sign for test in comparisons) else "does not hold"), ""
+    return ("undecided", fault) if fault or comparisons[0].comparison.expected else ("holds", "")
 
 
 def _comparisons_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) -> list[Comparison]:
@@ -214,20 +248,6 @@ def _better_sign(groups: Sequence[SeedGroup], metric: str) -> int:
                 raise ResultError(f"neither direction of {metric!r} is better")
             return 1 if higher else -1
     raise MissingRowsError(f"{groups[0].variant!r} has no {metric!r}{did_you_mean(metric, groups[0].first.metrics)}")
-
-
-def _judge_comparison(comparison: Comparison, difference: PairedDifference, *, p_holm: float) -> JudgedComparison:
-    verdict: ClaimVerdict = "undecided"
-    reason = ""
-    if difference.seeds < MIN_SEEDS:
-        reason = "one seed"
-    elif difference.n < MIN_SCENES:
-        reason = f"fewer than {MIN_SCENES} scenes"
-    elif p_holm <= ALPHA:
-        verdict = "holds" if difference.mean * comparison.expected > 0 else "does not hold"
-    elif comparison.expected == 0:
-        verdict = "holds"
-    return JudgedComparison(comparison, difference, p_holm, verdict, reason)
 
 
 def _failures_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ values, in bits/dim, means the same for every model, so it is compared over like
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from zoo.comparison.seed_groups import SeedGroup
 from zoo.comparison.statistics import PairedDifference, paired_t_test_over_seeds
@@ -77,9 +78,22 @@ def paired_difference(a: SeedGroup, b: SeedGroup, metric: str = "nelbo_excess") 
         ResultError: if the keys or the scenes differ, if there are fewer than 2 scenes, or values per scene are missing.
     """
     require_comparable(a, b, metric=metric)
-    values = a.per_scene(metric), b.per_scene(metric)
-    require_same_scenes(a, b)
-    return paired_t_test_over_seeds(*values)
+    return difference_of(a, b, metric, metric)
+
+
+def difference_of(a: SeedGroup, b: SeedGroup, metric: str, other_metric: str) -> PairedDifference:
+    """Tests a metric of a - another metric of b, whose keys may differ; trainings with the same seeds are paired.
+
+    The number of seeds in the result is the smaller one of both sides, where baselines do not count.
+
+    Raises:
+        MissingRowsError: if values per scene are missing.
+        ResultError: if the sides were scored on different scenes, or on fewer than 2.
+    """
+    values = a.per_scene(metric), b.per_scene(other_metric)
+    _require_same_scenes(a, b)
+    found = paired_t_test_over_seeds(*values, same_seeds=a.seeds == b.seeds)
+    return replace(found, seeds=min((len(side.seeds) for side in (a, b) if side.seeds), default=1))
 
 
 def difference_if_possible(a: SeedGroup, b: SeedGroup, metric: str) -> PairedDifference | None:
@@ -90,7 +104,7 @@ def difference_if_possible(a: SeedGroup, b: SeedGroup, metric: str) -> PairedDif
         return None
 
 
-def require_same_scenes(a: SeedGroup, b: SeedGroup) -> None:
+def _require_same_scenes(a: SeedGroup, b: SeedGroup) -> None:
     """Checks that two results were scored on the same scenes, at least 2.
 
     Raises:

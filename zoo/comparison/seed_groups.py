@@ -53,6 +53,11 @@ class SeedGroup:
         return self.first.metrics["floor"].value if "floor" in self.first.metrics else None
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the trainings, ascending; none of a baseline, which is not trained."""
+        return () if self.first.is_baseline else tuple(row.provenance.seed for row in self.rows)
+
+    @property
     def scenes(self) -> list[float]:
         """The indices of the scenes, sorted; none if there are no values per scene."""
         return sorted(self.first.per_scene.get("scene", []))
