@@ -45,6 +45,22 @@ def test_every_comparison_is_read(load):
     assert claims.place(2).endswith("claims.yaml: claim 2 ('views help')")
 
 
+def test_families_are_read_in_order(load):
+    families = GOOD.replace("data:\n", "families: [second, first]\ndata:\n", 1).replace(
+        "data: rooms,", "data: rooms, family: first,"
+    )
+    claims = load(families)
+    assert claims.families == ("second", "first") and {claim.family for claim in claims.claims} == {"first"}
+    assert load(GOOD).families == ()
+    for text, found, expected in (
+        (families.replace("family: first,", "", 1), "claims.0.family: found None", "second, first"),
+        (families.replace("family: first", "family: third", 1), "claims.0.family: found 'third'", "second, first"),
+        (GOOD.replace("data: rooms,", "data: rooms, family: first,", 1), "claims.0.family: found 'first'", "none"),
+    ):
+        with pytest.raises(ConfigError, match=f"{found}, expected one of families: {expected}"):
+            load(text)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [

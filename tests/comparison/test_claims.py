@@ -21,9 +21,10 @@ WRONG = "wrong_context_nelbo_excess"
 METRIC = A | {"better_than": {"metric": WRONG}}
 
 
-def claims(*stated):
+def claims(*stated, families=()):
     entries = [{"text": f"claim {place}", "data": "rooms"} | values for place, values in enumerate(stated)]
     return Claims(
+        families=families,
         file="claims.yaml",
         title="Claims",
         data={"rooms": DataChoice(dataset="rooms")},
@@ -37,7 +38,7 @@ def verdict(stated, rows, **options):
 
 
 def holding(judged):
-    return sum(comparison.verdict == "holds" for comparison in judged.comparisons)
+    return sum(comparison.in_favour for comparison in judged.comparisons)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_clear_difference_holds_one_way_and_not_the_other(trained):
     assert (held.verdict, holding(held), held.reason) == ("holds", 1, "")
     difference = held.comparisons[0].difference
     assert -3.5 < difference.low < difference.mean < difference.high < -2.5
-    assert (difference.n, difference.seeds) == (40, SEEDS) and held.comparisons[0].p_holm <= ALPHA
+    assert (difference.n, difference.seeds) == (40, SEEDS) and held.p <= ALPHA
     refuted = verdict(A | {"variants": ["b"], "better_than": {"variants": ["a"]}}, rows)
     assert (refuted.verdict, holding(refuted)) == ("does not hold", 0) and refuted.comparisons[0].difference.mean > 0
 
@@ -94,7 +95,8 @@ def test_equals_are_undecided_and_the_control_holds(trained):
     assert verdict(SAME, far).verdict == "does not hold"
     identical = trained("a") + [row.model_copy(update={"variant": "b"}) for row in trained("a")]
     held = verdict(SAME, identical)
-    assert held.verdict == "holds" and held.comparisons[0].difference.mean == 0
+    difference = held.comparisons[0].difference
+    assert held.verdict == "holds" and (difference.mean, difference.low, difference.high) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("stated", [BETTER, SAME])
@@ -126,8 +128,6 @@ def test_more_context_is_compared_within_each_training(trained):
     judged = verdict(MORE_VIEWS, few + many)
     assert judged.verdict == "holds" and -0.8 < judged.comparisons[0].difference.mean < -0.2
     assert judged.comparisons[0].difference.seeds == SEEDS
-    apart = [row.model_copy(update={"key": many[0].key, "variant": "b"}) for row in few]
-    assert verdict(BETTER, many + apart).verdict == "undecided"
     assert verdict(MORE_VIEWS | {"metric": "psnr_of_scenes"}, _gains(few, 0) + _gains(many, 1)).verdict == "holds"
     assert (
         verdict(MORE_VIEWS | {"metric": "psnr_of_scenes"}, _gains(few, 1) + _gains(many, 0)).verdict == "does not hold"
@@ -294,17 +294,65 @@ def test_failed_measurements_are_reported(trained, make_failure, make_key):
     assert "Not in claim 1, as the measurement failed: a (seed 0: nan)." in table.notes
 
 
-def test_a_difference_that_would_do_alone_does_not_among_many(trained):
-    """Holm's correction counts the comparisons of all claims."""
-    rows = trained("a") + trained("b", 0.2)
+def test_the_largest_p_value_inside_a_claim_counts_and_is_not_corrected_inside(trained):
+    rows = trained("a1", 0) + trained("a2", 1) + trained("a3", 2.5) + trained("b", 3)
+    judged = verdict(BETTER | {"variants": ["a*"]}, rows)
+    inside = [found.difference.p for found in judged.comparisons]
+    assert judged.p == inside[0] == max(inside) > 2 * min(inside)
+    assert judged.comparisons[0].comparison.first.variant == "a3"
+    # Of the opposite one comparison is enough, so that the smallest is corrected.
+    against = verdict(A | {"variants": ["b"], "better_than": {"variants": ["a*"]}}, rows)
+    assert against.p == pytest.approx(3 * min(inside)) and against.comparisons[0].difference.p == min(inside)
+
+
+def test_a_claim_that_would_do_alone_does_not_among_many(trained):
+    """Holm's correction counts claims, not their comparisons, and no controls."""
+    rows = trained("a") + trained("b", 0.25)
     alone = verdict(BETTER, rows)
-    assert alone.verdict == "holds" and 0.005 < alone.comparisons[0].p_holm <= ALPHA
+    assert alone.verdict == "holds" and 0.005 < alone.p <= ALPHA
     others = [row for place in range(10) for row in trained(f"c{place}", 0.0)]
-    many = SAME | {"variants": ["c[0-4]"], "same_as": ["c[5-9]"]}
-    among = judge_claims(claims(BETTER, many), rows + others)
-    assert sum(len(claim.comparisons) for claim in among) == 1 + 5 * 5
-    assert among[0].verdict == "undecided"
+    many = {"variants": ["c[0-4]"]}
+    control, claim = A | many | {"same_as": ["c[5-9]"]}, A | many | {"better_than": {"variants": ["c[5-9]"]}}
+    assert judge_claims(claims(BETTER, control), rows + others)[0].p == alone.p
+    among = judge_claims(claims(BETTER, *[claim] * 11), rows + others)
+    assert among[0].p == pytest.approx(12 * alone.p) and among[0].verdict == "undecided"
     assert among[0].comparisons[0].difference.high < 0 and among[0].reason == ""
+    # A claim without rows counts: a verdict does not depend on which rows are there already.
+    missing = judge_claims(claims(BETTER, BETTER | {"variants": ["none"]}), rows, allow_missing=True)
+    assert [found.verdict for found in missing] == ["holds", "unknown"]
+    assert missing[0].p == pytest.approx(2 * alone.p) and missing[1].p is None
+
+
+def test_families_behind_one_that_fails_are_exploratory(trained):
+    rows = trained("a") + trained("b", 3) + trained("c", 3.01)
+    clear, equal = BETTER | {"family": "first"}, BETTER | {"family": "second", "variants": ["c"]}
+    behind = BETTER | {"family": "third"}
+    judged = judge_claims(claims(behind, equal, clear, families=("first", "second", "third")), rows)
+    assert [found.verdict for found in judged] == ["exploratory", "undecided", "holds"]
+    assert judged[0].p is None and judged[0].comparisons[0].difference.high < 0
+    assert judged[2].p == judged[2].comparisons[0].difference.p  # alone in its family
+    table = table_of_claims("Claims", judged)
+    assert table.title == "Claims: 1 of 3 claims hold, 1 undecided, 1 exploratory" and table.frame["p"][0] == ""
+    assert {record["claim"]: record["claim_p_holm"] for record in claim_records(judged)}[1] is None
+    ordered = judge_claims(claims(behind, equal, clear, families=("third", "first", "second")), rows)
+    assert [found.verdict for found in ordered] == ["holds", "undecided", "holds"]
+    missing = claims(clear | {"variants": ["none"]}, behind, families=("first", "third"))
+    assert [found.verdict for found in judge_claims(missing, rows, allow_missing=True)] == ["unknown", "exploratory"]
+    control = SAME | {"family": "first"}
+    failed = judge_claims(claims(control, behind, families=("first", "third")), rows)
+    assert [found.verdict for found in failed] == ["does not hold", "exploratory"]
+
+
+def test_trainings_are_paired_if_both_sides_have_the_same_seeds(trained):
+    luck = [0.0, 4.0, 8.0]
+    a, b = ([_shifted(row, by) for row, by in zip(rows, luck, strict=True)] for rows in (trained("a"), trained("b", 3)))
+    paired = verdict(BETTER, a + b)
+    assert paired.verdict == "holds"
+    other = [
+        row.model_copy(update={"provenance": row.provenance.model_copy(update={"seed": 7 + n})})
+        for n, row in enumerate(b)
+    ]
+    assert verdict(BETTER, a + other).verdict == "undecided"
 
 
 def test_among_equals_false_findings_are_rare(make_row, make_key):

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import scipy.stats
-from comparison.bootstrap_oracle import bootstrap
 
 from zoo.comparison.statistics import holm, paired_t_test, paired_t_test_over_seeds
 
@@ -12,18 +11,34 @@ def test_a_test_over_scenes_is_the_paired_t_test_of_scipy():
     interval = expected.confidence_interval(0.95)
     assert (found.t, found.p) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
     assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
-    assert (found.n, found.seeds, found.degrees_of_freedom) == (400, 1, pytest.approx(399))
+    assert (found.n, found.seeds) == (400, 1)
 
 
-@pytest.mark.parametrize("seeds", [(2, 3), (4, 4)])
-def test_seeds_that_dominate_give_the_welch_test_of_scipy(seeds):
-    """Where scenes add no variance of their own, what is left is Welch's t-test of the means of the seeds."""
-    generator = np.random.default_rng(3)
-    a, b = (np.repeat(generator.normal(0, 1, (m, 1)), 30, axis=1) for m in seeds)
-    found = paired_t_test_over_seeds(a, b)
-    expected = scipy.stats.ttest_ind(a[:, 0], b[:, 0], equal_var=False)
+def test_paired_seeds_that_dominate_give_the_paired_test_of_scipy_over_seeds():
+    """Where scenes add no variance of their own, what is left is the t-test of the means of the seeds."""
+    a, b = (np.repeat(np.random.default_rng(seed).normal(0, 1, (4, 1)), 30, axis=1) for seed in (3, 4))
+    found = paired_t_test_over_seeds(a, b, same_seeds=True)
+    expected = scipy.stats.ttest_rel(a[:, 0], b[:, 0])
     assert (found.t, found.p) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
-    assert found.degrees_of_freedom == pytest.approx(expected.df)
+
+
+def test_other_seeds_that_dominate_are_judged_more_conservatively_than_by_welch():
+    generator = np.random.default_rng(3)
+    a, b = (np.repeat(generator.normal(0, 1, (m, 1)), 30, axis=1) for m in (2, 3))
+    found = paired_t_test_over_seeds(a, b, same_seeds=False)
+    expected = scipy.stats.ttest_ind(a[:, 0], b[:, 0], equal_var=False)
+    assert found.t == pytest.approx(expected.statistic) and expected.pvalue < found.p < 1
+    quantiles = scipy.stats.t.ppf(0.975, [1, 2])
+    variances = [a[:, 0].var(ddof=1) / 2, b[:, 0].var(ddof=1) / 3]
+    assert found.high - found.mean == pytest.approx(np.sqrt((quantiles**2 * variances).sum()))
+
+
+def test_identical_scores_have_a_difference_of_0_and_a_width_of_0():
+    a = np.random.default_rng(1).gamma(2.0, 10.0, (8, 200)) / 3
+    found = paired_t_test_over_seeds(a, a.copy(), same_seeds=True)
+    assert (found.mean, found.low, found.high, found.stderr, found.t, found.p) == (0, 0, 0, 0, 0, 1)
+    unpaired = paired_t_test_over_seeds(a, a.copy(), same_seeds=False)
+    assert unpaired.mean == 0 and unpaired.high - unpaired.low > 1
 
 
 def test_p_value_and_interval_agree():
@@ -42,35 +57,31 @@ def test_pairing_finds_what_unpaired_means_cannot():
     assert paired_t_test(a - b).t > 4
 
 
-def test_variances_of_seeds_are_those_of_an_explicit_analysis():
+@pytest.mark.parametrize("same_seeds", [True, False])
+def test_variance_components_are_those_of_an_explicit_analysis(same_seeds):
     generator = np.random.default_rng(6)
-    a, b = generator.normal(0, 1, (3, 30)) + generator.normal(0, 2, (3, 1)), generator.normal(0, 1, (4, 30))
-    a += generator.normal(0, 1, 30)
-    over_scenes = np.var(a.mean(0) - b.mean(0), ddof=1) / 30
-    over_seeds = 0.0
-    for scores in (a, b):
+    a, b = generator.normal(0, 1, (2, 4, 30)) + generator.normal(0, 2, (2, 4, 1)) + generator.normal(0, 1, (2, 1, 30))
+    scenes = np.var(a.mean(0) - b.mean(0), ddof=1) / 30
+    seeds = []
+    for scores in [a - b] if same_seeds else [a, b]:
         m = len(scores)
         fitted = scores.mean(0)[None] + scores.mean(1)[:, None] - scores.mean()
-        interaction = ((scores - fitted) ** 2).sum() / ((m - 1) * 29)
-        over_seeds += np.var(scores.mean(1), ddof=1) / m - interaction / (m * 30)
-    assert over_seeds > 0
-    found = paired_t_test_over_seeds(a, b)
-    assert found.stderr == pytest.approx(np.sqrt(over_scenes + over_seeds), rel=1e-12)
+        scenes -= ((scores - fitted) ** 2).sum() / ((m - 1) * 29) / (m * 30)
+        seeds.append(np.var(scores.mean(1), ddof=1) / m)
+    assert scenes > 0
+    found = paired_t_test_over_seeds(a, b, same_seeds=same_seeds)
+    assert found.stderr == pytest.approx(np.sqrt(scenes + sum(seeds)), rel=1e-12)
+    width = np.sqrt(scipy.stats.t.ppf(0.975, 29) ** 2 * scenes + scipy.stats.t.ppf(0.975, 3) ** 2 * sum(seeds))
+    assert found.high - found.mean == pytest.approx(width, rel=1e-9)
     assert found.mean == pytest.approx(a.mean() - b.mean(), rel=1e-12)
-    assert (found.seeds, found.n) == (3, 30)
-    # Between 2 degrees of freedom, those of three seeds alone, and the normal distribution.
-    assert 1.96 < (found.high - found.low) / (2 * found.stderr) < 4.4
+    assert (found.seeds, found.n) == (4, 30)
 
 
-@pytest.mark.parametrize("shape", [(1, 20), (3, 60), (2, 200)])
-def test_the_bootstrap_gives_the_same_interval_and_p_value(shape):
-    a, b = np.random.default_rng(7).normal(0, 1, (2, *shape))
-    a += 0.2
-    student, resampled = paired_t_test_over_seeds(a, b), bootstrap(a, b, resamples=40_000)
-    width = student.high - student.low
-    assert student.low == pytest.approx(resampled.low, abs=0.03 * width)
-    assert student.high == pytest.approx(resampled.high, abs=0.03 * width)
-    assert student.p == pytest.approx(resampled.p, abs=0.02)
+def test_a_side_without_seeds_adds_no_variance_of_seeds():
+    a, b = np.random.default_rng(7).normal(0, 1, (4, 30)), np.random.default_rng(8).normal(0, 1, (1, 30))
+    single, paired = (paired_t_test_over_seeds(a, b, same_seeds=same) for same in (False, True))
+    repeated = paired_t_test_over_seeds(a, np.repeat(b, 4, axis=0), same_seeds=True)
+    assert single.p == pytest.approx(repeated.p) == pytest.approx(paired.p) and single.seeds == 1
 
 
 def test_degenerate_differences():

@@ -33,7 +33,8 @@ def run(
 ) -> None:
     """Judge a file of claims from result rows: which hold, which do not, and which are undecided.
 
-    Every comparison is tested over scenes and seeds, with Holm's correction over the claims of a family. Exits with code 0; 1 if a claim does not hold and --fail is given; 2 if the claims or the rows are wrong.
+    Every comparison is tested over scenes and seeds, with Holm's correction over the claims of a family. Exits with code 0;
+    1 if a claim does not hold and --fail is given; 2 if the claims or the rows are wrong.
     """
     from zoo.comparison.claim_file import CLAIMS_FILE, load_claims
     from zoo.comparison.claim_tables import claim_records, table_of_claims
