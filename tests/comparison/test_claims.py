@@ -307,7 +307,7 @@ def test_the_largest_p_value_inside_a_claim_counts_and_is_not_corrected_inside(t
 
 def test_a_claim_that_would_do_alone_does_not_among_many(trained):
     """Holm's correction counts claims, not their comparisons, and no controls."""
-    rows = trained("a") + trained("b", 0.25)
+    rows = trained("a") + trained("b", 0.6)
     alone = verdict(BETTER, rows)
     assert alone.verdict == "holds" and 0.005 < alone.p <= ALPHA
     others = [row for place in range(10) for row in trained(f"c{place}", 0.0)]
@@ -391,9 +391,9 @@ def test_the_order_of_rows_does_not_matter_and_every_comparison_is_recorded(trai
     table = table_of_claims("Claims", first)
     assert table.title == "Claims: 3 of 5 claims hold, 1 does not, 1 unknown"
     assert list(table.frame["verdict"]) == ["holds", "holds", "holds", "does not hold", "unknown"]
-    assert list(table.frame["hold"]) == ["1 of 1", "1 of 1", "1 of 1", "0 of 1", ""]
+    assert list(table.frame["in favour"]) == ["1 of 1", "1 of 1", "1 of 1", "0 of 1", ""]
     assert table.frame["comparison"][0] == "a − b, excess NELBO"
     assert table.frame["comparison"][1] == "a: 3 − 1 context views, excess NELBO"
     assert table.frame["scenes × seeds"][0] == "40 × 3"
     records = claim_records(first)
-    assert len(records) == 5 and list(records[0])[:4] == ["claim", "text", "data", "claim_verdict"]
+    assert len(records) == 5 and list(records[0])[:5] == ["claim", "text", "data", "family", "claim_verdict"]

@@ -118,6 +118,7 @@ def load_claims(path: Path) -> Claims:
         ConfigError: naming file, key, what was found and what was expected.
     """
     found = parse(_File, load_yaml(path), file=str(path))
+    families: list[str | None] = [*found.families] or [None]
     texts = [claim.text for claim in found.claims]
     for index, claim in enumerate(found.claims):
         where = f"{path}: claims.{index}"
@@ -125,7 +126,7 @@ def load_claims(path: Path) -> Claims:
             raise ConfigError(f"{where}.data: there is no data {claim.data!r}{did_you_mean(claim.data, found.data)}")
         if claim.text in texts[:index]:
             raise ConfigError(f"{where}.text: {claim.text!r} occurs twice, expected different texts")
-        if claim.family not in (found.families or [None]):
+        if claim.family not in families:
             raise ConfigError(
                 f"{where}.family: found {claim.family!r}, expected one of families: {', '.join(found.families) or 'none'}"
             )
