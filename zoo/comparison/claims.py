@@ -33,15 +33,6 @@ class Comparison:
     expected: int  # the claimed sign of first - second; 0 for "the same"
     same_trainings: bool = False  # both are the same trained models
 
-    def test(self) -> ComparisonResult:
-        """Tests first - second.
-
-        Raises:
-            MissingRowsError: if values per scene are missing.
-            ResultError: if the sides were scored on different scenes, or on fewer than 2.
-        """
-        return ComparisonResult(self, difference_of(self.first, self.second, self.metric, self.other_metric))
-
 
 @dataclass(frozen=True)
 class ComparisonResult:
@@ -65,9 +56,8 @@ class ComparisonResult:
     @property
     def in_favour(self) -> bool:
         """Whether the 95 % interval is on the claimed side of zero; for "the same", whether it contains zero."""
-        if self.comparison.expected == 0:
-            return not self.fault and not self.difference.excludes_zero
-        return not self.fault and self.difference.excludes_zero and self.has_claimed_sign
+        claimed = self.has_claimed_sign if self.difference.excludes_zero else self.comparison.expected == 0
+        return claimed and not self.fault
 
     @property
     def support(self) -> tuple[bool, float]:
@@ -106,7 +96,10 @@ def judge_claims(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bo
     found: list[tuple[tuple[ComparisonResult, ...], str]] = []
     for number, claim in enumerate(claims.claims, start=1):
         try:
-            tests = [comparison.test() for comparison in _comparisons_of(claim, claims.data[claim.data], rows)]
+            tests = [
+                ComparisonResult(one, difference_of(one.first, one.second, one.metric, one.other_metric))
+                for one in _comparisons_of(claim, claims.data[claim.data], rows)
+            ]
             found.append((tuple(sorted(tests, key=lambda test: test.support)), ""))
         except ResultError as error:
             if not (allow_missing and isinstance(error, MissingRowsError)):

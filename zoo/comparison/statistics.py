@@ -134,11 +134,13 @@ def _p_value(distance: float, components: Sequence[tuple[np.ndarray, int]]) -> f
     """Returns the level at which the interval's half-width is the distance of the mean from zero."""
     if distance == 0:
         return 1.0
+    if half_width_of(components, LEAST_P) < distance:
+        return 0.0
     low, high = math.log(LEAST_P), 0.0
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (low, middle) if half_width_of(components, math.exp(middle)) < distance else (middle, high)
-    return math.exp(high) if high > math.log(LEAST_P) + 1e-9 else 0.0
+    return math.exp(high)
 
 
 def holm(p_values: Sequence[float]) -> list[bool]:
