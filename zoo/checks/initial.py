@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.checks.failures import require
@@ -81,11 +80,8 @@ def _require_visible_images(fixture: CheckContext, context: Views) -> None:
 def _require_target(fixture: CheckContext, episode: Episode) -> None:
     views = episode.target_views
     others = views._replace(values=views.values.roll(1, 0))
-    same = _reconstruction(fixture, episode)
-    noise = _distance(same, _reconstruction(fixture, episode._replace(key=fold(episode.key, 5))))
-    signal = _distance(
-        same, _reconstruction(fixture, episode._replace(target=episode.target.roll(1, 0), target_views=others))
-    )
+    noise = _change(fixture, episode, episode._replace(key=fold(episode.key, 5)))
+    signal = _change(fixture, episode, episode._replace(target=episode.target.roll(1, 0), target_views=others))
     require(
         noise >= LEAST_NOISE,
         f"the noise of the latents changes a reconstruction by {noise:.1e}, expected at least {LEAST_NOISE:.0e}: the latents "
@@ -98,10 +94,8 @@ def _require_target(fixture: CheckContext, episode: Episode) -> None:
     )
 
 
-def _reconstruction(fixture: CheckContext, episode: Episode) -> Tensor:
-    return fixture.model.expected_image(fixture.model.score_and_reconstruct(episode, fixture.schedule)[1])
-
-
-def _distance(one: Tensor, other: Tensor) -> float:
-    """Returns the root mean squared difference."""
-    return float((one - other).square().mean().sqrt())
+def _change(fixture: CheckContext, *episodes: Episode) -> float:
+    """Returns the root mean squared difference between the reconstructions of two episodes."""
+    one, other = (fixture.model.score_and_reconstruct(each, fixture.schedule)[1] for each in episodes)
+    difference = fixture.model.expected_image(one) - fixture.model.expected_image(other)
+    return float(difference.square().mean().sqrt())

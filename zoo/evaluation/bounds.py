@@ -164,8 +164,8 @@ def importance_weighted(
     targets of a scene. The weights use the sampled log-ratio, not the analytic KL. The samples of a smaller number are the
     first of those of a larger one, drawn one after the other: the memory needed does not grow with K.
 
-    With latents of each query the targets of a scene are independent given the context. The bound is the sum of those of
-    single targets then, which is tighter than one weight for all of them: K^Q combinations of samples.
+    With latents of each query, targets are independent given the context: the bound is the sum of those of single targets,
+    which is tighter than one weight for all of them.
     """
     if model.core.latents == "query" and (num_targets := episode.target.shape[1]) > 1:
         alone = [_alone(episode, index) for index in range(num_targets)]

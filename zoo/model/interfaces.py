@@ -127,11 +127,7 @@ class Likelihood(Component, nn.Module):
         """Returns C', the channels that a core predicts for targets of C channels."""
 
     def initial_prediction(self, target_channels: int) -> tuple[float, ...]:
-        """Returns C' parameters of a grey pixel, mean 0.5, from which the predictions of images start in training.
-
-        An image decoder that starts from black spends its first hundreds of updates on the mean of the images, and a third
-        of the gradient's norm. Locations come first in the parameters of most likelihoods.
-        """
+        """Returns C' parameters of a grey pixel, mean 0.5, from which predictions of images start: black stalls training."""
         others = self.prediction_channels(target_channels) - target_channels
         return (0.5,) * target_channels + (0.0,) * others
 

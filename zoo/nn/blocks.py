@@ -67,10 +67,9 @@ def image_inputs(channels: int) -> Inputs:
 def initialise(layer: nn.Conv2d | nn.Linear, *groups: Inputs | int, gain: float = 1.0) -> None:
     """Initialises a layer before a ReLU so that every group of its inputs contributes the same variance.
 
-    The initialisation of He et al. 2015, for groups of inputs of different number and scale, such as an image of 3 channels
-    beside the 7 numbers of a pose or the 78 channels of encoded rays. By torch's default, which divides the variance of a
-    signal by six in every layer, the image is invisible in the representation behind poses and biases. The bias cancels
-    the mean of the inputs.
+    As He et al. 2015, for groups of different number and scale, such as an image beside the 7 numbers of a pose or the 78
+    channels of rays. Torch's default divides the variance of a signal by six in every layer, and the image is invisible
+    behind poses and biases. The bias cancels the mean of the inputs.
 
     Args:
         layer: weights [C, inputs, ...], with a bias.
@@ -98,10 +97,7 @@ def initialise_layers(network: Iterable[nn.Module], *first: Inputs | int) -> Non
 
 
 def scale_writer(layer: nn.ConvTranspose2d, *, writes: int) -> None:
-    """Initialises a writer of patches so that the sum of ``writes`` of them on a canvas starts small.
-
-    Every pixel of one patch has a standard deviation of at most 0.5 / ``writes``, for hidden states in (-1, 1).
-    """
+    """Initialises a writer of patches from states in (-1, 1): ``writes`` of them add up to a deviation of at most 0.5."""
     with torch.no_grad():
         layer.weight.normal_(std=0.5 * layer.in_channels**-0.5 / writes)
 
