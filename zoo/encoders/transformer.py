@@ -14,7 +14,7 @@ from zoo.config.settings import Depth, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.nn.attention import SelfAttentionBlock, view_tokens
-from zoo.nn.blocks import broadcast_conv, divide_size, image_inputs, initialise_layers, masked_sum
+from zoo.nn.blocks import broadcast_conv, divide_size, image_inputs, initialise_layers, pool_views
 from zoo.nn.geometry import ray_parts, ray_waves, ray_width
 
 
@@ -85,6 +85,5 @@ class Transformer(Encoder):
         for block in self.blocks:
             tokens = block(tokens)
         per_view = rearrange(self.norm(tokens.values), "b (n h w) c -> b n c h w", n=number, h=height, w=width)
-        count = views.mask.sum(1).clamp(min=1).to(per_view.dtype)
-        pooled = masked_sum(per_view, views.mask) / count[:, None, None, None]
+        pooled = pool_views(per_view, views.mask, pooling="mean")
         return Representation(pooled=pooled, per_view=per_view, mask=views.mask)

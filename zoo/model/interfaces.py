@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from zoo.config.settings import Settings
 from zoo.data.source import ExtraShape
 from zoo.episode import CoreOutput, Episode, SceneBatch, ScheduleValues, Views
-from zoo.nn.blocks import masked_sum
+from zoo.nn.blocks import Pooling, pool_views
 from zoo.nn.gaussian import at_least_float32
 
 Feature = Literal["pooled", "per_view"]
@@ -183,7 +183,7 @@ class PerViewEncoder(Encoder):
     class Config(Settings):
         """How the N views of a scene are pooled."""
 
-        pooling: Literal["sum", "mean", "root"] = Field(
+        pooling: Pooling = Field(
             default="sum",
             description="of the views: their sum (GQN), which grows with N; mean, which forgets N; root, the sum divided by "
             "the square root of N, whose variance does not depend on N",
@@ -194,7 +194,7 @@ class PerViewEncoder(Encoder):
 
     def __init__(self, config: Settings, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
-        self.pooling = config.pooling if isinstance(config, PerViewEncoder.Config) else "sum"
+        self.pooling: Pooling = config.pooling if isinstance(config, PerViewEncoder.Config) else "sum"
 
     @abstractmethod
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
@@ -204,10 +204,7 @@ class PerViewEncoder(Encoder):
         """Encodes views [B, N, ...]."""
         encoded = self.encode_views(views.values.flatten(0, 1), views.poses.flatten(0, 1))
         per_view = encoded.unflatten(0, views.mask.shape)
-        pooled = masked_sum(per_view, views.mask)
-        if self.pooling != "sum":
-            count = views.mask.sum(1).clamp(min=1).to(pooled.dtype)
-            pooled = pooled / (count if self.pooling == "mean" else count.sqrt())[:, None, None, None]
+        pooled = pool_views(per_view, views.mask, pooling=self.pooling)
         return Representation(pooled=pooled, per_view=per_view, mask=views.mask)
 
 

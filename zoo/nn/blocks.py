@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Pair = tuple[int, int]  # vertical and horizontal
+
+Pooling = Literal["sum", "mean", "root"]  # root: the sum divided by the square root of N
 
 
 def divide_size(size: tuple[int, int], divisor: int, *, name: str, kind: str = "images") -> tuple[int, int]:
@@ -183,6 +185,15 @@ def halvings_to(size: int, *, smallest: int) -> int:
 def masked_sum(per_view: Tensor, mask: Tensor) -> Tensor:
     """Sums [B, N, C, h, w] over the views that ``mask`` [B, N] keeps; zeros without views."""
     return torch.einsum("bnchw,bn->bchw", per_view, mask.to(per_view.dtype))
+
+
+def pool_views(per_view: Tensor, mask: Tensor, *, pooling: Pooling) -> Tensor:
+    """Pools [B, N, C, h, w] over the N views that ``mask`` [B, N] keeps; zeros without views."""
+    pooled = masked_sum(per_view, mask)
+    if pooling == "sum":
+        return pooled
+    count = mask.sum(1).clamp(min=1).to(pooled.dtype)
+    return pooled / (count if pooling == "mean" else count.sqrt())[:, None, None, None]
 
 
 def mlp(*widths: int) -> nn.Sequential:
