@@ -55,6 +55,20 @@ def test_no_steps_hold_the_end(schedule):
     assert value_at(schedule, 0) == value_at(schedule, 7) == 0.5
 
 
+def test_a_stretched_schedule_keeps_its_shape():
+    short = LearningRate(start=1.0, end=0.5, steps=40, middle=Point(step=10, value=3.0), shape="cosine", warm_up=8)
+    long = short.stretched(2.5)
+    assert long == LearningRate(
+        start=1.0, end=0.5, steps=100, middle=Point(step=25, value=3.0), shape="cosine", warm_up=20
+    )
+
+
+@pytest.mark.parametrize("factor", [0.04, 0.025])
+def test_a_middle_that_falls_on_an_end_is_left_out(factor):
+    short = Schedule(start=1.0, end=0.5, steps=40, middle=Point(step=10, value=3.0)).stretched(factor)
+    assert short.middle is None and short.steps == round(40 * factor)
+
+
 def test_a_warmup_rises_from_zero():
     warmup = Warmup(start=0.0, end=1.0, steps=4)
     assert [value_at(warmup, step) for step in range(7)] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0]

@@ -42,6 +42,14 @@ class Schedule(Settings):
             raise ValueError(f"middle.step ({self.middle.step}) below steps ({self.steps})")
         return self
 
+    def stretched(self, factor: float) -> Self:
+        """Returns the schedule with its steps times ``factor``; a middle that falls on an end of it is left out."""
+        steps = round(self.steps * factor)
+        middle = self.middle and self.middle.model_copy(update={"step": round(self.middle.step * factor)})
+        if middle is not None and not 0 < middle.step < steps:
+            middle = None
+        return self.model_copy(update={"steps": steps, "middle": middle})
+
 
 class LearningRate(Schedule):
     """A schedule that may be preceded by a warm-up (Goyal et al. 2017)."""
@@ -53,8 +61,12 @@ class LearningRate(Schedule):
         description="updates over which the schedule's value is multiplied by a factor that rises linearly to 1",
     )
 
+    def stretched(self, factor: float) -> Self:
+        """Returns the schedule and its warm-up with their steps times ``factor``."""
+        return super().stretched(factor).model_copy(update={"warm_up": round(self.warm_up * factor)})
 
-class Warmup(Settings):
+
+class Warmup(Schedule):
     """The weight of the KL in the loss; 1 throughout is the ELBO."""
 
     start: float = Field(default=1.0, ge=0, le=MOST)

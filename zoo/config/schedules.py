@@ -7,23 +7,23 @@ import math
 import torch
 from torch import Tensor
 
-from zoo.config.recipe import LearningRate, Schedule, TrainingRecipe, Warmup
+from zoo.config.recipe import LearningRate, Schedule, TrainingRecipe
 from zoo.episode import ScheduleValues
 
 
-def value_at(schedule: Schedule | Warmup, step: int) -> float:
+def value_at(schedule: Schedule, step: int) -> float:
     """Returns a schedule's value at a step: start at 0, end from ``steps`` on, along its shape between."""
     factor = min(1.0, (step + 1) / schedule.warm_up) if isinstance(schedule, LearningRate) and schedule.warm_up else 1.0
     if step >= schedule.steps:
         return factor * schedule.end
     first, start, last, end = 0, schedule.start, schedule.steps, schedule.end
-    if isinstance(schedule, Schedule) and schedule.middle is not None:
+    if schedule.middle is not None:
         if step < schedule.middle.step:
             last, end = schedule.middle.step, schedule.middle.value
         else:
             first, start = schedule.middle.step, schedule.middle.value
     done = (step - first) / (last - first)
-    if isinstance(schedule, Schedule) and schedule.shape == "cosine":
+    if schedule.shape == "cosine":
         done = 0.5 * (1.0 - math.cos(math.pi * done))
     return factor * (start + (end - start) * done)
 

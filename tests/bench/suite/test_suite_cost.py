@@ -68,6 +68,12 @@ def test_schedules_are_stretched_with_the_training():
     assert long.core == variant().core
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7, 4000])
+def test_every_length_of_a_training_whose_sigma_falls_and_rises_is_valid(steps):
+    training = with_steps(variant("gqn-epipolar-improved"), steps).training
+    assert type(training).model_validate(training.model_dump()) == training
+
+
 def test_the_time_of_a_long_step_is_estimated_from_its_operations():
     assert measure_cost(variant(), device="cpu", longest=1.0).source == "flops"
     measured = measure_cost(variant(), device="cpu")

@@ -145,8 +145,6 @@ def steps_within(budget: Budget | None, variant: Variant, cost: Cost) -> int:
 def with_steps(variant: Variant, steps: int) -> Variant:
     """Returns a variant that is trained for ``steps`` updates, its schedules stretched in proportion."""
     recipe = variant.training
-    changed = {}
-    for name in ("learning_rate", "sigma", "beta"):
-        schedule = getattr(recipe, name)
-        changed[name] = schedule.model_copy(update={"steps": round(schedule.steps * steps / recipe.steps)})
+    names = ("learning_rate", "sigma", "beta")
+    changed = {name: getattr(recipe, name).stretched(steps / recipe.steps) for name in names}
     return variant.model_copy(update={"training": recipe.model_copy(update={**changed, "steps": steps})})
