@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ import torch
 from zoo.bench.measurement import evaluate, failed_row, label_of, speed_row
 from zoo.bench.protocol import Protocol, calibration_split, plan_of
 from zoo.config.schedules import evaluation_schedule_values
-from zoo.data.opening import open_splits
+from zoo.data.make import make_dataset
+from zoo.data.opening import open_scenes, open_splits
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import ConfigError, NonFiniteError, OutOfMemoryError, RegistryError
 from zoo.evaluation.bounds import Bounds, score_scenes
@@ -260,6 +262,30 @@ def test_the_sigma_of_a_code_is_never_fitted_on_the_reported_split(tmp_path):
         for reported, split in expected.items():
             found = calibration_split(open_splits(folder), reported=reported)
             assert (found and found.split) == split, (splits, reported)
+
+
+@pytest.fixture(scope="module")
+def cubes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cubes") / "data"
+    counts = {"train": 1, "validation": 60, "test": 4}
+    make_dataset("printed_cube", folder=folder, num_scenes=counts, image_size=16, workers=0)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["gqn-jump", "cgqn"])
+def test_the_digits_of_a_cubes_hidden_side_are_compared_after_its_three_other_sides(trained, cubes, name):
+    test, validation = (open_scenes(cubes, split) for split in ("test", "validation"))
+    model = trained(name, "training.contexts.maximum=3")
+    protocol = Protocol(num_context=3, repeats=0, prediction_samples=3, metrics=("hidden-digits",))
+    row = evaluate(model, test, protocol=protocol, calibration=validation)
+    found = row.per_scene["digit_disagreement"]
+    assert len(found) == 4 and all(0 <= value <= 1 for value in found)
+    assert (
+        row.metrics["digit_disagreement"].unit.endswith("3 samples")
+        and not row.metrics["digit_disagreement"].higher_is_better
+    )
+    for other, scenes in ((replace(protocol, num_context=2), validation), (protocol, None)):
+        assert "digit_disagreement" not in evaluate(model, test, protocol=other, calibration=scenes).metrics
 
 
 def test_progress_is_reported_by_stage(trained, scenes):

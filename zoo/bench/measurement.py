@@ -14,11 +14,13 @@ import torch
 from zoo.bench.protocol import Protocol, calibration_plan, calibration_size, plan_of
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.plan import EvaluationPlan
+from zoo.data.render.digit_cube import NUM_SIDES
 from zoo.data.source import SceneSource
 from zoo.episode import ScheduleValues
 from zoo.errors import NonFiniteError, OutOfMemoryError, ZooError
 from zoo.evaluation.bounds import Bounds, score_scenes
 from zoo.evaluation.code_length import code_schedule_values, supports_bits_per_dim
+from zoo.evaluation.digit_agreement import DIGIT_EXTRAS, score_hidden_sides
 from zoo.evaluation.images import check_image_size, score_images
 from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.poses import score_poses
@@ -77,7 +79,7 @@ def evaluate(
     evaluation = Evaluation(source, plan, schedule=schedule, batch_size=protocol.batch_size)
     measurement = _Measurement(model, plan, evaluation, protocol=protocol, progress=progress)
     code_schedule = measurement.code_schedule(variant, calibration)
-    per_scene = measurement.scores(code_schedule)
+    per_scene = measurement.scores(code_schedule) | measurement.hidden_digits(calibration)
     for name, values in per_scene.items():
         if not np.isfinite(values).all():
             scene = int(np.flatnonzero(~np.isfinite(values))[0])
@@ -147,6 +149,17 @@ class _Measurement:
             scorer, _ = SCORERS[self.model.task.target_kind]
             found |= self._score("predictions", scorer, num_samples=self.protocol.prediction_samples)
         return found
+
+    def hidden_digits(self, calibration: SceneSource | None) -> dict[str, np.ndarray]:
+        """Returns the agreement of digits; nothing for other scenes and contexts, and without scenes to train a reader on."""
+        task, digits = self.model.task, self.evaluation.source.extras.keys() >= DIGIT_EXTRAS
+        wanted = "hidden-digits" in self.protocol.metrics and self.protocol.prediction_samples > 1
+        if not (wanted and digits and calibration) or self.plan.num_context != NUM_SIDES - 1:
+            return {}
+        if task.target_kind != "images" or task.query_kind != "poses" or task.extras:
+            return {}
+        options = {"readable": calibration, "num_samples": self.protocol.prediction_samples}
+        return self._score("hidden digits", score_hidden_sides, **options)
 
     def _score(self, stage: str, scorer: Scorer, *, shift: int = 0, **options: Any) -> dict[str, np.ndarray]:
         progress = partial(self.progress, stage) if self.progress else None

@@ -21,6 +21,7 @@ METRICS: Mapping[str, str] = MappingProxyType(
         "bits-per-dim": "the lossless code length of 8-bit images, with a sigma fitted on validation scenes",
         "reconstruction": "the errors of the posterior's images",
         "predictions": "the errors, or likelihoods, of predictions from the prior",
+        "hidden-digits": "whether views of the hidden side of a digit cube agree, given its three other sides",
     }
 )
 

@@ -36,7 +36,7 @@ class Measurement(NamedTuple):
         str,
         typer.Option(
             help="Metrics beside the bounds, separated by commas: wrong-context, separate-targets, bits-per-dim, "
-            "reconstruction, predictions; all, or none."
+            "reconstruction, predictions, hidden-digits; all, or none."
         ),
     ] = "all"
     limit: Annotated[

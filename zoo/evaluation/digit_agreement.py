@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from zoo.model.tasks import images_from_frames
 
 FRONTAL = math.radians(30.0)  # largest angle between a camera and the front of a side that it reads
 QUARTER = math.pi / 2.0
+DIGIT_EXTRAS = frozenset({"digits", "cube_turn"})
 LEARNING_RATE, BATCH_SIZE = 2e-3, 64
 
 
@@ -74,7 +76,7 @@ class _Cubes(NamedTuple):
 
 
 def _read_cubes(source: SceneSource) -> _Cubes:
-    if "digits" not in source.extras or "cube_turn" not in source.extras:
+    if not source.extras.keys() >= DIGIT_EXTRAS:
         raise ConfigError(f"{source.name}: has no digits on the sides of a cube; expected scenes of digit_cube")
     scenes = np.arange(source.num_scenes)
     views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
@@ -234,3 +236,36 @@ def digit_agreement(reader: DigitReader, expected: Tensor) -> DigitAgreement:
     by_samples = equal[..., pairs].mean(-1)
     same = torch.eye(samples, dtype=torch.bool)
     return DigitAgreement(within=by_samples[same].mean(0).numpy(), between=by_samples[~same].mean(0).numpy())
+
+
+def score_hidden_sides(
+    model: SceneModel, evaluation: Evaluation, *, readable: SceneSource, num_samples: int, num_queries: int = 5
+) -> dict[str, np.ndarray]:
+    """Predicts the hidden side of every scene of an evaluation and reads the digits.
+
+    Args:
+        model: predicts images at arbitrary cameras from three context views.
+        evaluation: of scenes of a cube; its plan gives the number of scenes.
+        readable: scenes of another split, on which the reader of digits is trained.
+        num_samples: samples of the latents, at least 2.
+        num_queries: views of the hidden side, at least 2.
+
+    Returns:
+        ``digit_disagreement`` and ``digit_disagreement_of_samples``, [num_scenes] float64: the share of pairs of views of
+        the hidden side that show different digits, of one sample and of two samples. Empty if a scene has no views of the
+        three other sides.
+
+    Raises:
+        ConfigError: for other scenes or tasks, and for fewer than two samples or queries.
+    """
+    sides = hidden_sides(evaluation.source, num_queries=num_queries)
+    count = evaluation.plan.num_scenes
+    if not np.array_equal(sides.scenes[:count], np.arange(count)):
+        return {}
+    sides = sides._replace(scenes=sides.scenes[:count], views=sides.views[:count], cameras=sides.cameras[:count])
+    expected = predict_sides(model, replace(evaluation, plan=sides), num_samples=num_samples).expected
+    agreement = digit_agreement(train_reader(readable), expected)
+    return {
+        "digit_disagreement": 1.0 - agreement.within,
+        "digit_disagreement_of_samples": 1.0 - agreement.between,
+    }

@@ -8,7 +8,8 @@
 * ``bits_per_dim``, the lossless code length of the 8-bit values, with ``code_sigma`` where a sigma was fitted for it;
 * of predictions from the prior ``mse``, ``mae_255``, ``rmse_255``, ``psnr`` and ``ssim`` of the mean of all samples, with the
   suffix ``_one`` of a single sample and ``_best`` of the closest one, and ``sample_variance``; with the prefix
-  ``reconstruction_`` of the posterior, which has seen the truth.
+  ``reconstruction_`` of the posterior, which has seen the truth;
+* ``digit_disagreement`` and ``digit_disagreement_of_samples``, of the hidden side of a cube with digits, given the three others.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def _of_samples(name: str, title: str, unit: str = NATS, higher_is_better: bool 
 
 
 _GREY, _SQUARED_GREY = "0-to-255 range", "squared 0-to-1 range"
+_PAIRS = "share of pairs of views"
 _LOG: dict[str, Any] = {"higher_is_better": True, "digits": 3, "has_percent": False}
 METRICS = MappingProxyType(
     {
@@ -93,6 +95,8 @@ METRICS = MappingProxyType(
             _of_samples("psnr", "PSNR", "dB", True, short_unit="dB", has_percent=False),
             _of_samples("ssim", "SSIM", "1", True, digits=3),
             _of_samples("mse", "MSE", _SQUARED_GREY, digits=5),
+            _of_samples("digit_disagreement", "disagreement of digits", _PAIRS, short_unit="1", digits=3),
+            MetricInfo("digit_disagreement_of_samples", "of two samples", _PAIRS, None, digits=3, of_samples=True),
             MetricInfo("sample_variance", "variance of samples", _SQUARED_GREY, None, digits=5, of_samples=True),
             _of_samples("predictive_log_likelihood", "joint log likelihood", **_LOG),
             _of_samples("marginal_log_likelihood", "marginal log likelihood", **_LOG),
