@@ -158,7 +158,7 @@ class _Measurement:
             return {}
         if task.target_kind != "images" or task.query_kind != "poses" or task.extras:
             return {}
-        options = {"readable": calibration, "num_samples": self.protocol.prediction_samples}
+        options: dict[str, Any] = {"readable": calibration, "num_samples": self.protocol.prediction_samples}
         return self._score("hidden digits", score_hidden_sides, **options)
 
     def _score(self, stage: str, scorer: Scorer, *, shift: int = 0, **options: Any) -> dict[str, np.ndarray]:
