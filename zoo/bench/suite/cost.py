@@ -42,17 +42,17 @@ class Cost(Settings):
     variant: str = Field(default="", description="for readers of the file")
 
 
-def flops_per_scene(variant: Variant) -> int:
+def flops_per_scene(variant: Variant, *, model: SceneModel | None = None) -> int:
     """Counts the operations of a training step, per scene, at the middle number of context views.
 
     Every convolution counts in full, so that the number is the same on every machine. Small models are computed; of
-    others the tensors have no values.
+    others the tensors have no values. ``model`` takes the place of the variant's own and must be a small one.
     """
     # Under autocast a CPU takes none of its special convolutions.
     counted = _at_middle_context(variant, {"batch_size": COUNTED_SCENES, "mixed_precision": "bf16"})
     computed = variant.image_size <= COMPUTED_IMAGE_SIZE
     with contextlib.nullcontext() if computed else FakeTensorMode():
-        flops = flops_of(_training_step(build(counted), variant=counted))
+        flops = flops_of(_training_step(build(counted) if model is None else model, variant=counted))
     return flops // COUNTED_SCENES
 
 

@@ -1,0 +1,1 @@
+"""Time to quality: how long a recipe trains until it predicts unseen scenes with a given excess NELBO."""
