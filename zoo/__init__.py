@@ -44,34 +44,51 @@ def describe(name: str, *, size: str = "full", registry: Files = ()) -> dict[str
 
 
 def create_model(
-    name: str, *, size: str = "full", overrides: Sequence[str] = (), seed: int = 0, registry: Files = ()
+    name: str,
+    *,
+    size: str = "full",
+    overrides: Sequence[str] = (),
+    seed: int = 0,
+    registry: Files = (),
+    pretrained: bool = False,
 ) -> SceneModel:
-    """Makes a model with fresh weights.
+    """Makes a model with fresh or pretrained weights.
 
     Args:
-        name: a registered variant.
+        name: a registered variant; of pretrained weights a name of ``gqn-zoo list --pretrained`` or a folder.
         size: ``full``, or a key of the variant's ``sizes``.
         overrides: ``key=value`` changes, for example ``core.steps=8``.
         seed: decides the initial weights.
         registry: further registry files.
+        pretrained: loads weights, whose card decides size and settings; the model is in evaluation mode.
 
     Raises:
         zoo.errors.RegistryError, zoo.errors.ConfigError: if a name or a setting is not valid.
+        zoo.errors.CheckpointError: if the weights are missing or damaged.
     """
     from zoo.registry.registry import default_registry
     from zoo.registry.variant import build
 
+    if pretrained:
+        from zoo.errors import ConfigError
+
+        trained = load_run(name, registry=registry)
+        if overrides or size not in ("full", trained.variant.size):
+            raise ConfigError(
+                f"{name}: pretrained at size {trained.variant.size!r}, which has no other settings; leave out size and overrides"
+            )
+        return trained.model
     return build(default_registry(registry).variant(name, size=size, overrides=overrides), seed=seed)
 
 
 def load_run(path: str | Path, *, device: str | torch.device = "cpu", registry: Files = ()) -> TrainedModel:
-    """Loads the best checkpoint of a run's folder, or the checkpoint that ``path`` names.
+    """Loads the best checkpoint of a run's folder, or the checkpoint or the shipped weights that ``path`` names.
 
     The returned object has the ``model`` in evaluation mode, its ``variant``, and ``schedule``: the schedule values of
     evaluation (sigma, beta, temperature) that ``model(batch, run.schedule, num_context)`` takes.
 
     Args:
-        path: a run's folder or a checkpoint's folder.
+        path: folder of a run, of a checkpoint or of weights with a card; or a name of ``gqn-zoo list --pretrained``.
         device: where the model goes.
         registry: further registry files, for a variant whose components lie beside its registry file.
 

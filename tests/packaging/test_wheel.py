@@ -75,12 +75,14 @@ def test_the_wheel_holds_the_package_and_its_registry_and_nothing_else(wheels):
             for folder, place in places.items()
             for path in (ROOT / "benchmarks" / folder).iterdir()
         }
+        weights = [path for path in (ROOT / "results" / "weights").rglob("*") if path.is_file()]
+        shipped |= {f"zoo/weights/{path.relative_to(ROOT / 'results' / 'weights')}": path for path in weights}
         assert all(archive.read(name) == path.read_bytes() for name, path in shipped.items())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo").rglob("*.py")}
     assert modules <= names
     rest = {name for name in names - modules if ".dist-info/" not in name}
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "zoo").glob("*/templates/*")}
-    assert len(templates) == 6
+    assert len(templates) == 7
     assert rest - {"zoo/py.typed"} == {"zoo/registry.yaml", "zoo/registry/parameter_counts.json", *templates, *shipped}
 
 
@@ -97,6 +99,9 @@ def test_the_installed_program_works_away_from_the_checkout(environment, tmp_pat
     names = "from zoo.bench.suite.settings import suite_names; print(*suite_names())"
     suites = run(environment.python, "-c", names, cwd=tmp_path)
     assert suites.split() == sorted(path.stem for path in (ROOT / "benchmarks" / "suites").iterdir())
+    folder = "from zoo.results.weights import weights_folder; print(weights_folder())"
+    weights = Path(run(environment.python, "-c", folder, cwd=tmp_path).strip())
+    assert weights == environment.packages / "zoo" / "weights" and (weights / "README.md").is_file()
     import zoo
 
     assert environment.gqn_zoo("--version", cwd=tmp_path) == f"gqn-zoo {zoo.__version__}\n"

@@ -72,7 +72,10 @@ def run(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Also measure the mean image and a copy of the nearest context view.")
     ] = False,
-    results: Annotated[Path | None, typer.Option(help="Folder for the rows; default: results/rows in the run.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the rows; default: results/rows in the run, or NAME-rows of a shipped name."),
+    ] = None,
     sheet: Annotated[Path | None, typer.Option(help="Draw predictions of eight scenes into this image.")] = None,
     pixel_noise: Annotated[
         bool, typer.Option("--pixel-noise", help="Draw the sheet's samples with the likelihood's pixel noise.")
@@ -82,17 +85,19 @@ def run(
 ) -> None:
     """Measure a trained model on a whole split: bounds at fixed sigma, images, speed; one row per context size."""
     from zoo.bench.prediction_sheets import draw_sheet
-    from zoo.results.store import save_row
+    from zoo.results.store import rows_in, save_row
+    from zoo.results.weights import CARD
 
     protocol = measurement.protocol(given)
     trained = given.load()
     splits = given.open_splits(trained.variant, *(("train",) if baselines else ()))
-    evaluation = _Evaluation(given, trained, splits, protocol)
+    evaluation = ModelEvaluation(given, trained, splits, protocol)
     evaluation.check(sheet)
     given.warn_of_untrained_contexts(trained.variant)
-    folder = results or trained.run / "results" / "rows"
+    shipped = (trained.run / CARD).is_file()  # such a folder stays as it is
+    folder = results or (Path(f"{trained.run.name}-rows") if shipped else trained.run / "results" / "rows")
     rows: list[ResultRow] = []
-    for row in chain(evaluation.model_rows(), evaluation.baseline_rows(folder) if baselines else ()):
+    for row in chain(evaluation.model_rows(), evaluation.baseline_rows(rows_in(folder)) if baselines else ()):
         rows.append(row)
         save_row(row, folder)
     if sheet is not None:
@@ -108,7 +113,7 @@ def run(
     screen.log(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
 
 
-class _Evaluation(NamedTuple):
+class ModelEvaluation(NamedTuple):
     """A trained model on one split, at several context sizes."""
 
     given: TrainedRun
@@ -151,10 +156,9 @@ class _Evaluation(NamedTuple):
                 first = first or row
                 yield row
 
-    def baseline_rows(self, folder: Path) -> Iterator[ResultRow]:
-        """Yields the rows of the baselines that are not in the folder yet."""
+    def baseline_rows(self, present: Sequence[ResultRow]) -> Iterator[ResultRow]:
+        """Yields the rows of the baselines that are not among the ``present`` ones."""
         from zoo.bench.baselines import baseline_rows
-        from zoo.results.store import rows_in
 
         for num_context in self.given.sizes:
             yield from baseline_rows(
@@ -162,7 +166,7 @@ class _Evaluation(NamedTuple):
                 self.splits,
                 reported=self.given.split,
                 protocol=self.protocol.at(num_context, timed=False),
-                present=rows_in(folder),
+                present=present,
                 command=["gqn-zoo", *sys.argv[1:]],
             )
 

@@ -33,6 +33,9 @@ def run(
         Literal["paper", "baseline", "extension"] | None, typer.Option(help="Only variants of this status.")
     ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Also task, likelihood, pixels, status and title.")] = False,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="List shipped weights with variant, data, excess NELBO and bytes.")
+    ] = False,
     as_json: Json = False,
     registry_files: RegistryFiles = [],
 ) -> None:
@@ -40,9 +43,9 @@ def run(
     registry = default_registry()
     filters: dict[str, Pattern] = {"task": task, "encoder": encoder, "core": core, "status": status}
     given = {key: value for key, value in filters.items() if value is not None}
-    if given and kind != "variant":
-        raise ConfigError(f"--{next(iter(given))}: filters variants, found --kind {kind}")
-    rows = _variants(registry) if kind == "variant" else _components(kind)
+    if (given or pretrained) and kind != "variant":
+        raise ConfigError(f"--{next(iter(given), 'pretrained')}: filters variants, found --kind {kind}")
+    rows = _shipped(registry) if pretrained else _variants(registry) if kind == "variant" else _components(kind)
     names = [
         name
         for name, row in rows.items()
@@ -56,7 +59,9 @@ def run(
             raise RegistryError(f"--{key}: no variant has {key} {value!r}{did_you_mean(value, known)}")
     if not names:
         chosen = "".join(f" with {key} {value!r}" for key, value in given.items())
-        raise RegistryError(f"no {kind} matches {pattern!r}{chosen or did_you_mean(pattern, rows)}")
+        raise RegistryError(
+            f"no {'weights' if pretrained else kind} matches {pattern!r}{chosen or did_you_mean(pattern, rows)}"
+        )
     if as_json:
         typer.echo(json.dumps({name: rows[name] for name in names}, indent=2))
         return
@@ -64,7 +69,9 @@ def run(
     if kind == "variant":
         columns = ["encoder", "core", "parameters"]
         columns += ["task", "likelihood", "image_size", "status", "title"] if wide else []
-    _print_table({name: [_text(rows[name][key]) for key in columns] for name in names}, headers=[kind, *columns])
+        columns = ["variant", "data", "nelbo_excess", "bytes", *columns] if pretrained else columns
+    headers = ["name" if pretrained else kind, *columns]
+    _print_table({name: [_text(rows[name][key]) for key in columns] for name in names}, headers=headers)
     if kind == "variant":
         for line in _origins(registry):
             typer.echo(line)
@@ -88,6 +95,30 @@ def _variants(registry: Registry) -> dict[str, dict[str, Any]]:
     return rows
 
 
+def _shipped(registry: Registry) -> dict[str, dict[str, Any]]:
+    """Returns the shipped weights by name, with the filtered columns of their variants."""
+    from zoo.results.weights import read_card, shipped_names, weights_folder
+
+    variants, rows = _variants(registry), dict[str, dict[str, Any]]()
+    for name in shipped_names():
+        card = read_card(weights_folder() / name)
+        config, row = card.config, card.evaluation[0]
+        excess = row.metrics.get("nelbo_excess")
+        known = variants.get(config["variant"], {"title": config["variant"], "status": None})
+        rows[name] = {
+            **{key: known[key] for key in ("title", "status")},
+            **{kind: config[kind]["use"] for kind in KINDS},
+            "variant": row.variant,
+            "image_size": config["image_size"],
+            "parameters": row.model and row.model.parameters,
+            "data": config["data"]["name"],
+            "nelbo_excess": excess and excess.value,
+            "bytes": card.bytes,
+            "sha256": card.sha256,
+        }
+    return rows
+
+
 def _components(kind: Literal["encoder", "core", "likelihood", "dataset"]) -> dict[str, dict[str, Any]]:
     if kind == "dataset":
         from zoo.data.render.recipes import RECIPES
@@ -106,15 +137,17 @@ def _origins(registry: Registry) -> list[str]:
 def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value / 1e6:.2f}M" if value >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:.2f}"
     return "-" if value is None else str(value)
 
 
 def _print_table(rows: dict[str, list[str]], *, headers: list[str]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for header in headers:
-        right = header in ("parameters", "image_size")
+        right = header in ("parameters", "image_size", "nelbo_excess", "bytes")
         wraps = header in ("title", "description")
-        label = {"parameters": "params", "image_size": "pixels"}.get(header, header)
+        label = {"parameters": "params", "image_size": "pixels", "nelbo_excess": "excess NELBO"}.get(header, header)
         table.add_column(label, justify="right" if right else "left", no_wrap=not wraps)
     for name, cells in rows.items():
         table.add_row(Text(name), *map(Text, cells))

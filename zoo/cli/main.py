@@ -25,6 +25,7 @@ COMMANDS = (
     "quickstart",
     "train",
     "evaluate",
+    "export",
     "localise",
     "bench",
     "compare",

@@ -51,7 +51,9 @@ class Start(NamedTuple):
         str,
         typer.Option(help="never, auto (the newest intact checkpoint in -o), or the folder of a run or checkpoint."),
     ] = "never"
-    init_from: Annotated[Path | None, typer.Option(help="Start with the weights of this run or checkpoint.")] = None
+    init_from: Annotated[
+        Path | None, typer.Option(help="Start with the weights of this run or checkpoint, or of a shipped name.")
+    ] = None
     allow_config_change: Annotated[
         bool, typer.Option("--allow-config-change", help="Resume although the configuration differs.")
     ] = False

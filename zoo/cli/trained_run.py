@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 class TrainedRun(NamedTuple):
     """Options of commands that measure a trained model."""
 
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or of a checkpoint.")]
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Folder of a run or a checkpoint, or a shipped name (list --pretrained)."),
+    ]
     data: Data
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Split of the scenes.")] = "test"
     checkpoint: Annotated[

@@ -87,10 +87,10 @@ def save(
         return target
     moments, shape = _flatten_optimizer(optimizer)
     with writing_directory(target) as folder:
-        _write_tensors(model.state_dict(), folder / MODEL)
-        _write_tensors(moments, folder / OPTIMIZER)
+        write_tensors(model.state_dict(), folder / MODEL)
+        write_tensors(moments, folder / OPTIMIZER)
         if ema is not None:
-            _write_tensors(ema.state_dict(), folder / EMA)
+            write_tensors(ema.state_dict(), folder / EMA)
         _write_values(State(step=step, optimizer=shape, **state).model_dump(), folder / STATE)
         _write_values({file.name: sha256_of(file) for file in sorted(folder.iterdir())}, folder / MANIFEST)
     return target
@@ -100,7 +100,8 @@ def _write_values(values: Mapping[str, Any], file: Path) -> None:
     file.write_text(json.dumps(values, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
+def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Writes tensors as a safetensors file; raises OSError if it cannot be written."""
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
     except SafetensorError as error:
@@ -143,15 +144,20 @@ def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> 
 
 def load_weights(checkpoint: Checkpoint, model: nn.Module, *, file: str = MODEL) -> None:
     """Loads the weights of a model or its average; raises CheckpointError if they are those of another one."""
-    found = _read_tensors(checkpoint.path / file)
+    load_tensors(checkpoint.path / file, model)
+
+
+def load_tensors(file: Path, model: nn.Module) -> None:
+    """Loads the weights in a file, in the model's own types; raises CheckpointError if they are those of another model."""
+    found = _read_tensors(file)
     expected = model.state_dict()
     for name in sorted(set(expected) ^ set(found)):
         side = "lacks" if name in expected else "has, but the model lacks,"
-        raise CheckpointError(f"{checkpoint.path / file}: {side} {name!r}; it belongs to another variant")
+        raise CheckpointError(f"{file}: {side} {name!r}; it belongs to another variant")
     for name, tensor in found.items():
         if tensor.shape != expected[name].shape:
             raise CheckpointError(
-                f"{checkpoint.path / file}: {name}: found shape {list(tensor.shape)}, expected {list(expected[name].shape)}; "
+                f"{file}: {name}: found shape {list(tensor.shape)}, expected {list(expected[name].shape)}; "
                 "it belongs to a model of another size"
             )
     model.load_state_dict(found)

@@ -45,5 +45,5 @@ class ResumeOptions:
     """Where a run starts."""
 
     mode: str = "never"  # an existing run is an error; "auto": its newest intact checkpoint, if any; or a path
-    init_from: Path | None = None  # a run or checkpoint whose weights, and nothing else, the new run starts with
+    init_from: Path | None = None  # a run, checkpoint or shipped name: the new run starts with its weights alone
     allow_config_change: bool = False  # resumes although the configuration differs from that of the checkpoint

@@ -28,11 +28,11 @@ from zoo.files import write_json, write_text
 from zoo.provenance import collect
 from zoo.registry.variant import Variant, build, data_requirements
 from zoo.training import run_checkpoints
-from zoo.training.checkpoint import Checkpoint, load_weights
+from zoo.training.checkpoint import Checkpoint
 from zoo.training.memory import check_batch_memory, check_model_memory, memory_errors
 from zoo.training.options import ResumeOptions, TrainingOptions
 from zoo.training.session import lock_folder
-from zoo.training.trained_model import CONFIG, ENVIRONMENT, check_seed
+from zoo.training.trained_model import CONFIG, ENVIRONMENT, check_seed, load_initial_weights
 from zoo.training.trainer import Progress, Trainer, TrainingReport
 
 Log = Callable[[str], None]
@@ -95,7 +95,7 @@ def train(
     with memory_errors(variant):
         model = build(variant, seed=seed)
         if resume.init_from is not None:
-            load_weights(run_checkpoints.find(resume.init_from), model)
+            load_initial_weights(resume.init_from, model)
         trainer = Trainer(
             model,
             recipe=variant.training,

@@ -20,8 +20,9 @@ from zoo.model.scene_model import SceneModel
 from zoo.provenance import GitState, Provenance
 from zoo.registry.registry import Registry, variant_from_config
 from zoo.registry.variant import Variant, build
+from zoo.results.weights import CARD, WEIGHTS, find_weights, read_card
 from zoo.training import run_checkpoints
-from zoo.training.checkpoint import EMA, Checkpoint, load_weights
+from zoo.training.checkpoint import EMA, Checkpoint, load_tensors, load_weights
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -67,7 +68,7 @@ def load_trained(
     which: run_checkpoints.Which = "best",
     registry: Registry | None = None,
 ) -> TrainedModel:
-    """Loads the best (by validation) or last checkpoint of a run, or the checkpoint in ``path``.
+    """Loads the best (by validation) or last checkpoint of a run, or the checkpoint or weights that ``path`` is or names.
 
     The weights are the EMA's if there is one. The variant is looked up in ``registry``, by default in the default
     registry.
@@ -76,16 +77,12 @@ def load_trained(
         CheckpointError, ConfigError: if something is missing, damaged or of another variant.
     """
     path = Path(os.path.normpath(path))
+    if (weights := find_weights(path)) is not None:
+        return load_shipped(weights, device=device, registry=registry)
     found = run_checkpoints.find(path, which=which)
     run = found.path.parent.parent
     config = load_yaml(run / CONFIG) if (run / CONFIG).is_file() else found.state.config
-    file = str(run / CONFIG)
-    for key in RUN_KEYS:
-        if key not in config:
-            raise ConfigError(f"{file}: {key}: this key is missing")
-    check_seed(config["seed"], file=file)
-    settings = {key: value for key, value in config.items() if key not in RUN_KEYS}
-    variant = variant_from_config(settings, file=file, registry=registry)
+    variant = _variant_of(config, file=run / CONFIG, registry=registry)
     # The cost until the checkpoint could be chosen: the whole run, unless the path is a checkpoint.
     last = found if found.path == path else run_checkpoints.find(path, which="last")
     return TrainedModel(
@@ -98,6 +95,52 @@ def load_trained(
         spent=TrainingCost(last.state.step, last.state.seconds),
         git=_git_of(run),
     )
+
+
+def load_shipped(folder: Path, *, device: torch.device | str = "cpu", registry: Registry | None = None) -> TrainedModel:
+    """Loads weights that have a card, as float32, into the model of the card's configuration.
+
+    Raises:
+        CheckpointError, ConfigError: if something is missing, damaged or of another variant.
+    """
+    card = read_card(folder)
+    variant = _variant_of(card.config, file=folder / CARD, registry=registry)
+    model = build(variant)
+    load_tensors(folder / WEIGHTS, model)
+    budget = card.evaluation[0].budget
+    return TrainedModel(
+        model=model.to_device(device).eval(),
+        variant=variant,
+        run=folder,
+        config=card.config,
+        step=card.step,
+        seconds=card.seconds,
+        spent=TrainingCost(budget.steps, budget.seconds) if budget else TrainingCost(card.step, card.seconds),
+        git=card.training.git,
+    )
+
+
+def load_initial_weights(path: Path, model: SceneModel) -> None:
+    """Loads the weights, not their average, of a run or checkpoint, or weights that have a card or ship under a name.
+
+    Raises:
+        CheckpointError: if something is missing, damaged or of another variant.
+    """
+    if (folder := find_weights(path)) is None:
+        load_weights(run_checkpoints.find(path), model)
+    else:
+        read_card(folder)  # which checks the weights
+        load_tensors(folder / WEIGHTS, model)
+
+
+def _variant_of(config: Mapping[str, Any], *, file: Path, registry: Registry | None) -> Variant:
+    """Returns the variant of a run's configuration."""
+    for key in RUN_KEYS:
+        if key not in config:
+            raise ConfigError(f"{file}: {key}: this key is missing")
+    check_seed(config["seed"], file=str(file))
+    settings = {key: value for key, value in config.items() if key not in RUN_KEYS}
+    return variant_from_config(settings, file=str(file), registry=registry)
 
 
 def check_seed(seed: Any, *, file: str) -> None:
