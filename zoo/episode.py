@@ -75,7 +75,7 @@ class CoreOutput(NamedTuple):
 
 
 class ElboTerms(NamedTuple):
-    """The terms of the ELBO of every scene, before beta and before averages. Every field is [B]; nats."""
+    """The terms of the ELBO of every scene, before averages. Every field is [B]; nats."""
 
     log_likelihood: Tensor  # log p(targets | z, ...), summed over the targets of the scene
     kl: Tensor  # KL(q || p), summed over the latents of the scene
@@ -83,14 +83,15 @@ class ElboTerms(NamedTuple):
     num_targets: Tensor  # Q
     target_dims: Tensor  # numbers in one target, 3 * 64 * 64 for example
     floor: Tensor  # least NELBO that the likelihood allows, summed over the targets
+    training_loss: Tensor  # what training minimises, summed over the targets: NELBO(beta), or another objective's bound
 
     def nelbo(self, beta: Tensor | float = 1.0) -> Tensor:
         """Returns -(log-likelihood) + beta * KL, [B], nats for all targets of a scene together."""
         return beta * self.kl - self.log_likelihood
 
-    def loss(self, beta: Tensor | float = 1.0) -> Tensor:
-        """Returns the training loss, the NELBO per target averaged over scenes: a 0-d tensor, nats."""
-        return (self.nelbo(beta) / self.num_targets).mean()
+    def loss(self) -> Tensor:
+        """Returns the training loss per target averaged over scenes: a 0-d tensor, nats."""
+        return (self.training_loss / self.num_targets).mean()
 
     def excess(self) -> Tensor:
         """Returns the NELBO at beta 1 above its floor, [B], nats for all targets of a scene together."""

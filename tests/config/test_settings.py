@@ -88,6 +88,21 @@ def test_a_rule_of_a_class_is_told_in_its_own_words():
 
 
 @pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ({"importance_samples": 4}, "importance_samples (4) 1 with objective 'elbo'"),
+        (
+            {"objective": "importance_weighted", "free_bits": 2.0},
+            "free_bits (2) 0 with objective 'importance_weighted'",
+        ),
+        ({"objective": "maximum_likelihood", "beta": {"start": 0.0}}, "beta 1 throughout with objective 'maximum"),
+    ],
+)
+def test_settings_that_another_objective_ignores_are_refused(values, part):
+    assert part in refused(values, settings_class=TrainingRecipe)
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("x: 1e-3", 1e-3),

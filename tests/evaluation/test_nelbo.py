@@ -59,7 +59,7 @@ class Recorder(nn.Module):
         ones = torch.ones_like(likelihood)
         targets = batch.frames.shape[1] - num_context
         kl = batch.cameras[:, 0, 0].double().square()
-        return ElboTerms(likelihood, kl, 0.5 * kl, ones * targets, ones * 10, ones * targets * 3.0)
+        return ElboTerms(likelihood, kl, 0.5 * kl, ones * targets, ones * 10, ones * targets * 3.0, kl - likelihood)
 
 
 def smoke(name="gqn-tower"):

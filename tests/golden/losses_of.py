@@ -42,7 +42,7 @@ def losses_of(name, *, build=make_fixture):
         schedule = schedule_values_at(recipe, step)
         schedule = type(schedule)(*(value.double() for value in schedule))
         terms = model(batch, schedule, NUM_CONTEXT)
-        loss = (terms.nelbo(schedule.beta) / terms.num_targets).mean()
+        loss = terms.loss()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if recipe.gradient_clip:

@@ -128,7 +128,7 @@ def test_gradient_of_the_whole_loss_equals_finite_differences(name):
 
     def loss():
         terms = fixture.terms()
-        return terms.loss(fixture.schedule.beta)
+        return terms.loss()
 
     gradients = torch.autograd.grad(loss(), parameters)
     start = [parameter.detach().clone() for parameter in parameters]

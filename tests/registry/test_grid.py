@@ -136,7 +136,7 @@ def test_a_fitting_pair_is_trained_and_measured(encoder, core, array_scenes):
         )
         schedule = schedule_values_at(recipe, step)
         terms = model(batch, schedule, 2)
-        loss = terms.loss(schedule.beta)
+        loss = terms.loss()
         assert math.isfinite(loss.item())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

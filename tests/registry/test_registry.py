@@ -227,6 +227,9 @@ def test_a_combination_that_cannot_be_is_refused_in_one_sentence(tmp_path, overr
         ("gqn-tower", ["likelihood.use=pose_mixture"], "likelihood 'pose_mixture' scores poses, but the target of task 'render'"),
         ("slim", ["encoder={use: tower, channels: 16}"], "encoder 'tower' reads images, but the context of task 'caption_render'"),
         ("vae", ["task={use: localise}"], "core 'vae' is queried with nothing or poses, but the queries of task 'localise'"),
+        ("cnp-1d", ["training.objective=importance_weighted"], "training.objective 'importance_weighted' is about latents, which core"),
+        ("deterministic", ["training.free_bits=0.5"], "training.free_bits 0.5 is about latents, which core 'deterministic' does not"),
+        ("cgqn", ["training.objective=maximum_likelihood"], "'maximum_likelihood' would leave the posterior of core 'cgqn' untrained"),
     ],
 )  # fmt: skip
 def test_kinds_that_do_not_meet_are_refused_in_one_sentence(name, overrides, part):

@@ -89,6 +89,28 @@ def test_annealing_and_the_number_of_views_need_two_graphs_and_no_breaks(trainin
             assert one[figure] == pytest.approx(other[figure], rel=1e-4, abs=1e-6), figure
 
 
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [
+        ("cvae", "importance_weighted"),
+        ("np-1d", "importance_weighted"),
+        pytest.param("cgqn", "importance_weighted", marks=pytest.mark.slow),
+        ("anp-1d", "maximum_likelihood"),
+        pytest.param("convnp-1d", "maximum_likelihood", marks=pytest.mark.slow),
+    ],
+)
+def test_every_objective_is_one_graph(variant, graphs, name, objective):
+    chosen = variant(name, f"training.objective={objective}", "training.importance_samples=3")
+    plain, compiled = build(chosen, seed=0), build(chosen, seed=0)
+    compiled.compile_training("default")
+    size, extras = chosen.image_size, plain.task.extras
+    for number in (2, 3):
+        batch = random_batch(batch_size=2, num_views=number + 2, image_size=size, extras=extras, seed=number)
+        losses = [model(batch, schedule_values(sigma=0.7), number).loss() for model in (plain, compiled)]
+        torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=0)
+    assert len(graphs.found) == 1 and not counters["graph_break"]
+
+
 @pytest.mark.slow
 def test_convolutions_on_a_cpu_that_choose_by_the_number_of_images_need_a_third_graph(training, graphs):
     """From 16 images on, 4 scenes of 4 views here, torch takes another way through a convolution on a CPU."""

@@ -90,13 +90,12 @@ def close(one, other):
     return one.keys() == other.keys()
 
 
-@pytest.mark.parametrize("settings", ["train", "accumulate"])
+@pytest.mark.parametrize("settings", ["train", "accumulate", "objective"])
 def test_two_processes_train_to_the_weights_of_one(two, scenes, tmp_path, settings, look):
     ranks, folder = two
     assert ranks[0][settings] == ranks[1][settings], "to the bit"
     assert ranks[0][settings]["status"] == "finished" and ranks[0][settings]["step"] == 4
-    changes = {"train": (), "accumulate": ("training.gradient_accumulation=2",)}[settings]
-    two_processes.train(tmp_path / "one", scenes, *changes)
+    two_processes.train(tmp_path / "one", scenes, *two_processes.TRAININGS[settings])
     for step in (1, 4):
         mine, theirs = look.folder(tmp_path / "one", step), look.folder(folder / settings, step)
         for file in ("model.safetensors", "optimizer.safetensors"):

@@ -60,8 +60,13 @@ def test_a_model_memorises_two_scenes(trainer_of, array_scenes, name, look):
     assert min(excess) > 0, "nothing is below the floor"
 
 
-def test_two_accumulated_passes_make_the_update_of_one(trainer_of, weights):
-    settings = ("training.steps=3", "training.ema_decay=0.5")
+@pytest.mark.parametrize(
+    "objective",
+    [(), ("training.objective=importance_weighted", "training.importance_samples=2"), ("training.free_bits=3.0",)],
+    ids=["elbo", "importance weighted", "free bits"],
+)
+def test_two_accumulated_passes_make_the_update_of_one(trainer_of, weights, objective):
+    settings = ("training.steps=3", "training.ema_decay=0.5", *objective)
     whole = trained(trainer_of("gqn-tower", *settings), weights)
     halves = trained(trainer_of("gqn-tower", *settings, "training.gradient_accumulation=2"), weights)
     torch.testing.assert_close(halves, whole, rtol=1e-5, atol=1e-6)
@@ -197,9 +202,9 @@ def test_the_model_is_trained_in_training_mode_also_after_a_validation(trainer_o
     modes = []
 
     class Watching(SceneModel):
-        def score_and_reconstruct(self, *arguments, **named):
+        def elbo_terms(self, *arguments, **named):
             modes.append((self.training, torch.is_grad_enabled()))
-            return super().score_and_reconstruct(*arguments, **named)
+            return super().elbo_terms(*arguments, **named)
 
     made = build(_variant("vae"), seed=0)
     made.__class__ = Watching

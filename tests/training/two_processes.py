@@ -31,6 +31,11 @@ from zoo.training import run_checkpoints
 from zoo.training.options import TrainingOptions
 from zoo.training.trainer import Trainer
 
+TRAININGS = {
+    "train": (),
+    "accumulate": ("training.gradient_accumulation=2",),
+    "objective": ("training.objective=importance_weighted", "training.importance_samples=2"),
+}
 SIZES = ((1, 4), (2, 4), (3, 1), (5, 4), (7, 2), (10, 3))  # scenes, batch
 
 
@@ -179,8 +184,7 @@ def main():
         accelerator = accelerator_of(variant())
         found["num_processes"] = accelerator.num_processes
         found["evaluate"] = evaluate(accelerator)
-        found["train"] = train(folder / "train", scenes)
-        found["accumulate"] = train(folder / "accumulate", scenes, "training.gradient_accumulation=2")
+        found |= {name: train(folder / name, scenes, *changes) for name, changes in TRAININGS.items()}
         found["nan"] = stop_at_nonsense(folder / "nan", scenes)
         found["signal"] = stop_at_a_signal_to_one(folder / "signal", scenes)
         found["indivisible"] = program([*size, "-o", str(folder / "indivisible"), "-b", "5"])

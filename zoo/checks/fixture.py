@@ -31,7 +31,8 @@ class CheckContext(NamedTuple):
 
     def terms(self, batch: SceneBatch | None = None, *, num_context: int = NUM_CONTEXT) -> ElboTerms:
         """Returns the ELBO terms of scenes, those of the fixture by default."""
-        return self.model(self.batch if batch is None else batch, self.schedule, num_context)
+        scenes = self.batch if batch is None else batch
+        return self.model.score(self.model.episode(scenes, num_context=num_context), self.schedule)
 
     def episode(self, batch: SceneBatch | None = None) -> Episode:
         """Splits scenes into context and targets."""

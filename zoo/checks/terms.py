@@ -37,7 +37,7 @@ def check_shapes(fixture: CheckContext) -> None:
 def check_gradients(fixture: CheckContext) -> None:
     """Checks that every trainable parameter gets a finite gradient that is not zero everywhere."""
     fixture.model.zero_grad(set_to_none=True)
-    fixture.terms().loss(fixture.schedule.beta).backward()
+    fixture.model(fixture.batch, fixture.schedule, NUM_CONTEXT).loss().backward()
     gradients = {name: weight.grad for name, weight in fixture.model.named_parameters() if weight.requires_grad}
     fixture.model.zero_grad(set_to_none=True)
     for name, gradient in gradients.items():

@@ -105,6 +105,19 @@ class TrainingRecipe(Settings):
     learning_rate: LearningRate = LearningRate(start=5e-4, end=5e-5, steps=1_600_000)
     sigma: Schedule = Schedule(start=2.0, end=0.7, steps=200_000)
     beta: Warmup = Warmup()
+    objective: Literal["elbo", "importance_weighted", "maximum_likelihood"] = Field(
+        default="elbo",
+        description="what training maximises: the ELBO; the importance-weighted bound of K samples of the posterior (Burda et "
+        "al. 2016); or log (1/K sum_k p(targets | z_k)) with K samples of the prior (Foong et al. 2020)",
+    )
+    importance_samples: int = Field(default=1, gt=0, le=MOST, description="K of the other objectives than elbo")
+    free_bits: float = Field(
+        default=0.0,
+        ge=0,
+        le=MOST,
+        description="nats per target below which the KL costs nothing more (Kingma et al. 2016, equation 15): the ELBO's loss "
+        "has max(KL, free_bits) of the latents of every query, or max(KL, targets * free_bits) of those of a scene",
+    )
     contexts: Range = Range()
     targets: Size | Range = Field(
         default=1,
@@ -125,6 +138,16 @@ class TrainingRecipe(Settings):
     def _has_targets(self) -> Self:
         if isinstance(self.targets, Range) and self.targets.minimum < 1:
             raise ValueError(f"targets.minimum ({self.targets.minimum}) at least 1")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_objective(self) -> Self:
+        if self.objective == "elbo" and self.importance_samples > 1:
+            raise ValueError(f"importance_samples ({self.importance_samples}) 1 with objective 'elbo'")
+        if self.objective != "elbo" and self.free_bits:
+            raise ValueError(f"free_bits ({self.free_bits:g}) 0 with objective {self.objective!r}, which has no KL")
+        if self.objective == "maximum_likelihood" and (self.beta.start, self.beta.end) != (1.0, 1.0):
+            raise ValueError("beta 1 throughout with objective 'maximum_likelihood', which has no KL")
         return self
 
     @model_validator(mode="after")

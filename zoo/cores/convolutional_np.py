@@ -36,6 +36,7 @@ class ConvolutionalNp(LatentCore):
     target_kinds = frozenset({"values"})
     encodes_targets = True
     latents = "scene"
+    shared_posterior = True
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)

@@ -53,6 +53,7 @@ class NeuralProcess(LatentCore):
     target_kinds = frozenset({"images", "values"})
     encodes_targets = True
     latents = "scene"
+    shared_posterior = True
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)

@@ -9,9 +9,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zoo.episode import ElboTerms, Episode, SceneBatch, ScheduleValues, Views
+from zoo.episode import CoreOutput, ElboTerms, Episode, SceneBatch, ScheduleValues, Views
 from zoo.errors import ConfigError
 from zoo.model.interfaces import Encode, Encoder, LatentCore, Likelihood, Representation, Task
+from zoo.model.objectives import ELBO, Objective, training_terms
 from zoo.nn.noise import fold, sample_keys, scene_sample_keys, standard_normal
 
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
@@ -33,8 +34,17 @@ class SceneModel(nn.Module):
     All trained computation goes through ``forward``, which DistributedDataParallel requires.
     """
 
-    def __init__(self, *, task: Task, encoder: Encoder, core: LatentCore, likelihood: Likelihood) -> None:
+    def __init__(
+        self,
+        *,
+        task: Task,
+        encoder: Encoder,
+        core: LatentCore,
+        likelihood: Likelihood,
+        objective: Objective = ELBO,
+    ) -> None:
         super().__init__()
+        self.objective = objective
         self.task = task
         self.encoder = encoder
         self.core = core
@@ -47,16 +57,16 @@ class SceneModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def forward(self, batch: SceneBatch, schedule: ScheduleValues, num_context: int) -> ElboTerms:
-        """Returns the ELBO terms of every scene, [B], nats: of the views after the first N = ``num_context``, given those.
+        """Returns the terms of training of every scene, [B], nats: of the views after the first N = ``num_context``.
 
-        The schedule's sigma and temperature are applied, beta is not.
+        They are those of ``score``, given the first N views, with the loss of the objective that the model is trained by.
 
         Raises:
             ConfigError: if ``compile_training`` was called and the model cannot be compiled.
         """
         episode = self.episode(batch, num_context=num_context)
         if self._compiled is None or not torch.is_grad_enabled():
-            return self.score(episode, schedule)
+            return training_terms(self, episode, schedule)
         return self._score_compiled(episode, schedule)
 
     def episode(self, batch: SceneBatch, *, num_context: int) -> Episode:
@@ -81,7 +91,11 @@ class SceneModel(nn.Module):
         )
 
     def score(self, episode: Episode, schedule: ScheduleValues, *, encode: Encode | None = None) -> ElboTerms:
-        """Returns the ELBO terms of episodes; ``encode`` replaces the encoder, for example by ``cached_encoder``."""
+        """Returns the ELBO terms of episodes, whatever the objective of training is.
+
+        ``encode`` replaces the encoder, for example by ``cached_encoder``. The schedule's sigma and temperature are applied;
+        beta only in the loss.
+        """
         return self.score_and_reconstruct(episode, schedule, encode=encode)[0]
 
     def score_and_reconstruct(
@@ -89,19 +103,24 @@ class SceneModel(nn.Module):
     ) -> tuple[ElboTerms, Tensor]:
         """Returns the terms of ``score`` and the scored parameters of the likelihood, [B, Q, C', H, W]."""
         output = self.core(episode, encode or self.encoder, schedule)
+        return self.elbo_terms(output, episode, schedule), output.prediction
+
+    def elbo_terms(self, output: CoreOutput, episode: Episode, schedule: ScheduleValues) -> ElboTerms:
+        """Returns the ELBO terms of a core's output for episodes."""
         num_targets = episode.target.shape[1]
         target_dims = math.prod(episode.target.shape[2:])
         log_likelihood = self.likelihood.log_prob(output.prediction, episode.target, schedule).sum(1)
         ones = torch.ones_like(log_likelihood)
-        terms = ElboTerms(
+        kl = output.kl.flatten(1).sum(1) if output.kl.ndim > 1 else output.kl
+        return ElboTerms(
             log_likelihood=log_likelihood,
-            kl=output.kl.flatten(1).sum(1) if output.kl.ndim > 1 else output.kl,
+            kl=kl,
             log_ratio=output.log_ratio,
             num_targets=ones * num_targets,
             target_dims=ones * target_dims,
             floor=ones * num_targets * self.likelihood.floor(target_dims, schedule),
+            training_loss=schedule.beta * kl - log_likelihood,
         )
-        return terms, output.prediction
 
     def to_device(self, device: torch.device | str) -> SceneModel:
         """Moves the model to a device, with weights in the fastest memory format of the device."""
@@ -124,7 +143,7 @@ class SceneModel(nn.Module):
         """
         # The compiler counts the graphs of this function over all models, up to a small limit.
         torch.compiler.reset()
-        self._compiled = torch.compile(SceneModel.score, fullgraph=True, mode=mode)
+        self._compiled = torch.compile(training_terms, fullgraph=True, mode=mode)
 
     def _score_compiled(self, episode: Episode, schedule: ScheduleValues) -> ElboTerms:
         from torch._dynamo import maybe_mark_dynamic

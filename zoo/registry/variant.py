@@ -165,6 +165,12 @@ def _misfit(variant: Variant, resolved: Mapping[Kind, ResolvedComponent]) -> str
         )
     if task.target_kind not in likelihood.target_kinds:
         return f"likelihood {names['likelihood']!r} scores {_either(likelihood.target_kinds)}, but the target of task {names['task']!r} is {task.target_kind}"
+    recipe = variant.training
+    if core.latents == "none" and (recipe.objective != "elbo" or recipe.free_bits):
+        setting = f"objective {recipe.objective!r}" if recipe.objective != "elbo" else f"free_bits {recipe.free_bits:g}"
+        return f"training.{setting} is about latents, which core {names['core']!r} does not have"
+    if recipe.objective == "maximum_likelihood" and not core.shared_posterior:
+        return f"training.objective 'maximum_likelihood' would leave the posterior of core {names['core']!r} untrained"
     return None
 
 
@@ -201,6 +207,7 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
     import torch
 
     from zoo.model import interfaces as contract
+    from zoo.model.objectives import Objective
     from zoo.model.scene_model import SceneModel
 
     resolved = resolve(variant)
@@ -224,4 +231,6 @@ def build(variant: Variant, *, seed: int = 0) -> SceneModel:
             core = made["core"](resolved["core"].config, shapes=shapes)
         except ValueError as error:
             raise ConfigError(f"{variant.file}: variant {variant.name!r} at size {variant.size!r}: {error}") from error
-    return SceneModel(task=task, encoder=encoder, core=core, likelihood=likelihood)
+    recipe = variant.training
+    objective = Objective(kind=recipe.objective, num_samples=recipe.importance_samples, free_bits=recipe.free_bits)
+    return SceneModel(task=task, encoder=encoder, core=core, likelihood=likelihood, objective=objective)

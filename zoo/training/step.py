@@ -28,7 +28,7 @@ class NonFiniteCheck:
     def __init__(self, *, step: int, fault: Tensor, norm: Tensor, terms: Tensor, scenes: Tensor) -> None:
         """Starts the copy of ``fault`` (0-d, 0 if the update is made) to the host.
 
-        ``norm`` (0-d) is that of the whole gradient, ``terms`` [6, B] are those of the ELBO of ``scenes`` [B].
+        ``norm`` (0-d) is that of the whole gradient, ``terms`` [7, B] are those of the ELBO of ``scenes`` [B].
         """
         self.step, self.norm, self.terms, self.scenes = step, norm, ElboTerms(*terms), scenes
         self._fault = fault.to("cpu", non_blocking=fault.is_cuda)  # into pinned memory then
@@ -55,7 +55,7 @@ class NonFiniteCheck:
 
 
 class TrainStep:
-    """Minimises the mean over scenes of NELBO(beta) / targets by Adam, distributed over processes by accelerate.
+    """Minimises the mean over scenes of the recipe's objective per target by Adam, distributed over processes by accelerate.
 
     A step whose loss or gradient is not finite changes neither weights nor moments: the device itself skips the update.
     On a CPU the error is raised at once; on other devices with the next step, before that one's update, so that the host
@@ -146,7 +146,7 @@ class TrainStep:
             move_average(self.average, self.model, decay=self.recipe.ema_decay, first=check.step == 0)
 
     def _backward(self, step: int, batches: Iterator[LoadedBatch]) -> tuple[Tensor, Tensor]:
-        """Accumulates the gradient of a step; returns the terms of the ELBO [6, B] and the scenes [B]."""
+        """Accumulates the gradient of a step; returns the terms of the ELBO [7, B] and the scenes [B]."""
         schedule = schedule_values_at(self.recipe, step, device=self.accelerator.device)
         count = self.recipe.gradient_accumulation
         terms: list[Tensor] = []
@@ -155,7 +155,7 @@ class TrainStep:
             with nullcontext() if index == count - 1 else self.accelerator.no_sync(self.wrapped):
                 with self.accelerator.autocast():
                     found = self.wrapped(batch, schedule, num_context)
-                loss = found.loss(schedule.beta)
+                loss = found.loss()
                 self.accelerator.backward(loss / count)
             # A copy: a CUDA graph writes its next terms over these.
             terms.append(torch.stack([field.detach() for field in found]))
