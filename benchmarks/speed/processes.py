@@ -19,7 +19,7 @@ from zoo.registry.registry import default_registry
 PART = "processes"
 GROUPS: Mapping[Size, Sequence[int]] = {"full": (1, 2, 4), "quick": (1, 2)}
 STEPS = 4  # per turn
-_REGISTRY_SIZES: Mapping[Size, str] = {"full": "quickstart", "quick": "smoke"}
+_REGISTRY_SIZES: Mapping[Size, str] = {"full": "small", "quick": "smoke"}
 
 
 def processes(findings: Findings, *, size: Size, repeats: int) -> None:

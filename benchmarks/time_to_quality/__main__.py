@@ -16,7 +16,7 @@ from benchmarks.time_to_quality.training import NUM_CONTEXT, setting_of, train_m
 from zoo.errors import ZooError
 
 FOLDER = Path("speed") / "time-to-quality"
-MODELS = "textbook@quickstart:1000,gqn-tower@quickstart,gqn-epipolar-improved@quickstart"
+MODELS = "textbook@small:1000,gqn-tower@small,gqn-epipolar-improved@small:600"
 SMOKE_MODELS = "textbook@smoke:20,gqn-tower@smoke:20,gqn-epipolar-improved@smoke:20"
 
 

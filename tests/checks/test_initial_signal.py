@@ -16,7 +16,7 @@ REGISTRY = default_registry()
 SMALL = [
     (name, size)
     for name in REGISTRY.names()
-    for size in ("smoke", "quickstart", "demonstration", "small")
+    for size in ("smoke", "small")
     if size in REGISTRY.entry(name)[0].sizes
 ]
 
@@ -41,7 +41,7 @@ def test_a_start_from_black_is_found(name, monkeypatch):
 
 def test_a_dead_transformer_encoder_is_found(monkeypatch):
     monkeypatch.setattr(transformer, "initialise_layers", lambda layer, *groups, **named: None)
-    finds("gqn-transformer", "the image is invisible", size="demonstration")
+    finds("gqn-transformer", "the image is invisible", size="small")
 
 
 def test_an_encoder_of_poses_alone_is_found(monkeypatch):

@@ -161,5 +161,5 @@ def test_a_loss_that_is_not_finite_ends_with_code_4_and_an_intact_checkpoint(gqn
 def test_a_dry_run_of_the_quickstart_writes_nothing(gqn_zoo, work, contents):
     before = contents(work)
     outcome = succeeded(gqn_zoo("quickstart", "-o", work / "quick", "--dry-run"))
-    assert "Nothing was written." in outcome.out and outcome.out.count("@quickstart") == 3
+    assert "Nothing was written." in outcome.out and outcome.out.count("@small") == 3
     assert contents(work) == before

@@ -189,7 +189,7 @@ def test_damaged_weights_are_refused(shipped, damage, message):
 
 def test_the_card_decides_size_and_settings(shipped):
     assert zoo.create_model(NAME, size="smoke", pretrained=True).num_parameters > 0
-    for options in ({"size": "quickstart"}, {"overrides": ["core.steps=3"]}):
+    for options in ({"size": "small"}, {"overrides": ["core.steps=3"]}):
         with pytest.raises(ConfigError, match="pretrained at size 'smoke'"):
             zoo.create_model(NAME, pretrained=True, **options)
 

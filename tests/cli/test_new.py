@@ -34,7 +34,7 @@ def test_a_new_component_passes_all_checks(gqn_zoo, folder, kind, name, file, cl
     code, out, err = gqn_zoo("check", name, "--json")
     assert (code, err) == (0, "")
     assert {record["status"] for record in json.loads(out)} == {"ok"}
-    for size in ("full", "smoke", "quickstart"):
+    for size in ("full", "smoke", "small"):
         assert resolve(default_registry().variant(name, size=size))[kind].component_class.__name__ == class_name
 
 

@@ -7,7 +7,7 @@ from zoo.cli.quickstart import VARIANTS, judge
 from zoo.errors import ResultError
 from zoo.results.store import load_rows
 
-NAMES = [f"{name}@quickstart" for name in VARIANTS]
+NAMES = [f"{name}@small" for name in VARIANTS]
 
 
 @pytest.fixture(scope="module")
@@ -63,5 +63,5 @@ def test_claims_are_judged_on_the_scenes(folder, improved, gqn, lost, expected):
 
 def test_a_missing_variant_is_an_error(folder):
     rows = [row for row in load_rows([folder]) if not row.variant.startswith("gqn-tower")]
-    with pytest.raises(ResultError, match="gqn-tower@quickstart could not be trained"):
+    with pytest.raises(ResultError, match="gqn-tower@small could not be trained"):
         judge(rows, names=NAMES)

@@ -254,10 +254,10 @@ def test_rows_that_may_not_be_compared_are_never_merely_unknown(trained, make_ro
 
 
 def test_variants_are_found_with_and_without_their_size(trained):
-    rows = trained("gqn@quickstart") + trained("gqn-jump@quickstart", 1) + trained("vae", 3)
+    rows = trained("gqn@small") + trained("gqn-jump@small", 1) + trained("vae", 3)
     assert len(verdict(A | {"variants": ["gqn*"], "better_than": {"variants": ["vae"]}}, rows).comparisons) == 2
     assert len(verdict(A | {"variants": ["gqn"], "better_than": {"variants": ["vae"]}}, rows).comparisons) == 1
-    assert len(verdict(A | {"variants": ["*@quickstart"], "better_than": {"variants": ["vae"]}}, rows).comparisons) == 2
+    assert len(verdict(A | {"variants": ["*@small"], "better_than": {"variants": ["vae"]}}, rows).comparisons) == 2
 
 
 def test_seeds_may_be_best_at_other_steps(trained):

@@ -68,7 +68,7 @@ def test_the_textbook_has_the_schedules_of_the_paper_and_torchs_initial_weights(
     [
         (["--models", "gqn-tower"], "--models: found 'gqn-tower', expected NAME@SIZE or NAME@SIZE:UPDATES"),
         (["--models", "gqn-towr@smoke"], "gqn-tower"),
-        (["--models", "gqn-tower@smoke,gqn-tower@quickstart"], "expected images of one size"),
+        (["--models", "gqn-tower@smoke,gqn-tower@small"], "expected images of one size"),
         (["--report"], "has no runs; the command without --report trains them"),
     ],
 )

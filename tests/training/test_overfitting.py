@@ -27,7 +27,7 @@ def test_eight_scenes_are_memorised(tmp_path):
     data = make_dataset(
         "rooms_ring_camera", folder=tmp_path / "eight", num_scenes={"train": 8}, image_size=32, num_views=5, workers=0
     )
-    variant = default_registry().variant("gqn-tower", size="quickstart", overrides=CHANGES)
+    variant = default_registry().variant("gqn-tower", size="small", overrides=CHANGES)
     train(variant, data=data, run=tmp_path / "run", options=TrainingOptions(save_interval=STEPS), cpu=True)
     row = evaluate(
         load_trained(tmp_path / "run"),

@@ -19,7 +19,7 @@ from zoo.training.options import ResumeOptions, TrainingOptions
 from zoo.training.run import train
 from zoo.training.trained_model import TrainedModel, load_trained
 
-SIZE = "demonstration"
+SIZE = "small"
 # Overrides for small recurrent cores and their encoders.
 SMALL_CORE = (
     "encoder.channels=32",

@@ -33,7 +33,7 @@ class SuiteOptions(NamedTuple):
         Path | None, typer.Option(help="Folder of scenes to train and measure on; none: speeds alone, on noise.")
     ] = None
     size: Annotated[
-        str | None, typer.Option(help="full (the default), or another size of the variants: smoke, quickstart.")
+        str | None, typer.Option(help="full (the default), or another size of the variants: smoke, small.")
     ] = None
     set: Set = []
     contexts: Contexts = None

@@ -64,7 +64,7 @@ Set = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Argument(help="A registered variant.")]
-Size = Annotated[str, typer.Option(help="full, or another size of the variant: smoke, quickstart.")]
+Size = Annotated[str, typer.Option(help="full, or another size of the variant: smoke, small.")]
 Data = Annotated[Path, typer.Option(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
 Cpu = Annotated[bool, typer.Option("--cpu", help="Do not use GPUs.")]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of every random number.")]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zoo.analysis.claims import Claim
     from zoo.results.row import ResultRow
 
-SUITE = "quickstart"
+SUITE, SIZE = "quickstart", "small"
 VARIANTS = ("vae", "gqn-tower", "gqn-epipolar-improved")
 UNIT = "nats/target"
 
@@ -68,7 +68,7 @@ def run(
         return
     jobs = command.run().jobs
     written = print_tables(output)
-    names = [f"{name}@{SUITE}" for name in VARIANTS]
+    names = [f"{name}@{SIZE}" for name in VARIANTS]
     claims = judge([row for row in load_rows([output]) if row.provenance.seed == seed], names=names)
     runs = {label_of(job.variant): job.run for job in jobs}
     written.append(learning_curves(runs, output / "curves.png", title="rooms, validation scenes"))

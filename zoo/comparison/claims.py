@@ -265,6 +265,6 @@ def _is_of(key: ComparabilityKey, choice: DataChoice) -> bool:
 
 
 def _matches(variant: str, patterns: Iterable[str]) -> bool:
-    """Returns whether a pattern matches ``gqn-tower@quickstart``, in full or without its size."""
+    """Returns whether a pattern matches ``gqn-tower@small``, in full or without its size."""
     names = variant, variant.partition("@")[0]
     return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
