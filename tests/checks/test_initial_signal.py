@@ -14,10 +14,7 @@ from zoo.registry.registry import default_registry
 
 REGISTRY = default_registry()
 SMALL = [
-    (name, size)
-    for name in REGISTRY.names()
-    for size in ("smoke", "small")
-    if size in REGISTRY.entry(name)[0].sizes
+    (name, size) for name in REGISTRY.names() for size in ("smoke", "small") if size in REGISTRY.entry(name)[0].sizes
 ]
 
 
