@@ -21,11 +21,9 @@ from zoo.provenance import Provenance
 from zoo.registry.variant import Variant
 from zoo.results.metrics import BEST, ONE, RECONSTRUCTION, metric_info
 from zoo.results.row import Metric, ResultRow
-from zoo.results.weights import CARD, SAMPLE, WEIGHTS, Card
+from zoo.results.weights import CARD, README, SAMPLE, WEIGHTS, Card
 from zoo.training.checkpoint import write_tensors
 from zoo.training.trained_model import ENVIRONMENT, TrainedModel
-
-README = "README.md"
 
 
 def provenance_of(trained: TrainedModel) -> Provenance:

@@ -26,6 +26,8 @@ COMMANDS = (
     "train",
     "evaluate",
     "export",
+    "push",
+    "pull",
     "localise",
     "bench",
     "compare",

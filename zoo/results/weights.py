@@ -16,7 +16,7 @@ from zoo.files import sha256_of
 from zoo.provenance import Provenance, Record
 from zoo.results.row import ResultRow
 
-WEIGHTS, CARD, SAMPLE = "model.safetensors", "card.json", "sample.png"
+WEIGHTS, CARD, README, SAMPLE = "model.safetensors", "card.json", "README.md", "sample.png"
 KIND: Final = "gqn-zoo-weights"
 
 
