@@ -25,13 +25,20 @@ def problem(*, context=CONTEXT, queries=QUERIES):
     return Episode(points(context, seed=0), targets.poses, targets.values, targets, torch.arange(SCENES))
 
 
+def make_pair(aggregation, *, width=1, octaves=0):
+    """A core and its encoder for inputs of ``width`` numbers."""
+    torch.manual_seed(0)
+    shapes = CoreShapes(
+        RepresentationShape(CHANNELS, 1, 1), (width,), (1, 1, 1), prediction_channels=2, pose_width=width
+    )
+    config = ConditionalNeuralProcess.Config(aggregation=aggregation, hidden_channels=8, heads=2, octaves=octaves)
+    encoder = Pairs(Pairs.Config(channels=CHANNELS, octaves=octaves), view=ViewShape(1, 1, 1, pose_width=width))
+    return ConditionalNeuralProcess(config, shapes=shapes).double(), encoder.double()
+
+
 @pytest.fixture(params=["mean", "attention"])
 def pair(request):
-    torch.manual_seed(0)
-    shapes = CoreShapes(RepresentationShape(CHANNELS, 1, 1), (1,), (1, 1, 1), prediction_channels=2, pose_width=1)
-    config = ConditionalNeuralProcess.Config(aggregation=request.param, hidden_channels=8, heads=2)
-    encoder = Pairs(Pairs.Config(channels=CHANNELS), view=ViewShape(1, 1, 1, pose_width=1))
-    return ConditionalNeuralProcess(config, shapes=shapes).double(), encoder.double()
+    return make_pair(request.param)
 
 
 def close(one, other):
@@ -48,6 +55,21 @@ def test_kl_and_log_ratio_are_zero(pair):
     assert found.shape == (3, SCENES, QUERIES, 2, 1, 1)
     for sample in found:
         close(sample, output.prediction)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "attention"])
+def test_octaves_replace_inputs_by_their_waves(aggregation):
+    """Inputs x, sin(x/4), sin(x/2), sin x, cos(x/4), ...: a model of 1 + 2 * 3 numbers with the same weights."""
+    (core, encode), (other, other_encode) = make_pair(aggregation, octaves=3), make_pair(aggregation, width=7)
+    given = problem()
+
+    def waves(inputs):
+        phases = inputs * torch.tensor([0.25, 0.5, 1.0], dtype=torch.float64)
+        return torch.cat([inputs, phases.sin(), phases.cos()], dim=-1)
+
+    context = given.context._replace(poses=waves(given.context.poses))
+    expected = other(given._replace(context=context, query=waves(given.query)), other_encode, SCHEDULE).prediction
+    close(core(given, encode, SCHEDULE).prediction, expected)
 
 
 def test_predictions_do_not_depend_on_the_targets(pair):

@@ -48,15 +48,15 @@ def test_without_a_gpu_there_is_a_note(monkeypatch):
 
 def test_ways_that_fail_on_a_gpu_do_not_affect_the_others(monkeypatch):
     """The eager ways run on the CPU; the compiler is replaced by one that fails in one mode."""
-    real = SceneModel.score
+    real = SceneModel.elbo_terms
     monkeypatch.setattr(SceneModel, "compile_training", lambda model, mode: setattr(model, "mode", mode))
 
-    def score(model, *arguments, **options):
+    def elbo_terms(model, *arguments, **options):
         if getattr(model, "mode", None) == "default":
             raise RuntimeError("no compiler\nand more")
         return real(model, *arguments, **options)
 
-    monkeypatch.setattr(SceneModel, "score", score)
+    monkeypatch.setattr(SceneModel, "elbo_terms", elbo_terms)
     findings = Findings(gpu.PART, log=print)
     gpu.on_gpu(findings, size="quick", repeats=1, device="cpu")
     assert [failure.split(": ", 1)[1] for failure in findings.failures] == ["RuntimeError: no compiler"] * 2

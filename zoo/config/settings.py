@@ -43,6 +43,7 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 # Bounds far above every published model, below which a mistyped number is an error and not hours of allocating.
 Size = Annotated[int, pydantic.Field(ge=1, le=16_384)]  # of one layer: channels, heads, cells, words, bins
 Depth = Annotated[int, pydantic.Field(ge=1, le=256)]  # of a whole model: steps, layers, blocks
+Octaves = Annotated[int, pydantic.Field(ge=0, le=16)]  # of Fourier features: the highest is 2^13 radians per unit
 LARGEST_SEED = 2**63 - 1
 
 

@@ -9,11 +9,12 @@ from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Depth, Octaves, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.attention import attend
 from zoo.nn.blocks import ImageWriter, mlp
+from zoo.nn.geometry import wave_features, wave_width
 
 
 class ConditionalNeuralProcess(DeterministicCore):
@@ -35,6 +36,10 @@ class ConditionalNeuralProcess(DeterministicCore):
         hidden_channels: Size = Field(default=128, description="width of all hidden layers and of d")
         decoder_layers: Depth = Field(default=3, description="hidden layers of the decoder")
         heads: Size = Field(default=8, description="of the attention; must divide hidden_channels")
+        octaves: Octaves = Field(
+            default=0,
+            description="Fourier features (Tancik et al. 2020): sines and cosines of 2^k x, k = -2, -1, ...; 0: x alone",
+        )
 
     required_features = frozenset({"per_view"})
     query_kinds = frozenset({"poses", "inputs"})
@@ -88,16 +93,20 @@ class AttentionPath(nn.Module):
         hidden, self.heads = config.hidden_channels, config.heads
         if hidden % self.heads:
             raise ValueError(f"hidden_channels {hidden}: cannot be shared by {self.heads} heads")
-        self.place = mlp(shapes.pose_width, hidden, hidden)
+        self.octaves = config.octaves
+        self.place = mlp(wave_width(shapes.pose_width, octaves=config.octaves), hidden, hidden)
         self.each = mlp(shapes.representation.channels, hidden, hidden)
         self.merge = nn.Linear(hidden, hidden)
 
     def forward(self, encoded: Views, query: Tensor) -> Tensor:
         """Maps r_i [B, N, C] at x_i [B, N, P] to [B, Q, hidden] for queries [B, Q, P]."""
-        features, inputs = encoded.values, encoded.poses.to(encoded.values.dtype)
+        features = encoded.values
+        inputs, places = (
+            wave_features(part.to(features.dtype), octaves=self.octaves) for part in (encoded.poses, query)
+        )
         keys, queries, values = (
             rearrange(part, "b n (h c) -> b h n c", h=self.heads)
-            for part in (self.place(inputs), self.place(query.to(features.dtype)), self.each(features))
+            for part in (self.place(inputs), self.place(places), self.each(features))
         )
         found = attend(queries, keys, values, encoded.mask[:, None, None])
         return self.merge(rearrange(found, "b h q c -> b q (h c)"))
@@ -115,7 +124,8 @@ class PointDecoder(nn.Module):
         super().__init__()
         _, height, width = shapes.target
         hidden, channels_out = config.hidden_channels, shapes.prediction_channels
-        widths = [condition + shapes.query_width, *[hidden] * config.decoder_layers]
+        self.octaves = config.octaves
+        widths = [condition + wave_width(shapes.query_width, octaves=config.octaves), *[hidden] * config.decoder_layers]
         self.output: nn.Module
         if height == width == 1:
             self.body = mlp(*widths, channels_out)
@@ -132,5 +142,6 @@ class PointDecoder(nn.Module):
 
     def forward(self, condition: Tensor, query: Tensor) -> Tensor:
         """Maps conditions [..., condition] and queries [..., P] to [..., channels_out, H, W]."""
-        joined = torch.cat([condition, query.to(condition.dtype)], dim=-1)
+        features = wave_features(query.to(condition.dtype), octaves=self.octaves)
+        joined = torch.cat([condition, features], dim=-1)
         return self.output(self.body(joined).flatten(0, -2)).unflatten(0, joined.shape[:-1])

@@ -6,9 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Depth, Octaves, Settings, Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
 from zoo.nn.blocks import mlp
+from zoo.nn.geometry import wave_features, wave_width
 
 
 class Pairs(PerViewEncoder):
@@ -17,13 +18,20 @@ class Pairs(PerViewEncoder):
     class Config(Settings):
         channels: Size = Field(default=128, description="width of r_i and of the hidden layers")
         layers: Depth = Field(default=3, description="linear layers, including the last")
+        octaves: Octaves = Field(
+            default=0,
+            description="Fourier features (Tancik et al. 2020): sines and cosines of 2^k x, k = -2, -1, ...; 0: x alone",
+        )
 
     context_kind = "values"
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
         self.shape = RepresentationShape(channels=config.channels, height=1, width=1)
-        self.network = mlp(view.channels + view.pose_width, *[config.channels] * (config.layers - 1), config.channels)
+        self.octaves = config.octaves
+        width = view.channels + wave_width(view.pose_width, octaves=config.octaves)
+        self.network = mlp(width, *[config.channels] * (config.layers - 1), config.channels)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
-        return self.network(torch.cat([values.flatten(1), poses], dim=-1))[..., None, None]
+        features = wave_features(poses, octaves=self.octaves)
+        return self.network(torch.cat([values.flatten(1), features], dim=-1))[..., None, None]

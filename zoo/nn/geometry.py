@@ -46,7 +46,7 @@ def half_width(field_of_view: float) -> float:
 
 def ray_width(octaves: int) -> int:
     """Returns the number of channels of :func:`ray_features`."""
-    return 6 * (1 + 2 * octaves)
+    return wave_width(6, octaves=octaves)
 
 
 def ray_features(poses: Tensor, *, height: int, width: int, field_of_view: float, octaves: int) -> Tensor:
@@ -75,14 +75,23 @@ class RayWaves(NamedTuple):
 
 def ray_waves(poses: Tensor, *, height: int, width: int, field_of_view: float, octaves: int) -> RayWaves:
     """Returns the encodings of :func:`ray_features` without broadcasting the origin to the cells."""
-    frequencies = 2.0 ** (torch.arange(octaves) - 2).to(poses)
-
-    def waves(numbers: Tensor) -> Tensor:
-        phases = (numbers[..., None] * frequencies).flatten(-2)
-        return torch.cat([numbers, phases.sin(), phases.cos()], dim=-1)
-
     directions = cell_directions(poses, height=height, width=width, field_of_view=field_of_view)
-    return RayWaves(origin=waves(poses[:, :3]), direction=waves(directions).movedim(-1, 1))
+    origin, direction = (wave_features(part, octaves=octaves) for part in (poses[:, :3], directions))
+    return RayWaves(origin=origin, direction=direction.movedim(-1, 1))
+
+
+def wave_width(numbers: int, *, octaves: int) -> int:
+    """Returns the number of channels of :func:`wave_features` of so many numbers."""
+    return numbers * (1 + 2 * octaves)
+
+
+def wave_features(numbers: Tensor, *, octaves: int) -> Tensor:
+    """Returns [..., P] numbers and the sines and cosines of 2^k times each, k = -2, -1, ...: [..., P * (1 + 2 * octaves)]."""
+    if not octaves:
+        return numbers
+    frequencies = 2.0 ** (torch.arange(octaves) - 2).to(numbers)
+    phases = (numbers[..., None] * frequencies).flatten(-2)
+    return torch.cat([numbers, phases.sin(), phases.cos()], dim=-1)
 
 
 class EpipolarSamples(NamedTuple):
