@@ -69,6 +69,23 @@ def test_a_middle_that_falls_on_an_end_is_left_out(factor):
     assert short.middle is None and short.steps == round(40 * factor)
 
 
+def test_levels_are_held_until_the_next_one():
+    schedule = Schedule(start=2.0, levels=[Point(step=10, value=0.2), Point(step=15, value=0.4)], end=0.9, steps=20)
+    assert [value_at(schedule, step) for step in (0, 9, 10, 14, 15, 19, 20, 99)] == [2, 2, 0.2, 0.2, 0.4, 0.4, 0.9, 0.9]
+    assert [level.step for level in schedule.stretched(0.5).levels] == [5, 8]
+    for levels in ([15, 10], [10, 10], [25]):
+        with pytest.raises(ValueError, match="levels at rising steps"):
+            Schedule(start=1.0, levels=[Point(step=step, value=0.5) for step in levels], end=0.9, steps=20)
+
+
+def test_cgqn_has_the_sigma_of_the_cube_with_digits():
+    """Pixel variances 2.0, 0.2, 0.4 and 0.9 from steps 0, 1e5, 1.5e5 and 2e5 on, beside the sizes of that experiment."""
+    variant = default_registry().variant("cgqn")
+    variances = [value_at(variant.training.sigma, step) ** 2 for step in (0, 99_999, 100_000, 150_000, 200_000, 10**6)]
+    assert variances == pytest.approx([2.0, 2.0, 0.2, 0.4, 0.9, 0.9], rel=1e-3)
+    assert (variant.core.settings["steps"], variant.core.settings["hidden_channels"]) == (6, 128)
+
+
 def test_a_warmup_rises_from_zero():
     warmup = Warmup(start=0.0, end=1.0, steps=4)
     assert [value_at(warmup, step) for step in range(7)] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0]

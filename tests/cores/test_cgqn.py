@@ -77,6 +77,30 @@ def encode(views):
     return Representation(pooled=views.values.sum(1), per_view=views.values, mask=views.mask)
 
 
+def test_with_means_over_views_the_posterior_does_not_depend_on_how_often_a_target_is_repeated():
+    """The sum r' of the paper's entry does, so that it is trained and scored with one number of targets."""
+    moved = {}
+    for name in ("cgqn", "cgqn-improved"):
+        variant = default_registry().variant(name, size="smoke")
+        model = build(variant, seed=0)
+        batch = random_batch(batch_size=2, num_views=4, image_size=variant.image_size, seed=0)
+        episode = model.episode(batch, num_context=2)
+        found = []
+        for targets in (episode.target_views, chosen(episode, [0, 1, 0, 1, 0, 1]).target_views):
+            rolled = model.core.rollout(
+                model.encoder(episode.context).pooled,
+                episode.query,
+                episode.key,
+                targets=model.encoder(targets).pooled,
+                source="posterior",
+                schedule=SCHEDULE,
+            )
+            found.append(rolled.posteriors.mean)
+        moved[name] = (found[1] - found[0]).abs().max().item()
+    assert moved["cgqn-improved"] < 1e-5
+    assert moved["cgqn"] > 1e-3
+
+
 def chosen(given, order):
     """The same problem with some of its targets, in another order."""
     return given._replace(

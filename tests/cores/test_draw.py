@@ -26,13 +26,21 @@ SETTINGS = {
 KINDS = [
     {"shared": True},
     {"shared": False},
+    {"shared": True, "decoder": "latents_and_canvas"},
+    {"shared": False, "decoder": "latents_and_canvas"},
     {"shared": True, "prior": "standard"},
     {"shared": True, "attention": "filterbank"},
     {"shared": False, "attention": "filterbank"},
 ]
-every_kind = pytest.mark.parametrize(
-    "kind", KINDS, ids=lambda kind: "-".join(str(value).lower() for value in kind.values())
-)
+
+
+def kinds(*more):
+    return pytest.mark.parametrize(
+        "kind", [*KINDS, *more], ids=lambda kind: "-".join(str(value).lower() for value in kind.values())
+    )
+
+
+every_kind = kinds()
 
 
 def shapes(*, scene=5, poses=POSES, prediction=3):
@@ -112,7 +120,9 @@ def textbook(core, pooled, query, target, keys, *, queries):
     """Conv-DRAW step by step for all queries, with every input spread and concatenated anew in every step."""
     config, count = core.config, len(query)
     scene = F.adaptive_avg_pool2d(pooled, core.state_size).repeat_interleave(queries, dim=0)
-    pose = query[:, :, None, None].expand(-1, -1, *core.state_size)
+    vector, maps = core.encoding(query, height=core.state_size[0], width=core.state_size[1])
+    pose = vector[:, :, None, None].expand(-1, -1, *core.state_size)
+    pose = pose if maps is None else torch.cat([pose, maps], dim=1)
     zeros = torch.zeros(count, HIDDEN, *core.state_size, dtype=torch.float64)
     encoder, decoder = (zeros, zeros), (zeros, zeros)
     canvas = core.first_canvas.expand(count, -1, *core.image_size)
@@ -135,7 +145,7 @@ def textbook(core, pooled, query, target, keys, *, queries):
         mean_q, scale_q = core.eta_q(encoder[0]).chunk(2, dim=1)
         q = torch.distributions.Normal(mean_q, scale_q.exp())
         z = mean_q + scale_q.exp() * standard_normal(fold(keys, index), (Z, *core.state_size)).double()
-        decoder = cell(step.decoder, [scene, pose, z], decoder)
+        decoder = cell(step.decoder, [scene, pose, z, *step.read(canvas)], decoder)
         patch = step.write(decoder[0])
         canvas = canvas + (patch if core.write_window is None else core.write_window(decoder[0]).write(patch))
         found["canvases"].append(canvas)
@@ -144,7 +154,7 @@ def textbook(core, pooled, query, target, keys, *, queries):
     return found
 
 
-@every_kind
+@kinds({"shared": True, "pose": "rays"})
 @pytest.mark.parametrize("prediction", [3, 6])
 def test_it_equals_the_textbook_loop(kind, prediction):
     core = made(kind, prediction=prediction)
@@ -233,8 +243,8 @@ class TestPaths:
                     expected = kind.get("prior") != "standard" and earlier < index
                     assert known == expected, (index, earlier)
 
-    def test_the_encoder_depends_on_the_error_of_the_canvas(self, kind):
-        """Writes reach nothing but the canvas: without them the priors stay and the later posteriors change."""
+    def test_the_encoder_reads_the_error_of_the_canvas_and_the_decoder_the_canvas(self, kind):
+        """Without writes, posteriors change from step 1 on, and priors, one decoder step later, if the decoder reads."""
         core = made(kind)
         pooled, query, target, keys = inputs()
         latents = fixed_latents(len(query), core)
@@ -244,7 +254,9 @@ class TestPaths:
                 step.write.weight.zero_()
         after = rollout(core, pooled, query, keys, target=target, source=latents, schedule=SCHEDULE)
         for index in range(STEPS):
-            assert torch.equal(each(before.priors)[index].mean, each(after.priors)[index].mean)
+            moved = (each(before.priors)[index].mean - each(after.priors)[index].mean).abs().max().item()
+            reads = kind.get("prior") != "standard" and core.config.decoder == "latents_and_canvas"
+            assert (moved > 1e-7) == (reads and index > 1)
             changed = (each(before.posteriors)[index].mean - each(after.posteriors)[index].mean).abs().max().item()
             assert (changed > 1e-7) == (index > 0)
 
@@ -431,6 +443,8 @@ def test_windows_move_with_the_state_and_cover_part_of_the_canvas():
         ({"kernel_size": 4}, "must be odd"),
         ({"attention": "filterbank", "glimpse_size": 5}, "glimpses of 5x5 pixels: canvas_scale 2 does not divide"),
         ({"attention": "filterbank", "glimpse_size": 10}, "smaller than glimpse_size 10"),
+        ({"attention": "filterbank", "decoder": "latents_and_canvas"}, "because its windows move"),
+        ({"attention": "filterbank", "pose": "rays"}, "because its windows move"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(change, message):

@@ -23,6 +23,8 @@ NAMES = [
     for name in available("encoder")
     if name != "timm_backbone" and find_component("encoder", name, file="tests").context_kind == "images"
 ] + list(TIMM)
+RAYS = {f"{name}, rays": name for name in ("tower", "pool", "pyramid", "jump")}
+NAMES += RAYS
 # Its views attend to each other: tests/encoders/test_transformer_encoder.py states its own law of pooling.
 TOGETHER = ("transformer",)
 ALONE = [name for name in NAMES if name not in TOGETHER]
@@ -34,9 +36,9 @@ def made(name):
     if name in TIMM:
         encoder = TimmBackbone(TimmBackbone.Config(model=name, channels=16, **TIMM[name]), view=VIEW)
     else:
-        part = find_component("encoder", name, file="tests")
+        part = find_component("encoder", RAYS.get(name, name), file="tests")
         assert issubclass(part, Encoder)
-        encoder = part(part.Config(channels=16), view=VIEW)
+        encoder = part(part.Config(channels=16, **({"pose": "rays"} if name in RAYS else {})), view=VIEW)
     return encoder.double().eval()
 
 

@@ -32,6 +32,10 @@ class Schedule(Settings):
     middle: Point | None = Field(
         default=None, description="a point between: from start to it, and on to end; for a sigma that falls and rises"
     )
+    levels: list[Point] = Field(
+        default=[],
+        description="values that are held from their step to the next one, without ramps; start is held before the first",
+    )
     shape: Literal["linear", "cosine"] = Field(
         default="linear", description="of every part; cosine is half a wave (Loshchilov and Hutter 2017)"
     )
@@ -40,15 +44,20 @@ class Schedule(Settings):
     def _in_order(self) -> Self:
         if self.middle is not None and self.middle.step >= self.steps:
             raise ValueError(f"middle.step ({self.middle.step}) below steps ({self.steps})")
+        levels = [level.step for level in self.levels]
+        if levels and (self.middle is not None or sorted({*levels, self.steps}) != [*levels, self.steps]):
+            raise ValueError(f"levels at rising steps ({levels}) below steps ({self.steps}), and no middle")
         return self
 
     def stretched(self, factor: float) -> Self:
-        """Returns the schedule with its steps times ``factor``; a middle that falls on an end of it is left out."""
+        """Returns the schedule with its steps times ``factor``; points that fall on an end of it are left out."""
         steps = round(self.steps * factor)
         middle = self.middle and self.middle.model_copy(update={"step": round(self.middle.step * factor)})
         if middle is not None and not 0 < middle.step < steps:
             middle = None
-        return self.model_copy(update={"steps": steps, "middle": middle})
+        levels = [level.model_copy(update={"step": round(level.step * factor)}) for level in self.levels]
+        levels = [level for level in levels if 0 < level.step < steps]
+        return self.model_copy(update={"steps": steps, "middle": middle, "levels": levels})
 
 
 class LearningRate(Schedule):

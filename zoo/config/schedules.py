@@ -16,6 +16,8 @@ def value_at(schedule: Schedule, step: int) -> float:
     factor = min(1.0, (step + 1) / schedule.warm_up) if isinstance(schedule, LearningRate) and schedule.warm_up else 1.0
     if step >= schedule.steps:
         return factor * schedule.end
+    if schedule.levels:
+        return factor * next((level.value for level in schedule.levels[::-1] if level.step <= step), schedule.start)
     first, start, last, end = 0, schedule.start, schedule.steps, schedule.end
     if schedule.middle is not None:
         if step < schedule.middle.step:

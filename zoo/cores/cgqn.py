@@ -10,9 +10,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Depth, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.model.pose_inputs import PoseEncoding, PoseInputs
 from zoo.nn.blocks import broadcast_conv, divide_size, match_size, set_bias
 from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
@@ -36,7 +37,7 @@ class Cgqn(LatentCore):
     query and l: renderer cell (z_l, v^q, canvas) -> canvas + Delta(h_l). The image is eta_g(canvas).
     """
 
-    class Config(Settings):
+    class Config(PoseInputs):
         """Sizes; defaults follow a public implementation for cubes with digits at 64x64 pixels (torch-jump)."""
 
         steps: Depth = Field(default=6, description="L, groups of latents (4 for videos in public code)")
@@ -181,8 +182,9 @@ class Renderer(nn.Module):
     def __init__(self, config: Cgqn.Config, *, shapes: CoreShapes) -> None:
         super().__init__()
         self.config = config
+        self.encoding = PoseEncoding(config, pose_width=shapes.query_width)
         self.cell = ConvLSTMCell(
-            query_channels=shapes.query_width,
+            query_channels=self.encoding.width,
             step_channels=config.z_channels + config.read_channels,
             hidden_channels=config.hidden_channels,
             kernel_size=config.kernel_size,
@@ -201,7 +203,8 @@ class Renderer(nn.Module):
         batch, queries = query.shape[:2]
         samples, size = len(latents[0]) // batch, (latents[0].shape[2], latents[0].shape[3])
         positions = batch * samples * queries * size[0] * size[1] * len(latents)
-        cell = self.cell.prepare(pose=query.flatten(0, 1), size=size, positions=positions)
+        pose = self.encoding(query.flatten(0, 1), height=size[0], width=size[1])
+        cell = self.cell.prepare(query=pose.maps, pose=pose.vector, size=size, positions=positions)
         constant = repeat(cell.constant, "(b q) c h w -> (b s q) c h w", b=batch, s=samples, q=queries)
         assert self.read.bias is not None and self.delta.bias is not None
         # Writing and reading the canvas are linear: what is read is a 1x1 convolution of the sum of the states.

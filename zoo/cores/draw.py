@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Depth, Size
 from zoo.model.interfaces import CoreShapes
+from zoo.model.pose_inputs import PoseEncoding, PoseFeatures, PoseInputs
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.blocks import divide_size, image_inputs, initialise, match_size, scale_writer, set_bias
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
@@ -28,7 +29,7 @@ class Draw(QueryLatentCore):
 
     Step l: error e = x^q - canvas_l; encoder h^enc_{l+1} = ConvLSTM(x^q, e, h^dec_l) -> posterior N(eta_q(h^enc_{l+1}));
     prior N(eta_pi(h^dec_l)), or N(0, 1) as in DRAW (Gregor et al. 2015); z_l -> decoder h^dec_{l+1} =
-    ConvLSTM(z_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is grey, the last one is the
+    ConvLSTM(z_l, canvas_l, r, v^q) -> canvas_{l+1} = canvas_l + W h^dec_{l+1}. The first canvas is grey, the last one is the
     prediction. With encoder ``none`` and task ``unconditional``: p(x) = int prod_l p(z_l | z_<l) p(x; canvas_L) dz.
 
     The canvas has the channels of the likelihood's parameters; the error uses its first C channels, the mean.
@@ -37,7 +38,7 @@ class Draw(QueryLatentCore):
     filters placed by h^dec_l, and writes an N x N patch placed by h^dec_{l+1}; the states have the size of a glimpse.
     """
 
-    class Config(Settings):
+    class Config(PoseInputs):
         steps: Depth = Field(default=8, description="L, groups of latents")
         shared: bool = Field(default=True, description="one set of weights for all steps; false: one set per step")
         prior: Literal["learned", "standard"] = Field(
@@ -52,6 +53,11 @@ class Draw(QueryLatentCore):
         read_channels: Size = Field(default=64, description="channels of target and error as inputs of the encoder")
         canvas_scale: Size = Field(default=4, description="pixels of the canvas or of a glimpse per cell of the states")
         kernel_size: Size = Field(default=5, description="of the ConvLSTMs and the heads of prior and posterior; odd")
+        decoder: Literal["latents", "latents_and_canvas"] = Field(
+            default="latents",
+            description="inputs of the decoder: z_l (DRAW, Gregor et al. 2015), or z_l and the canvas (conv-DRAW, Gregor et al. "
+            "2016), without attention",
+        )
 
     required_features = frozenset()
     optional_features = frozenset({"pooled"})
@@ -64,7 +70,12 @@ class Draw(QueryLatentCore):
         area = (config.glimpse_size, config.glimpse_size) if attends else (height, width)
         if area[0] > height or area[1] > width:
             raise ValueError(f"images of {height}x{width} pixels: smaller than glimpse_size {config.glimpse_size}")
+        if attends and (config.decoder, config.pose) != ("latents", "repeated"):
+            raise ValueError(
+                "attention 'filterbank': needs decoder 'latents' and pose 'repeated', because its windows move"
+            )
         self.config = config
+        self.encoding = PoseEncoding(config, pose_width=shapes.query_width)
         kind = "glimpses" if attends else "images"
         self.state_size = divide_size(area, config.canvas_scale, name="canvas_scale", kind=kind)
         self.image_size = (height, width)
@@ -72,7 +83,7 @@ class Draw(QueryLatentCore):
         self.register_buffer("first_canvas", first[:, None, None])
         self.first_canvas: Tensor
         self.steps = nn.ModuleList(
-            DrawStep(config, shapes=shapes, first=not config.shared and index == 0)
+            DrawStep(config, shapes=shapes, query_channels=self.encoding.width, first=not config.shared and index == 0)
             for index in range(1 if config.shared else config.steps)
         )
         heads = (config.hidden_channels, 2 * config.z_channels, config.kernel_size)
@@ -98,7 +109,8 @@ class Draw(QueryLatentCore):
         positions = len(query) * height * width * uses
         # Without attention the target is convolved once for all steps.
         whole = target if self.read_window is None else None
-        cells = [step.prepare(scene, query.to(pooled.dtype), whole, positions=positions) for step in sets]
+        pose = self.encoding(query.to(pooled.dtype), height=height, width=width)
+        cells = [step.prepare(scene, pose, whole, positions=positions) for step in sets]
         given = given_groups(
             source, inputs.keys, groups=self.config.steps, shape=(self.config.z_channels, height, width)
         )
@@ -125,7 +137,7 @@ class Draw(QueryLatentCore):
             else:
                 z = draw_group(given[index], posteriors[-1] if source == "posterior" else None, dim=1)
             latents.append(z)
-            decoder = of_step.decoder.advance([z.to(pooled.dtype)], decoder)
+            decoder = of_step.decoder.advance([z.to(pooled.dtype), *step.read(canvas)], decoder)
             hidden = decoder.hidden
             written = step.write(hidden)
             if self.write_window is not None:
@@ -163,39 +175,51 @@ class _Cells(NamedTuple):
 
 
 class DrawStep(nn.Module):
-    """The weights of one step: h^enc' = ConvLSTM(x, e, h^dec), h^dec' = ConvLSTM(z, r, v), and the patch W h^dec'.
+    """The weights of one step: h^enc' = ConvLSTM(x, e, h^dec), h^dec' = ConvLSTM(z, canvas, r, v), and the patch W h^dec'.
 
     Images and patches have the size of the canvas, or of a glimpse through a window; the states are smaller by the
     canvas scale. With ``first``, the weights are those of the first step only, whose states and canvas are zero.
     """
 
-    def __init__(self, config: Draw.Config, *, shapes: CoreShapes, first: bool) -> None:
+    def __init__(self, config: Draw.Config, *, shapes: CoreShapes, query_channels: int, first: bool) -> None:
         super().__init__()
         hidden, read, scale = config.hidden_channels, config.read_channels, config.canvas_scale
         cell = partial(ConvLSTMCell, hidden_channels=hidden, kernel_size=config.kernel_size, first=first)
+        # The first canvas is the same for all images, and needs no reader.
+        reads = config.decoder == "latents_and_canvas" and not first
         self.decoder = cell(
             scene_channels=shapes.representation.channels,
-            query_channels=shapes.query_width,
-            step_channels=config.z_channels,
+            query_channels=query_channels,
+            step_channels=config.z_channels + (read if reads else 0),
         )
         # In the first step the decoder's state is zero, and the error is the target itself.
         self.encoder = cell(query_channels=read, step_channels=0 if first else hidden + read)
         self.read_target = nn.Conv2d(shapes.target[0], read, scale, stride=scale)
         initialise(self.read_target, image_inputs(shapes.target[0]))
         self.read_error = None if first else nn.Conv2d(shapes.target[0], read, scale, stride=scale)
+        self.read_canvas = None
+        if reads:
+            self.read_canvas = nn.Conv2d(shapes.prediction_channels, read, scale, stride=scale)
+            initialise(self.read_canvas, image_inputs(shapes.prediction_channels))
         self.write = nn.ConvTranspose2d(hidden, shapes.prediction_channels, scale, stride=scale)
         scale_writer(self.write, writes=config.steps)
         set_bias(self.write, (0.0,) * shapes.prediction_channels)
 
-    def prepare(self, scene: Tensor, pose: Tensor, target: Tensor | None, *, positions: int) -> _Cells:
-        """Convolves representation [B, C, h, w], pose [n, P] and target [n, C, H, W], if it is read as a whole."""
+    def prepare(self, scene: Tensor, pose: PoseFeatures, target: Tensor | None, *, positions: int) -> _Cells:
+        """Convolves representation [B, C, h, w], pose and target [n, C, H, W], if it is read as a whole."""
         size = (scene.shape[-2], scene.shape[-1])
-        queries = len(pose) // len(scene)
+        queries = len(pose.vector) // len(scene)
         read = None if target is None else self.read_target(target)
         return _Cells(
-            decoder=self.decoder.prepare(scene=scene, pose=pose, num_queries=queries, size=size, positions=positions),
+            decoder=self.decoder.prepare(
+                scene=scene, query=pose.maps, pose=pose.vector, num_queries=queries, size=size, positions=positions
+            ),
             encoder=self.encoder.prepare(query=read, positions=positions),
         )
+
+    def read(self, canvas: Tensor) -> list[Tensor]:
+        """Returns what the decoder reads of a canvas [n, C', H, W]: nothing, or one map of the size of the states."""
+        return [] if self.read_canvas is None else [self.read_canvas(canvas)]
 
     def infer(
         self,

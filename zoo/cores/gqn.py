@@ -12,8 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Depth, Size
 from zoo.model.interfaces import CoreShapes, Representation
+from zoo.model.pose_inputs import PoseEncoding, PoseFeatures, PoseInputs
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.blocks import broadcast_conv, divide_size, image_inputs, initialise, match_size, set_bias
 from zoo.nn.canvas import PerStepCanvas, SharedCanvas
@@ -37,7 +38,7 @@ class Gqn(QueryLatentCore):
     gradients.
     """
 
-    class Config(Settings):
+    class Config(PoseInputs):
         """Sizes; defaults follow public reimplementations of the paper at 64x64 pixels."""
 
         steps: Depth = Field(default=12, description="L, groups of latents")
@@ -72,7 +73,6 @@ class AttendingGqn(QueryLatentCore):
         key_channels: Size = Field(default=64, description="width of the keys of one head")
         value_channels: Size = Field(default=128, description="channels of the result, all heads together")
         heads: Size = Field(default=1, description="attention heads; must divide value_channels")
-        field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     required_features = frozenset({"per_view"})
 
@@ -136,9 +136,12 @@ class Recurrence(nn.Module):
         self.num_steps, self.z_channels = config.steps, config.z_channels
         size = divide_size(shapes.target[1:], config.canvas_scale, name="canvas_scale")
         self.state_shape = (config.hidden_channels, *size)
-        channels = {"scene_channels": scene_channels, "attended_channels": attended_channels}
+        self.encoding = PoseEncoding(config, pose_width=shapes.query_width)
+        channels = {"query_channels": self.encoding.width, "attended_channels": attended_channels}
         self.steps = nn.ModuleList(
-            GqnStep(config, shapes=shapes, first=not config.shared and index == 0, **channels)
+            GqnStep(
+                config, shapes=shapes, first=not config.shared and index == 0, scene_channels=scene_channels, **channels
+            )
             for index in range(1 if config.shared else config.steps)
         )
         heads = (config.hidden_channels, 2 * config.z_channels, config.kernel_size)
@@ -152,7 +155,7 @@ class Recurrence(nn.Module):
                 raise ValueError("initial_state 'scene': needs shared weights (shared: true)")
             self.start = ConvLSTMCell(
                 scene_channels=scene_channels,
-                query_channels=shapes.query_width,
+                query_channels=self.encoding.width,
                 step_channels=attended_channels,
                 hidden_channels=config.hidden_channels,
                 kernel_size=config.kernel_size,
@@ -164,18 +167,19 @@ class Recurrence(nn.Module):
         size = (self.state_shape[1], self.state_shape[2])
         if pooled is not None and pooled.shape[-2:] != (1, 1):
             pooled = match_size(pooled, height=size[0], width=size[1])
+        pose = self.encoding(inputs.query, height=size[0], width=size[1])
         zeros = (inputs.query if pooled is None else pooled).new_zeros(len(inputs.query), *self.state_shape)
         weights = [cast("GqnStep", step) for step in self.steps]  # one set, or one set per step
         uses = self.num_steps // len(weights)
         canvas = self._canvas(weights, reads=inputs.target is not None)
         given = given_groups(inputs.source, inputs.keys, groups=self.num_steps, shape=(self.z_channels, *size))
-        state = self._initial_state(inputs, zeros, pooled=pooled, attend=attend)
+        state = self._initial_state(inputs, pose, zeros, pooled=pooled, attend=attend)
         initial = state.hidden
         outputs: list[_StepOutput] = []
         for index in range(self.num_steps):
             if index < len(weights):
                 step = weights[index]
-                cells = step.prepare(inputs, pooled=pooled, size=size, uses=uses)
+                cells = step.prepare(inputs, pose, pooled=pooled, size=size, uses=uses)
             advance = partial(self._advance, step, attend=attend, inputs=inputs)
             if self.recompute and torch.is_grad_enabled():
                 advance = partial(checkpoint, advance, use_reentrant=False, preserve_rng_state=False)
@@ -221,13 +225,14 @@ class Recurrence(nn.Module):
         return _StepOutput(_State(generator.hidden, generator=generator, inference=inference), z, prior, posterior)
 
     def _initial_state(
-        self, inputs: RolloutInputs, zeros: Tensor, *, pooled: Tensor | None, attend: Attend | None
+        self, inputs: RolloutInputs, pose: PoseFeatures, zeros: Tensor, *, pooled: Tensor | None, attend: Attend | None
     ) -> _State:
         if self.start is None:
             return _State(zeros, generator=None, inference=None)
         cell = self.start.prepare(
             scene=pooled,
-            pose=inputs.query,
+            query=pose.maps,
+            pose=pose.vector,
             num_queries=inputs.num_queries,
             size=(zeros.shape[2], zeros.shape[3]),
             positions=zeros[:, 0].numel(),
@@ -264,19 +269,26 @@ class GqnStep(nn.Module):
     """
 
     def __init__(
-        self, config: Gqn.Config, *, shapes: CoreShapes, first: bool, scene_channels: int, attended_channels: int
+        self,
+        config: Gqn.Config,
+        *,
+        shapes: CoreShapes,
+        first: bool,
+        query_channels: int,
+        scene_channels: int,
+        attended_channels: int,
     ) -> None:
         super().__init__()
         hidden, read, scale = config.hidden_channels, config.read_channels, config.canvas_scale
         cell = partial(ConvLSTMCell, hidden_channels=hidden, kernel_size=config.kernel_size, first=first)
         self.generator = cell(
             scene_channels=scene_channels,
-            query_channels=shapes.query_width,
+            query_channels=query_channels,
             step_channels=config.z_channels + attended_channels,
         )
         self.inference = cell(
             scene_channels=scene_channels,
-            query_channels=shapes.query_width + read,
+            query_channels=query_channels + read,
             # In the first step the generator's state and the canvas are zero and need no weights.
             step_channels=attended_channels + (0 if first else hidden + read),
         )
@@ -286,20 +298,21 @@ class GqnStep(nn.Module):
         initialise(self.read_target, image_inputs(shapes.target[0]))
         self.read_canvas = None if first else nn.Conv2d(config.canvas_channels, read, scale, stride=scale)
 
-    def prepare(self, inputs: RolloutInputs, *, pooled: Tensor | None, size: tuple[int, int], uses: int) -> _Cells:
+    def prepare(
+        self, inputs: RolloutInputs, pose: PoseFeatures, *, pooled: Tensor | None, size: tuple[int, int], uses: int
+    ) -> _Cells:
         """Convolves what does not change over ``uses`` steps: representations [B, C, h, w], poses and targets."""
         prepare: dict[str, Any] = {
             "scene": pooled,
-            "pose": inputs.query,
+            "pose": pose.vector,
             "num_queries": inputs.num_queries,
             "size": size,
             "positions": len(inputs.query) * size[0] * size[1] * uses,
         }
-        target = inputs.target
-        return _Cells(
-            generator=self.generator.prepare(**prepare),
-            inference=None if target is None else self.inference.prepare(query=self.read_target(target), **prepare),
-        )
+        generator, inference = self.generator.prepare(query=pose.maps, **prepare), None
+        if inputs.target is not None:
+            inference = self.inference.prepare(query=pose.beside(self.read_target(inputs.target)), **prepare)
+        return _Cells(generator=generator, inference=inference)
 
     def infer(self, cell: PreparedCell, attended: Sequence[Tensor], state: _State, read: Tensor | None) -> LSTMState:
         """Advances the inference cell on what was looked up and read from the canvas; None in the first step."""

@@ -43,7 +43,6 @@ class GqnAttention(AttendingGqn):
         places: Literal["pose", "rays"] = Field(
             default="pose", description="pose and position in the image (the paper), or the ray"
         )
-        octaves: Depth = Field(default=4, description="frequencies of the encoding of rays")
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Depth, Size
 from zoo.model.interfaces import CoreShapes
+from zoo.model.pose_inputs import PoseEncoding, PoseFeatures, PoseInputs
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.blocks import divide_size, image_inputs, initialise, match_size, scale_writer, set_bias
 from zoo.nn.canvas import sum_of_writes
@@ -30,7 +31,7 @@ class Slim(QueryLatentCore):
     from a canvas of zeros. Unlike in DRAW the encoder sees neither the decoder's state nor the error of the canvas.
     """
 
-    class Config(Settings):
+    class Config(PoseInputs):
         steps: Depth = Field(default=12, description="L, groups of latents")
         shared: bool = Field(default=True, description="one set of weights for all steps; false: one set per step")
         z_channels: Size = Field(default=3, description="channels of a group of latents")
@@ -45,10 +46,16 @@ class Slim(QueryLatentCore):
         super().__init__(config, shapes=shapes)
         self.config = config
         self.state_size = divide_size(shapes.target[1:], config.canvas_scale, name="canvas_scale")
+        self.encoding = PoseEncoding(config, pose_width=shapes.query_width)
         sets = range(1 if config.shared else config.steps)
         firsts = [not config.shared and index == 0 for index in sets]
-        self.inference = nn.ModuleList(InferenceStep(config, shapes=shapes, first=first) for first in firsts)
-        self.generator = nn.ModuleList(GeneratorStep(config, shapes=shapes, first=first) for first in firsts)
+        poses = self.encoding.width
+        self.inference = nn.ModuleList(
+            InferenceStep(config, shapes=shapes, query_channels=poses, first=first) for first in firsts
+        )
+        self.generator = nn.ModuleList(
+            GeneratorStep(config, shapes=shapes, query_channels=poses, first=first) for first in firsts
+        )
         self.eta_q = nn.Conv2d(
             config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding=config.kernel_size // 2
         )
@@ -76,7 +83,8 @@ class Slim(QueryLatentCore):
         """
         sets = [cast("InferenceStep", step) for step in self.inference]
         uses = self.config.steps // len(sets)
-        cells = [step.prepare(target, query, positions=self._positions(len(query), uses=uses)) for step in sets]
+        pose, positions = self._pose(query), self._positions(len(query), uses=uses)
+        cells = [step.prepare(target, pose, positions=positions) for step in sets]
         state: LSTMState | None = None  # the zero state, which needs no convolution
         z = cells[0].constant.new_zeros(len(target), self.config.z_channels, *self.state_size)
         latents: list[Tensor] = []
@@ -94,7 +102,8 @@ class Slim(QueryLatentCore):
         sets = [cast("GeneratorStep", step) for step in self.generator]
         uses = self.config.steps // len(sets)
         positions = self._positions(len(query), uses=uses)
-        cells = [step.prepare(scene, query.to(pooled.dtype), positions=positions) for step in sets]
+        pose = self._pose(query.to(pooled.dtype))
+        cells = [step.prepare(scene, pose, positions=positions) for step in sets]
         state: LSTMState | None = None
         states: list[Tensor] = []
         for cell, z in zip(cells * uses, latents, strict=True):
@@ -104,6 +113,9 @@ class Slim(QueryLatentCore):
         biases = torch.stack([cast("Tensor", writer.bias) for writer in writers]).sum(0) * uses
         return sum_of_writes(states, torch.cat([writer.weight for writer in writers]), biases)
 
+    def _pose(self, query: Tensor) -> PoseFeatures:
+        return self.encoding(query, height=self.state_size[0], width=self.state_size[1])
+
     def _positions(self, count: int, *, uses: int) -> int:
         return count * self.state_size[0] * self.state_size[1] * uses
 
@@ -111,10 +123,10 @@ class Slim(QueryLatentCore):
 class InferenceStep(nn.Module):
     """The weights of one step (of all steps if shared) of q(z_l | z_<l, x^q, v^q)."""
 
-    def __init__(self, config: Slim.Config, *, shapes: CoreShapes, first: bool) -> None:
+    def __init__(self, config: Slim.Config, *, shapes: CoreShapes, query_channels: int, first: bool) -> None:
         super().__init__()
         self.cell = ConvLSTMCell(
-            query_channels=shapes.query_width + config.read_channels,
+            query_channels=query_channels + config.read_channels,
             step_channels=0 if first else config.z_channels,
             hidden_channels=config.hidden_channels,
             kernel_size=config.kernel_size,
@@ -123,21 +135,21 @@ class InferenceStep(nn.Module):
         self.read = nn.Conv2d(shapes.target[0], config.read_channels, config.canvas_scale, stride=config.canvas_scale)
         initialise(self.read, image_inputs(shapes.target[0]))
 
-    def prepare(self, target: Tensor, pose: Tensor, *, positions: int) -> PreparedCell:
-        """Convolves target [n, C, H, W] and pose [n, P]; a step adds the latents of the previous one, [n, z, h, w]."""
+    def prepare(self, target: Tensor, pose: PoseFeatures, *, positions: int) -> PreparedCell:
+        """Convolves target [n, C, H, W] and pose; a step adds the latents of the previous one, [n, z, h, w]."""
         read = self.read(target)
         size = (read.shape[-2], read.shape[-1])
-        return self.cell.prepare(query=read, pose=pose.to(read.dtype), size=size, positions=positions)
+        return self.cell.prepare(query=pose.beside(read), pose=pose.vector, size=size, positions=positions)
 
 
 class GeneratorStep(nn.Module):
     """The weights of one step (of all steps if shared) of p(x^q | z, v^q, r)."""
 
-    def __init__(self, config: Slim.Config, *, shapes: CoreShapes, first: bool) -> None:
+    def __init__(self, config: Slim.Config, *, shapes: CoreShapes, query_channels: int, first: bool) -> None:
         super().__init__()
         self.cell = ConvLSTMCell(
             scene_channels=shapes.representation.channels,
-            query_channels=shapes.query_width,
+            query_channels=query_channels,
             step_channels=config.z_channels,
             hidden_channels=config.hidden_channels,
             kernel_size=config.kernel_size,
@@ -149,7 +161,9 @@ class GeneratorStep(nn.Module):
         scale_writer(self.write, writes=config.steps)
         set_bias(self.write, [value / config.steps for value in shapes.initial_prediction])  # L biases add up
 
-    def prepare(self, scene: Tensor, pose: Tensor, *, positions: int) -> PreparedCell:
-        """Convolves representation [B, C, h, w] and pose [n, P]; a step adds its latents, [n, z, h, w]."""
-        size, queries = (scene.shape[-2], scene.shape[-1]), len(pose) // len(scene)
-        return self.cell.prepare(scene=scene, pose=pose, num_queries=queries, size=size, positions=positions)
+    def prepare(self, scene: Tensor, pose: PoseFeatures, *, positions: int) -> PreparedCell:
+        """Convolves representation [B, C, h, w] and pose; a step adds its latents, [n, z, h, w]."""
+        size, queries = (scene.shape[-2], scene.shape[-1]), len(pose.vector) // len(scene)
+        return self.cell.prepare(
+            scene=scene, query=pose.maps, pose=pose.vector, num_queries=queries, size=size, positions=positions
+        )

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from zoo.config.settings import Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.blocks import concatenated_conv, divide_size, image_inputs, initialise_layers
+from zoo.model.pose_inputs import PoseEncoding, PoseInputs
+from zoo.nn.blocks import divide_size, image_inputs, initialise_layers
 
 
 class Jump(PerViewEncoder):
@@ -19,7 +20,7 @@ class Jump(PerViewEncoder):
     Sizes follow public implementations (torch-jump, gqnlib): 16x16x32 for images of 64x64.
     """
 
-    class Config(PerViewEncoder.Config):
+    class Config(PerViewEncoder.Config, PoseInputs):
         channels: Size = Field(
             default=32,
             multiple_of=4,
@@ -30,11 +31,12 @@ class Jump(PerViewEncoder):
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
+        self.encoding = PoseEncoding(config, pose_width=view.pose_width)
         height, width = divide_size(view.size, 4, name="the downsampling factor")
         self.shape = RepresentationShape(channels=config.channels, height=height, width=width)
         quarter, half, whole = config.channels // 4, config.channels // 2, config.channels
         self.network = nn.Sequential(
-            nn.Conv2d(view.channels + view.pose_width, quarter, 2, stride=2),
+            nn.Conv2d(view.channels + self.encoding.width, quarter, 2, stride=2),
             nn.ReLU(),
             nn.Conv2d(quarter, half, 2, stride=2),
             nn.ReLU(),
@@ -43,8 +45,9 @@ class Jump(PerViewEncoder):
             nn.Conv2d(whole, whole, 3, padding=1),
             nn.ReLU(),
         )
-        initialise_layers(self.network, image_inputs(view.channels), view.pose_width)
+        initialise_layers(self.network, image_inputs(view.channels), self.encoding.width)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
         first = cast("nn.Conv2d", self.network[0])
-        return self.network[1:](concatenated_conv(first, values, poses))
+        pose = self.encoding(poses, height=values.shape[-2], width=values.shape[-1])
+        return self.network[1:](pose.after(first, values))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from zoo.config.settings import Size
 from zoo.model.interfaces import PerViewEncoder, RepresentationShape, ViewShape
-from zoo.nn.blocks import concatenated_conv, divide_size, image_inputs, initialise_layers
+from zoo.model.pose_inputs import PoseEncoding, PoseInputs
+from zoo.nn.blocks import divide_size, image_inputs, initialise_layers
 
 
 class Pyramid(PerViewEncoder):
@@ -19,7 +20,7 @@ class Pyramid(PerViewEncoder):
     The pose is broadcast over the image; three 2x2 convolutions of stride 2 and one convolution over the whole map.
     """
 
-    class Config(PerViewEncoder.Config):
+    class Config(PerViewEncoder.Config, PoseInputs):
         channels: Size = Field(
             default=256, multiple_of=8, description="width of the representation; earlier layers have 1/8, 1/4, 1/2"
         )
@@ -28,16 +29,18 @@ class Pyramid(PerViewEncoder):
 
     def __init__(self, config: Config, *, view: ViewShape) -> None:
         super().__init__(config, view=view)
+        self.encoding = PoseEncoding(config, pose_width=view.pose_width)
         remaining = divide_size(view.size, 8, name="the downsampling factor")
         self.shape = RepresentationShape(channels=config.channels, height=1, width=1)
-        widths = [view.channels + view.pose_width, config.channels // 8, config.channels // 4, config.channels // 2]
+        widths = [view.channels + self.encoding.width, config.channels // 8, config.channels // 4, config.channels // 2]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 2, stride=2), nn.ReLU()]
         layers += [nn.Conv2d(widths[-1], config.channels, remaining), nn.ReLU()]
         self.network = nn.Sequential(*layers)
-        initialise_layers(self.network, image_inputs(view.channels), view.pose_width)
+        initialise_layers(self.network, image_inputs(view.channels), self.encoding.width)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
         first = cast("nn.Conv2d", self.network[0])
-        return self.network[1:](concatenated_conv(first, values, poses))
+        pose = self.encoding(poses, height=values.shape[-2], width=values.shape[-1])
+        return self.network[1:](pose.after(first, values))

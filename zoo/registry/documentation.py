@@ -78,7 +78,9 @@ def documentation_of(kind: Kind, use: str) -> Documentation:
     if len(classes) != 1:
         raise LookupError(f"{path}: expected one {kind} {use!r}")
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return Documentation(summary, ast.get_docstring(classes[0]) or "", _settings_of(classes[0], tree))
+    config = _config_of(classes[0], tree)
+    assert config is not None
+    return Documentation(summary, ast.get_docstring(classes[0]) or "", _settings_of(*config))
 
 
 def _find_class(name: str, tree: ast.Module) -> tuple[ast.ClassDef, ast.Module] | None:
@@ -101,18 +103,18 @@ def _config_of(component: ast.ClassDef, tree: ast.Module) -> tuple[ast.ClassDef,
     return next((found for base in bases if base is not None and (found := _config_of(*base))), None)
 
 
-def _settings_of(component: ast.ClassDef, tree: ast.Module) -> dict[str, Setting]:
-    """Returns the fields of ``component.Config``, those of a base such as ``Gqn.Config`` first."""
-    found = _config_of(component, tree)
-    assert found is not None
-    config, tree = found
+def _settings_of(config: ast.ClassDef, tree: ast.Module) -> dict[str, Setting]:
+    """Returns the fields of a class of settings, those of bases such as ``Gqn.Config`` or ``PoseInputs`` first."""
     settings: dict[str, Setting] = {}
     for base in map(ast.unparse, config.bases):
-        owner = _find_class(base.removesuffix(".Config"), tree) if base.endswith(".Config") else None
-        if owner is not None:
-            settings |= _settings_of(*owner)
-        elif base != "Settings":
-            raise LookupError(f"{component.name}.Config: the settings of {base} are not read from source")
+        if base == "Settings":
+            continue
+        owner = _find_class(base.removesuffix(".Config"), tree)
+        if owner is not None and base.endswith(".Config"):
+            owner = _config_of(*owner)
+        if owner is None:
+            raise LookupError(f"{config.name}: the settings of {base} are not read from source")
+        settings |= _settings_of(*owner)
     for node in config.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             options = {option.arg: option.value for option in getattr(node.value, "keywords", [])}
