@@ -45,8 +45,8 @@ def test_from_drawing_functions_to_a_table(gqn_zoo, tmp_path, recipe, variants, 
     rows = load_rows([tmp_path / "rows"])
     assert len(rows) == 2 * len(variants) and {row.status for row in rows} == {"ok"}
     for row in rows:
-        assert {"predictive_log_likelihood", "marginal_log_likelihood", "rmse", "nelbo"} <= set(row.metrics)
-        assert row.metrics["predictive_log_likelihood"].higher_is_better
+        assert {"joint_log_likelihood", "marginal_log_likelihood", "rmse", "nelbo"} <= set(row.metrics)
+        assert row.metrics["joint_log_likelihood"].higher_is_better
         assert row.metrics["rmse"].unit == "units of the values, 2 samples"
     outcome = succeeded(gqn_zoo("compare", tmp_path / "rows"))
     assert all(variant in outcome.out for variant in variants)

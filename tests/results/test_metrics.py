@@ -58,5 +58,13 @@ def test_metrics_are_means_with_standard_errors():
 def test_lower_is_better_unless_the_table_says_otherwise():
     higher = {name for name, info in METRICS.items() if info.higher_is_better}
     assert higher == {
-        *("psnr", "ssim", "log_likelihood", "predictive_log_likelihood", "marginal_log_likelihood", "pose_log_density"),
+        *(
+            "psnr",
+            "ssim",
+            "log_likelihood",
+            "joint_log_likelihood",
+            "predictive_log_likelihood",
+            "marginal_log_likelihood",
+            "pose_log_density",
+        ),
     }

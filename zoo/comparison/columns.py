@@ -19,12 +19,21 @@ from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, ResultRow
 Selection = Literal["compact", "wide"] | Sequence[str]
 
 RANKING = ("rank", "variant", "metric", "interval")
-_COMPACT_METRICS = ("kl", "psnr", "ssim", "predictive_log_likelihood", "rmse", "position_error", "angle_error")
+_COMPACT_METRICS = ("kl", "psnr", "ssim", "joint_log_likelihood", "rmse", "position_error", "angle_error")
 _COMPACT = (*RANKING, *_COMPACT_METRICS, "code_sigma", "parameters", TRAIN_THROUGHPUT, "seeds")
 _CODE_LENGTH_METRICS = frozenset({CODE_LENGTH, "code_sigma", "kl"})
 _METRIC_ORDER = (
     *("nelbo_excess", "separate_nelbo_excess", "nelbo", "kl", "distortion", "iwae"),
-    *("predictive_log_likelihood", "marginal_log_likelihood", "rmse", "mae_255", "rmse_255", "psnr", "ssim"),
+    *(
+        "joint_log_likelihood",
+        "predictive_log_likelihood",
+        "marginal_log_likelihood",
+        "rmse",
+        "mae_255",
+        "rmse_255",
+        "psnr",
+        "ssim",
+    ),
     "wrong_context_nelbo_excess",
 )
 

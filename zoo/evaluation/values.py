@@ -11,24 +11,25 @@ import torch
 from torch import Tensor
 
 from zoo.episode import SceneBatch, ScheduleValues
+from zoo.evaluation.bounds import importance_weighted
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.likelihoods.learned_gaussian import LearnedGaussian
-from zoo.model.scene_model import SceneModel
+from zoo.model.scene_model import SceneModel, cached_encoder
 
-NAMES = ("predictive_log_likelihood", "marginal_log_likelihood", "rmse")
+NAMES = ("joint_log_likelihood", "marginal_log_likelihood", "rmse")
 
 
 def score_values(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> dict[str, np.ndarray]:
-    """Scores ``num_samples`` predictions from the prior.
+    """Scores predictions with S = ``num_samples`` samples of the latents.
 
-    Both log-likelihoods are those of a mixture with one component per sample of the latents. They are lower bounds in
-    expectation, the looser for the joint one, the more targets there are; without latents S does not matter.
+    Both log-likelihoods are lower bounds in expectation; without latents they are exact and S does not matter. A sample of
+    the prior seldom explains many targets together, so that the joint one has samples of the posterior.
 
     Returns:
-        Arrays [num_scenes] float64: ``predictive_log_likelihood``, log (1/S sum_s prod_q p(y^q | z_s)) / Q, joint over a
-        scene's targets, nats per target; ``marginal_log_likelihood``, the mean over targets of
-        log (1/S sum_s p(y^q | z_s)), nats per target; ``rmse``, the root of the mean squared error of the mean over
-        samples, in units of the values.
+        Arrays [num_scenes] float64: ``joint_log_likelihood``, log (1/S sum_s p(y | z_s) p(z_s) / q(z_s)) / Q with z_s from
+        the posterior (Burda et al. 2016), joint over a scene's targets, nats per target; ``marginal_log_likelihood``, the
+        mean over targets of log (1/S sum_s p(y^q | z_s)) with z_s from the prior, nats per target; ``rmse``, the root of
+        the mean squared error of the mean over those samples, in units of the values.
     """
 
     def score(part: EvaluationBatch) -> Mapping[str, Tensor]:
@@ -37,7 +38,13 @@ def score_values(model: SceneModel, evaluation: Evaluation, *, num_samples: int)
         each = torch.stack(
             [model.likelihood.log_prob(sample, prediction.target, schedule) for sample in prediction.parameters]
         ).double()
-        joint = (torch.logsumexp(each.sum(-1), dim=0) - math.log(num_samples)) / each.shape[-1]
+        if model.core.latents == "none":
+            joint = each[0].mean(-1)
+        else:
+            episode = model.episode(part.batch, num_context=part.num_context)
+            encode = cached_encoder(model.encoder, episode)
+            bounds = importance_weighted(model, episode, schedule, numbers=(num_samples,), encode=encode)
+            joint = -bounds[num_samples] / each.shape[-1]
         marginal = (torch.logsumexp(each, dim=0) - math.log(num_samples)).mean(-1)
         error = (prediction.expected.mean(0) - prediction.target).double().square().flatten(1).mean(1).sqrt()
         return dict(zip(NAMES, (joint, marginal, error), strict=True))

@@ -98,7 +98,9 @@ METRICS = MappingProxyType(
             _of_samples("digit_disagreement", "disagreement of digits", _PAIRS, short_unit="1", digits=3),
             MetricInfo("digit_disagreement_of_samples", "of two samples", _PAIRS, None, digits=3, of_samples=True),
             MetricInfo("sample_variance", "variance of samples", _SQUARED_GREY, None, digits=5, of_samples=True),
-            _of_samples("predictive_log_likelihood", "joint log likelihood", **_LOG),
+            _of_samples("joint_log_likelihood", "joint log likelihood", **_LOG),
+            # Of rows before ``joint_log_likelihood``: with samples of the prior, a much looser bound.
+            _of_samples("predictive_log_likelihood", "joint log likelihood, prior samples", **_LOG),
             _of_samples("marginal_log_likelihood", "marginal log likelihood", **_LOG),
             _of_samples("rmse", "RMSE", "units of the values", digits=4),
             _of_samples("position_error", "position error", "scene units", digits=3),
