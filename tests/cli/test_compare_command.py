@@ -115,6 +115,7 @@ def test_one_row_of_a_revision(gqn_zoo, history):
         ("compare old --group-by cor", "--group-by: rows have no field 'cor'; did you mean 'core'"),
         ("compare old --curve a=runs/none", "--curve: needs -o"),
         ("compare old --curve a", "--curve a: expected LABEL=RUN"),
+        ("compare old --figures", "--figures: needs -o"),
         ("compare old --fail nelbo_excess:1", "No such option: --fail"),
         ("compare old --columns psnr,ssm", "--columns ssm: no row has this metric; did you mean 'ssim'"),
         ("compare old --sort nelbo_exces", "--sort nelbo_exces: no row has this metric; did you mean 'nelbo_excess'"),
@@ -148,7 +149,7 @@ def test_what_has_not_changed_is_left_out_and_files_are_written(gqn_zoo, tmp_pat
 
 
 def test_sections_and_pareto_fronts_are_written(gqn_zoo, tmp_path):
-    outcome = gqn_zoo(f"compare old new --group-by core -o {tmp_path} --pareto")
+    outcome = gqn_zoo(f"compare old new --group-by core -o {tmp_path} --pareto --figures")
     assert outcome.code == 0
     assert [line.partition(":")[0] for line in outcome.out.splitlines() if line.startswith("core ")] == [
         "core cvae",
@@ -156,6 +157,8 @@ def test_sections_and_pareto_fronts_are_written(gqn_zoo, tmp_path):
         "core vae",
     ]
     assert (tmp_path / "pareto-1.png").stat().st_size > 5000
+    assert (tmp_path / "leaderboard-1.png").stat().st_size > 5000
+    assert "leaderboard-1.png: Rows without learning curve: all." in outcome.err
     with (tmp_path / "comparison.csv").open() as file:
         assert [record["table"] for record in csv.DictReader(file)] == ["1", "1", "2", "2", "3", "3"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,10 @@ from zoo.cli import screen
 from zoo.cli.options import Json
 from zoo.cli.table_output import FormatOption, Places, print_tables
 from zoo.errors import ResultError
+
+if TYPE_CHECKING:
+    from zoo.comparison.leaderboards import Leaderboard
+    from zoo.comparison.markup import Table
 
 
 def run(
@@ -35,6 +40,10 @@ def run(
     ] = None,
     pareto: Annotated[
         bool, typer.Option("--pareto", help="Show who is on the Pareto front of which cost; with -o, draw the fronts.")
+    ] = False,
+    figures: Annotated[
+        bool,
+        typer.Option("--figures", help="With -o: draw each leaderboard with predictions and learning curves."),
     ] = False,
     curves: Annotated[
         list[str], typer.Option("--curve", metavar="LABEL=RUN", help="With -o: plot a learning curve; repeatable.")
@@ -61,6 +70,8 @@ def run(
     runs = _runs(curves)
     if runs and output is None:
         raise ResultError("--curve: needs -o, the folder for the image")
+    if figures and output is None:
+        raise ResultError("--figures: needs -o, the folder for the images")
     rows = load_rows(places)
     selection: Selection = "wide" if wide else "compact"
     if columns is not None:
@@ -71,13 +82,11 @@ def run(
     tables = tables_of(shown, columns=selection, extra=["pareto"] if pareto else [])
     if output is not None:
         from zoo.figures.curves import learning_curves
-        from zoo.figures.pareto_front import can_be_drawn, pareto_image
 
         images = [learning_curves(runs, output / "curves.png", metric=metric)] if runs else []
+        images += _draw_fronts(shown, tables, output=output) if pareto else []
+        images += _draw_leaderboards(shown, tables, places=places, output=output) if figures else []
         written = [*write_tables(boards, output, tables=tables), *images]
-        for place, (board, table) in enumerate(zip(shown, tables, strict=True), start=1):
-            if pareto and can_be_drawn(board):
-                written.append(pareto_image(board, output / f"pareto-{place}.png", title=table.title))
         screen.log("wrote " + ", ".join(map(str, written)))
     if readme is not None:
         update_markdown_between_markers(readme, "results", to_markdown(tables))
@@ -86,6 +95,34 @@ def run(
         screen.log(
             f"{hidden} more table{'s' if hidden > 1 else ''} (fewer context views, lossless code lengths): --all"
         )
+
+
+def _draw_fronts(boards: Sequence[Leaderboard], tables: Sequence[Table], *, output: Path) -> list[Path]:
+    """Draws quality against every cost, numbered as the tables."""
+    from zoo.figures.pareto_front import can_be_drawn, pareto_image
+
+    return [
+        pareto_image(board, output / f"pareto-{place}.png", title=table.title)
+        for place, (board, table) in enumerate(zip(boards, tables, strict=True), start=1)
+        if can_be_drawn(board)
+    ]
+
+
+def _draw_leaderboards(
+    boards: Sequence[Leaderboard], tables: Sequence[Table], *, places: Sequence[str], output: Path
+) -> list[Path]:
+    """Draws leaderboards with two training times or more, numbered as their tables, and prints what was left out."""
+    from zoo.figures.attachments import find_attachments
+    from zoo.figures.leaderboard import has_times, save_leaderboard
+
+    attachments, written = find_attachments(places), []
+    for place, (board, table) in enumerate(zip(boards, tables, strict=True), start=1):
+        if has_times(board):
+            target = output / f"leaderboard-{place}.png"
+            for note in save_leaderboard(board, target, attachments=attachments, title=table.title):
+                screen.log(f"{target.name}: {note}")
+            written.append(target)
+    return written
 
 
 def _names(text: str | None) -> list[str]:

@@ -84,7 +84,7 @@ def run(
     registry_files: RegistryFiles = [],
 ) -> None:
     """Measure a trained model on a whole split: bounds at fixed sigma, images, speed; one row per context size."""
-    from zoo.bench.prediction_sheets import draw_sheet
+    from zoo.bench.prediction_sheets import attach, draw_sheet
     from zoo.results.store import rows_in, save_row
     from zoo.results.weights import CARD
 
@@ -99,6 +99,9 @@ def run(
     rows: list[ResultRow] = []
     for row in chain(evaluation.model_rows(), evaluation.baseline_rows(rows_in(folder)) if baselines else ()):
         rows.append(row)
+        if row.key is not None and not row.is_baseline:
+            at = protocol.at(row.key.num_context, timed=False)
+            attach(row, folder, trained=trained, source=splits[given.split], protocol=at, device=given.device)
         save_row(row, folder)
     if sheet is not None:
         draw_sheet(

@@ -42,6 +42,7 @@ def run(
 
     The tables are those of gqn-zoo compare. The same rows give the same bytes.
     """
+    from zoo.figures.attachments import find_attachments
     from zoo.report.images import find_sheets
     from zoo.report.page import TITLE, find_claims, write_page
     from zoo.report.runs import find_runs
@@ -54,6 +55,7 @@ def run(
         output,
         runs=found,
         sheets=images,
+        attachments=find_attachments(paths),
         metric=metric,
         title=title or TITLE,
         claims=find_claims(paths) if claims else None,

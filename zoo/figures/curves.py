@@ -196,6 +196,29 @@ def draw_curves(curves: Sequence[Curve], *, metric: str, title: str | None = Non
     panels = _panels(curves)
     figure = Figure(figsize=(4.4 * len(panels), 3.9))
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    _draw_panels(grid, panels, curves, metric=metric)
+    handles = [
+        Line2D([], [], label=legend_label(f"{sanitize(curve.label)} ({curve.last})"), **_line_style(curve, index))
+        for index, curve in enumerate(curves)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(panels), handlelength=3.0)
+    if title is not None:
+        figure.suptitle(title)
+    return figure
+
+
+def draw_cost_curves(figure: Figure, curves: Sequence[Curve], *, metric: str, place: Mapping[str, float]) -> list[Axes]:
+    """Draws a metric at equal time and, if the FLOPs of a step are known, at equal FLOPs; returns the panels.
+
+    ``place`` has left, right, bottom and top of the panels, as shares of the figure.
+    """
+    panels = _panels(curves)[1:]
+    grid = figure.add_gridspec(1, len(panels), wspace=0.1, **place).subplots(sharey=True, squeeze=False)[0]
+    _draw_panels(grid, panels, curves, metric=metric)
+    return list(grid)
+
+
+def _draw_panels(grid: Sequence[Axes], panels: Sequence[_Panel], curves: Sequence[Curve], *, metric: str) -> None:
     for axes, panel in zip(grid, panels, strict=True):
         axes.set_xlabel(panel.label)
         use_short_numbers(axes.xaxis)
@@ -207,14 +230,6 @@ def draw_curves(curves: Sequence[Curve], *, metric: str, title: str | None = Non
         use_log_scale(grid[0], "y", low=means.min(), high=means.max())
         grid[0].set_ylim(means.min() / 1.2, means.max() * 1.2)  # a band may reach below zero
     grid[0].set_ylabel(metric_label(metric))
-    handles = [
-        Line2D([], [], label=legend_label(f"{sanitize(curve.label)} ({curve.last})"), **_line_style(curve, index))
-        for index, curve in enumerate(curves)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(panels), handlelength=3.0)
-    if title is not None:
-        figure.suptitle(title)
-    return figure
 
 
 def metric_label(metric: str) -> str:
@@ -252,7 +267,7 @@ def _draw_curve(axes: Axes, curve: Curve, places: np.ndarray, *, index: int) -> 
     kept = np.unique(np.linspace(0, max(count - 1, 0), min(count, _MOST_POINTS)).round().astype(int))
     style = _line_style(curve, index)
     means = curve.per_seed.mean(axis=0)[kept] if count else np.zeros(0)
-    axes.plot(places[kept], means, **style)
+    axes.plot(places[kept], means, label=legend_label(curve.label), **style)
     if curve.spread is not None:
         spread = curve.spread[kept]
         axes.fill_between(places[kept], means - spread, means + spread, color=style["color"], alpha=0.2, linewidth=0.0)

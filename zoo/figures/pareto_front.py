@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,8 +63,9 @@ def draw_pareto_front(board: Leaderboard, *, title: str = "") -> Figure:
     figure = Figure(figsize=(4.4 * columns, 3.6 * rows + 0.2 * (len(board.models) // columns + 2)))
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     machines = list(dict.fromkeys(machine_of(model.first) for model in board.models))
+    colours = [_colour(model, machines) for model in board.models]
     for axes, cost in zip(panels, costs, strict=False):
-        _draw_panel(axes, board, cost, machines=machines)
+        draw_cost(axes, board, cost, colours=colours, fronts=colours if cost.of_machine else [GREY] * len(colours))
     for axes in panels[len(costs) :]:
         axes.remove()
     for axes in panels[: len(costs) : columns]:
@@ -112,17 +114,24 @@ def _colour(model: SeedGroup, machines: list[tuple[object, ...]]) -> str:
     return PALETTE[machines.index(machine_of(model.first)) % len(PALETTE)]
 
 
-def _draw_panel(axes: Axes, board: Leaderboard, cost: Cost, *, machines: list[tuple[object, ...]]) -> None:
+def draw_cost(axes: Axes, board: Leaderboard, cost: Cost, *, colours: Sequence[str], fronts: Sequence[str]) -> None:
+    """Draws the ranking metric against one cost, with the ranks as numbers, the Pareto fronts and the near baselines.
+
+    ``colours`` are those of the models' discs, ``fronts`` of the fronts that they are on: one front for every colour and,
+    where the cost depends on the machine, for every machine. Two of the ranked models have the cost.
+    """
     metric = board.metric or ""
     best = on_pareto_front(board, cost)
-    fronts: dict[str, list[tuple[float, float]]] = {}
+    corners: dict[tuple[str, tuple[object, ...]], list[tuple[float, float]]] = {}
     prices = []
-    for rank, (model, is_best) in enumerate(zip(board.models, best, strict=True), start=1):
+    for rank, (model, is_best, colour, front) in enumerate(
+        zip(board.models, best, colours, fronts, strict=True), start=1
+    ):
         estimate, price = model.estimate(metric), cost.of(model)
         if is_best is None or estimate is None or price is None:
             continue
         prices.append(price)
-        colour, layer = _colour(model, machines), 3.0 + is_best + 1.0 / rank
+        layer = 3.0 + is_best + 1.0 / rank
         spread = 0.0 if estimate.spread is None else estimate.spread
         axes.errorbar(price, estimate.value, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, zorder=2)
         axes.plot(
@@ -134,10 +143,11 @@ def _draw_panel(axes: Axes, board: Leaderboard, cost: Cost, *, machines: list[tu
             color="white" if is_best else colour, zorder=layer,
         )  # fmt: skip
         if is_best:
-            fronts.setdefault(colour if cost.of_machine else GREY, []).append((price, estimate.value))
-    for colour, corners in fronts.items():
-        across, up = zip(*sorted(corners), strict=True)
-        axes.step(across, up, where="post", color=colour, linewidth=1.0, zorder=1)
+            machine = machine_of(model.first) if cost.of_machine else ()
+            corners.setdefault((front, machine), []).append((price, estimate.value))
+    for (front, _), points in corners.items():
+        across, up = zip(*sorted(points), strict=True)
+        axes.step(across, up, where="post", color=front, linewidth=1.0, zorder=1)
     _draw_baselines(axes, board)
     if max(prices) > _WIDE_RANGE * min(prices):
         use_log_scale(axes, "x", low=min(prices), high=max(prices))

@@ -15,7 +15,9 @@ from zoo.comparison.formatting import sanitize
 from zoo.comparison.leaderboards import Leaderboard
 from zoo.comparison.seed_groups import grouped
 from zoo.errors import ResultError
+from zoo.figures.attachments import Attachments
 from zoo.figures.curves import Curve, Point, curve_of, draw_curves, metric_names, read_curves
+from zoo.figures.leaderboard import draw_leaderboard, has_times
 from zoo.figures.pareto_front import can_be_drawn, draw_pareto_front
 from zoo.figures.style import svg_of
 from zoo.report.runs import Run
@@ -48,6 +50,14 @@ class PageChart(NamedTuple):
 def pareto_chart(board: Leaderboard, *, name: str) -> EmbeddedImage | None:
     """Returns the chart of quality against cost, None unless two ranked variants have a cost in common."""
     return embed_figure(draw_pareto_front(board), name=name) if can_be_drawn(board) else None
+
+
+def leaderboard_chart(board: Leaderboard, attachments: Attachments, *, name: str) -> PageChart | None:
+    """Returns the figure of a leaderboard with its notes, None unless two ranked variants have a training time."""
+    if not has_times(board):
+        return None
+    figure, notes = draw_leaderboard(board, attachments=attachments)
+    return PageChart(name, embed_figure(figure, name=name), notes)
 
 
 def curve_charts(runs: Sequence[Run], rows: Sequence[ResultRow], *, metric: str | None = None) -> list[PageChart]:

@@ -24,9 +24,18 @@ from zoo.comparison.records import csv_of, leaderboard_records
 from zoo.comparison.seed_groups import without_superseded
 from zoo.comparison.tables import image_table_of, tables_of
 from zoo.errors import ResultError
+from zoo.figures.attachments import NONE, Attachments
 from zoo.files import write_text
 from zoo.report.cards import cards_of
-from zoo.report.images import EmbeddedImage, curve_charts, data_uri, embed_file, pareto_chart
+from zoo.report.images import (
+    EmbeddedImage,
+    PageChart,
+    curve_charts,
+    data_uri,
+    embed_file,
+    leaderboard_chart,
+    pareto_chart,
+)
 from zoo.report.page_tables import PageTable, caveats_of, failures_of, page_table, provenance_of
 from zoo.report.runs import Run
 from zoo.results.row import ResultRow
@@ -49,7 +58,8 @@ class BoardSection(NamedTuple):
     table: PageTable
     images: PageTable | None  # image metrics
     failures: PageTable | None
-    chart: EmbeddedImage | None  # quality against cost, of a main leaderboard
+    figure: PageChart | None  # quality against training time, with predictions, of a main leaderboard
+    chart: EmbeddedImage | None  # quality against every cost, of a main leaderboard
 
 
 def find_claims(paths: Sequence[Path]) -> Path | None:
@@ -76,6 +86,7 @@ def page_of(
     *,
     runs: Sequence[Run] = (),
     sheets: Sequence[Path] = (),
+    attachments: Attachments = NONE,
     metric: str | None = None,
     title: str = TITLE,
     claims: Path | None = None,
@@ -86,6 +97,7 @@ def page_of(
         rows: to be compared; rows that are not comparable are in different tables.
         runs: for learning curves.
         sheets: images of predictions.
+        attachments: files beside the rows, for the figures of leaderboards.
         metric: of the learning curves, as in :func:`curve_charts`.
         title: of the page.
         claims: a file of claims; a claim whose rows are missing is unknown.
@@ -118,7 +130,7 @@ def page_of(
         num_rows=len(rows),
         caveats=caveats_of(current),
         claims=_claims_table(claims, rows) if claims else None,
-        boards=_board_sections(boards),
+        boards=_board_sections(boards, attachments),
         csv=data_uri("text/csv", csv_of(leaderboard_records(boards)).encode("utf-8", "replace")),
         curves=curve_charts(runs, rows, metric=metric),
         sheets=[embed_file(sheet) for sheet in sheets],
@@ -134,7 +146,7 @@ def _claims_table(file: Path, rows: Sequence[ResultRow]) -> PageTable:
     return page_table(table_of_claims(claims.title, judge_claims(claims, rows, allow_missing=True)))
 
 
-def _board_sections(boards: Sequence[Leaderboard]) -> list[BoardSection]:
+def _board_sections(boards: Sequence[Leaderboard], attachments: Attachments) -> list[BoardSection]:
     """Returns the main leaderboards, then the others; those of a single result are not main."""
     main = [board for board in main_leaderboards(boards) if len(board.entries) > 1]
     if not main:
@@ -142,17 +154,18 @@ def _board_sections(boards: Sequence[Leaderboard]) -> list[BoardSection]:
     ordered = [*main, *(board for board in boards if not any(board is other for other in main))]
     sections = []
     for number, (board, table) in enumerate(zip(ordered, tables_of(ordered), strict=True), start=1):
-        images = image_table_of(board)
+        images, is_main = image_table_of(board), number <= len(main)
         sections.append(
             BoardSection(
                 number=number,
-                is_main=number <= len(main),
+                is_main=is_main,
                 table=page_table(table),
                 images=page_table(images) if images else None,
                 failures=page_table(table.failures) if table.failures else None,
-                chart=pareto_chart(board, name=f"Quality against cost of table {number}")
-                if number <= len(main)
+                figure=leaderboard_chart(board, attachments, name=f"Leaderboard of table {number}")
+                if is_main
                 else None,
+                chart=pareto_chart(board, name=f"Quality against cost of table {number}") if is_main else None,
             )
         )
     return sections

@@ -35,8 +35,7 @@ def save_row(row: ResultRow, folder: Path) -> Path:
     """
     if row.id != digest_of(row):
         raise ResultError(f"row {row.id} of {row.variant!r} was altered after it was made; rows are immutable")
-    utc = row.provenance.utc.replace("-", "").replace(":", "")
-    path = Path(folder) / f"{utc}-{_in_file_name(row.variant)}-{row.id}.json"
+    path = row_path(row, folder)
     # The same measurement within the same second is the same row: its id is a digest of the contents.
     if path.exists():
         if load_row(path).id == row.id:
@@ -47,6 +46,12 @@ def save_row(row: ResultRow, folder: Path) -> Path:
     text = re.sub(r"\[\n[-+0-9.eE,\s]+\n\s*\]", lambda match: "[" + " ".join(match.group()[1:-1].split()) + "]", text)
     write_text(path, text + "\n")
     return path
+
+
+def row_path(row: ResultRow, folder: Path) -> Path:
+    """Returns the file of a row in a folder."""
+    utc = row.provenance.utc.replace("-", "").replace(":", "")
+    return Path(folder) / f"{utc}-{_in_file_name(row.variant)}-{row.id}.json"
 
 
 def _in_file_name(variant: str) -> str:

@@ -72,7 +72,7 @@ def test_a_job_in_another_folder_finds_the_component(job, core, tmp_path):
     command = [sys.executable, "-m", "zoo.bench.suite.worker", str(folder)]
     done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert [json.loads(path.read_text())["status"] for path in mine.rows.iterdir()] == ["ok"]
+    assert [json.loads(path.read_text())["status"] for path in mine.rows.glob("*.json")] == ["ok"]
 
 
 def test_a_loaded_run_has_model_variant_and_schedule(job, core):

@@ -1,10 +1,14 @@
 import signal
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from zoo.bench.protocol import Protocol
 from zoo.bench.suite.jobs import digest_of_job, is_done, run_job
+from zoo.data.opening import open_scenes
+from zoo.data.plan import EvaluationPlan
+from zoo.figures.attachments import find_attachments, load_curve, load_strip
 from zoo.results.store import load_row
 from zoo.training.session import Tracker
 
@@ -53,6 +57,27 @@ def test_a_row_without_a_metric_is_measured_again(job):
     for metric in ("bits-per-dim", "reconstruction", "predictions"):
         assert not is_done(replace(mine, protocol=Protocol(repeats=0, metrics=(metric,)))), metric
     assert is_done(replace(mine, protocol=Protocol(repeats=0, metrics=("separate-targets",)))), "there is one target"
+
+
+def test_every_row_has_its_predictions_and_the_curve_of_its_run_beside_it(job, tmp_path):
+    mine = job("vae", contexts=(1,))
+    files = run_job(mine)
+    assert not find_attachments([mine.rows]).curves, "the scenes have no validation split"
+    (log,) = mine.run.rglob("metrics.jsonl")
+    with log.open("a") as file:
+        file.write('{"step": 4, "seconds": 1.5, "eval/nelbo_excess": 2.5}\n')
+    files += run_job(replace(mine, contexts=(1, 2)))
+    found = find_attachments([mine.rows])
+    assert sorted(found.strips) == sorted(load_row(path).id for path in files)
+    scenes = open_scenes(mine.data, "test")
+    for path in files:
+        row = load_row(path)
+        plan = EvaluationPlan(scenes, num_context=row.key.num_context, num_targets=1)
+        expected = scenes.read(np.arange(4), plan.views[:4, -1:])[0][:, 0]
+        strip = load_strip(found.strips[row.id])
+        np.testing.assert_array_equal(strip.truth, expected)
+        assert (strip.predicted != strip.truth).any()
+    assert list(found.curves) == [row.id] and load_curve(found.curves[row.id]) == [(4, 1.5, 2.5)]
 
 
 def test_a_sheet_is_written_to_the_run_folder_if_requested(job):

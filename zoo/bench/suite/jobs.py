@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo.bench.measurement import StageProgress, evaluate, expected_metrics, failed_row, label_of, speed_row
-from zoo.bench.prediction_sheets import draw_sheet
+from zoo.bench.prediction_sheets import attach, draw_sheet
 from zoo.bench.protocol import Protocol, calibration_split, plan_of
 from zoo.data.opening import open_scenes, open_splits
 from zoo.data.source import SceneSource
@@ -60,7 +60,7 @@ def run_job(job: Job, *, progress: StageProgress | None = None) -> list[Path]:
     written: list[Path] = []
     try:
         for row in _rows(job, progress=progress):
-            written.append(save_row(_with_job(row, job=digest_of_job(job)), job.rows))  # noqa: PERF401  (kept on failure)
+            written.append(save_row(row, job.rows))  # noqa: PERF401  (kept on failure)
     except (ZooError, MemoryError) as error:
         written.append(save_row(failure_row(job, error), job.rows))
     return written
@@ -69,7 +69,8 @@ def run_job(job: Job, *, progress: StageProgress | None = None) -> list[Path]:
 def _rows(job: Job, *, progress: StageProgress | None) -> Iterator[ResultRow]:
     if job.data is None:
         if not is_done(job):
-            yield speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)
+            row = speed_row(job.variant, seed=job.seed, protocol=job.protocol, device=job.device, command=job.command)
+            yield _with_job(row, job=digest_of_job(job))
         return
     # A job that cannot be measured is refused before hours of training.
     source = open_scenes(job.data, "test")
@@ -103,6 +104,9 @@ def _rows(job: Job, *, progress: StageProgress | None) -> Iterator[ResultRow]:
             # Before the row, so that a finished job has its sheet; after the timings, because drawing takes memory.
             protocol, target = job.protocol.at(job.contexts[-1], timed=False), sheet_path(job)
             draw_sheet(trained, source, target=target, protocol=protocol, device=job.device)
+        row = _with_job(row, job=digest_of_job(job))
+        protocol = job.protocol.at(num_context, timed=False)
+        attach(row, job.rows, trained=trained, source=source, protocol=protocol, device=job.device)
         yield row
 
 
