@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -313,6 +314,19 @@ def test_the_best_checkpoint_is_kept_and_the_others_pruned(trainer_of, array_sce
     assert look.steps(trainer.run) == [4, 10]
     assert run_checkpoints.best_step(trainer.run) == 4
     assert checkpoint.read(look.folder(trainer.run, 10)).state.best_value == 3.0
+
+
+def test_the_best_step_is_that_of_the_objective(trainer_of, array_scenes, look):
+    changes = ("training.objective=importance_weighted", "training.importance_samples=8", "training.steps=6")
+    trainer = trainer_of("vae", *changes, validation=array_scenes(num_scenes=4), validation_interval=2)
+    trainer.fit()
+    rows = {row["step"]: row for row in look.rows(trainer.run) if "eval/objective" in row}
+    assert list(rows) == [2, 4, 6]
+    best = min(rows, key=lambda step: rows[step]["eval/objective"])
+    assert (trainer.best_step, trainer.best_value) == (best, rows[best]["eval/objective"])
+    assert all(row["eval/objective"] != row["eval/nelbo"] for row in rows.values())
+    recorded = json.loads((trainer.run / "checkpoints" / "best.json").read_text())
+    assert recorded["metric"] == "eval/objective"
 
 
 def test_checkpoints_are_kept_by_the_options(trainer_of, look):

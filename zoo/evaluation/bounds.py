@@ -18,6 +18,7 @@ from zoo.evaluation.images import image_errors
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.likelihoods.discretised_logistic import bits_per_dim
 from zoo.model.interfaces import Encode
+from zoo.model.objectives import training_terms
 from zoo.model.scene_model import SceneModel, cached_encoder
 from zoo.nn.noise import fold
 
@@ -40,12 +41,14 @@ class Bounds:
         importance_samples: the K of every importance-weighted bound (Burda et al. 2016).
         separate: also scores the targets of a scene one by one, if there are several.
         reconstruction: compares the images of the posterior with the targets.
+        objective: also scores what the model is trained by, if that is not the ELBO.
         code_schedule: schedule values with a fitted sigma, at which the code length of 8-bit images is measured.
     """
 
     importance_samples: tuple[int, ...] = ()
     separate: bool = False
     reconstruction: bool = False
+    objective: bool = False
     code_schedule: ScheduleValues | None = None
 
     def __post_init__(self) -> None:
@@ -96,7 +99,7 @@ def score_episode(
         [B] float64 each, nats per target unless stated otherwise: the fields of :class:`ElboScores`; for every K
         ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap``, the NELBO minus that bound; ``separate_nelbo_excess``, the
         mean excess NELBO of the targets one by one, each with its own latents; ``reconstruction_<error>`` with the names
-        of :data:`zoo.evaluation.images.IMAGE_ERRORS`; ``bits_per_dim``.
+        of :data:`zoo.evaluation.images.IMAGE_ERRORS`; ``bits_per_dim``; ``objective``, the loss of training.
     """
     encode = cached_encoder(model.encoder, episode)
     terms, parameters = model.score_and_reconstruct(episode, schedule, encode=encode)
@@ -121,6 +124,8 @@ def score_episode(
     if bounds.reconstruction:
         errors = image_errors(model.expected_image(parameters), episode.target)
         columns |= {f"reconstruction_{name}": values for name, values in errors.items()}
+    if bounds.objective and model.objective.kind != "elbo":
+        columns["objective"] = training_terms(model, episode, schedule).training_loss.double() / terms.num_targets
     if bounds.code_schedule is not None:
         mass = model.likelihood.log_mass(parameters, episode.target, bounds.code_schedule).double().sum(1)
         length = (terms.kl.double() - mass) / terms.num_targets

@@ -16,7 +16,7 @@ from zoo.data.loader import TrainingLoader
 from zoo.data.plan import EvaluationPlan, Share, TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.errors import CheckpointError
-from zoo.evaluation.bounds import score_scenes
+from zoo.evaluation.bounds import Bounds, score_scenes
 from zoo.evaluation.loop import Evaluation
 from zoo.model.scene_model import SceneModel
 from zoo.training import checkpoint, run_checkpoints
@@ -135,6 +135,11 @@ class Trainer:
             signal=None if finished else interruption.signal,
         )
 
+    @property
+    def best_metric(self) -> str:
+        """The metric of the validation scenes that decides which step is the best: what the model is trained by."""
+        return BEST_METRIC if self.train_step.model.objective.kind == "elbo" else "eval/objective"
+
     def _log(self, tracker: Tracker, values: Mapping[str, float]) -> None:
         tracker.log(self.step, {"seconds": self.seconds, "scenes": self.step * self.recipe.batch_size, **values})
 
@@ -147,12 +152,14 @@ class Trainer:
         if self.validation is None:
             return False
         self.train_step.synchronize()
-        scores = score_scenes(self.evaluated_model, self.validation, accelerator=self.accelerator)
+        bounds = Bounds(objective=True)
+        scores = score_scenes(self.evaluated_model, self.validation, bounds=bounds, accelerator=self.accelerator)
         means = {f"eval/{name}": float(values.mean()) for name, values in scores.items() if name != "scene"}
         self._log(tracker, means)
-        improved = means[BEST_METRIC] < self.best_value
+        value = means[self.best_metric]
+        improved = value < self.best_value
         if improved:
-            self.best_step, self.best_value = self.step, means[BEST_METRIC]
+            self.best_step, self.best_value = self.step, value
         return improved
 
     def _save(self, *, improved: bool) -> None:
@@ -175,7 +182,7 @@ class Trainer:
                 },
             )
             if improved:
-                run_checkpoints.mark_best(self.run, step=self.step, metric=BEST_METRIC, value=self.best_value)
+                run_checkpoints.mark_best(self.run, step=self.step, metric=self.best_metric, value=self.best_value)
             run_checkpoints.prune(self.run, keep_last=self.options.keep_last, keep_every=self.options.keep_every)
         self.accelerator.wait_for_everyone()
 
@@ -204,7 +211,7 @@ class Trainer:
         moved = run_checkpoints.set_aside(self.run, after=self.step)
         # The process may have died between a checkpoint and its record as the best; or the best was set aside.
         if self.best_step is not None and checkpoint.step_folder(self.run, self.best_step).is_dir():
-            run_checkpoints.mark_best(self.run, step=self.best_step, metric=BEST_METRIC, value=self.best_value)
+            run_checkpoints.mark_best(self.run, step=self.best_step, metric=self.best_metric, value=self.best_value)
         else:
             (self.run / checkpoint.FOLDER / run_checkpoints.BEST).unlink(missing_ok=True)
         return moved
