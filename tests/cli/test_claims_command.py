@@ -47,7 +47,7 @@ def made(tmp_path_factory):
     template = load_rows([COMMITTED / "quickstart" / "rows"])[0]
     scenes = generator.gamma(4.0, 3.0, 100)
     key = template.key.model_copy(update={"dataset": "rooms", "image_size": 32, "num_context": 4, "num_scenes": 100})
-    for variant, shift in (("gqn-tower@quickstart", 0.0), ("vae@quickstart", 3.0)):
+    for variant, shift in (("gqn-tower@small", 0.0), ("vae@small", 3.0)):
         own = scenes + shift + generator.normal(0, 0.3, 100)
         for seed in range(3):
             values = own + generator.normal(0, 0.05) + generator.normal(0, 0.1, 100)
@@ -78,7 +78,7 @@ def test_verdicts_are_printed_and_written_and_are_the_same_every_time(gqn_zoo, m
     text = readme.read_text(encoding="utf-8")
     assert "\nold\n" not in text and text.startswith("# Results\n<!-- claims:begin -->\n**Claims of a test")
     assert text.endswith("<!-- claims:end -->\nafter\n") and "says A \\| B" in text
-    assert "gqn-tower@quickstart − vae@quickstart, excess NELBO" in text and "100 × 3" in text
+    assert "gqn-tower@small − vae@small, excess NELBO" in text and "100 × 3" in text
     with (tmp_path / "claims.csv").open(encoding="utf-8") as file:
         records = list(csv.DictReader(file))
     assert [record["claim_verdict"] for record in records] == ["holds", "does not hold", "unknown"]

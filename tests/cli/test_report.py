@@ -13,7 +13,7 @@ def test_the_committed_rows_become_a_page(gqn_zoo, tmp_path):
     code, out, err = gqn_zoo("report", ROWS, "-o", page, "--title", "Findings")
     assert (code, out) == (0, "") and f"wrote {page}" in err
     text = page.read_text(encoding="utf-8")
-    assert "<title>Findings</title>" in text and "gqn-tower@quickstart" in text
+    assert "<title>Findings</title>" in text and "gqn-tower@small" in text
     assert gqn_zoo("report", ROWS, "-o", tmp_path / "again.html", "--title", "Findings").code == 0
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
 
