@@ -21,6 +21,7 @@ from zoo.evaluation.gaussian_process import exact_predictions, score_exactly
 from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.values import NAMES, score_values
 from zoo.likelihoods.learned_gaussian import LearnedGaussian
+from zoo.model.objectives import Objective
 from zoo.model.scene_model import Prediction
 from zoo.nn.noise import standard_normal
 
@@ -31,9 +32,10 @@ SHARED, OWN = 0.8, 0.5  # standard deviations of what all targets of a scene sha
 class Mixture(nn.Module):
     """y^q = z + noise with one z for a scene: the joint distribution of its targets is a Gaussian that is known."""
 
-    def __init__(self):
+    def __init__(self, objective="elbo"):
         super().__init__()
         self.core, self.encoder = SimpleNamespace(latents="scene"), None
+        self.objective = Objective(objective)
         self.likelihood = LearnedGaussian(LearnedGaussian.Config(scale="global", initial_scale=OWN))
 
     def episode(self, batch, *, num_context):
@@ -66,10 +68,10 @@ def source(array_scenes):
     return replace(array_scenes(num_scenes=5, image_size=0), arrays={"inputs": 0.0 * values, "values": values})
 
 
-def scored(source, *, num_samples=1500, batch_size=5, num_targets=3):
+def scored(source, *, num_samples=1500, batch_size=5, num_targets=3, objective="elbo"):
     plan = EvaluationPlan(source, num_context=2, num_targets=num_targets)
     evaluation = Evaluation(source, plan, schedule=SCHEDULE, batch_size=batch_size)
-    scores = score_values(Mixture(), evaluation, num_samples=num_samples)
+    scores = score_values(Mixture(objective), evaluation, num_samples=num_samples)
     targets = source.arrays["values"][np.arange(5)[:, None], plan.views[:, 2:], 0].astype(np.float64)
     return scores, targets
 
@@ -93,6 +95,13 @@ def test_few_samples_of_the_posterior_suffice_where_those_of_the_prior_do_not(so
     z = SHARED * np.random.default_rng(0).normal(size=(400, 5, 4, 1))
     of_prior = logsumexp(norm(z, OWN).logpdf(targets[:, None]).sum(-1), axis=2) - math.log(4)
     assert of_prior.mean() / 4 < scores["joint_log_likelihood"].mean() - 0.1
+
+
+def test_a_model_trained_by_maximum_likelihood_has_samples_of_the_prior(source, monkeypatch):
+    monkeypatch.setattr(Mixture, "score", None)  # its posterior may be anything
+    scores, targets = scored(source, objective="maximum_likelihood")
+    exact = multivariate_normal(np.zeros(3), SHARED**2 + OWN**2 * np.eye(3)).logpdf(targets) / 3
+    np.testing.assert_allclose(scores["joint_log_likelihood"], exact, atol=0.05)
 
 
 def test_the_error_is_of_the_mean_over_samples(source):

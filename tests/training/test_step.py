@@ -6,6 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoo.data.plan import LoadedBatch
 from zoo.errors import ConfigError, NonFiniteError
@@ -192,17 +193,25 @@ def test_fused_adam_is_adam(variant, decay):
 
 
 def test_an_average_starts_with_the_weights_and_counts_its_moves():
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
     model = nn.Linear(3, 2)
     ours = AveragedModel(model)
     theirs = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
-    for step in range(4):
+    for step in (0, 100, 101, 102):
         with torch.no_grad():
             model.weight.add_(step + 1.0)
-        move_average(ours, model, decay=0.9, first=step == 0)
+        move_average(ours, model, decay=0.9, step=step)
         theirs.update_parameters(model)
         assert equal(list(ours.state_dict().values()), list(theirs.state_dict().values()))
+
+
+def test_a_young_average_forgets_the_initial_weights():
+    model = nn.Linear(1, 1, bias=False)
+    average = AveragedModel(model)
+    for step in range(100):
+        with torch.no_grad():
+            model.weight.fill_(step)
+        move_average(average, model, decay=0.9999, step=step)
+    assert 80 < average.module.weight.item() < 99
 
 
 def test_recomputed_activations_give_the_same_update(updates):

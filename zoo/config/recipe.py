@@ -135,7 +135,13 @@ class TrainingRecipe(Settings):
     optimizer: Optimizer = Optimizer()
     gradient_clip: float | None = Field(default=None, gt=0, description="largest norm of the whole gradient")
     gradient_accumulation: int = Field(default=1, gt=0, le=MOST, description="forward passes that share one update")
-    ema_decay: float = Field(default=0.0, ge=0, lt=1, description="0 keeps no averaged weights")
+    ema_decay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="0 keeps no averaged weights; approached as (1 + step) / (10 + step), so that a young average forgets "
+        "the initial weights",
+    )
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
 
     @property

@@ -23,11 +23,12 @@ def score_values(model: SceneModel, evaluation: Evaluation, *, num_samples: int)
     """Scores predictions with S = ``num_samples`` samples of the latents.
 
     Both log-likelihoods are lower bounds in expectation; without latents they are exact and S does not matter. A sample of
-    the prior seldom explains many targets together, so that the joint one has samples of the posterior.
+    the prior seldom explains many targets together, so that the joint one has samples of the posterior, unless training
+    by maximum likelihood has left the posterior untrained.
 
     Returns:
         Arrays [num_scenes] float64: ``joint_log_likelihood``, log (1/S sum_s p(y | z_s) p(z_s) / q(z_s)) / Q with z_s from
-        the posterior (Burda et al. 2016), joint over a scene's targets, nats per target; ``marginal_log_likelihood``, the
+        q, the posterior (Burda et al. 2016), joint over a scene's targets, nats per target; ``marginal_log_likelihood``, the
         mean over targets of log (1/S sum_s p(y^q | z_s)) with z_s from the prior, nats per target; ``rmse``, the root of
         the mean squared error of the mean over those samples, in units of the values.
     """
@@ -40,6 +41,9 @@ def score_values(model: SceneModel, evaluation: Evaluation, *, num_samples: int)
         ).double()
         if model.core.latents == "none":
             joint = each[0].mean(-1)
+        elif model.objective.kind == "maximum_likelihood":
+            together = each.sum(-1, keepdim=True) if model.core.latents == "scene" else each
+            joint = (torch.logsumexp(together, dim=0) - math.log(num_samples)).sum(-1) / each.shape[-1]
         else:
             episode = model.episode(part.batch, num_context=part.num_context)
             encode = cached_encoder(model.encoder, episode)

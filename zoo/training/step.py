@@ -143,7 +143,7 @@ class TrainStep:
         check, self._pending = self._pending, None
         check.raise_if_set(checkpoints=self.checkpoints)
         if self.average is not None:
-            move_average(self.average, self.model, decay=self.recipe.ema_decay, first=check.step == 0)
+            move_average(self.average, self.model, decay=self.recipe.ema_decay, step=check.step)
 
     def _backward(self, step: int, batches: Iterator[LoadedBatch]) -> tuple[Tensor, Tensor]:
         """Accumulates the gradient of a step; returns the terms of the ELBO [7, B] and the scenes [B]."""
@@ -195,13 +195,15 @@ def make_optimizer(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.Adam
 
 
 @torch.no_grad()
-def move_average(average: AveragedModel, model: nn.Module, *, decay: float, first: bool) -> None:
+def move_average(average: AveragedModel, model: nn.Module, *, decay: float, step: int) -> None:
     """Updates an exponential moving average of weights: average = decay * average + (1 - decay) * weights.
 
-    The ``first`` update copies the weights. (``AveragedModel`` reads its own counter for that, which waits for the device.)
+    Step 0 copies the weights. The decay is at most (1 + step) / (10 + step): an average over more steps than there were
+    would hold the initial weights. (``AveragedModel`` counts by itself, and reading its counter waits for the device.)
     """
+    kept = min(decay, (1 + step) / (10 + step)) if step else 0.0
     ours, theirs = ([parameter.detach() for parameter in each.parameters()] for each in (average.module, model))
-    torch._foreach_lerp_(ours, theirs, 1.0 if first else 1.0 - decay)
+    torch._foreach_lerp_(ours, theirs, 1.0 - kept)
     for held, current in zip(average.module.buffers(), model.buffers(), strict=True):
         held.copy_(current)
     average.n_averaged.add_(1)

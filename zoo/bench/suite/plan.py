@@ -174,7 +174,7 @@ def _job(
             num_targets=part.targets,
             sigma=settings.sigma,
             importance_samples=suite.importance_samples(part),
-            prediction_samples=settings.prediction_samples,
+            prediction_samples=part.prediction_samples or settings.prediction_samples,
             metrics=tuple(settings.metrics),
             max_scenes=selection.scenes or settings.scenes,
             repeats=repeats or (0 if data else 1),

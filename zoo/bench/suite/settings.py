@@ -71,6 +71,7 @@ class SuitePart(Settings):
     targets: int | None = Field(default=None, ge=1, description="targets of a measured episode; null: as in training")
     bounds: _Bounds | None = Field(default=None, description="null: the suite's")
     budget: Budget | None = Field(default=None, description="null: the suite's")
+    prediction_samples: int | None = Field(default=None, ge=1, le=10**4, description="null: the suite's")
 
 
 class SuiteFile(Settings):
