@@ -47,7 +47,7 @@ def test_every_job_of_a_shipped_suite_fits_its_scenes(name, tmp_path):
         data_requirements(variant).check(shape, folder=tmp_path)
         training, views = variant.training, scenes.views or recipe.num_views
         most = max([training.contexts.maximum, *(number or 0 for number in planned.job.contexts)])
-        assert most + training.targets <= views, (variant.name, planned.data)
+        assert most + training.most_targets <= views, (variant.name, planned.data)
         assert most + (planned.job.protocol.num_targets or 0) <= views, (variant.name, planned.data)
         assert training.batch_size <= scenes.train
 

@@ -1,9 +1,11 @@
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from zoo.bench.suite.settings import Budget, find_suite, load_suite, suite_names
+from zoo.comparison.claim_file import load_claims
 from zoo.data.render.recipes import RECIPES
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.registry.registry import default_registry
@@ -119,12 +121,26 @@ def test_the_paper_suite_compares_at_equal_compute():
     assert all(part.budget is None or part.budget.flops for part in suite.settings.parts)
 
 
-def test_the_cpu_suite_has_every_variant_with_three_seeds():
+def test_the_cpu_suite_has_every_system_with_eight_seeds_and_ten_contrasts():
     suite = load_suite("cpu")
-    patterns = [pattern for part in suite.settings.parts for pattern in part.variants]
     registry = default_registry()
-    assert {name for pattern in patterns for name in registry.names(pattern)} == set(registry.names())
-    assert len(suite.settings.seeds) >= 3
+    names = {name for part in suite.settings.parts for pattern in part.variants for name in registry.names(pattern)}
+    systems = {
+        "cgqn",
+        "convolutional_cnp",
+        "draw",
+        "gqn",
+        "gqn_attention",
+        "gqn_epipolar",
+        "neural_process",
+        "reversed",
+    }
+    assert {registry.variant(name).core.use for name in names} >= systems | {"slim", "vae"}
+    assert len(suite.settings.seeds) == 8
+    claims = load_claims(Path(__file__).resolve().parents[3] / "results" / "claims.yaml")
+    assert len([claim for claim in claims.claims if claim.same_as is None]) <= 10
+    trained = {scenes.recipe for scenes in suite.data.values()}
+    assert {choice.dataset for choice in claims.data.values()} == trained
 
 
 @pytest.mark.parametrize("name", suite_names())
