@@ -52,9 +52,9 @@ def test_an_encoder_of_poses_alone_is_found(monkeypatch):
 def test_a_posterior_without_its_target_is_found(monkeypatch):
     prepare = gqn.GqnStep.prepare
 
-    def blind(self, inputs, **named):
+    def blind(self, inputs, pose, **named):
         target = None if inputs.target is None else torch.zeros_like(inputs.target)
-        return prepare(self, inputs._replace(target=target), **named)
+        return prepare(self, inputs._replace(target=target), pose, **named)
 
     monkeypatch.setattr(gqn.GqnStep, "prepare", blind)
     finds("gqn-tower", "the target does not reach the posterior")

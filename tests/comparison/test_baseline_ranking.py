@@ -110,10 +110,11 @@ def test_baselines_are_set_apart_below_the_ranking_in_every_format(rows):
 def test_the_page_shows_baselines_without_a_rank_and_draws_the_near_one(rows):
     page = page_of(rows)
     assert page.count('<tr class="baseline">') == 2 and 'data-value="4"' not in page
-    (chart,) = re.findall('data:image/svg[^,]*,([^"]*)', page)
-    drawn = base64.b64decode(chart).decode()
-    assert ">mean-image<" in drawn and ">nearest-view<" not in drawn
-    assert "Baselines too far away to be drawn: nearest-view" in drawn
+    charts = re.findall('data:image/svg[^,]*,([^"]*)', page)
+    assert len(charts) == 2  # the ranking, and the leaderboard with predictions
+    for drawn in (base64.b64decode(chart).decode() for chart in charts):
+        assert ">mean-image<" in drawn and ">nearest-view<" not in drawn
+        assert "Baselines too far away to be drawn: nearest-view" in drawn
     assert page.count('<article class="card">') == 3  # baselines have no card
 
 

@@ -3,6 +3,7 @@
 import torch
 
 from zoo.encoders.tower import TowerNetwork
+from zoo.model.pose_inputs import PoseEncoding, PoseInputs
 
 
 def noise(*shape, seed=0):
@@ -12,7 +13,7 @@ def noise(*shape, seed=0):
 def test_the_tower_is_that_of_figure_s1():
     """Quarter size, pose after the second halving, ReLU last; each layer by hand."""
     torch.manual_seed(0)
-    tower = TowerNetwork(image_channels=3, pose_width=7, channels=6).double()
+    tower = TowerNetwork(image_channels=3, encoding=PoseEncoding(PoseInputs(), pose_width=7), channels=6).double()
     images, poses = noise(2, 3, 8, 8), noise(2, 7, seed=1)
     relu = torch.relu
     half = relu(tower.halve(images))

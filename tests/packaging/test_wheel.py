@@ -191,7 +191,7 @@ def test_variants_of_a_user_are_listed_checked_trained_measured_and_compared(env
         "2",
     )
     environment.gqn_zoo(*bench, "--models", "pasted,filed,lab/film-vae", "--steps", "2", "-j", "0", cwd=tmp_path)
-    rows = {row["variant"].partition("@")[0]: row for row in map(read, (tmp_path / "results" / "rows").iterdir())}
+    rows = {row["variant"].partition("@")[0]: row for row in map(read, (tmp_path / "results" / "rows").glob("*.json"))}
     assert {row["status"] for row in rows.values()} == {"ok"}
     assert set(rows) == {"pasted", "filed", "lab/film-vae"}
     assert rows["pasted"]["provenance"]["components"] is None

@@ -190,7 +190,9 @@ class Trainer:
         """Continues exactly where a checkpoint was written; raises CheckpointError if its configuration differs."""
         state = found.state
         before = {**state.config, "seed": state.seed}
-        differing = sorted(_differences(before, {**self.config, "seed": self.seed}))
+        differences = _differences(before, {**self.config, "seed": self.seed})
+        # What explains the others comes first: another variant, then another component.
+        differing = sorted(differences, key=lambda key: (not key.endswith(("variant", ".use")), key))
         if differing and not allow_config_change:
             raise CheckpointError(
                 f"{found.path}: was written with another configuration; differing: {', '.join(differing[:8])}; "
