@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.arguments import log, positive
 from benchmarks.speed.record import load
 from benchmarks.speed.report import tables, write_report
 from benchmarks.speed.suite import FOLDER, PARTS, run_suite
@@ -28,18 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 repeats=options.repeats,
                 parts=[part.strip() for part in options.parts.split(",")] if options.parts else (),
                 command=["python", "-m", "benchmarks.speed", *arguments],
-                log=_log,
+                log=log,
             )
     except ZooError as error:
-        _log(f"error: {error}")
+        log(f"error: {error}")
         return error.exit_code
     print(tables(record))
-    _log("wrote " + ", ".join(map(str, written)))
+    log("wrote " + ", ".join(map(str, written)))
     return 1 if any(part.failures for part in record.parts) else 0
-
-
-def _log(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,16 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, default=Path("results"), help="results folder (default: results)")
     parser.add_argument("--quick", action="store_true", help="use the smallest sizes, to try the suite out")
     parser.add_argument("--parts", metavar="PART,...", help=f"run only these of: {', '.join(PARTS)}")
-    parser.add_argument("--repeats", type=_positive, metavar="N", help="turns (default: 5, with --quick 2)")
+    parser.add_argument("--repeats", type=positive, metavar="N", help="turns (default: 5, with --quick 2)")
     parser.add_argument("--from-record", type=Path, metavar="FILE", help="write tables and images of this record again")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {number}")
-    return number
 
 
 if __name__ == "__main__":

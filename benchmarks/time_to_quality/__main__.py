@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.arguments import log, positive
 from benchmarks.time_to_quality.record import load_runs
 from benchmarks.time_to_quality.report import THRESHOLDS, markdown, write_report
 from benchmarks.time_to_quality.subjects import subject_of
@@ -41,22 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             command = ["python", "-m", "benchmarks.time_to_quality", *arguments]
             train_missing(
-                subjects, seeds=range(options.seeds), setting=setting, folder=folder, command=command, log=_log
+                subjects, seeds=range(options.seeds), setting=setting, folder=folder, command=command, log=log
             )
         runs = load_runs(folder)
         written = write_report(runs, folder, thresholds=options.thresholds)
     except ZooError as error:
-        _log(f"error: {error}")
+        log(f"error: {error}")
         return error.exit_code
     finally:
         torch.set_num_threads(threads)
     print(markdown(runs, thresholds=options.thresholds), end="")
-    _log("wrote " + ", ".join(map(str, written)))
+    log("wrote " + ", ".join(map(str, written)))
     return 0
-
-
-def _log(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("results"), help="results folder (default: results)")
     parser.add_argument("--models", metavar="NAME@SIZE[:UPDATES],...", help=f"default: {MODELS}")
-    parser.add_argument("--seeds", type=_positive, default=3, metavar="N", help="trainings of every model (default: 3)")
+    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="trainings of every model (default: 3)")
     parser.add_argument(
         "--seconds", type=float, default=600.0, help="most CPU time of a training, without scoring (default: 600)"
     )
@@ -84,13 +81,6 @@ def _parser() -> argparse.ArgumentParser:
         "--report", action="store_true", help="train nothing; write tables and figure of the runs again"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {number}")
-    return number
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from cli_command import command
 from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo.bench.export import export, round_weights
-from zoo.cli.main import main
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import open_scenes
 from zoo.data.plan import EvaluationPlan
@@ -26,12 +26,6 @@ from zoo.training.trained_model import load_trained
 
 NAME = "gqn-tower"
 MEGABYTES = 40  # of all shipped weights
-
-
-def command(text):
-    with pytest.raises(SystemExit) as leave:
-        main(text.split())
-    assert leave.value.code == 0
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from zoo.episode import ScheduleValues
 from zoo.errors import NonFiniteError, OutOfMemoryError, ZooError
 from zoo.evaluation.bounds import Bounds, score_scenes
 from zoo.evaluation.code_length import code_schedule_values, supports_bits_per_dim
+from zoo.evaluation.consistency import has_camera_queries
 from zoo.evaluation.digit_agreement import DIGIT_EXTRAS, score_hidden_sides
 from zoo.evaluation.images import check_image_size, score_images
 from zoo.evaluation.loop import Evaluation
@@ -152,11 +153,9 @@ class _Measurement:
 
     def hidden_digits(self, calibration: SceneSource | None) -> dict[str, np.ndarray]:
         """Returns the agreement of digits; nothing for other scenes and contexts, and without scenes to train a reader on."""
-        task, digits = self.model.task, self.evaluation.source.extras.keys() >= DIGIT_EXTRAS
+        digits = self.evaluation.source.extras.keys() >= DIGIT_EXTRAS and self.plan.num_context == NUM_SIDES - 1
         wanted = "hidden-digits" in self.protocol.metrics and self.protocol.prediction_samples > 1
-        if not (wanted and digits and calibration) or self.plan.num_context != NUM_SIDES - 1:
-            return {}
-        if task.target_kind != "images" or task.query_kind != "poses" or task.extras:
+        if not (wanted and digits and calibration and has_camera_queries(self.model)):
             return {}
         options: dict[str, Any] = {"readable": calibration, "num_samples": self.protocol.prediction_samples}
         return self._score("hidden digits", score_hidden_sides, **options)

@@ -33,11 +33,8 @@ def measure_pretrained(scenes: SceneSet, *, part: SuitePart, output: Path, cpu: 
     """
     assert scenes.recipe is not None
     names = shipped_for(scenes.recipe, image_size=scenes.image_size)
-    directory, device, command = (
-        scenes.directory("scenes", output=output),
-        device_of(cpu=cpu),
-        ["gqn-zoo", *sys.argv[1:]],
-    )
+    directory, device = scenes.directory("scenes", output=output), device_of(cpu=cpu)
+    command = ["gqn-zoo", *sys.argv[1:]]
     protocol = Protocol(
         num_context=part.contexts[0],
         num_targets=part.targets,

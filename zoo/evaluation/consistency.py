@@ -54,10 +54,16 @@ def with_queries(batch: SceneBatch, *, num_context: int, cameras: Tensor) -> Sce
     )
 
 
-def require_camera_queries(model: SceneModel) -> None:
-    """Raises ConfigError if queries are not poses, or the task reads more than images and cameras."""
+def has_camera_queries(model: SceneModel) -> bool:
+    """Returns whether a model predicts images at poses, and its task reads no more than images and cameras."""
     task = model.task
-    if task.query_kind != "poses" or task.target_kind != "images" or task.extras:
+    return task.query_kind == "poses" and task.target_kind == "images" and not task.extras
+
+
+def require_camera_queries(model: SceneModel) -> None:
+    """Raises ConfigError if a model lacks what :func:`has_camera_queries` asks for."""
+    task = model.task
+    if not has_camera_queries(model):
         raise ConfigError(
             f"consistency: predicts images at arbitrary cameras given images, but task {type(task).__name__} "
             f"predicts {task.target_kind} at {task.query_kind} and reads {sorted(task.extras) or 'nothing'} beside them"
