@@ -80,8 +80,15 @@ def _require_visible_images(fixture: CheckContext, context: Views) -> None:
 def _require_target(fixture: CheckContext, episode: Episode) -> None:
     views = episode.target_views
     others = views._replace(values=views.values.roll(1, 0))
-    noise = _change(fixture, episode, episode._replace(key=fold(episode.key, 5)))
-    signal = _change(fixture, episode, episode._replace(target=episode.target.roll(1, 0), target_views=others))
+    own, with_other_noise, of_others = (
+        fixture.model.expected_image(fixture.model.score_and_reconstruct(each, fixture.schedule)[1])
+        for each in (
+            episode,
+            episode._replace(key=fold(episode.key, 5)),
+            episode._replace(target=episode.target.roll(1, 0), target_views=others),
+        )
+    )
+    noise, signal = (float((own - other).square().mean().sqrt()) for other in (with_other_noise, of_others))
     require(
         noise >= LEAST_NOISE,
         f"the noise of the latents changes a reconstruction by {noise:.1e}, expected at least {LEAST_NOISE:.0e}: the latents "
@@ -92,10 +99,3 @@ def _require_target(fixture: CheckContext, episode: Episode) -> None:
         f"another target changes its reconstruction by {signal / noise:.4f} times the noise of the latents, expected at least "
         f"{LEAST_SIGNAL}: the target does not reach the posterior",
     )
-
-
-def _change(fixture: CheckContext, *episodes: Episode) -> float:
-    """Returns the root mean squared difference between the reconstructions of two episodes."""
-    one, other = (fixture.model.score_and_reconstruct(each, fixture.schedule)[1] for each in episodes)
-    difference = fixture.model.expected_image(one) - fixture.model.expected_image(other)
-    return float(difference.square().mean().sqrt())
