@@ -16,11 +16,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from zoo.data.scene import Scene
     from zoo.model.scene_model import SceneModel
     from zoo.training.trained_model import TrainedModel
 
-__all__ = ["create_model", "describe", "list_variants", "load_model", "load_run"]
+__all__ = ["Scene", "create_model", "describe", "list_variants", "load_model", "load_run"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Imports ``zoo.Scene`` when it is first asked for."""
+    if name == "Scene":
+        from zoo.data.scene import Scene
+
+        return Scene
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+
 
 Files = Sequence[str | Path]  # registry files beside the shipped one, ./registry.yaml and those of GQN_ZOO_REGISTRY
 
@@ -85,7 +96,8 @@ def load_run(path: str | Path, *, device: str | torch.device = "cpu", registry: 
     """Loads the best checkpoint of a run's folder, or the checkpoint or the shipped weights that ``path`` names.
 
     The returned object has the ``model`` in evaluation mode, its ``variant``, and ``schedule``: the schedule values of
-    evaluation (sigma, beta, temperature) that ``model(batch, run.schedule, num_context)`` takes.
+    evaluation (sigma, beta, temperature) that ``model(batch, run.schedule, num_context)`` takes. Its
+    ``predict(scene, cameras)`` predicts views of a ``zoo.Scene``.
 
     Args:
         path: folder of a run, of a checkpoint or of weights with a card; or a name of ``gqn-zoo list --pretrained``.

@@ -25,6 +25,8 @@ COMMANDS = (
     "quickstart",
     "train",
     "evaluate",
+    "predict",
+    "render",
     "export",
     "push",
     "pull",

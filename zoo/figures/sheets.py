@@ -111,7 +111,17 @@ def image_sheet(
         ResultError: if there are no images, they do not fit together, or the format is not known.
     """
     check_format(path)
-    blocks = _checked(path, groups)
+    sheet = paint_sheet(groups, title=title, row_labels=row_labels, origin=str(path))
+    with writing_file(path) as temporary:
+        sheet.save(temporary)
+    return Path(path)
+
+
+def paint_sheet(
+    groups: Sequence[ImageGroup], *, origin: str, title: str | None = None, row_labels: Sequence[str] | None = None
+) -> Image.Image:
+    """Returns the image that :func:`image_sheet` writes; raises ResultError, naming ``origin``, if images do not fit."""
+    blocks = _checked(origin, groups)
     rows, _, height, width, _ = blocks[0].images.shape
     if row_labels is not None and len(row_labels) != rows:
         raise ResultError(f"expected {rows} labels of rows, found {len(row_labels)}")
@@ -146,9 +156,7 @@ def image_sheet(
             enlarged = tile.resize((width * scale, height * scale), Image.Resampling.NEAREST)
             sheet.paste(enlarged, (start + column * step_x, first_row + row * step_y))
         x += block_width + gap
-    with writing_file(path) as temporary:
-        sheet.save(temporary)
-    return Path(path)
+    return sheet
 
 
 def check_format(path: str | os.PathLike[str]) -> None:
@@ -162,10 +170,10 @@ def check_format(path: str | os.PathLike[str]) -> None:
         raise ResultError(f"{path}: {suffix!r} is not a format of images that can be written")
 
 
-def _checked(path: Path, groups: Sequence[ImageGroup]) -> list[ImageGroup]:
+def _checked(origin: str, groups: Sequence[ImageGroup]) -> list[ImageGroup]:
     """Returns the groups with images [R, columns, H, W, 3] and wrapped captions."""
     if not groups or 0 in groups[0].images.shape:
-        raise ResultError(f"{path}: there are no images to draw")
+        raise ResultError(f"{origin}: there are no images to draw")
     rows, size = len(groups[0].images), groups[0].images.shape[-3:]
     checked = []
     for caption, images in groups:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch.optim.swa_utils import AveragedModel
 
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.config.settings import LARGEST_SEED, load_yaml
+from zoo.data.scene import Scene
 from zoo.episode import ScheduleValues
 from zoo.errors import ConfigError
+from zoo.evaluation.views import ViewPrediction, predict_views
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import GitState, Provenance
 from zoo.registry.registry import Registry, variant_from_config
@@ -59,6 +62,41 @@ class TrainedModel:
         """The schedule values of evaluation, on the model's device."""
         device = next(self.model.parameters()).device
         return evaluation_schedule_values(self.variant.training, device=device)
+
+    @property
+    def data_name(self) -> str:
+        """The name of the data set that the model was trained on."""
+        return str(self.config["data"]["name"])
+
+    def default_context(self, scene: Scene) -> list[int]:
+        """Returns the first views of a scene, as many as the largest context of training, but not all views."""
+        return list(range(max(0, min(self.variant.training.contexts.maximum, scene.num_views - 1))))
+
+    def predict(
+        self,
+        scene: Scene,
+        cameras: np.ndarray,
+        *,
+        context: Sequence[int] | None = None,
+        samples: int = 4,
+        seed: int = 0,
+    ) -> ViewPrediction:
+        """Predicts images of a scene at cameras [Q, 5] (x, y, z, yaw, pitch; radians) from some of its views.
+
+        Args:
+            scene: for example ``zoo.Scene.load("rooms_ring_camera:17", image_size=32)``.
+            cameras: where to look from; ``scene.cameras`` are those of its own images.
+            context: the views that the model is given; default: :meth:`default_context`.
+            samples: S, of the latents.
+            seed: of their noise.
+
+        Raises:
+            ConfigError, DataError: see :func:`zoo.evaluation.views.predict_views`.
+        """
+        chosen = self.default_context(scene) if context is None else context
+        return predict_views(
+            self.model, scene, cameras, schedule=self.schedule, context=chosen, num_samples=samples, seed=seed
+        )
 
 
 def load_trained(
