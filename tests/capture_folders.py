@@ -108,10 +108,12 @@ def plain_shots(count, *, size=24, degrees=60.0, channels=3):
     """Flat grey images, which are quick to make."""
     lens = central_lens(size, degrees=degrees)
     cameras = ring_cameras(count)
-    return [
-        Shot(camera, 0.0, lens, np.full((size, size, channels), 40 + 10 * index, dtype=np.uint8))
-        for index, camera in enumerate(cameras)
-    ]
+    shots = []
+    for index, camera in enumerate(cameras):
+        pixels = np.full((size, size, channels), 40 + 10 * index, dtype=np.uint8)
+        pixels[:, :, 3:] = 255  # opaque
+        shots.append(Shot(camera, 0.0, lens, pixels))
+    return shots
 
 
 def _write_images(folder, shots):

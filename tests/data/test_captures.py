@@ -1,5 +1,6 @@
 """Imported cameras and images equal those that the ray-caster takes directly, whatever the format, lens and roll."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -88,6 +89,17 @@ def test_intrinsics_of_frames_override_those_of_the_file(tmp_path):
     shots = plain_shots(2)
     captures = [read_capture(write_nerfstudio(tmp_path / kind, shots, intrinsics=kind)) for kind in ("file", "frame")]
     assert [image.intrinsics for image in captures[0].images] == [image.intrinsics for image in captures[1].images]
+
+
+def test_the_last_row_of_a_matrix_may_be_left_out(tmp_path):
+    shots = plain_shots(2)
+    folder = write_nerfstudio(tmp_path / "in", shots)
+    content = json.loads((folder / "transforms.json").read_text())
+    for frame in content["frames"]:
+        frame["transform_matrix"].pop()
+    (folder / "transforms.json").write_text(json.dumps(content))
+    for image, shot in zip(read_capture(folder).images, shots, strict=True):
+        np.testing.assert_allclose(image.rotation, shot.rotation, atol=1e-12)
 
 
 @pytest.mark.parametrize("model", ["", "sparse", "sparse/0", "colmap/sparse/0"])
