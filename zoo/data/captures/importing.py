@@ -101,7 +101,7 @@ def import_captures(
     plans = [_plan(capture, num_views=num_views, options=options) for capture in captures]
     size = bytes_per_scene({}, image_size=options.image_size, num_views=num_views)
     check_free_space(target, num_bytes=len(plans) * size)
-    scenes = []
+    scenes: list[ImportedScene] = []
     with StoreWriter(
         target,
         name=store_name(Path(target).absolute().name),
@@ -109,24 +109,30 @@ def import_captures(
         num_views=num_views,
         provenance=_provenance(plans, options=options),
     ) as writer:
-        for number, plan in enumerate(plans):
-            frames = np.empty((num_views, options.image_size, options.image_size, 3), dtype=np.uint8)
-            num_transparent = 0
-            for view, (image, roll) in enumerate(zip(plan.scene.images, plan.rolls.tolist(), strict=True)):
-                photograph = read_photograph(image.path)
-                num_transparent += photograph.has_transparency
-                frames[view] = reproject(
-                    photograph.pixels,
-                    intrinsics=image.intrinsics,
-                    roll=roll,
-                    image_size=options.image_size,
-                    fill=options.fill or "edge",
-                )
+        for plan in plans:
+            frames, num_transparent = [], 0
+            for image, roll in zip(plan.scene.images, plan.rolls.tolist(), strict=True):
+                frame, has_transparency = _read_frame(image, roll=roll, options=options)
+                frames.append(frame)
+                num_transparent += has_transparency
                 if progress is not None:
-                    progress(number * num_views + view + 1, len(plans) * num_views)
+                    progress(len(scenes) * num_views + len(frames), len(plans) * num_views)
             writer.add(options.split, frames, plan.cameras)
             scenes.append(plan.scene._replace(num_transparent=num_transparent))
     return ImportReport(tuple(scenes), num_views)
+
+
+def _read_frame(image: PosedImage, *, roll: float, options: ImportOptions) -> tuple[np.ndarray, bool]:
+    """Returns an image of a scene [H, W, 3] uint8, and whether its file has transparent pixels."""
+    photograph = read_photograph(image.path)
+    frame = reproject(
+        photograph.pixels,
+        intrinsics=image.intrinsics,
+        roll=roll,
+        image_size=options.image_size,
+        fill=options.fill or "edge",
+    )
+    return frame, photograph.has_transparency
 
 
 def _number_of_views(captures: Sequence[Capture], *, wanted: int | None) -> int:
@@ -170,7 +176,11 @@ def _uncovered(image: PosedImage, *, roll: float) -> str:
 
 
 def _provenance(plans: Sequence[_Plan], *, options: ImportOptions) -> dict[str, Any]:
-    return {"imported_with": asdict(options), "scenes": [_scene_provenance(plan.scene) for plan in plans]}
+    return {
+        "imported_with": asdict(options),
+        "transparent_pixels": "composited on white",
+        "scenes": [_scene_provenance(plan.scene) for plan in plans],
+    }
 
 
 def _scene_provenance(scene: ImportedScene) -> dict[str, Any]:
