@@ -21,6 +21,7 @@ COMMANDS = [
     "report",
     "data",
     "data make",
+    "data import",
     "data show",
     "data inspect",
     "data convert",

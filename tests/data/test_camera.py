@@ -4,7 +4,7 @@ import pytest
 import torch
 from camera_projection import look_at, project, rays
 
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES, POSE_WIDTH, camera_axes, pose_vector
+from zoo.data.camera import FIELD_OF_VIEW_DEGREES, POSE_WIDTH, angles_of_axes, camera_axes, pose_vector
 from zoo.data.render.raycaster import render
 from zoo.data.render.scene import Scene, SceneObject, stack_scenes
 
@@ -48,6 +48,22 @@ def test_axes_are_a_right_handed_orthonormal_frame():
     frame = torch.stack([axes.right, axes.forward, axes.up], dim=-1)
     torch.testing.assert_close(frame.mT @ frame, torch.eye(3, dtype=torch.float64).expand(50, 3, 3))
     torch.testing.assert_close(torch.linalg.det(frame), torch.ones(50, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.3, -1.0, 3.0])
+def test_angles_are_recovered_from_axes_with_roll(roll):
+    cameras = random_cameras(30)
+    axes = camera_axes(cameras)
+    angles = angles_of_axes(forward=axes.forward, right=math.cos(roll) * axes.right + math.sin(roll) * axes.up)
+    torch.testing.assert_close(torch.stack([angles.yaw, angles.pitch], dim=-1), cameras[:, 3:])
+    torch.testing.assert_close(angles.roll, torch.full((30,), roll, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("pitch", [-math.pi / 2, math.pi / 2])
+def test_straight_up_and_down_a_turn_is_a_yaw(pitch):
+    axes = camera_axes(camera(yaw=0.7, pitch=pitch))
+    yaw, found, roll = angles_of_axes(forward=axes.forward, right=axes.right)
+    assert (yaw.item(), found.item(), roll.item()) == pytest.approx((0.7, pitch, 0.0))
 
 
 def test_pose_vector_has_the_order_of_the_paper():

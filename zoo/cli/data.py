@@ -1,4 +1,4 @@
-"""``gqn-zoo data make | show | inspect | convert | episodes``."""
+"""``gqn-zoo data make | import | show | inspect | convert | episodes``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from zoo.cli import screen
+from zoo.cli import data_import, screen
 from zoo.cli.options import Json, OnBadRecord, Seed
 from zoo.errors import DataError
 from zoo.files import check_free_space
 
-app = typer.Typer(help="Make, draw, inspect and convert data sets; write a suite's episodes.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make, import, draw, inspect and convert data sets; write a suite's episodes.", no_args_is_help=True
+)
 Folder = Annotated[Path, typer.Argument(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
 
 
@@ -69,6 +71,9 @@ def make(
             progress=progress,
         )
     typer.echo(f"{folder}: {num_scenes} scenes, {_size(size)}. Next: gqn-zoo data show {folder} -o sheet.png")
+
+
+app.command("import")(data_import.run)
 
 
 @app.command("show")

@@ -47,6 +47,8 @@ CAMERA_FIELDS = ("x", "y", "z", "yaw", "pitch")
 
 POSE_WIDTH = 7
 
+VERTICAL = 1e-6  # length of a forward axis' horizontal part, below which a camera looks straight up or down
+
 
 class CameraAxes(NamedTuple):
     """The unit vectors of a camera in world coordinates, each [..., 3]."""
@@ -54,6 +56,17 @@ class CameraAxes(NamedTuple):
     forward: Tensor
     right: Tensor
     up: Tensor
+
+
+class CameraAngles(NamedTuple):
+    """Angles of a camera in radians, each [...]; with a roll of 0 it is a camera of this convention.
+
+    A positive ``roll`` turns the right axis towards the up axis: counter-clockwise as seen from behind the camera.
+    """
+
+    yaw: Tensor
+    pitch: Tensor
+    roll: Tensor
 
 
 def pose_vector(cameras: Tensor) -> Tensor:
@@ -70,6 +83,22 @@ def camera_axes(cameras: Tensor) -> CameraAxes:
     right = torch.stack([sin_yaw, -cos_yaw, torch.zeros_like(sin_yaw)], dim=-1)
     up = torch.stack([-sin_pitch * cos_yaw, -sin_pitch * sin_yaw, cos_pitch], dim=-1)
     return CameraAxes(forward, right, up)
+
+
+def angles_of_axes(*, forward: Tensor, right: Tensor) -> CameraAngles:
+    """Returns the angles of cameras with unit axes ``forward`` and ``right``, [..., 3] each: inverse of ``camera_axes``.
+
+    Straight up or down (within ``VERTICAL``) yaw and roll turn about the same axis; the roll is then 0.
+    """
+    across = torch.hypot(forward[..., 0], forward[..., 1])
+    vertical = across < VERTICAL
+    yaw = torch.where(
+        vertical, torch.atan2(right[..., 0], -right[..., 1]), torch.atan2(forward[..., 1], forward[..., 0])
+    )
+    pitch = torch.atan2(forward[..., 2], across)
+    level = camera_axes(torch.stack([*[torch.zeros_like(yaw)] * 3, yaw, pitch], dim=-1))
+    roll = torch.atan2((right * level.up).sum(-1), (right * level.right).sum(-1))
+    return CameraAngles(yaw, pitch, torch.where(vertical, torch.zeros_like(roll), roll))
 
 
 def image_plane(num_samples: int) -> Tensor:

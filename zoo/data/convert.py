@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, get_args
 
@@ -15,7 +14,7 @@ from zoo.data.images import resize_images
 from zoo.data.opening import FolderKind, Source, kind_of, open_splits
 from zoo.data.scene_writer import SceneArrays, SceneWriter
 from zoo.data.source import Split, bytes_per_scene
-from zoo.data.store_writer import StoreWriter
+from zoo.data.store_writer import StoreWriter, store_name
 from zoo.data.tfrecord import BadRecord, OnBadRecord
 from zoo.errors import DataError, did_you_mean
 from zoo.files import check_free_space
@@ -59,8 +58,7 @@ def _writer(
         return DeepMindWriter(folder)
     return StoreWriter(
         folder,
-        # Folders may have any name; a store may not.
-        name=re.sub(r"[^a-z0-9._-]+", "-", source.name.lower()),
+        name=store_name(source.name),
         image_size=image_size,
         num_views=source.num_views,
         provenance=provenance,

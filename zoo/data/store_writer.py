@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ from zoo.data.store import (
 )
 from zoo.errors import DataError
 from zoo.files import sha256_of
+
+
+def store_name(text: str) -> str:
+    """Returns a valid name of a store for the name of a folder, which may have any characters."""
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower())
 
 
 class _ArrayFile:

@@ -1,0 +1,199 @@
+"""Writing captures as the scenes of a store."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from zoo.data.camera import FIELD_OF_VIEW_DEGREES
+from zoo.data.captures.alignment import Alignment, align, align_cameras
+from zoo.data.captures.capture import Capture, FieldOfView, PosedImage, UpAxis
+from zoo.data.captures.recognition import read_capture
+from zoo.data.captures.reprojection import Fill, covers, reproject
+from zoo.data.images import read_photograph
+from zoo.data.source import Split, bytes_per_scene
+from zoo.data.store_writer import StoreWriter, store_name
+from zoo.errors import DataError
+from zoo.files import check_free_space
+
+DEFAULT_MAX_ROLL = 20.0  # degrees
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How captures become scenes; see :func:`zoo.data.captures.alignment.align` for the last four."""
+
+    image_size: int = 64  # height and width of the images written, pixels
+    views: int | None = None  # of every scene, evenly spaced in file order; None is the smallest number of a folder
+    split: Split = "test"
+    max_roll: float = DEFAULT_MAX_ROLL  # degrees that are removed from an image
+    fill: Fill | None = None  # what is seen beyond an image; None refuses images that do not cover the field of view
+    up: UpAxis | None = None
+    centre: tuple[float, float, float] | None = None
+    scale: float | None = None
+    radius: float | None = None
+
+
+class ImportedScene(NamedTuple):
+    """How the images of one folder were mapped."""
+
+    capture: Capture
+    alignment: Alignment
+    images: tuple[PosedImage, ...]  # those taken, in file order
+    largest_roll: float  # degrees
+    num_transparent: int  # images composited on white
+    num_filled: int  # images that do not cover the field of view
+
+    @property
+    def fields_of_view(self) -> tuple[FieldOfView, FieldOfView]:
+        """The smallest and the largest of the images taken."""
+        fields = sorted(image.intrinsics.field_of_view for image in self.images)
+        return fields[0], fields[-1]
+
+
+class ImportReport(NamedTuple):
+    """What was written."""
+
+    scenes: tuple[ImportedScene, ...]
+    num_views: int
+
+
+class _Plan(NamedTuple):
+    """What is known of a scene before its pixels are read."""
+
+    scene: ImportedScene
+    cameras: np.ndarray  # [V, 5] float64
+    rolls: np.ndarray  # [V], radians
+
+
+def import_captures(
+    folders: Sequence[str | os.PathLike[str]],
+    target: str | os.PathLike[str],
+    *,
+    options: ImportOptions,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImportReport:
+    """Writes every folder as one scene of a new store.
+
+    Args:
+        folders: captures, see :func:`zoo.data.captures.recognition.read_capture`.
+        target: of the store; it must not exist.
+        options: of all folders.
+        progress: called with the images read and the images in all.
+
+    Raises:
+        DataError: if a folder cannot be read, an image is rolled too far or does not cover the field of view, an option
+            is not valid or the target exists; nothing is left then.
+        DiskFullError: if the disk is full or read-only; nothing is left.
+    """
+    if os.path.lexists(target):
+        raise DataError(f"{target}: exists already; a scene set is never overwritten")
+    if not 1 <= options.image_size <= 4096:
+        raise DataError(f"image_size: found {options.image_size}, expected 1 to 4096 pixels")
+    captures = [read_capture(folder) for folder in folders]
+    num_views = _number_of_views(captures, wanted=options.views)
+    plans = [_plan(capture, num_views=num_views, options=options) for capture in captures]
+    size = bytes_per_scene({}, image_size=options.image_size, num_views=num_views)
+    check_free_space(target, num_bytes=len(plans) * size)
+    scenes: list[ImportedScene] = []
+    with StoreWriter(
+        target,
+        name=store_name(Path(target).absolute().name),
+        image_size=options.image_size,
+        num_views=num_views,
+        provenance=_provenance(plans, options=options),
+    ) as writer:
+        for plan in plans:
+            frames, num_transparent = [], 0
+            for image, roll in zip(plan.scene.images, plan.rolls.tolist(), strict=True):
+                frame, has_transparency = _read_frame(image, roll=roll, options=options)
+                frames.append(frame)
+                num_transparent += has_transparency
+                if progress is not None:
+                    progress(len(scenes) * num_views + len(frames), len(plans) * num_views)
+            writer.add(options.split, frames, plan.cameras)
+            scenes.append(plan.scene._replace(num_transparent=num_transparent))
+    return ImportReport(tuple(scenes), num_views)
+
+
+def _read_frame(image: PosedImage, *, roll: float, options: ImportOptions) -> tuple[np.ndarray, bool]:
+    """Returns an image of a scene [H, W, 3] uint8, and whether its file has transparent pixels."""
+    photograph = read_photograph(image.path)
+    frame = reproject(
+        photograph.pixels,
+        intrinsics=image.intrinsics,
+        roll=roll,
+        image_size=options.image_size,
+        fill=options.fill or "edge",
+    )
+    return frame, photograph.has_transparency
+
+
+def _number_of_views(captures: Sequence[Capture], *, wanted: int | None) -> int:
+    smallest = min(captures, key=lambda capture: len(capture.images))
+    if wanted is None:
+        return len(smallest.images)
+    if not 1 <= wanted <= len(smallest.images):
+        raise DataError(
+            f"{smallest.folder}: views: found {wanted}, expected 1 to {len(smallest.images)}, its number of images"
+        )
+    return wanted
+
+
+def _plan(capture: Capture, *, num_views: int, options: ImportOptions) -> _Plan:
+    """Chooses and checks the images of a scene; the world is aligned with all of its cameras."""
+    alignment = align(capture, up=options.up, centre=options.centre, scale=options.scale, radius=options.radius)
+    aligned = align_cameras(capture, alignment)
+    chosen = np.arange(num_views) * len(capture.images) // num_views
+    images, rolls = tuple(capture.images[index] for index in chosen), aligned.rolls[chosen]
+    num_filled = 0
+    for image, roll in zip(images, rolls.tolist(), strict=True):
+        if abs(math.degrees(roll)) > options.max_roll:
+            raise DataError(
+                f"{image.path}: is rolled by {math.degrees(roll):.1f} degrees with {alignment.up} up, expected at most "
+                f"{options.max_roll:g} (--max-roll); --up names another axis"
+            )
+        if not covers(image.intrinsics, roll=roll):
+            num_filled += 1
+            if options.fill is None:
+                raise DataError(_uncovered(image, roll=roll))
+    largest = math.degrees(np.abs(rolls).max())
+    return _Plan(ImportedScene(capture, alignment, images, largest, 0, num_filled), aligned.cameras[chosen], rolls)
+
+
+def _uncovered(image: PosedImage, *, roll: float) -> str:
+    return (
+        f"{image.path}: its field of view of {image.intrinsics.field_of_view} degrees, rolled by "
+        f"{math.degrees(roll):.1f}, does not cover the {FIELD_OF_VIEW_DEGREES:g} x {FIELD_OF_VIEW_DEGREES:g} degrees "
+        "round its optical axis that a scene's images show; --fill edge, white or black fills the rest"
+    )
+
+
+def _provenance(plans: Sequence[_Plan], *, options: ImportOptions) -> dict[str, Any]:
+    return {
+        "imported_with": asdict(options),
+        "transparent_pixels": "composited on white",
+        "scenes": [_scene_provenance(plan.scene) for plan in plans],
+    }
+
+
+def _scene_provenance(scene: ImportedScene) -> dict[str, Any]:
+    return {
+        "folder": scene.capture.folder.absolute().name,
+        "format": scene.capture.format,
+        "files": list(scene.capture.files),
+        "images": [os.path.relpath(image.path, scene.capture.folder) for image in scene.images],
+        "up": scene.alignment.up,
+        "rotation": scene.alignment.rotation.tolist(),
+        "centre": scene.alignment.centre.tolist(),
+        "scale": scene.alignment.scale,
+        "largest_roll_degrees": scene.largest_roll,
+        "fields_of_view_degrees": [list(field) for field in scene.fields_of_view],
+        "num_filled": scene.num_filled,
+    }
