@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from zoo.config.settings import first_problem
+from zoo.data.factor_lines import FactorWriter, factor_file_name
 from zoo.data.scene_writer import SceneArrays, SceneWriter, SplitWriter
 from zoo.data.source import ExtraShape, Split
 from zoo.data.store import (
@@ -66,12 +67,17 @@ class _SplitWriter:
         self._shard: _ArrayFile | None = None
         layout = row_layout(meta, split)  # cameras, then extras
         self._files = {name: _ArrayFile(folder / name, dtype=dtype, row=row) for name, (dtype, row) in layout.items()}
+        self._factors: FactorWriter | None = None
         self.num_scenes = 0
 
     def append(self, scenes: SceneArrays) -> None:
         rows = (scenes.cameras, *(scenes.extras[name] for name in self._extras))
         for file, array in zip(self._files.values(), rows, strict=True):
             file.append(array)
+        if scenes.factors is not None:
+            if self._factors is None:
+                self._factors = FactorWriter(self._folder / factor_file_name(self._split))
+            self._factors.append(scenes.factors)
         self.num_scenes += len(scenes.frames)
         frames = scenes.frames
         while len(frames):
@@ -95,7 +101,14 @@ class _SplitWriter:
         hashes = {**self._hashes, **{name: file.complete() for name, file in self._files.items()}}
         return SplitMeta(num_scenes=self.num_scenes, scenes_per_shard=self._scenes_per_shard, files=hashes)
 
+    def complete_factors(self) -> str:
+        """Completes the file of factors and returns its SHA-256."""
+        assert self._factors is not None
+        return self._factors.complete()
+
     def close(self) -> None:
+        if self._factors is not None:
+            self._factors.close()
         for file in (*self._files.values(), *([self._shard] if self._shard else [])):
             file.close()
 
@@ -152,7 +165,14 @@ class StoreWriter(SceneWriter):
 
     def _complete(self, folder: Path) -> None:
         splits: dict[Split, SplitMeta] = {split: writer.complete() for split, writer in self._writers.items()}
-        meta = self._meta.model_copy(update={"splits": splits})
+        factors = (
+            {factor_file_name(split): writer.complete_factors() for split, writer in self._writers.items()}
+            if self._has_factors
+            else None
+        )
+        meta = self._meta.model_copy(update={"splits": splits, "factors": factors})
         meta = meta.model_copy(update={"revision": meta.contents_revision()})
-        text = json.dumps(meta.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+        # Without factors the file is what earlier versions wrote.
+        left_out = {"factors"} if factors is None else set()
+        text = json.dumps(meta.model_dump(mode="json", exclude=left_out), indent=2, sort_keys=True) + "\n"
         (folder / META_NAME).write_text(text, encoding="utf-8")
