@@ -150,7 +150,9 @@ class BuiltIn(ABC):
             if split_of(name) == split and self._is_wanted(content, split=split, index=index):
                 return content, name, rng
         held_out = ", ".join(map(str, self.hold_out))
-        raise DataError(f"hold_out: {self.name} has too few scenes of {split} {index}: none in {MOST_DRAWS} draws fits {held_out}")
+        raise DataError(
+            f"hold_out: {self.name} has too few scenes of {split} {index}: none in {MOST_DRAWS} draws fits {held_out}"
+        )
 
     def _is_wanted(self, content: Any, *, split: Split, index: int) -> bool:
         if not self.hold_out:

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,23 +70,25 @@ class FactorLines:
             raise DataError(f"{self._path}: has {len(ends)} lines, expected {self._num_scenes}; the file is damaged")
         return np.concatenate([[0], ends])
 
-    def read(self, scenes: Iterable[int]) -> list[dict[str, Any]]:
-        """Reads the documents of some scenes, whose indices are in range.
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path, "_num_scenes": self._num_scenes}
+
+    def iterate(self, scenes: Iterable[int]) -> Iterator[dict[str, Any]]:
+        """Yields the documents of some scenes, whose indices are in range.
 
         Raises:
             DataError: if the file is missing or damaged.
         """
-        documents = []
         ends = self._ends
         with self._path.open("rb") as file:
             for scene in scenes:
                 file.seek(int(ends[scene]))
                 line = file.read(int(ends[scene + 1] - ends[scene]))
                 try:
-                    documents.append(json.loads(line))
+                    document = json.loads(line)
                 except ValueError as error:
                     raise DataError(f"{self._path}: line {scene + 1}: is not JSON: {error}; it is damaged") from error
-        return documents
+                yield document
 
 
 def missing_factors(

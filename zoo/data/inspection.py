@@ -66,8 +66,8 @@ def verify_store(folder: str | os.PathLike[str]) -> int:
         path = Path(folder) / factor_file_name(split)
         _check_digest(path, expected=factors[factor_file_name(split)])
         lines = FactorLines(path, num_scenes=meta.splits[split].num_scenes)
-        for scene in range(meta.splits[split].num_scenes):
-            parse_factors(lines.read([scene])[0], origin=f"{path}: scene {scene}")
+        for scene, document in enumerate(lines.iterate(range(meta.splits[split].num_scenes))):
+            parse_factors(document, origin=f"{path}: scene {scene}")
     return sum(map(len, layouts.values())) + len(factors)
 
 

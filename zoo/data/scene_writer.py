@@ -143,7 +143,9 @@ class SceneWriter(ABC):
     def _check_factors(self, scenes: SceneArrays) -> None:
         has_factors = scenes.factors is not None
         if scenes.factors is not None and len(scenes.factors) != len(scenes.frames):
-            raise DataError(f"factors: found {len(scenes.factors)} documents, expected {len(scenes.frames)}, one per scene")
+            raise DataError(
+                f"factors: found {len(scenes.factors)} documents, expected {len(scenes.frames)}, one per scene"
+            )
         if self._has_factors not in (None, has_factors):
             raise DataError(f"factors: are {'given' if has_factors else 'missing'}, unlike for the scenes before")
         self._has_factors = has_factors

@@ -292,7 +292,7 @@ class SceneStore:
                 image_size=self.image_size,
                 num_views=self.num_views,
             )
-        return self._factors.read(scenes.tolist())
+        return list(self._factors.iterate(scenes.tolist()))
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
         """Reads all cameras of some scenes [B] without their images, [B, V, 5] float32; raises as :meth:`read`."""

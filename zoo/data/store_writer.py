@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
@@ -56,6 +56,11 @@ class _ArrayFile:
             self._file.close()
 
 
+class _CompleteSplit(NamedTuple):
+    meta: SplitMeta
+    factors: str | None  # SHA-256 of the file of factors
+
+
 class _SplitWriter:
     """Streams the scenes of one split into its shards."""
 
@@ -96,15 +101,11 @@ class _SplitWriter:
             self._hashes[shard_name(self._split, len(self._hashes))] = self._shard.complete()
             self._shard = None
 
-    def complete(self) -> SplitMeta:
+    def complete(self) -> _CompleteSplit:
         self._complete_shard()
         hashes = {**self._hashes, **{name: file.complete() for name, file in self._files.items()}}
-        return SplitMeta(num_scenes=self.num_scenes, scenes_per_shard=self._scenes_per_shard, files=hashes)
-
-    def complete_factors(self) -> str:
-        """Completes the file of factors and returns its SHA-256."""
-        assert self._factors is not None
-        return self._factors.complete()
+        meta = SplitMeta(num_scenes=self.num_scenes, scenes_per_shard=self._scenes_per_shard, files=hashes)
+        return _CompleteSplit(meta, self._factors.complete() if self._factors is not None else None)
 
     def close(self) -> None:
         if self._factors is not None:
@@ -164,12 +165,9 @@ class StoreWriter(SceneWriter):
         return _SplitWriter(folder, split, meta=self._meta, scenes_per_shard=self._scenes_per_shard)
 
     def _complete(self, folder: Path) -> None:
-        splits: dict[Split, SplitMeta] = {split: writer.complete() for split, writer in self._writers.items()}
-        factors = (
-            {factor_file_name(split): writer.complete_factors() for split, writer in self._writers.items()}
-            if self._has_factors
-            else None
-        )
+        complete: dict[Split, _CompleteSplit] = {split: writer.complete() for split, writer in self._writers.items()}
+        splits = {split: done.meta for split, done in complete.items()}
+        factors = {factor_file_name(split): done.factors for split, done in complete.items() if done.factors} or None
         meta = self._meta.model_copy(update={"splits": splits, "factors": factors})
         meta = meta.model_copy(update={"revision": meta.contents_revision()})
         # Without factors the file is what earlier versions wrote.

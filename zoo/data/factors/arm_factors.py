@@ -44,9 +44,7 @@ class ArmFactors(SceneFactors):
     def of(cls, scene: ArmScene) -> Self:
         """Returns the factors of a scene."""
         ball = scene.objects[0]
-        target = TargetFactors(
-            colour=ball.colour, hue=hue_of(ball.colour), position=ball.centre, radius=ball.scale[0]
-        )
+        target = TargetFactors(colour=ball.colour, hue=hue_of(ball.colour), position=ball.centre, radius=ball.scale[0])
         return cls(
             version=VERSION,
             room=WallFactors.of(scene.room),

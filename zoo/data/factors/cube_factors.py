@@ -51,7 +51,9 @@ class CubeFactors(SceneFactors):
     hue: HueName | None = Field(default=None, description="the nearest named hue of the colour")
     ink: Colour = Field(description="of the digits: red, green, blue, 0 to 1")
     ink_hue: HueName | None = Field(default=None, description="the nearest named hue of the ink")
-    faces: list[FaceFactors] = Field(min_length=1, max_length=len(FACES), description="in the order +x, +y, -x, -y, top")
+    faces: list[FaceFactors] = Field(
+        min_length=1, max_length=len(FACES), description="in the order +x, +y, -x, -y, top"
+    )
 
     @classmethod
     def of(cls, scene: CubeScene) -> Self:

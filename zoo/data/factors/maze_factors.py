@@ -93,7 +93,9 @@ class MazeFactors(SceneFactors):
         assert zones <= NUM_ROOMS[-1] + 1
         for name, surfaces in (("walls", self.walls), ("floors", self.floors)):
             if len(surfaces) != zones:
-                raise refuse(name, found=f"{len(surfaces)} surfaces", expected=f"{zones}: the corridors, then each room")
+                raise refuse(
+                    name, found=f"{len(surfaces)} surfaces", expected=f"{zones}: the corridors, then each room"
+                )
         places = [(panel.row, panel.column) for panel in self.panels]
         for index, place in enumerate(places):
             if not solid[place] or place in places[:index]:

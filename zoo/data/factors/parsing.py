@@ -50,7 +50,9 @@ def parse_factors(document: Any, *, origin: str) -> SceneFactors:
         raise DataError(f"{origin}: kind: this key is missing; expected one of {', '.join(KINDS)}")
     kind = document["kind"]
     if not isinstance(kind, str) or kind not in KINDS:
-        raise DataError(f"{origin}: kind: found {kind!r}, expected one of {', '.join(KINDS)}{did_you_mean(str(kind), KINDS)}")
+        raise DataError(
+            f"{origin}: kind: found {kind!r}, expected one of {', '.join(KINDS)}{did_you_mean(str(kind), KINDS)}"
+        )
     try:
         # From JSON, in which a list may stand for a tuple and 1 for 1.0, and nothing else is converted.
         text = json.dumps(document, allow_nan=False)

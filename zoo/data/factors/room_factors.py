@@ -63,7 +63,9 @@ class WallFactors(Settings):
             limit = f"x and y within {max(room, 0.0):.4g} either way, so that the object is inside of the room"
             raise refuse(field, found=list(position), expected=limit)
         if position[2] < depth - _TOLERANCE:
-            raise refuse(field, found=list(position), expected=f"z of {depth:.4g} or more, so that it is above the floor")
+            raise refuse(
+                field, found=list(position), expected=f"z of {depth:.4g} or more, so that it is above the floor"
+            )
 
 
 WALL_VALUES: Mapping[str, tuple[str, ...]] = {"wall": tuple(WALL_TEXTURES), "floor": tuple(FLOOR_TEXTURES)}
@@ -78,7 +80,9 @@ class ObjectFactors(Settings):
     position: Place = Field(description="x, y, z of the origin of the shape, scene units")
     scale: tuple[Stretch, Stretch, Stretch] = Field(description="of the canonical shape along its own axes")
     turn: Angle = Field(description="about the z axis, radians, counter-clockwise seen from above")
-    tilt: tuple[Part, Part, Part, Part] | None = Field(default=None, description="unit quaternion w, x, y, z, after turn")
+    tilt: tuple[Part, Part, Part, Part] | None = Field(
+        default=None, description="unit quaternion w, x, y, z, after turn"
+    )
 
     @classmethod
     def of(cls, item: SceneObject) -> ObjectFactors:

@@ -45,7 +45,9 @@ def check_hue(colour: tuple[float, float, float], hue: HueName | None, *, field:
     """
     nearest = hue_of(colour)
     if hue not in (None, nearest):
-        raise refuse(field, found=repr(hue), expected=f"{nearest!r}, the nearest named hue of {list(colour)}, or no hue")
+        raise refuse(
+            field, found=repr(hue), expected=f"{nearest!r}, the nearest named hue of {list(colour)}, or no hue"
+        )
 
 
 class SceneFactors(Settings):

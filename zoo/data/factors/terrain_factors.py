@@ -17,7 +17,9 @@ class TerrainFactors(SceneFactors):
     kind: Literal["terrain"] = "terrain"
     land: int = Field(ge=0, lt=2**53, description="number of the land, of which it is a pure function")
     origin: Place = Field(default=(0.0, 0.0, 0.0), description="where the origin of the scene lies in the land")
-    water_share: float | None = Field(default=None, description="of the land under water, 0 to 1; follows from the land")
+    water_share: float | None = Field(
+        default=None, description="of the land under water, 0 to 1; follows from the land"
+    )
     sun: float | None = Field(default=None, description="azimuth of the light, radians; follows from the land")
 
     @classmethod

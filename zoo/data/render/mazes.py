@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
-from zoo.data.render import maze_surfaces
 from zoo.data.factors.maze_factors import MazeFactors
+from zoo.data.render import maze_surfaces
 from zoo.data.render.maze_layout import HALF_WIDTH, INNER_SIZE, SIZE, WALL_HEIGHT, Maze, draw_cameras, draw_named_maze
 from zoo.data.render.maze_march import march
 from zoo.data.render.sampling import IMAGE_HALF_WIDTH, exact_axes, ray_grid, render_chunks

@@ -90,6 +90,7 @@ def draw_light(rng: np.random.Generator, *, lowest: float = 3.0) -> Triple:
 
 
 def radius_of(item: SceneObject) -> float:
+    """Returns how far an upright object reaches sideways from its centre, scene units."""
     return PRIMITIVES[item.shape].half_width * max(item.scale[:2])
 
 
