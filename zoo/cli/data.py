@@ -79,7 +79,15 @@ def make(
         )
         return
     counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
-    recipe = check_request(name, num_scenes=counts, image_size=image_size, num_views=views, seed=seed, device=device)
+    recipe = check_request(
+        name,
+        num_scenes=counts,
+        image_size=image_size,
+        num_views=views,
+        seed=seed,
+        device=device,
+        hold_out=hold_out,
+    )
     num_scenes = sum(counts.values())
     size = num_scenes * recipe.bytes_per_scene(image_size=image_size)
     if dry_run:

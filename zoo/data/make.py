@@ -73,8 +73,13 @@ def check_request(
     num_views: int | None,
     seed: int,
     device: str,
+    hold_out: Sequence[str] = (),
 ) -> BuiltIn:
-    """Returns a recipe with its number of views; raises DataError if an argument of :func:`make_dataset` is not valid."""
+    """Returns a recipe with its number of views and what it holds out.
+
+    Raises:
+        DataError: if an argument of :func:`make_dataset` is not valid.
+    """
     if recipe_name not in RECIPES:
         raise DataError(f"recipe: there is no built-in data set {recipe_name!r}{did_you_mean(recipe_name, RECIPES)}")
     recipe = RECIPES[recipe_name]
@@ -95,7 +100,8 @@ def check_request(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise DataError(f"device: {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return recipe if num_views is None else dataclasses.replace(recipe, num_views=num_views)
+    held_out = parse_combinations(hold_out, recipe_name=recipe.name, factor_class=recipe.factor_class)
+    return dataclasses.replace(recipe, num_views=num_views or recipe.num_views, hold_out=held_out)
 
 
 def make_dataset(
@@ -137,10 +143,15 @@ def make_dataset(
         DiskFullError: if the disk has no room for the store, or it cannot be written.
     """
     recipe = check_request(
-        recipe_name, num_scenes=num_scenes, image_size=image_size, num_views=num_views, seed=seed, device=device
+        recipe_name,
+        num_scenes=num_scenes,
+        image_size=image_size,
+        num_views=num_views,
+        seed=seed,
+        device=device,
+        hold_out=hold_out,
     )
-    held_out = parse_combinations(hold_out, recipe_name=recipe.name, factor_class=recipe.factor_class)
-    recipe = dataclasses.replace(recipe, hold_out=held_out)
+    held_out = [str(combination) for combination in recipe.hold_out]
     plan = _Plan(
         recipe=recipe,
         pieces=[
@@ -152,7 +163,7 @@ def make_dataset(
         image_size=image_size if recipe.has_images else 0,
         seed=seed,
         device=device,
-        provenance={"hold_out": [str(combination) for combination in held_out]} if held_out else {},
+        provenance={"hold_out": held_out} if held_out else {},
     )
     return _write(plan, folder=folder, workers=workers, progress=progress, scenes_per_shard=scenes_per_shard)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
@@ -64,11 +64,7 @@ class ShepardMetzlerFactors(SceneFactors):
         return {"colour": tuple(hue_of(colour) for colour in COLOURS)}
 
 
-def check_num_parts(num_parts: int) -> Callable[[ShepardMetzlerFactors], None]:
-    """Returns a check of the number of blocks; it raises DataError."""
-
-    def check(factors: ShepardMetzlerFactors) -> None:
-        if len(factors.blocks) != num_parts:
-            raise refuse("blocks", found=f"{len(factors.blocks)} blocks", expected=f"{num_parts}")
-
-    return check
+def check_num_parts(factors: ShepardMetzlerFactors, *, num_parts: int) -> None:
+    """Checks the number of blocks; raises DataError."""
+    if len(factors.blocks) != num_parts:
+        raise refuse("blocks", found=f"{len(factors.blocks)} blocks", expected=f"{num_parts}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Self, get_args
 
 from pydantic import Field
@@ -107,11 +107,7 @@ class CubeFactors(SceneFactors):
         return {"face": FACES, "digit": tuple(map(str, range(NUM_LABELS))), **WALL_VALUES}
 
 
-def check_num_faces(num_faces: int) -> Callable[[CubeFactors], None]:
-    """Returns a check of the number of faces with digits; it raises DataError."""
-
-    def check(factors: CubeFactors) -> None:
-        if len(factors.faces) != num_faces:
-            raise refuse("faces", found=f"{len(factors.faces)} faces", expected=f"{num_faces}")
-
-    return check
+def check_num_faces(factors: CubeFactors, *, num_faces: int) -> None:
+    """Checks the number of faces with digits; raises DataError."""
+    if len(factors.faces) != num_faces:
+        raise refuse("faces", found=f"{len(factors.faces)} faces", expected=f"{num_faces}")

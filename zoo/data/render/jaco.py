@@ -21,7 +21,7 @@ import numpy as np
 
 from zoo.data.render.rng import uniform
 from zoo.data.render.rooms import KEY_CELL, KEY_HUES, Ring, draw_light, draw_walls
-from zoo.data.render.scene import Quaternion, Room, Scene, SceneObject, Triple
+from zoo.data.render.scene import Room, Scene, SceneObject, Triple, tilt_towards
 
 NUM_ARM_JOINTS = 6
 NUM_FINGERS = 3
@@ -215,20 +215,6 @@ def _draw_reach(rng: np.random.Generator) -> Reach:
     else:
         chosen = possible[0]
     return Reach(tuple(joints[chosen].tolist()), _ball(target, radius, colour), room, reaching)
-
-
-def tilt_towards(direction: Triple) -> Quaternion:
-    """Returns the shortest rotation that takes the z axis into a direction of any length but zero."""
-    x, y, z = direction
-    length = math.sqrt(x * x + y * y + z * z)
-    if length == 0.0:
-        raise ValueError("direction: has length 0")
-    # Half the angle between the two lies at (1 + z, -y, x), which is nothing straight down.
-    w = 1.0 + z / length
-    size = math.sqrt(w * w + (x * x + y * y) / (length * length))
-    if size < 1e-9:
-        return (0.0, 1.0, 0.0, 0.0)
-    return (w / size, -y / length / size, x / length / size, 0.0)
 
 
 def _ball(centre: np.ndarray, radius: float, colour: Triple) -> SceneObject:
