@@ -152,6 +152,10 @@ def make_dataset(
         hold_out=hold_out,
     )
     held_out = [str(combination) for combination in recipe.hold_out]
+    # Before a list of pieces is made, which may be as absurdly long as the number of scenes.
+    image_size = image_size if recipe.has_images else 0
+    size = sum(num_scenes.values()) * recipe.bytes_per_scene(image_size=image_size)
+    check_free_space(folder, num_bytes=size)
     plan = _Plan(
         recipe=recipe,
         pieces=[
@@ -160,7 +164,7 @@ def make_dataset(
             if split in num_scenes
             for indices in _cut(num_scenes[split], device=device)
         ],
-        image_size=image_size if recipe.has_images else 0,
+        image_size=image_size,
         seed=seed,
         device=device,
         provenance={"hold_out": held_out} if held_out else {},
@@ -210,6 +214,7 @@ def make_from_factors(
                 recipe.check_factors(factors)
             except DataError as error:
                 raise DataError(f"{files[split]}: scene {index}: {error}") from None
+    check_free_space(folder, num_bytes=sum(counts.values()) * recipe.bytes_per_scene(image_size=image_size))
     plan = _Plan(
         recipe=recipe,
         pieces=[
@@ -254,7 +259,6 @@ def _write(
     """Renders all pieces into a store and returns its folder."""
     recipe, pieces, seed, image_size, device = plan.recipe, plan.pieces, plan.seed, plan.image_size, plan.device
     total, done = sum(len(piece.indices) for piece in pieces), 0
-    check_free_space(folder, num_bytes=total * recipe.bytes_per_scene(image_size=image_size))
     render = functools.partial(_render, recipe=recipe, seed=seed, image_size=image_size, device=device)
     workers = num_workers(workers, device=device, num_pieces=len(pieces))
     writing = StoreWriter(
