@@ -9,18 +9,19 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from zoo.data.scene import Scene
     from zoo.model.scene_model import SceneModel
     from zoo.training.trained_model import TrainedModel
 
-__all__ = ["Scene", "create_model", "describe", "list_variants", "load_model", "load_run"]
+__all__ = ["Scene", "create_model", "describe", "list_variants", "load_model", "load_run", "render_scene"]
 __version__ = "0.1.0"
 
 
@@ -116,3 +117,25 @@ def load_run(path: str | Path, *, device: str | torch.device = "cpu", registry: 
 def load_model(path: str | Path, *, device: str | torch.device = "cpu", registry: Files = ()) -> SceneModel:
     """Loads the model of a run, ready for evaluation; as ``load_run(path).model``."""
     return load_run(path, device=device, registry=registry).model
+
+
+def render_scene(
+    factors: Mapping[str, Any], cameras: np.ndarray, *, image_size: int = 64, device: str | torch.device = "cpu"
+) -> np.ndarray:
+    """Renders a scene of a built-in data set from its factors.
+
+    Args:
+        factors: a factor document; :meth:`zoo.data.store.SceneStore.read_factors` reads those of a store.
+        cameras: [V, 5]: x, y, z in scene units, yaw and pitch in radians.
+        image_size: height and width, pixels.
+        device: where to render.
+
+    Returns:
+        frames [V, H, W, 3] uint8; with the cameras of a store its images, bit for bit.
+
+    Raises:
+        zoo.errors.DataError: if factors, cameras or size are not valid.
+    """
+    from zoo.data.factors.rendering import render_scene as render
+
+    return render(factors, cameras, image_size=image_size, device=device)

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.data.render.jaco import tilt_towards
 from zoo.data.render.primitives import PRIMITIVES
 from zoo.data.render.raycaster import render
-from zoo.data.render.scene import Scene, SceneObject, rotation_matrix, stack_scenes
+from zoo.data.render.scene import Scene, SceneObject, rotation_matrix, stack_scenes, tilt_towards
 
 DIRECTIONS = [
     *np.random.default_rng(0).normal(size=(20, 3)),

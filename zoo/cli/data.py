@@ -9,68 +9,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from zoo.cli import data_import, screen
-from zoo.cli.options import Json, OnBadRecord, Seed
+from zoo.cli.data_make import make
+from zoo.cli.options import Json, OnBadRecord, command
+from zoo.cli.screen import data_size
 from zoo.errors import DataError
-from zoo.files import check_free_space
 
 app = typer.Typer(
     help="Make, import, draw, inspect and convert data sets; write a suite's episodes.", no_args_is_help=True
 )
 Folder = Annotated[Path, typer.Argument(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
 
-
-def _size(num_bytes: int) -> str:
-    if num_bytes >= 1e10:
-        return f"{num_bytes / 1e9:,.0f} GB"
-    return f"{num_bytes / 1e6:.0f} MB" if num_bytes >= 1e7 else f"{num_bytes / 1e6:.2g} MB"
-
-
-@app.command("make")
-def make(
-    name: Annotated[str, typer.Argument(help="A built-in data set; gqn-zoo list --kind dataset lists them.")],
-    folder: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; it must not exist.")],
-    train: Annotated[int, typer.Option(help="Scenes of the training split.")] = 10_000,
-    validation: Annotated[int, typer.Option(help="Scenes of the validation split.")] = 500,
-    test: Annotated[int, typer.Option(help="Scenes of the test split.")] = 1000,
-    image_size: Annotated[int, typer.Option(help="Height and width of the images, pixels.")] = 64,
-    views: Annotated[
-        int | None, typer.Option(min=1, help="Images per scene; default: as in the published data set.")
-    ] = None,
-    seed: Seed = 0,
-    workers: Annotated[
-        int | None, typer.Option("-j", "--workers", help="Processes; default: one per core, 0: none.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Where to render: cpu or cuda.")] = "cpu",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the size and write nothing.")] = False,
-) -> None:
-    """Render a built-in data set. The same seed gives the same bytes; no scene is in two splits."""
-    from zoo.data.make import check_request, make_dataset
-    from zoo.data.source import Split
-
-    counts: dict[Split, int] = {"train": train, "validation": validation, "test": test}
-    recipe = check_request(name, num_scenes=counts, image_size=image_size, num_views=views, seed=seed, device=device)
-    num_scenes = sum(counts.values())
-    size = num_scenes * recipe.bytes_per_scene(image_size=image_size)
-    if dry_run:
-        check_free_space(folder, num_bytes=size)
-        unit = "views" if recipe.has_images else "points"
-        typer.echo(
-            f"{name}: {num_scenes} scenes of {recipe.num_views} {unit}, {_size(size)} in {folder}. Nothing was written."
-        )
-        return
-    with screen.progress_bar(f"rendering {name}", unit="scenes") as progress:
-        make_dataset(
-            name,
-            folder=folder,
-            num_scenes=counts,
-            image_size=image_size,
-            num_views=views,
-            seed=seed,
-            workers=workers,
-            device=device,
-            progress=progress,
-        )
-    typer.echo(f"{folder}: {num_scenes} scenes, {_size(size)}. Next: gqn-zoo data show {folder} -o sheet.png")
+app.command("make")(command(make))
 
 
 app.command("import")(data_import.run)
@@ -125,13 +74,14 @@ def inspect(
 def _report(facts: dict[str, Any]) -> list[str]:
     size, views = facts["image_size"], facts["num_views"]
     content = f"{views} views of {size} pixels" if size else f"{views} points"
-    lines = [f"{facts['name']}@{facts['revision']} ({facts['kind']}): {content} per scene, {_size(facts['bytes'])}"]
+    lines = [f"{facts['name']}@{facts['revision']} ({facts['kind']}): {content} per scene, {data_size(facts['bytes'])}"]
     for name, extra in facts["extras"].items():
         shape = "x".join(str(length) for length in extra["shape"]) or "1"
         lines.append(f"  {name}: {shape} {extra['dtype']} per {'view' if extra['per_view'] else 'scene'}")
+    lines.append(f"  factors: {'of every scene, in <split>/factors.jsonl' if facts['factors'] else 'none'}")
     for split, values in facts["splits"].items():
         lines.append(
-            f"  {split}: {values['num_scenes']} scenes in {values['num_files']} file(s), {_size(values['bytes'])}"
+            f"  {split}: {values['num_scenes']} scenes in {values['num_files']} file(s), {data_size(values['bytes'])}"
         )
         if size:
             ranges = ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, (low, high) in values["cameras"].items())

@@ -107,3 +107,10 @@ def bars(*further: ProgressColumn, shown: bool = True, speed_seconds: float = 30
     # Some versions of rich print an empty line when a disabled bar is started.
     with nullcontext() if progress.disable else progress:
         yield progress
+
+
+def data_size(num_bytes: int) -> str:
+    """Returns the size of data in words."""
+    if num_bytes >= 1e10:
+        return f"{num_bytes / 1e9:,.0f} GB"
+    return f"{num_bytes / 1e6:.0f} MB" if num_bytes >= 1e7 else f"{num_bytes / 1e6:.2g} MB"

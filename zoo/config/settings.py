@@ -58,10 +58,13 @@ def parse(
     try:
         return settings_class.model_validate(dict(values))
     except pydantic.ValidationError as error:
-        raise ConfigError(_explain(settings_class, error, file=file, path=path)) from None
+        raise ConfigError(explain(settings_class, error, file=file, path=path)) from None
 
 
-def _explain(settings_class: type[pydantic.BaseModel], error: pydantic.ValidationError, *, file: str, path: str) -> str:
+def explain(
+    settings_class: type[pydantic.BaseModel], error: pydantic.ValidationError, *, file: str, path: str = ""
+) -> str:
+    """Returns one sentence on the first key that pydantic refused: file, path, what was found and what was expected."""
     found_wrong = error.errors(include_url=False)
     # A misspelt key is reported instead of the missing key that was meant.
     unknown = [each for each in found_wrong if each["type"] == "extra_forbidden"]

@@ -14,6 +14,7 @@ from zoo.data.images import resize_images
 from zoo.data.opening import FolderKind, Source, kind_of, open_splits
 from zoo.data.scene_writer import SceneArrays, SceneWriter
 from zoo.data.source import Split, bytes_per_scene
+from zoo.data.store import SceneStore
 from zoo.data.store_writer import StoreWriter, store_name
 from zoo.data.tfrecord import BadRecord, OnBadRecord
 from zoo.errors import DataError, did_you_mean
@@ -39,7 +40,8 @@ def _read(
     """Reads whole scenes; under ``skip`` those that cannot be decoded are appended to ``skipped``."""
     views = np.broadcast_to(np.arange(source.num_views), (len(scenes), source.num_views))
     try:
-        return [SceneArrays(*source.read(scenes, views), source.read_extras(scenes, views))]
+        factors = source.read_factors(scenes) if isinstance(source, SceneStore) and source.has_factors else None
+        return [SceneArrays(*source.read(scenes, views), source.read_extras(scenes, views), factors)]
     except DataError as error:
         if on_bad_record == "raise" or not isinstance(source, DeepMindScenes):
             raise
@@ -79,7 +81,8 @@ def convert(
     """Writes all splits of a folder of scenes in the other format, or in the same with other sizes.
 
     The validation split that is cut out of a published train split becomes a split of its own. Images change a little
-    in TFRecords, which hold JPEG; cameras do not change.
+    in TFRecords, which hold JPEG; cameras do not change. A store keeps the factors of its scenes; TFRecords have no room
+    for them.
 
     Args:
         source_folder: a store, or ``<root>/<set>`` with TFRecords.
@@ -132,7 +135,8 @@ def convert(
             for start in range(0, counts[split], batch):
                 scenes = np.arange(start, min(start + batch, counts[split]))
                 for part in _read(source, scenes, on_bad_record=on_bad_record, skipped=skipped):
-                    writer.add(split, resize_images(part.frames, image_size=size), part.cameras, part.extras)
+                    factors = part.factors if to == "store" else None
+                    writer.add(split, resize_images(part.frames, image_size=size), part.cameras, part.extras, factors)
                     written[split] += len(part.frames)
                 done += len(scenes)
                 if progress is not None:

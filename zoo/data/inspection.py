@@ -13,9 +13,11 @@ import numpy as np
 
 from zoo.data.camera import CAMERA_FIELDS
 from zoo.data.deepmind import DeepMindScenes, FolderIndex, index_folder
+from zoo.data.factor_lines import FactorLines, factor_file_name
+from zoo.data.factors.parsing import parse_factors
 from zoo.data.opening import Source, kind_of, open_splits
 from zoo.data.source import SPLITS, Split
-from zoo.data.store import check_file, layout_of, read_meta
+from zoo.data.store import StoreMeta, check_file, layout_of, read_meta
 from zoo.data.tfrecord import BadRecord, OnBadRecord
 from zoo.errors import DataError
 from zoo.files import sha256_of
@@ -48,17 +50,44 @@ PUBLISHED = MappingProxyType(
 
 
 def verify_store(folder: str | os.PathLike[str]) -> int:
-    """Compares every file's SHA-256 with ``meta.json``, or raises DataError; returns the number of files."""
+    """Compares every file's SHA-256 with ``meta.json`` and reads all factors; returns the number of files.
+
+    Raises:
+        DataError: naming the first file that is damaged, and the scene and the field of factors that are not valid.
+    """
     meta = read_meta(folder)
     layouts = {split: layout_of(meta, split) for split in sorted(meta.splits)}
     for split, layout in layouts.items():
         for name, (dtype, shape) in layout.items():
-            path = Path(folder) / name
-            check_file(path, dtype, shape)
-            found, expected = sha256_of(path), meta.splits[split].files[name]
-            if found != expected:
-                raise DataError(f"{path}: SHA-256 is {found}, expected {expected}; the file is damaged")
-    return sum(map(len, layouts.values()))
+            check_file(Path(folder) / name, dtype, shape)
+            _check_digest(Path(folder) / name, expected=meta.splits[split].files[name])
+    factors = meta.factors or {}
+    for split in layouts if factors else ():
+        path = Path(folder) / factor_file_name(split)
+        _check_digest(path, expected=factors[factor_file_name(split)])
+        lines = FactorLines(path, num_scenes=meta.splits[split].num_scenes)
+        for scene, document in enumerate(lines.iterate(range(meta.splits[split].num_scenes))):
+            parse_factors(document, origin=f"{path}: scene {scene}")
+    return sum(map(len, layouts.values())) + len(factors)
+
+
+def _check_digest(path: Path, *, expected: str) -> None:
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if found != expected:
+        raise DataError(f"{path}: SHA-256 is {found}, expected {expected}; the file is damaged")
+
+
+def _store_files(folder: str | os.PathLike[str], meta: StoreMeta, split: Split) -> list[Path]:
+    """Returns the files of a split; raises DataError if its factors are missing."""
+    names = [*layout_of(meta, split), *([factor_file_name(split)] if meta.factors is not None else [])]
+    paths = [Path(folder) / name for name in names]
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: is missing")
+    return paths
 
 
 def _sampled_camera_range(source: DeepMindScenes) -> tuple[np.ndarray, int, list[BadRecord]]:
@@ -104,6 +133,7 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
     Returns:
         - ``kind``, ``name``, ``image_size`` (pixels), ``num_views``, ``revision``, ``provenance``, ``bytes``, ``verified``
         - ``extras``: name -> ``dtype``, ``shape`` and ``per_view``
+        - ``factors``: whether every scene has a factor document
         - ``splits``: split -> ``num_scenes``, ``num_files``, ``bytes``, ``cameras`` (coordinate -> smallest and largest
           value, in scene units and radians) and ``cameras_from_scenes``, the number of scenes that these come from
         - ``warnings``: sentences
@@ -122,9 +152,9 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
         meta = read_meta(folder)
         if verify:
             verify_store(folder)
-        sources, provenance = open_splits(folder), meta.provenance
+        sources, provenance, has_factors = open_splits(folder), meta.provenance, meta.factors is not None
         for split in sources:
-            files = [(Path(folder) / name).stat().st_size for name in layout_of(meta, split)]
+            files = [path.stat().st_size for path in _store_files(folder, meta, split)]
             sizes[split] = (len(files), sum(files))
     else:
         index = index_folder(folder, on_bad_record="skip")
@@ -132,6 +162,7 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
         sources = {split: DeepMindScenes(folder, split, on_bad_record=mode, index=index) for split in index.splits}
         for split, facts in index.splits.items():
             sizes[split] = (len(facts.files), int((facts.records[:, 3] + _FRAMING_BYTES).sum()))
+        has_factors = False
         provenance = {"folder": Path(folder).absolute().name}
         warnings = _warnings(index, sources)
     splits: dict[str, dict[str, Any]] = {}
@@ -161,6 +192,7 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
         "splits": splits,
         "bytes": sum(facts["bytes"] for facts in splits.values()),
         "extras": {name: extra._asdict() for name, extra in first.extras.items()},
+        "factors": has_factors,
         "verified": verify,
         "warnings": warnings,
         "skipped": [bad._asdict() for bad in skipped],

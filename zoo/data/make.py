@@ -8,109 +8,61 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import itertools
-import multiprocessing
 import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
-from zoo.data.built_in import BuiltIn
+from zoo.data.built_in import BuiltIn, DrawnScene
+from zoo.data.factors.hold_out import parse_combinations
+from zoo.data.factors.parsing import read_factor_file
+from zoo.data.factors.scene_factors import SceneFactors
 from zoo.data.render.recipes import RECIPES
+from zoo.data.render_pool import num_workers, rendered
 from zoo.data.scene_writer import SceneArrays
 from zoo.data.source import SPLITS, Split
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import DataError, did_you_mean
-from zoo.files import check_free_space
-from zoo.provenance import usable_cores
+from zoo.files import check_free_space, sha256_of
 
 # Scenes that a process renders at a time: enough to outweigh the hand-over, few enough that an interrupt, which waits
 # for the pieces under way, is answered within a second or two.
 SCENES_PER_PIECE = 8
 SCENES_PER_PIECE_ON_GPU = 64
 
-# Pieces handed out but not yet written, for each process: bounds the memory when writing is slower than rendering.
-PIECES_AHEAD = 3
+
+class _Piece(NamedTuple):
+    """Consecutive scenes of one split, rendered together."""
+
+    split: Split
+    indices: range
+    given: tuple[SceneFactors, ...] = ()  # factors of these scenes; empty: they are drawn
+    origin: str = ""  # the file that lists the given factors
 
 
-_Piece = tuple[Split, range]  # consecutive scenes of one split, rendered together
+def _compose(piece: _Piece, *, recipe: BuiltIn, seed: int) -> Iterator[DrawnScene]:
+    for index, factors in zip(piece.indices, piece.given, strict=True):
+        try:
+            yield recipe.compose(factors, seed=seed, split=piece.split, index=index)
+        except DataError as error:
+            raise DataError(f"{piece.origin}: scene {index}: {error}") from None
 
 
 def _render(piece: _Piece, *, recipe: BuiltIn, seed: int, image_size: int, device: str) -> SceneArrays:
-    split, indices = piece
-    rendering = recipe.render(seed=seed, scene_indices=indices, split=split, image_size=image_size, device=device)
-    return SceneArrays(rendering.frames.cpu().numpy(), rendering.cameras.numpy(), dict(rendering.extras))
-
-
-def _exit_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
-
-
-def _start_worker() -> None:
-    """Prepares a process of the pool: one thread; ignores Ctrl-C, which the parent handles; exits with the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
-
-
-@contextlib.contextmanager
-def _interrupt_blocked() -> Iterator[None]:
-    """Blocks Ctrl-C for processes started in this block, even while they import; the parent gets it afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _rendered(
-    pieces: list[_Piece], *, render: Callable[[_Piece], SceneArrays], workers: int
-) -> Generator[SceneArrays, None, None]:
-    """Renders pieces in order, in this process or in ``workers`` others."""
-    if not workers:
-        yield from map(render, pieces)
-        return
-    # Spawned, not forked: a forked child inherits the locks of torch's threads, held or not.
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    pending: deque[Future[SceneArrays]] = deque()
-    waiting = iter(pieces)
-    try:
-        with _interrupt_blocked():
-            pending.extend(
-                executor.submit(render, piece) for piece in itertools.islice(waiting, workers * PIECES_AHEAD)
-            )
-        while pending:
-            yield pending.popleft().result()
-            pending.extend(executor.submit(render, piece) for piece in itertools.islice(waiting, 1))
-    except BrokenProcessPool as error:
-        raise DataError(
-            "workers: a rendering process ended by itself: killed for want of memory (use fewer workers), or started by a "
-            "script without an 'if __name__ == \"__main__\":' around this call"
-        ) from error
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _num_workers(workers: int | None, *, device: str, num_pieces: int) -> int:
-    if workers is None:
-        # One process feeds a GPU; several would each hold a copy of its runtime in the memory of the device.
-        wanted = usable_cores() if torch.device(device).type == "cpu" else 0
-        # Starting processes takes seconds, so that one or two pieces are rendered here.
-        return min(wanted, num_pieces) if min(wanted, num_pieces) > 1 and num_pieces > 2 else 0
-    if workers < 0:
-        raise DataError(f"workers: {workers} is negative; 0 renders in this process")
-    return min(workers, num_pieces)
+    if piece.given:
+        drawn = list(_compose(piece, recipe=recipe, seed=seed))
+        rendering = recipe.render_drawn(drawn, image_size=image_size, device=device)
+    else:
+        rendering = recipe.render(
+            seed=seed, scene_indices=piece.indices, split=piece.split, image_size=image_size, device=device
+        )
+    factors = [recipe.factors_of(scene) for scene in rendering.scenes]
+    documents = [document.model_dump(mode="json") for document in factors if document is not None]
+    return SceneArrays(
+        rendering.frames.cpu().numpy(), rendering.cameras.numpy(), dict(rendering.extras), documents or None
+    )
 
 
 def check_request(
@@ -121,8 +73,13 @@ def check_request(
     num_views: int | None,
     seed: int,
     device: str,
+    hold_out: Sequence[str] = (),
 ) -> BuiltIn:
-    """Returns a recipe with its number of views; raises DataError if an argument of :func:`make_dataset` is not valid."""
+    """Returns a recipe with its number of views and what it holds out.
+
+    Raises:
+        DataError: if an argument of :func:`make_dataset` is not valid.
+    """
     if recipe_name not in RECIPES:
         raise DataError(f"recipe: there is no built-in data set {recipe_name!r}{did_you_mean(recipe_name, RECIPES)}")
     recipe = RECIPES[recipe_name]
@@ -143,7 +100,8 @@ def check_request(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise DataError(f"device: {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return recipe if num_views is None else dataclasses.replace(recipe, num_views=num_views)
+    held_out = parse_combinations(hold_out, recipe_name=recipe.name, factor_class=recipe.factor_class)
+    return dataclasses.replace(recipe, num_views=num_views or recipe.num_views, hold_out=held_out)
 
 
 def make_dataset(
@@ -158,6 +116,7 @@ def make_dataset(
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
     scenes_per_shard: int = 1024,
+    hold_out: Sequence[str] = (),
 ) -> Path:
     """Renders a built-in data set into a scene store and returns its folder.
 
@@ -177,40 +136,145 @@ def make_dataset(
         device: of torch.
         progress: called with the number of scenes written and the number wanted, in all splits together.
         scenes_per_shard: scenes in a file of images.
+        hold_out: combinations of factors, such as ``shape=cone,colour=red``; see :mod:`zoo.data.factors.hold_out`.
 
     Raises:
-        DataError: if an argument is not valid or the folder exists.
+        DataError: if an argument is not valid, the folder exists, or scenes with or without the combinations are too rare.
         DiskFullError: if the disk has no room for the store, or it cannot be written.
     """
     recipe = check_request(
-        recipe_name, num_scenes=num_scenes, image_size=image_size, num_views=num_views, seed=seed, device=device
+        recipe_name,
+        num_scenes=num_scenes,
+        image_size=image_size,
+        num_views=num_views,
+        seed=seed,
+        device=device,
+        hold_out=hold_out,
     )
+    held_out = [str(combination) for combination in recipe.hold_out]
+    # Before a list of pieces is made, which may be as absurdly long as the number of scenes.
     image_size = image_size if recipe.has_images else 0
-    total, done = sum(num_scenes.values()), 0
-    check_free_space(folder, num_bytes=total * recipe.bytes_per_scene(image_size=image_size))
+    size = sum(num_scenes.values()) * recipe.bytes_per_scene(image_size=image_size)
+    check_free_space(folder, num_bytes=size)
+    plan = _Plan(
+        recipe=recipe,
+        pieces=[
+            _Piece(split, indices)
+            for split in SPLITS
+            if split in num_scenes
+            for indices in _cut(num_scenes[split], device=device)
+        ],
+        image_size=image_size,
+        seed=seed,
+        device=device,
+        provenance={"hold_out": held_out} if held_out else {},
+    )
+    return _write(plan, folder=folder, workers=workers, progress=progress, scenes_per_shard=scenes_per_shard)
+
+
+def make_from_factors(
+    recipe_name: str,
+    *,
+    folder: str | os.PathLike[str],
+    files: Mapping[Split, str | os.PathLike[str]],
+    image_size: int = 64,
+    num_views: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Renders the scenes that files of factors list, from cameras of a built-in data set, into a scene store.
+
+    The scenes keep their order; a file fills one split. Contents are not checked against the division into splits.
+
+    Args:
+        recipe_name: a built-in data set with factors.
+        folder: of the store, as for :func:`make_dataset`, as all other arguments.
+        files: split -> file of JSON lines, JSON or YAML; see :func:`zoo.data.factors.parsing.read_factor_file`.
+        image_size: height and width, pixels, a multiple of 4.
+        num_views: images of every scene; None takes as many as the published data set has.
+        seed: of the cameras.
+        workers: processes that render.
+        device: of torch.
+        progress: called with the number of scenes written and the number wanted.
+
+    Raises:
+        DataError: naming file, scene, field, what was found and what was expected; nothing is written then.
+        DiskFullError: if the disk has no room for the store, or it cannot be written.
+    """
+    given = {split: read_factor_file(path) for split, path in files.items()}
+    counts = {split: len(scenes) for split, scenes in given.items()}
+    recipe = check_request(
+        recipe_name, num_scenes=counts, image_size=image_size, num_views=num_views, seed=seed, device=device
+    )
+    for split, scenes in given.items():
+        for index, factors in enumerate(scenes):
+            try:
+                recipe.check_factors(factors)
+            except DataError as error:
+                raise DataError(f"{files[split]}: scene {index}: {error}") from None
+    check_free_space(folder, num_bytes=sum(counts.values()) * recipe.bytes_per_scene(image_size=image_size))
+    plan = _Plan(
+        recipe=recipe,
+        pieces=[
+            _Piece(split, indices, tuple(given[split][indices.start : indices.stop]), str(files[split]))
+            for split in SPLITS
+            if split in given
+            for indices in _cut(counts[split], device=device)
+        ],
+        image_size=image_size,
+        seed=seed,
+        device=device,
+        provenance={"factors": {split: sha256_of(path) for split, path in sorted(files.items())}},
+    )
+    return _write(plan, folder=folder, workers=workers, progress=progress)
+
+
+def _cut(count: int, *, device: str) -> Iterator[range]:
     step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
-    pieces = [
-        (split, range(num_scenes[split])[first : first + step])
-        for split in SPLITS
-        if split in num_scenes
-        for first in range(0, num_scenes[split], step)
-    ]
+    return (range(count)[first : first + step] for first in range(0, count, step))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What goes into a store."""
+
+    recipe: BuiltIn
+    pieces: list[_Piece]
+    image_size: int  # height and width, pixels; 0 for data without images
+    seed: int
+    device: str
+    provenance: Mapping[str, Any]  # beside recipe, version and seed
+
+
+def _write(
+    plan: _Plan,
+    *,
+    folder: str | os.PathLike[str],
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+    scenes_per_shard: int = 1024,
+) -> Path:
+    """Renders all pieces into a store and returns its folder."""
+    recipe, pieces, seed, image_size, device = plan.recipe, plan.pieces, plan.seed, plan.image_size, plan.device
+    total, done = sum(len(piece.indices) for piece in pieces), 0
     render = functools.partial(_render, recipe=recipe, seed=seed, image_size=image_size, device=device)
-    workers = _num_workers(workers, device=device, num_pieces=len(pieces))
+    workers = num_workers(workers, device=device, num_pieces=len(pieces))
     writing = StoreWriter(
         folder,
         name=recipe.name,
         image_size=image_size,
         num_views=recipe.num_views,
-        provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed},
+        provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed, **plan.provenance},
         extras=recipe.extras(image_size=image_size),
         scenes_per_shard=scenes_per_shard,
     )
     # Closing the generator, which happens first, ends its processes; then the store is completed or given up.
-    with writing as writer, contextlib.closing(_rendered(pieces, render=render, workers=workers)) as rendered:
-        for (split, indices), scenes in zip(pieces, rendered, strict=True):
-            writer.add(split, *scenes)
-            done += len(indices)
+    with writing as writer, contextlib.closing(rendered(pieces, render=render, workers=workers)) as results:
+        for piece, scenes in zip(pieces, results, strict=True):
+            writer.add(piece.split, *scenes)
+            done += len(piece.indices)
             if progress is not None:
                 progress(done, total)
     return Path(folder)

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from zoo.data.built_in import BuiltIn, DrawnScene
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.opening import kind_of, open_scenes
+from zoo.data.factors.parsing import parse_factors
+from zoo.data.factors.rendering import render_scene
+from zoo.data.factors.scene_factors import SceneFactors
+from zoo.data.opening import Source, open_scenes
 from zoo.data.render.recipes import RECIPES
 from zoo.data.source import ExtraShape, Split, check_numbers
-from zoo.data.store import read_meta
+from zoo.data.store import SceneStore, read_meta
 from zoo.errors import DataError, did_you_mean
 
 DEFAULT_IMAGE_SIZE = 64
@@ -30,8 +31,7 @@ class Scene:
         name: for titles and messages, for example ``rooms_ring_camera:17``.
         extras: name -> [V, ...] of views or [...] of the scene.
         extra_shapes: types and shapes of the extras.
-        content: the data set that drew the scene and what it drew, if it is a built-in one; only then can the scene be
-            rendered from other cameras.
+        factors: what a built-in data set drew; only with them can the scene be rendered from other cameras.
     """
 
     frames: np.ndarray
@@ -39,7 +39,7 @@ class Scene:
     name: str = "scene"
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
     extra_shapes: Mapping[str, ExtraShape] = field(default_factory=dict)
-    content: tuple[BuiltIn, DrawnScene] | None = field(default=None, repr=False)
+    factors: SceneFactors | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Raises DataError if images and cameras do not fit together, or a camera is not finite."""
@@ -110,7 +110,7 @@ class Scene:
             name=f"{data}:{index}",
             extras={name: array[0] for name, array in made.extras.items()},
             extra_shapes=recipe.extras(image_size=size),
-            content=(recipe, drawn),
+            factors=recipe.factors_of(drawn.scene),
         )
 
     @classmethod
@@ -121,17 +121,15 @@ class Scene:
         scenes, views = np.array([index]), np.arange(source.num_views)[None]
         frames, cameras = source.read(scenes, views)
         extras = {name: array[0] for name, array in source.read_extras(scenes, views).items()}
-        return cls(frames[0], cameras[0], name, extras, source.extras, _content_of(folder, split=split, index=index))
+        return cls(frames[0], cameras[0], name, extras, source.extras, _factors_of(source, folder=folder, index=index))
 
     def render(self, cameras: np.ndarray) -> np.ndarray | None:
-        """Renders the scene as it is, seen by cameras [Q, 5]: [Q, H, W, 3] uint8; None if its content is not known."""
-        if self.content is None:
-            return None
-        recipe, drawn = self.content
-        seen = drawn._replace(cameras=np.asarray(cameras, np.float32), extras={})
-        made = recipe.render_drawn([seen], image_size=self.image_size, device="cpu")
-        assert isinstance(made.frames, torch.Tensor)
-        return made.frames[0].numpy()
+        """Renders the scene as it is, seen by cameras [Q, 5] (radians): [Q, H, W, 3] uint8; None without factors.
+
+        Raises:
+            DataError: if a camera is where the scene cannot be seen from, for example in a wall.
+        """
+        return None if self.factors is None else render_scene(self.factors, cameras, image_size=self.image_size)
 
 
 def _parse(place: str) -> tuple[str, int]:
@@ -146,13 +144,15 @@ def _parse(place: str) -> tuple[str, int]:
     return data, int(index)
 
 
-def _content_of(folder: str, *, split: Split, index: int) -> tuple[BuiltIn, DrawnScene] | None:
-    """Draws the content of a scene in a store again, if the store was made by a recipe in its present version."""
-    if kind_of(folder) != "store":
+def _factors_of(source: Source, *, folder: str, index: int) -> SceneFactors | None:
+    """Returns the factors of a scene in a folder; of a store without them if its recipe can draw the scene again."""
+    if not isinstance(source, SceneStore):
         return None
+    if source.has_factors:
+        return parse_factors(source.read_factors(np.array([index]))[0], origin=f"{folder}: factors of scene {index}")
     provenance = read_meta(folder).provenance
     recipe = RECIPES.get(str(provenance.get("recipe")))
     seed = provenance.get("seed")
     if recipe is None or provenance.get("version") != recipe.version or not isinstance(seed, int):
         return None
-    return recipe, recipe.draw(seed=seed, split=split, index=index)
+    return recipe.factors_of(recipe.draw(seed=seed, split=source.split, index=index).scene)

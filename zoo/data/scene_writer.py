@@ -26,6 +26,7 @@ class SceneArrays(NamedTuple):
     frames: np.ndarray  # [n, V, H, W, 3] uint8
     cameras: np.ndarray  # [n, V, 5] float32
     extras: dict[str, np.ndarray]  # name -> [n, V, ...] of views or [n, ...] of scenes
+    factors: list[dict[str, Any]] | None = None  # of n scenes; None: they have none
 
 
 class SplitWriter(Protocol):
@@ -62,6 +63,7 @@ class SceneWriter(ABC):
         self._folder = Path(folder)
         self._image_size, self._num_views, self._extras = image_size, num_views, dict(extras)
         self._writers: dict[Split, SplitWriter] = {}
+        self._has_factors: bool | None = None  # None before the first scene
         self._temporary: Path | None = None
         self._stack, self._open_files = contextlib.ExitStack(), contextlib.ExitStack()
         if os.path.lexists(self._folder):
@@ -81,6 +83,7 @@ class SceneWriter(ABC):
         frames: np.ndarray | Sequence[Any],
         cameras: np.ndarray | Sequence[Any],
         extras: Mapping[str, Any] | None = None,
+        factors: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         """Appends one scene or several to a split.
 
@@ -89,6 +92,7 @@ class SceneWriter(ABC):
             frames: [V, H, W, 3] or [n, V, H, W, 3] uint8; an array or a list of arrays.
             cameras: [V, 5] or [n, V, 5]: x, y, z in scene units, yaw and pitch in radians; stored as float32.
             extras: name -> array of every extra, with a leading axis of scenes where ``frames`` has one.
+            factors: the factor documents of the n scenes, as JSON values; of all scenes of a folder or of none.
 
         Raises:
             DataError: if a shape or type is wrong, a value is not finite or an angle is not in radians; nothing of
@@ -98,7 +102,10 @@ class SceneWriter(ABC):
         if split not in SPLITS:
             raise DataError(f"split: {split!r} is unknown{did_you_mean(split, SPLITS)}")
         scenes = self._checked(frames, cameras, extras or {})
+        if factors is not None:
+            scenes = scenes._replace(factors=[dict(document) for document in factors])
         if len(scenes.frames):
+            self._check_factors(scenes)
             self._num_views, self._image_size = scenes.frames.shape[1:3]
             if split not in self._writers:
                 self._writers[split] = self._open_split(self._temporary, split)
@@ -132,6 +139,16 @@ class SceneWriter(ABC):
             elif dtype == "float32":
                 check_numbers(array, kind="values", origin=name)
         return SceneArrays(arrays["frames"], arrays["cameras"], {name: arrays[f"extras.{name}"] for name in extras})
+
+    def _check_factors(self, scenes: SceneArrays) -> None:
+        has_factors = scenes.factors is not None
+        if scenes.factors is not None and len(scenes.factors) != len(scenes.frames):
+            raise DataError(
+                f"factors: found {len(scenes.factors)} documents, expected {len(scenes.frames)}, one per scene"
+            )
+        if self._has_factors not in (None, has_factors):
+            raise DataError(f"factors: are {'given' if has_factors else 'missing'}, unlike for the scenes before")
+        self._has_factors = has_factors
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -6,9 +6,11 @@
     <folder>/<split>/frames-00000.npy     uint8 [n, V, H, W, 3]; n is scenes_per_shard, the last shard may be shorter
     <folder>/<split>/cameras.npy          float32 [num_scenes, V, 5]: x, y, z, yaw, pitch (radians)
     <folder>/<split>/extra-<name>.npy     [num_scenes, V, ...] of views or [num_scenes, ...] of scenes
+    <folder>/<split>/factors.jsonl        the factors of built-in scenes, one JSON document per line
 
 Memory-mapped NPY shards were the fastest of the formats tried for reading some views of random scenes, and NumPy reads
-them. A store is written once, under a temporary name, and never changed.
+them. A store is written once, under a temporary name, and never changed. The factors say in words what the images show;
+the revision depends on the arrays alone.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
 from zoo.config.settings import first_problem
 from zoo.data.camera import CAMERA_WIDTH
+from zoo.data.factor_lines import FactorLines, factor_file_name, missing_factors
 from zoo.data.source import ExtraShape, Split, check_indices, check_numbers
 from zoo.errors import DataError
 from zoo.provenance import Record
@@ -38,12 +41,15 @@ _BLOCK_BYTES = 1 << 24  # read at a time when values are checked
 _LARGEST_CHECKED = 1 << 30  # bytes of an extra; reading a larger one would make opening slow
 
 
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
 class SplitMeta(Record):
     """One split; ``files`` maps names relative to the store to SHA-256 digits."""
 
     num_scenes: Annotated[int, Field(ge=1, le=2**40)]
     scenes_per_shard: Annotated[int, Field(ge=1, le=2**40)]
-    files: dict[str, Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]]
+    files: dict[str, Digest]
 
 
 class ExtraMeta(Record):
@@ -64,6 +70,7 @@ class StoreMeta(Record):
     extras: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")], ExtraMeta] = Field(default={})
     provenance: dict[str, JsonValue]
     splits: dict[Split, SplitMeta]
+    factors: dict[str, Digest] | None = None  # file of every split -> SHA-256; None: the scenes have none
     revision: str
 
     @property
@@ -140,6 +147,8 @@ def read_meta(folder: str | os.PathLike[str]) -> StoreMeta:
                 f"{path}: splits.{split}.files: are not the {expected} files that {facts.num_scenes} scenes in shards "
                 f"of {facts.scenes_per_shard} need"
             )
+    if meta.factors is not None and set(meta.factors) != set(map(factor_file_name, meta.splits)):
+        raise DataError(f"{path}: factors: are not one file of every split")
     if meta.revision != meta.contents_revision():
         raise DataError(f"{path}: revision: is {meta.revision!r}, but the contents give {meta.contents_revision()!r}")
     return meta
@@ -185,6 +194,7 @@ class SceneStore:
         self.extras: Mapping[str, ExtraShape] = meta.extra_shapes
         self._scenes_per_shard = meta.splits[split].scenes_per_shard
         self._folder = Path(folder)
+        self._factors = self._open_factors(meta)
         self._layout = layout_of(meta, split)
         self._maps: dict[str, np.ndarray] = {}
         for name, (dtype, shape) in self._layout.items():
@@ -193,6 +203,11 @@ class SceneStore:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}}
+
+    def _open_factors(self, meta: StoreMeta) -> FactorLines | None:
+        if meta.factors is None:
+            return None
+        return FactorLines(self._folder / factor_file_name(self.split), num_scenes=self.num_scenes)
 
     def _blocks(self, name: str) -> Iterator[np.ndarray]:
         """Yields the rows of a file, some megabytes at a time; in this way a map of it stays out of memory."""
@@ -254,6 +269,30 @@ class SceneStore:
             name: self._map(file_name(self.split, f"extra-{name}"))[index[extra.per_view]]
             for name, extra in self.extras.items()
         }
+
+    @property
+    def has_factors(self) -> bool:
+        """Whether the store holds the factors of its scenes."""
+        return self._factors is not None
+
+    def read_factors(self, scenes: np.ndarray) -> list[dict[str, Any]]:
+        """Reads the factors of some scenes [B]: B documents of plain JSON values, see :mod:`zoo.data.factors`.
+
+        Raises:
+            DataError: if the store has none, with the command that makes them; if an index is out of range or the file
+                is damaged.
+        """
+        scenes, _ = check_indices(self, scenes, None, origin=f"{self._folder}")
+        if self._factors is None:
+            meta = read_meta(self._folder)
+            raise missing_factors(
+                self._folder,
+                provenance=meta.provenance,
+                num_scenes={split: facts.num_scenes for split, facts in meta.splits.items()},
+                image_size=self.image_size,
+                num_views=self.num_views,
+            )
+        return list(self._factors.iterate(scenes.tolist()))
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
         """Reads all cameras of some scenes [B] without their images, [B, V, 5] float32; raises as :meth:`read`."""

@@ -8,12 +8,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
 
 from zoo.config.settings import first_problem
+from zoo.data.factor_lines import FactorWriter, factor_file_name
 from zoo.data.scene_writer import SceneArrays, SceneWriter, SplitWriter
 from zoo.data.source import ExtraShape, Split
 from zoo.data.store import (
@@ -61,6 +62,11 @@ class _ArrayFile:
             self._file.close()
 
 
+class _CompleteSplit(NamedTuple):
+    meta: SplitMeta
+    factors: str | None  # SHA-256 of the file of factors
+
+
 class _SplitWriter:
     """Streams the scenes of one split into its shards."""
 
@@ -72,12 +78,17 @@ class _SplitWriter:
         self._shard: _ArrayFile | None = None
         layout = row_layout(meta, split)  # cameras, then extras
         self._files = {name: _ArrayFile(folder / name, dtype=dtype, row=row) for name, (dtype, row) in layout.items()}
+        self._factors: FactorWriter | None = None
         self.num_scenes = 0
 
     def append(self, scenes: SceneArrays) -> None:
         rows = (scenes.cameras, *(scenes.extras[name] for name in self._extras))
         for file, array in zip(self._files.values(), rows, strict=True):
             file.append(array)
+        if scenes.factors is not None:
+            if self._factors is None:
+                self._factors = FactorWriter(self._folder / factor_file_name(self._split))
+            self._factors.append(scenes.factors)
         self.num_scenes += len(scenes.frames)
         frames = scenes.frames
         while len(frames):
@@ -96,12 +107,15 @@ class _SplitWriter:
             self._hashes[shard_name(self._split, len(self._hashes))] = self._shard.complete()
             self._shard = None
 
-    def complete(self) -> SplitMeta:
+    def complete(self) -> _CompleteSplit:
         self._complete_shard()
         hashes = {**self._hashes, **{name: file.complete() for name, file in self._files.items()}}
-        return SplitMeta(num_scenes=self.num_scenes, scenes_per_shard=self._scenes_per_shard, files=hashes)
+        meta = SplitMeta(num_scenes=self.num_scenes, scenes_per_shard=self._scenes_per_shard, files=hashes)
+        return _CompleteSplit(meta, self._factors.complete() if self._factors is not None else None)
 
     def close(self) -> None:
+        if self._factors is not None:
+            self._factors.close()
         for file in (*self._files.values(), *([self._shard] if self._shard else [])):
             file.close()
 
@@ -157,8 +171,12 @@ class StoreWriter(SceneWriter):
         return _SplitWriter(folder, split, meta=self._meta, scenes_per_shard=self._scenes_per_shard)
 
     def _complete(self, folder: Path) -> None:
-        splits: dict[Split, SplitMeta] = {split: writer.complete() for split, writer in self._writers.items()}
-        meta = self._meta.model_copy(update={"splits": splits})
+        complete: dict[Split, _CompleteSplit] = {split: writer.complete() for split, writer in self._writers.items()}
+        splits = {split: done.meta for split, done in complete.items()}
+        factors = {factor_file_name(split): done.factors for split, done in complete.items() if done.factors} or None
+        meta = self._meta.model_copy(update={"splits": splits, "factors": factors})
         meta = meta.model_copy(update={"revision": meta.contents_revision()})
-        text = json.dumps(meta.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+        # Without factors the file is what earlier versions wrote.
+        left_out = {"factors"} if factors is None else set()
+        text = json.dumps(meta.model_dump(mode="json", exclude=left_out), indent=2, sort_keys=True) + "\n"
         (folder / META_NAME).write_text(text, encoding="utf-8")

@@ -161,7 +161,7 @@ def colour_name(item: SceneObject) -> str:
     """
     name = next((name for name, colour in PALETTE.items() if colour == item.colour), None)
     if name is None:
-        raise DataError(f"scene.objects: the colour {item.colour} has no name, expected one of {', '.join(PALETTE)}")
+        raise DataError(f"objects: the colour {item.colour} has no name, expected one of {', '.join(PALETTE)}")
     return name
 
 
@@ -225,6 +225,15 @@ def _caption(rng: np.random.Generator, scene: Scene, stated: Sequence[Fact]) -> 
     return caption
 
 
+def check_describable(scene: Scene) -> None:
+    """Checks that a scene has two objects or more, each in another colour of ``PALETTE``; raises DataError."""
+    colours = [colour_name(item) for item in scene.objects]
+    if len(colours) < 2 or len(set(colours)) < len(colours):
+        raise DataError(
+            f"objects: found the colours {', '.join(colours)}, expected two objects or more, each in a colour of its own"
+        )
+
+
 def paraphrases(scene: Scene, *, camera: np.ndarray, num: int) -> list[str]:
     """Returns different captions of a scene as seen by a camera.
 
@@ -239,9 +248,7 @@ def paraphrases(scene: Scene, *, camera: np.ndarray, num: int) -> list[str]:
     Raises:
         DataError: if the scene cannot be described.
     """
-    colours = [item.colour for item in scene.objects]
-    if len(colours) < 2 or len(set(colours)) < len(colours):
-        raise DataError("scene.objects: expected two objects or more, each in a colour of its own")
+    check_describable(scene)
     numbers = np.asarray(camera, np.float32)
     stated = facts(scene, camera=numbers)
     # Field by field: new fields of objects must not change the captions.

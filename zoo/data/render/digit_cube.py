@@ -35,6 +35,7 @@ from zoo.data.source import ExtraShape, Split
 from zoo.errors import DataError
 
 NUM_LABELS = 10
+NUM_DIGITS = 1797
 DIGIT_SIZE = 8
 FULL_INK = 16.0
 
@@ -138,7 +139,7 @@ def canonical(room: Room, labels: tuple[int, ...]) -> str:
     return str((room.wall, room.floor, sides, labels[NUM_SIDES:]))
 
 
-def _cube(digits: Sequence[int], *, turn: float, colour: Triple, ink: Triple) -> SceneObject:
+def build_cube(digits: Sequence[int], *, turn: float, colour: Triple, ink: Triple) -> SceneObject:
     """Returns a cube with digits on its faces, the last ones blank."""
     faces = (*(face_image(digit) for digit in digits), *(BLANK,) * (NUM_FACES - len(digits)))
     centre, scale = (0.0, 0.0, HALF_WIDTH), (HALF_WIDTH, HALF_WIDTH, HALF_WIDTH)
@@ -152,7 +153,7 @@ def draw_cube(rng: np.random.Generator) -> tuple[Scene, str]:
     name = canonical(room, labels)
     own = digits_of(split_of(name))
     digits = tuple(choose(rng, own[label]) for label in labels)
-    cube = _cube(
+    cube = build_cube(
         digits,
         turn=uniform(rng, -math.pi, math.pi),
         colour=colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.05, 0.35), uniform(rng, 0.92, 1.0)),
@@ -177,7 +178,7 @@ def draw_printed_cube(rng: np.random.Generator) -> tuple[Scene, str]:
     """Draws a cube with four digits and a blank top, and its canonical name."""
     labels = tuple(choose(rng, range(NUM_LABELS)) for _ in range(NUM_SIDES))
     digits = tuple(printed_digits()[label] for label in labels)
-    cube = _cube(digits, turn=0.0, colour=PRINTED_COLOUR, ink=PRINTED_INK)
+    cube = build_cube(digits, turn=0.0, colour=PRINTED_COLOUR, ink=PRINTED_INK)
     return CubeScene((cube,), PRINTED_LIGHT, PRINTED_ROOM, digits), canonical(PRINTED_ROOM, labels)
 
 

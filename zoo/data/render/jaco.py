@@ -21,7 +21,7 @@ import numpy as np
 
 from zoo.data.render.rng import uniform
 from zoo.data.render.rooms import KEY_CELL, KEY_HUES, Ring, draw_light, draw_walls
-from zoo.data.render.scene import Quaternion, Room, Scene, SceneObject, Triple
+from zoo.data.render.scene import Room, Scene, SceneObject, Triple, tilt_towards
 
 NUM_ARM_JOINTS = 6
 NUM_FINGERS = 3
@@ -63,6 +63,8 @@ SCALE = 2.0  # scene units for a metre of the arm
 FREE = (-math.pi, math.pi)
 SHOULDER, ELBOW = (math.radians(105.0), math.radians(255.0)), (math.radians(50.0), math.radians(310.0))
 JOINT_RANGES = (FREE, SHOULDER, ELBOW, FREE, FREE, FREE)
+CURL = (0.0, LARGEST_CURL)
+ALL_JOINT_RANGES = (*JOINT_RANGES, *(CURL,) * NUM_FINGERS)
 CANDIDATES = 384  # arms drawn at once, of which one is taken
 
 # Metres.
@@ -152,6 +154,14 @@ def distance_to_bones(starts: np.ndarray, ends: np.ndarray, points: np.ndarray) 
 
 
 @dataclass(frozen=True)
+class ArmScene(Scene):
+    """A room with an arm and, as its first object, the target."""
+
+    joints: tuple[float, ...] = ()  # nine angles, radians: six of the arm, three curls of fingers
+    reaching: bool = False  # whether the arm was chosen for its hand to be near the target
+
+
+@dataclass(frozen=True)
 class Reach:
     """An arm and a target in a room."""
 
@@ -190,7 +200,7 @@ def _draw_reach(rng: np.random.Generator) -> Reach:
     target = np.array([away * math.cos(around), away * math.sin(around), radius])
     colour = colorsys.hsv_to_rgb(rng.random(), uniform(rng, 0.75, 1.0), uniform(rng, 0.80, 1.0))
     reaching = rng.random() < REACHING_SHARE
-    low, high = np.array([*JOINT_RANGES, *((0.0, LARGEST_CURL),) * NUM_FINGERS]).T
+    low, high = np.array(ALL_JOINT_RANGES).T
     while True:
         joints = low + (high - low) * rng.random((CANDIDATES, len(low)))
         arms = forward_kinematics(joints)
@@ -205,20 +215,6 @@ def _draw_reach(rng: np.random.Generator) -> Reach:
     else:
         chosen = possible[0]
     return Reach(tuple(joints[chosen].tolist()), _ball(target, radius, colour), room, reaching)
-
-
-def tilt_towards(direction: Triple) -> Quaternion:
-    """Returns the shortest rotation that takes the z axis into a direction of any length but zero."""
-    x, y, z = direction
-    length = math.sqrt(x * x + y * y + z * z)
-    if length == 0.0:
-        raise ValueError("direction: has length 0")
-    # Half the angle between the two lies at (1 + z, -y, x), which is nothing straight down.
-    w = 1.0 + z / length
-    size = math.sqrt(w * w + (x * x + y * y) / (length * length))
-    if size < 1e-9:
-        return (0.0, 1.0, 0.0, 0.0)
-    return (w / size, -y / length / size, x / length / size, 0.0)
 
 
 def _ball(centre: np.ndarray, radius: float, colour: Triple) -> SceneObject:
@@ -278,11 +274,19 @@ def canonical(reach: Reach) -> str:
     return str((reach.room.wall, reach.room.floor, min(turned), others, hue))
 
 
+def build_scene(
+    joints: tuple[float, ...], *, target: SceneObject, light: Triple, room: Room, reaching: bool
+) -> ArmScene:
+    """Returns the scene of an arm with nine joint angles, radians, and its target, a sphere."""
+    arm = forward_kinematics(np.array([joints]))
+    return ArmScene((target, *build_arm(arm)), light, room, joints, reaching)
+
+
 def draw_scene(rng: np.random.Generator) -> tuple[Scene, str]:
     """Draws a scene and its canonical name."""
     reach = _draw_reach(rng)
-    arm = forward_kinematics(np.array([reach.joints]))
-    scene = Scene((reach.target, *build_arm(arm)), draw_light(rng, lowest=3.2), reach.room)
+    light = draw_light(rng, lowest=3.2)
+    scene = build_scene(reach.joints, target=reach.target, light=light, room=reach.room, reaching=reach.reaching)
     return scene, canonical(reach)
 
 

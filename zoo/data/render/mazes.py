@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
+from zoo.data.factors.maze_factors import MazeFactors
 from zoo.data.render import maze_surfaces
-from zoo.data.render.maze_layout import HALF_WIDTH, INNER_SIZE, SIZE, WALL_HEIGHT, draw_cameras, draw_named_maze
+from zoo.data.render.maze_layout import HALF_WIDTH, INNER_SIZE, SIZE, WALL_HEIGHT, Maze, draw_cameras, draw_named_maze
 from zoo.data.render.maze_march import march
 from zoo.data.render.sampling import IMAGE_HALF_WIDTH, exact_axes, ray_grid, render_chunks
 from zoo.data.render.textures import take
@@ -159,7 +160,11 @@ class Mazes(BuiltIn):
     def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
         """Draws maze ``index`` of a split with its cameras."""
         maze, name, rng = self.draw_content(draw_named_maze, seed=seed, split=split, index=index)
-        return DrawnScene(maze, name, draw_cameras(rng, maze=maze, num_views=self.num_views).astype(np.float32))
+        return self.with_cameras(maze, rng=rng)._replace(name=name)
+
+    def with_cameras(self, scene: Maze, *, rng: np.random.Generator) -> DrawnScene:
+        """See :meth:`BuiltIn.with_cameras`."""
+        return DrawnScene(scene, "", draw_cameras(rng, maze=scene, num_views=self.num_views).astype(np.float32))
 
     def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
         """Renders drawn mazes and their maps."""
@@ -176,4 +181,5 @@ MAZES = Mazes(
     name="mazes",
     num_views=300,
     description="rooms and corridors of a 7 x 7 maze seen from inside, and its map",
+    factor_class=MazeFactors,
 )

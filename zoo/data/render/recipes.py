@@ -13,6 +13,12 @@ import torch
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras, stack_extras
 from zoo.data.completion import COMPLETIONS
+from zoo.data.factors.arm_factors import ArmFactors
+from zoo.data.factors.block_factors import ShepardMetzlerFactors, check_num_parts
+from zoo.data.factors.camera_checks import check_clear_of_objects, check_inside_room
+from zoo.data.factors.cube_factors import CubeFactors, check_num_faces
+from zoo.data.factors.room_factors import RoomFactors, check_captions
+from zoo.data.factors.scene_factors import SceneFactors
 from zoo.data.functions import FUNCTIONS
 from zoo.data.render import caption_grammar, digit_cube, jaco, rooms, shepard_metzler
 from zoo.data.render.mazes import MAZES
@@ -31,6 +37,7 @@ class Recipe(BuiltIn):
     # (scene, cameras) -> extras of a scene with its cameras
     draw_extras: Callable[[Any, np.ndarray], Mapping[str, np.ndarray]] | None = None
     extra_shapes: Mapping[str, ExtraShape] = field(default_factory=dict)
+    check_kind: Callable[[Any], None] | None = None  # further conditions on factors; raises DataError
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the types and shapes of captions, labels and the like."""
@@ -39,8 +46,24 @@ class Recipe(BuiltIn):
     def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
         """Draws scene ``index`` of a split."""
         scene, name, rng = self.draw_content(self.draw_scene, seed=seed, split=split, index=index)
+        return self._drawn(scene, name, rng)
+
+    def _drawn(self, scene: Scene, name: str, rng: np.random.Generator) -> DrawnScene:
         cameras = self.draw_cameras(rng, scene=scene, num_views=self.num_views).astype(np.float32)
         return DrawnScene(scene, name, cameras, self.draw_extras(scene, cameras) if self.draw_extras else {})
+
+    def check_factors(self, factors: SceneFactors) -> None:
+        """See :meth:`BuiltIn.check_factors`."""
+        super().check_factors(factors)
+        if self.check_kind is not None:
+            self.check_kind(factors)
+
+    def with_cameras(self, scene: Scene, *, rng: np.random.Generator) -> DrawnScene:
+        """See :meth:`BuiltIn.with_cameras`; raises DataError if a camera would be outside of the room or in an object."""
+        drawn = self._drawn(scene, "", rng)
+        check_inside_room(scene, drawn.cameras)
+        check_clear_of_objects(scene, drawn.cameras)
+        return drawn
 
     def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
         """Renders drawn scenes."""
@@ -54,6 +77,7 @@ _SOLIDS: tuple[Recipe, ...] = (
         name="rooms_ring_camera",
         num_views=10,
         description="one to three solid objects in a textured room, seen from a ring round its middle",
+        factor_class=RoomFactors,
         draw_scene=rooms.draw_named_room,
         draw_cameras=rooms.draw_ring_cameras,
     ),
@@ -63,6 +87,7 @@ _SOLIDS: tuple[Recipe, ...] = (
             num_views=10,
             description=f"one to three solid objects in a textured room {rotations} object rotations, seen from anywhere in "
             f"it (published at {published_size} pixels)",
+            factor_class=RoomFactors,
             draw_scene=partial(rooms.draw_named_room, reach=rooms.FREE_OBJECT_REACH, turned=rotations == "with"),
             draw_cameras=rooms.draw_free_cameras,
         )
@@ -73,6 +98,8 @@ _SOLIDS: tuple[Recipe, ...] = (
             name=f"shepard_metzler_{num_parts}_parts",
             num_views=15,
             description=f"objects of {num_parts} coloured blocks, seen from a sphere round them",
+            factor_class=ShepardMetzlerFactors,
+            check_kind=partial(check_num_parts, num_parts=num_parts),
             draw_scene=partial(shepard_metzler.draw_object, num_parts=num_parts),
             draw_cameras=shepard_metzler.draw_cameras,
         )
@@ -82,6 +109,8 @@ _SOLIDS: tuple[Recipe, ...] = (
         name="digit_cube",
         num_views=12,
         description="a cube with a handwritten digit on each side, in a textured room, seen from a ring round it",
+        factor_class=CubeFactors,
+        check_kind=partial(check_num_faces, num_faces=digit_cube.NUM_FACES),
         draw_scene=digit_cube.draw_cube,
         draw_cameras=digit_cube.draw_spread_cameras,
         draw_extras=digit_cube.draw_labels,
@@ -91,6 +120,8 @@ _SOLIDS: tuple[Recipe, ...] = (
         name="printed_cube",
         num_views=12,
         description="a white cube with one of ten printed digits on each side, seen from a close ring round it",
+        factor_class=CubeFactors,
+        check_kind=partial(check_num_faces, num_faces=digit_cube.NUM_SIDES),
         draw_scene=digit_cube.draw_printed_cube,
         draw_cameras=partial(digit_cube.draw_spread_cameras, ring=digit_cube.NEAR_RING),
         draw_extras=digit_cube.draw_labels,
@@ -100,6 +131,8 @@ _SOLIDS: tuple[Recipe, ...] = (
         name="captioned_rooms",
         num_views=10,
         description="two or three solid objects in a textured room, each view with a caption of how they stand to each other",
+        factor_class=RoomFactors,
+        check_kind=check_captions,
         draw_scene=partial(
             rooms.draw_named_room,
             fewest=caption_grammar.FEWEST_OBJECTS,
@@ -114,6 +147,7 @@ _SOLIDS: tuple[Recipe, ...] = (
         name="jaco",
         num_views=11,
         description="a robot arm with nine joints and a coloured ball in a textured room, seen from all sides",
+        factor_class=ArmFactors,
         draw_scene=jaco.draw_scene,
         draw_cameras=jaco.draw_cameras,
     ),

@@ -29,6 +29,7 @@ from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.rng import choose, uniform
 from zoo.data.render.scene import Room, Scene, SceneObject, Triple
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
+from zoo.errors import DataError
 
 ROOM_WIDTH = 7.0
 WALL_HEIGHT = 1.5
@@ -58,6 +59,7 @@ FREE_HEIGHTS = (0.9, 1.4)
 AIMED = 0.85
 AIM_REACH = 1.3
 FREE_PITCHES = (math.radians(-20.0), math.radians(0.0))
+MOST_TRIES = 1000  # for each camera
 
 
 class Ring(NamedTuple):
@@ -87,7 +89,8 @@ def draw_light(rng: np.random.Generator, *, lowest: float = 3.0) -> Triple:
     return uniform(rng, -2.4, 2.4), uniform(rng, -2.4, 2.4), uniform(rng, lowest, 4.5)
 
 
-def _radius(item: SceneObject) -> float:
+def radius_of(item: SceneObject) -> float:
+    """Returns how far an upright object reaches sideways from its centre, scene units."""
     return PRIMITIVES[item.shape].half_width * max(item.scale[:2])
 
 
@@ -106,7 +109,7 @@ def _draw_object(
     radius = PRIMITIVES[shape].half_width * max(scale[:2])
     for _ in range(50):
         x, y = uniform(rng, -reach, reach), uniform(rng, -reach, reach)
-        if math.hypot(x, y) <= reach and all(_distance(o, x, y) >= radius + _radius(o) + GAP for o in others):
+        if math.hypot(x, y) <= reach and all(_distance(o, x, y) >= radius + radius_of(o) + GAP for o in others):
             break
     else:
         return None
@@ -186,12 +189,20 @@ def _free_yaw(rng: np.random.Generator, x: float, y: float) -> float:
 
 
 def draw_free_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
-    """Draws cameras [num_views, 5] at free places anywhere in the room of a scene."""
+    """Draws cameras [num_views, 5] at free places anywhere in the room of a scene.
+
+    Raises:
+        DataError: if objects of the scene cover the floor.
+    """
     half = ROOM_WIDTH / 2.0 - WALL_MARGIN
     cameras: list[tuple[float, ...]] = []
-    while len(cameras) < num_views:
-        # Objects cover a fraction of the floor, so that few draws are lost.
+    for _ in range(MOST_TRIES * num_views):
+        if len(cameras) == num_views:
+            break
+        # Objects of drawn scenes cover a fraction of the floor, so that few draws are lost.
         x, y = uniform(rng, -half, half), uniform(rng, -half, half)
-        if all(_distance(item, x, y) - _radius(item) >= OBJECT_MARGIN for item in scene.objects):
+        if all(_distance(item, x, y) - radius_of(item) >= OBJECT_MARGIN for item in scene.objects):
             cameras.append((x, y, uniform(rng, *FREE_HEIGHTS), _free_yaw(rng, x, y), uniform(rng, *FREE_PITCHES)))
+    if len(cameras) < num_views:
+        raise DataError(f"objects: cover the floor, expected room for cameras {OBJECT_MARGIN} away from every object")
     return np.array(cameras)

@@ -80,6 +80,20 @@ def rotation_matrix(turn: Quaternion) -> tuple[Triple, Triple, Triple]:
     )
 
 
+def tilt_towards(direction: Triple) -> Quaternion:
+    """Returns the shortest rotation that takes the z axis into a direction of any length but zero."""
+    x, y, z = direction
+    length = math.sqrt(x * x + y * y + z * z)
+    if length == 0.0:
+        raise ValueError("direction: has length 0")
+    # Half the angle between the two lies at (1 + z, -y, x), which is nothing straight down.
+    w = 1.0 + z / length
+    size = math.sqrt(w * w + (x * x + y * y) / (length * length))
+    if size < 1e-9:
+        return (0.0, 1.0, 0.0, 0.0)
+    return (w / size, -y / length / size, x / length / size, 0.0)
+
+
 def _inverse(item: SceneObject) -> list[float]:
     """Returns diag(1 / scale) times the turn backwards times the tilt backwards, row-major."""
     cosine, sine = math.cos(item.turn), math.sin(item.turn)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import colorsys
 import itertools
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from zoo.data.render.rng import choose, uniform
-from zoo.data.render.scene import Scene, SceneObject
+from zoo.data.render.scene import Scene, SceneObject, Triple
 
 CAMERA_RADIUS = 3.0
 LARGEST_PITCH = math.radians(75.0)  # the yaw loses its meaning at the poles
@@ -29,6 +31,13 @@ Cell = tuple[int, int, int]
 Block = tuple[Cell, int]
 
 STEPS: tuple[Cell, ...] = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+
+
+@dataclass(frozen=True)
+class BlockScene(Scene):
+    """A chain of blocks."""
+
+    cells: tuple[Cell, ...] = ()  # of the blocks, in the order of the objects
 
 
 def _rotations() -> np.ndarray:
@@ -70,17 +79,22 @@ def canonical(blocks: tuple[Block, ...]) -> str:
     )
 
 
-def build(blocks: tuple[Block, ...]) -> Scene:
-    """Returns the scene that shows an object, the middle of its extent at the origin."""
-    cells = np.array([cell for cell, _ in blocks], float)
-    width = LONGEST / len(blocks)
-    cells = (cells - (cells.min(axis=0) + cells.max(axis=0)) / 2.0) * width
+def build_coloured(cells: Sequence[Cell], *, colours: Sequence[Triple]) -> BlockScene:
+    """Returns the scene that shows blocks in these cells and colours, the middle of their extent at the origin."""
+    places = np.array(cells, float)
+    width = LONGEST / len(cells)
+    places = (places - (places.min(axis=0) + places.max(axis=0)) / 2.0) * width
     half = width / 2.0
     objects = tuple(
-        SceneObject("box", (x, y, z), (half, half, half), 0.0, COLOURS[colour])
-        for (x, y, z), (_, colour) in zip(cells.tolist(), blocks, strict=True)
+        SceneObject("box", (x, y, z), (half, half, half), 0.0, colour)
+        for (x, y, z), colour in zip(places.tolist(), colours, strict=True)
     )
-    return Scene(objects, LIGHT)
+    return BlockScene(objects, LIGHT, cells=tuple(cells))
+
+
+def build(blocks: tuple[Block, ...]) -> BlockScene:
+    """Returns the scene that shows an object."""
+    return build_coloured([cell for cell, _ in blocks], colours=[COLOURS[colour] for _, colour in blocks])
 
 
 def draw_object(rng: np.random.Generator, *, num_parts: int) -> tuple[Scene, str]:

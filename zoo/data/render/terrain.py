@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
+from zoo.data.factors.terrain_factors import TerrainFactors
 from zoo.data.render.rng import uniform
 from zoo.data.render.scene import Triple
 from zoo.data.render.terrain_caster import LandTensors, look_up, render_lands, stack_lands
-from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND, Land, build_land, canonical
+from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND, Land, Terrain, build_land, canonical
 from zoo.data.source import MAP, ExtraShape, Split
 
 EXTENT = 1.0
@@ -127,15 +128,6 @@ def draw_path(rng: np.random.Generator, *, land: Land, num_views: int) -> tuple[
 
 
 @dataclass(frozen=True)
-class Terrain:
-    """The land of a scene and its place in it."""
-
-    number: int  # of the land, which follows from it
-    origin: Triple  # where the origin of the scene lies in the land, scene units
-    land: Land = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
 class Terrains(BuiltIn):
     """The data set; its extra is ``map`` [H, W, 3] uint8, see :func:`draw_map`."""
 
@@ -146,9 +138,15 @@ class Terrains(BuiltIn):
     def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
         """Draws terrain ``index`` of a split with the cameras of its path."""
         number, name, rng = self.draw_content(_draw_number, seed=seed, split=split, index=index)
-        land = build_land(number)
+        return self._on_land(number, build_land(number), rng)._replace(name=name)
+
+    def _on_land(self, number: int, land: Land, rng: np.random.Generator) -> DrawnScene:
         origin, cameras = draw_path(rng, land=land, num_views=self.num_views)
-        return DrawnScene(Terrain(number, origin, land), name, cameras.astype(np.float32))
+        return DrawnScene(Terrain(number, origin, land), "", cameras.astype(np.float32))
+
+    def with_cameras(self, scene: Terrain, *, rng: np.random.Generator) -> DrawnScene:
+        """Returns the land with a new path, whose middle is the new origin of the scene."""
+        return self._on_land(scene.number, scene.land, rng)
 
     def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
         """Renders drawn terrains and their maps."""
@@ -189,4 +187,5 @@ TERRAIN = Terrains(
     name="terrain",
     num_views=100,
     description="a path over open land with lakes, hills, trees and towers, and its map",
+    factor_class=TerrainFactors,
 )

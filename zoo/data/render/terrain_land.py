@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -60,6 +61,15 @@ class Land(NamedTuple):
     sun: tuple[float, float, float]  # unit vector towards it
 
 
+@dataclass(frozen=True)
+class Terrain:
+    """The land of a scene and its place in it."""
+
+    number: int  # of the land, which follows from it
+    origin: tuple[float, float, float]  # where the origin of the scene lies in the land, scene units
+    land: Land = field(repr=False, compare=False)
+
+
 class LandObject(NamedTuple):
     """One object on the land."""
 
@@ -80,6 +90,21 @@ def canonical(number: int) -> str:
     """Names a land by its coarsest relief in three steps; lands that agree in it share a name, and with it a split."""
     coarsest = _draw_knots(seeded(number))[0]
     return "".join("-0+"[int(1.5 * (knot + 1.0))] for knot in coarsest.flat)
+
+
+class LandParameters(NamedTuple):
+    """The first numbers that are drawn of a land."""
+
+    knots: list[np.ndarray]  # of each octave of the relief
+    water_share: float  # of the land
+    azimuth: float  # of the sun, radians, counter-clockwise from +x
+
+
+def draw_parameters(rng: np.random.Generator) -> LandParameters:
+    """Draws the parameters of a land from the generator of its number."""
+    knots = _draw_knots(rng)
+    share = uniform(rng, *WATER_SHARE)
+    return LandParameters(knots, share, uniform(rng, -math.pi, math.pi))
 
 
 def _spread(knots: np.ndarray) -> np.ndarray:
@@ -220,9 +245,7 @@ def _outline(kind: Kind, share: np.ndarray) -> np.ndarray:
 def build_land(number: int) -> Land:
     """Builds the land of a number."""
     rng = seeded(number)
-    knots = _draw_knots(rng)
-    share = uniform(rng, *WATER_SHARE)
-    azimuth = uniform(rng, -math.pi, math.pi)
+    knots, share, azimuth = draw_parameters(rng)
     across = math.cos(SUN_HEIGHT)
     sun = (across * math.cos(azimuth), across * math.sin(azimuth), math.sin(SUN_HEIGHT))
     noises = [_spread(octave) for octave in knots]
