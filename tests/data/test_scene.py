@@ -47,6 +47,21 @@ def test_a_scene_of_a_store_is_rendered_from_other_cameras(store):
     np.testing.assert_array_equal(read.render(drawn.cameras[6:7]), drawn.frames[6:7])
 
 
+def test_a_scene_with_held_out_combinations_is_rendered_from_its_factors(tmp_path):
+    place = make_dataset(
+        "rooms_ring_camera",
+        folder=tmp_path / "store",
+        num_scenes={"test": 2},
+        image_size=8,
+        num_views=2,
+        workers=0,
+        hold_out=["shape=cone"],
+    )
+    for index in range(2):
+        scene = Scene.load(f"{place}:{index}")
+        np.testing.assert_array_equal(scene.render(scene.cameras), scene.frames)
+
+
 def test_what_a_store_shows_is_not_known_without_its_recipe(tmp_path):
     frames, cameras = np.zeros((1, 2, 8, 8, 3), np.uint8), np.zeros((1, 2, 5), np.float32)
     for number, provenance in enumerate(({}, {"recipe": "rooms_ring_camera", "version": 999, "seed": 0})):
