@@ -22,7 +22,7 @@ class HalfBlocks:
     def __init__(self, tiles: Sequence[np.ndarray], *, gaps: Sequence[int]) -> None:
         """Draws tiles [H, W, 3] uint8 of one size, H even, each followed by a gap of so many characters."""
         self.width = sum(tile.shape[1] for tile in tiles) + sum(gaps)
-        # Made once: the display is drawn anew several times a second, images change with every validation.
+        # Made once: the display is drawn every second, images change with every validation.
         self._lines = [
             [
                 segment

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from zoo.evaluation.images import Sheet
     from zoo.figures.sheets import ImageGroup
 
-REFRESH_SECONDS = 0.5
+REFRESH_SECONDS = 1.0
 CURVE_WIDTH, CURVE_HEIGHT = 60, 3  # characters
-LINES_BESIDE_IMAGES = 9  # of the terminal
+LINES_BESIDE_IMAGES = 11  # of the terminal, one of them between two scenes
 MAX_SCENES = 2
 MAX_COLUMNS = 2  # of a group: of context views, of samples
 MIN_TILE, MAX_TILE = 8, 32  # pixels; a character is one wide and two high
@@ -103,7 +103,10 @@ class LiveDisplay:
         table = Table.grid(padding=(0, 2))
         table.add_row(
             Text("\n".join(lines), style="cyan", no_wrap=True),
-            Text(f"excess NELBO\nhighest {max(self._excess):.2f}\nlowest {min(self._excess):.2f}", style="dim"),
+            Text(
+                f"excess NELBO, logarithmic\nhighest {max(self._excess):.2f}\nlowest {min(self._excess):.2f}",
+                style="dim",
+            ),
         )
         return table
 
@@ -127,12 +130,14 @@ def draw_predictions(step: int, sheet: Sheet, *, width: int, height: int) -> Ite
     tile = tile_size(sheet.truth.shape[1], room=min(room, lines * 2 // scenes))
     if tile < MIN_TILE:
         return
-    yield Text(f"predictions from the prior at step {step}, validation", style="dim")
+    yield Text(f"\npredictions from the prior at step {step}, validation", style="dim")
     yield Text("".join(_heading(group, tile) for group in groups), no_wrap=True)
     gaps = [
         1 + (last == number) for group in groups for last in [group.images.shape[1]] for number in range(1, last + 1)
     ]
     for scene in range(scenes):
+        if scene:
+            yield Text("")
         tiles = [resized(image, tile) for group in groups for image in group.images[scene]]
         yield HalfBlocks(tiles, gaps=gaps)
 
@@ -146,9 +151,11 @@ def tile_size(size: int, *, room: int) -> int:
 def _first_columns(group: ImageGroup) -> ImageGroup:
     """Returns the first columns [R, columns, H, W, 3] of a group, with their number in the caption if some are left out."""
     images = group.images[:, None] if group.images.ndim == 4 else group.images
-    if images.shape[1] <= MAX_COLUMNS:
+    count = images.shape[1]
+    if count <= MAX_COLUMNS:
         return group._replace(images=images)
-    return group._replace(caption=f"{group.caption}, first {MAX_COLUMNS}", images=images[:, :MAX_COLUMNS])
+    caption = f"{MAX_COLUMNS} of {count} {group.caption.removeprefix(f'{count} ')}"
+    return group._replace(caption=caption, images=images[:, :MAX_COLUMNS])
 
 
 def _heading(group: ImageGroup, tile: int) -> str:

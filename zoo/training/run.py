@@ -56,7 +56,7 @@ def make_accelerator(variant: Variant, *, run: Path, log_with: Sequence[str], cp
     return Accelerator(
         cpu=cpu,
         mixed_precision=precision,
-        log_with=accelerate_trackers(log_with, run=run),
+        log_with=accelerate_trackers(log_with, run=run) or None,  # it warns of an empty list
         project_dir=run,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(minutes=10))],
     )
