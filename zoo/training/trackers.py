@@ -49,7 +49,7 @@ def start_trackers(accelerator: Accelerator, *, run: Path) -> None:
         accelerator.init_trackers(PROJECT, init_kwargs=settings)
     except Exception as error:  # of any kind: it is raised by a package of a third party
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        names = ", ".join(str(getattr(each, "name", each)) for each in accelerator.log_with)
+        names = ", ".join(each.name if isinstance(each, GeneralTracker) else str(each) for each in accelerator.log_with)
         raise ConfigError(f"--log-with: a tracker cannot be started ({names}): {reason}") from error
 
 
