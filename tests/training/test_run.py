@@ -49,6 +49,7 @@ def test_a_runs_folder_says_what_it_is(run, scenes):
         "metrics.jsonl",
         "tensorboard",
         "checkpoints",
+        "predictions.png",
     }
     config = load_yaml(run / "config.yaml")
     assert config["variant"] == "gqn-tower" and config["size"] == "smoke" and config["seed"] == 3
@@ -218,7 +219,7 @@ def test_a_store_without_validation_scenes_is_trained_on_without(tmp_path, varia
 
 def test_fp16_needs_a_gpu(variant, tmp_path):
     with pytest.raises(ConfigError, match=r"training\.mixed_precision: found 'fp16', which needs a GPU"):
-        make_accelerator(variant("vae", "training.mixed_precision=fp16"), run=tmp_path, cpu=True)
+        make_accelerator(variant("vae", "training.mixed_precision=fp16"), run=tmp_path, log_with=(), cpu=True)
 
 
 def test_one_process_may_train_in_one_precision_after_another(run_training, tmp_path):

@@ -27,13 +27,18 @@ def stdout_console() -> Console:
     return _console(sys.stdout)
 
 
+def stderr_console() -> Console:
+    """Returns the console for progress and remarks."""
+    return _console(sys.stderr)
+
+
 def _console(stream: TextIO) -> Console:
     return Console(file=stream, width=None if stream.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
 def log(sentence: str) -> None:
     """Prints a remark on stderr, as one line of any length."""
-    _console(sys.stderr).print(sentence, soft_wrap=True, markup=False)
+    stderr_console().print(sentence, soft_wrap=True, markup=False)
 
 
 @contextmanager
@@ -94,19 +99,24 @@ def bars(*further: ProgressColumn, shown: bool = True, speed_seconds: float = 30
         shown: False shows none on a terminal either.
         speed_seconds: the time left is estimated from the speed in this period.
     """
-    progress = Progress(
+    progress = make_progress(*further, console=stderr_console(), speed_seconds=speed_seconds)
+    progress.disable = not (shown and sys.stderr.isatty())
+    # Some versions of rich print an empty line when a disabled bar is started.
+    with nullcontext() if progress.disable else progress:
+        yield progress
+
+
+def make_progress(*further: ProgressColumn, console: Console, speed_seconds: float = 30.0) -> Progress:
+    """Makes progress bars with further columns after the bar; see :func:`bars`."""
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         *further,
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=_console(sys.stderr),
-        disable=not (shown and sys.stderr.isatty()),
+        console=console,
         speed_estimate_period=speed_seconds,
     )
-    # Some versions of rich print an empty line when a disabled bar is started.
-    with nullcontext() if progress.disable else progress:
-        yield progress
 
 
 def data_size(num_bytes: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -94,17 +96,33 @@ class Execution(NamedTuple):
     log_interval: Annotated[int, typer.Option(help="Steps between logged metrics.")] = 50
     validation_interval: Annotated[int, typer.Option(help="Steps between validations.")] = 1000
     validation_scenes: Annotated[int, typer.Option(help="Scenes of a validation.")] = 256
+    prediction_scenes: Annotated[
+        int,
+        typer.Option(
+            help="Validation scenes whose predictions are drawn at every validation, if they are images; 0: none."
+        ),
+    ] = 4
     save_interval: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 1000
     keep_last: Annotated[int, typer.Option(help="Newest checkpoints to keep; the best is always kept.")] = 2
     keep_every: Annotated[
         int, typer.Option(help="Also keep the checkpoint of every multiple of this step; 0: none.")
     ] = 0
+    log_with: Annotated[
+        str,
+        typer.Option(
+            help="Trackers beside metrics.jsonl, separated by commas: tensorboard, wandb, mlflow, aim, ... as accelerate "
+            "names them; '' for none."
+        ),
+    ] = "tensorboard"
 
     def training_options(self) -> TrainingOptions:
         """Returns the options for the trainer."""
         from zoo.training.options import TrainingOptions
 
-        values = self._replace(compile=self.compile or self.compile_mode is not None)._asdict()
+        values = self._asdict() | {
+            "compile": self.compile or self.compile_mode is not None,
+            "log_with": tuple(dict.fromkeys(name.strip() for name in self.log_with.split(",") if name.strip())),
+        }
         # What is not given has the trainer's default.
         return TrainingOptions(**{key: value for key, value in values.items() if value is not None})
 
@@ -121,6 +139,9 @@ def run(
     seed: Seed = 0,
     on_bad_record: OnBadRecord = "raise",
     cpu: Cpu = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show metrics, a curve and the latest predictions in the terminal.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build everything, try one step, print sizes, write nothing.")
     ] = False,
@@ -149,22 +170,37 @@ def run(
         ),
         cpu=cpu,
         on_bad_record=on_bad_record,
+        live=live,
     )
 
 
-def _train(variant: Variant, *, data: Path, run: Path, **arguments: Any) -> None:
-    """Trains with a progress bar and prints the next command."""
+@contextmanager
+def _display(variant: Variant, *, live: bool, shown: bool) -> Iterator[dict[str, Any]]:
+    """Shows the live display, if stderr is a terminal, or a progress bar; yields the listeners that ``train`` takes."""
+    from zoo.cli.live import LiveDisplay, can_be_live
+
+    label, steps = variant.name, variant.training.steps
+    if live and shown and can_be_live():
+        with LiveDisplay(label, steps=steps, console=screen.stderr_console()).shown() as display:
+            yield {"progress": display.update, "on_predictions": display.show_predictions}
+    else:
+        with screen.training_progress(label, steps=steps, shown=shown) as progress:
+            yield {"progress": progress}
+
+
+def _train(variant: Variant, *, data: Path, run: Path, live: bool, **arguments: Any) -> None:
+    """Trains with a display of the progress and prints the next command."""
     from zoo.training.run import train
 
     main_process = os.environ.get("RANK", "0") == "0"
-    with screen.training_progress(variant.name, steps=variant.training.steps, shown=main_process) as progress:
+    with _display(variant, live=live, shown=main_process) as listeners:
         report = train(
             variant,
             data=data,
             run=run,
             command=["gqn-zoo", *sys.argv[1:]],
-            progress=progress,
             log=screen.log,
+            **listeners,
             **arguments,
         )
     if not main_process:

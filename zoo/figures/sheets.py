@@ -54,6 +54,14 @@ def prediction_sheet(
     Raises:
         ResultError: if the shapes do not fit together, or the format is not known.
     """
+    groups = prediction_groups(context=context, truth=truth, mean=mean, samples=samples)
+    return image_sheet(path, groups=groups, title=title, row_labels=row_labels)
+
+
+def prediction_groups(
+    *, context: np.ndarray, truth: np.ndarray, mean: np.ndarray, samples: np.ndarray
+) -> list[ImageGroup]:
+    """Returns the images of predictions under their captions, in the shapes of :func:`prediction_sheet`; empty groups are left out."""
     count = context.shape[1]
     groups = [
         ImageGroup(f"{count} context view{'s' if count > 1 else ''}", context),
@@ -61,8 +69,7 @@ def prediction_sheet(
         ImageGroup("mean", mean),
         ImageGroup("samples", samples),
     ]
-    shown = [group for group in groups if group.images.shape[1]]
-    return image_sheet(path, groups=shown, title=title, row_labels=row_labels)
+    return [group for group in groups if group.images.shape[1]]
 
 
 def contact_sheet(

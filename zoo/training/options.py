@@ -9,6 +9,7 @@ from zoo.data.loader import Residence
 from zoo.data.worker_batches import Workers
 from zoo.errors import ConfigError
 from zoo.model.scene_model import CompileMode
+from zoo.training.trackers import TENSORBOARD, check_trackers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +24,20 @@ class TrainingOptions:
     log_interval: int = 50
     validation_interval: int = 1000
     validation_scenes: int = 256
+    prediction_scenes: int = 4  # whose predictions are drawn at every validation, if they are images; 0: none
     save_interval: int = 1000
     keep_last: int = 2  # newest checkpoints
     keep_every: int = 0  # also keeps the checkpoint of every multiple of this step; 0: none
+    log_with: tuple[str, ...] = (TENSORBOARD,)  # names of accelerate's trackers, beside ``metrics.jsonl``
 
     def __post_init__(self) -> None:
         for name in ("log_interval", "validation_interval", "validation_scenes", "save_interval", "keep_last"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: found {getattr(self, name)}, expected at least 1")
-        if self.keep_every < 0:
-            raise ConfigError(f"keep_every: found {self.keep_every}, expected 0 or more")
+        for name in ("keep_every", "prediction_scenes"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: found {getattr(self, name)}, expected 0 or more")
+        check_trackers(self.log_with)
 
     @property
     def uses_cuda_graphs(self) -> bool:

@@ -1,7 +1,8 @@
 """Training runs: a variant, scenes and a seed -> a run's folder.
 
 ``<run>/config.yaml`` (everything that decides the weights, as plain values), ``<run>/environment.json`` (provenance),
-``<run>/metrics.jsonl``, ``<run>/tensorboard/``, ``<run>/checkpoints/``.
+``<run>/metrics.jsonl``, ``<run>/tensorboard/``, ``<run>/checkpoints/`` and, for predictions of images at the last
+validation, ``<run>/predictions.png``.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from zoo.training.checkpoint import Checkpoint
 from zoo.training.memory import check_batch_memory, check_model_memory, memory_errors
 from zoo.training.options import ResumeOptions, TrainingOptions
 from zoo.training.session import lock_folder
+from zoo.training.trackers import accelerate_trackers, start_trackers
 from zoo.training.trained_model import CONFIG, ENVIRONMENT, check_seed, load_initial_weights
-from zoo.training.trainer import Progress, Trainer, TrainingReport
+from zoo.training.trainer import OnPredictions, Progress, Trainer, TrainingReport
 
 Log = Callable[[str], None]
 
@@ -43,8 +45,8 @@ def device_of(*, cpu: bool) -> str:
     return "cuda" if torch.cuda.is_available() and not cpu else "cpu"
 
 
-def make_accelerator(variant: Variant, *, run: Path, cpu: bool) -> Accelerator:
-    """Makes the accelerator of a training run; TensorBoard files go to ``<run>/tensorboard``."""
+def make_accelerator(variant: Variant, *, run: Path, log_with: Sequence[str], cpu: bool) -> Accelerator:
+    """Makes the accelerator of a training run; ``log_with`` names its trackers."""
     precision = variant.training.mixed_precision
     if precision == "fp16" and device_of(cpu=cpu) == "cpu":
         raise ConfigError("training.mixed_precision: found 'fp16', which needs a GPU; expected 'no' or 'bf16' on a CPU")
@@ -54,7 +56,7 @@ def make_accelerator(variant: Variant, *, run: Path, cpu: bool) -> Accelerator:
     return Accelerator(
         cpu=cpu,
         mixed_precision=precision,
-        log_with="tensorboard",
+        log_with=accelerate_trackers(log_with, run=run) or None,  # it warns of an empty list
         project_dir=run,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(minutes=10))],
     )
@@ -72,13 +74,14 @@ def train(
     on_bad_record: OnBadRecord = "raise",
     command: Sequence[str] = (),
     progress: Progress | None = None,
+    on_predictions: OnPredictions | None = None,
     log: Log = lambda sentence: None,
 ) -> TrainingReport:
     """Trains a variant on a folder of scenes, a store or TFRecords, into a run's folder.
 
     ``seed`` decides initial weights, order, views and noise; ``resume`` whether the run is continued; ``command`` is
-    recorded. ``progress`` is called with every step and, at the log interval, its metrics; ``log`` with sentences for
-    the user.
+    recorded. ``progress`` is called with every step and, at the log interval, its metrics; ``on_predictions``,
+    in the main process, with every validation's predictions of images; ``log`` with sentences for the user.
 
     Raises:
         ZooError: one sentence about what the user can change.
@@ -89,7 +92,7 @@ def train(
     sources = open_splits_for(variant, data, "train", on_bad_record=on_bad_record)
     config = run_config(variant, seed=seed, source=sources["train"])
     found = _starting_point(run, resume, log=log)
-    accelerator = make_accelerator(variant, run=run, cpu=cpu)
+    accelerator = make_accelerator(variant, run=run, log_with=options.log_with, cpu=cpu)
     check_model_memory(variant, device=accelerator.device)
     check_batch_memory(variant, sources["train"], num_processes=accelerator.num_processes)
     with memory_errors(variant):
@@ -112,9 +115,9 @@ def train(
         with lock_folder(run) if accelerator.is_main_process else nullcontext():
             if accelerator.is_main_process:
                 _prepare_folder(trainer, resumed=found is not None, command=command, log=log)
-            accelerator.init_trackers("tensorboard")
+            start_trackers(accelerator, run=run)
             try:
-                return trainer.fit(progress=progress)
+                return trainer.fit(progress=progress, on_predictions=on_predictions)
             finally:
                 accelerator.end_training()
 

@@ -15,11 +15,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Self, TextIO
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
 from zoo.errors import CheckpointError
 from zoo.files import write_text
+from zoo.training.trackers import log_image
 
 LOCK = ".lock"
 METRICS = "metrics.jsonl"
@@ -91,7 +93,7 @@ class Interruption(contextlib.ExitStack):
 
 
 class Tracker:
-    """Log of a run: ``metrics.jsonl``, one JSON object per step, and TensorBoard; only the main process writes."""
+    """Log of a run: ``metrics.jsonl``, one JSON object per step, and accelerate's trackers; only the main process writes."""
 
     def __init__(self, run: Path, *, accelerator: Accelerator, resume_step: int) -> None:
         """Opens the log and drops what an interrupted run wrote after the step from which it is resumed."""
@@ -108,6 +110,10 @@ class Tracker:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **finite}) + "\n")
         self.accelerator.log({name: value for name, value in finite.items() if "/" in name}, step=step)
+
+    def log_image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Gives an image [H, W, 3] uint8 to those trackers that have images."""
+        log_image(self.accelerator.trackers, name, image, step=step)
 
 
 def _rows(path: Path) -> list[tuple[int, str]]:

@@ -17,14 +17,17 @@ from zoo.data.plan import EvaluationPlan, Share, TrainingPlan
 from zoo.data.source import SceneSource
 from zoo.errors import CheckpointError
 from zoo.evaluation.bounds import Bounds, score_scenes
+from zoo.evaluation.images import Sheet
 from zoo.evaluation.loop import Evaluation
 from zoo.model.scene_model import SceneModel
 from zoo.training import checkpoint, run_checkpoints
 from zoo.training.options import TrainingOptions
+from zoo.training.predictions import FixedScenes
 from zoo.training.session import Interruption, Tracker
 from zoo.training.step import TrainStep
 
 BEST_METRIC = "eval/nelbo_excess"
+PREDICTION_IMAGE = "eval/predictions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class TrainingReport:
 
 
 Progress = Callable[[int, Mapping[str, float]], None]
+OnPredictions = Callable[[int, Sheet], None]  # step, predictions of the fixed scenes
 
 
 class Trainer:
@@ -68,7 +72,7 @@ class Trainer:
             workers=options.workers,
             residence=options.residence,
         )
-        self.validation = None
+        self.validation, self.fixed_scenes = None, None
         if validation is not None:
             most, scenes = recipe.contexts.maximum, options.validation_scenes
             self.validation = Evaluation(
@@ -77,6 +81,10 @@ class Trainer:
                 schedule=evaluation_schedule_values(recipe, device=accelerator.device),
                 batch_size=max(1, recipe.batch_size // accelerator.num_processes),
             )
+            if options.prediction_scenes and model.task.target_kind == "images":
+                self.fixed_scenes = FixedScenes(
+                    validation, recipe=recipe, num_scenes=options.prediction_scenes, device=accelerator.device
+                )
         self.train_step = TrainStep(
             model,
             recipe=recipe,
@@ -91,7 +99,7 @@ class Trainer:
         self.best_step: int | None = None
         self.best_value = float("inf")
 
-    def fit(self, *, progress: Progress | None = None) -> TrainingReport:
+    def fit(self, *, progress: Progress | None = None, on_predictions: OnPredictions | None = None) -> TrainingReport:
         """Trains up to the recipe's last step, or until a signal arrives; writes a checkpoint at the end.
 
         Raises:
@@ -121,7 +129,7 @@ class Trainer:
                     progress(self.step, values)
                 synchronize = self.step % self.options.log_interval == 0
                 stopping = interruption.agreed(self.accelerator, synchronize=synchronize)
-                improved = self._is_due(self.options.validation_interval) and self._validate(tracker)
+                improved = self._is_due(self.options.validation_interval) and self._validate(tracker, on_predictions)
                 if stopping or improved or self._is_due(self.options.save_interval):
                     self._save(improved=improved)
                 if stopping:
@@ -147,8 +155,12 @@ class Trainer:
         """Returns whether a step is a multiple of an interval, or the last one."""
         return self.step % interval == 0 or self.step == self.recipe.steps
 
-    def _validate(self, tracker: Tracker) -> bool:
-        """Scores the validation scenes, if there are any, at fixed sigma; returns whether this is the best step so far."""
+    def _validate(self, tracker: Tracker, on_predictions: OnPredictions | None) -> bool:
+        """Scores the validation scenes, if there are any, at fixed sigma, and draws predictions of the fixed scenes.
+
+        Returns:
+            Whether this is the best step so far.
+        """
         if self.validation is None:
             return False
         self.train_step.synchronize()
@@ -156,6 +168,12 @@ class Trainer:
         scores = score_scenes(self.evaluated_model, self.validation, bounds=bounds, accelerator=self.accelerator)
         means = {f"eval/{name}": float(values.mean()) for name, values in scores.items() if name != "scene"}
         self._log(tracker, means)
+        if self.fixed_scenes is not None and self.accelerator.is_main_process:
+            sheet = self.fixed_scenes.predict(self.evaluated_model)
+            image = self.fixed_scenes.save(sheet, run=self.run, step=self.step)
+            tracker.log_image(self.step, PREDICTION_IMAGE, image)
+            if on_predictions:
+                on_predictions(self.step, sheet)
         value = means[self.best_metric]
         improved = value < self.best_value
         if improved:

@@ -1,0 +1,163 @@
+"""The live display of ``gqn-zoo train --live``: progress, metrics, a curve and the latest predictions of fixed scenes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress import MofNCompleteColumn
+from rich.table import Table
+from rich.text import Text
+
+from zoo.cli.half_blocks import HalfBlocks, curve_lines, resized
+from zoo.cli.screen import make_progress, stderr_console
+
+if TYPE_CHECKING:
+    from zoo.evaluation.images import Sheet
+    from zoo.figures.sheets import ImageGroup
+
+REFRESH_SECONDS = 1.0
+CURVE_WIDTH, CURVE_HEIGHT = 60, 3  # characters
+LINES_BESIDE_IMAGES = 11  # of the terminal, one of them between two scenes
+MAX_SCENES = 2
+MAX_COLUMNS = 2  # of a group: of context views, of samples
+MIN_TILE, MAX_TILE = 8, 32  # pixels; a character is one wide and two high
+# Metric of training, its label, its format and its unit.
+METRICS = (
+    ("train/nelbo_excess", "excess NELBO", ".2f", " nats/target"),
+    ("train/kl", "KL", ".2f", " nats/target"),
+    ("perf/scenes_per_second", "speed", ".1f", " scenes/s"),
+    ("train/learning_rate", "learning rate", ".2e", ""),
+    ("train/sigma", "sigma", ".3f", ""),
+)
+
+
+def can_be_live() -> bool:
+    """Returns whether stderr is a terminal in which text can be replaced."""
+    console = stderr_console()
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+class LiveDisplay:
+    """What is shown of a run of so many updates; a renderable of rich."""
+
+    def __init__(self, label: str, *, steps: int, console: Console) -> None:
+        self.console = console
+        self._progress = make_progress(MofNCompleteColumn(), console=console)
+        self._task = self._progress.add_task(label, total=steps)
+        self._metrics: Mapping[str, float] = {}
+        self._excess: list[float] = []
+        self._predictions: tuple[int, Sheet] | None = None
+        self._images: tuple[tuple[int, int], list[Text | HalfBlocks]] | None = None  # for a size of the terminal
+        self._live = Live(get_renderable=lambda: self, console=console, auto_refresh=False)
+        self._refreshed = 0.0
+
+    @contextmanager
+    def shown(self) -> Iterator[LiveDisplay]:
+        """Shows the display while the block runs; its last state stays in the terminal."""
+        with self._live:
+            yield self
+
+    def update(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Shows a step and its metrics, which may be empty, at most every :data:`REFRESH_SECONDS`."""
+        self._progress.update(self._task, completed=step)
+        if metrics:
+            self._metrics = metrics
+            self._excess.append(metrics["train/nelbo_excess"])
+        if time.monotonic() >= self._refreshed + REFRESH_SECONDS:
+            self._refresh()
+
+    def show_predictions(self, step: int, sheet: Sheet) -> None:
+        """Shows the predictions of a step in place of earlier ones."""
+        self._predictions, self._images = (step, sheet), None
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self._live.refresh()
+        self._refreshed = time.monotonic()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._progress
+        if self._metrics:
+            yield self._metric_table()
+            yield self._curve()
+        size = (options.max_width, options.size.height)
+        if self._predictions is not None and has_colours(console):
+            if self._images is None or self._images[0] != size:
+                self._images = size, list(draw_predictions(*self._predictions, width=size[0], height=size[1]))
+            yield from self._images[1]
+
+    def _metric_table(self) -> Table:
+        shown = [each for each in METRICS if each[0] in self._metrics]
+        table = Table.grid(padding=(0, 3))
+        table.add_row(*(Text(label, style="dim") for _, label, _, _ in shown))
+        table.add_row(*(Text(f"{self._metrics[name]:{form}}{unit}", style="bold") for name, _, form, unit in shown))
+        return table
+
+    def _curve(self) -> Table:
+        lines = curve_lines(self._excess, width=CURVE_WIDTH, height=CURVE_HEIGHT)
+        table = Table.grid(padding=(0, 2))
+        table.add_row(
+            Text("\n".join(lines), style="cyan", no_wrap=True),
+            Text(
+                f"excess NELBO, logarithmic\nhighest {max(self._excess):.2f}\nlowest {min(self._excess):.2f}",
+                style="dim",
+            ),
+        )
+        return table
+
+
+def has_colours(console: Console) -> bool:
+    """Returns whether a console has enough colours for images; rich replaces true colour by the nearest of 256."""
+    return not console.no_color and console.color_system in ("truecolor", "256")
+
+
+def draw_predictions(step: int, sheet: Sheet, *, width: int, height: int) -> Iterator[Text | HalfBlocks]:
+    """Draws predictions for a terminal of ``width`` times ``height`` characters; yields nothing if they do not fit."""
+    from zoo.figures.sheets import prediction_groups
+
+    groups = [_first_columns(group) for group in prediction_groups(**sheet._asdict())]
+    columns = sum(group.images.shape[1] for group in groups)
+    scenes = min(MAX_SCENES, len(sheet.truth))
+    room = (width - columns - len(groups)) // columns  # one character after every image, another after every group
+    lines = max(0, height - LINES_BESIDE_IMAGES)
+    if lines * 2 // scenes < min(room, MAX_TILE):
+        scenes = 1
+    tile = tile_size(sheet.truth.shape[1], room=min(room, lines * 2 // scenes))
+    if tile < MIN_TILE:
+        return
+    yield Text(f"\npredictions from the prior at step {step}, validation", style="dim")
+    yield Text("".join(_heading(group, tile) for group in groups), no_wrap=True)
+    gaps = [
+        1 + (last == number) for group in groups for last in [group.images.shape[1]] for number in range(1, last + 1)
+    ]
+    for scene in range(scenes):
+        if scene:
+            yield Text("")
+        tiles = [resized(image, tile) for group in groups for image in group.images[scene]]
+        yield HalfBlocks(tiles, gaps=gaps)
+
+
+def tile_size(size: int, *, room: int) -> int:
+    """Returns the even width in pixels at which an image of ``size`` pixels is drawn in ``room``; small ones are enlarged."""
+    most = min(room, MAX_TILE)
+    return (size * (most // size) if most >= size else most) // 2 * 2
+
+
+def _first_columns(group: ImageGroup) -> ImageGroup:
+    """Returns the first columns [R, columns, H, W, 3] of a group, with their number in the caption if some are left out."""
+    images = group.images[:, None] if group.images.ndim == 4 else group.images
+    count = images.shape[1]
+    if count <= MAX_COLUMNS:
+        return group._replace(images=images)
+    caption = f"{MAX_COLUMNS} of {count} {group.caption.removeprefix(f'{count} ')}"
+    return group._replace(caption=caption, images=images[:, :MAX_COLUMNS])
+
+
+def _heading(group: ImageGroup, tile: int) -> str:
+    width = group.images.shape[1] * (tile + 1)
+    return f"{group.caption[:width]:<{width + 1}}"
