@@ -153,7 +153,9 @@ def run(
         suite=options.suite() if suite is None else load_suite(suite),
         output=output,
         selection=selection.suite_selection(),
-        training=TrainingOptions(compile=compile_model, workers="auto" if workers is None else workers),
+        training=TrainingOptions(
+            compile=compile_model, workers="auto" if workers is None else workers, prediction_scenes=0
+        ),
         execution=execution,
     )
     if dry_run:
