@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from zoo.analysis.claims import Claim
+from zoo.analysis.scenes import AnalysisScenes
 from zoo.config.schedules import evaluation_schedule_values
-from zoo.data.opening import Source, open_scenes
+from zoo.data.opening import Source
 from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource, Split
 from zoo.evaluation.loop import Evaluation
 from zoo.training.trained_model import TrainedModel
 
@@ -28,8 +28,8 @@ class AnalysisInputs:
 
     Attributes:
         models: label -> trained model, in the order of the command line. All read scenes like ``scenes``.
-        data: the folder of the scenes.
-        scenes: the split ``test`` of that folder.
+        scenes: the split ``test``.
+        other: opens another split, ``other.open("train", num_scenes=400)``.
         num_scenes: how many of its first scenes to use.
         num_samples: of the latents.
         seed: of the choice of context and target views.
@@ -38,8 +38,8 @@ class AnalysisInputs:
     """
 
     models: Mapping[str, TrainedModel]
-    data: Path
-    scenes: SceneSource
+    scenes: Source
+    other: AnalysisScenes
     num_scenes: int
     num_samples: int
     seed: int
@@ -81,10 +81,6 @@ class AnalysisInputs:
         ranges = [trained.variant.training.contexts for trained in self.models.values()]
         first, last = max(each.minimum for each in ranges), min(each.maximum for each in ranges)
         return list(range(max(first, least), min(last, self.scenes.num_views - 1) + 1))
-
-    def open_split(self, split: Split) -> Source:
-        """Opens another split of the same folder; raises DataError if it has none."""
-        return open_scenes(self.data, split)
 
     @property
     def scene_indices(self) -> np.ndarray:
