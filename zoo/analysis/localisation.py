@@ -96,7 +96,7 @@ def map_table(found: Mapping[str, Found]) -> pd.DataFrame:
             rows += [
                 (*about, item, camera[0], camera[1], float(np.degrees(camera[3])), None) for item, camera in cameras
             ]
-    return pd.DataFrame(rows, columns=["scene", "map", "item", "x", "y", "yaw_degrees", "probability"])
+    return pd.DataFrame(rows, columns=["scene", "panel", "kind", "x", "y", "yaw_degrees", "probability"])
 
 
 def values(found: Sequence[Located], of: Callable[[Located], float]) -> np.ndarray:

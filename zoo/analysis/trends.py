@@ -21,7 +21,7 @@ def trend_table(panels: Sequence[TrendPanel], *, along: str) -> pd.DataFrame:
                 "position": position,
                 "mean": mean,
                 "standard_error": error,
-                "scenes": trend.count,
+                "scenes": trend.num_scenes,
             }
             for panel in panels
             for trend in panel.trends

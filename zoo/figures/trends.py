@@ -33,7 +33,7 @@ class Trend(NamedTuple):
         return np.array([scores.std(ddof=1) / np.sqrt(len(scores)) for scores in self.scores])
 
     @property
-    def count(self) -> int:
+    def num_scenes(self) -> int:
         """The number of scenes."""
         return len(self.scores[0])
 
@@ -45,7 +45,7 @@ class Points(NamedTuple):
     positions: Sequence[float]
     means: np.ndarray  # [positions]
     errors: np.ndarray  # [positions], standard errors
-    count: int  # scenes
+    num_scenes: int
 
 
 class TrendPanel(NamedTuple):
