@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
-from zoo.analysis.requirements import SEVERAL_VIEWS, missing_several_views
+from zoo.analysis.requirements import missing_views
 from zoo.analysis.scores import Scores, panels_of, score_by_context
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.episode import ScheduleValues
@@ -43,8 +43,7 @@ class Looked(NamedTuple):
 
 def missing(trained: TrainedModel) -> str | None:
     """Returns what a model lacks: views, and training with several numbers of them."""
-    contexts = trained.variant.training.contexts
-    return SEVERAL_VIEWS if missing_several_views(trained) or contexts.maximum < 2 else None
+    return missing_views(trained, several=True)
 
 
 def run(given: AnalysisInputs) -> Findings:

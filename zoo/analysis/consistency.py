@@ -21,7 +21,7 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
-from zoo.analysis.requirements import missing_latents
+from zoo.analysis.requirements import missing_views
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.evaluation.consistency import Disagreement, disagreement, rotated, with_queries
 from zoo.evaluation.digit_agreement import (
@@ -65,7 +65,7 @@ class Measured(NamedTuple):
 
 def missing(trained: TrainedModel) -> str | None:
     """Returns what a model lacks: views and latents."""
-    return missing_latents(trained)
+    return missing_views(trained, latents=True)
 
 
 def run(given: AnalysisInputs) -> Findings:

@@ -15,6 +15,7 @@ from zoo.analysis.scenes import AnalysisScenes
 from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import Source
 from zoo.data.plan import EvaluationPlan
+from zoo.errors import ConfigError
 from zoo.evaluation.loop import Evaluation
 from zoo.training.trained_model import TrainedModel
 
@@ -77,10 +78,19 @@ class AnalysisInputs:
         """Returns the numbers of context views that all models were trained with, and that leave one view to predict.
 
         None is below ``least``.
+
+        Raises:
+            ConfigError: if there are fewer than two.
         """
         ranges = [trained.variant.training.contexts for trained in self.models.values()]
         first, last = max(each.minimum for each in ranges), min(each.maximum for each in ranges)
-        return list(range(max(first, least), min(last, self.scenes.num_views - 1) + 1))
+        numbers = list(range(max(first, least), min(last, self.scenes.num_views - 1) + 1))
+        if len(numbers) < 2:
+            raise ConfigError(
+                f"{', '.join(self.models)}: expected training with at least two common numbers of context views below the "
+                f"{self.scenes.num_views} views of a scene of {self.scenes.name}"
+            )
+        return numbers
 
     @property
     def scene_indices(self) -> np.ndarray:

@@ -22,6 +22,7 @@ from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_views
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.episode import SceneBatch, ScheduleValues
+from zoo.errors import DataError
 from zoo.evaluation.consistency import rotated, with_queries
 from zoo.evaluation.loop import EvaluationBatch
 from zoo.figures.trends import Trend, TrendPanel
@@ -68,9 +69,18 @@ def ring_turns() -> np.ndarray:
 
 
 def measure(given: AnalysisInputs, trained: TrainedModel, *, label: str) -> Gains:
-    """Measures one model; cameras of the ring look at the vertical axis through the origin."""
+    """Measures one model; cameras of the ring look at the vertical axis through the origin.
+
+    Raises:
+        DataError: if the scenes have too few views.
+    """
     model, samples = trained.model, given.num_samples
     candidates = given.scenes.num_views - HELD_OUT
+    if candidates < 2:
+        raise DataError(
+            f"{given.scenes.name}: has {given.scenes.num_views} views, expected at least {HELD_OUT + 2}: two to choose from, "
+            f"and {HELD_OUT} to score"
+        )
     evaluation = given.evaluation(trained, num_context=candidates, num_targets=HELD_OUT)
     most = min(trained.variant.training.contexts.maximum, candidates)
     given.log(f"{label}: choosing up to {most} of {candidates} views")

@@ -16,7 +16,7 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
-from zoo.analysis.requirements import SEVERAL_VIEWS, missing_several_views
+from zoo.analysis.requirements import missing_views
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.trends import Points, Trend, TrendPanel
@@ -54,9 +54,7 @@ class PixelErrors(NamedTuple):
 
 def missing(trained: TrainedModel) -> str | None:
     """Returns what a model lacks: views, latents, or training with several numbers of context views."""
-    if missing_several_views(trained) or trained.model.core.latents == "none":
-        return f"{SEVERAL_VIEWS}, with latents"
-    return None
+    return missing_views(trained, latents=True, several=True)
 
 
 def run(given: AnalysisInputs) -> Findings:
