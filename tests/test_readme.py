@@ -23,7 +23,7 @@ MOST_WORDS = 1500
         ("variant", [name for name in default_registry().names() if "/" not in name]),
         ("data set", list(RECIPES)),
         ("encoder", available("encoder")),
-        ("demonstration", list(ANALYSES)),
+        ("analysis", list(ANALYSES)),
     ],
 )
 def test_everything_is_named(kind, known):

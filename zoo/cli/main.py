@@ -36,7 +36,7 @@ COMMANDS = (
     "diff",
     "claims",
     "report",
-    "demonstrate",
+    "analyse",
 )
 INTERRUPTED, OUT_OF_MEMORY = 130, 5
 # Newer versions of typer bring their own copy of click, older ones use the package; this is the base of either.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from zoo.figures.style import PALETTE, legend_label, save_figure, styled
+from zoo.figures.style import GREY, PALETTE, legend_label, save_figure, styled
 
+LABEL_LETTERS = 36  # in a line beside a vertical axis
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -32,17 +34,34 @@ class Trend(NamedTuple):
         """The standard error of every mean. Paired differences between positions have smaller errors."""
         return np.array([scores.std(ddof=1) / np.sqrt(len(scores)) for scores in self.scores])
 
+    @property
+    def num_scenes(self) -> int:
+        """The number of scenes."""
+        return len(self.scores[0])
+
+
+class Points(NamedTuple):
+    """One series whose means and errors are known already."""
+
+    label: str
+    positions: Sequence[float]
+    means: np.ndarray  # [positions]
+    errors: np.ndarray  # [positions], standard errors
+    num_scenes: int
+
 
 class TrendPanel(NamedTuple):
     """The series of one quantity."""
 
     quantity: str  # with its unit
-    trends: list[Trend]
+    trends: Sequence[Trend | Points]
+    along: str | None = None  # label of the horizontal axis, if it is not that of the figure
+    diagonal: bool = False  # draws the line of equal values
 
 
 @styled
 def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title: str) -> Path:
-    """Draws panels side by side, each with bars of one standard error and its own legend.
+    """Draws panels side by side, each with bars of one standard error, above one legend.
 
     Args:
         path: the image: .png, .pdf or .svg.
@@ -54,7 +73,8 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
         ResultError: if the format is not known.
     """
     labels = list(dict.fromkeys(trend.label for panel in panels for trend in panel.trends))
-    figure = Figure(figsize=(3.6 * len(panels), 3.6))
+    figure = Figure(figsize=(3.6 * len(panels), 3.9))
+    handles: dict[str, Any] = {}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for trend in panel.trends:
             index = labels.index(trend.label)
@@ -66,8 +86,13 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
                 color=PALETTE[index % len(PALETTE)],
                 marker=_MARKERS[index % len(_MARKERS)],
             )
-        axes.set(xlabel=along, ylabel=panel.quantity)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend()
+        if panel.diagonal:
+            largest = max(float(np.max(trend.positions)) for trend in panel.trends)
+            axes.plot([0.0, largest], [0.0, largest], color=GREY, linestyle="dashed", linewidth=1.0)
+        axes.set(xlabel=panel.along or along, ylabel=textwrap.fill(panel.quantity, LABEL_LETTERS))
+        if all(float(place).is_integer() for trend in panel.trends for place in trend.positions):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(panels), 2))
     figure.suptitle(title)
     return save_figure(figure, path)
