@@ -28,7 +28,7 @@ LEVELS = (
     ("figures",),
     ("bench",),
     ("analysis",),
-    ("report",),
+    ("report", "viewer"),
     ("cli",),
     ("__main__",),
 )
