@@ -34,7 +34,9 @@ class Chromium:
         port = wait_for(lambda: self._port(folder), seconds=60)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
             page = next(target for target in json.load(answer) if target["type"] == "page")
-        self._socket = connect(page["webSocketDebuggerUrl"], max_size=None, compression=None, proxy=None, ping_interval=None)
+        self._socket = connect(
+            page["webSocketDebuggerUrl"], max_size=None, compression=None, proxy=None, ping_interval=None
+        )
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
 
@@ -92,13 +94,27 @@ class Chromium:
         self.run("document.activeElement.select()")
         self.send("Input.insertText", text=text)
 
+    def press_enter(self):
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13)
+
     def _click_input(self, label):
+        # The input lies in the smallest element round the label that has one.
         script = (
-            "(e => e && (e.scrollIntoView({block: 'center'}), e.focus(), e.type === 'checkbox' && e.click(), true))"
-            f"((l => l && document.getElementById(l.htmlFor))([...document.querySelectorAll('label')]"
-            f".find(l => l.innerText.trim() === {label!r})))"
+            "(l => { let e = l; while (e && !e.querySelector('input')) e = e.parentElement; e = e && e.querySelector('input');"
+            "if (!e) return false; e.scrollIntoView({block: 'center'}); e.focus();"
+            "if (e.type === 'checkbox') e.click(); return true; })"
+            f"([...document.querySelectorAll('label')].find(l => l.innerText.trim() === {label!r}))"
         )
         assert self.run(script), f"no field {label!r}"
+
+    def image(self):
+        """Returns the pixels of the first image of the panel as a data URL, None while it loads."""
+        return self.run(
+            "(i => { if (!i || !i.naturalWidth) return null; const c = document.createElement('canvas');"
+            "c.width = i.naturalWidth; c.height = i.naturalHeight; c.getContext('2d').drawImage(i, 0, 0);"
+            "return c.toDataURL(); })([...document.querySelectorAll('img')].find(i => i.src.startsWith('blob:')))"
+        )
 
     def drag(self, start, end, *, steps=8):
         """Drags with the left button from one point of the window to another."""
