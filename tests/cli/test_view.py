@@ -23,7 +23,7 @@ def with_viser(monkeypatch):
         ("view gqn-twer", "did you mean 'gqn-tower'"),
         ("view np-1d", "expected images at cameras"),
         ("view gqn-tower --scene nothing:1", "neither a folder of scenes nor a built-in data set"),
-        ("view gqn-tower --samples 0", "0 is not in the range"),
+        ("view gqn-tower --samples 0", "Invalid value for '-S' / '--samples'"),
         ("view gqn-tower --host 203.0.113.1", "--host 203.0.113.1 --port 0: cannot listen there"),
     ],
 )

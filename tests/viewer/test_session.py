@@ -1,5 +1,6 @@
 """The state of a visitor and what is rendered of it, without a browser."""
 
+import itertools
 import json
 import math
 
@@ -48,7 +49,7 @@ def test_camera_noise_and_context_change_the_prediction(session):
     more = mean()
     session.look_from_pose(POSE)
     images = [first, other_noise, more, mean()]
-    assert all((one != other).any() for one, other in zip(images, images[1:], strict=False))
+    assert all((one != other).any() for one, other in itertools.pairwise(images))
 
 
 def test_context_views_are_added_moved_and_removed(session):

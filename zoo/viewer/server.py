@@ -56,9 +56,8 @@ class ViewerServer:
         self._changing = threading.Lock()
         with contextlib.redirect_stdout(io.StringIO()):  # viser prints a table of its addresses
             self._server: viser.ViserServer = viser.ViserServer(host=host, port=port, label="GQN zoo", verbose=False)
-        self._server.gui.configure_theme(
-            show_logo=False, show_share_button=False, control_layout="fixed", control_width="large"
-        )
+        self._server.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
+        self._server.gui.main_panel.dock_right()
         self.address = f"http://{host}:{self._server.get_port()}"
         self._server.on_client_connect(self._connected)
         self._server.on_client_disconnect(self._disconnected)
