@@ -28,7 +28,7 @@ LEVELS = (
     ("training",),
     ("bench",),
     ("analysis",),
-    ("report",),
+    ("report", "viewer"),
     ("cli",),
     ("__main__",),
 )

@@ -20,6 +20,7 @@ COMMANDS = [
     "claims",
     "report",
     "analyse",
+    "view",
     "data",
     "data make",
     "data import",
@@ -56,6 +57,7 @@ def test_the_help_names_every_command(gqn_zoo):
         "claims",
         "report",
         "analyse",
+        "view",
         "data",
     ):
         assert f" {command} " in out

@@ -27,6 +27,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "render",
+    "view",
     "export",
     "push",
     "pull",

@@ -1,0 +1,147 @@
+"""A headless Chromium, driven through its debugging protocol."""
+
+import base64
+import contextlib
+import itertools
+import json
+import subprocess
+import time
+import urllib.request
+
+from websockets.sync.client import connect
+
+# WebGL in software; no name is resolved, so that nothing beyond this computer can be reached.
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--remote-debugging-port=0",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--disable-background-networking",
+    "--no-first-run",
+)
+
+
+class Chromium:
+    """One page of a browser; collects errors of its console and the addresses that it asks for."""
+
+    def __init__(self, program, folder, *, width=1000, height=800):
+        self.errors, self.requests = [], []
+        self._numbers = itertools.count(1)
+        command = [program, *FLAGS, f"--user-data-dir={folder}", f"--window-size={width},{height}", "about:blank"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        port = wait_for(lambda: self._port(folder), seconds=60)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+            page = next(target for target in json.load(answer) if target["type"] == "page")
+        self._socket = connect(
+            page["webSocketDebuggerUrl"], max_size=None, compression=None, proxy=None, ping_interval=None
+        )
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.send(f"{domain}.enable")
+
+    @staticmethod
+    def _port(folder):
+        with contextlib.suppress(FileNotFoundError, IndexError):
+            return (folder / "DevToolsActivePort").read_text().splitlines()[0]
+        return None
+
+    def send(self, method, **parameters):
+        """Runs a command of the protocol and returns its result; events that arrive meanwhile are collected."""
+        number = next(self._numbers)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=120))
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return message["result"]
+            self._collect(message)
+
+    def _collect(self, message):
+        method, found = message.get("method"), message.get("params", {})
+        if method == "Runtime.exceptionThrown":
+            self.errors.append(found["exceptionDetails"])
+        elif method == "Runtime.consoleAPICalled" and found["type"] == "error":
+            self.errors.append([each.get("value", each.get("description")) for each in found["args"]])
+        elif method == "Log.entryAdded" and found["entry"]["level"] == "error":
+            self.errors.append(found["entry"])
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(found["request"]["url"])
+
+    def open(self, address):
+        self.send("Page.navigate", url=address)
+
+    def run(self, script):
+        """Returns the value of a JavaScript expression."""
+        return self.send("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def text(self):
+        return self.run("document.body.innerText")
+
+    def click_button(self, label):
+        found = self.run(
+            f"(b => b && (b.click(), true))([...document.querySelectorAll('button')].find(b => b.innerText.trim() === {label!r}))"
+        )
+        assert found, f"no button {label!r}"
+
+    def tick(self, label):
+        """Clicks the checkbox beside a label."""
+        self._click_input(label)
+
+    def type(self, label, text):
+        """Replaces the text of the field beside a label."""
+        self._click_input(label)
+        self.run("document.activeElement.select()")
+        self.send("Input.insertText", text=text)
+
+    def press_enter(self):
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13)
+
+    def _click_input(self, label):
+        # The input lies in the smallest element round the label that has one.
+        script = (
+            "(l => { let e = l; while (e && !e.querySelector('input')) e = e.parentElement; e = e && e.querySelector('input');"
+            "if (!e) return false; e.scrollIntoView({block: 'center'}); e.focus();"
+            "if (e.type === 'checkbox') e.click(); return true; })"
+            f"([...document.querySelectorAll('label')].find(l => l.innerText.trim() === {label!r}))"
+        )
+        assert self.run(script), f"no field {label!r}"
+
+    def image(self):
+        """Returns the pixels of the first image of the panel as a data URL, None while it loads."""
+        return self.run(
+            "(i => { if (!i || !i.naturalWidth) return null; const c = document.createElement('canvas');"
+            "c.width = i.naturalWidth; c.height = i.naturalHeight; c.getContext('2d').drawImage(i, 0, 0);"
+            "return c.toDataURL(); })([...document.querySelectorAll('img')].find(i => i.src.startsWith('blob:')))"
+        )
+
+    def drag(self, start, end, *, steps=8):
+        """Drags with the left button from one point of the window to another."""
+        self._mouse("mousePressed", *start)
+        for step in range(1, steps + 1):
+            x, y = (a + (b - a) * step / steps for a, b in zip(start, end, strict=True))
+            self._mouse("mouseMoved", x, y)
+        self._mouse("mouseReleased", *end)
+
+    def _mouse(self, kind, x, y):
+        buttons = 0 if kind == "mouseReleased" else 1
+        self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1)
+
+    def screenshot(self, path):
+        path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
+
+    def close(self):
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+def wait_for(condition, *, seconds=90):
+    """Returns the first true value of a condition; fails if there is none in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.2)
+    raise AssertionError("waited in vain")

@@ -1,0 +1,69 @@
+"""``gqn-zoo view``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from zoo.cli import screen
+from zoo.cli.options import Cpu, RegistryFiles
+
+DEFAULT_MODEL = "gqn-epipolar-improved"
+
+
+def run(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[RUN]...",
+            show_default=False,
+            help="Folders of runs or checkpoints, or shipped names (list --pretrained), side by side under one camera; "
+            f"default: {DEFAULT_MODEL}.",
+        ),
+    ] = [],
+    scene: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA:INDEX",
+            help="A scene, counted from 0, of a folder of scenes or a built-in data set; default: scene 0 of the data set "
+            "that the first model was trained on.",
+        ),
+    ] = None,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Split of the scene.")] = "test",
+    samples: Annotated[
+        int, typer.Option("-S", "--samples", min=1, max=64, help="Samples of the latents while the camera rests.")
+    ] = 4,
+    state: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Where the page saves its state and loads it from, JSON."),
+    ] = Path("view.json"),
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other computers in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8080,
+    checkpoint: Annotated[
+        Literal["best", "last"],
+        typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
+    ] = "best",
+    cpu: Cpu = False,
+    registry_files: RegistryFiles = [],
+) -> None:
+    """Look through trained models in the browser: any camera, context views, samples, uncertainty (extra viewer)."""
+    from zoo.training.run import device_of
+    from zoo.viewer.library import ModelLibrary
+    from zoo.viewer.page import PageOptions
+    from zoo.viewer.server import ViewerServer, check_address, import_viser
+    from zoo.viewer.session import ViewerSession
+
+    import_viser()
+    check_address(host=host, port=port)
+    library = ModelLibrary(device=device_of(cpu=cpu), checkpoint=checkpoint)
+    session = ViewerSession.open(library, runs or [DEFAULT_MODEL], place=scene, split=split, samples=samples)
+    server = ViewerServer(library, session.state, options=PageOptions(state), host=host, port=port)
+    screen.log(f"open {server.address} in a browser; Ctrl-C ends")
+    try:
+        while True:
+            time.sleep(3600.0)
+    finally:
+        server.stop()

@@ -1,0 +1,68 @@
+"""Where a localisation model believes that the camera of one image of the scene was."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from zoo.episode import SceneBatch
+from zoo.errors import ConfigError, DataError
+from zoo.evaluation.localisation import Search, locate
+from zoo.evaluation.loop import EvaluationBatch, evaluation_mode
+from zoo.evaluation.pose_grid import PosePrior, grid_over
+from zoo.figures.views import coloured
+from zoo.nn.noise import scene_keys
+from zoo.viewer.session_state import SessionState, own_view
+
+PLACES, TURNS = 24, 16  # cells along a side, and directions
+
+
+class ProbabilityMap(NamedTuple):
+    """A map over the plan, and the most probable camera."""
+
+    name: str  # of the model
+    mass: np.ndarray  # [Y, X], probability of each cell, rows in the direction of +y
+    extent: tuple[float, float, float, float]  # least x, largest x, least y, largest y, scene units
+    estimate: np.ndarray  # [5]
+    truth: np.ndarray  # [5]
+    summary: str
+
+    @property
+    def image(self) -> np.ndarray:
+        """The map seen from above with +y up, [Y, X, 3] uint8; the colour is the square root of the probability."""
+        return coloured(np.sqrt(self.mass / self.mass.max()))[::-1]
+
+
+def locate_view(state: SessionState, view: int) -> ProbabilityMap:
+    """Locates the camera of one of the scene's own views with the first localisation model, from the context.
+
+    Raises:
+        ConfigError: if no localisation model is shown, or there is no context.
+        DataError: if the view does not exist or is context itself.
+    """
+    model = next((model for model in state.models if model.localises), None)
+    if model is None:
+        raise ConfigError("no localisation model is shown; add one, for example reversed-gqn-improved")
+    query = own_view(state.scene, view)
+    if not state.context:
+        raise ConfigError("context: found no views, expected at least one to locate an image in")
+    if any(each.view == view for each in state.context):
+        raise DataError(f"{state.scene.name}: view {view} is context; choose another image")
+    # The grid reaches over the scene's cameras. The prior of a localisation model is its own; this one is not used.
+    known = torch.from_numpy(state.scene.cameras).double()
+    prior = PosePrior("uniform", grid=grid_over(known, places=PLACES, turns=TURNS), cameras=known)
+    schedule = model.trained.schedule
+    shown = [*state.context, query]
+    batch = SceneBatch(
+        frames=torch.from_numpy(np.stack([each.image for each in shown]))[None],
+        cameras=torch.from_numpy(np.stack([each.camera for each in shown]))[None],
+        scene=torch.zeros(1, dtype=torch.int64),
+        key=scene_keys(seed=state.seed, step=0, places=torch.zeros(1, dtype=torch.int64)),
+    ).apply(lambda field: field.to(schedule.sigma.device))
+    part = EvaluationBatch(np.zeros(1, np.int64), batch, len(state.context))
+    search = Search(samples=state.samples if model.trained.model.core.latents != "none" else 0)
+    with evaluation_mode(model.trained.model):
+        found = locate(model.trained.model, part, schedule=schedule, prior=prior, search=search)
+    return ProbabilityMap(model.name, found.floor_mass, prior.grid.extent, found.estimate, found.truth, found.summary)

@@ -1,0 +1,44 @@
+"""A thread that draws what was asked for last: quickly while the camera moves, in full when it rests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+Detail = Literal["draft", "full"]
+REST_SECONDS = 0.3  # without a request, after which the camera rests
+
+
+class RenderLoop:
+    """Draws in a thread of its own; requests that arrive meanwhile are answered by one frame.
+
+    ``draw`` must not raise.
+    """
+
+    def __init__(self, draw: Callable[[Detail], None], *, rest_seconds: float = REST_SECONDS) -> None:
+        self._draw = draw
+        self._rest_seconds = rest_seconds
+        self._asked = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="viewer frames", daemon=True)
+        self._thread.start()
+
+    def request(self) -> None:
+        """Asks for a frame."""
+        self._asked.set()
+
+    def close(self) -> None:
+        """Ends the thread after the frame that it draws."""
+        self._closed = True
+        self._asked.set()
+
+    def _run(self) -> None:
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            if self._closed:
+                return
+            self._draw("draft")
+            if not self._asked.wait(self._rest_seconds):
+                self._draw("full")
