@@ -123,7 +123,8 @@ def _write(findings: Findings, given: AnalysisInputs, *, name: str, command: Seq
     for sheet, draw in findings.sheets.items():
         draw(folder / f"{name}-{sheet}.png")
     write_text(folder / f"{name}.csv", findings.table.to_csv(index=False))
-    models = {label: _origin_of(trained) for label, trained in given.models.items()}
+    # A list, because JSON is written with sorted keys and the order of the models matters.
+    models = [{"label": label, **_origin_of(trained)} for label, trained in given.models.items()]
     device = next(next(iter(given.models.values())).model.parameters()).device.type
     provenance = collect(seed=given.seed, command=command, config={"analysis": name, "models": models}, device=device)
     write_json(

@@ -76,7 +76,7 @@ def _draw(axes: Axes, located: Located, *, title: str) -> None:
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
     axes.grid(visible=False)
     axes.tick_params(labelsize=6, length=2)
-    axes.set_title(title, fontsize=8)
+    axes.set_title(textwrap.fill(title, 36), fontsize=8)
 
 
 def _draw_camera(axes: Axes, camera: np.ndarray, *, colour: str, length: float, weight: float) -> None:
