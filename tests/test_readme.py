@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.analysis.catalogue import ANALYSES
+from zoo.analysis.catalogue import ANALYSES, DEMONSTRATIONS
 from zoo.data.render.recipes import RECIPES
 from zoo.registry.components import available
 from zoo.registry.registry import default_registry
@@ -23,7 +23,8 @@ MOST_WORDS = 1500
         ("variant", [name for name in default_registry().names() if "/" not in name]),
         ("data set", list(RECIPES)),
         ("encoder", available("encoder")),
-        ("demonstration", list(ANALYSES)),
+        ("demonstration", list(DEMONSTRATIONS)),
+        ("analysis", list(ANALYSES)),
     ],
 )
 def test_everything_is_named(kind, known):

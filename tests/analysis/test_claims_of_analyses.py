@@ -42,7 +42,8 @@ def test_decided_claims_keep_their_place_and_are_not_corrected_for():
     claims = conclude([decided, Expectation.less("a", shifted(-2.1), np.zeros(100), unit="nats")])
     assert claims[0] is decided and claims[1].holds
     assert claims[1].measured.startswith(f"{shifted(-2.1).mean():.4g} against 0; difference")
-    assert claims[1].sentence.startswith("yes  a: ") and "nats over 100 scenes" in claims[1].measured
+    assert claims[1].sentence.startswith("yes  a: ") and "over 100 scenes" in claims[1].measured
+    assert claims[1].low < claims[1].mean < claims[1].high and claims[1].scenes == 100 and claims[1].unit == "nats"
 
 
 def test_of_several_steps_the_least_sure_counts():

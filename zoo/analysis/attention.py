@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zoo.analysis.catalogue import ANALYSES
+from zoo.analysis.catalogue import DEMONSTRATIONS
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import SMALL_CORE, AnalysisContext
 from zoo.analysis.scores import Scores, evaluation_of, panels_of, score_by_context
@@ -76,7 +76,7 @@ def run(context: AnalysisContext) -> list[Claim]:
         context.image("attention"),
         panels=panels_of(scores, QUANTITIES),
         along="context views",
-        title=ANALYSES["attention"].title,
+        title=DEMONSTRATIONS["attention"].title,
     )
     title = f"Mean prediction given {CONTEXTS[-1]} context views"
     image_sheet(context.image("attention-images"), groups=groups, title=title)

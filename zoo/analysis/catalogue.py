@@ -8,7 +8,25 @@ from zoo.errors import ConfigError, did_you_mean
 
 
 class Analysis(NamedTuple):
-    """What an analysis is about; the module ``zoo.analysis.<name>`` runs it."""
+    """What an analysis of trained models is about; its module is ``zoo.analysis.<name>``, with ``_`` for a hyphen.
+
+    The module has two functions: ``missing(trained) -> str | None`` returns what a model would need and does not have,
+    and ``run(given) -> Findings`` measures (see :mod:`zoo.analysis.findings`).
+    """
+
+    title: str
+    paper: str
+    needs: str  # of every model, for the list
+    runs: tuple[str, ...]  # shipped weights that are analysed by default; empty: none of them qualify
+    scenes: int = 200  # of the split test, by default
+    samples: int = 8  # of the latents, by default
+    training_scenes: int = 0  # of the split train, which the analysis reads as well
+    num_views: int | None = None  # of every scene that is drawn; None: as many as the data set has
+    most_models: int | None = None  # None: any number
+
+
+class Demonstration(NamedTuple):
+    """What a demonstration is about; the module ``zoo.analysis.<name>`` trains small models and measures them."""
 
     title: str
     paper: str
@@ -16,48 +34,52 @@ class Analysis(NamedTuple):
 
 
 ANALYSES = {
-    "attention": Analysis(
+    "surprise": Analysis(
+        title="Bayesian surprise falls with every context view",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (Bayesian surprise)",
+        needs="images predicted at poses, with latents and a learned prior given views",
+        runs=("gqn-tower",),
+    ),
+}
+
+DEMONSTRATIONS = {
+    "attention": Demonstration(
         title="With many context views, attention predicts better than the sum of the views",
         paper="Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149; "
         "Tobin et al. 2019, Geometry-aware neural rendering, NeurIPS",
         minutes=10,
     ),
-    "completion": Analysis(
+    "completion": Demonstration(
         title="Images are completed as functions of the pixel",
         paper="Gordon et al. 2020, Convolutional conditional neural processes, ICLR; "
         "Garnelo et al. 2018, Conditional neural processes, ICML",
         minutes=1,
     ),
-    "consistency": Analysis(
+    "consistency": Demonstration(
         title="One sample of CGQN's latents is one scene from all viewpoints; GQN samples anew for every query",
         paper="Kumar et al. 2018, Consistent generative query networks, arXiv 1807.02033 (figures 6 and 7)",
         minutes=12,
     ),
-    "draw": Analysis(
+    "draw": Demonstration(
         title="DRAW's canvas approaches the image, and becomes sharper, step by step",
         paper="Gregor et al. 2016, Towards conceptual compression, NeurIPS (conv-DRAW); Gregor et al. 2015, DRAW, ICML",
         minutes=5,
     ),
-    "localisation": Analysis(
+    "localisation": Demonstration(
         title="Images are localised directly and by inversion; maps have several modes where places look alike",
         paper="Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149",
         minutes=15,
     ),
-    "neural_processes": Analysis(
+    "neural_processes": Demonstration(
         title="Neural processes learn from examples what a Gaussian process computes exactly",
         paper="Garnelo et al. 2018, Conditional neural processes, ICML; Garnelo et al. 2018, Neural processes, ICML workshop; "
         "Kim et al. 2019, Attentive neural processes, ICLR",
         minutes=5,
     ),
-    "slim": Analysis(
+    "slim": Demonstration(
         title="The content of captions changes the predicted image, their wording does not",
         paper="Ramalho et al. 2018, Encoding spatial relations from natural language, arXiv 1807.01670",
         minutes=8,
-    ),
-    "surprise": Analysis(
-        title="Bayesian surprise falls with every context view, and requires latents",
-        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (Bayesian surprise)",
-        minutes=11,
     ),
 }
 
@@ -67,3 +89,15 @@ def find_analysis(name: str) -> Analysis:
     if name not in ANALYSES:
         raise ConfigError(f"there is no analysis {name!r}{did_you_mean(name, ANALYSES)}")
     return ANALYSES[name]
+
+
+def find_demonstration(name: str) -> Demonstration:
+    """Returns a demonstration by name; raises ConfigError if there is none."""
+    if name not in DEMONSTRATIONS:
+        raise ConfigError(f"there is no demonstration {name!r}{did_you_mean(name, DEMONSTRATIONS)}")
+    return DEMONSTRATIONS[name]
+
+
+def module_of(name: str) -> str:
+    """Returns the name of the module of an analysis."""
+    return f"zoo.analysis.{name.replace('-', '_')}"

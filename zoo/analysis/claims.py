@@ -21,6 +21,11 @@ class Claim(NamedTuple):
     text: str
     measured: str  # the numbers, with their uncertainty
     holds: bool
+    mean: float | None = None  # of the paired differences, or of what was measured; None: the claim has no interval
+    low: float | None = None  # lower end of the 95 % interval of the mean
+    high: float | None = None  # upper end
+    unit: str = ""
+    scenes: int | None = None  # paired scores
 
     @property
     def sentence(self) -> str:
@@ -67,6 +72,12 @@ def _claim(expectation: Expectation, p: float) -> Claim:
     unit = f" {expectation.unit}" if expectation.unit else ""
     return Claim(
         text=expectation.text,
-        measured=f"{note}difference {found.mean:+.4g} +- {found.stderr:.2g}{unit} over {found.n} scenes, corrected p {p:.1g}",
+        measured=f"{note}difference {found.mean:+.4g}{unit}, 95% interval {found.low:+.4g} to {found.high:+.4g}, over {found.n} "
+        f"scenes, corrected p {p:.1g}",
         holds=found.has_enough_scenes and found.mean < 0.0 and p <= ALPHA,
+        mean=found.mean,
+        low=found.low,
+        high=found.high,
+        unit=expectation.unit,
+        scenes=found.n,
     )

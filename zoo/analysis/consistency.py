@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
+from zoo.analysis.catalogue import DEMONSTRATIONS
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
 from zoo.analysis.scores import Scores, evaluation_of, panels_of
@@ -148,6 +148,6 @@ def draw_predictions(context: AnalysisContext, found: Mapping[str, Findings]) ->
     image_sheet(
         context.image("consistency"),
         groups=groups,
-        title=ANALYSES["consistency"].title,
+        title=DEMONSTRATIONS["consistency"].title,
         row_labels=[f"scene {scene}, sample {sample + 1}" for scene, sample in rows],
     )

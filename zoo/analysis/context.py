@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.analysis.catalogue import find_analysis
+from zoo.analysis.catalogue import find_demonstration
 from zoo.analysis.claims import Claim
 from zoo.data.make import make_dataset
 from zoo.data.source import Split
@@ -112,7 +112,7 @@ def run_analysis(name: str, context: AnalysisContext, *, command: Sequence[str] 
     Raises:
         ConfigError: if there is no analysis of that name.
     """
-    analysis = find_analysis(name)
+    analysis = find_demonstration(name)
     started = time.monotonic()
     claims: list[Claim] = importlib.import_module(f"zoo.analysis.{name}").run(context)
     provenance = collect(seed=context.seed, command=command, config={"demonstration": name}, device="cpu")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
+from zoo.analysis.catalogue import DEMONSTRATIONS
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
 from zoo.analysis.scores import evaluation_of, panels_of
@@ -68,7 +68,7 @@ def run(context: AnalysisContext) -> list[Claim]:
     panels = panels_of({f"latents from the {source}": found[source].by_step() for source in SOURCES}, QUANTITIES)
     steps = list(found["prior"].by_step())
     panels[-1].trends.append(Trend("true image", steps, [found["prior"].true_sharpness] * len(steps)))
-    trend_panels(context.image("draw-steps"), panels=panels, along="steps", title=ANALYSES["draw"].title)
+    trend_panels(context.image("draw-steps"), panels=panels, along="steps", title=DEMONSTRATIONS["draw"].title)
     draw_canvases(context, found)
     return draw_claims(found)
 
@@ -136,7 +136,7 @@ def draw_canvases(context: AnalysisContext, found: Mapping[Source, Progress]) ->
     ]
     groups.append(ImageGroup("truth", np.repeat(found["prior"].truth, len(SOURCES), axis=0)))
     labels = [f"room {row + 1}, latents from the {source}" for row in range(ROWS) for source in SOURCES]
-    image_sheet(context.image("draw"), groups=groups, title=ANALYSES["draw"].title, row_labels=labels)
+    image_sheet(context.image("draw"), groups=groups, title=DEMONSTRATIONS["draw"].title, row_labels=labels)
 
 
 def draw_claims(found: Mapping[Source, Progress]) -> list[Claim]:

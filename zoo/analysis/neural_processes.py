@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from zoo.analysis.catalogue import ANALYSES
+from zoo.analysis.catalogue import DEMONSTRATIONS
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
 from zoo.analysis.scores import Scores, panels_of
@@ -73,7 +73,7 @@ def run(context: AnalysisContext) -> list[Claim]:
         context.image("neural-processes"),
         panels=panels_of(scores, QUANTITIES),
         along="context points",
-        title=ANALYSES["neural_processes"].title,
+        title=DEMONSTRATIONS["neural_processes"].title,
     )
     draw_curves(context, models, test)
     return neural_process_claims(scores)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
+from zoo.analysis.catalogue import DEMONSTRATIONS
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.context import AnalysisContext
 from zoo.analysis.scores import Scores, evaluation_of, panels_of
@@ -60,7 +60,7 @@ def run(context: AnalysisContext) -> list[Claim]:
     learned, before = (wording_distances(encoder, drawn) for encoder in encoders)
     panels = panels_of(scores, {EXCESS: "excess NELBO (nats)", ADDED: f"excess above that with {OWN} (nats)"})
     del panels[1].trends[0]  # zero with its own captions
-    trend_panels(context.image("slim-nats"), panels=panels, along="captions", title=ANALYSES["slim"].title)
+    trend_panels(context.image("slim-nats"), panels=panels, along="captions", title=DEMONSTRATIONS["slim"].title)
     draw_images(context, trained, test, drawn)
     return slim_claims(scores, learned=learned, before=before)
 
@@ -151,7 +151,7 @@ def draw_images(context: AnalysisContext, trained: TrainedModel, test: SceneSour
     image_sheet(
         context.image("slim"),
         groups=groups,
-        title=f"{ANALYSES['slim'].title} (one of {number} captions is printed)",
+        title=f"{DEMONSTRATIONS['slim'].title} (one of {number} captions is printed)",
         row_labels=[
             paraphrases(drawn[scene].scene, camera=drawn[scene].cameras[views[scene, 0]], num=1)[0] for scene in scenes
         ],

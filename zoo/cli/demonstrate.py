@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.analysis.catalogue import ANALYSES, find_analysis
+from zoo.analysis.catalogue import DEMONSTRATIONS, find_demonstration
 from zoo.cli import screen
 from zoo.cli.options import RegistryFiles, Seed
 from zoo.errors import ConfigError
@@ -31,12 +31,12 @@ def run(
     if name is not None and everything:
         raise ConfigError("demonstrate: expected a name or --all, not both")
     if name is None and not everything:
-        for known, analysis in ANALYSES.items():
+        for known, analysis in DEMONSTRATIONS.items():
             typer.echo(f"{known}: {analysis.title} ({analysis.paper}; {analysis.minutes} min)")
         return
     if name is not None:
-        find_analysis(name)
-    names = list(ANALYSES) if name is None else [name]
+        find_demonstration(name)
+    names = list(DEMONSTRATIONS) if name is None else [name]
 
     from zoo.analysis.context import AnalysisContext, run_analysis
 

@@ -36,6 +36,7 @@ COMMANDS = (
     "diff",
     "claims",
     "report",
+    "analyse",
     "demonstrate",
 )
 INTERRUPTED, OUT_OF_MEMORY = 130, 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ class TrendPanel(NamedTuple):
 
 @styled
 def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title: str) -> Path:
-    """Draws panels side by side, each with bars of one standard error and its own legend.
+    """Draws panels side by side, each with bars of one standard error, above one legend.
 
     Args:
         path: the image: .png, .pdf or .svg.
@@ -55,6 +55,7 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
     """
     labels = list(dict.fromkeys(trend.label for panel in panels for trend in panel.trends))
     figure = Figure(figsize=(3.6 * len(panels), 3.6))
+    handles: dict[str, Any] = {}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for trend in panel.trends:
             index = labels.index(trend.label)
@@ -68,6 +69,7 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
             )
         axes.set(xlabel=along, ylabel=panel.quantity)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend()
+        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(panels), 2))
     figure.suptitle(title)
     return save_figure(figure, path)

@@ -1,0 +1,110 @@
+"""What an analysis is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from zoo.analysis.claims import Claim
+from zoo.config.schedules import evaluation_schedule_values
+from zoo.data.opening import Source, open_scenes
+from zoo.data.plan import EvaluationPlan
+from zoo.data.source import SceneSource, Split
+from zoo.evaluation.loop import Evaluation
+from zoo.training.trained_model import TrainedModel
+
+Draw = Callable[[Path], object]
+BATCH_SIZE = 50  # scenes at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisInputs:
+    """What an analysis is given.
+
+    Attributes:
+        models: label -> trained model, in the order of the command line. All read scenes like ``scenes``.
+        data: the folder of the scenes.
+        scenes: the split ``test`` of that folder.
+        num_scenes: how many of its first scenes to use.
+        num_samples: of the latents.
+        seed: of the choice of context and target views.
+        folder: the output folder.
+        log: called with one sentence at a time about the progress.
+    """
+
+    models: Mapping[str, TrainedModel]
+    data: Path
+    scenes: SceneSource
+    num_scenes: int
+    num_samples: int
+    seed: int
+    folder: Path
+    log: Callable[[str], None]
+
+    def evaluation(
+        self,
+        trained: TrainedModel,
+        *,
+        num_context: int,
+        num_targets: int = 1,
+        num_scenes: int | None = None,
+        shift: int = 0,
+    ) -> Evaluation:
+        """Returns episodes of the first scenes (None: ``num_scenes``), at the sigma of evaluation of a model.
+
+        ``shift`` gives every scene the context of the scene so many places later.
+
+        Raises:
+            ConfigError: if a scene has too few views.
+        """
+        plan = EvaluationPlan(
+            self.scenes,
+            num_context=num_context,
+            num_targets=num_targets,
+            seed=self.seed,
+            max_scenes=num_scenes or self.num_scenes,
+        )
+        device = next(trained.model.parameters()).device
+        schedule = evaluation_schedule_values(trained.variant.training, device=device)
+        return Evaluation(self.scenes, plan, schedule=schedule, batch_size=BATCH_SIZE, shift=shift)
+
+    def contexts(self, *, least: int = 0) -> list[int]:
+        """Returns the numbers of context views that all models were trained with, and that leave one view to predict.
+
+        None is below ``least``.
+        """
+        ranges = [trained.variant.training.contexts for trained in self.models.values()]
+        first, last = max(each.minimum for each in ranges), min(each.maximum for each in ranges)
+        return list(range(max(first, least), min(last, self.scenes.num_views - 1) + 1))
+
+    def open_split(self, split: Split) -> Source:
+        """Opens another split of the same folder; raises DataError if it has none."""
+        return open_scenes(self.data, split)
+
+    @property
+    def scene_indices(self) -> np.ndarray:
+        """The scenes to use, [num_scenes] int64."""
+        return np.arange(self.num_scenes)
+
+
+class Findings(NamedTuple):
+    """What an analysis found; the framework writes the files.
+
+    Attributes:
+        claims: one sentence with its interval each.
+        table: exactly the numbers of the figure.
+        draw: draws the figure to a path.
+        formats: of the figure: .png and .svg, or .png alone where it is made of images.
+        sheets: further figures of images, suffix of their name -> how to draw them, .png alone.
+    """
+
+    claims: Sequence[Claim]
+    table: pd.DataFrame
+    draw: Draw
+    formats: tuple[str, ...] = (".png", ".svg")
+    sheets: Mapping[str, Draw] = {}

@@ -1,0 +1,173 @@
+"""Running an analysis of trained models: what it is given is prepared, and what it finds is written."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from zoo.analysis.catalogue import Analysis, find_analysis, module_of
+from zoo.analysis.findings import AnalysisInputs, Findings
+from zoo.bench.measurement import label_of
+from zoo.data.make import make_dataset
+from zoo.data.opening import Source
+from zoo.data.render.recipes import RECIPES
+from zoo.data.source import Split
+from zoo.errors import ConfigError, DataError
+from zoo.files import write_json, write_text
+from zoo.provenance import collect
+from zoo.results.weights import CARD, read_card
+from zoo.training.run import device_of, open_splits_for
+from zoo.training.run_checkpoints import Which
+from zoo.training.trained_model import TrainedModel, load_trained
+
+Log = Callable[[str], None]
+
+
+class AnalysisRequest(NamedTuple):
+    """What a user asks for; None and an empty list stand for the defaults of the analysis."""
+
+    name: str
+    runs: Sequence[Path] = ()
+    data: Path | None = None
+    scenes: int | None = None
+    samples: int | None = None
+    seed: int = 0
+    output: Path = Path("analyses")
+    checkpoint: Which = "best"
+    cpu: bool = False
+
+
+def run_analysis(request: AnalysisRequest, *, log: Log, command: Sequence[str] = ()) -> Findings:
+    """Runs an analysis and writes ``<output>/<name>.png`` and ``.svg``, ``.csv`` (what was drawn) and ``.json`` (claims).
+
+    Raises:
+        ConfigError: if there is no such analysis, or a model does not qualify; then nothing was computed or written.
+        CheckpointError, DataError: if a model or its scenes are missing or do not fit.
+    """
+    analysis = find_analysis(request.name)
+    module = importlib.import_module(module_of(request.name))
+    models = _load_models(request, analysis)
+    for label, trained in models.items():
+        if missing := module.missing(trained):
+            raise ConfigError(f"{label}: the analysis {request.name} needs {missing}")
+    given = _inputs(request, analysis, models=models, log=log)
+    started = time.monotonic()
+    findings: Findings = module.run(given)
+    _write(findings, given, name=request.name, command=command, seconds=time.monotonic() - started)
+    return findings
+
+
+def _load_models(request: AnalysisRequest, analysis: Analysis) -> dict[str, TrainedModel]:
+    """Returns the models by labels, which are different."""
+    runs = [*request.runs] or [Path(name) for name in analysis.runs]
+    if not runs:
+        raise ConfigError(f"{request.name}: expected a trained run, because no shipped weights have {analysis.needs}")
+    if analysis.most_models is not None and len(runs) > analysis.most_models:
+        raise ConfigError(f"{request.name}: found {len(runs)} runs, expected at most {analysis.most_models}")
+    device = device_of(cpu=request.cpu)
+    loaded = [load_trained(run, device=device, which=request.checkpoint) for run in runs]
+    labels = [label_of(trained.variant) for trained in loaded]
+    if len(set(labels)) < len(labels):
+        labels = [f"{label} ({run.name})" for label, run in zip(labels, runs, strict=True)]
+    if len(set(labels)) < len(labels):
+        raise ConfigError(f"{request.name}: two of the runs have the same name, {max(labels, key=labels.count)}")
+    return dict(zip(labels, loaded, strict=True))
+
+
+def _inputs(
+    request: AnalysisRequest, analysis: Analysis, *, models: Mapping[str, TrainedModel], log: Log
+) -> AnalysisInputs:
+    wanted = request.scenes or analysis.scenes
+    data = request.data or _make_data(request, analysis, models=models, num_scenes=wanted, log=log)
+    found: dict[Split, Source] = {}
+    for trained in models.values():
+        found.update(open_splits_for(trained.variant, data, "test"))
+    available = found["test"].num_scenes
+    if request.scenes is not None and request.scenes > available:
+        raise DataError(f"{data}: split test: found {available} scenes, expected at least {request.scenes} (--scenes)")
+    return AnalysisInputs(
+        models=models,
+        data=data,
+        scenes=found["test"],
+        num_scenes=min(wanted, available),
+        num_samples=request.samples or analysis.samples,
+        seed=request.seed,
+        folder=request.output,
+        log=log,
+    )
+
+
+def _make_data(
+    request: AnalysisRequest,
+    analysis: Analysis,
+    *,
+    models: Mapping[str, TrainedModel],
+    num_scenes: int,
+    log: Log,
+) -> Path:
+    """Makes scenes of the built-in data set that the first model was trained on, unless they exist; returns the folder."""
+    label, trained = next(iter(models.items()))
+    recipe, size = trained.data_name, trained.variant.image_size
+    if recipe not in RECIPES:
+        raise DataError(
+            f"{label}: was trained on {recipe!r}, which is not built in; name a folder of scenes with --data"
+        )
+    views = f"-{analysis.num_views}-views" if analysis.num_views else ""
+    training = f"-{analysis.training_scenes}-train" if analysis.training_scenes else ""
+    folder = request.output / "data" / f"{recipe}-{size}{views}{training}-{num_scenes}-seed-{request.seed}"
+    if not folder.exists():
+        counts: dict[Split, int] = {"train": analysis.training_scenes} if analysis.training_scenes else {}
+        log(f"making {num_scenes} test scenes of {recipe}")
+        make_dataset(
+            recipe,
+            folder=folder,
+            num_scenes={**counts, "test": num_scenes},
+            image_size=size,
+            num_views=analysis.num_views,
+            seed=request.seed,
+            workers=0,
+        )
+    return folder
+
+
+def _write(findings: Findings, given: AnalysisInputs, *, name: str, command: Sequence[str], seconds: float) -> None:
+    """Writes the files of an analysis, each whole or not at all; the claims last."""
+    folder, analysis = given.folder, find_analysis(name)
+    for suffix in findings.formats:
+        findings.draw(folder / f"{name}{suffix}")
+    for sheet, draw in findings.sheets.items():
+        draw(folder / f"{name}-{sheet}.png")
+    write_text(folder / f"{name}.csv", findings.table.to_csv(index=False))
+    models = {label: _origin_of(trained) for label, trained in given.models.items()}
+    device = next(next(iter(given.models.values())).model.parameters()).device.type
+    provenance = collect(seed=given.seed, command=command, config={"analysis": name, "models": models}, device=device)
+    write_json(
+        folder / f"{name}.json",
+        {
+            "name": name,
+            "title": analysis.title,
+            "paper": analysis.paper,
+            "models": models,
+            "data": {"name": given.scenes.name, "revision": given.scenes.revision, "split": "test"},
+            "scenes": given.num_scenes,
+            "samples": given.num_samples,
+            "seconds": round(seconds),
+            "provenance": provenance.model_dump(),
+            "claims": [claim._asdict() for claim in findings.claims],
+        },
+    )
+
+
+def _origin_of(trained: TrainedModel) -> dict[str, Any]:
+    """Returns which weights a model has: variant, step, commit of the training, and SHA-256 where they have a card."""
+    return {
+        "variant": trained.variant.name,
+        "size": trained.variant.size,
+        "seed": trained.seed,
+        "step": trained.step,
+        "commit": trained.git.commit if trained.git else None,
+        "sha256": read_card(trained.run).sha256 if (trained.run / CARD).is_file() else None,
+    }

@@ -1,0 +1,36 @@
+"""Trends of scores along a number, such as the number of context views: their panels and their table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from zoo.analysis.findings import Draw
+from zoo.figures.trends import TrendPanel, trend_panels
+
+
+def trend_table(panels: Sequence[TrendPanel], *, along: str) -> pd.DataFrame:
+    """Returns what :func:`zoo.figures.trends.trend_panels` draws: a row per series and position, means with errors."""
+    return pd.DataFrame(
+        [
+            {
+                "quantity": panel.quantity,
+                "series": trend.label,
+                along: position,
+                "mean": mean,
+                "standard_error": error,
+                "scenes": len(scores),
+            }
+            for panel in panels
+            for trend in panel.trends
+            for position, mean, error, scores in zip(
+                trend.positions, trend.means, trend.errors, trend.scores, strict=True
+            )
+        ]
+    )
+
+
+def trend_figure(panels: Sequence[TrendPanel], *, along: str, title: str) -> Draw:
+    """Returns the function that draws the panels."""
+    return lambda path: trend_panels(path, panels=panels, along=along, title=title)

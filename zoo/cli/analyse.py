@@ -1,0 +1,83 @@
+"""``gqn-zoo analyse``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from zoo.analysis.catalogue import ANALYSES, find_analysis
+from zoo.cli import screen
+from zoo.cli.options import Cpu, RegistryFiles, Seed
+
+
+def run(
+    name: Annotated[str | None, typer.Argument(help="The analysis; without a name all are listed.")] = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN",
+            help="Folders of runs or checkpoints, or shipped names (list --pretrained); default: those of the analysis.",
+        ),
+    ] = [],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of scenes, whose split test is used; default: scenes of the built-in data set that the first model "
+            "was trained on, made once in OUTPUT/data."
+        ),
+    ] = None,
+    scenes: Annotated[
+        int | None, typer.Option("-n", "--scenes", min=1, help="Number of test scenes; default: see the list.")
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("-S", "--samples", min=2, max=1024, help="Samples of the latents; default: see the list."),
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for figures, tables and scenes.")] = Path(
+        "analyses"
+    ),
+    checkpoint: Annotated[
+        Literal["best", "last"],
+        typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
+    ] = "best",
+    seed: Seed = 0,
+    cpu: Cpu = False,
+    registry_files: RegistryFiles = [],
+) -> None:
+    """Analyse trained models: test what a paper claims on scenes that they have not seen, and draw it.
+
+    Writes NAME.png and NAME.svg, NAME.csv (the numbers of the figure) and NAME.json (claims with intervals, provenance).
+    Exits with code 0; 1 if a claim does not hold; 2 if a model does not qualify.
+    """
+    if name is None:
+        for known, analysis in ANALYSES.items():
+            default = ", ".join(analysis.runs) or "none"
+            typer.echo(
+                f"{known}: {analysis.title}. Needs {analysis.needs}; default: {default}, {analysis.scenes} scenes, "
+                f"{analysis.samples} samples. {analysis.paper}"
+            )
+        return
+    find_analysis(name)
+
+    from zoo.analysis.run import AnalysisRequest, run_analysis
+
+    request = AnalysisRequest(
+        name=name,
+        runs=runs,
+        data=data,
+        scenes=scenes,
+        samples=samples,
+        seed=seed,
+        output=output,
+        checkpoint=checkpoint,
+        cpu=cpu,
+    )
+    findings = run_analysis(request, log=screen.log, command=["gqn-zoo", *sys.argv[1:]])
+    for claim in findings.claims:
+        screen.stdout_console().print(claim.sentence, soft_wrap=True, markup=False)
+    screen.log(f"wrote {output / name}.png, .csv and .json")
+    if not all(claim.holds for claim in findings.claims):
+        raise typer.Exit(1)
