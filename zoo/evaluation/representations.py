@@ -10,7 +10,6 @@ from einops import rearrange
 
 from zoo.cores.vae import Vae
 from zoo.episode import SceneBatch, ScheduleValues, Views
-from zoo.errors import ConfigError
 from zoo.evaluation.loop import evaluation_mode
 from zoo.model.interfaces import PerViewEncoder, Representation
 from zoo.model.scene_model import SceneModel
@@ -23,39 +22,34 @@ Describe = Callable[[np.ndarray, np.ndarray], np.ndarray]
 BATCH_SIZE = 64  # sets of views encoded at once
 
 
-def require_representation(model: SceneModel) -> None:
-    """Raises ConfigError, in one sentence, if a model has no trained representation r of images, pooled over the views."""
+def has_representation(model: SceneModel) -> bool:
+    """Whether a model reads a representation r of images that is pooled over the context views."""
     core = model.core
-    if model.task.context_kind != "images":
-        raise ConfigError(f"this model reads {model.task.context_kind}, expected one that represents views of a scene")
-    if not model.encoder.shape.channels:
-        raise ConfigError("this model has no representation r of the context views")
-    if "pooled" not in core.required_features | core.optional_features:
-        raise ConfigError("this model reads its context views one by one, expected one that pools them to a single r")
+    pools = "pooled" in core.required_features | core.optional_features
+    return model.task.context_kind == "images" and model.encoder.shape.channels > 0 and pools
 
 
-def require_decodable(model: SceneModel) -> None:
-    """Raises ConfigError, in one sentence, unless a model pools single views to r and renders images from r alone."""
-    require_representation(model)
+def is_decodable(model: SceneModel) -> bool:
+    """Whether r is a sum or mean over single views, and images at cameras are rendered from r alone."""
     core = model.core
-    if not isinstance(model.encoder, PerViewEncoder):
-        raise ConfigError("this model's encoder mixes the views, expected r to be their sum or mean")
-    if core.required_features | core.optional_features != {"pooled"}:
-        raise ConfigError("this model's generator reads single views beside r, expected one that reads r alone")
-    if model.task.target_kind != "images" or model.task.query_kind != "poses":
-        raise ConfigError(f"this model predicts {model.task.target_kind}, expected images at cameras")
+    return (
+        has_representation(model)
+        and isinstance(model.encoder, PerViewEncoder)
+        and core.required_features | core.optional_features == {"pooled"}
+        and (model.task.target_kind, model.task.query_kind) == ("images", "poses")
+    )
 
 
 def is_vae(model: SceneModel) -> bool:
     """Whether a model encodes single images without context, as a VAE does."""
-    return isinstance(model.core, Vae)
+    return isinstance(model.core, Vae) and model.task.target_kind == "images"
 
 
 def encode_views(model: SceneModel, frames: np.ndarray, cameras: np.ndarray) -> np.ndarray:
     """Returns r of n sets of views, pooled as the model pools, [n, C, h, w] float32.
 
     Args:
-        model: see :func:`require_representation`.
+        model: one that :func:`has_representation`.
         frames: [n, N, H, W, 3] uint8.
         cameras: [n, N, 5]: x, y, z in scene units, yaw and pitch in radians.
     """
@@ -91,14 +85,10 @@ def mean_pixels(frames: np.ndarray, cameras: np.ndarray) -> np.ndarray:
 
 
 def describe_by(model: SceneModel) -> Describe:
-    """Returns the function from sets of views to features of a model: its r, or the latents of a VAE.
-
-    Raises:
-        ConfigError: if it has neither.
-    """
+    """Returns the function from sets of views to the features of a model: latents of a VAE, or r of any other."""
     if is_vae(model):
         return lambda frames, cameras: mean_latents(model, frames)
-    require_representation(model)
+    assert has_representation(model), "neither a VAE nor a model with r"
     return lambda frames, cameras: encode_views(model, frames, cameras).reshape(len(frames), -1)
 
 
@@ -115,7 +105,7 @@ def decode(
     The noise of the latents is the same for equal n, so that images of different representations can be compared.
 
     Args:
-        model: see :func:`require_decodable`.
+        model: one that :func:`is_decodable`.
         pooled: representations r, [n, C, h, w], in the place of those of the encoder.
         cameras: [n, Q, 5]: x, y, z in scene units, yaw and pitch in radians.
         schedule: the schedule values of evaluation.
