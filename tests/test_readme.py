@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.analysis.catalogue import ANALYSES, DEMONSTRATIONS
+from zoo.analysis.catalogue import ANALYSES
 from zoo.data.render.recipes import RECIPES
 from zoo.registry.components import available
 from zoo.registry.registry import default_registry
@@ -23,7 +23,6 @@ MOST_WORDS = 1500
         ("variant", [name for name in default_registry().names() if "/" not in name]),
         ("data set", list(RECIPES)),
         ("encoder", available("encoder")),
-        ("demonstration", list(DEMONSTRATIONS)),
         ("analysis", list(ANALYSES)),
     ],
 )

@@ -19,6 +19,7 @@ COMMANDS = [
     "diff",
     "claims",
     "report",
+    "analyse",
     "data",
     "data make",
     "data import",
@@ -54,6 +55,7 @@ def test_the_help_names_every_command(gqn_zoo):
         "diff",
         "claims",
         "report",
+        "analyse",
         "data",
     ):
         assert f" {command} " in out

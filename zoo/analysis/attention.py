@@ -1,102 +1,130 @@
-"""Attention against the sum of the views, given 1 to 12 context views.
+"""The error of predictions against the number of context views, and which pixels of the views matter.
 
-Three models of about equal size differ in how the generator reads the context: GQN the sum of the views' feature maps,
-attention GQN a softmax over the patches of all views, E-GQN a softmax over positions along the epipolar lines. The encoder
-of the views and the training batches are the same. All are scored on the same test images.
-
-Attention here has one query per position of the state and keys of features, pose and position. With the paper's single
-query per step and keys of features alone, all positions read the same value, which needs longer training.
+GQN adds the feature maps of the views up; attention GQN reads patches of all views, E-GQN positions along epipolar lines. The
+first model is the baseline of the others. The sheet shows the influence of the context: how much the middle of the predicted
+image changes with each pixel of each view, by its gradient, which exists for every model, unlike weights of attention.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from zoo.analysis.catalogue import DEMONSTRATIONS
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.context import SMALL_CORE, AnalysisContext
-from zoo.analysis.scores import Scores, evaluation_of, panels_of, score_by_context
-from zoo.data.opening import open_scenes
-from zoo.data.source import Split
-from zoo.evaluation.images import sheet_of
+from zoo.analysis.findings import AnalysisInputs, Draw, Findings
+from zoo.analysis.requirements import missing_views
+from zoo.analysis.scores import Scores, panels_of, score_by_context
+from zoo.analysis.trends import trend_figure, trend_table
+from zoo.episode import ScheduleValues
+from zoo.evaluation.images import to_bytes
+from zoo.evaluation.loop import EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.figures.trends import trend_panels
+from zoo.figures.views import coloured
+from zoo.model.scene_model import SceneModel
+from zoo.model.tasks import images_from_frames
+from zoo.training.trained_model import TrainedModel
 
-DATASET = "rooms_ring_camera"
-SCENES: Mapping[Split, int] = {"train": 2000, "validation": 64, "test": 200}
-IMAGE_SIZE, NUM_VIEWS = 32, 13
-CONTEXTS = (1, 2, 4, 8, 12)
-SAMPLES = 4
-ROWS = 6
-
-SUM, ATTENTION, EPIPOLAR = "sum", "attention", "epipolar lines"
-# The same for all models: sizes of the recurrent core and the encoder, batches, schedules.
-COMMON = (
-    *SMALL_CORE,
-    "training.steps=1200",
-    "training.batch_size=16",
-    "training.learning_rate={start: 2.0e-3, end: 3.0e-4, steps: 1200}",
-    "training.sigma={start: 2.0, end: 0.7, steps: 1200}",
-    "training.contexts={minimum: 1, maximum: 10}",
-)
-SYSTEMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    SUM: ("gqn-tower", ()),
-    ATTENTION: (
-        "gqn-attention",
-        (
-            "core.key_channels=32",
-            "core.value_channels=64",
-            "core.heads=2",
-            "core.reads=position",
-            "core.keys=placed",
-            "core.places=rays",
-        ),
-    ),
-    EPIPOLAR: ("gqn-epipolar", ("core.key_channels=16", "core.value_channels=32", "core.samples=8")),
-}
+ROWS = 4  # scenes of the sheet
 QUANTITIES = {"mse": "MSE of the mean prediction", "nelbo_excess": "excess NELBO (nats)"}
 
 
-def run(context: AnalysisContext) -> list[Claim]:
-    """Trains and scores all three models, and draws ``attention.png`` and ``attention-images.png``."""
-    data = context.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE, num_views=NUM_VIEWS)
-    test = open_scenes(data, "test")
+class Looked(NamedTuple):
+    """A predicted view of R scenes, its N context views and what of them matters; images are uint8."""
+
+    context: np.ndarray  # [R, N, H, W, 3]
+    influence: np.ndarray  # [R, N, H, W, 3], coloured from none (black) to the largest of the scene (light)
+    truth: np.ndarray  # [R, H, W, 3]
+
+
+def missing(trained: TrainedModel) -> str | None:
+    """Returns what a model lacks: views, and training with several numbers of them."""
+    return missing_views(trained, several=True)
+
+
+def run(given: AnalysisInputs) -> Findings:
+    """Scores the same images with all models and numbers of context views."""
     scores: dict[str, Scores] = {}
-    groups: list[ImageGroup] = []
-    for system, (variant, changes) in SYSTEMS.items():
-        trained = context.trained(variant, data=data, overrides=(*COMMON, *changes), label=f"attention-{variant}")
-        context.log(f"{system}, {trained.model.num_parameters} parameters: scoring with {CONTEXTS} context views")
-        scores[system] = score_by_context(trained, test, contexts=CONTEXTS, num_samples=SAMPLES)
-        shown = evaluation_of(trained, test, num_context=CONTEXTS[-1], num_scenes=ROWS)
-        sheet = sheet_of(trained.model, shown, num_samples=1)
-        if not groups:
-            groups += [ImageGroup("a context view", sheet.context[:, 0]), ImageGroup("truth", sheet.truth)]
-        groups.append(ImageGroup(system, sheet.mean))
-    trend_panels(
-        context.image("attention"),
-        panels=panels_of(scores, QUANTITIES),
-        along="context views",
-        title=DEMONSTRATIONS["attention"].title,
+    looked: dict[str, Looked] = {}
+    contexts = given.contexts(least=1)
+    for label, trained in given.models.items():
+        given.log(f"{label}: scoring with {contexts} context views")
+        scores[label] = score_by_context(given, trained, contexts=contexts)
+        shown = given.evaluation(trained, num_context=contexts[-1], num_scenes=min(ROWS, given.num_scenes))
+        (part,) = shown.batches()
+        looked[label] = look(trained.model, part, schedule=shown.schedule)
+    panels = panels_of(scores, QUANTITIES)
+    return Findings(
+        claims=attention_claims(scores),
+        table=trend_table(panels, along="context views"),
+        draw=trend_figure(panels, along="context views", title=ANALYSES["attention"].title),
+        sheets={"influence": draw_influence(looked)},
     )
-    title = f"Mean prediction given {CONTEXTS[-1]} context views"
-    image_sheet(context.image("attention-images"), groups=groups, title=title)
-    return attention_claims(scores)
+
+
+def look(model: SceneModel, part: EvaluationBatch, *, schedule: ScheduleValues) -> Looked:
+    """Returns the influence of every pixel of the context on the middle of the first target."""
+    grey = influence(model, part, schedule=schedule)
+    largest = grey.flatten(1).amax(1)[:, None, None, None].clamp(min=1e-12)
+    number = part.num_context
+    return Looked(
+        context=part.batch.frames[:, :number].cpu().numpy(),
+        influence=coloured((grey / largest).cpu().numpy()),
+        truth=to_bytes(images_from_frames(part.batch.frames[:, number])),
+    )
+
+
+def influence(model: SceneModel, part: EvaluationBatch, *, schedule: ScheduleValues) -> Tensor:
+    """Returns the gradient of the middle of one sample of the first target, [B, N, H, W].
+
+    It is the sum over colours of the absolute derivatives of the mean of the middle quarter of the image.
+    """
+    episode = model.episode(part.batch, num_context=part.num_context)
+    values = episode.context.values.detach().requires_grad_()
+    with torch.enable_grad():
+        parameters = model.core.predict(
+            episode.context._replace(values=values),
+            episode.query[:, :1],
+            episode.key,
+            encode=model.encoder,
+            schedule=schedule,
+            num_samples=1,
+        )
+        image = model.likelihood.mean(parameters)[0, :, 0]  # [B, C, H, W]
+        height, width = image.shape[-2:]
+        middle = image[..., height // 4 : -(height // 4), width // 4 : -(width // 4)]
+        (gradient,) = torch.autograd.grad(middle.flatten(1).mean(1).sum(), values)
+    return gradient.abs().sum(2)
+
+
+def draw_influence(looked: Mapping[str, Looked]) -> Draw:
+    """Returns the function that draws the context views of some scenes, and their influence for each model."""
+    first = next(iter(looked.values()))
+    groups = [ImageGroup("truth", first.truth), ImageGroup("context views", first.context)]
+    groups += [ImageGroup(f"{label}: influence", one.influence) for label, one in looked.items()]
+    title = "How much the middle of the predicted image changes with each pixel of the context"
+    return lambda path: image_sheet(path, groups=groups, title=title)
 
 
 def attention_claims(scores: Mapping[str, Scores]) -> list[Claim]:
-    """Compares both kinds of attention with the sum on the same test images."""
+    """Tests whether the error falls with the views, and compares the models with the first, on the same images."""
     expectations = []
-    baseline, few, many = scores[SUM], CONTEXTS[0], CONTEXTS[-1]
-    for system in (ATTENTION, EPIPOLAR):
-        found = scores[system]
-        for number, metric, title, unit in (
-            (CONTEXTS[-2], "mse", "error", "MSE"),
-            (many, "mse", "error", "MSE"),
-            (many, "nelbo_excess", "NELBO", "nats"),
-        ):
-            text = f"given {number} views, {system}: a lower {title} than with the sum"
-            expectations.append(Expectation.less(text, found[number][metric], baseline[number][metric], unit=unit))
-        text = f"from {few} view to {many}, {system}: the error falls by more than with the sum"
-        changes = (one[many]["mse"] - one[few]["mse"] for one in (found, baseline))
+    first = next(iter(scores))
+    few, many = min(scores[first]), max(scores[first])
+    for label, found in scores.items():
+        text = f"{label}: the error is lower given {many} views than given {few}"
+        expectations.append(Expectation.less(text, found[many]["mse"], found[few]["mse"], unit="MSE"))
+    for label, found in scores.items():
+        if label == first:
+            continue
+        for metric, title, unit in (("mse", "error", "MSE"), ("nelbo_excess", "NELBO", "nats")):
+            text = f"given {many} views, the {title} of {label} is lower than that of {first}"
+            expectations.append(Expectation.less(text, found[many][metric], scores[first][many][metric], unit=unit))
+        text = f"from {few} view to {many} the error of {label} falls by more than that of {first}"
+        changes = (one[many]["mse"] - one[few]["mse"] for one in (found, scores[first]))
         expectations.append(Expectation.less(text, *changes, unit="MSE"))
     return conclude(expectations)

@@ -20,25 +20,92 @@ class Analysis(NamedTuple):
     runs: tuple[str, ...]  # shipped weights that are analysed by default; empty: none of them qualify
     scenes: int = 200  # of the split test, by default
     samples: int = 8  # of the latents, by default
-    training_scenes: int = 0  # of the split train, which the analysis reads as well
-    num_views: int | None = None  # of every scene that is drawn; None: as many as the data set has
     most_models: int | None = None  # None: any number
-
-
-class Demonstration(NamedTuple):
-    """What a demonstration is about; the module ``zoo.analysis.<name>`` trains small models and measures them."""
-
-    title: str
-    paper: str
-    minutes: int  # on two CPU cores
 
 
 ANALYSES = {
     "surprise": Analysis(
         title="Bayesian surprise falls with every context view",
-        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (Bayesian surprise)",
-        needs="images predicted at poses, with latents and a learned prior given views",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204",
+        needs="images predicted from views, with latents",
         runs=("gqn-tower",),
+    ),
+    "uncertainty": Analysis(
+        title="The spread of predictions covers their error, and falls with every context view",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204",
+        needs="images predicted from views, with latents",
+        runs=("gqn-tower",),
+        samples=16,
+    ),
+    "consistency": Analysis(
+        title="One sample of the latents of a scene is one scene from all viewpoints",
+        paper="Kumar et al. 2018, Consistent generative query networks, arXiv 1807.02033 (figures 6 and 7)",
+        needs="images predicted from views, with latents",
+        runs=("cgqn",),
+    ),
+    "steps": Analysis(
+        title="The canvas approaches the image, and becomes sharper, step by step",
+        paper="Gregor et al. 2016, Towards conceptual compression, NeurIPS (conv-DRAW); Gregor et al. 2015, DRAW, ICML",
+        needs="core draw",
+        runs=("draw-improved",),
+    ),
+    "completion": Analysis(
+        title="Images are completed as functions of the pixel",
+        paper="Gordon et al. 2020, Convolutional conditional neural processes, ICLR; "
+        "Garnelo et al. 2018, Conditional neural processes, ICML",
+        needs="grey values predicted at pixels",
+        runs=("convcnp-digits", "anp-digits-improved"),
+    ),
+    "regression": Analysis(
+        title="Neural processes learn from examples what a Gaussian process computes exactly",
+        paper="Garnelo et al. 2018, Conditional neural processes, ICML; Garnelo et al. 2018, Neural processes, ICML workshop; "
+        "Kim et al. 2019, Attentive neural processes, ICLR",
+        needs="functions of one number, the models in ascending order",
+        runs=("np-1d", "anp-1d", "convcnp-1d"),
+        samples=32,
+    ),
+    "captions": Analysis(
+        title="The content of captions changes the predicted image, their wording does not",
+        paper="Ramalho et al. 2018, Encoding spatial relations from natural language, arXiv 1807.01670",
+        needs="images predicted from captions",
+        runs=(),
+    ),
+    "localisation": Analysis(
+        title="Images are localised, directly or by inversion",
+        paper="Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149",
+        needs="cameras of images, or images at cameras",
+        runs=("reversed-gqn-improved",),
+        scenes=100,
+    ),
+    "attention": Analysis(
+        title="The error falls with the context views, and with attention to them by more than with their sum",
+        paper="Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149; "
+        "Tobin et al. 2019, Geometry-aware neural rendering, NeurIPS",
+        needs="images predicted from views, the first model being the baseline",
+        runs=("gqn-tower", "gqn-epipolar-improved"),
+        samples=4,
+    ),
+    "information-gain": Analysis(
+        title="The predicted information gain chooses the next view well",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204",
+        needs="images predicted from views, with latents of the query",
+        runs=("gqn-tower",),
+        scenes=100,
+        samples=4,
+    ),
+    "manifold": Analysis(
+        title="Representations of views of one scene are neighbours",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3)",
+        needs="an encoder of images",
+        runs=("gqn-tower",),
+        scenes=40,
+    ),
+    "extrapolation": Analysis(
+        title="More context views than in training still lower the error",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204",
+        needs="images predicted from views",
+        runs=("gqn-tower", "gqn-epipolar-improved"),
+        samples=4,
     ),
     "tsne": Analysis(
         title="r of views of one scene lies together, whatever the viewpoint",
@@ -73,60 +140,12 @@ ANALYSES = {
     ),
 }
 
-DEMONSTRATIONS = {
-    "attention": Demonstration(
-        title="With many context views, attention predicts better than the sum of the views",
-        paper="Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149; "
-        "Tobin et al. 2019, Geometry-aware neural rendering, NeurIPS",
-        minutes=10,
-    ),
-    "completion": Demonstration(
-        title="Images are completed as functions of the pixel",
-        paper="Gordon et al. 2020, Convolutional conditional neural processes, ICLR; "
-        "Garnelo et al. 2018, Conditional neural processes, ICML",
-        minutes=1,
-    ),
-    "consistency": Demonstration(
-        title="One sample of CGQN's latents is one scene from all viewpoints; GQN samples anew for every query",
-        paper="Kumar et al. 2018, Consistent generative query networks, arXiv 1807.02033 (figures 6 and 7)",
-        minutes=12,
-    ),
-    "draw": Demonstration(
-        title="DRAW's canvas approaches the image, and becomes sharper, step by step",
-        paper="Gregor et al. 2016, Towards conceptual compression, NeurIPS (conv-DRAW); Gregor et al. 2015, DRAW, ICML",
-        minutes=5,
-    ),
-    "localisation": Demonstration(
-        title="Images are localised directly and by inversion; maps have several modes where places look alike",
-        paper="Rosenbaum et al. 2018, Learning models for visual 3D localization with implicit mapping, arXiv 1807.03149",
-        minutes=15,
-    ),
-    "neural_processes": Demonstration(
-        title="Neural processes learn from examples what a Gaussian process computes exactly",
-        paper="Garnelo et al. 2018, Conditional neural processes, ICML; Garnelo et al. 2018, Neural processes, ICML workshop; "
-        "Kim et al. 2019, Attentive neural processes, ICLR",
-        minutes=5,
-    ),
-    "slim": Demonstration(
-        title="The content of captions changes the predicted image, their wording does not",
-        paper="Ramalho et al. 2018, Encoding spatial relations from natural language, arXiv 1807.01670",
-        minutes=8,
-    ),
-}
-
 
 def find_analysis(name: str) -> Analysis:
     """Returns an analysis by name; raises ConfigError if there is none."""
     if name not in ANALYSES:
         raise ConfigError(f"there is no analysis {name!r}{did_you_mean(name, ANALYSES)}")
     return ANALYSES[name]
-
-
-def find_demonstration(name: str) -> Demonstration:
-    """Returns a demonstration by name; raises ConfigError if there is none."""
-    if name not in DEMONSTRATIONS:
-        raise ConfigError(f"there is no demonstration {name!r}{did_you_mean(name, DEMONSTRATIONS)}")
-    return DEMONSTRATIONS[name]
 
 
 def module_of(name: str) -> str:

@@ -60,7 +60,7 @@ def run(given: AnalysisInputs) -> Findings:
     unseen_by = [label for label, revision in revisions.items() if revision == given.scenes.revision]
     if not unseen_by:
         raise DataError(
-            f"{given.data}: no model was trained on these data, so that nothing is known to be held out of its training"
+            f"{given.other.given}: no model was trained on these data, so that nothing is known to be held out of its training"
         )
     found = {label: measure(given, trained, label=label) for label, trained in given.models.items()}
     intervals = composition_intervals(found)
@@ -73,10 +73,12 @@ def run(given: AnalysisInputs) -> Findings:
 
 def held_out_combinations(given: AnalysisInputs) -> list[str]:
     """Returns the combinations that the data hold out of training; raises DataError if there is none."""
-    held_out = read_meta(given.data).provenance.get("hold_out") if isinstance(given.scenes, SceneStore) else None
+    held_out, folder = None, given.other.given
+    if folder is not None and isinstance(given.scenes, SceneStore):
+        held_out = read_meta(folder).provenance.get("hold_out")
     if not isinstance(held_out, list) or not held_out:
         raise DataError(
-            f"{given.data}: holds nothing out of training; use data of `gqn-zoo data make --hold-out`, with --data"
+            f"{folder or given.scenes.name}: holds nothing out of training; use data of `gqn-zoo data make --hold-out`, with --data"
         )
     return [str(combination) for combination in held_out]
 

@@ -1,35 +1,32 @@
-"""Consistency between views that are predicted from one sample of the latents: CGQN against GQN.
+"""Consistency between views that are predicted from one sample of the latents.
 
-The context shows three sides of a cube with digits; the queries look at the fourth side from left to right. Its digit is
-unknown. GQN samples latents per query, so that its predictions show different digits; CGQN samples them per scene, and
-all predictions of one sample agree. A classifier that is trained on true images reads the digits. Both models have the same
-encoder, about as many parameters, and the same training batches of five targets.
-
-The paper reports a lower joint NELBO of CGQN after full training. After these minutes GQN has the lower one, perhaps
-because its posterior encodes each image by itself and that of CGQN the sum of all; one claim states this.
+A model with latents of the scene (CGQN) renders all views of a sample from one draw of them, so that they agree; a model with
+latents of the query (GQN) draws new ones for every view. Half the mean squared difference of two views of one sample is
+compared with that of the same two views of different samples, by the turn of the camera between them. On cubes with digits,
+the context shows three sides, the queries look at the fourth, and a classifier that is trained on true images reads them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from zoo.analysis.catalogue import DEMONSTRATIONS
+from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.context import AnalysisContext
-from zoo.analysis.scores import Scores, evaluation_of, panels_of
-from zoo.data.opening import open_scenes
-from zoo.data.source import SceneSource, Split
-from zoo.evaluation.bounds import score_scenes
-from zoo.evaluation.consistency import Disagreement, disagreement
+from zoo.analysis.findings import AnalysisInputs, Draw, Findings
+from zoo.analysis.requirements import missing_views
+from zoo.analysis.trends import trend_figure, trend_table
+from zoo.evaluation.consistency import Disagreement, disagreement, rotated, with_queries
 from zoo.evaluation.digit_agreement import (
+    DIGIT_EXTRAS,
     DigitAgreement,
-    DigitReader,
-    HiddenSides,
     digit_agreement,
     hidden_sides,
     predict_sides,
@@ -37,117 +34,167 @@ from zoo.evaluation.digit_agreement import (
     train_reader,
 )
 from zoo.evaluation.images import to_bytes
+from zoo.evaluation.loop import EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.figures.trends import trend_panels
+from zoo.figures.trends import Trend, TrendPanel
 from zoo.training.trained_model import TrainedModel
 
-DATASET = "printed_cube"
-SCENES: Mapping[Split, int] = {"train": 1500, "validation": 64, "test": 240}
-IMAGE_SIZE = 16
-GQN, CGQN = "gqn-jump", "cgqn"
-NUM_CONTEXT = 3
-VIEWS, SAMPLES = 5, 8  # queries of a hidden side, and samples of the latents
-TARGETS = (1, 2, 4, 8)  # images scored together
-ROWS = ((0, 3), (1, 3))  # of the figure: scene, number of samples
+TURNS = (0.0, 5.0, 15.0, 30.0)  # degrees, of the camera round the vertical axis
+VIEWS = 5  # of one sample, in the sheet and of the hidden side
+ROWS = ((0, 3), (1, 3))  # of the sheet: scene, number of samples
+TRAINING_CUBES = 400
 LEAST_ACCURACY = 0.9
+ANEW = 0.8  # views of one sample of a model with latents of the query differ at least by this share of others
 ROUNDING = 1e-10  # squared 0-to-1 range: sums over a batch depend on the position in it
-PIXELS, PAIRS, NATS = "squared 0-to-1 range", "of pairs", "nats/image"
-QUANTITIES = {"nelbo_excess": "joint excess NELBO (nats/image)", "kl": "KL (nats/image)"}
+PIXELS, PAIRS = "squared 0-to-1 range", "of pairs"
 
 
-class Findings(NamedTuple):
-    """The measurements of one model on the test scenes."""
+class Measured(NamedTuple):
+    """What was measured of one model."""
 
-    disagreement: Disagreement
-    agreement: DigitAgreement
-    bounds: Scores  # by the number of targets
-    expected: Tensor  # [S, scenes, K, 3, H, W]: the hidden sides
-    context: np.ndarray  # [scenes, 3, H, W, 3] uint8
+    shared: bool  # whether the latents belong to the scene
+    disagreement: Disagreement  # by turn
+    views: Tensor  # [S, R, K, 3, H, W]: K views of each of S samples of the first R scenes
+    digits: DigitAgreement | None  # None: the scenes are no cubes with digits
 
-
-def run(context: AnalysisContext) -> list[Claim]:
-    """Trains both models and the reader, predicts hidden sides, and draws ``consistency*.png``."""
-    data = context.dataset(DATASET, num_scenes=SCENES, image_size=IMAGE_SIZE)
-    test = open_scenes(data, "test")
-    context.log("training a reader of digits on true images")
-    reader = train_reader(open_scenes(data, "train"))
-    accuracy = reading_accuracy(reader, test)
-    sides = hidden_sides(test, num_queries=VIEWS)
-    found = {name: measure(context.trained(name, data=data), test, sides, reader) for name in (GQN, CGQN)}
-    draw_predictions(context, found)
-    draw_bounds(context, found)
-    return consistency_claims(found, accuracy=accuracy)
+    @property
+    def nearby(self) -> np.ndarray:
+        """Difference between the most distant views of one sample, minus that between two samples, [scenes]."""
+        return self.disagreement.within[:, -1] - self.disagreement.between[:, -1]
 
 
-def measure(trained: TrainedModel, test: SceneSource, sides: HiddenSides, reader: DigitReader) -> Findings:
-    """Measures one model."""
-    model = trained.model
-    evaluations = {count: evaluation_of(trained, test, num_context=NUM_CONTEXT, num_targets=count) for count in TARGETS}
-    hidden = replace(evaluations[1], plan=sides)
-    predicted = predict_sides(model, hidden, num_samples=SAMPLES)
+def missing(trained: TrainedModel) -> str | None:
+    """Returns what a model lacks: views and latents."""
+    return missing_views(trained, latents=True)
+
+
+def run(given: AnalysisInputs) -> Findings:
+    """Predicts views of one sample and of several, as far as the models were given context views in training."""
+    found = {label: measure(given, trained, label=label) for label, trained in given.models.items()}
+    accuracy = None
+    if given.scenes.extras.keys() >= DIGIT_EXTRAS:
+        accuracy, agreements = read_digits(given)
+        found = {label: one._replace(digits=agreements[label]) for label, one in found.items()}
+    panels = consistency_panels(found)
+    title = ANALYSES["consistency"].title
+    along = "turn of the camera (degrees)"
     return Findings(
-        disagreement=disagreement(model, evaluations[1], num_samples=SAMPLES),
-        agreement=digit_agreement(reader, predicted.expected),
-        bounds={count: score_scenes(model, evaluation) for count, evaluation in evaluations.items()},
-        expected=predicted.expected,
-        context=predicted.context,
+        claims=consistency_claims(found, accuracy=accuracy),
+        table=trend_table(panels, along=along),
+        draw=trend_figure(panels, along=along, title=title),
+        sheets={"views": draw_views(found, title=title)},
     )
 
 
-def consistency_claims(found: Mapping[str, Findings], *, accuracy: float) -> list[Claim]:
-    """Compares both models on the same scenes."""
-    gqn, cgqn = found[GQN], found[CGQN]
-    few, many = TARGETS[0], TARGETS[-1]
-    less, repeated = Expectation.less, cgqn.disagreement.within[:, 0]
-
-    def nearby(one: Findings) -> np.ndarray:
-        """The difference between nearby views of one sample, minus that between two samples."""
-        return one.disagreement.within[:, -1] - one.disagreement.between[:, -1]
-
-    # The share of pairs of views of the hidden side that show different digits.
-    in_one = {name: 1.0 - one.agreement.within for name, one in found.items()}
-    in_two = {name: 1.0 - one.agreement.between for name, one in found.items()}
-    gap = {name: in_one[name] - in_two[name] for name in found}
-    alone, among_many = (cgqn.bounds[count]["nelbo_excess"] for count in (few, many))
-    with_gqn = gqn.bounds[many]["nelbo_excess"]
-    return conclude(
-        [
-            Claim("the reader recognises true digits", f"accuracy {accuracy:.3f}", accuracy > LEAST_ACCURACY),
-            Claim(
-                "CGQN predicts the same image twice for the same query",
-                f"largest variance {repeated.max():.3g} over {len(repeated)} scenes",
-                bool((repeated <= ROUNDING).all()),
-            ),
-            less("repeated predictions differ less with CGQN", repeated, gqn.disagreement.within[:, 0], unit=PIXELS),
-            less("nearby views of one sample differ less with CGQN", nearby(cgqn), nearby(gqn), unit=PIXELS),
-            less("digits differ less within one sample of CGQN than in two", in_one[CGQN], in_two[CGQN], unit=PAIRS),
-            less("digits within one sample differ less with CGQN", in_one[CGQN], in_one[GQN], unit=PAIRS),
-            less("the difference between one sample and two is larger with CGQN", gap[CGQN], gap[GQN], unit=PAIRS),
-            less(f"CGQN: an image costs less among {many} than alone", among_many, alone, unit=NATS),
-            less(f"after so short a training, {many} images cost less with GQN", with_gqn, among_many, unit=NATS),
-        ]
+def measure(given: AnalysisInputs, trained: TrainedModel, *, label: str) -> Measured:
+    """Measures one model on scenes whose cameras look at the vertical axis."""
+    number = min(trained.variant.training.contexts.maximum, given.scenes.num_views - 1)
+    evaluation = given.evaluation(trained, num_context=number)
+    given.log(f"{label}: comparing {given.num_samples} samples given {number} views")
+    apart = disagreement(
+        trained.model,
+        evaluation,
+        num_samples=given.num_samples,
+        turns=[math.radians(turn) for turn in TURNS],
     )
+    angles = torch.linspace(-0.5, 0.5, VIEWS) * math.radians(TURNS[-1])
+
+    def predict(part: EvaluationBatch) -> Mapping[str, Tensor]:
+        cameras = rotated(part.batch.cameras[:, number, None], angles)
+        batch = with_queries(part.batch, num_context=number, cameras=cameras)
+        samples = max(count for _, count in ROWS)
+        expected = trained.model.predict(batch, evaluation.schedule, number, num_samples=samples).expected
+        return {"views": expected.transpose(0, 1)}
+
+    shown = replace(evaluation, scenes=np.array([scene for scene, _ in ROWS if scene < given.num_scenes]))
+    views = torch.from_numpy(shown.score(predict, model=trained.model)["views"]).transpose(0, 1)
+    return Measured(trained.model.core.latents == "scene", apart, views, None)
 
 
-def draw_bounds(context: AnalysisContext, found: Mapping[str, Findings]) -> None:
-    """Draws the NELBO per image against the number of images that are scored together."""
-    trend_panels(
-        context.image("consistency-nelbo"),
-        panels=panels_of({name: one.bounds for name, one in found.items()}, QUANTITIES),
-        along="images scored together",
-        title="NELBO of one image among others of its scene",
+def read_digits(given: AnalysisInputs) -> tuple[float, dict[str, DigitAgreement]]:
+    """Returns the accuracy of a reader on true images, and the agreement of the digits that it reads on hidden sides."""
+    given.log("training a reader of digits on true images")
+    reader = train_reader(given.other.open("train", num_scenes=TRAINING_CUBES))
+    sides = hidden_sides(given.scenes, num_queries=VIEWS)
+    chosen = sides.scenes < given.num_scenes
+    sides = sides._replace(
+        scenes=sides.scenes[chosen], views=sides.views[chosen], cameras=sides.cameras[torch.from_numpy(chosen)]
     )
+    agreements = {}
+    for label, trained in given.models.items():
+        evaluation = replace(given.evaluation(trained, num_context=sides.views.shape[1]), plan=sides)
+        predicted = predict_sides(trained.model, evaluation, num_samples=given.num_samples)
+        agreements[label] = digit_agreement(reader, predicted.expected)
+    return reading_accuracy(reader, given.scenes), agreements
 
 
-def draw_predictions(context: AnalysisContext, found: Mapping[str, Findings]) -> None:
-    """Draws one row per sample: the context, then the hidden side from left to right as each model predicts it."""
-    rows = [(scene, sample) for scene, samples in ROWS for sample in range(samples)]
-    scenes, samples = (list(index) for index in zip(*rows, strict=True))
-    groups = [ImageGroup(f"{NUM_CONTEXT} context views", next(iter(found.values())).context[scenes])]
-    groups += [ImageGroup(name, to_bytes(one.expected[samples, scenes])) for name, one in found.items()]
-    image_sheet(
-        context.image("consistency"),
-        groups=groups,
-        title=DEMONSTRATIONS["consistency"].title,
-        row_labels=[f"scene {scene}, sample {sample + 1}" for scene, sample in rows],
-    )
+def consistency_panels(found: Mapping[str, Measured]) -> list[TrendPanel]:
+    """Returns the difference between views by turn, and the share of pairs of views with different digits."""
+    trends = [
+        Trend(f"{label}, {name}", TURNS, list(values.T))
+        for label, one in found.items()
+        for name, values in (("one sample", one.disagreement.within), ("two samples", one.disagreement.between))
+    ]
+    panels = [TrendPanel("half the squared difference of two views", trends)]
+    digits = [
+        Trend(label, (1, 2), [1.0 - one.digits.within, 1.0 - one.digits.between])
+        for label, one in found.items()
+        if one.digits is not None
+    ]
+    if digits:
+        panels.append(TrendPanel("pairs of views with different digits", digits, along="samples compared"))
+    return panels
+
+
+def draw_views(found: Mapping[str, Measured], *, title: str) -> Draw:
+    """Returns the function that draws one row per sample: views of one sample as each model predicts them."""
+    scenes = next(iter(found.values())).views.shape[1]
+    rows = [(scene, sample) for scene, samples in ROWS[:scenes] for sample in range(samples)]
+    index, samples = (list(each) for each in zip(*rows, strict=True))
+    groups = [ImageGroup(label, to_bytes(one.views[samples, index])) for label, one in found.items()]
+    labels = [f"scene {scene}, sample {sample + 1}" for scene, sample in rows]
+    return lambda path: image_sheet(path, groups=groups, title=title, row_labels=labels)
+
+
+def consistency_claims(found: Mapping[str, Measured], *, accuracy: float | None) -> list[Claim]:
+    """Tests every model by where its latents belong, and compares models of both kinds, over the scenes."""
+    expectations: list[Expectation | Claim] = []
+    if accuracy is not None:
+        text = "the reader recognises true digits"
+        expectations.append(Claim(text, f"accuracy {accuracy:.3f}", accuracy > LEAST_ACCURACY, mean=accuracy))
+    for label, one in found.items():
+        expectations += _claims_of(label, one)
+    ordered = sorted(found, key=lambda label: not found[label].shared)
+    for shared, other in pairwise(ordered):
+        if found[shared].shared and not found[other].shared:
+            text = f"views of one sample differ less, relative to two samples, with {shared} than with {other}"
+            pair = found[shared].nearby, found[other].nearby
+            expectations.append(Expectation.less(text, *pair, unit=PIXELS))
+    return conclude(expectations)
+
+
+def _claims_of(label: str, one: Measured) -> list[Expectation | Claim]:
+    within, between = one.disagreement.within, one.disagreement.between
+    least = f"at a turn of {TURNS[-1]:g} degrees"
+    if not one.shared:
+        text = f"{label}: latents are sampled anew for every view, which differ as those of two samples do"
+        note = f"{within[:, 0].mean():.4g} against {between[:, 0].mean():.4g}"
+        difference = ANEW * between[:, 0] - within[:, 0]
+        return [Expectation.below_zero(text, difference, unit=PIXELS, note=note)]
+    claims: list[Expectation | Claim] = [
+        Claim(
+            f"{label}: the same view twice is the same image",
+            f"largest variance {within[:, 0].max():.3g} over {len(within)} scenes",
+            bool((within[:, 0] <= ROUNDING).all()),
+        ),
+        Expectation.less(
+            f"{label}: {least} two views of one sample differ less than those of two samples",
+            within[:, -1],
+            between[:, -1],
+            unit=PIXELS,
+        ),
+    ]
+    if one.digits is not None:
+        text = f"{label}: digits of the hidden side differ less within one sample than in two"
+        claims.append(Expectation.less(text, 1.0 - one.digits.within, 1.0 - one.digits.between, unit=PAIRS))
+    return claims

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from zoo.analysis.claims import Claim
+from zoo.analysis.scenes import AnalysisScenes
 from zoo.config.schedules import evaluation_schedule_values
-from zoo.data.opening import Source, open_scenes
+from zoo.data.opening import Source
 from zoo.data.plan import EvaluationPlan
-from zoo.data.source import SceneSource, Split
+from zoo.errors import ConfigError
 from zoo.evaluation.loop import Evaluation
 from zoo.training.trained_model import TrainedModel
 
@@ -28,8 +29,8 @@ class AnalysisInputs:
 
     Attributes:
         models: label -> trained model, in the order of the command line. All read scenes like ``scenes``.
-        data: the folder of the scenes.
-        scenes: the split ``test`` of that folder.
+        scenes: the split ``test``.
+        other: opens another split, ``other.open("train", num_scenes=400)``.
         num_scenes: how many of its first scenes to use.
         num_samples: of the latents.
         seed: of the choice of context and target views.
@@ -38,8 +39,8 @@ class AnalysisInputs:
     """
 
     models: Mapping[str, TrainedModel]
-    data: Path
-    scenes: SceneSource
+    scenes: Source
+    other: AnalysisScenes
     num_scenes: int
     num_samples: int
     seed: int
@@ -77,14 +78,19 @@ class AnalysisInputs:
         """Returns the numbers of context views that all models were trained with, and that leave one view to predict.
 
         None is below ``least``.
+
+        Raises:
+            ConfigError: if there are fewer than two.
         """
         ranges = [trained.variant.training.contexts for trained in self.models.values()]
         first, last = max(each.minimum for each in ranges), min(each.maximum for each in ranges)
-        return list(range(max(first, least), min(last, self.scenes.num_views - 1) + 1))
-
-    def open_split(self, split: Split) -> Source:
-        """Opens another split of the same folder; raises DataError if it has none."""
-        return open_scenes(self.data, split)
+        numbers = list(range(max(first, least), min(last, self.scenes.num_views - 1) + 1))
+        if len(numbers) < 2:
+            raise ConfigError(
+                f"{', '.join(self.models)}: expected training with at least two common numbers of context views below the "
+                f"{self.scenes.num_views} views of a scene of {self.scenes.name}"
+            )
+        return numbers
 
     @property
     def scene_indices(self) -> np.ndarray:

@@ -1,115 +1,121 @@
-"""Localisation of images: directly with reversed GQNs, and by inversion of a GQN that predicts images.
+"""Localisation of images: directly with reversed models, and by inversion of models that predict images.
 
-Rooms are square with four equal walls: unless the pattern of the floor is visible, an image may have been taken from two or
-four sides, and the maps of reversed GQNs have as many modes. The categorical maps of the paper factorise position and
-direction; a mixture represents them jointly. These small models have no context: using one takes longer training.
-
-Inversion searches for cameras whose predicted image is the given one; it improves with the number of context views.
+A reversed model predicts the camera of an image. A model of images is searched for cameras whose predicted image is the given
+one, under the cameras of other scenes as a prior. Height and pitch are known; place and yaw are estimated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.context import SMALL_CORE, AnalysisContext
-from zoo.analysis.scores import evaluation_of
-from zoo.data.opening import open_scenes
-from zoo.data.source import Split
+from zoo.analysis.findings import AnalysisInputs, Draw, Findings
+from zoo.errors import ConfigError
+from zoo.evaluation.candidates import localisation_method
 from zoo.evaluation.localisation import Located, Search, localise
 from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
 from zoo.figures.probability_maps import probability_maps
+from zoo.training.trained_model import TrainedModel
 
-DATASET = "rooms_ring_camera"
-NEAR = 15.0  # degrees
+TRAINING_SCENES = 200  # whose cameras are the prior
+PLACES, DIRECTIONS = 16, 18  # of the grid: positions per side, directions
+SEARCH = Search(starts=2, steps=20, batch_size=64)
+DENSITIES_AT_ONCE = 4096  # of a reversed model, which predicts once per image
 SHARE = 0.5  # the largest error, relative to the best constant estimate
-ROWS = 3  # images per method in the figure
+ROWS = 3  # images of the figure
+
+Found = Mapping[int, Sequence[Located]]  # number of context views -> one localised image per scene, in order
 
 
-class Method(NamedTuple):
-    """A model, its training data, and the images that it localises."""
-
-    variant: str
-    image_size: int
-    num_scenes: Mapping[Split, int]
-    scenes: Mapping[int, int]  # number of context views -> number of test scenes
-    grid: tuple[int, int]  # positions per side, directions
-    search: Search
-    overrides: tuple[str, ...] = ()
-    num_views: int | None = None
+def missing(trained: TrainedModel) -> str | None:
+    """Returns what a model lacks: images at cameras, or cameras of images."""
+    try:
+        localisation_method(trained.model)
+    except ConfigError:
+        return "a model that predicts images at cameras, or the place and yaw of cameras of images"
+    return None
 
 
-MAPS = Method(
-    variant="reversed-gqn-attention",
-    image_size=16,
-    num_scenes={"train": 4000, "validation": 64, "test": 200},
-    scenes={0: 200},
-    grid=(20, 24),
-    search=Search(starts=2, steps=20, batch_size=4096),
-)
-MIXTURE = MAPS._replace(variant="reversed-gqn-latent", search=replace(MAPS.search, samples=8))
-INVERTED = Method(
-    variant="gqn-epipolar",
-    overrides=(
-        *SMALL_CORE,
-        "core.key_channels=16",
-        "core.value_channels=32",
-        "training.steps=1600",
-        "training.learning_rate={start: 1.0e-3, end: 2.0e-4, steps: 1600}",
-        "training.sigma={start: 0.4, end: 0.4, steps: 0}",
-    ),
-    image_size=32,
-    num_views=13,
-    num_scenes={"train": 1000, "validation": 64, "test": 128},
-    scenes={2: 30, 10: 120},  # every candidate camera costs a prediction
-    grid=(16, 18),
-    search=replace(MAPS.search, batch_size=32),
-)
-
-Found = dict[int, list[Located]]  # number of context views -> one localised image per test scene, in order
-
-
-def run(context: AnalysisContext) -> list[Claim]:
-    """Trains reversed and predicting models, localises test images, and draws ``localisation.png``."""
-    maps, mixture, inverted = (find(context, method) for method in (MAPS, MIXTURE, INVERTED))
-    draw_maps(context.image("localisation"), maps[0], mixture[0], inverted)
-    return conclude([*direct_expectations(maps[0], mixture[0]), *inversion_expectations(inverted)])
-
-
-def find(context: AnalysisContext, method: Method) -> Found:
-    """Trains the model of a method and localises the first target of test scenes, for each number of context views."""
-    data = context.dataset(
-        DATASET, num_scenes=method.num_scenes, image_size=method.image_size, num_views=method.num_views
+def run(given: AnalysisInputs) -> Findings:
+    """Localises the first target of every scene, given few and given many context views."""
+    known = read_cameras(given.other.open("train", num_scenes=TRAINING_SCENES))
+    prior = PosePrior("cameras", grid=grid_over(known, places=PLACES, turns=DIRECTIONS), cameras=known)
+    found: dict[str, dict[int, list[Located]]] = {}
+    for label, trained in given.models.items():
+        contexts = trained.variant.training.contexts
+        numbers = sorted({contexts.minimum, min(contexts.maximum, given.scenes.num_views - 1)})
+        direct = localisation_method(trained.model) == "direct"
+        search = replace(SEARCH, samples=given.num_samples, batch_size=DENSITIES_AT_ONCE) if direct else SEARCH
+        found[label] = {}
+        for number in numbers:
+            given.log(f"{label}: localising {given.num_scenes} images given {number} views")
+            evaluation = given.evaluation(trained, num_context=number)
+            found[label][number] = localise(trained.model, evaluation, prior=prior, search=search)
+    return Findings(
+        claims=localisation_claims(found),
+        table=map_table(found),
+        draw=map_figure(found),
     )
-    label = f"{method.variant}-to-localise"
-    trained = context.trained(method.variant, data=data, overrides=method.overrides, label=label)
-    test, known = open_scenes(data, "test"), read_cameras(open_scenes(data, "train"))
-    places, turns = method.grid
-    prior = PosePrior("cameras", grid=grid_over(known, places=places, turns=turns), cameras=known)
-    found = {}
-    for number, scenes in method.scenes.items():
-        context.log(f"{method.variant}: localising {scenes} images given {number} views")
-        evaluation = evaluation_of(trained, test, num_context=number, num_scenes=scenes)
-        found[number] = localise(trained.model, evaluation, prior=prior, search=method.search)
-    return found
 
 
-def draw_maps(path: Path, maps: list[Located], mixture: list[Located], inverted: Found) -> None:
-    """Draws the images whose categorical maps have most modes, and images inverted with few and many views."""
-    ambiguous = np.argsort([-one.modes for one in maps], kind="stable")[:ROWS]
-    rows = [{"maps": maps[place], "mixture": mixture[place]} for place in ambiguous]
-    rows += [{f"{number} views": inverted[number][place] for number in INVERTED.scenes} for place in range(ROWS)]
-    probability_maps(path, rows, title="Direct (reversed GQN: maps, mixture) and inverted (GQN: numbers of views)")
+def _shown(found: Mapping[str, Found]) -> list[dict[str, Located]]:
+    """Returns the maps of the first scenes by their titles."""
+    count = min(len(located) for by_number in found.values() for located in by_number.values())
+    return [
+        {
+            f"{label}, {number} views": located[row]
+            for label, by_number in found.items()
+            for number, located in by_number.items()
+        }
+        for row in range(min(ROWS, count))
+    ]
+
+
+def map_figure(found: Mapping[str, Found]) -> Draw:
+    """Returns the function that draws the maps of the first scenes."""
+    return lambda path: probability_maps(path, _shown(found), title=ANALYSES["localisation"].title)
+
+
+def map_table(found: Mapping[str, Found]) -> pd.DataFrame:
+    """Returns what is drawn: for every map the probability of each place, then the cameras; yaw in degrees."""
+    rows: list[tuple[object, ...]] = []
+    for shown in _shown(found):
+        for label, one in shown.items():
+            about = (one.scene, label)
+            cells = np.ndenumerate(one.floor_mass)
+            rows += [
+                (*about, "place", float(one.grid.x[x]), float(one.grid.y[y]), None, mass) for (y, x), mass in cells
+            ]
+            cameras = [("context camera", camera) for camera in one.context]
+            cameras += [("true camera", one.truth), ("estimate", one.estimate)]
+            rows += [
+                (*about, item, camera[0], camera[1], float(np.degrees(camera[3])), None) for item, camera in cameras
+            ]
+    return pd.DataFrame(rows, columns=["scene", "panel", "kind", "x", "y", "yaw_degrees", "probability"])
 
 
 def values(found: Sequence[Located], of: Callable[[Located], float]) -> np.ndarray:
     """Returns one number per image, [images] float64."""
     return np.array([float(of(one)) for one in found])
+
+
+def localisation_claims(found: Mapping[str, Found]) -> list[Claim]:
+    """Compares every model with the best constant estimate, and few context views with many, over the images."""
+    expectations = []
+    for label, by_number in found.items():
+        few, many = min(by_number), max(by_number)
+        expectations += error_expectations(f"{label}, {many} views", by_number[many])
+        if few == many:
+            continue
+        pair = (values(by_number[number], lambda one: one.position_error) for number in (many, few))
+        text = f"{label}: the error of position is lower given {many} views than given {few}"
+        expectations.append(Expectation.less(text, *pair, unit="scene units"))
+    return conclude(expectations)
 
 
 def error_expectations(name: str, found: Sequence[Located]) -> list[Expectation]:
@@ -125,79 +131,3 @@ def error_expectations(name: str, found: Sequence[Located]) -> list[Expectation]
         note = f"{ours.mean():.3g} against {constant.mean():.3g} {unit}"
         expectations.append(Expectation.below_zero(text, ours - SHARE * constant, unit=unit, note=note))
     return expectations
-
-
-def mass_elsewhere(one: Located) -> float:
-    """Returns the probability of a yaw that is more than 15 degrees from the true one."""
-    return 1.0 - _mass_near(one, period=360.0)
-
-
-def mass_at_quarter_turns(one: Located) -> float:
-    """Returns the probability of a yaw within 15 degrees of a quarter, half or three-quarter turn from the true one."""
-    return _mass_near(one, period=90.0) - _mass_near(one, period=360.0)
-
-
-def _mass_near(one: Located, *, period: float) -> float:
-    """Returns the probability of the yaws within 15 degrees of the true one plus any multiple of the period."""
-    near = _degrees_off(one.grid.yaw.numpy() - one.truth[3], period=period) < NEAR
-    return float(np.exp(one.log_mass).sum((0, 1))[near].sum())
-
-
-def _degrees_off(angles: np.ndarray, *, period: float = 360.0) -> np.ndarray:
-    """Returns the distances of angles in radians from the nearest multiple of a period, both in degrees."""
-    return np.abs((np.degrees(angles) + period / 2) % period - period / 2)
-
-
-def mass_facing_centre(one: Located) -> float:
-    """Returns the probability of cameras that face the centre of the room within 30 degrees."""
-    y, x, yaw = np.meshgrid(one.grid.y.numpy(), one.grid.x.numpy(), one.grid.yaw.numpy(), indexing="ij")
-    return float(np.exp(one.log_mass)[_degrees_off(yaw - np.arctan2(-y, -x)) < 2.0 * NEAR].sum())
-
-
-def direct_expectations(maps: Sequence[Located], mixture: Sequence[Located]) -> list[Expectation]:
-    """Compares the two reversed models on the same images."""
-    several = values(maps, lambda one: one.modes > 1)
-    wrong, quarters = values(maps, mass_elsewhere), values(maps, mass_at_quarter_turns)
-    by_chance = 3.0 * 2.0 * NEAR / (360.0 - 2.0 * NEAR)
-    return [
-        *error_expectations("direct, maps", maps),
-        Expectation.below_zero(
-            "direct: more than a quarter of the maps have several modes",
-            0.25 - several,
-            unit="of the maps",
-            note=f"{several.mean():.0%}",
-        ),
-        Expectation.below_zero(
-            "direct: more than half of the probability away from the true yaw is at quarter turns from it",
-            0.5 * wrong - quarters,
-            unit="of the probability",
-            note=f"{quarters.sum() / wrong.sum():.0%}, by chance {by_chance:.0%}",
-        ),
-        Expectation.less(
-            "direct: the true camera has a lower density under the cameras of other scenes than under the mixture",
-            values(mixture, lambda one: one.prior_log_density),
-            values(mixture, lambda one: one.log_density),
-            unit="nats",
-        ),
-        Expectation.less(
-            "direct: probable cameras face the centre of the room, as all do, less often with maps than with the mixture",
-            values(maps, mass_facing_centre),
-            values(mixture, mass_facing_centre),
-            unit="of the probability",
-        ),
-    ]
-
-
-def inversion_expectations(inverted: Found) -> list[Expectation]:
-    """Compares inversion with few and with many context views."""
-    few, many = INVERTED.scenes
-    with_few, with_many = (values(inverted[number], lambda one: one.position_error) for number in (few, many))
-    return [
-        *error_expectations(f"inverted, {many} views", inverted[many]),
-        Expectation.less(
-            f"inverted: the error of position is lower with {many} views than with {few}",
-            with_many[: len(with_few)],
-            with_few,
-            unit="scene units",
-        ),
-    ]

@@ -5,23 +5,17 @@ from __future__ import annotations
 from zoo.evaluation.consistency import has_camera_queries
 from zoo.training.trained_model import TrainedModel
 
-VIEWS = "a model that predicts images at cameras from images of the scene"
-LATENTS = f"{VIEWS}, with latents"
-SEVERAL_VIEWS = f"{VIEWS}, and was trained with two or more numbers of them"
 
+def missing_views(trained: TrainedModel, *, latents: bool = False, several: bool = False) -> str | None:
+    """Returns what a model would need to predict images at cameras from images of the scene; None if it does.
 
-def missing_views(trained: TrainedModel) -> str | None:
-    """Returns :data:`VIEWS` unless the model is such a one."""
-    model = trained.model
-    return None if has_camera_queries(model) and model.task.context_kind == "images" else VIEWS
-
-
-def missing_latents(trained: TrainedModel) -> str | None:
-    """Returns :data:`LATENTS` unless the model is such a one."""
-    return LATENTS if missing_views(trained) or trained.model.core.latents == "none" else None
-
-
-def missing_several_views(trained: TrainedModel) -> str | None:
-    """Returns :data:`SEVERAL_VIEWS` unless the model is such a one."""
-    contexts = trained.variant.training.contexts
-    return SEVERAL_VIEWS if missing_views(trained) or contexts.minimum == contexts.maximum else None
+    ``latents`` are needed as well, and training with ``several`` numbers of context views, if they are set.
+    """
+    model, contexts = trained.model, trained.variant.training.contexts
+    has_views = has_camera_queries(model) and model.task.context_kind == "images"
+    has_latents = model.core.latents != "none" or not latents
+    has_several = contexts.minimum < contexts.maximum or not several
+    if has_views and has_latents and has_several:
+        return None
+    needed = "a model that predicts images at cameras from images of the scene"
+    return f"{needed}{', with latents' * latents}{', trained with several numbers of them' * several}"

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from zoo.analysis.catalogue import Analysis, find_analysis, module_of
 from zoo.analysis.findings import AnalysisInputs, Findings
+from zoo.analysis.scenes import AnalysisScenes
 from zoo.bench.measurement import label_of
-from zoo.data.make import make_dataset
 from zoo.data.opening import Source
 from zoo.data.render.recipes import RECIPES
 from zoo.data.source import Split
@@ -81,56 +81,38 @@ def _inputs(
     request: AnalysisRequest, analysis: Analysis, *, models: Mapping[str, TrainedModel], log: Log
 ) -> AnalysisInputs:
     wanted = request.scenes or analysis.scenes
-    data = request.data or _make_data(request, analysis, models=models, num_scenes=wanted, log=log)
+    label, first = next(iter(models.items()))
+    if request.data is None and first.data_name not in RECIPES:
+        raise DataError(
+            f"{label}: was trained on {first.data_name!r}, which is not built in; name its scenes with --data"
+        )
+    other = AnalysisScenes(
+        given=request.data,
+        recipe=first.data_name,
+        image_size=first.variant.image_size,
+        seed=request.seed,
+        made=request.output / "data",
+        log=log,
+    )
+    folder = other.folder("test", num_scenes=wanted)
     found: dict[Split, Source] = {}
     for trained in models.values():
-        found.update(open_splits_for(trained.variant, data, "test"))
+        found.update(open_splits_for(trained.variant, folder, "test"))
     available = found["test"].num_scenes
     if request.scenes is not None and request.scenes > available:
-        raise DataError(f"{data}: split test: found {available} scenes, expected at least {request.scenes} (--scenes)")
+        raise DataError(
+            f"{folder}: split test: found {available} scenes, expected at least {request.scenes} (--scenes)"
+        )
     return AnalysisInputs(
         models=models,
-        data=data,
         scenes=found["test"],
+        other=other,
         num_scenes=min(wanted, available),
         num_samples=request.samples or analysis.samples,
         seed=request.seed,
         folder=request.output,
         log=log,
     )
-
-
-def _make_data(
-    request: AnalysisRequest,
-    analysis: Analysis,
-    *,
-    models: Mapping[str, TrainedModel],
-    num_scenes: int,
-    log: Log,
-) -> Path:
-    """Makes scenes of the built-in data set that the first model was trained on, unless they exist; returns the folder."""
-    label, trained = next(iter(models.items()))
-    recipe, size = trained.data_name, trained.variant.image_size
-    if recipe not in RECIPES:
-        raise DataError(
-            f"{label}: was trained on {recipe!r}, which is not built in; name a folder of scenes with --data"
-        )
-    views = f"-{analysis.num_views}-views" if analysis.num_views else ""
-    training = f"-{analysis.training_scenes}-train" if analysis.training_scenes else ""
-    folder = request.output / "data" / f"{recipe}-{size}{views}{training}-{num_scenes}-seed-{request.seed}"
-    if not folder.exists():
-        counts: dict[Split, int] = {"train": analysis.training_scenes} if analysis.training_scenes else {}
-        log(f"making {num_scenes} test scenes of {recipe}")
-        make_dataset(
-            recipe,
-            folder=folder,
-            num_scenes={**counts, "test": num_scenes},
-            image_size=size,
-            num_views=analysis.num_views,
-            seed=request.seed,
-            workers=0,
-        )
-    return folder
 
 
 def _write(findings: Findings, given: AnalysisInputs, *, name: str, command: Sequence[str], seconds: float) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
-from zoo.analysis.requirements import SEVERAL_VIEWS, missing_several_views
+from zoo.analysis.requirements import missing_views
 from zoo.analysis.scores import Scores
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.evaluation.bounds import score_scenes
@@ -24,9 +24,7 @@ ALONG = "context views"
 
 def missing(trained: TrainedModel) -> str | None:
     """Returns what a model lacks: views, latents, or training with several numbers of context views."""
-    if missing_several_views(trained) or trained.model.core.latents == "none":
-        return f"{SEVERAL_VIEWS}, with latents"
-    return None
+    return missing_views(trained, latents=True, several=True)
 
 
 def run(given: AnalysisInputs) -> Findings:

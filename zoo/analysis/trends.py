@@ -17,16 +17,15 @@ def trend_table(panels: Sequence[TrendPanel], *, along: str) -> pd.DataFrame:
             {
                 "quantity": panel.quantity,
                 "series": trend.label,
-                along: position,
+                "along": panel.along or along,
+                "position": position,
                 "mean": mean,
                 "standard_error": error,
-                "scenes": len(scores),
+                "scenes": trend.num_scenes,
             }
             for panel in panels
             for trend in panel.trends
-            for position, mean, error, scores in zip(
-                trend.positions, trend.means, trend.errors, trend.scores, strict=True
-            )
+            for position, mean, error in zip(trend.positions, trend.means, trend.errors, strict=True)
         ]
     )
 

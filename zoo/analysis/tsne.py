@@ -16,10 +16,10 @@ from sklearn.manifold import TSNE
 
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.findings import AnalysisInputs, Findings
+from zoo.analysis.findings import AnalysisInputs, Draw, Findings
 from zoo.analysis.view_sets import Systems, missing_representation, read_view_sets, systems_of, usable_sizes
 from zoo.evaluation.neighbours import neighbour_purity
-from zoo.figures.embeddings import EmbeddingPanel, embedding_panels
+from zoo.figures.embeddings import Embedding, embedding_panels
 
 SIZES = (1, 3)  # N, views of a set; the paper shows single views
 NUM_NEIGHBOURS = 5
@@ -29,7 +29,7 @@ PERPLEXITY = 12.0
 missing = missing_representation
 
 
-class SceneMap(NamedTuple):
+class MappedSets(NamedTuple):
     """The sets of one system."""
 
     points: np.ndarray  # [shown scenes, M, 2]
@@ -39,27 +39,29 @@ class SceneMap(NamedTuple):
 def run(given: AnalysisInputs) -> Findings:
     """Maps the features of all systems, and compares the purity of their neighbourhoods on the same scenes."""
     systems = systems_of(given)
-    maps: dict[int, dict[str, SceneMap]] = {}
+    maps: dict[int, dict[str, MappedSets]] = {}
     for size in usable_sizes(given, systems, sizes=SIZES):
         sets = read_view_sets(given.scenes, num_scenes=given.num_scenes, num_views=size, seed=given.seed)
         given.log(f"{sets.frames.shape[1]} sets of {size} views of {given.num_scenes} scenes")
         maps[size] = {label: map_scenes(sets.features(describe)) for label, describe in systems.describe.items()}
+    first, *others = maps
     return Findings(
         claims=purity_claims(maps, systems),
         table=map_table(maps),
-        draw=lambda path: embedding_panels(path, rows=map_panels(maps), title=ANALYSES["tsne"].title),
+        draw=map_figure(maps[first], size=first),
+        sheets={f"{size}-views": map_figure(maps[size], size=size) for size in others},
     )
 
 
-def map_scenes(features: np.ndarray) -> SceneMap:
+def map_scenes(features: np.ndarray) -> MappedSets:
     """Returns the purity of features [n, M, D], and the map of the first scenes."""
     shown, sets = features[:SHOWN], features.shape[1]
     perplexity = min(PERPLEXITY, (shown.shape[0] * sets - 1) / 3.0)
     plane = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(shown.reshape(-1, shown.shape[-1]))
-    return SceneMap(plane.reshape(-1, sets, 2), neighbour_purity(features, num_neighbours=NUM_NEIGHBOURS))
+    return MappedSets(plane.reshape(-1, sets, 2), neighbour_purity(features, num_neighbours=NUM_NEIGHBOURS))
 
 
-def purity_claims(maps: Mapping[int, Mapping[str, SceneMap]], systems: Systems) -> list[Claim]:
+def purity_claims(maps: Mapping[int, Mapping[str, MappedSets]], systems: Systems) -> list[Claim]:
     """Compares r with the other systems, scene by scene."""
     return conclude(
         [
@@ -75,18 +77,21 @@ def purity_claims(maps: Mapping[int, Mapping[str, SceneMap]], systems: Systems) 
     )
 
 
-def map_panels(maps: Mapping[int, Mapping[str, SceneMap]]) -> list[list[EmbeddingPanel]]:
-    """Returns a row of panels for each size of sets."""
-    return [
-        [
-            EmbeddingPanel(f"{label}, {size} view(s): purity {one.purity.mean():.2f}", one.points)
-            for label, one in found.items()
-        ]
-        for size, found in maps.items()
+def map_figure(found: Mapping[str, MappedSets], *, size: int) -> Draw:
+    """Returns the function that draws the maps of all systems, a point for each set of ``size`` views."""
+    panels = [
+        Embedding(
+            title=f"{label}: purity {one.purity.mean():.2f}",
+            points=one.points.reshape(-1, 2),
+            groups=np.repeat(np.arange(len(one.points)), one.points.shape[1]),
+        )
+        for label, one in found.items()
     ]
+    title = f"{ANALYSES['tsne'].title}: t-SNE of sets of {size} view(s)"
+    return lambda path: embedding_panels(path, panels=panels, title=title)
 
 
-def map_table(maps: Mapping[int, Mapping[str, SceneMap]]) -> pd.DataFrame:
+def map_table(maps: Mapping[int, Mapping[str, MappedSets]]) -> pd.DataFrame:
     """Returns a row for each point of the maps; the mean purity is over all scenes, also those that are not shown."""
     return pd.DataFrame(
         [

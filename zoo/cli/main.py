@@ -37,7 +37,6 @@ COMMANDS = (
     "claims",
     "report",
     "analyse",
-    "demonstrate",
 )
 INTERRUPTED, OUT_OF_MEMORY = 130, 5
 # Newer versions of typer bring their own copy of click, older ones use the package; this is the base of either.

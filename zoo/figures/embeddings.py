@@ -1,4 +1,4 @@
-"""Points in a plane, coloured by scene."""
+"""Points in the plane, coloured by the group that they belong to."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from zoo.figures.style import save_figure, series_style, styled
+from zoo.figures.style import save_figure, styled
+
+_MARKERS = ("o", "s", "^", "D", "v")
 
 
-class EmbeddingPanel(NamedTuple):
-    """One map of the same scenes."""
+class Embedding(NamedTuple):
+    """Points of one panel."""
 
     title: str
-    points: np.ndarray  # [n, M, 2]: M points of each of n scenes
+    points: np.ndarray  # [n, 2]
+    groups: np.ndarray  # [n] int, from 0
 
 
 @styled
-def embedding_panels(path: Path, *, rows: Sequence[Sequence[EmbeddingPanel]], title: str) -> Path:
-    """Draws rows of maps; a scene has the same colour and marker in all of them, repeated after 28 scenes.
-
-    Args:
-        path: the image: .png, .pdf or .svg.
-        rows: equally many panels each.
-        title: above the panels.
+def embedding_panels(path: Path, *, panels: Sequence[Embedding], title: str) -> Path:
+    """Draws panels side by side; a group has the same colour and marker in all.
 
     Raises:
-        ResultError: if the format is not known.
+        ResultError: if the format of ``path`` is not .png, .pdf or .svg.
     """
-    figure = Figure(figsize=(3.2 * len(rows[0]), 3.2 * len(rows) + 0.4))
-    grid = figure.subplots(len(rows), len(rows[0]), squeeze=False)
-    for places, row in zip(grid, rows, strict=True):
-        for axes, panel in zip(places, row, strict=True):
-            for scene, points in enumerate(panel.points):
-                style = {**series_style(scene), "linestyle": "none", "markersize": 3.5}
-                axes.plot(points[:, 0], points[:, 1], **style)
-            axes.set(title=panel.title, xticks=[], yticks=[])
-            axes.grid(visible=False)
+    figure = Figure(figsize=(3.4 * len(panels), 3.8))
+    colours = mpl.colormaps["tab10"]
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for group in np.unique(panel.groups):
+            points = panel.points[panel.groups == group]
+            marker = _MARKERS[group // 10 % len(_MARKERS)]
+            axes.scatter(*points.T, s=16, color=colours(int(group) % 10), marker=marker, linewidths=0.0)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(panel.title)
     figure.suptitle(title)
     return save_figure(figure, path)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from zoo.figures.style import PALETTE, legend_label, save_figure, styled
+from zoo.figures.style import GREY, PALETTE, legend_label, save_figure, styled
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -32,12 +32,29 @@ class Trend(NamedTuple):
         """The standard error of every mean. Paired differences between positions have smaller errors."""
         return np.array([scores.std(ddof=1) / np.sqrt(len(scores)) for scores in self.scores])
 
+    @property
+    def num_scenes(self) -> int:
+        """The number of scenes."""
+        return len(self.scores[0])
+
+
+class Points(NamedTuple):
+    """One series whose means and errors are known already."""
+
+    label: str
+    positions: Sequence[float]
+    means: np.ndarray  # [positions]
+    errors: np.ndarray  # [positions], standard errors
+    num_scenes: int
+
 
 class TrendPanel(NamedTuple):
     """The series of one quantity."""
 
     quantity: str  # with its unit
-    trends: list[Trend]
+    trends: Sequence[Trend | Points]
+    along: str | None = None  # label of the horizontal axis, if it is not that of the figure
+    diagonal: bool = False  # draws the line of equal values
 
 
 @styled
@@ -67,8 +84,12 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
                 color=PALETTE[index % len(PALETTE)],
                 marker=_MARKERS[index % len(_MARKERS)],
             )
-        axes.set(xlabel=along, ylabel=panel.quantity)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if panel.diagonal:
+            largest = max(float(np.max(trend.positions)) for trend in panel.trends)
+            axes.plot([0.0, largest], [0.0, largest], color=GREY, linestyle="dashed", linewidth=1.0)
+        axes.set(xlabel=panel.along or along, ylabel=panel.quantity)
+        if all(float(place).is_integer() for trend in panel.trends for place in trend.positions):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(panels), 2))
     figure.suptitle(title)

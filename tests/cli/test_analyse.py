@@ -1,0 +1,95 @@
+"""``gqn-zoo analyse``: the list, files of every analysis of shipped weights, and mistakes."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from zoo.analysis.catalogue import ANALYSES
+from zoo.results.weights import read_card, shipped_names, weights_folder
+
+DEFAULTS = [name for name, analysis in ANALYSES.items() if analysis.runs]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """Analyses of one folder share their scenes."""
+    return tmp_path_factory.mktemp("analyses")
+
+
+def test_without_a_name_all_analyses_are_listed(gqn_zoo):
+    code, out, _ = gqn_zoo("analyse")
+    assert code == 0 and [line.partition(":")[0] for line in out.splitlines()] == list(ANALYSES)
+
+
+def test_the_list_does_not_import_torch():
+    script = "import sys; from zoo.cli.main import main; main(); assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    script = script.replace("main();", "sys.argv = ['gqn-zoo', 'analyse']; code = main();")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "surprise: " in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_an_analysis_of_shipped_weights_writes_its_files(gqn_zoo, output, name):
+    runs = ["gqn-tower"] if name in ("attention", "consistency", "extrapolation") else []
+    code, out, err = gqn_zoo("analyse", name, *runs, "-n", 2, "-S", 2, "-o", output, "--cpu")
+    assert code in (0, 1), err
+    record = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))
+    # Two scenes are too few for a claim, so that one that is tested does not hold.
+    claims = record["claims"]
+    assert code == int(not all(claim["holds"] for claim in claims))
+    assert [line[5:].partition(": ")[0] for line in out.splitlines()] == [
+        claim["text"].partition(": ")[0] for claim in claims
+    ]
+    tested = [claim for claim in claims if claim["scenes"] is not None]
+    assert tested and all(claim["low"] <= claim["mean"] <= claim["high"] for claim in tested)
+    models = record["models"].values()
+    assert [model["sha256"] for model in models] == [
+        read_card(weights_folder() / run).sha256 for run in runs or ANALYSES[name].runs
+    ]
+    assert record["scenes"] == 2 and record["samples"] == 2 and record["data"]["split"] == "test"
+    assert len(pd.read_csv(output / f"{name}.csv")) > 0
+    assert (output / f"{name}.png").read_bytes().startswith(b"\x89PNG") and (output / f"{name}.svg").exists()
+
+
+def test_every_default_is_shipped():
+    assert {run for analysis in ANALYSES.values() for run in analysis.runs} <= set(shipped_names())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["surprize"], "there is no analysis 'surprize'; did you mean 'surprise'"),
+        (
+            ["surprise", "vae"],
+            "vae@small: the analysis surprise needs a model that predicts images at cameras from images",
+        ),
+        (["steps", "gqn-tower"], "gqn-tower@small: the analysis steps needs a model that writes an image step by step"),
+        (
+            ["regression", "convcnp-digits"],
+            "convcnp-digits@small: the analysis regression needs a model of functions of",
+        ),
+        (
+            ["captions"],
+            "captions: expected a trained run, because no shipped weights have images predicted from captions",
+        ),
+        (["captions", "vae"], "vae@small: the analysis captions needs a model that predicts images at cameras from"),
+        (["consistency", "vae", "cgqn"], "vae@small: the analysis consistency needs a model that predicts images"),
+        (["surprise", "gqn-tower", "gqn-tower"], "two of the runs have the same name"),
+        (["surprise", "nothing"], "nothing: there is no such folder, and no weights of this name are shipped"),
+        (["surprise", "--data", "nowhere"], "nowhere: there is no such folder"),
+    ],
+)
+def test_mistakes_are_one_line_and_nothing_is_written(gqn_zoo, tmp_path, arguments, message):
+    code, out, err = gqn_zoo("analyse", *arguments, "-o", tmp_path / "x")
+    assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scenes_of_another_size_and_too_few_scenes_are_mistakes(gqn_zoo, scenes, tmp_path):
+    code, _, err = gqn_zoo("analyse", "surprise", "--data", scenes, "-o", tmp_path / "x")
+    assert code == 2 and "has images of 16 pixels, but 'gqn-tower' at size 'small' reads 32" in err
+    code, _, err = gqn_zoo("analyse", "localisation", "--data", scenes, "-n", 9, "-o", tmp_path / "x")
+    assert code == 2 and "split test: found 5 scenes, expected at least 9 (--scenes)" in err
