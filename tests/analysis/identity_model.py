@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from zoo.config.settings import Settings
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.model.interfaces import DeterministicCore, PerViewEncoder, RepresentationShape
 from zoo.model.scene_model import SceneModel
@@ -49,5 +48,5 @@ def identity_model(*, size: int = 4, noise: bool = False) -> SceneModel:
         task=Render(Render.Config(), image_size=size),
         encoder=MeanImage(size=size, noise=noise),
         core=ShowRepresentation(),
-        likelihood=AnnealedGaussian(Settings()),
+        likelihood=AnnealedGaussian(AnnealedGaussian.Config()),
     ).eval()

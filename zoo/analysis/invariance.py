@@ -17,7 +17,7 @@ from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.intervals import interval_figure, interval_of, interval_table
 from zoo.analysis.view_sets import Systems, missing_representation, read_view_sets, systems_of, usable_sizes
-from zoo.evaluation.neighbours import retrieval_accuracy, set_distances
+from zoo.evaluation.neighbours import distances_between, retrieval_accuracy, set_distances
 from zoo.figures.intervals import Interval
 
 SIZES = (1, 2, 4)  # N, views of a set
@@ -51,7 +51,8 @@ def run(given: AnalysisInputs) -> Findings:
 
 def measure(features: np.ndarray) -> Invariance:
     """Returns the scores of features [n, M, D]."""
-    return Invariance(set_distances(features).ratio, retrieval_accuracy(features))
+    distances = distances_between(features)
+    return Invariance(set_distances(distances).ratio, retrieval_accuracy(distances))
 
 
 def invariance_intervals(found: Mapping[int, Mapping[str, Invariance]]) -> list[Interval]:

@@ -18,7 +18,7 @@ from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
 from zoo.analysis.view_sets import Systems, missing_representation, read_view_sets, systems_of, usable_sizes
-from zoo.evaluation.neighbours import neighbour_purity
+from zoo.evaluation.neighbours import distances_between, neighbour_purity
 from zoo.figures.embeddings import Embedding, embedding_panels
 
 SIZES = (1, 3)  # N, views of a set; the paper shows single views
@@ -58,7 +58,9 @@ def map_scenes(features: np.ndarray) -> MappedSets:
     shown, sets = features[:SHOWN], features.shape[1]
     perplexity = min(PERPLEXITY, (shown.shape[0] * sets - 1) / 3.0)
     plane = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(shown.reshape(-1, shown.shape[-1]))
-    return MappedSets(plane.reshape(-1, sets, 2), neighbour_purity(features, num_neighbours=NUM_NEIGHBOURS))
+    return MappedSets(
+        plane.reshape(-1, sets, 2), neighbour_purity(distances_between(features), num_neighbours=NUM_NEIGHBOURS)
+    )
 
 
 def purity_claims(maps: Mapping[int, Mapping[str, MappedSets]], systems: Systems) -> list[Claim]:
