@@ -68,7 +68,7 @@ def run(given: AnalysisInputs) -> Findings:
     return Findings(
         claims=algebra_claims(found),
         table=interval_table(intervals),
-        draw=interval_figure(intervals, title=title),
+        draw=interval_figure(intervals, title=title, level=0.0),
         sheets={"images": lambda path: image_sheet(path, groups=image_groups(shown, found), title=title)},
     )
 
@@ -94,14 +94,20 @@ def render_answers(model: SceneModel, views: AnalogyViews, *, schedule: Schedule
 
 
 def algebra_intervals(found: Mapping[str, Mapping[str, Rendered]]) -> list[Interval]:
-    """Returns the mean errors of every model, factor and representation."""
+    """Returns the errors minus those of r(A), analogy by analogy, of every model, factor and other representation."""
     many = len(found) > 1
     return [
-        interval_of(errors, quantity=metric, case=factor, series=f"{label}: {name}" if many else name)
+        interval_of(
+            errors - rendered.errors[metric][UNCHANGED],
+            quantity=f"{metric}, minus that of r(A)",
+            case=factor,
+            series=f"{label}: {name}" if many else name,
+        )
         for metric in (WHOLE, OBJECT)
         for label, factors in found.items()
         for factor, rendered in factors.items()
         for name, errors in rendered.errors[metric].items()
+        if name != UNCHANGED
     ]
 
 

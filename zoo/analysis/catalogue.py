@@ -129,7 +129,7 @@ ANALYSES = {
         title="Sums and differences of r render the scene that the factors add up to",
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, scene algebra)",
         needs="r as a sum or mean over single views, and images rendered from r alone; scenes of rooms",
-        runs=("gqn-tower",),
+        runs=("gqn-tower", "draw-improved"),
         scenes=100,
     ),
     "composition": Analysis(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from zoo.figures.style import GREY, legend_label, save_figure, series_style, styled
 
+_CASE_LETTERS, _QUANTITY_LETTERS, _LETTERS_PER_INCH = 16, 40, 10
 _SPREAD = 0.6  # of the series of one case, in units of the distance between cases
 
 
@@ -41,8 +43,9 @@ def interval_panels(path: Path, *, intervals: Sequence[Interval], title: str, le
     """
     quantities = list(dict.fromkeys(each.quantity for each in intervals))
     series = list(dict.fromkeys(each.series for each in intervals))
-    widths = [1.5 + 0.75 * len({each.case for each in intervals if each.quantity == name}) for name in quantities]
-    figure = Figure(figsize=(max(5.0, sum(widths)), 3.8))
+    spaces = {name: _space_of([each for each in intervals if each.quantity == name]) for name in quantities}
+    widths = [1.5 + space for space in spaces.values()]
+    figure = Figure(figsize=(max(5.0, sum(widths)), 4.2))
     panels = figure.subplots(1, len(quantities), squeeze=False, width_ratios=widths)[0]
     for axes, quantity in zip(panels, quantities, strict=True):
         shown = [each for each in intervals if each.quantity == quantity]
@@ -57,9 +60,17 @@ def interval_panels(path: Path, *, intervals: Sequence[Interval], title: str, le
             axes.errorbar(places, means, yerr=ends, label=legend_label(name), **style)
         if level is not None:
             axes.axhline(level, color=GREY, linestyle="dashed", linewidth=1.0)
-        axes.set_xticks(range(len(cases)), cases, rotation=30 if max(map(len, cases)) > 8 else 0)
-        axes.set(ylabel=quantity, xlim=(-0.6, len(cases) - 0.4))
+        axes.set_xticks(range(len(cases)), [textwrap.fill(case, _CASE_LETTERS) for case in cases])
+        axes.set(ylabel=textwrap.fill(quantity, _QUANTITY_LETTERS), xlim=(-0.6, len(cases) - 0.4))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(series), 4))
-    figure.suptitle(title)
+    figure.suptitle(textwrap.fill(title, int(sum(widths) * _LETTERS_PER_INCH)))
     return save_figure(figure, path)
+
+
+def _space_of(intervals: Sequence[Interval]) -> float:
+    """Returns the width that the cases of a panel need, inches."""
+    cases = {each.case for each in intervals}
+    lines = [line for case in cases for line in textwrap.wrap(case, _CASE_LETTERS)]
+    series = {each.series for each in intervals}
+    return len(cases) * max(0.75, 0.1 * max(map(len, lines)), 0.16 * len(series))
