@@ -15,7 +15,7 @@ from zoo.registry.variant import build
 
 @pytest.fixture(scope="module")
 def variant():
-    return default_registry().variant("slim", size="smoke")
+    return default_registry().variant("slim", size="smoke", overrides=["training.contexts={minimum: 0, maximum: 2}"])
 
 
 @pytest.fixture(scope="module")

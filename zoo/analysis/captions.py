@@ -27,7 +27,7 @@ from zoo.data.source import CAPTIONS
 from zoo.data.store import SceneStore
 from zoo.episode import SceneBatch, Views
 from zoo.errors import DataError
-from zoo.evaluation.bounds import score_scenes
+from zoo.evaluation.bounds import score_episode, score_scenes
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.trends import TrendPanel
 from zoo.model.interfaces import Encoder
@@ -113,7 +113,8 @@ def score_captions(given: AnalysisInputs, trained: TrainedModel, described: Desc
 
         def score(part: EvaluationBatch, evaluation: Evaluation = evaluation) -> dict[str, Tensor]:
             batch = reworded(part.batch, evaluation.plan(part.scenes).views, described)
-            return {EXCESS: trained.model(batch, evaluation.schedule, part.num_context).excess().double()}
+            episode = trained.model.episode(batch, num_context=part.num_context)
+            return {EXCESS: score_episode(trained.model, episode, evaluation.schedule)[EXCESS]}
 
         own = score_scenes(trained.model, evaluation)
         elsewhere = score_scenes(trained.model, replace(evaluation, shift=1))

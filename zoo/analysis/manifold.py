@@ -29,7 +29,7 @@ COMPONENTS = 50  # to which representations are reduced before t-SNE
 
 def missing(trained: TrainedModel) -> str | None:
     """Returns what a model lacks: an encoder of images."""
-    return None if trained.model.task.context_kind == "images" else "a model that encodes images of the scene"
+    return None if trained.model.encoder.context_kind == "images" else "a model that encodes images of the scene"
 
 
 def run(given: AnalysisInputs) -> Findings:

@@ -12,7 +12,7 @@ def missing_views(trained: TrainedModel, *, latents: bool = False, several: bool
     ``latents`` are needed as well, and training with ``several`` numbers of context views, if they are set.
     """
     model, contexts = trained.model, trained.variant.training.contexts
-    has_views = has_camera_queries(model) and model.task.context_kind == "images"
+    has_views = has_camera_queries(model) and model.encoder.context_kind == "images"
     has_latents = model.core.latents != "none" or not latents
     has_several = contexts.minimum < contexts.maximum or not several
     if has_views and has_latents and has_several:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from zoo.figures.style import GREY, PALETTE, legend_label, save_figure, styled
 
+LABEL_LETTERS = 36  # in a line beside a vertical axis
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -71,7 +73,7 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
         ResultError: if the format is not known.
     """
     labels = list(dict.fromkeys(trend.label for panel in panels for trend in panel.trends))
-    figure = Figure(figsize=(3.6 * len(panels), 3.6))
+    figure = Figure(figsize=(3.6 * len(panels), 3.9))
     handles: dict[str, Any] = {}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for trend in panel.trends:
@@ -87,7 +89,7 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
         if panel.diagonal:
             largest = max(float(np.max(trend.positions)) for trend in panel.trends)
             axes.plot([0.0, largest], [0.0, largest], color=GREY, linestyle="dashed", linewidth=1.0)
-        axes.set(xlabel=panel.along or along, ylabel=panel.quantity)
+        axes.set(xlabel=panel.along or along, ylabel=textwrap.fill(panel.quantity, LABEL_LETTERS))
         if all(float(place).is_integer() for trend in panel.trends for place in trend.positions):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
