@@ -58,7 +58,7 @@ def measure(features: np.ndarray) -> Invariance:
 def invariance_intervals(found: Mapping[int, Mapping[str, Invariance]]) -> list[Interval]:
     """Returns both numbers for every size of sets and every system."""
     return [
-        interval_of(getattr(one, name), quantity=quantity, case=f"{size} view{'s' * (size > 1)}", series=label)
+        interval_of(getattr(one, name), quantity=quantity, case=f"{size} view(s)", series=label)
         for name, quantity in (("ratio", RATIO), ("retrieval", RETRIEVAL))
         for size, systems in found.items()
         for label, one in systems.items()
