@@ -107,6 +107,37 @@ ANALYSES = {
         runs=("gqn-tower", "gqn-epipolar-improved"),
         samples=4,
     ),
+    "tsne": Analysis(
+        title="r of views of one scene lies together, whatever the viewpoint",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, t-SNE)",
+        needs="a representation r pooled over images of the scene, or a VAE to compare with",
+        runs=("gqn-tower", "cgqn-improved", "vae"),
+    ),
+    "invariance": Analysis(
+        title="r depends on the scene more than on the viewpoint",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (viewpoint invariance)",
+        needs="a representation r pooled over images of the scene, or a VAE to compare with",
+        runs=("gqn-tower", "cgqn-improved", "vae"),
+    ),
+    "factors": Analysis(
+        title="Factors of the scene are linear in r",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, factorisation)",
+        needs="a representation r pooled over images of the scene, or a VAE to compare with; scenes of rooms",
+        runs=("gqn-tower", "cgqn-improved", "vae"),
+    ),
+    "algebra": Analysis(
+        title="Sums and differences of r render the scene that the factors add up to",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, scene algebra)",
+        needs="r as a sum or mean over single views, and images rendered from r alone; scenes of rooms",
+        runs=("gqn-tower", "draw-improved"),
+        scenes=100,
+    ),
+    "composition": Analysis(
+        title="Combinations of factors that were held out of training are predicted like others",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, compositionality)",
+        needs="images predicted at poses given views, and data made with --hold-out that the model was trained on",
+        runs=(),
+    ),
 }
 
 

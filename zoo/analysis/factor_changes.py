@@ -1,0 +1,106 @@
+"""Changes of one factor of a room, all other factors as they are: how far and in which direction they move features.
+
+A change replaces one value of a factor by another, the same two values in every room, for example red by blue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from zoo.analysis.single_objects import (
+    DrawnRooms,
+    Solid,
+    colour_of,
+    inside_reach,
+    render_rooms,
+    solid_of,
+    with_solid,
+    with_walls,
+)
+from zoo.data.factors.room_factors import RoomFactors
+from zoo.data.render.rooms import LARGEST, REACH, SMALLEST
+from zoo.evaluation.representations import Describe
+
+SHIFT = 0.8  # scene units either way from the middle of the room
+
+Change = Callable[[RoomFactors], tuple[RoomFactors, RoomFactors]]
+
+
+def _of_solid(before: Callable[[Solid], Solid], after: Callable[[Solid], Solid]) -> Change:
+    """Returns the change that puts two versions of a room's object into the room."""
+
+    def change(room: RoomFactors) -> tuple[RoomFactors, RoomFactors]:
+        solid = solid_of(room)
+        return with_solid(room, before(solid)), with_solid(room, after(solid))
+
+    return change
+
+
+def _moved(solid: Solid, *, x: float) -> Solid:
+    """Moves an object along x; y is such that both places are within the reach of drawn objects."""
+    _, y = inside_reach(x, solid.y, reach=REACH)
+    return solid._replace(x=x, y=y)
+
+
+CHANGES: Mapping[str, Change] = {
+    "colour": _of_solid(
+        lambda solid: solid._replace(colour=colour_of("red")), lambda solid: solid._replace(colour=colour_of("blue"))
+    ),
+    "shape": _of_solid(lambda solid: solid._replace(shape="sphere"), lambda solid: solid._replace(shape="box")),
+    "size": _of_solid(lambda solid: solid._replace(size=SMALLEST), lambda solid: solid._replace(size=LARGEST)),
+    "position": _of_solid(lambda solid: _moved(solid, x=-SHIFT), lambda solid: _moved(solid, x=SHIFT)),
+    "wall": lambda room: (with_walls(room, wall="red"), with_walls(room, wall="green")),
+    "floor": lambda room: (with_walls(room, floor="yellow floor"), with_walls(room, floor="blue floor")),
+}
+
+
+class ChangeEffects(NamedTuple):
+    """The effects of one change on the features of n rooms."""
+
+    movement: np.ndarray  # [n]: distance that the change moves the features, divided by that of a change of all views
+    agreement: np.ndarray  # [n]: mean cosine between a room's movement and those of the other rooms, -1 to 1
+
+
+class ChangedViews(NamedTuple):
+    """Views of rooms before and after a change, and other views before it."""
+
+    before: np.ndarray  # [n, N, H, W, 3] uint8
+    after: np.ndarray  # [n, N, H, W, 3], from the same cameras
+    elsewhere: np.ndarray  # [n, N, H, W, 3] of the rooms before the change, from other cameras
+    cameras: np.ndarray  # [n, N, 5]
+    other_cameras: np.ndarray  # [n, N, 5]
+
+
+def changed_views(rooms: DrawnRooms, change: Change, *, num_views: int, image_size: int) -> ChangedViews:
+    """Renders rooms before and after a change from their first N = ``num_views`` cameras, and from their next N."""
+    before, after = zip(*(change(room) for room in rooms.factors), strict=True)
+    first, second = rooms.cameras[:, :num_views], rooms.cameras[:, num_views : 2 * num_views]
+    return ChangedViews(
+        before=render_rooms(before, first, image_size=image_size),
+        after=render_rooms(after, first, image_size=image_size),
+        elsewhere=render_rooms(before, second, image_size=image_size),
+        cameras=first,
+        other_cameras=second,
+    )
+
+
+def change_effects(views: ChangedViews, describe: Describe) -> ChangeEffects:
+    """Returns how far and how consistently a change moves the features of rooms."""
+    before, after = describe(views.before, views.cameras), describe(views.after, views.cameras)
+    by_views = np.linalg.norm(describe(views.elsewhere, views.other_cameras) - before, axis=1)
+    movement = (after - before).astype(float)
+    return ChangeEffects(
+        movement=np.linalg.norm(movement, axis=1) / np.maximum(by_views, np.finfo(float).tiny),
+        agreement=mean_cosines(movement),
+    )
+
+
+def mean_cosines(vectors: np.ndarray) -> np.ndarray:
+    """Returns the mean cosine between each of n vectors [n, D] and the other n - 1, [n]; a zero vector has cosine 0."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = vectors / np.where(lengths > 0.0, lengths, 1.0)
+    total = units.sum(0)
+    return (units @ total - np.square(units).sum(1)) / (len(vectors) - 1)

@@ -1,0 +1,132 @@
+"""What r holds of the factors of a scene: effects of changing one of them, and linear probes for each.
+
+Rooms with a single object are rendered with one factor changed (colour, shape, size or position of the object, wall,
+floor). Measured per room: the distance that the change moves the features of N views, relative to that of taking other N
+views; and the mean cosine between the movements of different rooms, which is 1 if a factor has one direction whatever the
+other factors are (factorisation, Eslami et al. 2018, figure 3), and 0 by chance. Linear probes predict every factor from
+the same features, cross-validated over rooms. All of it is compared with the latents of a VAE and with pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from zoo.analysis.catalogue import ANALYSES
+from zoo.analysis.claims import Claim, Expectation, conclude
+from zoo.analysis.factor_changes import CHANGES, ChangeEffects, change_effects, changed_views
+from zoo.analysis.findings import AnalysisInputs, Findings
+from zoo.analysis.intervals import interval_figure, interval_of, interval_table
+from zoo.analysis.single_objects import DrawnRooms, draw_single_object_rooms, render_rooms, solid_of
+from zoo.analysis.view_sets import Systems, missing_representation, systems_of, usable_sizes
+from zoo.data.factors.hues import hue_of
+from zoo.data.factors.room_factors import RoomFactors
+from zoo.evaluation.probes import classification_hits, relative_errors
+from zoo.figures.intervals import Interval
+
+SIZES = (4, 3, 2, 1)  # N, views of a set: the first that the models were trained with
+CONSTANT = "constant guess"
+NAMED, NUMBERS = "rightly named by a linear probe (share)", "variance explained by a linear probe (share)"
+MOVEMENT = "movement by the factor / by other views"
+AGREEMENT = "cosine of movements between rooms"
+LABELS = ("colour", "shape", "wall", "floor")  # named factors; the others are numbers
+
+missing = missing_representation
+
+
+def run(given: AnalysisInputs) -> Findings:
+    """Renders the rooms and their changes, and measures all systems on them."""
+    systems = systems_of(given)
+    size = usable_sizes(given, systems, sizes=SIZES)[0]
+    rooms = draw_single_object_rooms(given.scenes.name, num_scenes=given.num_scenes, seed=given.seed)
+    scores = probe_systems(systems, rooms, num_views=size, image_size=given.scenes.image_size)
+    effects: dict[str, dict[str, ChangeEffects]] = {label: {} for label in systems.describe}
+    for factor, change in CHANGES.items():
+        given.log(f"changing the {factor} in {given.num_scenes} rooms, {size} views each")
+        views = changed_views(rooms, change, num_views=size, image_size=given.scenes.image_size)
+        for label, describe in systems.describe.items():
+            effects[label][factor] = change_effects(views, describe)
+    probes, changes = probe_intervals(scores), change_intervals(effects)
+    title = ANALYSES["factors"].title
+    return Findings(
+        claims=factor_claims(scores, effects, systems),
+        table=interval_table([*probes, *changes]),
+        draw=interval_figure(probes, title=f"{title}: linear probes given {size} views", level=0.0),
+        sheets={"changes": interval_figure(changes, title=f"{title}: one factor changes, {size} views", level=0.0)},
+    )
+
+
+def targets_of(rooms: Sequence[RoomFactors]) -> dict[str, np.ndarray]:
+    """Returns what the probes predict: names [n] of colour, shape, wall and floor, numbers [n, K] of size and position."""
+    solids = [solid_of(room) for room in rooms]
+    return {
+        "colour": np.array([hue_of(solid.colour) for solid in solids]),
+        "shape": np.array([solid.shape for solid in solids]),
+        "wall": np.array([room.room.wall for room in rooms]),
+        "floor": np.array([room.room.floor for room in rooms]),
+        "size": np.array([[solid.size] for solid in solids]),
+        "position": np.array([[solid.x, solid.y] for solid in solids]),
+    }
+
+
+def probe_systems(
+    systems: Systems, rooms: DrawnRooms, *, num_views: int, image_size: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Returns system -> factor -> score [n] of the features of the first views of every room."""
+    cameras, targets = rooms.cameras[:, :num_views], targets_of(rooms.factors)
+    frames = render_rooms(rooms.factors, cameras, image_size=image_size)
+    features = {label: describe(frames, cameras) for label, describe in systems.describe.items()}
+    features[CONSTANT] = np.zeros((len(frames), 1))
+    return {label: probe(found, targets) for label, found in features.items()}
+
+
+def probe(features: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns factor -> score [n]: 1 or 0 for names, 1 - relative squared error for numbers; more is better."""
+    return {
+        factor: classification_hits(features, values) if factor in LABELS else 1.0 - relative_errors(features, values)
+        for factor, values in targets.items()
+    }
+
+
+def probe_intervals(scores: Mapping[str, Mapping[str, np.ndarray]]) -> list[Interval]:
+    """Returns the mean score of every factor and system."""
+    return [
+        interval_of(values, quantity=NAMED if factor in LABELS else NUMBERS, case=factor, series=label)
+        for label, found in scores.items()
+        for factor, values in found.items()
+    ]
+
+
+def change_intervals(effects: Mapping[str, Mapping[str, ChangeEffects]]) -> list[Interval]:
+    """Returns the mean effects of every change and system."""
+    return [
+        interval_of(getattr(effect, name), quantity=quantity, case=factor, series=label)
+        for name, quantity in (("movement", MOVEMENT), ("agreement", AGREEMENT))
+        for label, found in effects.items()
+        for factor, effect in found.items()
+    ]
+
+
+def factor_claims(
+    scores: Mapping[str, Mapping[str, np.ndarray]],
+    effects: Mapping[str, Mapping[str, ChangeEffects]],
+    systems: Systems,
+) -> list[Claim]:
+    """Compares r with the other systems, room by room: every probe, and the effects averaged over the factors."""
+    expectations = []
+    for label, other in systems.pairs:
+        for factor, values in scores[label].items():
+            text = f"{label}: a linear probe knows less of the {factor} from {other} than from r"
+            unit = "of the rooms" if factor in LABELS else "of the variance"
+            expectations.append(Expectation.less(text, scores[other][factor], values, unit=unit))
+        for name, text, unit in (
+            ("movement", "factors move {other} less, relative to other views, than r", "ratio"),
+            ("agreement", "a factor moves {other} less alike in all rooms than r", "cosine"),
+        ):
+            theirs, own = (
+                np.mean([getattr(effect, name) for effect in effects[system].values()], axis=0)
+                for system in (other, label)
+            )
+            expectations.append(Expectation.less(f"{label}: {text.format(other=other)}", theirs, own, unit=unit))
+    return conclude(expectations)
