@@ -94,10 +94,6 @@ class Chromium:
         self.run("document.activeElement.select()")
         self.send("Input.insertText", text=text)
 
-    def press_enter(self):
-        for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", windowsVirtualKeyCode=13)
-
     def _click_input(self, label):
         # The input lies in the smallest element round the label that has one.
         script = (

@@ -58,8 +58,6 @@ def test_a_visitor_looks_through_models(server, browser):
 
     # Context views.
     count = len(session.state.context)
-    browser.type("view of the scene", "9")
-    browser.press_enter()
     browser.click_button("Add this view")
     wait_for(lambda: len(session.state.context) == count + 1)
     browser.click_button("Remove all views")

@@ -84,7 +84,10 @@ class Panel:
         """Shows the values of a state, except those of the camera."""
         names = [str(index) for index in range(len(state.context))]
         _set_options(self.selected, [NO_VIEW, *names], NO_VIEW if selected is None else str(selected))
-        _set_options(self.own_view, [str(view) for view in range(state.scene.num_views)], self.own_view.value)
+        views = [str(view) for view in range(state.scene.num_views)]
+        given = {str(each.view) for each in state.context}
+        others = [view for view in views if view not in given] or views
+        _set_options(self.own_view, views, self.own_view.value if self.own_view.value in others else others[0])
         _set_options(self.shown, [model.name for model in state.models], self.shown.value)
         self.place.value, self.split.value, self.samples.value = state.place, state.split, state.samples
         self.keyframes.content = f"{len(state.keyframes)} keyframes"

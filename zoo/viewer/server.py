@@ -6,6 +6,7 @@ import contextlib
 import io
 import socket
 import threading
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,11 @@ def check_address(*, host: str, port: int) -> None:
         raise ConfigError(f"--host {host} --port {port}: cannot listen there: {reason}") from None
 
 
+def _without_output() -> AbstractContextManager[object]:
+    """Keeps what viser prints, whatever its ``verbose``, off stdout."""
+    return contextlib.redirect_stdout(io.StringIO())
+
+
 class ViewerServer:
     """Pages on one address; every visitor starts from the same state and changes a copy of it."""
 
@@ -49,13 +55,13 @@ class ViewerServer:
         Raises:
             ConfigError: without viser, or if the address cannot be used.
         """
-        viser = import_viser()
+        module = import_viser()
         check_address(host=host, port=port)
         self._library, self._start, self._options = library, start, options
         self._pages: dict[int, Page] = {}
         self._changing = threading.Lock()
-        with contextlib.redirect_stdout(io.StringIO()):  # viser prints a table of its addresses
-            self._server: viser.ViserServer = viser.ViserServer(host=host, port=port, label="GQN zoo", verbose=False)
+        with _without_output():
+            self._server: viser.ViserServer = module.ViserServer(host=host, port=port, label="GQN zoo", verbose=False)
         self._server.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
         self._server.gui.main_panel.dock_right()
         self.address = f"http://{host}:{self._server.get_port()}"
@@ -74,7 +80,8 @@ class ViewerServer:
             pages, self._pages = self._pages, {}
         for page in pages.values():
             page.close()
-        self._server.stop()
+        with _without_output():
+            self._server.stop()
 
     def _connected(self, client: viser.ClientHandle) -> None:
         page = Page(client, ViewerSession(self._library, self._start), self._options)
