@@ -8,7 +8,12 @@ import pytest
 from zoo.viewer.page import PageOptions
 from zoo.viewer.session import ViewerSession
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(900),
+    # The browser may leave while a frame is on its way.
+    pytest.mark.filterwarnings("ignore:Queued a .* on a closed connection:UserWarning"),
+]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -61,6 +62,8 @@ def run(
     library = ModelLibrary(device=device_of(cpu=cpu), checkpoint=checkpoint)
     session = ViewerSession.open(library, runs or [DEFAULT_MODEL], place=scene, split=split, samples=samples)
     server = ViewerServer(library, session.state, options=PageOptions(state), host=host, port=port)
+    # A visitor may leave while a frame is on its way.
+    warnings.filterwarnings("ignore", message="Queued a .* on a closed connection", category=UserWarning)
     screen.log(f"open {server.address} in a browser; Ctrl-C ends")
     try:
         while True:

@@ -8,6 +8,7 @@ from typing import Literal
 
 Detail = Literal["draft", "full"]
 REST_SECONDS = 0.3  # without a request, after which the camera rests
+LONGEST_WAIT = 10.0  # seconds, for the frame that is drawn when the loop is closed
 
 
 class RenderLoop:
@@ -29,9 +30,10 @@ class RenderLoop:
         self._asked.set()
 
     def close(self) -> None:
-        """Ends the thread after the frame that it draws."""
+        """Ends the thread after the frame that it draws, and waits for it, up to ten seconds."""
         self._closed = True
         self._asked.set()
+        self._thread.join(timeout=LONGEST_WAIT)
 
     def _run(self) -> None:
         while True:
