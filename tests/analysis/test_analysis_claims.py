@@ -10,7 +10,6 @@ from zoo.analysis.captions import ADDED, ELSEWHERE, EXCESS, OWN, REWORDED, capti
 from zoo.analysis.consistency import Measured, consistency_claims
 from zoo.analysis.extrapolation import extrapolation_claims
 from zoo.analysis.information_gain import Gains, gain_claims, ring_turns
-from zoo.analysis.manifold import PIXELS, manifold_claims, same_scene_share
 from zoo.analysis.steps import Progress, steps_claims
 from zoo.evaluation.consistency import Disagreement
 from zoo.evaluation.digit_agreement import DigitAgreement
@@ -205,15 +204,6 @@ def test_information_gain(near, chosen, broken):
     random = {number: around(45.0) for number in (1, 2, 3)}
     found = Gains(ring, {1: random[1], 2: around(chosen), 3: around(chosen)}, random)
     assert failed(gain_claims({"x": found})) == broken
-
-
-def test_neighbours_of_the_same_scene_are_counted():
-    scenes = RNG.standard_normal((SCENES, 1, 8))
-    near = same_scene_share(scenes + 1e-3 * RNG.standard_normal((SCENES, 4, 8)))
-    far = same_scene_share(RNG.standard_normal((SCENES, 4, 8)))
-    assert near.min() == 1.0 and far.mean() < 0.1
-    assert failed(manifold_claims({"x": near, PIXELS: far})) == set()
-    assert failed(manifold_claims({"x": far, PIXELS: near})) == {0}
 
 
 @pytest.mark.parametrize(("mse", "excess", "broken"), [(0.02, 30.0, set()), (0.03, 30.0, {0}), (0.02, 50.0, {1})])

@@ -93,13 +93,6 @@ ANALYSES = {
         scenes=100,
         samples=4,
     ),
-    "manifold": Analysis(
-        title="Representations of views of one scene are neighbours",
-        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3)",
-        needs="an encoder of images",
-        runs=("gqn-tower",),
-        scenes=40,
-    ),
     "extrapolation": Analysis(
         title="More context views than in training still lower the error",
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204",

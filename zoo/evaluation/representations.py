@@ -1,4 +1,4 @@
-"""What systems make of a set of views of a scene: r of a model, latents of a VAE, pixels; and images decoded from a given r."""
+"""What a model makes of a set of views of a scene, its representation r; mean pixels; and images decoded from a given r."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from zoo.cores.vae import Vae
 from zoo.episode import SceneBatch, ScheduleValues, Views
 from zoo.evaluation.loop import evaluation_mode
 from zoo.model.interfaces import PerViewEncoder, Representation
 from zoo.model.scene_model import SceneModel
-from zoo.model.tasks import images_from_frames
-from zoo.nn.gaussian import DiagonalGaussian
 from zoo.nn.noise import scene_keys
 
 # (frames [n, N, H, W, 3] uint8, cameras [n, N, 5]) -> features [n, D] of n sets of N views
@@ -40,11 +37,6 @@ def is_decodable(model: SceneModel) -> bool:
     )
 
 
-def is_vae(model: SceneModel) -> bool:
-    """Whether a model encodes single images without context, as a VAE does."""
-    return isinstance(model.core, Vae) and model.task.target_kind == "images"
-
-
 def encode_views(model: SceneModel, frames: np.ndarray, cameras: np.ndarray) -> np.ndarray:
     """Returns r of n sets of views, pooled as the model pools, [n, C, h, w] float32.
 
@@ -57,39 +49,15 @@ def encode_views(model: SceneModel, frames: np.ndarray, cameras: np.ndarray) -> 
     with evaluation_mode(model):
         for start in range(0, len(frames), BATCH_SIZE):
             chosen = slice(start, start + BATCH_SIZE)
-            batch = _batch(frames[chosen], cameras[chosen], device=_device_of(model))
+            batch = _batch(frames[chosen], cameras[chosen], device=device_of(model))
             context = model.episode(batch, num_context=frames.shape[1]).context
             found.append(model.encoder(context).pooled.float().cpu().numpy())
-    return np.concatenate(found)
-
-
-def mean_latents(model: SceneModel, frames: np.ndarray) -> np.ndarray:
-    """Returns posterior means of a VAE's latents, averaged over the views of a set, [n, Z] float32.
-
-    Views are exchangeable, so that the best linear function of the latents of all of them is one of their mean.
-    """
-    assert isinstance(model.core, Vae), "see is_vae"
-    found = []
-    with evaluation_mode(model):
-        for start in range(0, len(frames), BATCH_SIZE):
-            part = torch.from_numpy(frames[start : start + BATCH_SIZE]).to(_device_of(model))
-            images = images_from_frames(part)
-            posterior = DiagonalGaussian.from_parameters(model.core.reader(images.flatten(0, 1)), dim=1)
-            found.append(posterior.mean.unflatten(0, images.shape[:2]).mean(1).float().cpu().numpy())
     return np.concatenate(found)
 
 
 def mean_pixels(frames: np.ndarray, cameras: np.ndarray) -> np.ndarray:
     """Returns the mean image of every set of views, [n, H * W * 3] float32 in [0, 1]; cameras are not used."""
     return (frames.astype(np.float32).mean(1) / np.float32(255.0)).reshape(len(frames), -1)
-
-
-def describe_by(model: SceneModel) -> Describe:
-    """Returns the function from sets of views to the features of a model: latents of a VAE, or r of any other."""
-    if is_vae(model):
-        return lambda frames, cameras: mean_latents(model, frames)
-    assert has_representation(model), "neither a VAE nor a model with r"
-    return lambda frames, cameras: encode_views(model, frames, cameras).reshape(len(frames), -1)
 
 
 def decode(
@@ -111,7 +79,7 @@ def decode(
         schedule: the schedule values of evaluation.
         num_samples: of the latents, from the prior.
     """
-    size, device = model.task.target_shape[-1], _device_of(model)
+    size, device = model.task.target_shape[-1], device_of(model)
     blank = np.zeros((*cameras.shape[:2], size, size, 3), np.uint8)
     episode = model.episode(_batch(blank, cameras, device=device), num_context=0)
     given = torch.from_numpy(np.ascontiguousarray(pooled)).to(device, episode.query.dtype)
@@ -127,7 +95,8 @@ def decode(
     return rearrange(images, "n q c h w -> n q h w c").float().cpu().numpy()
 
 
-def _device_of(model: SceneModel) -> torch.device:
+def device_of(model: SceneModel) -> torch.device:
+    """Returns the device of a model."""
     return next(model.parameters()).device
 
 

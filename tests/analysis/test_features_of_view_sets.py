@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.analysis.image_latents import describe_by, is_vae
 from zoo.config.schedules import schedule_values
 from zoo.episode import SceneBatch
 from zoo.evaluation.representations import (
     decode,
-    describe_by,
     encode_views,
     has_representation,
     is_decodable,
-    is_vae,
     mean_pixels,
 )
 from zoo.nn.noise import scene_keys
