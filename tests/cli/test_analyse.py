@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from zoo.analysis.catalogue import ANALYSES
+from zoo.analysis.factors import FEWEST_ROOMS
 from zoo.results.weights import read_card, shipped_names, weights_folder
 
 DEFAULTS = [name for name, analysis in ANALYSES.items() if analysis.runs]
@@ -34,10 +35,11 @@ def test_the_list_does_not_import_torch():
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_an_analysis_of_shipped_weights_writes_its_files(gqn_zoo, output, name):
     runs = ["gqn-tower"] if name in ("attention", "consistency", "extrapolation") else []
-    code, out, err = gqn_zoo("analyse", name, *runs, "-n", 2, "-S", 2, "-o", output, "--cpu")
+    scenes = FEWEST_ROOMS if name == "factors" else 2
+    code, out, err = gqn_zoo("analyse", name, *runs, "-n", scenes, "-S", 2, "-o", output, "--cpu")
     assert code in (0, 1), err
     record = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))
-    # Two scenes are too few for a claim, so that one that is tested does not hold.
+    # So few scenes are too few for a claim, so that one that is tested does not hold.
     claims = record["claims"]
     assert code == int(not all(claim["holds"] for claim in claims))
     assert [line[5:].partition(": ")[0] for line in out.splitlines()] == [
@@ -48,9 +50,14 @@ def test_an_analysis_of_shipped_weights_writes_its_files(gqn_zoo, output, name):
     assert [model["sha256"] for model in record["models"]] == [
         read_card(weights_folder() / run).sha256 for run in runs or ANALYSES[name].runs
     ]
-    assert record["scenes"] == 2 and record["samples"] == 2 and record["data"]["split"] == "test"
+    assert record["scenes"] == scenes and record["samples"] == 2 and record["data"]["split"] == "test"
     assert len(pd.read_csv(output / f"{name}.csv")) > 0
     assert (output / f"{name}.png").read_bytes().startswith(b"\x89PNG") and (output / f"{name}.svg").exists()
+
+
+def test_probes_of_too_few_scenes_are_refused(gqn_zoo, output):
+    code, _, err = gqn_zoo("analyse", "factors", "-n", FEWEST_ROOMS - 1, "-o", output, "--cpu")
+    assert code == 2 and f"expected {FEWEST_ROOMS} or more to probe" in err
 
 
 def test_every_default_is_shipped():

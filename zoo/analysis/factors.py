@@ -22,7 +22,8 @@ from zoo.analysis.single_objects import DrawnRooms, draw_single_object_rooms, re
 from zoo.analysis.view_sets import Systems, missing_representation, systems_of, usable_sizes
 from zoo.data.factors.hues import hue_of
 from zoo.data.factors.room_factors import RoomFactors
-from zoo.evaluation.probes import classification_hits, relative_errors
+from zoo.errors import ConfigError
+from zoo.evaluation.probes import FOLDS, classification_hits, relative_errors
 from zoo.figures.intervals import Interval
 
 SIZES = (4, 3, 2, 1)  # N, views of a set: the first that the models were trained with
@@ -30,13 +31,20 @@ CONSTANT = "constant guess"
 NAMED, NUMBERS = "rightly named by a linear probe (share)", "variance explained by a linear probe (share)"
 MOVEMENT = "movement by the factor / by other views"
 AGREEMENT = "cosine of movements between rooms"
+FEWEST_ROOMS = 2 * FOLDS
 LABELS = ("colour", "shape", "wall", "floor")  # named factors; the others are numbers
 
 missing = missing_representation
 
 
 def run(given: AnalysisInputs) -> Findings:
-    """Renders the rooms and their changes, and measures all systems on them."""
+    """Renders the rooms and their changes, and measures all systems on them.
+
+    Raises:
+        ConfigError: for fewer rooms than the probes' cross-validation needs.
+    """
+    if given.num_scenes < FEWEST_ROOMS:
+        raise ConfigError(f"factors: found {given.num_scenes} scenes, expected {FEWEST_ROOMS} or more to probe")
     systems = systems_of(given)
     size = usable_sizes(given, systems, sizes=SIZES)[0]
     rooms = draw_single_object_rooms(given.scenes.name, num_scenes=given.num_scenes, seed=given.seed)
