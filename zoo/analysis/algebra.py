@@ -24,6 +24,7 @@ from zoo.episode import ScheduleValues
 from zoo.evaluation.representations import decode, encode_views, is_decodable
 from zoo.figures.intervals import Interval
 from zoo.figures.sheets import ImageGroup, image_sheet
+from zoo.figures.views import frames_of
 from zoo.model.scene_model import SceneModel
 from zoo.training.trained_model import TrainedModel
 
@@ -135,5 +136,5 @@ def image_groups(shown: Mapping[str, AnalogyViews], found: Mapping[str, Mapping[
     for label, factors in found.items():
         for name in (SUM, ENCODED, UNCHANGED):
             images = np.concatenate([rendered.images[name][:ROWS, 0] for rendered in factors.values()])
-            groups.append(ImageGroup(f"{label}: {name}", np.round(images * 255.0).astype(np.uint8)))
+            groups.append(ImageGroup(f"{label}: {name}", frames_of(images)))
     return groups

@@ -12,7 +12,6 @@ import pandas as pd
 
 from zoo.analysis.claims import Claim
 from zoo.analysis.scenes import AnalysisScenes
-from zoo.config.schedules import evaluation_schedule_values
 from zoo.data.opening import Source
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
@@ -70,9 +69,7 @@ class AnalysisInputs:
             seed=self.seed,
             max_scenes=num_scenes or self.num_scenes,
         )
-        device = next(trained.model.parameters()).device
-        schedule = evaluation_schedule_values(trained.variant.training, device=device)
-        return Evaluation(self.scenes, plan, schedule=schedule, batch_size=BATCH_SIZE, shift=shift)
+        return Evaluation(self.scenes, plan, schedule=trained.schedule, batch_size=BATCH_SIZE, shift=shift)
 
     def contexts(self, *, least: int = 0) -> list[int]:
         """Returns the numbers of context views that all models were trained with, and that leave one view to predict.

@@ -16,7 +16,7 @@ from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.intervals import interval_figure, interval_of, interval_table
-from zoo.analysis.view_sets import Systems, missing_representation, read_view_sets, systems_of, usable_sizes
+from zoo.analysis.view_sets import Systems, missing_representation, systems_of, view_sets_of_sizes
 from zoo.evaluation.neighbours import distances_between, retrieval_accuracy, set_distances
 from zoo.figures.intervals import Interval
 
@@ -37,9 +37,7 @@ def run(given: AnalysisInputs) -> Findings:
     """Measures all systems on the same sets of views of 1, 2 and 4 views."""
     systems = systems_of(given)
     found: dict[int, dict[str, Invariance]] = {}
-    for size in usable_sizes(given, systems, sizes=SIZES):
-        sets = read_view_sets(given.scenes, num_scenes=given.num_scenes, num_views=size, seed=given.seed)
-        given.log(f"{sets.frames.shape[1]} sets of {size} views of {given.num_scenes} scenes")
+    for size, sets in view_sets_of_sizes(given, systems, sizes=SIZES):
         found[size] = {label: measure(sets.features(describe)) for label, describe in systems.describe.items()}
     intervals = invariance_intervals(found)
     return Findings(

@@ -17,7 +17,7 @@ from sklearn.manifold import TSNE
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
-from zoo.analysis.view_sets import Systems, missing_representation, read_view_sets, systems_of, usable_sizes
+from zoo.analysis.view_sets import Systems, missing_representation, systems_of, view_sets_of_sizes
 from zoo.evaluation.neighbours import distances_between, neighbour_purity
 from zoo.figures.embeddings import Embedding, embedding_panels
 
@@ -40,9 +40,7 @@ def run(given: AnalysisInputs) -> Findings:
     """Maps the features of all systems, and compares the purity of their neighbourhoods on the same scenes."""
     systems = systems_of(given)
     maps: dict[int, dict[str, MappedSets]] = {}
-    for size in usable_sizes(given, systems, sizes=SIZES):
-        sets = read_view_sets(given.scenes, num_scenes=given.num_scenes, num_views=size, seed=given.seed)
-        given.log(f"{sets.frames.shape[1]} sets of {size} views of {given.num_scenes} scenes")
+    for size, sets in view_sets_of_sizes(given, systems, sizes=SIZES):
         maps[size] = {label: map_scenes(sets.features(describe)) for label, describe in systems.describe.items()}
     first, *others = maps
     return Findings(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -82,3 +82,13 @@ def usable_sizes(given: AnalysisInputs, systems: Systems, *, sizes: tuple[int, .
             f"expected models that were trained with {sizes[0]} of at least {2 * sizes[0]} views of a scene"
         )
     return found
+
+
+def view_sets_of_sizes(
+    given: AnalysisInputs, systems: Systems, *, sizes: tuple[int, ...]
+) -> Iterator[tuple[int, ViewSets]]:
+    """Yields each usable size of sets with the sets of that size, of all scenes to use; see :func:`usable_sizes`."""
+    for size in usable_sizes(given, systems, sizes=sizes):
+        sets = read_view_sets(given.scenes, num_scenes=given.num_scenes, num_views=size, seed=given.seed)
+        given.log(f"{sets.frames.shape[1]} sets of {size} views of {given.num_scenes} scenes")
+        yield size, sets

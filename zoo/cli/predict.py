@@ -101,6 +101,8 @@ def parse_pose(text: str) -> np.ndarray:
 def _facts(
     cameras: np.ndarray, truth: np.ndarray | None, mean: np.ndarray, spread: np.ndarray, index: int
 ) -> dict[str, Any]:
+    from zoo.evaluation.views import psnr_of
+
     x, y, z, yaw, pitch = map(float, cameras[index])
     facts: dict[str, Any] = {
         "x": x,
@@ -111,8 +113,7 @@ def _facts(
         "mean_spread": float(spread[index].mean()),
     }
     if truth is not None:
-        squared = float(((truth[index] / 255.0 - mean[index]) ** 2).mean())
-        facts["psnr"] = -10.0 * math.log10(max(squared, 1e-10))
+        facts["psnr"] = psnr_of(mean[index], truth[index])
     return facts
 
 

@@ -64,6 +64,11 @@ class Scene:
         """Height and width of the images, pixels."""
         return int(self.frames.shape[1])
 
+    def check_view(self, view: int) -> None:
+        """Raises DataError if the scene has no view of this number."""
+        if not 0 <= view < self.num_views:
+            raise DataError(f"{self.name}: view {view} is out of range, expected 0 to {self.num_views - 1}")
+
     @classmethod
     def from_images(
         cls, images: Sequence[np.ndarray] | np.ndarray, cameras: np.ndarray, *, name: str = "scene"

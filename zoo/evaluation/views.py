@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,12 @@ class ViewPrediction(NamedTuple):
     samples: np.ndarray  # [S, Q, H, W, 3]: the expected image of each sample of the latents
     mean: np.ndarray  # [Q, H, W, 3], over the samples
     spread: np.ndarray  # [Q, H, W]: standard deviation over the samples, root mean square over the colours
+
+
+def psnr_of(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Returns the peak signal-to-noise ratio (dB) of an image [H, W, 3] in [0, 1] against a true frame, uint8."""
+    squared = float(((truth / 255.0 - predicted) ** 2).mean())
+    return -10.0 * math.log10(max(squared, 1e-10))
 
 
 def require_views(model: SceneModel) -> None:
@@ -82,8 +89,8 @@ def predict_views(
 
 def _batch(model: SceneModel, scene: Scene, cameras: np.ndarray, *, context: Sequence[int], seed: int) -> SceneBatch:
     """Returns the context views of a scene and black images, which are not read, at the cameras [Q, 5]."""
-    if wrong := next((view for view in context if not 0 <= view < scene.num_views), None):
-        raise DataError(f"{scene.name}: view {wrong} is out of range, expected 0 to {scene.num_views - 1}")
+    for view in context:
+        scene.check_view(view)
     size = model.task.view_shape.height or model.task.target_shape[-1]
     if scene.image_size != size:
         raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 from zoo.bench.measurement import label_of
 from zoo.data.camera_path import interpolated, orbit
 from zoo.errors import ConfigError, DataError
-from zoo.evaluation.views import ViewPrediction
+from zoo.evaluation.views import ViewPrediction, psnr_of
 from zoo.figures.views import PANELS, Views, animation, frames_of
 from zoo.viewer.library import NamedModel
 from zoo.viewer.session_state import SessionState
@@ -134,10 +133,7 @@ def _truth_at(state: SessionState) -> tuple[np.ndarray | None, str]:
 
 
 def _model_frame(model: NamedModel, prediction: ViewPrediction, truth: np.ndarray | None) -> ModelFrame:
-    psnr = None
-    if truth is not None:
-        squared = float(((truth / 255.0 - prediction.mean[0]) ** 2).mean())
-        psnr = -10.0 * math.log10(max(squared, 1e-10))
+    psnr = None if truth is None else psnr_of(prediction.mean[0], truth)
     return ModelFrame(
         model.name, frames_of(prediction.mean[0]), frames_of(prediction.samples[:, 0]), prediction.spread[0], psnr
     )

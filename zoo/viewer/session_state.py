@@ -72,8 +72,7 @@ class SessionState:
 
 def own_view(scene: Scene, view: int) -> ContextView:
     """Returns a view of the scene's own; raises DataError if it has no such view."""
-    if not 0 <= view < scene.num_views:
-        raise DataError(f"{scene.name}: view {view} is out of range, expected 0 to {scene.num_views - 1}")
+    scene.check_view(view)
     return ContextView(scene.cameras[view], scene.frames[view], view)
 
 
