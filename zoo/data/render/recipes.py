@@ -81,6 +81,14 @@ _SOLIDS: tuple[Recipe, ...] = (
         draw_scene=rooms.draw_named_room,
         draw_cameras=rooms.draw_ring_cameras,
     ),
+    Recipe(
+        name="rooms_one_object",
+        num_views=10,
+        description="one large solid object near the middle of a textured room, seen from a ring round it",
+        factor_class=RoomFactors,
+        draw_scene=partial(rooms.draw_named_room, most=1, sizes=rooms.LARGE_SIZES, reach=rooms.NEAR_REACH),
+        draw_cameras=rooms.draw_ring_cameras,
+    ),
     *(
         Recipe(
             name=f"rooms_free_camera_{rotations}_object_rotations",

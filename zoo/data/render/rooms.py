@@ -37,8 +37,10 @@ WALL_HEIGHT = 1.5
 MAX_OBJECTS = 3
 # Objects stay this far from the middle, and this far from each other, so that the ring camera never enters one.
 REACH = 1.45
+NEAR_REACH = 0.3  # the object is near the middle of every image of the ring
 GAP = 0.08
-SMALLEST, LARGEST = 0.30, 0.46
+SIZES = (0.30, 0.46)
+LARGE_SIZES = (0.50, 0.75)  # whose shapes can be told apart at 32 pixels
 # Relative to the drawn size; all shapes of one size are about equally high.
 STRETCH = {
     "capsule": (0.58, 0.58, 0.58),
@@ -99,11 +101,17 @@ def _distance(item: SceneObject, x: float, y: float) -> float:
 
 
 def _draw_object(
-    rng: np.random.Generator, others: Sequence[SceneObject], *, reach: float, turned: bool, palette: Sequence[Triple]
+    rng: np.random.Generator,
+    others: Sequence[SceneObject],
+    *,
+    sizes: tuple[float, float],
+    reach: float,
+    turned: bool,
+    palette: Sequence[Triple],
 ) -> SceneObject | None:
     """Draws an object that touches no other, or returns None if it did not find a place."""
     shape = choose(rng, PRIMITIVE_NAMES)
-    size = uniform(rng, SMALLEST, LARGEST)
+    size = uniform(rng, *sizes)
     a, b, c = STRETCH.get(shape, (1.0, 1.0, 1.0))
     scale = (a * size, b * size, c * size)
     radius = PRIMITIVES[shape].half_width * max(scale[:2])
@@ -126,6 +134,8 @@ def draw_room(
     rng: np.random.Generator,
     *,
     fewest: int = 1,
+    most: int = MAX_OBJECTS,
+    sizes: tuple[float, float] = SIZES,
     reach: float = REACH,
     turned: bool = True,
     palette: Sequence[Triple] = (),
@@ -134,7 +144,8 @@ def draw_room(
 
     Args:
         rng: of the scene.
-        fewest: the least number of objects; there are at most ``MAX_OBJECTS``.
+        fewest, most: the least and the greatest number of objects.
+        sizes: the least and the greatest size of an object before the stretch of its shape, scene units.
         reach: how far the middle of an object may be from the middle of the room, scene units.
         turned: whether objects are turned about the vertical; otherwise all lie along the walls.
         palette: colours of which every object takes another one; without one well saturated colours are drawn.
@@ -142,9 +153,9 @@ def draw_room(
     room = draw_walls(rng)
     light = draw_light(rng)
     objects: list[SceneObject] = []
-    wanted = fewest + int(rng.random() * (MAX_OBJECTS + 1 - fewest))
+    wanted = fewest + int(rng.random() * (most + 1 - fewest))
     while len(objects) < wanted:
-        item = _draw_object(rng, objects, reach=reach, turned=turned, palette=palette)
+        item = _draw_object(rng, objects, sizes=sizes, reach=reach, turned=turned, palette=palette)
         if item is not None:
             objects.append(item)
     return Scene(tuple(objects), light, room)
