@@ -84,6 +84,8 @@ TALL_WALL = 2.0
 CAMERA_RADII = (2.9, 3.3)
 CAMERA_HEIGHTS = (0.8, 1.95)
 LOOK_HEIGHT = 0.70
+FRONT = -math.pi / 2.0
+FRONT_DIRECTIONS = (FRONT - math.radians(20.0), FRONT + math.radians(20.0))
 
 SHELL, RING, NAIL = (0.84, 0.84, 0.86), (0.20, 0.20, 0.23), (0.34, 0.34, 0.38)
 
@@ -290,10 +292,12 @@ def draw_scene(rng: np.random.Generator) -> tuple[Scene, str]:
     return scene, canonical(reach)
 
 
-def draw_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int) -> np.ndarray:
-    """Draws cameras [num_views, 5] round the arm, looking at its middle."""
+def draw_cameras(
+    rng: np.random.Generator, *, scene: Scene, num_views: int, directions: tuple[float, float] = FREE
+) -> np.ndarray:
+    """Draws cameras [num_views, 5] round the arm, looking at its middle, from a range of directions in radians."""
     cameras = []
     for _ in range(num_views):
-        around, radius, height = (uniform(rng, *span) for span in (FREE, CAMERA_RADII, CAMERA_HEIGHTS))
+        around, radius, height = (uniform(rng, *span) for span in (directions, CAMERA_RADII, CAMERA_HEIGHTS))
         cameras.append(Ring(radius, height, LOOK_HEIGHT).camera(around))
     return np.array(cameras)

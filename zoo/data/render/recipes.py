@@ -159,6 +159,14 @@ _SOLIDS: tuple[Recipe, ...] = (
         draw_scene=jaco.draw_scene,
         draw_cameras=jaco.draw_cameras,
     ),
+    Recipe(
+        name="jaco_front",
+        num_views=11,
+        description="the robot arm of jaco, seen from within 20 degrees of the front",
+        factor_class=ArmFactors,
+        draw_scene=jaco.draw_scene,
+        draw_cameras=partial(jaco.draw_cameras, directions=jaco.FRONT_DIRECTIONS),
+    ),
 )
 
 RECIPES: Mapping[str, BuiltIn] = MappingProxyType(
