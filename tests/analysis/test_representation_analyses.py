@@ -89,6 +89,11 @@ def test_rooms_are_rendered_with_other_objects():
         draw_single_object_rooms("shepard_metzler_5_parts", num_scenes=1)
 
 
+def test_rooms_that_never_have_a_single_object_are_refused():
+    with pytest.raises(DataError, match="captioned_rooms: 0 of 50 scenes have a single object, expected 1"):
+        draw_single_object_rooms("captioned_rooms", num_scenes=1)
+
+
 @pytest.mark.parametrize("factor", list(CHANGES))
 def test_changes_are_of_one_factor(factor):
     for room in ROOMS.factors:

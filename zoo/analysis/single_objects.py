@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Sequence
-from itertools import count, islice
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from zoo.errors import DataError
 
 SATURATION, BRIGHTNESS = 0.85, 0.9  # of colours that are set by their hue, in the middle of those that are drawn
 ABSENT = 1e-3  # size of an object that no pixel shows, scene units
+MOST_DRAWN = 50  # scenes that are drawn for each with a single object
 
 
 class Solid(NamedTuple):
@@ -46,13 +47,16 @@ def draw_single_object_rooms(dataset: str, *, num_scenes: int, split: Split = "t
     """Draws the first scenes of a split of a built-in data set that have one object.
 
     Raises:
-        DataError: if the data set is not one of rooms with solid objects.
+        DataError: if the data set is not one of rooms with solid objects, or they hardly ever have a single one.
     """
     recipe = RECIPES.get(dataset)
     if recipe is None or recipe.factor_class is not RoomFactors:
         raise DataError(f"{dataset}: its scenes are not rooms with solid objects, whose factors are changed here")
-    drawn = (recipe.draw(seed=seed, split=split, index=index) for index in count())
+    limit = MOST_DRAWN * num_scenes
+    drawn = (recipe.draw(seed=seed, split=split, index=index) for index in range(limit))
     chosen = list(islice((scene for scene in drawn if len(scene.scene.objects) == 1), num_scenes))
+    if len(chosen) < num_scenes:
+        raise DataError(f"{dataset}: {len(chosen)} of {limit} scenes have a single object, expected {num_scenes}")
     return DrawnRooms(
         factors=[RoomFactors.of(scene.scene) for scene in chosen],
         cameras=np.stack([scene.cameras for scene in chosen]),
