@@ -151,3 +151,11 @@ def test_a_gap_that_another_model_has_as_well_is_not_of_the_held_out_combination
     claims = composition_claims(found, unseen_by=["run"])
     assert [claim.holds for claim in claims] == [False, True, False, True, True]
     assert "beyond the gap of other" in claims[1].text
+
+
+def test_claims_beyond_other_models_are_in_the_order_of_the_models():
+    others = list("hgfedcba")
+    found = {name: held_out_scores(gap=0.0) for name in ("run", *others)}
+    claims = composition_claims(found, unseen_by=["run"])
+    beyond = [claim.text for claim in claims if "beyond" in claim.text and "NELBO" in claim.text]
+    assert [text.partition("gap of ")[2][0] for text in beyond] == others

@@ -7,7 +7,7 @@ import pytest
 import torch
 from analysis_inputs import make_inputs, trained_model
 
-from zoo.analysis import attention, consistency, information_gain, surprise, uncertainty
+from zoo.analysis import attention, composition, consistency, information_gain, surprise, uncertainty
 from zoo.evaluation.bounds import score_scenes
 from zoo.registry.registry import Registry
 from zoo.registry.sources import RegistryFile
@@ -142,3 +142,14 @@ def test_latents_of_the_scene_are_consistent_and_those_of_a_query_are_not(models
     found = {label: consistency.measure(make_inputs({}, scenes), models[label], label=label) for label in models}
     swapped = {label: one._replace(shared=not one.shared) for label, one in found.items()}
     assert not any(claim.holds for claim in consistency.consistency_claims(swapped, accuracy=None))
+
+
+def test_held_out_combinations_are_compared_with_the_views_of_a_scene_of_the_same_kind(models, array_scenes):
+    scenes = array_scenes(num_scenes=5, num_views=5, image_size=4)
+    scenes.frames[::2] //= 8
+    found = composition.measure(make_inputs({}, scenes), models["exact"], label="x")
+    # Without the odd one out, whose views two places later would be those of a bright scene.
+    scenes.frames[1::2] = 0
+    again = composition.measure(make_inputs({}, scenes), models["exact"], label="x")
+    np.testing.assert_array_equal(again.elsewhere[::2], found.elsewhere[::2])
+    assert len(found.elsewhere) == len(found.own["mse"]) == 4

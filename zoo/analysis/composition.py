@@ -9,6 +9,7 @@ predict: a second model, trained on other data in which nothing was held out, sh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -84,13 +85,14 @@ def held_out_combinations(given: AnalysisInputs) -> list[str]:
 
 
 def measure(given: AnalysisInputs, trained: TrainedModel, *, label: str) -> CompositionScores:
-    """Scores the first target of every scene."""
+    """Scores the first target of every scene, of an even number of them: then the scene two places later is of the same kind."""
     number = min(NUM_CONTEXT, trained.variant.training.contexts.maximum)
-    given.log(f"{label}: {given.num_scenes} scenes, {number} context views")
-    evaluation = given.evaluation(trained, num_context=number)
+    even = given.num_scenes - given.num_scenes % 2
+    given.log(f"{label}: {even} scenes, {number} context views")
+    evaluation = given.evaluation(trained, num_context=number, num_scenes=even)
     bounds = score_scenes(trained.model, evaluation)
     images = score_images(trained.model, evaluation, num_samples=given.num_samples)
-    elsewhere = score_scenes(trained.model, given.evaluation(trained, num_context=number, shift=2))
+    elsewhere = score_scenes(trained.model, replace(evaluation, shift=2))
     return CompositionScores({EXCESS: bounds[EXCESS], MSE: images[MSE]}, elsewhere[EXCESS])
 
 
@@ -118,7 +120,7 @@ def composition_claims(found: Mapping[str, CompositionScores], *, unseen_by: Seq
         own = found[label]
         for metric, (quantity, unit) in METRICS.items():
             claims.append(gap_claim(f"{label}: {quantity}", gap_of(own.own[metric]), unit=unit))
-            for other in found.keys() - set(unseen_by):
+            for other in [name for name in found if name not in unseen_by]:
                 # The same scenes: what makes a scene hard for both models cancels.
                 gap = gap_of(own.own[metric] - found[other].own[metric])
                 text = f"{label}, beyond the gap of {other}: {quantity}"
