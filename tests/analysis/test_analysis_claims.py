@@ -6,7 +6,8 @@ import torch
 
 from zoo.analysis import completion, regression, surprise, uncertainty
 from zoo.analysis.attention import attention_claims
-from zoo.analysis.captions import ADDED, ELSEWHERE, EXCESS, OWN, REWORDED, caption_claims
+from zoo.analysis.captions import ADDED, ELSEWHERE, EXCESS, OWN, REWORDED, caption_expectations
+from zoo.analysis.claims import conclude
 from zoo.analysis.consistency import Measured, consistency_claims
 from zoo.analysis.extrapolation import extrapolation_claims
 from zoo.analysis.information_gain import Gains, gain_claims, ring_turns
@@ -172,8 +173,8 @@ def test_captions(change, broken):
 
     found = {OWN: scores(0.0), REWORDED: scores(given["changed"]), ELSEWHERE: scores(given["other"])}
     found[OWN][0] = {EXCESS: around(given["few"])}
-    claims = caption_claims(found, label="x", learned=around(given["learned"], 2), before=around(given["before"], 3))
-    assert failed(claims) == broken
+    learned, before = around(given["learned"], 2), around(given["before"], 3)
+    assert failed(conclude(caption_expectations(found, label="x", learned=learned, before=before))) == broken
 
 
 def of_views(few, many, excess):
