@@ -61,7 +61,7 @@ class ChangeEffects(NamedTuple):
     """The effects of one change on the features of n rooms."""
 
     movement: np.ndarray  # [n]: distance that the change moves the features, divided by that of a change of all views
-    agreement: np.ndarray  # [n]: mean cosine between a room's movement and those of the other rooms, -1 to 1
+    agreement: np.ndarray  # [n]: mean cosine between the movements of two rooms, by :func:`mean_cosine_scores`
 
 
 class ChangedViews(NamedTuple):
@@ -94,13 +94,19 @@ def change_effects(views: ChangedViews, describe: Describe) -> ChangeEffects:
     movement = (after - before).astype(float)
     return ChangeEffects(
         movement=np.linalg.norm(movement, axis=1) / np.maximum(by_views, np.finfo(float).tiny),
-        agreement=mean_cosines(movement),
+        agreement=mean_cosine_scores(movement),
     )
 
 
-def mean_cosines(vectors: np.ndarray) -> np.ndarray:
-    """Returns the mean cosine between each of n vectors [n, D] and the other n - 1, [n]; a zero vector has cosine 0."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+def mean_cosine_scores(vectors: np.ndarray) -> np.ndarray:
+    """Returns scores [n] of n >= 3 vectors [n, D], whose mean is the mean cosine of two of them; a zero vector has cosine 0.
+
+    They are the jackknife's pseudo-values: n times the mean cosine of all vectors minus n - 1 times that of all but one.
+    Every pair counts for both of its vectors, so that the mean cosines of each vector with the others are not independent:
+    their standard error would be half of that of their mean, the standard error of the pseudo-values is right (Arvesen
+    1969, Jackknifing U-statistics).
+    """
+    count, lengths = len(vectors), np.linalg.norm(vectors, axis=1, keepdims=True)
     units = vectors / np.where(lengths > 0.0, lengths, 1.0)
-    total = units.sum(0)
-    return (units @ total - np.square(units).sum(1)) / (len(vectors) - 1)
+    with_others = (units @ units.sum(0) - np.square(units).sum(1)) / (count - 1)
+    return (2.0 * (count - 1) * with_others - count * with_others.mean()) / (count - 2)
