@@ -16,6 +16,7 @@ from zoo.analysis.view_sets import Systems
 from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import schedule_values
 from zoo.data.factors.hues import hue_of
+from zoo.data.render.rooms import REACH
 from zoo.errors import DataError
 from zoo.evaluation.representations import mean_pixels
 
@@ -105,6 +106,12 @@ def test_changes_are_of_one_factor(factor):
         ]
         changed = {name for name in found[0] if found[0][name] != pytest.approx(found[1][name])} - {"y"}
         assert changed == {"x" if factor == "position" else factor}
+
+
+def test_objects_are_moved_within_the_reach_of_drawn_ones():
+    room = with_solid(ROOMS.factors[0], solid_of(ROOMS.factors[0])._replace(x=0.0, y=-REACH))
+    for each in map(solid_of, CHANGES["position"](room)):
+        assert np.hypot(each.x, each.y) <= REACH + 1e-9 and each.y < -1.0
 
 
 def test_a_wall_moves_pixels_the_same_way_and_constant_features_do_not_move():

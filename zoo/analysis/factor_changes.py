@@ -5,6 +5,7 @@ A change replaces one value of a factor by another, the same two values in every
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -14,7 +15,6 @@ from zoo.analysis.single_objects import (
     DrawnRooms,
     Solid,
     colour_of,
-    inside_reach,
     render_rooms,
     solid_of,
     with_solid,
@@ -41,8 +41,8 @@ def _of_solid(before: Callable[[Solid], Solid], after: Callable[[Solid], Solid])
 
 def _moved(solid: Solid, *, x: float) -> Solid:
     """Moves an object along x; y is such that both places are within the reach of drawn objects."""
-    _, y = inside_reach(x, solid.y, reach=REACH)
-    return solid._replace(x=x, y=y)
+    most = math.sqrt(REACH**2 - x**2)
+    return solid._replace(x=x, y=min(max(solid.y, -most), most))
 
 
 CHANGES: Mapping[str, Change] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import math
 from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -100,9 +99,3 @@ def render_rooms(rooms: Sequence[RoomFactors], cameras: np.ndarray, *, image_siz
     """Renders rooms from cameras [n, V, 5], [n, V, H, W, 3] uint8."""
     scenes = stack_scenes([room.scene() for room in rooms])
     return render(scenes, cameras=torch.from_numpy(np.asarray(cameras)), image_size=image_size).numpy()
-
-
-def inside_reach(x: float, y: float, *, reach: float) -> tuple[float, float]:
-    """Returns the nearest place within a distance from the middle of the room, scene units."""
-    scale = min(1.0, reach / max(math.hypot(x, y), 1e-9))
-    return x * scale, y * scale
