@@ -24,6 +24,7 @@ from zoo.training.run_checkpoints import Which
 from zoo.training.trained_model import TrainedModel, load_trained
 
 Log = Callable[[str], None]
+FEWEST_SCENES = 2  # without which there is no interval
 
 
 class AnalysisRequest(NamedTuple):
@@ -98,11 +99,9 @@ def _inputs(
     found: dict[Split, Source] = {}
     for trained in models.values():
         found.update(open_splits_for(trained.variant, folder, "test"))
-    available = found["test"].num_scenes
-    if request.scenes is not None and request.scenes > available:
-        raise DataError(
-            f"{folder}: split test: found {available} scenes, expected at least {request.scenes} (--scenes)"
-        )
+    available, needed = found["test"].num_scenes, max(request.scenes or 0, FEWEST_SCENES)
+    if available < needed:
+        raise DataError(f"{folder}: split test: found {available} scenes, expected at least {needed} (--scenes)")
     return AnalysisInputs(
         models=models,
         scenes=found["test"],

@@ -30,7 +30,7 @@ def run(
         ),
     ] = None,
     scenes: Annotated[
-        int | None, typer.Option("-n", "--scenes", min=1, help="Number of test scenes; default: see the list.")
+        int | None, typer.Option("-n", "--scenes", min=2, help="Number of test scenes; default: see the list.")
     ] = None,
     samples: Annotated[
         int | None,
