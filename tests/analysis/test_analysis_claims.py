@@ -1,5 +1,7 @@
 """Claims of analyses on synthetic scores: each holds where it should, and can fail."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from zoo.analysis.consistency import Measured, consistency_claims
 from zoo.analysis.extrapolation import extrapolation_claims
 from zoo.analysis.information_gain import Gains, gain_claims, ring_turns
 from zoo.analysis.steps import Progress, steps_claims
+from zoo.errors import ConfigError
 from zoo.evaluation.consistency import Disagreement
 from zoo.evaluation.digit_agreement import DigitAgreement
 
@@ -151,6 +154,12 @@ def test_regression(offsets, broken):
     assert failed(regression.regression_claims(scores)) == broken
     scores["a"][24][regression.SPREAD] = scores["a"][12][regression.SPREAD] + 0.01
     assert failed(regression.regression_claims(scores)) == broken | {3}
+
+
+def test_regression_needs_numbers_of_points_that_are_compared():
+    given = SimpleNamespace(models={"a": None}, contexts=lambda: [4, 5])
+    with pytest.raises(ConfigError, match="regression: a: trained with 4 to 5 points, expected two or more of 0, 1, 3"):
+        regression.run(given)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from zoo.analysis.trends import trend_figure, trend_table
 from zoo.data.functions import Kernel
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import INPUTS, KERNEL, VALUES
+from zoo.errors import ConfigError
 from zoo.evaluation.gaussian_process import predictive, score_exactly
 from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.values import predict_at, score_values
@@ -57,8 +58,15 @@ def run(given: AnalysisInputs) -> Findings:
 
     Raises:
         DataError: if the data have no kernels, so that there is no exact posterior.
+        ConfigError: if the models were trained with fewer than two of the numbers of points.
     """
-    numbers = [number for number in CONTEXTS if number in given.contexts()]
+    trained_with = given.contexts()
+    numbers = [number for number in CONTEXTS if number in trained_with]
+    if len(numbers) < 2:
+        raise ConfigError(
+            f"regression: {', '.join(given.models)}: trained with {trained_with[0]} to {trained_with[-1]} points, expected "
+            f"two or more of {', '.join(map(str, CONTEXTS))}"
+        )
     plans = {
         number: EvaluationPlan(
             given.scenes,
