@@ -18,7 +18,6 @@ from zoo.data.source import Split
 from zoo.errors import ConfigError, DataError
 from zoo.files import write_json, write_text
 from zoo.provenance import collect
-from zoo.results.weights import CARD, read_card
 from zoo.training.run import device_of, open_splits_for
 from zoo.training.run_checkpoints import Which
 from zoo.training.trained_model import TrainedModel, load_trained
@@ -124,7 +123,7 @@ def _write(findings: Findings, given: AnalysisInputs, *, name: str, command: Seq
     write_text(folder / f"{name}.csv", findings.table.to_csv(index=False))
     # A list, because JSON is written with sorted keys and the order of the models matters.
     models = [{"label": label, **_origin_of(trained)} for label, trained in given.models.items()]
-    device = next(next(iter(given.models.values())).model.parameters()).device.type
+    device = next(iter(given.models.values())).model.device.type
     provenance = collect(seed=given.seed, command=command, config={"analysis": name, "models": models}, device=device)
     write_json(
         folder / f"{name}.json",
@@ -151,5 +150,5 @@ def _origin_of(trained: TrainedModel) -> dict[str, Any]:
         "seed": trained.seed,
         "step": trained.step,
         "commit": trained.git.commit if trained.git else None,
-        "sha256": read_card(trained.run).sha256 if (trained.run / CARD).is_file() else None,
+        "sha256": trained.sha256,
     }
