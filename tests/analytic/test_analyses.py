@@ -144,7 +144,9 @@ def test_latents_of_the_scene_are_consistent_and_those_of_a_query_are_not(models
     assert not any(claim.holds for claim in consistency.consistency_claims(swapped, accuracy=None))
 
 
-def test_held_out_combinations_are_compared_with_the_views_of_a_scene_of_the_same_kind(models, array_scenes, monkeypatch):
+def test_held_out_combinations_are_compared_with_the_views_of_a_scene_of_the_same_kind(
+    models, array_scenes, monkeypatch
+):
     def no_images(model, evaluation, *, num_samples):  # they are too small for SSIM
         return {"mse": np.zeros(evaluation.plan.num_scenes)}
 

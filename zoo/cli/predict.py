@@ -47,7 +47,8 @@ def run(
     facts = [_facts(cameras, truth, prediction.mean, prediction.spread, index) for index in range(len(cameras))]
     view_sheet(
         output,
-        viewpoint.views(prediction, truth=truth),
+        prediction,
+        truth=truth,
         panels=PANELS,
         labels=[_label(one) for one in facts],
         title=viewpoint.title,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 DEFAULT_PANELS = "context,truth,mean,samples,uncertainty"
-SHOWN_SAMPLES = 2
 NOISE = {
     "scene": "one draw of the scene's latents for all frames of a sample",
     "query": "latents are drawn for each frame, all frames of a sample from the same noise",
@@ -48,10 +47,12 @@ def run(
 ) -> None:
     """Fly through a scene as a model sees it: an orbit or a path of cameras, beside the true views where they are known."""
     from zoo.figures.sheets import check_format
-    from zoo.figures.views import ANIMATIONS, animation, check_panels, strip
+    from zoo.figures.views import ANIMATIONS, animation, check_animation, check_panels, strip
 
     moving = output.suffix.lower() in ANIMATIONS
-    if not moving:
+    if moving:
+        check_animation(output, frames_per_second=rate)
+    else:
         check_format(output)
     if orbit and path is not None:
         raise ConfigError("--orbit and --path: found both, expected one of them")
@@ -63,12 +64,10 @@ def run(
         wanted.remove("truth")
     panels = check_panels(wanted, has_truth=truth is not None, option="--show")
     prediction = viewpoint.predict(cameras)
-    views = viewpoint.views(prediction, truth=truth)
-    views = views._replace(samples=views.samples[:SHOWN_SAMPLES])
     if moving:
-        animation(output, views, panels=panels, frames_per_second=rate, title=viewpoint.title)
+        animation(output, prediction, truth=truth, panels=panels, frames_per_second=rate, title=viewpoint.title)
     else:
-        strip(output, views, panels=panels, title=viewpoint.title)
+        strip(output, prediction, truth=truth, panels=panels, title=viewpoint.title)
     screen.log(f"{len(cameras)} frames, {given.samples} samples: {NOISE[viewpoint.trained.model.core.latents]}")
     screen.log(f"wrote {output}")
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from zoo.data.scene import Scene
     from zoo.evaluation.views import ViewPrediction
-    from zoo.figures.views import Views
     from zoo.training.trained_model import TrainedModel
 
 
@@ -66,25 +65,12 @@ class Viewpoint(NamedTuple):
             self.scene, cameras, context=self.context, samples=self.options.samples, seed=self.options.seed
         )
 
-    def views(self, prediction: ViewPrediction, *, truth: np.ndarray | None) -> Views:
-        """Returns what figures draw of a prediction."""
-        from zoo.figures.views import Views, frames_of
-
-        has_context = self.trained.model.task.context_kind == "images"
-        return Views(
-            context=self.scene.frames[self.context if has_context else []],
-            truth=truth,
-            mean=frames_of(prediction.mean),
-            samples=frames_of(prediction.samples),
-            spread=prediction.spread,
-        )
-
     @property
     def title(self) -> str:
         """What was predicted from what, for figures."""
-        from zoo.bench.measurement import label_of
+        from zoo.bench.prediction_sheets import title_of
 
-        return f"{label_of(self.trained.variant)}, step {self.trained.step}: {self.scene.name}, {self.options.split}"
+        return title_of(self.trained, f"{self.scene.name}, {self.options.split}")
 
 
 def open_viewpoint(options: SceneOptions) -> Viewpoint:
