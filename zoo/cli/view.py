@@ -53,7 +53,6 @@ def run(
     """Look through trained models in the browser: any camera, context views, samples, uncertainty (extra viewer)."""
     from zoo.training.run import device_of
     from zoo.viewer.library import ModelLibrary
-    from zoo.viewer.page import PageOptions
     from zoo.viewer.server import ViewerServer, check_address, import_viser
     from zoo.viewer.session import ViewerSession
 
@@ -61,7 +60,7 @@ def run(
     check_address(host=host, port=port)
     library = ModelLibrary(device=device_of(cpu=cpu), checkpoint=checkpoint)
     session = ViewerSession.open(library, runs or [DEFAULT_MODEL], place=scene, split=split, samples=samples)
-    server = ViewerServer(library, session.state, options=PageOptions(state), host=host, port=port)
+    server = ViewerServer(library, session.state, state_file=state, host=host, port=port)
     # A visitor may leave while a frame is on its way.
     warnings.filterwarnings("ignore", message="Queued a .* on a closed connection", category=UserWarning)
     screen.log(f"open {server.address} in a browser; Ctrl-C ends")

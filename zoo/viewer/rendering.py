@@ -117,7 +117,8 @@ def _first_view_model(state: SessionState) -> NamedModel:
 
 def _predict(state: SessionState, model: NamedModel, cameras: np.ndarray, samples: int) -> ViewPrediction:
     scene, context = state.given(state.context)
-    return model.trained.predict(scene, cameras, context=context, samples=samples, seed=state.seed)
+    with model.computing:
+        return model.trained.predict(scene, cameras, context=context, samples=samples, seed=state.seed)
 
 
 def _truth_at(state: SessionState) -> tuple[np.ndarray | None, str]:
