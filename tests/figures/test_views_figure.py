@@ -71,17 +71,17 @@ def test_a_gif_that_browsers_would_slow_down_is_refused(tmp_path):
 
 
 def test_frames_are_painted_one_at_a_time(tmp_path, monkeypatch):
-    alive, most = weakref.WeakSet(), []
+    painted, alive = [], []
 
     def paint(*arguments, **options):
         sheet = paint_sheet(*arguments, **options)
-        alive.add(sheet)
-        most.append(len(alive))
+        painted.append(weakref.ref(sheet))
+        alive.append(sum(each() is not None for each in painted))
         return sheet
 
     monkeypatch.setattr(zoo.figures.views, "paint_sheet", paint)
     animated(tmp_path / "o.gif", 40)
-    assert len(most) == 40 and max(most) < 10
+    assert len(alive) == 40 and max(alive) < 10
 
 
 def test_a_video_has_one_frame_for_each_view(tmp_path):

@@ -17,7 +17,6 @@ from zoo.data.render.raycaster import render
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.rooms import STRETCH
 from zoo.data.render.scene import stack_scenes
-from zoo.data.source import Split
 from zoo.errors import DataError
 
 SATURATION, BRIGHTNESS = 0.85, 0.9  # of colours that are set by their hue, in the middle of those that are drawn
@@ -42,8 +41,8 @@ class DrawnRooms(NamedTuple):
     cameras: np.ndarray  # [n, V, 5] float32: x, y, z in scene units, yaw and pitch in radians
 
 
-def draw_single_object_rooms(dataset: str, *, num_scenes: int, split: Split = "test", seed: int = 0) -> DrawnRooms:
-    """Draws the first scenes of a split of a built-in data set that have one object.
+def draw_single_object_rooms(dataset: str, *, num_scenes: int, seed: int = 0) -> DrawnRooms:
+    """Draws the first scenes of the test split of a built-in data set that have one object.
 
     Raises:
         DataError: if the data set is not one of rooms with solid objects, or they hardly ever have a single one.
@@ -52,7 +51,7 @@ def draw_single_object_rooms(dataset: str, *, num_scenes: int, split: Split = "t
     if recipe is None or recipe.factor_class is not RoomFactors:
         raise DataError(f"{dataset}: its scenes are not rooms with solid objects, whose factors are changed here")
     limit = MOST_DRAWN * num_scenes
-    drawn = (recipe.draw(seed=seed, split=split, index=index) for index in range(limit))
+    drawn = (recipe.draw(seed=seed, split="test", index=index) for index in range(limit))
     chosen = list(islice((scene for scene in drawn if len(scene.scene.objects) == 1), num_scenes))
     if len(chosen) < num_scenes:
         raise DataError(f"{dataset}: {len(chosen)} of {limit} scenes have a single object, expected {num_scenes}")
