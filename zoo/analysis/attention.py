@@ -8,6 +8,7 @@ image changes with each pixel of each view, by its gradient, which exists for ev
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,6 @@ from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.views import coloured
 from zoo.model.scene_model import SceneModel
 from zoo.model.tasks import images_from_frames
-from zoo.training.trained_model import TrainedModel
 
 ROWS = 4  # scenes of the sheet
 QUANTITIES = {"mse": "MSE of the mean prediction", "nelbo_excess": "excess NELBO (nats)"}
@@ -41,9 +41,7 @@ class Looked(NamedTuple):
     truth: np.ndarray  # [R, H, W, 3]
 
 
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: views, and training with several numbers of them."""
-    return missing_views(trained, several=True)
+missing = partial(missing_views, several=True)
 
 
 def run(given: AnalysisInputs) -> Findings:

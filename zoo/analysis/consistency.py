@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -63,9 +64,7 @@ class Measured(NamedTuple):
         return self.disagreement.within[:, -1] - self.disagreement.between[:, -1]
 
 
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: views and latents."""
-    return missing_views(trained, latents=True)
+missing = partial(missing_views, latents=True)
 
 
 def run(given: AnalysisInputs) -> Findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo.evaluation.consistency import has_camera_queries
+from zoo.likelihoods.learned_gaussian import LearnedGaussian
 from zoo.training.trained_model import TrainedModel
 
 
@@ -19,3 +20,10 @@ def missing_views(trained: TrainedModel, *, latents: bool = False, several: bool
         return None
     needed = "a model that predicts images at cameras from images of the scene"
     return f"{needed}{', with latents' * latents}{', trained with several numbers of them' * several}"
+
+
+def missing_values(trained: TrainedModel, *, inputs: int, needed: str) -> str | None:
+    """Returns ``needed`` unless a model predicts values of one number at ``inputs`` numbers, with their deviation."""
+    task, likelihood = trained.model.task, trained.model.likelihood
+    fits = task.query_kind == "inputs" and task.view_shape.pose_width == inputs and task.target_shape[0] == 1
+    return None if fits and isinstance(likelihood, LearnedGaussian) else needed

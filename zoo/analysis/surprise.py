@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
@@ -23,9 +24,7 @@ KL, ELSEWHERE, EXCESS = "kl", "kl_elsewhere", "nelbo_excess"  # ELSEWHERE: given
 ALONG = "context views"
 
 
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: views, latents, or training with several numbers of context views."""
-    return missing_views(trained, latents=True, several=True)
+missing = partial(missing_views, latents=True, several=True)
 
 
 def run(given: AnalysisInputs) -> Findings:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from zoo.cli.options import Cpu, parse_contexts
+from zoo.cli.options import Checkpoint, Cpu, Run, parse_contexts
 from zoo.config.settings import LARGEST_SEED
 from zoo.errors import ConfigError
 
@@ -22,10 +21,7 @@ if TYPE_CHECKING:
 class SceneOptions(NamedTuple):
     """Options of commands that predict views of one scene."""
 
-    run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="Folder of a run or a checkpoint, or a shipped name (list --pretrained)."),
-    ]
+    run: Run
     scene: Annotated[
         str | None,
         typer.Option(
@@ -44,10 +40,7 @@ class SceneOptions(NamedTuple):
     ] = None
     samples: Annotated[int, typer.Option("-S", "--samples", min=1, max=1024, help="Samples of the latents.")] = 8
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the latents' noise.")] = 0
-    checkpoint: Annotated[
-        Literal["best", "last"],
-        typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
-    ] = "best"
+    checkpoint: Checkpoint = "best"
     cpu: Cpu = False
 
 

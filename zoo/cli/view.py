@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from zoo.cli import screen
-from zoo.cli.options import Cpu, RegistryFiles
+from zoo.cli.options import Checkpoint, Cpu, RegistryFiles
 
 DEFAULT_MODEL = "gqn-epipolar-improved"
 
@@ -43,10 +43,7 @@ def run(
     ] = Path("view.json"),
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other computers in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8080,
-    checkpoint: Annotated[
-        Literal["best", "last"],
-        typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
-    ] = "best",
+    checkpoint: Checkpoint = "best",
     cpu: Cpu = False,
     registry_files: RegistryFiles = [],
 ) -> None:
