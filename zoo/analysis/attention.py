@@ -18,7 +18,7 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
-from zoo.analysis.requirements import missing_views
+from zoo.analysis.requirements import check_comparable, missing_views
 from zoo.analysis.scores import Scores, panels_of, score_by_context
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.episode import ScheduleValues
@@ -45,7 +45,12 @@ missing = partial(missing_views, several=True)
 
 
 def run(given: AnalysisInputs) -> Findings:
-    """Scores the same images with all models and numbers of context views."""
+    """Scores the same images with all models and numbers of context views.
+
+    Raises:
+        ConfigError: if the NELBOs of the models cannot be compared.
+    """
+    check_comparable(given.models)
     scores: dict[str, Scores] = {}
     looked: dict[str, Looked] = {}
     contexts = given.contexts(least=1)

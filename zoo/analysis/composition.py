@@ -19,7 +19,7 @@ from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.intervals import interval_figure, interval_of, interval_table
-from zoo.analysis.requirements import missing_views
+from zoo.analysis.requirements import check_comparable, missing_views
 from zoo.comparison.statistics import ALPHA, MIN_SCENES
 from zoo.data.store import SceneStore, read_meta
 from zoo.errors import DataError
@@ -55,7 +55,13 @@ class CompositionScores(NamedTuple):
 
 
 def run(given: AnalysisInputs) -> Findings:
-    """Scores all models on the scenes with and without held-out combinations."""
+    """Scores all models on the scenes with and without held-out combinations.
+
+    Raises:
+        ConfigError: if the NELBOs of the models cannot be compared.
+        DataError: if nothing is held out of the data, or no model was trained on them.
+    """
+    check_comparable(given.models)
     held_out = held_out_combinations(given)
     revisions = {label: trained.config["data"]["revision"] for label, trained in given.models.items()}
     unseen_by = [label for label, revision in revisions.items() if revision == given.scenes.revision]
