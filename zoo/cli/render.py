@@ -41,7 +41,7 @@ def run(
         bool, typer.Option("--orbit", help="Circle round what the scene's cameras look at; without --path the default.")
     ] = False,
     frames: Annotated[int, typer.Option(min=1, max=10_000, help="Cameras along the path.")] = 48,
-    rate: Annotated[float, typer.Option(min=0.1, max=120.0, help="Frames per second.")] = 12.0,
+    rate: Annotated[float, typer.Option(min=0.1, max=120.0, help="Frames per second; at most 50 in a GIF.")] = 12.0,
     show: Annotated[str, typer.Option(help="Panels, separated by commas.")] = DEFAULT_PANELS,
     registry_files: RegistryFiles = [],
 ) -> None:

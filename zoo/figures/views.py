@@ -35,13 +35,7 @@ def view_sheet(
 ) -> Path:
     """Draws one row for each of Q predicted views, with one of Q ``labels`` at its left: the ``panels`` side by side.
 
-    Args:
-        path: the image, in the format of its suffix.
-        prediction: of the views.
-        truth: [Q, H, W, 3] uint8; None if it is not known.
-        panels: those without images are left out.
-        labels: of the views.
-        title: above the sheet.
+    ``truth`` is [Q, H, W, 3] uint8, None if it is not known; a panel without images is left out.
 
     Raises:
         ResultError: if the format of ``path`` is not known.
@@ -53,9 +47,7 @@ def view_sheet(
 def strip(
     path: Path, prediction: ViewPrediction, *, truth: np.ndarray | None, panels: Sequence[Panel], title: str
 ) -> Path:
-    """Draws one row for each panel but the context: up to ``STRIP_COLUMNS`` of the views, evenly spaced.
-
-    Arguments as for :func:`view_sheet`; of the samples, ``MOVING_SAMPLES`` are shown.
+    """Draws one row for each panel but the context: up to ``STRIP_COLUMNS`` of the views, evenly spaced; see :func:`view_sheet`.
 
     Raises:
         ResultError: if the format of ``path`` is not known, or no panel has images.
@@ -63,7 +55,7 @@ def strip(
     count = len(prediction.mean)
     chosen = np.unique(np.linspace(0, count - 1, min(count, STRIP_COLUMNS)).round().astype(int))
     shown = [panel for panel in panels if panel != "context"]
-    groups = _groups(_with_few_samples(prediction), truth, panels=shown, rows=chosen)
+    groups = _groups(prediction, truth, panels=shown, rows=chosen, samples=MOVING_SAMPLES)
     if not groups:
         raise ResultError(f"{path}: there are no images to draw; a strip has every panel but the context")
     rows = [(group.caption, column) for group in groups for column in np.moveaxis(_columns(group.images), 1, 0)]
@@ -84,17 +76,16 @@ def animation(
     frames_per_second: float,
     title: str,
 ) -> Path:
-    """Writes one frame for each view, the ``panels`` side by side, as a GIF that repeats or an MP4.
-
-    Arguments as for :func:`view_sheet`; of the samples, ``MOVING_SAMPLES`` are shown. Frames are painted one at a time.
+    """Writes one frame for each view, as a row of :func:`view_sheet`, into a GIF that repeats or an MP4, one at a time.
 
     Raises:
         ConfigError, ResultError: see :func:`check_animation`; if no panel has images.
     """
     check_animation(path, frames_per_second=frames_per_second)
-    few = _with_few_samples(prediction)
     sheets = (
-        paint_sheet(_groups(few, truth, panels=panels, rows=[row]), title=title, origin=str(path))
+        paint_sheet(
+            _groups(prediction, truth, panels=panels, rows=[row], samples=MOVING_SAMPLES), title=title, origin=str(path)
+        )
         for row in range(len(prediction.mean))
     )
     first = next(sheets)
@@ -146,6 +137,7 @@ def _groups(
     *,
     panels: Sequence[Panel],
     rows: Sequence[int] | range | np.ndarray,
+    samples: int | None = None,
 ) -> list[ImageGroup]:
     chosen, context = np.asarray(rows), prediction.context
     groups = []
@@ -158,15 +150,11 @@ def _groups(
         elif panel == "mean":
             groups.append(ImageGroup("mean", frames_of(prediction.mean[chosen])))
         elif panel == "samples":
-            groups.append(ImageGroup("samples", frames_of(prediction.samples[:, chosen].swapaxes(0, 1))))
+            groups.append(ImageGroup("samples", frames_of(prediction.samples[:samples, chosen].swapaxes(0, 1))))
         elif panel == "uncertainty":
             most = max(float(prediction.spread.max()), 1e-6)
             groups.append(ImageGroup(f"uncertainty 0 to {most:.2g}", coloured(prediction.spread[chosen] / most)))
     return groups
-
-
-def _with_few_samples(prediction: ViewPrediction) -> ViewPrediction:
-    return prediction._replace(samples=prediction.samples[:MOVING_SAMPLES])
 
 
 def frames_of(images: np.ndarray) -> np.ndarray:
