@@ -1,7 +1,6 @@
 """Analyses of models whose answers are known in closed form."""
 
 import linear_gaussian
-import linear_gaussian_scene
 import numpy as np
 import pytest
 import torch
@@ -9,23 +8,9 @@ from analysis_inputs import make_inputs, trained_model
 
 from zoo.analysis import attention, composition, consistency, information_gain, surprise, uncertainty
 from zoo.evaluation.bounds import score_scenes
-from zoo.registry.registry import Registry
-from zoo.registry.sources import RegistryFile
 from zoo.registry.variant import build
 
-REGISTRY = """
-version: 1
-variants:
-  exact:
-    title: A linear Gaussian model with its exact posterior
-    paper: none
-    status: extension
-    task: {use: "linear_gaussian:ExactImages"}
-    encoder: {use: "linear_gaussian:LinearEncoder", channels: 3}
-    core: {use: "linear_gaussian:LinearGaussian", z_channels: 2}
-    likelihood: {use: annealed_gaussian}
-    image_size: 4
-    training: {steps: 4, batch_size: 4, sigma: {start: 0.1, end: 0.1, steps: 2}, contexts: {minimum: 1, maximum: 3}}
+SCENE = """
   scene:
     base: exact
     title: The same with one z per scene
@@ -37,10 +22,8 @@ SIGMA, SHRINK = 0.1, 0.05
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Trained models of images around 0.5, which stay within [0, 1]."""
-    assert linear_gaussian.LinearGaussian and linear_gaussian_scene.SceneLinearGaussian
-    path = tmp_path_factory.mktemp("lab") / "registry.yaml"
-    path.write_text(REGISTRY)
-    registry = Registry([RegistryFile(path=path, prefix="lab/")])
+    training = "sigma: {start: 0.1, end: 0.1, steps: 2}, contexts: {minimum: 1, maximum: 3}"
+    registry = linear_gaussian.make_registry(tmp_path_factory.mktemp("lab"), training=training, others=SCENE)
     found = {}
     for name in ("exact", "scene"):
         variant = registry.variant(f"lab/{name}")
