@@ -59,7 +59,7 @@ class Measured(NamedTuple):
     digits: DigitAgreement | None  # None: the scenes are no cubes with digits
 
     @property
-    def nearby(self) -> np.ndarray:
+    def within_minus_between(self) -> np.ndarray:
         """Difference between the most distant views of one sample, minus that between two samples, [scenes]."""
         return self.disagreement.within[:, -1] - self.disagreement.between[:, -1]
 
@@ -167,7 +167,7 @@ def consistency_claims(found: Mapping[str, Measured], *, accuracy: float | None)
     for shared, other in pairwise(ordered):
         if found[shared].shared and not found[other].shared:
             text = f"views of one sample differ less, relative to two samples, with {shared} than with {other}"
-            pair = found[shared].nearby, found[other].nearby
+            pair = found[shared].within_minus_between, found[other].within_minus_between
             expectations.append(Expectation.less(text, *pair, unit=PIXELS))
     return conclude(expectations)
 

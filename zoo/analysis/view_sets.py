@@ -80,7 +80,7 @@ def usable_sizes(given: AnalysisInputs, systems: Systems, *, sizes: tuple[int, .
     last = min([given.scenes.num_views // 2, *(each.maximum for each in contexts)])
     if not (found := [size for size in sizes if first <= size <= last]):
         raise ConfigError(
-            f"expected models that were trained with {sizes[0]} of at least {2 * sizes[0]} views of a scene"
+            f"expected models that were all trained with {' or '.join(map(str, sizes))} views, and scenes of twice as many"
         )
     return found
 
