@@ -72,9 +72,10 @@ def test_a_visitor_who_left_while_the_page_was_made_is_forgotten(library, start,
     made = []
 
     def make(client, session, *, state_file):
-        made.append(SimpleNamespace(session=session, closed=False))
-        made[-1].close = lambda: setattr(made[-1], "closed", True)
-        return made[-1]
+        page = SimpleNamespace(session=session, closed=False)
+        page.close = lambda: setattr(page, "closed", True)
+        made.append(page)
+        return page
 
     there = {1: None}
     server = MagicMock(get_clients=lambda: there, get_port=lambda: 1)
