@@ -20,7 +20,10 @@ def start(library):
 
 @pytest.fixture
 def page(library, start, tmp_path):
-    page = Page(MagicMock(), ViewerSession(library, start), state_file=tmp_path / "view.json")
+    client = MagicMock()
+    for method in (client.gui.add_markdown, client.gui.add_text, client.gui.add_dropdown):
+        method.side_effect = lambda *_, **__: MagicMock()  # a control of its own each time
+    page = Page(client, ViewerSession(library, start), state_file=tmp_path / "view.json")
     yield page
     page.close()
 
