@@ -56,6 +56,24 @@ def test_a_path_is_played_once_at_a_time(page):
     assert page.session.state.camera is before
 
 
+def test_a_path_ends_with_its_keyframes(page, monkeypatch):
+    page.session.add_keyframe()
+    page.session.add_keyframe()
+    moved = []
+    monkeypatch.setattr(page, "_moved", lambda camera: moved.append(camera) or page.session.clear_keyframes())
+    page._play()
+    assert len(moved) == 1
+
+
+def test_marks_of_a_scene_that_was_left_are_not_shown(page):
+    state = page.session.state
+    page._mark(state, lambda: None, "of this scene")
+    assert page._panel.marks.content == "of this scene"
+    page.session.open_scene("rooms_ring_camera:4", split="test")
+    page._mark(state, lambda: pytest.fail("shown"), "of the last scene")
+    assert page._panel.marks.content == "of this scene"
+
+
 def test_another_scene_has_frusta_of_its_own_size_and_no_marks_of_the_last(page):
     def sizes(name):
         calls = page._client.scene.add_camera_frustum.call_args_list

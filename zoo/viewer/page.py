@@ -19,6 +19,7 @@ from zoo.viewer.probability_map import locate_view
 from zoo.viewer.render_loop import Detail, RenderLoop
 from zoo.viewer.rendering import path_of, predicted_spread, render_frame, write_animation
 from zoo.viewer.session import ViewerSession
+from zoo.viewer.session_state import SessionState
 
 if TYPE_CHECKING:
     import viser
@@ -191,10 +192,11 @@ class Page:
         self._loop.request()
 
     def _fly_changed(self) -> None:
-        self._plan.show_camera(self.session.state.camera, flying=self._panel.fly.value)
-        if not self._panel.fly.value:
-            self._view_from_above()
-        self._put_browser_at_camera()
+        with self._showing:
+            self._plan.show_camera(self.session.state.camera, flying=self._panel.fly.value)
+            if not self._panel.fly.value:
+                self._view_from_above()
+            self._put_browser_at_camera()
 
     def _put_browser_at_camera(self) -> None:
         if self._panel.fly.value:
@@ -244,8 +246,9 @@ class Page:
         if not self._playing.acquire(blocking=False):
             return
         try:
+            keyframes = self.session.state.keyframes
             for camera in path_of(self.session.state, num_cameras=FRAMES):
-                if self._closed.wait(1.0 / RATE):
+                if self._closed.wait(1.0 / RATE) or self.session.state.keyframes is not keyframes:
                     return
                 self._moved(camera)
                 self._put_browser_at_camera()
@@ -263,16 +266,26 @@ class Page:
     # On the plan
 
     def _show_spread(self) -> None:
-        found = predicted_spread(self.session.state)
-        self._plan.show_spread(found)
+        state = self.session.state
+        found = predicted_spread(state)
         low, high = found.values.min(), found.values.max()
-        self._panel.marks.content = f"Predicted spread of the images: {low:.3f} to {high:.3f}"
+        words = f"Predicted spread of the images: {low:.3f} to {high:.3f}"
+        self._mark(state, lambda: self._plan.show_spread(found), words)
 
     def _locate(self) -> None:
-        found = locate_view(self.session.state, int(self._panel.own_view.value))
-        self._plan.show_map(found)
-        self._panel.marks.content = f"{found.name}: estimate (green) {found.summary} from the truth (orange)"
+        state = self.session.state
+        found = locate_view(state, int(self._panel.own_view.value))
+        words = f"{found.name}: estimate (green) {found.summary} from the truth (orange)"
+        self._mark(state, lambda: self._plan.show_map(found), words)
+
+    def _mark(self, state: SessionState, show: Callable[[], None], words: str) -> None:
+        """Shows marks and what they mean, unless the visitor went to another scene while they were computed."""
+        with self._showing:
+            if self.session.state.scene is state.scene:
+                show()
+                self._panel.marks.content = words
 
     def _clear_marks(self) -> None:
-        self._plan.clear_marks()
-        self._panel.marks.content = ""
+        with self._showing:
+            self._plan.clear_marks()
+            self._panel.marks.content = ""
