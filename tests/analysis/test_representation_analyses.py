@@ -1,9 +1,12 @@
 """Analyses of r on models and scores whose answer is known: each claim holds where it should, and fails where not."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from identity_model import identity_model
 
+from zoo.analysis import composition
 from zoo.analysis.algebra import NEAREST, OBJECT, SUM, UNCHANGED, WHOLE, algebra_claims, render_answers
 from zoo.analysis.analogies import AnalogyViews, draw_analogies
 from zoo.analysis.composition import CompositionScores, composition_claims, gap_of
@@ -17,7 +20,7 @@ from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import schedule_values
 from zoo.data.factors.hues import hue_of
 from zoo.data.render.rooms import REACH
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 from zoo.evaluation.representations import mean_pixels
 
 RNG = np.random.default_rng(0)
@@ -166,6 +169,11 @@ def test_a_gap_that_another_model_has_as_well_is_not_of_the_held_out_combination
     claims = composition_claims(found, unseen_by=["run"])
     assert [claim.holds for claim in claims] == [False, True, False, True, True]
     assert "beyond the gap of other" in claims[1].text
+
+
+def test_held_out_combinations_in_too_few_scenes_are_refused():
+    with pytest.raises(ConfigError, match="composition: found 3 scenes, expected 4 or more for intervals"):
+        composition.run(SimpleNamespace(num_scenes=3))
 
 
 def test_claims_beyond_other_models_are_in_the_order_of_the_models():

@@ -22,12 +22,13 @@ from zoo.analysis.intervals import interval_figure, interval_of, interval_table
 from zoo.analysis.requirements import check_comparable, missing_views
 from zoo.comparison.statistics import ALPHA, MIN_SCENES
 from zoo.data.store import SceneStore, read_meta
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 from zoo.evaluation.bounds import score_scenes
 from zoo.evaluation.images import score_images
 from zoo.figures.intervals import Interval
 from zoo.training.trained_model import TrainedModel
 
+FEWEST_SCENES = 4  # two with held-out combinations and two without
 NUM_CONTEXT = 4  # views; fewer for a model that was trained with fewer
 SEEN, UNSEEN = "seen in training", "held out"
 EXCESS, MSE = "nelbo_excess", "mse"
@@ -58,9 +59,13 @@ def run(given: AnalysisInputs) -> Findings:
     """Scores all models on the scenes with and without held-out combinations.
 
     Raises:
-        ConfigError: if the NELBOs of the models cannot be compared.
+        ConfigError: for fewer than two scenes of each kind, or if the NELBOs of the models cannot be compared.
         DataError: if nothing is held out of the data, or no model was trained on them.
     """
+    if given.num_scenes < FEWEST_SCENES:
+        raise ConfigError(
+            f"composition: found {given.num_scenes} scenes, expected {FEWEST_SCENES} or more for intervals"
+        )
     check_comparable(given.models)
     held_out = held_out_combinations(given)
     revisions = {label: trained.config["data"]["revision"] for label, trained in given.models.items()}
