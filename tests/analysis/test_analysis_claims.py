@@ -1,16 +1,20 @@
 """Claims of analyses on synthetic scores: each holds where it should, and can fail."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from zoo.analysis import completion, regression, surprise, uncertainty
 from zoo.analysis.attention import attention_claims
-from zoo.analysis.captions import ADDED, ELSEWHERE, EXCESS, OWN, REWORDED, caption_claims
+from zoo.analysis.captions import ADDED, ELSEWHERE, EXCESS, OWN, REWORDED, caption_expectations
+from zoo.analysis.claims import conclude
 from zoo.analysis.consistency import Measured, consistency_claims
 from zoo.analysis.extrapolation import extrapolation_claims
 from zoo.analysis.information_gain import Gains, gain_claims, ring_turns
 from zoo.analysis.steps import Progress, steps_claims
+from zoo.errors import ConfigError
 from zoo.evaluation.consistency import Disagreement
 from zoo.evaluation.digit_agreement import DigitAgreement
 
@@ -152,6 +156,12 @@ def test_regression(offsets, broken):
     assert failed(regression.regression_claims(scores)) == broken | {3}
 
 
+def test_regression_needs_numbers_of_points_that_are_compared():
+    given = SimpleNamespace(models={"a": None}, contexts=lambda: [4, 5])
+    with pytest.raises(ConfigError, match="regression: a: trained with 4 to 5 points, expected two or more of 0, 1, 3"):
+        regression.run(given)
+
+
 @pytest.mark.parametrize(
     ("change", "broken"),
     [
@@ -172,8 +182,8 @@ def test_captions(change, broken):
 
     found = {OWN: scores(0.0), REWORDED: scores(given["changed"]), ELSEWHERE: scores(given["other"])}
     found[OWN][0] = {EXCESS: around(given["few"])}
-    claims = caption_claims(found, label="x", learned=around(given["learned"], 2), before=around(given["before"], 3))
-    assert failed(claims) == broken
+    learned, before = around(given["learned"], 2), around(given["before"], 3)
+    assert failed(conclude(caption_expectations(found, label="x", learned=learned, before=before))) == broken
 
 
 def of_views(few, many, excess):

@@ -52,6 +52,13 @@ def test_all_captions_are_compared_on_the_same_images(source, variant):
     assert none.nunique() == 1 and len(none) == 3
 
 
+def test_claims_about_several_models_are_corrected_together(source, variant, monkeypatch):
+    tested = []
+    monkeypatch.setattr(captions, "conclude", lambda expectations: tested.append(len(expectations)) or [])
+    captions.run(make_inputs({name: trained_model(build(variant), variant) for name in "xy"}, source))
+    assert tested == [10]
+
+
 def test_scenes_without_factors_are_refused(array_scenes):
     with pytest.raises(DataError, match="arrays: has no factors of its scenes"):
         captions.describe(array_scenes(), num_scenes=2)

@@ -1,10 +1,14 @@
 """The rule by which claims hold: the sign of the mean, and p-values after Holm's correction."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from zoo.analysis.claims import Claim, Expectation, conclude
+from zoo.analysis.requirements import check_comparable
 from zoo.comparison.statistics import holm_adjusted, paired_t_test
+from zoo.errors import ConfigError
 
 NOISE = np.random.default_rng(0).normal(0.0, 1.0, 100)
 
@@ -50,3 +54,23 @@ def test_of_several_steps_the_least_sure_counts():
     steps = [shifted(-10.0), shifted(-1.0), shifted(-5.0)]
     (claim,) = conclude([Expectation.least_sure("a", steps, unit="")])
     assert not claim.holds and f"{steps[1].mean():+.4g}" in claim.measured
+
+
+def of_sigma(sigma, *, use="annealed_gaussian", uses_sigma=True):
+    return SimpleNamespace(
+        variant=SimpleNamespace(likelihood=SimpleNamespace(use=use)),
+        model=SimpleNamespace(likelihood=SimpleNamespace(uses_sigma=uses_sigma)),
+        schedule=SimpleNamespace(sigma=sigma),
+    )
+
+
+def test_bounds_of_other_likelihoods_or_sigmas_are_not_compared():
+    check_comparable({"a": of_sigma(0.7), "b": of_sigma(0.7)})
+    check_comparable(
+        {"a": of_sigma(0.7, use="laplace", uses_sigma=False), "b": of_sigma(0.1, use="laplace", uses_sigma=False)}
+    )
+    message = r"b: its NELBO \(annealed_gaussian, sigma 0.1\) cannot be compared with that of a \(annealed_gaussian, sigma 0.7\)"
+    with pytest.raises(ConfigError, match=message):
+        check_comparable({"a": of_sigma(0.7), "b": of_sigma(0.1)})
+    with pytest.raises(ConfigError, match="cannot be compared"):
+        check_comparable({"a": of_sigma(0.7), "b": of_sigma(0.7, use="laplace", uses_sigma=False)})

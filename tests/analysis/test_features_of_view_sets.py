@@ -1,12 +1,16 @@
 """Representations of sets of views and their decoding, on a model whose r is known, and on every registered variant."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from zoo.analysis.image_latents import describe_by, is_vae
+from zoo.analysis.view_sets import Systems, usable_sizes
 from zoo.config.schedules import schedule_values
 from zoo.episode import SceneBatch
+from zoo.errors import ConfigError
 from zoo.evaluation.representations import (
     decode,
     encode_views,
@@ -68,3 +72,12 @@ def test_features_do_not_depend_on_the_order_of_the_views_or_on_other_sets(name)
 def test_pixels_are_the_mean_image():
     frames, cameras = views(4)
     np.testing.assert_allclose(mean_pixels(frames, cameras)[1], frames[1].mean(0).flatten() / 255.0, atol=1e-6)
+
+
+def test_models_that_share_no_size_of_sets_are_refused_with_all_sizes(array_scenes):
+    contexts = SimpleNamespace(minimum=5, maximum=9)
+    models = {"r": SimpleNamespace(variant=SimpleNamespace(training=SimpleNamespace(contexts=contexts)))}
+    given = SimpleNamespace(models=models, scenes=array_scenes(num_views=20))
+    with pytest.raises(ConfigError, match="all trained with 4 or 2 views, and scenes of twice as many"):
+        usable_sizes(given, Systems({}, ["r"], []), sizes=(4, 2))
+    assert usable_sizes(given, Systems({}, ["r"], []), sizes=(9, 6, 4)) == [9, 6]

@@ -1,21 +1,26 @@
 """Analyses of r on models and scores whose answer is known: each claim holds where it should, and fails where not."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from identity_model import identity_model
 
+from zoo.analysis import composition
 from zoo.analysis.algebra import NEAREST, OBJECT, SUM, UNCHANGED, WHOLE, algebra_claims, render_answers
 from zoo.analysis.analogies import AnalogyViews, draw_analogies
 from zoo.analysis.composition import CompositionScores, composition_claims, gap_of
-from zoo.analysis.factor_changes import CHANGES, change_effects, changed_views, mean_cosines
+from zoo.analysis.factor_changes import CHANGES, change_effects, changed_views, mean_cosine_scores
 from zoo.analysis.factors import LABELS, probe, targets_of
 from zoo.analysis.invariance import invariance_claims, measure
 from zoo.analysis.single_objects import draw_single_object_rooms, render_rooms, solid_of, with_solid, without_object
 from zoo.analysis.tsne import map_scenes, map_table, purity_claims
 from zoo.analysis.view_sets import Systems
+from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import schedule_values
 from zoo.data.factors.hues import hue_of
-from zoo.errors import DataError
+from zoo.data.render.rooms import REACH
+from zoo.errors import ConfigError, DataError
 from zoo.evaluation.representations import mean_pixels
 
 RNG = np.random.default_rng(0)
@@ -89,6 +94,11 @@ def test_rooms_are_rendered_with_other_objects():
         draw_single_object_rooms("shepard_metzler_5_parts", num_scenes=1)
 
 
+def test_rooms_that_never_have_a_single_object_are_refused():
+    with pytest.raises(DataError, match="captioned_rooms: 0 of 50 scenes have a single object, expected 1"):
+        draw_single_object_rooms("captioned_rooms", num_scenes=1)
+
+
 @pytest.mark.parametrize("factor", list(CHANGES))
 def test_changes_are_of_one_factor(factor):
     for room in ROOMS.factors:
@@ -101,18 +111,31 @@ def test_changes_are_of_one_factor(factor):
         assert changed == {"x" if factor == "position" else factor}
 
 
+def test_objects_are_moved_within_the_reach_of_drawn_ones():
+    room = with_solid(ROOMS.factors[0], solid_of(ROOMS.factors[0])._replace(x=0.0, y=-REACH))
+    for each in map(solid_of, CHANGES["position"](room)):
+        assert np.hypot(each.x, each.y) <= REACH + 1e-9 and each.y < -1.0
+
+
 def test_a_wall_moves_pixels_the_same_way_and_constant_features_do_not_move():
     views = changed_views(ROOMS, CHANGES["wall"], num_views=2, image_size=8)
     effects = change_effects(views, mean_pixels)
-    assert effects.agreement.min() > 0.8 and effects.movement.mean() > 1.0
+    assert effects.agreement.mean() > 0.9 and effects.movement.mean() > 1.0
     still = change_effects(views, lambda frames, cameras: np.ones((len(frames), 3)))
     assert not still.movement.any() and not still.agreement.any()
 
 
 def test_cosines_of_equal_opposite_and_random_movements():
-    assert mean_cosines(np.ones((5, 3))) == pytest.approx(1.0)
-    assert mean_cosines(np.array([[1.0, 0.0], [-2.0, 0.0]])) == pytest.approx(-1.0)
-    assert abs(mean_cosines(RNG.normal(size=(200, 50))).mean()) < 0.02
+    assert mean_cosine_scores(np.ones((5, 3))) == pytest.approx(1.0)
+    assert mean_cosine_scores(np.array([[1.0, 0.0], [-2.0, 0.0], [0.0, 0.0]])).mean() == pytest.approx(-1.0 / 3.0)
+    assert abs(mean_cosine_scores(RNG.normal(size=(200, 50))).mean()) < 0.02
+
+
+def test_intervals_of_the_mean_cosine_cover_it_as_often_as_they_say():
+    rng = np.random.default_rng(3)
+    tests = [paired_t_test(mean_cosine_scores(rng.normal(size=(60, 8)) + 0.35)) for _ in range(400)]
+    expected = np.mean([test.mean for test in tests])
+    assert 0.92 < np.mean([test.low <= expected <= test.high for test in tests]) < 0.98
 
 
 def test_probes_of_the_factors_themselves_are_perfect_and_of_noise_at_chance():
@@ -146,3 +169,16 @@ def test_a_gap_that_another_model_has_as_well_is_not_of_the_held_out_combination
     claims = composition_claims(found, unseen_by=["run"])
     assert [claim.holds for claim in claims] == [False, True, False, True, True]
     assert "beyond the gap of other" in claims[1].text
+
+
+def test_held_out_combinations_in_too_few_scenes_are_refused():
+    with pytest.raises(ConfigError, match="composition: found 3 scenes, expected 4 or more for intervals"):
+        composition.run(SimpleNamespace(num_scenes=3))
+
+
+def test_claims_beyond_other_models_are_in_the_order_of_the_models():
+    others = list("hgfedcba")
+    found = {name: held_out_scores(gap=0.0) for name in ("run", *others)}
+    claims = composition_claims(found, unseen_by=["run"])
+    beyond = [claim.text for claim in claims if "beyond" in claim.text and "NELBO" in claim.text]
+    assert [text.partition("gap of ")[2][0] for text in beyond] == others

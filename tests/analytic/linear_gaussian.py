@@ -24,6 +24,8 @@ from zoo.model.interfaces import (
 from zoo.model.tasks import Render
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, sample_keys, standard_normal
+from zoo.registry.registry import Registry
+from zoo.registry.sources import RegistryFile
 
 
 class ExactImages(Render):
@@ -139,3 +141,31 @@ class LinearGaussian(LatentCore):
         keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
         noise = standard_normal(keys, beliefs.prior.mean.shape[2:])
         return self.decode(beliefs.prior.sample(noise, temperature=schedule.temperature), beliefs.offset)
+
+
+WRONG = """
+  wrong:
+    base: exact
+    title: The same with another posterior
+    core: {shift: 0.7, stretch: 0.4}
+"""
+
+
+def make_registry(folder, *, training, others=WRONG, core="linear_gaussian:LinearGaussian"):
+    """Returns a registry of the variant ``lab/exact`` with such a core and training, and of ``others`` based on it."""
+    path = folder / "registry.yaml"
+    path.write_text(f"""
+version: 1
+variants:
+  exact:
+    title: A linear Gaussian model with its exact posterior
+    paper: none
+    status: extension
+    task: {{use: "linear_gaussian:ExactImages"}}
+    encoder: {{use: "linear_gaussian:LinearEncoder", channels: 3}}
+    core: {{use: "{core}", z_channels: 2}}
+    likelihood: {{use: annealed_gaussian}}
+    image_size: 4
+    training: {{steps: 4, batch_size: 4, {training}}}
+{others}""")
+    return Registry([RegistryFile(path=path, prefix="lab/")])

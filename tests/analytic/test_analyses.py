@@ -1,31 +1,16 @@
 """Analyses of models whose answers are known in closed form."""
 
 import linear_gaussian
-import linear_gaussian_scene
 import numpy as np
 import pytest
 import torch
 from analysis_inputs import make_inputs, trained_model
 
-from zoo.analysis import attention, consistency, information_gain, surprise, uncertainty
+from zoo.analysis import attention, composition, consistency, information_gain, surprise, uncertainty
 from zoo.evaluation.bounds import score_scenes
-from zoo.registry.registry import Registry
-from zoo.registry.sources import RegistryFile
 from zoo.registry.variant import build
 
-REGISTRY = """
-version: 1
-variants:
-  exact:
-    title: A linear Gaussian model with its exact posterior
-    paper: none
-    status: extension
-    task: {use: "linear_gaussian:ExactImages"}
-    encoder: {use: "linear_gaussian:LinearEncoder", channels: 3}
-    core: {use: "linear_gaussian:LinearGaussian", z_channels: 2}
-    likelihood: {use: annealed_gaussian}
-    image_size: 4
-    training: {steps: 4, batch_size: 4, sigma: {start: 0.1, end: 0.1, steps: 2}, contexts: {minimum: 1, maximum: 3}}
+SCENE = """
   scene:
     base: exact
     title: The same with one z per scene
@@ -37,10 +22,8 @@ SIGMA, SHRINK = 0.1, 0.05
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Trained models of images around 0.5, which stay within [0, 1]."""
-    assert linear_gaussian.LinearGaussian and linear_gaussian_scene.SceneLinearGaussian
-    path = tmp_path_factory.mktemp("lab") / "registry.yaml"
-    path.write_text(REGISTRY)
-    registry = Registry([RegistryFile(path=path, prefix="lab/")])
+    training = "sigma: {start: 0.1, end: 0.1, steps: 2}, contexts: {minimum: 1, maximum: 3}"
+    registry = linear_gaussian.make_registry(tmp_path_factory.mktemp("lab"), training=training, others=SCENE)
     found = {}
     for name in ("exact", "scene"):
         variant = registry.variant(f"lab/{name}")
@@ -142,3 +125,19 @@ def test_latents_of_the_scene_are_consistent_and_those_of_a_query_are_not(models
     found = {label: consistency.measure(make_inputs({}, scenes), models[label], label=label) for label in models}
     swapped = {label: one._replace(shared=not one.shared) for label, one in found.items()}
     assert not any(claim.holds for claim in consistency.consistency_claims(swapped, accuracy=None))
+
+
+def test_held_out_combinations_are_compared_with_the_views_of_a_scene_of_the_same_kind(
+    models, array_scenes, monkeypatch
+):
+    def no_images(model, evaluation, *, num_samples):  # they are too small for SSIM
+        return {"mse": np.zeros(evaluation.plan.num_scenes)}
+
+    monkeypatch.setattr(composition, "score_images", no_images)
+    scenes = array_scenes(num_scenes=5, num_views=5, image_size=4)
+    found = composition.measure(make_inputs({}, scenes), models["exact"], label="x")
+    # The last of five even and odd scenes is left out: two places after it comes the first odd one.
+    scenes.frames[1::2] = 0
+    again = composition.measure(make_inputs({}, scenes), models["exact"], label="x")
+    np.testing.assert_array_equal(again.elsewhere[::2], found.elsewhere[::2])
+    assert len(found.elsewhere) == len(found.own["mse"]) == 4

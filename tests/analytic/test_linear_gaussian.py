@@ -21,39 +21,18 @@ from zoo.evaluation.bounds import Bounds, score_scenes
 from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
-from zoo.registry.registry import Registry
-from zoo.registry.sources import RegistryFile
 from zoo.registry.variant import build
 
 SIGMA, SIZE, CONTEXT, TARGETS = 0.4, 4, 2, 2
 DIMS = 3 * SIZE * SIZE
 SCHEDULE = ScheduleValues(*(torch.tensor(value, dtype=torch.float64) for value in (1.0, SIGMA, 1.0)))
 
-REGISTRY = """
-version: 1
-variants:
-  exact:
-    title: A linear Gaussian model with its exact posterior
-    paper: none
-    status: extension
-    task: {use: "linear_gaussian:ExactImages"}
-    encoder: {use: "linear_gaussian:LinearEncoder", channels: 3}
-    core: {use: "linear_gaussian:LinearGaussian", z_channels: 2}
-    likelihood: {use: annealed_gaussian}
-    image_size: 4
-    training: {steps: 4, batch_size: 4, sigma: {start: 1.0, end: 0.4, steps: 2}}
-  wrong:
-    base: exact
-    title: The same with another posterior
-    core: {shift: 0.7, stretch: 0.4}
-"""
+LAB = {"training": "sigma: {start: 1.0, end: 0.4, steps: 2}"}
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    path = tmp_path_factory.mktemp("lab") / "registry.yaml"
-    path.write_text(REGISTRY)
-    return Registry([RegistryFile(path=path, prefix="lab/")])
+    return linear_gaussian.make_registry(tmp_path_factory.mktemp("lab"), **LAB)
 
 
 @pytest.fixture(scope="module", params=["exact", "wrong"])

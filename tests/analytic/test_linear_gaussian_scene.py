@@ -4,6 +4,7 @@ import itertools
 import math
 from dataclasses import replace
 
+import linear_gaussian
 import linear_gaussian_scene
 import numpy as np
 import pytest
@@ -20,8 +21,6 @@ from zoo.evaluation.bounds import Bounds, score_scenes
 from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
-from zoo.registry.registry import Registry
-from zoo.registry.sources import RegistryFile
 from zoo.registry.variant import build
 
 SIGMA, SIZE, CONTEXT = 0.4, 4, 2
@@ -29,41 +28,25 @@ DIMS = 3 * SIZE * SIZE
 SCHEDULE = ScheduleValues(*(torch.tensor(value, dtype=torch.float64) for value in (1.0, SIGMA, 1.0)))
 NUMBERS = (1, 2, 4)
 
-REGISTRY = """
-version: 1
-variants:
-  scene:
-    title: A linear Gaussian model with one z a scene and its exact posterior
-    paper: none
-    status: extension
-    task: {use: "linear_gaussian:ExactImages"}
-    encoder: {use: "linear_gaussian:LinearEncoder", channels: 3}
-    core: {use: "linear_gaussian_scene:SceneLinearGaussian", z_channels: 2}
-    likelihood: {use: annealed_gaussian}
-    image_size: 4
-    training: {steps: 4, batch_size: 4, targets: 2, sigma: {start: 1.0, end: 0.4, steps: 2}}
-  wrong-scene:
-    base: scene
-    title: The same with another posterior
-    core: {shift: 0.7, stretch: 0.4}
-"""
+LAB = {
+    "core": "linear_gaussian_scene:SceneLinearGaussian",
+    "training": "targets: 2, sigma: {start: 1.0, end: 0.4, steps: 2}",
+}
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    path = tmp_path_factory.mktemp("lab") / "registry.yaml"
-    path.write_text(REGISTRY)
-    return Registry([RegistryFile(path=path, prefix="lab/")])
+    return linear_gaussian.make_registry(tmp_path_factory.mktemp("lab"), **LAB)
 
 
 @pytest.fixture(scope="module")
 def exact(registry):
-    return build(registry.variant("lab/scene"), seed=0).double()
+    return build(registry.variant("lab/exact"), seed=0).double()
 
 
 @pytest.fixture(scope="module")
 def wrong(registry):
-    return build(registry.variant("lab/wrong-scene"), seed=0).double()
+    return build(registry.variant("lab/wrong"), seed=0).double()
 
 
 def scenes(count, *, targets, seed=0):
@@ -116,7 +99,7 @@ def sigma_points(monkeypatch):
 
 
 @pytest.mark.parametrize("check", [name for name in CHECKS if name != "initial signal"])  # nothing is trained here
-@pytest.mark.parametrize("name", ["lab/scene", "lab/wrong-scene"])
+@pytest.mark.parametrize("name", ["lab/exact", "lab/wrong"])
 def test_a_third_partys_core_keeps_the_contract(registry, name, check):
     CHECKS[check](make_fixture(registry.variant(name)))
 

@@ -5,17 +5,15 @@ import pytest
 import test_linear_gaussian as queries
 import test_linear_gaussian_scene as scenes
 import torch
+from linear_gaussian import make_registry
 from scipy.special import logsumexp
 
 from zoo.evaluation.bounds import select_targets
 from zoo.model.objectives import ELBO, Objective
 from zoo.nn.noise import fold, sample_keys, scene_sample_keys
-from zoo.registry.registry import Registry
-from zoo.registry.sources import RegistryFile
 from zoo.registry.variant import build
 
 SCHEDULE, TARGETS = queries.SCHEDULE, queries.TARGETS
-NAMES = {"query": ("lab/exact", "lab/wrong"), "scene": ("lab/scene", "lab/wrong-scene")}
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +21,8 @@ def models(tmp_path_factory):
     """The model with the exact posterior and the one with a wrong posterior, with latents of each query and of a scene."""
     found = {}
     for latents, module in (("query", queries), ("scene", scenes)):
-        path = tmp_path_factory.mktemp("lab") / "registry.yaml"
-        path.write_text(module.REGISTRY)
-        registry = Registry([RegistryFile(path=path, prefix="lab/")])
-        found[latents] = [build(registry.variant(name), seed=0).double() for name in NAMES[latents]]
+        registry = make_registry(tmp_path_factory.mktemp("lab"), **module.LAB)
+        found[latents] = [build(registry.variant(name), seed=0).double() for name in ("lab/exact", "lab/wrong")]
     return found
 
 

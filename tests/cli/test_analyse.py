@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.factors import FEWEST_ROOMS
+from zoo.data.store_writer import StoreWriter
 from zoo.results.weights import read_card, shipped_names, weights_folder
 
 DEFAULTS = [name for name, analysis in ANALYSES.items() if analysis.runs]
@@ -99,3 +101,10 @@ def test_scenes_of_another_size_and_too_few_scenes_are_mistakes(gqn_zoo, scenes,
     assert code == 2 and "has images of 16 pixels, but 'gqn-tower' at size 'small' reads 32" in err
     code, _, err = gqn_zoo("analyse", "localisation", "--data", scenes, "-n", 9, "-o", tmp_path / "x")
     assert code == 2 and "split test: found 5 scenes, expected at least 9 (--scenes)" in err
+
+
+def test_a_single_scene_is_too_few_for_an_interval(gqn_zoo, tmp_path):
+    with StoreWriter(tmp_path / "one", name="noise", image_size=32, num_views=6, provenance={}) as writer:
+        writer.add("test", np.zeros((1, 6, 32, 32, 3), np.uint8), np.zeros((1, 6, 5), np.float32))
+    code, _, err = gqn_zoo("analyse", "surprise", "--data", tmp_path / "one", "-o", tmp_path / "x", "--cpu")
+    assert code == 2 and "split test: found 1 scenes, expected at least 2 (--scenes)" in err

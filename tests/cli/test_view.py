@@ -56,7 +56,7 @@ def test_it_serves_shipped_weights_until_ctrl_c(gqn_zoo, with_viser, monkeypatch
     events = []
 
     class Server:
-        def __init__(self, library, start, *, options, host, port):
+        def __init__(self, library, start, *, state_file, host, port):
             self.address = f"http://{host}:{port}"
             events.append([model.name for model in start.models])
 

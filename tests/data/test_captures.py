@@ -66,8 +66,8 @@ def test_all_formats_give_the_store_that_direct_rendering_gives(wide_shots, tmp_
     for name, write in WRITERS.items():
         folder = write(tmp_path / name / "in", wide_shots)
         report, frames, cameras = imported([folder], tmp_path / name / "out")
-        (scene,) = report.scenes
-        assert (scene.capture.format, report.num_views, scene.num_filled) == (name, len(ROLLS), 0)
+        (scene,) = report
+        assert (scene.capture.format, len(scene.images), scene.num_filled) == (name, len(ROLLS), 0)
         assert scene.largest_roll == pytest.approx(9.5, abs=1e-6)
         assert [*map(str, scene.fields_of_view)] == ["70.0 x 70.0"] * 2
         check_against_direct_rendering(wide_shots, frames, cameras)
@@ -197,7 +197,7 @@ def test_the_point_that_all_see_becomes_the_origin_at_the_distance_of_the_rooms(
 def test_views_are_evenly_spaced_and_folders_with_more_are_thinned(tmp_path):
     many, few = write_nerfstudio(tmp_path / "many", plain_shots(7)), write_synthetic(tmp_path / "few", plain_shots(4))
     report = import_captures([many, few], tmp_path / "out", options=ImportOptions(image_size=8, split="train"))
-    assert [image.path.stem for image in report.scenes[0].images] == ["000", "001", "003", "005"]
+    assert [image.path.stem for image in report[0].images] == ["000", "001", "003", "005"]
     store = SceneStore(tmp_path / "out", "train")
     assert (store.num_scenes, store.num_views, store.image_size, store.name) == (2, 4, 8, "out")
     frames, _ = store.read(np.array([0]), np.arange(4)[None])
@@ -218,7 +218,7 @@ def test_transparent_pixels_are_composited_on_white_and_the_rest_is_filled(tmp_p
     for fill, corner in (("white", 255), ("black", 0), ("edge", 10)):
         options = replace(AS_IT_IS, fill=fill)
         report, frames, _ = imported([folder], tmp_path / fill, options)
-        assert (report.scenes[0].num_transparent, report.scenes[0].num_filled) == (1, 2)
+        assert (report[0].num_transparent, report[0].num_filled) == (1, 2)
         assert (frames[0, 12:20, 12:20] == 255).all()
         assert frames[1, 0, 0, 0] == corner and frames[1, 16, 16].tolist() == [10, 20, 30]
 

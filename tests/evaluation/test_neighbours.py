@@ -13,12 +13,18 @@ NOISE = distances_between(RNG.normal(size=(SCENES, SETS, WIDTH)))
 
 def test_features_of_the_scene_alone_are_perfect():
     distances = distances_between(OF_SCENE)
-    assert neighbour_purity(distances).tolist() == retrieval_accuracy(distances).tolist() == [1.0] * SCENES
+    assert (
+        neighbour_purity(distances, num_neighbours=SETS - 1).tolist()
+        == retrieval_accuracy(distances).tolist()
+        == [1.0] * SCENES
+    )
     assert set_distances(distances).ratio.max() < 1e-6
 
 
 def test_noise_is_at_chance():
-    assert neighbour_purity(NOISE).mean() == pytest.approx((SETS - 1) / (SCENES * SETS - 1), abs=0.02)
+    assert neighbour_purity(NOISE, num_neighbours=SETS - 1).mean() == pytest.approx(
+        (SETS - 1) / (SCENES * SETS - 1), abs=0.02
+    )
     assert retrieval_accuracy(NOISE).mean() == pytest.approx(1 / SCENES, abs=0.02)
     assert set_distances(NOISE).ratio.mean() == pytest.approx(1.0, abs=0.02)
 
@@ -26,7 +32,7 @@ def test_noise_is_at_chance():
 def test_views_that_outweigh_the_scene_lower_purity_and_raise_the_ratio():
     # The same displacement of view m in all scenes: a set is nearest to the sets of other scenes from the same views.
     distances = distances_between(OF_SCENE + 20.0 * RNG.normal(size=(1, SETS, WIDTH)))
-    assert neighbour_purity(distances).max() == 0.0
+    assert neighbour_purity(distances, num_neighbours=SETS - 1).max() == 0.0
     assert set_distances(distances).ratio.mean() > 1.0
 
 

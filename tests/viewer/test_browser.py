@@ -5,7 +5,6 @@ import shutil
 import numpy as np
 import pytest
 
-from zoo.viewer.page import PageOptions
 from zoo.viewer.session import ViewerSession
 
 pytestmark = [
@@ -22,8 +21,7 @@ def server(library, tmp_path):
     from zoo.viewer.server import ViewerServer
 
     session = ViewerSession.open(library, ["gqn-tower"], place="rooms_ring_camera:17", samples=2)
-    options = PageOptions(tmp_path / "view.json")
-    server = ViewerServer(library, session.state, options=options, host="127.0.0.1", port=0)
+    server = ViewerServer(library, session.state, state_file=tmp_path / "view.json", host="127.0.0.1", port=0)
     yield server
     server.stop()
 

@@ -61,6 +61,24 @@ def test_a_resting_camera_gets_a_draft_and_then_a_full_frame():
     assert drawn == ["draft", "full"]
 
 
+def test_after_a_frame_that_fails_the_next_one_is_drawn(capsys):
+    drawn, ready = [], threading.Event()
+
+    def draw(detail):
+        drawn.append(detail)
+        if len(drawn) == 1:
+            loop.request()
+            raise RuntimeError("out of memory")
+        if detail == "full":
+            ready.set()
+
+    loop = RenderLoop(draw, rest_seconds=0.01)
+    loop.request()
+    assert ready.wait(30)
+    loop.close()
+    assert drawn == ["draft", "draft", "full"] and "out of memory" in capsys.readouterr().err
+
+
 def test_while_the_camera_moves_there_are_drafts_alone():
     drawn, ready = [], threading.Event()
 

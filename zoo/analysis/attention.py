@@ -8,6 +8,7 @@ image changes with each pixel of each view, by its gradient, which exists for ev
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
-from zoo.analysis.requirements import missing_views
+from zoo.analysis.requirements import check_comparable, missing_views
 from zoo.analysis.scores import Scores, panels_of, score_by_context
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.episode import ScheduleValues
@@ -27,7 +28,6 @@ from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.views import coloured
 from zoo.model.scene_model import SceneModel
 from zoo.model.tasks import images_from_frames
-from zoo.training.trained_model import TrainedModel
 
 ROWS = 4  # scenes of the sheet
 QUANTITIES = {"mse": "MSE of the mean prediction", "nelbo_excess": "excess NELBO (nats)"}
@@ -41,13 +41,16 @@ class Looked(NamedTuple):
     truth: np.ndarray  # [R, H, W, 3]
 
 
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: views, and training with several numbers of them."""
-    return missing_views(trained, several=True)
+missing = partial(missing_views, several=True)
 
 
 def run(given: AnalysisInputs) -> Findings:
-    """Scores the same images with all models and numbers of context views."""
+    """Scores the same images with all models and numbers of context views.
+
+    Raises:
+        ConfigError: if the NELBOs of the models cannot be compared.
+    """
+    check_comparable(given.models)
     scores: dict[str, Scores] = {}
     looked: dict[str, Looked] = {}
     contexts = given.contexts(least=1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from zoo.analysis.catalogue import ANALYSES
-from zoo.analysis.claims import Claim, Expectation, conclude
+from zoo.analysis.claims import Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.scores import Scores, panels_of
 from zoo.analysis.trends import trend_figure, trend_table
@@ -65,19 +65,19 @@ def run(given: AnalysisInputs) -> Findings:
     """
     described = describe(given.scenes, num_scenes=given.num_scenes)
     panels: list[TrendPanel] = []
-    claims: list[Claim] = []
+    expectations: list[Expectation] = []
     for label, trained in given.models.items():
         given.log(f"{label}: scoring {given.num_scenes} scenes with three kinds of captions")
         scores = score_captions(given, trained, described)
         encoders = trained.model.encoder, build(trained.variant).encoder
         learned, before = (wording_distances(encoder, described) for encoder in encoders)
-        claims += caption_claims(scores, label=label, learned=learned, before=before)
+        expectations += caption_expectations(scores, label=label, learned=learned, before=before)
         excess, added = panels_of(
             scores, {EXCESS: f"{label}: excess NELBO (nats)", ADDED: f"above that with {OWN} (nats)"}
         )
         panels += [excess, added._replace(trends=added.trends[1:])]
     return Findings(
-        claims=claims,
+        claims=conclude(expectations),
         table=trend_table(panels, along=ALONG),
         draw=trend_figure(panels, along=ALONG, title=ANALYSES["captions"].title),
     )
@@ -128,7 +128,7 @@ def score_captions(given: AnalysisInputs, trained: TrainedModel, described: Desc
 def wording_distances(encoder: Encoder, described: Described) -> np.ndarray:
     """Returns distances in the representation between wordings of one caption, relative to those of two scenes, [scenes].
 
-    All captions are read with one pose; the other scene is the next one.
+    All captions are read with one pose; the other scene is the one before.
     """
     device = next(encoder.parameters()).device
     texts = [
@@ -145,38 +145,37 @@ def wording_distances(encoder: Encoder, described: Described) -> np.ndarray:
     return (within / between).cpu().numpy()
 
 
-def caption_claims(scores: Mapping[str, Scores], *, label: str, learned: np.ndarray, before: np.ndarray) -> list[Claim]:
+def caption_expectations(
+    scores: Mapping[str, Scores], *, label: str, learned: np.ndarray, before: np.ndarray
+) -> list[Expectation]:
     """Compares the captions on the same images, and the distances of captions after training with those before."""
     fewest, most = min(scores[OWN]), max(scores[OWN])
     own, changed, other = (scores[kind][most] for kind in (OWN, REWORDED, ELSEWHERE))
-    few = scores[OWN][fewest]
     less, below_zero = Expectation.less, Expectation.below_zero
-    return conclude(
-        [
-            less(
-                f"{label}: the excess is lower with {most} captions than with {fewest}",
-                own[EXCESS],
-                few[EXCESS],
-                unit="nats",
-            ),
-            less(
-                f"{label}: the excess is lower with own captions than another scene's",
-                own[EXCESS],
-                other[EXCESS],
-                unit="nats",
-            ),
-            below_zero(
-                f"{label}: other words cost less than {CHEAPER:g} of the cost of captions of another scene",
-                changed[ADDED] - CHEAPER * other[ADDED],
-                unit="nats",
-                note=f"{changed[ADDED].mean():+.3g} against {other[ADDED].mean():+.3g} nats",
-            ),
-            below_zero(
-                f"{label}: wordings of a caption are less than {NEARER:g} as far apart as captions of two scenes",
-                learned - NEARER,
-                unit="",
-                note=f"ratio {learned.mean():.3f}",
-            ),
-            less(f"{label}: this ratio is lower than before training", learned, before, unit=""),
-        ]
-    )
+    return [
+        less(
+            f"{label}: the excess is lower with {most} captions than with {fewest}",
+            own[EXCESS],
+            scores[OWN][fewest][EXCESS],
+            unit="nats",
+        ),
+        less(
+            f"{label}: the excess is lower with own captions than another scene's",
+            own[EXCESS],
+            other[EXCESS],
+            unit="nats",
+        ),
+        below_zero(
+            f"{label}: other words cost less than {CHEAPER:g} of the cost of captions of another scene",
+            changed[ADDED] - CHEAPER * other[ADDED],
+            unit="nats",
+            note=f"{changed[ADDED].mean():+.3g} against {other[ADDED].mean():+.3g} nats",
+        ),
+        below_zero(
+            f"{label}: wordings of a caption are less than {NEARER:g} as far apart as captions of two scenes",
+            learned - NEARER,
+            unit="",
+            note=f"ratio {learned.mean():.3f}",
+        ),
+        less(f"{label}: this ratio is lower than before training", learned, before, unit=""),
+    ]

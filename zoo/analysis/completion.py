@@ -6,6 +6,7 @@ The baselines are the nearest known pixel (Garnelo et al. 2018, table 1) and the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
+from zoo.analysis.requirements import missing_values
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import INPUTS, VALUES, SceneSource
@@ -21,8 +23,6 @@ from zoo.evaluation.values import Predicted, predict_at
 from zoo.figures.functions import images_of_points
 from zoo.figures.sheets import ImageGroup, image_sheet
 from zoo.figures.trends import Trend, TrendPanel
-from zoo.likelihoods.learned_gaussian import LearnedGaussian
-from zoo.training.trained_model import TrainedModel
 
 SHARES = (0.125, 0.25, 0.625)  # of the pixels that are known: 8, 16 and 40 of 64
 TRAINING_IMAGES = 400
@@ -40,13 +40,7 @@ class Completed(NamedTuple):
     predicted: Predicted  # at all V pixels
 
 
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: values of one number at inputs of two."""
-    task, model = trained.model.task, trained.model
-    fits = task.query_kind == "inputs" and task.view_shape.pose_width == 2 and task.target_shape[0] == 1
-    if fits and isinstance(model.likelihood, LearnedGaussian):
-        return None
-    return "a model of grey values at pixels with a learned standard deviation"
+missing = partial(missing_values, inputs=2, needed="a model of grey values at pixels with a learned standard deviation")
 
 
 def run(given: AnalysisInputs) -> Findings:

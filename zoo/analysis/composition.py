@@ -9,6 +9,7 @@ predict: a second model, trained on other data in which nothing was held out, sh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,15 +19,16 @@ from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.intervals import interval_figure, interval_of, interval_table
-from zoo.analysis.requirements import missing_views
+from zoo.analysis.requirements import check_comparable, missing_views
 from zoo.comparison.statistics import ALPHA, MIN_SCENES
 from zoo.data.store import SceneStore, read_meta
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 from zoo.evaluation.bounds import score_scenes
 from zoo.evaluation.images import score_images
 from zoo.figures.intervals import Interval
 from zoo.training.trained_model import TrainedModel
 
+FEWEST_SCENES = 4  # two with held-out combinations and two without
 NUM_CONTEXT = 4  # views; fewer for a model that was trained with fewer
 SEEN, UNSEEN = "seen in training", "held out"
 EXCESS, MSE = "nelbo_excess", "mse"
@@ -54,7 +56,17 @@ class CompositionScores(NamedTuple):
 
 
 def run(given: AnalysisInputs) -> Findings:
-    """Scores all models on the scenes with and without held-out combinations."""
+    """Scores all models on the scenes with and without held-out combinations.
+
+    Raises:
+        ConfigError: for fewer than two scenes of each kind, or if the NELBOs of the models cannot be compared.
+        DataError: if nothing is held out of the data, or no model was trained on them.
+    """
+    if given.num_scenes < FEWEST_SCENES:
+        raise ConfigError(
+            f"composition: found {given.num_scenes} scenes, expected {FEWEST_SCENES} or more for intervals"
+        )
+    check_comparable(given.models)
     held_out = held_out_combinations(given)
     revisions = {label: trained.config["data"]["revision"] for label, trained in given.models.items()}
     unseen_by = [label for label, revision in revisions.items() if revision == given.scenes.revision]
@@ -84,13 +96,14 @@ def held_out_combinations(given: AnalysisInputs) -> list[str]:
 
 
 def measure(given: AnalysisInputs, trained: TrainedModel, *, label: str) -> CompositionScores:
-    """Scores the first target of every scene."""
+    """Scores the first target of every scene, of an even number of them: then the scene two places later is of the same kind."""
     number = min(NUM_CONTEXT, trained.variant.training.contexts.maximum)
-    given.log(f"{label}: {given.num_scenes} scenes, {number} context views")
-    evaluation = given.evaluation(trained, num_context=number)
+    even = given.num_scenes - given.num_scenes % 2
+    given.log(f"{label}: {even} scenes, {number} context views")
+    evaluation = given.evaluation(trained, num_context=number, num_scenes=even)
     bounds = score_scenes(trained.model, evaluation)
     images = score_images(trained.model, evaluation, num_samples=given.num_samples)
-    elsewhere = score_scenes(trained.model, given.evaluation(trained, num_context=number, shift=2))
+    elsewhere = score_scenes(trained.model, replace(evaluation, shift=2))
     return CompositionScores({EXCESS: bounds[EXCESS], MSE: images[MSE]}, elsewhere[EXCESS])
 
 
@@ -118,7 +131,7 @@ def composition_claims(found: Mapping[str, CompositionScores], *, unseen_by: Seq
         own = found[label]
         for metric, (quantity, unit) in METRICS.items():
             claims.append(gap_claim(f"{label}: {quantity}", gap_of(own.own[metric]), unit=unit))
-            for other in found.keys() - set(unseen_by):
+            for other in [name for name in found if name not in unseen_by]:
                 # The same scenes: what makes a scene hard for both models cancels.
                 gap = gap_of(own.own[metric] - found[other].own[metric])
                 text = f"{label}, beyond the gap of {other}: {quantity}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -58,14 +59,12 @@ class Measured(NamedTuple):
     digits: DigitAgreement | None  # None: the scenes are no cubes with digits
 
     @property
-    def nearby(self) -> np.ndarray:
+    def within_minus_between(self) -> np.ndarray:
         """Difference between the most distant views of one sample, minus that between two samples, [scenes]."""
         return self.disagreement.within[:, -1] - self.disagreement.between[:, -1]
 
 
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: views and latents."""
-    return missing_views(trained, latents=True)
+missing = partial(missing_views, latents=True)
 
 
 def run(given: AnalysisInputs) -> Findings:
@@ -168,7 +167,7 @@ def consistency_claims(found: Mapping[str, Measured], *, accuracy: float | None)
     for shared, other in pairwise(ordered):
         if found[shared].shared and not found[other].shared:
             text = f"views of one sample differ less, relative to two samples, with {shared} than with {other}"
-            pair = found[shared].nearby, found[other].nearby
+            pair = found[shared].within_minus_between, found[other].within_minus_between
             expectations.append(Expectation.less(text, *pair, unit=PIXELS))
     return conclude(expectations)
 

@@ -5,6 +5,7 @@ A change replaces one value of a factor by another, the same two values in every
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -14,14 +15,13 @@ from zoo.analysis.single_objects import (
     DrawnRooms,
     Solid,
     colour_of,
-    inside_reach,
     render_rooms,
     solid_of,
     with_solid,
     with_walls,
 )
 from zoo.data.factors.room_factors import RoomFactors
-from zoo.data.render.rooms import LARGEST, REACH, SMALLEST
+from zoo.data.render.rooms import REACH, SIZES
 from zoo.evaluation.representations import Describe
 
 SHIFT = 0.8  # scene units either way from the middle of the room
@@ -41,8 +41,8 @@ def _of_solid(before: Callable[[Solid], Solid], after: Callable[[Solid], Solid])
 
 def _moved(solid: Solid, *, x: float) -> Solid:
     """Moves an object along x; y is such that both places are within the reach of drawn objects."""
-    _, y = inside_reach(x, solid.y, reach=REACH)
-    return solid._replace(x=x, y=y)
+    most = math.sqrt(REACH**2 - x**2)
+    return solid._replace(x=x, y=min(max(solid.y, -most), most))
 
 
 CHANGES: Mapping[str, Change] = {
@@ -50,7 +50,7 @@ CHANGES: Mapping[str, Change] = {
         lambda solid: solid._replace(colour=colour_of("red")), lambda solid: solid._replace(colour=colour_of("blue"))
     ),
     "shape": _of_solid(lambda solid: solid._replace(shape="sphere"), lambda solid: solid._replace(shape="box")),
-    "size": _of_solid(lambda solid: solid._replace(size=SMALLEST), lambda solid: solid._replace(size=LARGEST)),
+    "size": _of_solid(lambda solid: solid._replace(size=SIZES[0]), lambda solid: solid._replace(size=SIZES[1])),
     "position": _of_solid(lambda solid: _moved(solid, x=-SHIFT), lambda solid: _moved(solid, x=SHIFT)),
     "wall": lambda room: (with_walls(room, wall="red"), with_walls(room, wall="green")),
     "floor": lambda room: (with_walls(room, floor="yellow floor"), with_walls(room, floor="blue floor")),
@@ -61,7 +61,7 @@ class ChangeEffects(NamedTuple):
     """The effects of one change on the features of n rooms."""
 
     movement: np.ndarray  # [n]: distance that the change moves the features, divided by that of a change of all views
-    agreement: np.ndarray  # [n]: mean cosine between a room's movement and those of the other rooms, -1 to 1
+    agreement: np.ndarray  # [n]: mean cosine between the movements of two rooms, by :func:`mean_cosine_scores`
 
 
 class ChangedViews(NamedTuple):
@@ -94,13 +94,19 @@ def change_effects(views: ChangedViews, describe: Describe) -> ChangeEffects:
     movement = (after - before).astype(float)
     return ChangeEffects(
         movement=np.linalg.norm(movement, axis=1) / np.maximum(by_views, np.finfo(float).tiny),
-        agreement=mean_cosines(movement),
+        agreement=mean_cosine_scores(movement),
     )
 
 
-def mean_cosines(vectors: np.ndarray) -> np.ndarray:
-    """Returns the mean cosine between each of n vectors [n, D] and the other n - 1, [n]; a zero vector has cosine 0."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+def mean_cosine_scores(vectors: np.ndarray) -> np.ndarray:
+    """Returns scores [n] of n >= 3 vectors [n, D], whose mean is the mean cosine of two of them; a zero vector has cosine 0.
+
+    They are the jackknife's pseudo-values: n times the mean cosine of all vectors minus n - 1 times that of all but one.
+    Every pair counts for both of its vectors, so that the mean cosines of each vector with the others are not independent:
+    their standard error would be half of that of their mean, the standard error of the pseudo-values is right (Arvesen
+    1969, Jackknifing U-statistics).
+    """
+    count, lengths = len(vectors), np.linalg.norm(vectors, axis=1, keepdims=True)
     units = vectors / np.where(lengths > 0.0, lengths, 1.0)
-    total = units.sum(0)
-    return (units @ total - np.square(units).sum(1)) / (len(vectors) - 1)
+    with_others = (units @ units.sum(0) - np.square(units).sum(1)) / (count - 1)
+    return (2.0 * (count - 1) * with_others - count * with_others.mean()) / (count - 2)

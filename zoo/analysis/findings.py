@@ -53,11 +53,8 @@ class AnalysisInputs:
         num_context: int,
         num_targets: int = 1,
         num_scenes: int | None = None,
-        shift: int = 0,
     ) -> Evaluation:
         """Returns episodes of the first scenes (None: ``num_scenes``), at the sigma of evaluation of a model.
-
-        ``shift`` gives every scene the context of the scene so many places later.
 
         Raises:
             ConfigError: if a scene has too few views.
@@ -69,7 +66,7 @@ class AnalysisInputs:
             seed=self.seed,
             max_scenes=num_scenes or self.num_scenes,
         )
-        return Evaluation(self.scenes, plan, schedule=trained.schedule, batch_size=BATCH_SIZE, shift=shift)
+        return Evaluation(self.scenes, plan, schedule=trained.schedule, batch_size=BATCH_SIZE)
 
     def contexts(self, *, least: int = 0) -> list[int]:
         """Returns the numbers of context views that all models were trained with, and that leave one view to predict.

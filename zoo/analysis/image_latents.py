@@ -7,7 +7,7 @@ import torch
 
 from zoo.cores.vae import Vae
 from zoo.evaluation.loop import evaluation_mode
-from zoo.evaluation.representations import BATCH_SIZE, Describe, device_of, encode_views, has_representation
+from zoo.evaluation.representations import BATCH_SIZE, Describe, encode_views, has_representation
 from zoo.model.scene_model import SceneModel
 from zoo.model.tasks import images_from_frames
 from zoo.nn.gaussian import DiagonalGaussian
@@ -27,7 +27,7 @@ def mean_latents(model: SceneModel, frames: np.ndarray) -> np.ndarray:
     found = []
     with evaluation_mode(model):
         for start in range(0, len(frames), BATCH_SIZE):
-            part = torch.from_numpy(frames[start : start + BATCH_SIZE]).to(device_of(model))
+            part = torch.from_numpy(frames[start : start + BATCH_SIZE]).to(model.device)
             images = images_from_frames(part)
             posterior = DiagonalGaussian.from_parameters(model.core.reader(images.flatten(0, 1)), dim=1)
             found.append(posterior.mean.unflatten(0, images.shape[:2]).mean(1).float().cpu().numpy())

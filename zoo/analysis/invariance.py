@@ -16,7 +16,7 @@ from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.intervals import interval_figure, interval_of, interval_table
-from zoo.analysis.view_sets import Systems, missing_representation, systems_of, view_sets_of_sizes
+from zoo.analysis.view_sets import Systems, measure_sets, missing_representation, systems_of
 from zoo.evaluation.neighbours import distances_between, retrieval_accuracy, set_distances
 from zoo.figures.intervals import Interval
 
@@ -36,9 +36,7 @@ class Invariance(NamedTuple):
 def run(given: AnalysisInputs) -> Findings:
     """Measures all systems on the same sets of views of 1, 2 and 4 views."""
     systems = systems_of(given)
-    found: dict[int, dict[str, Invariance]] = {}
-    for size, sets in view_sets_of_sizes(given, systems, sizes=SIZES):
-        found[size] = {label: measure(sets.features(describe)) for label, describe in systems.describe.items()}
+    found = measure_sets(given, systems, sizes=SIZES, measure=measure)
     intervals = invariance_intervals(found)
     return Findings(
         claims=invariance_claims(found, systems),

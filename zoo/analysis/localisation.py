@@ -6,7 +6,7 @@ one, under the cameras of other scenes as a prior. Height and pitch are known; p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -99,11 +99,6 @@ def map_table(found: Mapping[str, Found]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["scene", "panel", "kind", "x", "y", "yaw_degrees", "probability"])
 
 
-def values(found: Sequence[Located], of: Callable[[Located], float]) -> np.ndarray:
-    """Returns one number per image, [images] float64."""
-    return np.array([float(of(one)) for one in found])
-
-
 def localisation_claims(found: Mapping[str, Found]) -> list[Claim]:
     """Compares every model with the best constant estimate, and few context views with many, over the images."""
     expectations = []
@@ -112,7 +107,7 @@ def localisation_claims(found: Mapping[str, Found]) -> list[Claim]:
         expectations += error_expectations(f"{label}, {many} views", by_number[many])
         if few == many:
             continue
-        pair = (values(by_number[number], lambda one: one.position_error) for number in (many, few))
+        pair = (np.array([one.position_error for one in by_number[number]]) for number in (many, few))
         text = f"{label}: the error of position is lower given {many} views than given {few}"
         expectations.append(Expectation.less(text, *pair, unit="scene units"))
     return conclude(expectations)

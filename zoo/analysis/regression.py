@@ -9,6 +9,7 @@ targets, which if anything underestimates the latent models.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -16,17 +17,18 @@ import numpy as np
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
+from zoo.analysis.requirements import missing_values
 from zoo.analysis.scores import Scores, panels_of
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.data.functions import Kernel
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import INPUTS, KERNEL, VALUES
+from zoo.errors import ConfigError
 from zoo.evaluation.gaussian_process import predictive, score_exactly
 from zoo.evaluation.loop import Evaluation
 from zoo.evaluation.values import predict_at, score_values
 from zoo.figures.functions import Band, Panel, curve_panels
 from zoo.figures.style import GREY, PALETTE
-from zoo.likelihoods.learned_gaussian import LearnedGaussian
 from zoo.training.trained_model import TrainedModel
 
 EXACT = "exact posterior"
@@ -43,13 +45,9 @@ QUANTITIES = {
 }
 
 
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: values of one number at inputs of one number."""
-    task, model = trained.model.task, trained.model
-    fits = task.query_kind == "inputs" and task.view_shape.pose_width == 1 and task.target_shape[0] == 1
-    if fits and isinstance(model.likelihood, LearnedGaussian):
-        return None
-    return "a model of functions of one number with a learned standard deviation"
+missing = partial(
+    missing_values, inputs=1, needed="a model of functions of one number with a learned standard deviation"
+)
 
 
 def run(given: AnalysisInputs) -> Findings:
@@ -57,8 +55,15 @@ def run(given: AnalysisInputs) -> Findings:
 
     Raises:
         DataError: if the data have no kernels, so that there is no exact posterior.
+        ConfigError: if the models were trained with fewer than two of the numbers of points.
     """
-    numbers = [number for number in CONTEXTS if number in given.contexts()]
+    trained_with = given.contexts()
+    numbers = [number for number in CONTEXTS if number in trained_with]
+    if len(numbers) < 2:
+        raise ConfigError(
+            f"regression: {', '.join(given.models)}: trained with {trained_with[0]} to {trained_with[-1]} points, expected "
+            f"two or more of {', '.join(map(str, CONTEXTS))}"
+        )
     plans = {
         number: EvaluationPlan(
             given.scenes,

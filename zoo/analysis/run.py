@@ -18,12 +18,12 @@ from zoo.data.source import Split
 from zoo.errors import ConfigError, DataError
 from zoo.files import write_json, write_text
 from zoo.provenance import collect
-from zoo.results.weights import CARD, read_card
 from zoo.training.run import device_of, open_splits_for
 from zoo.training.run_checkpoints import Which
 from zoo.training.trained_model import TrainedModel, load_trained
 
 Log = Callable[[str], None]
+FEWEST_SCENES = 2  # without which there is no interval
 
 
 class AnalysisRequest(NamedTuple):
@@ -98,11 +98,9 @@ def _inputs(
     found: dict[Split, Source] = {}
     for trained in models.values():
         found.update(open_splits_for(trained.variant, folder, "test"))
-    available = found["test"].num_scenes
-    if request.scenes is not None and request.scenes > available:
-        raise DataError(
-            f"{folder}: split test: found {available} scenes, expected at least {request.scenes} (--scenes)"
-        )
+    available, needed = found["test"].num_scenes, max(request.scenes or 0, FEWEST_SCENES)
+    if available < needed:
+        raise DataError(f"{folder}: split test: found {available} scenes, expected at least {needed} (--scenes)")
     return AnalysisInputs(
         models=models,
         scenes=found["test"],
@@ -125,7 +123,7 @@ def _write(findings: Findings, given: AnalysisInputs, *, name: str, command: Seq
     write_text(folder / f"{name}.csv", findings.table.to_csv(index=False))
     # A list, because JSON is written with sorted keys and the order of the models matters.
     models = [{"label": label, **_origin_of(trained)} for label, trained in given.models.items()]
-    device = next(next(iter(given.models.values())).model.parameters()).device.type
+    device = next(iter(given.models.values())).model.device.type
     provenance = collect(seed=given.seed, command=command, config={"analysis": name, "models": models}, device=device)
     write_json(
         folder / f"{name}.json",
@@ -152,5 +150,5 @@ def _origin_of(trained: TrainedModel) -> dict[str, Any]:
         "seed": trained.seed,
         "step": trained.step,
         "commit": trained.git.commit if trained.git else None,
-        "sha256": read_card(trained.run).sha256 if (trained.run / CARD).is_file() else None,
+        "sha256": trained.sha256,
     }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import colorsys
-import math
 from collections.abc import Sequence
-from itertools import count, islice
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +17,11 @@ from zoo.data.render.raycaster import render
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render.rooms import STRETCH
 from zoo.data.render.scene import stack_scenes
-from zoo.data.source import Split
 from zoo.errors import DataError
 
 SATURATION, BRIGHTNESS = 0.85, 0.9  # of colours that are set by their hue, in the middle of those that are drawn
 ABSENT = 1e-3  # size of an object that no pixel shows, scene units
+MOST_DRAWN = 50  # scenes that are drawn for each with a single object
 
 
 class Solid(NamedTuple):
@@ -42,17 +41,20 @@ class DrawnRooms(NamedTuple):
     cameras: np.ndarray  # [n, V, 5] float32: x, y, z in scene units, yaw and pitch in radians
 
 
-def draw_single_object_rooms(dataset: str, *, num_scenes: int, split: Split = "test", seed: int = 0) -> DrawnRooms:
-    """Draws the first scenes of a split of a built-in data set that have one object.
+def draw_single_object_rooms(dataset: str, *, num_scenes: int, seed: int = 0) -> DrawnRooms:
+    """Draws the first scenes of the test split of a built-in data set that have one object.
 
     Raises:
-        DataError: if the data set is not one of rooms with solid objects.
+        DataError: if the data set is not one of rooms with solid objects, or they hardly ever have a single one.
     """
     recipe = RECIPES.get(dataset)
     if recipe is None or recipe.factor_class is not RoomFactors:
         raise DataError(f"{dataset}: its scenes are not rooms with solid objects, whose factors are changed here")
-    drawn = (recipe.draw(seed=seed, split=split, index=index) for index in count())
+    limit = MOST_DRAWN * num_scenes
+    drawn = (recipe.draw(seed=seed, split="test", index=index) for index in range(limit))
     chosen = list(islice((scene for scene in drawn if len(scene.scene.objects) == 1), num_scenes))
+    if len(chosen) < num_scenes:
+        raise DataError(f"{dataset}: {len(chosen)} of {limit} scenes have a single object, expected {num_scenes}")
     return DrawnRooms(
         factors=[RoomFactors.of(scene.scene) for scene in chosen],
         cameras=np.stack([scene.cameras for scene in chosen]),
@@ -96,9 +98,3 @@ def render_rooms(rooms: Sequence[RoomFactors], cameras: np.ndarray, *, image_siz
     """Renders rooms from cameras [n, V, 5], [n, V, H, W, 3] uint8."""
     scenes = stack_scenes([room.scene() for room in rooms])
     return render(scenes, cameras=torch.from_numpy(np.asarray(cameras)), image_size=image_size).numpy()
-
-
-def inside_reach(x: float, y: float, *, reach: float) -> tuple[float, float]:
-    """Returns the nearest place within a distance from the middle of the room, scene units."""
-    scale = min(1.0, reach / max(math.hypot(x, y), 1e-9))
-    return x * scale, y * scale

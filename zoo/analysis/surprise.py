@@ -7,6 +7,8 @@ al. 2018). It must fall with the views of the scene, and stay where the views ar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
@@ -22,9 +24,7 @@ KL, ELSEWHERE, EXCESS = "kl", "kl_elsewhere", "nelbo_excess"  # ELSEWHERE: given
 ALONG = "context views"
 
 
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: views, latents, or training with several numbers of context views."""
-    return missing_views(trained, latents=True, several=True)
+missing = partial(missing_views, latents=True, several=True)
 
 
 def run(given: AnalysisInputs) -> Findings:
@@ -44,8 +44,9 @@ def measure(given: AnalysisInputs, trained: TrainedModel, *, label: str) -> Scor
     found = {}
     for number in given.contexts():
         given.log(f"{label}: {number} context views")
-        own = score_scenes(trained.model, given.evaluation(trained, num_context=number))
-        other = score_scenes(trained.model, given.evaluation(trained, num_context=number, shift=1))
+        evaluation = given.evaluation(trained, num_context=number)
+        own = score_scenes(trained.model, evaluation)
+        other = score_scenes(trained.model, replace(evaluation, shift=1))
         found[number] = {KL: own[KL], EXCESS: own[EXCESS], ELSEWHERE: other[KL]}
     return found
 

@@ -17,7 +17,7 @@ from sklearn.manifold import TSNE
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
-from zoo.analysis.view_sets import Systems, missing_representation, systems_of, view_sets_of_sizes
+from zoo.analysis.view_sets import Systems, measure_sets, missing_representation, systems_of
 from zoo.evaluation.neighbours import distances_between, neighbour_purity
 from zoo.figures.embeddings import Embedding, embedding_panels
 
@@ -39,9 +39,7 @@ class MappedSets(NamedTuple):
 def run(given: AnalysisInputs) -> Findings:
     """Maps the features of all systems, and compares the purity of their neighbourhoods on the same scenes."""
     systems = systems_of(given)
-    maps: dict[int, dict[str, MappedSets]] = {}
-    for size, sets in view_sets_of_sizes(given, systems, sizes=SIZES):
-        maps[size] = {label: map_scenes(sets.features(describe)) for label, describe in systems.describe.items()}
+    maps = measure_sets(given, systems, sizes=SIZES, measure=map_scenes)
     first, *others = maps
     return Findings(
         claims=purity_claims(maps, systems),

@@ -8,6 +8,7 @@ sqrt(1 + 1/S), which is the spread here. Pixels are sorted by their spread into 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,6 @@ from zoo.analysis.trends import trend_figure, trend_table
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.trends import Points, Trend, TrendPanel
 from zoo.model.scene_model import SceneModel
-from zoo.training.trained_model import TrainedModel
 
 BINS = 10
 COVERED = 2.0  # the largest error, in spreads
@@ -52,9 +52,7 @@ class PixelErrors(NamedTuple):
         return (spread * error).sum(1) / np.where(norm > 0.0, norm, 1.0)
 
 
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: views, latents, or training with several numbers of context views."""
-    return missing_views(trained, latents=True, several=True)
+missing = partial(missing_views, latents=True, several=True)
 
 
 def run(given: AnalysisInputs) -> Findings:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from zoo.errors import ConfigError
 from zoo.evaluation.representations import Describe, has_representation, mean_pixels
 from zoo.training.trained_model import TrainedModel
 
+T = TypeVar("T")
 PIXELS = "pixels"
 REPRESENTATION = "a model that pools images of the scene to a representation r, or a VAE to compare with"
 
@@ -79,16 +80,18 @@ def usable_sizes(given: AnalysisInputs, systems: Systems, *, sizes: tuple[int, .
     last = min([given.scenes.num_views // 2, *(each.maximum for each in contexts)])
     if not (found := [size for size in sizes if first <= size <= last]):
         raise ConfigError(
-            f"expected models that were trained with {sizes[0]} of at least {2 * sizes[0]} views of a scene"
+            f"expected models that were all trained with {' or '.join(map(str, sizes))} views, and scenes of twice as many"
         )
     return found
 
 
-def view_sets_of_sizes(
-    given: AnalysisInputs, systems: Systems, *, sizes: tuple[int, ...]
-) -> Iterator[tuple[int, ViewSets]]:
-    """Yields each usable size of sets with the sets of that size, of all scenes to use; see :func:`usable_sizes`."""
+def measure_sets(
+    given: AnalysisInputs, systems: Systems, *, sizes: tuple[int, ...], measure: Callable[[np.ndarray], T]
+) -> dict[int, dict[str, T]]:
+    """Measures the features [n, M, D] of sets of each usable size (see :func:`usable_sizes`): size -> system -> result."""
+    found = {}
     for size in usable_sizes(given, systems, sizes=sizes):
         sets = read_view_sets(given.scenes, num_scenes=given.num_scenes, num_views=size, seed=given.seed)
         given.log(f"{sets.frames.shape[1]} sets of {size} views of {given.num_scenes} scenes")
-        yield size, sets
+        found[size] = {label: measure(sets.features(describe)) for label, describe in systems.describe.items()}
+    return found

@@ -48,9 +48,14 @@ def draw_sheet(
     prediction_sheet(
         target,
         **images._asdict(),
-        title=f"{label_of(trained.variant)}, step {trained.step}: predictions from the prior on {source.name}, {source.split}",
+        title=title_of(trained, f"predictions from the prior on {source.name}, {source.split}"),
         row_labels=[str(scene) for scene in evaluation.chosen_scenes],
     )
+
+
+def title_of(trained: TrainedModel, shown: str) -> str:
+    """Returns the title of a figure of a model's predictions: variant, step and what is shown."""
+    return f"{label_of(trained.variant)}, step {trained.step}: {shown}"
 
 
 def attach(

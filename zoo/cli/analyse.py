@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from zoo.analysis.catalogue import ANALYSES, find_analysis
 from zoo.cli import screen
-from zoo.cli.options import Cpu, RegistryFiles, Seed
+from zoo.cli.options import Checkpoint, Cpu, RegistryFiles, Seed
 
 
 def run(
@@ -30,7 +30,7 @@ def run(
         ),
     ] = None,
     scenes: Annotated[
-        int | None, typer.Option("-n", "--scenes", min=1, help="Number of test scenes; default: see the list.")
+        int | None, typer.Option("-n", "--scenes", min=2, help="Number of test scenes; default: see the list.")
     ] = None,
     samples: Annotated[
         int | None,
@@ -39,10 +39,7 @@ def run(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for figures, tables and scenes.")] = Path(
         "analyses"
     ),
-    checkpoint: Annotated[
-        Literal["best", "last"],
-        typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
-    ] = "best",
+    checkpoint: Checkpoint = "best",
     seed: Seed = 0,
     cpu: Cpu = False,
     registry_files: RegistryFiles = [],

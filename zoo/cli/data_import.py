@@ -67,11 +67,11 @@ def run(
         fill=fill,
     )
     with screen.progress_bar("importing", unit="images") as progress:
-        report = import_captures(folders, target, options=options, progress=progress)
-    for scene in report.scenes:
+        scenes = import_captures(folders, target, options=options, progress=progress)
+    for scene in scenes:
         typer.echo(_describe(scene, options=options))
     typer.echo(
-        f"{target}: {len(report.scenes)} scene(s) of {report.num_views} views at {image_size} pixels in the split "
+        f"{target}: {len(scenes)} scene(s) of {len(scenes[0].images)} views at {image_size} pixels in the split "
         f"{split}. Next: gqn-zoo data show {target} --split {split} -o sheet.png"
     )
 

@@ -66,6 +66,14 @@ Set = Annotated[
 Name = Annotated[str, typer.Argument(help="A registered variant.")]
 Size = Annotated[str, typer.Option(help="full, or another size of the variant: smoke, small.")]
 Data = Annotated[Path, typer.Option(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
+Run = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="Folder of a run or a checkpoint, or a shipped name (list --pretrained)."),
+]
+Checkpoint = Annotated[
+    Literal["best", "last"],
+    typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
+]
 Cpu = Annotated[bool, typer.Option("--cpu", help="Do not use GPUs.")]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of every random number.")]
 OnBadRecord = Annotated[Literal["raise", "skip"], typer.Option(help="Damaged TFRecords: stop, or skip and count them.")]

@@ -18,6 +18,7 @@ from zoo.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import numpy as np
 
+    from zoo.evaluation.views import ViewPrediction
 
 MOST_OWN_VIEWS = 4  # of the scene's own cameras, without --pose
 
@@ -44,10 +45,11 @@ def run(
     viewpoint = open_viewpoint(given)
     cameras, truth = _queries(viewpoint, pose)
     prediction = viewpoint.predict(cameras)
-    facts = [_facts(cameras, truth, prediction.mean, prediction.spread, index) for index in range(len(cameras))]
+    facts = [_facts(prediction, truth, index) for index in range(len(cameras))]
     view_sheet(
         output,
-        viewpoint.views(prediction, truth=truth),
+        prediction,
+        truth=truth,
         panels=PANELS,
         labels=[_label(one) for one in facts],
         title=viewpoint.title,
@@ -98,22 +100,20 @@ def parse_pose(text: str) -> np.ndarray:
     return camera_of(numbers, origin=f"--pose {text}")
 
 
-def _facts(
-    cameras: np.ndarray, truth: np.ndarray | None, mean: np.ndarray, spread: np.ndarray, index: int
-) -> dict[str, Any]:
+def _facts(prediction: ViewPrediction, truth: np.ndarray | None, index: int) -> dict[str, Any]:
     from zoo.evaluation.views import psnr_of
 
-    x, y, z, yaw, pitch = map(float, cameras[index])
+    x, y, z, yaw, pitch = map(float, prediction.cameras[index])
     facts: dict[str, Any] = {
         "x": x,
         "y": y,
         "z": z,
         "yaw_degrees": math.degrees(yaw),
         "pitch_degrees": math.degrees(pitch),
-        "mean_spread": float(spread[index].mean()),
+        "mean_spread": float(prediction.spread[index].mean()),
     }
     if truth is not None:
-        facts["psnr"] = psnr_of(mean[index], truth[index])
+        facts["psnr"] = psnr_of(prediction.mean[index], truth[index])
     return facts
 
 

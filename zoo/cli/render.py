@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 DEFAULT_PANELS = "context,truth,mean,samples,uncertainty"
-SHOWN_SAMPLES = 2
 NOISE = {
     "scene": "one draw of the scene's latents for all frames of a sample",
     "query": "latents are drawn for each frame, all frames of a sample from the same noise",
@@ -42,16 +41,18 @@ def run(
         bool, typer.Option("--orbit", help="Circle round what the scene's cameras look at; without --path the default.")
     ] = False,
     frames: Annotated[int, typer.Option(min=1, max=10_000, help="Cameras along the path.")] = 48,
-    rate: Annotated[float, typer.Option(min=0.1, max=120.0, help="Frames per second.")] = 12.0,
+    rate: Annotated[float, typer.Option(min=0.1, max=120.0, help="Frames per second; at most 50 in a GIF.")] = 12.0,
     show: Annotated[str, typer.Option(help="Panels, separated by commas.")] = DEFAULT_PANELS,
     registry_files: RegistryFiles = [],
 ) -> None:
     """Fly through a scene as a model sees it: an orbit or a path of cameras, beside the true views where they are known."""
     from zoo.figures.sheets import check_format
-    from zoo.figures.views import ANIMATIONS, animation, check_panels, strip
+    from zoo.figures.views import ANIMATIONS, animation, check_animation, check_panels, strip
 
     moving = output.suffix.lower() in ANIMATIONS
-    if not moving:
+    if moving:
+        check_animation(output, frames_per_second=rate)
+    else:
         check_format(output)
     if orbit and path is not None:
         raise ConfigError("--orbit and --path: found both, expected one of them")
@@ -63,12 +64,10 @@ def run(
         wanted.remove("truth")
     panels = check_panels(wanted, has_truth=truth is not None, option="--show")
     prediction = viewpoint.predict(cameras)
-    views = viewpoint.views(prediction, truth=truth)
-    views = views._replace(samples=views.samples[:SHOWN_SAMPLES])
     if moving:
-        animation(output, views, panels=panels, frames_per_second=rate, title=viewpoint.title)
+        animation(output, prediction, truth=truth, panels=panels, frames_per_second=rate, title=viewpoint.title)
     else:
-        strip(output, views, panels=panels, title=viewpoint.title)
+        strip(output, prediction, truth=truth, panels=panels, title=viewpoint.title)
     screen.log(f"{len(cameras)} frames, {given.samples} samples: {NOISE[viewpoint.trained.model.core.latents]}")
     screen.log(f"wrote {output}")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from zoo.cli.options import Cpu, parse_contexts
+from zoo.cli.options import Checkpoint, Cpu, Run, parse_contexts
 from zoo.config.settings import LARGEST_SEED
 from zoo.errors import ConfigError
 
@@ -16,17 +15,13 @@ if TYPE_CHECKING:
 
     from zoo.data.scene import Scene
     from zoo.evaluation.views import ViewPrediction
-    from zoo.figures.views import Views
     from zoo.training.trained_model import TrainedModel
 
 
 class SceneOptions(NamedTuple):
     """Options of commands that predict views of one scene."""
 
-    run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="Folder of a run or a checkpoint, or a shipped name (list --pretrained)."),
-    ]
+    run: Run
     scene: Annotated[
         str | None,
         typer.Option(
@@ -45,10 +40,7 @@ class SceneOptions(NamedTuple):
     ] = None
     samples: Annotated[int, typer.Option("-S", "--samples", min=1, max=1024, help="Samples of the latents.")] = 8
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the latents' noise.")] = 0
-    checkpoint: Annotated[
-        Literal["best", "last"],
-        typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
-    ] = "best"
+    checkpoint: Checkpoint = "best"
     cpu: Cpu = False
 
 
@@ -66,25 +58,12 @@ class Viewpoint(NamedTuple):
             self.scene, cameras, context=self.context, samples=self.options.samples, seed=self.options.seed
         )
 
-    def views(self, prediction: ViewPrediction, *, truth: np.ndarray | None) -> Views:
-        """Returns what figures draw of a prediction."""
-        from zoo.figures.views import Views, frames_of
-
-        has_context = self.trained.model.task.context_kind == "images"
-        return Views(
-            context=self.scene.frames[self.context if has_context else []],
-            truth=truth,
-            mean=frames_of(prediction.mean),
-            samples=frames_of(prediction.samples),
-            spread=prediction.spread,
-        )
-
     @property
     def title(self) -> str:
         """What was predicted from what, for figures."""
-        from zoo.bench.measurement import label_of
+        from zoo.bench.prediction_sheets import title_of
 
-        return f"{label_of(self.trained.variant)}, step {self.trained.step}: {self.scene.name}, {self.options.split}"
+        return title_of(self.trained, f"{self.scene.name}, {self.options.split}")
 
 
 def open_viewpoint(options: SceneOptions) -> Viewpoint:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 from zoo.cli import screen
-from zoo.cli.options import Contexts, Cpu, Data, parse_contexts
+from zoo.cli.options import Checkpoint, Contexts, Cpu, Data, Run, parse_contexts
 from zoo.config.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -22,16 +21,10 @@ if TYPE_CHECKING:
 class TrainedRun(NamedTuple):
     """Options of commands that measure a trained model."""
 
-    path: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="Folder of a run or a checkpoint, or a shipped name (list --pretrained)."),
-    ]
+    path: Run
     data: Data
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Split of the scenes.")] = "test"
-    checkpoint: Annotated[
-        Literal["best", "last"],
-        typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
-    ] = "best"
+    checkpoint: Checkpoint = "best"
     contexts: Contexts = None
     sigma: Annotated[
         float | None,

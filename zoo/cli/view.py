@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from zoo.cli import screen
-from zoo.cli.options import Cpu, RegistryFiles
+from zoo.cli.options import Checkpoint, Cpu, RegistryFiles
 
 DEFAULT_MODEL = "gqn-epipolar-improved"
 
@@ -43,17 +43,13 @@ def run(
     ] = Path("view.json"),
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other computers in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8080,
-    checkpoint: Annotated[
-        Literal["best", "last"],
-        typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
-    ] = "best",
+    checkpoint: Checkpoint = "best",
     cpu: Cpu = False,
     registry_files: RegistryFiles = [],
 ) -> None:
     """Look through trained models in the browser: any camera, context views, samples, uncertainty (extra viewer)."""
     from zoo.training.run import device_of
     from zoo.viewer.library import ModelLibrary
-    from zoo.viewer.page import PageOptions
     from zoo.viewer.server import ViewerServer, check_address, import_viser
     from zoo.viewer.session import ViewerSession
 
@@ -61,7 +57,7 @@ def run(
     check_address(host=host, port=port)
     library = ModelLibrary(device=device_of(cpu=cpu), checkpoint=checkpoint)
     session = ViewerSession.open(library, runs or [DEFAULT_MODEL], place=scene, split=split, samples=samples)
-    server = ViewerServer(library, session.state, options=PageOptions(state), host=host, port=port)
+    server = ViewerServer(library, session.state, state_file=state, host=host, port=port)
     # A visitor may leave while a frame is on its way.
     warnings.filterwarnings("ignore", message="Queued a .* on a closed connection", category=UserWarning)
     screen.log(f"open {server.address} in a browser; Ctrl-C ends")

@@ -152,24 +152,18 @@ def make_dataset(
         hold_out=hold_out,
     )
     held_out = [str(combination) for combination in recipe.hold_out]
-    # Before a list of pieces is made, which may be as absurdly long as the number of scenes.
-    image_size = image_size if recipe.has_images else 0
-    size = sum(num_scenes.values()) * recipe.bytes_per_scene(image_size=image_size)
-    check_free_space(folder, num_bytes=size)
-    plan = _Plan(
-        recipe=recipe,
-        pieces=[
-            _Piece(split, indices)
-            for split in SPLITS
-            if split in num_scenes
-            for indices in _cut(num_scenes[split], device=device)
-        ],
-        image_size=image_size,
+    return _write(
+        recipe,
+        folder=folder,
+        num_scenes=num_scenes,
+        image_size=image_size if recipe.has_images else 0,
         seed=seed,
+        workers=workers,
         device=device,
+        progress=progress,
+        scenes_per_shard=scenes_per_shard,
         provenance={"hold_out": held_out} if held_out else {},
     )
-    return _write(plan, folder=folder, workers=workers, progress=progress, scenes_per_shard=scenes_per_shard)
 
 
 def make_from_factors(
@@ -214,21 +208,19 @@ def make_from_factors(
                 recipe.check_factors(factors)
             except DataError as error:
                 raise DataError(f"{files[split]}: scene {index}: {error}") from None
-    check_free_space(folder, num_bytes=sum(counts.values()) * recipe.bytes_per_scene(image_size=image_size))
-    plan = _Plan(
-        recipe=recipe,
-        pieces=[
-            _Piece(split, indices, tuple(given[split][indices.start : indices.stop]), str(files[split]))
-            for split in SPLITS
-            if split in given
-            for indices in _cut(counts[split], device=device)
-        ],
+    return _write(
+        recipe,
+        folder=folder,
+        num_scenes=counts,
         image_size=image_size,
         seed=seed,
+        workers=workers,
         device=device,
+        progress=progress,
         provenance={"factors": {split: sha256_of(path) for split, path in sorted(files.items())}},
+        given=given,
+        files=files,
     )
-    return _write(plan, folder=folder, workers=workers, progress=progress)
 
 
 def _cut(count: int, *, device: str) -> Iterator[range]:
@@ -236,29 +228,34 @@ def _cut(count: int, *, device: str) -> Iterator[range]:
     return (range(count)[first : first + step] for first in range(0, count, step))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What goes into a store."""
-
-    recipe: BuiltIn
-    pieces: list[_Piece]
-    image_size: int  # height and width, pixels; 0 for data without images
-    seed: int
-    device: str
-    provenance: Mapping[str, Any]  # beside recipe, version and seed
-
-
 def _write(
-    plan: _Plan,
+    recipe: BuiltIn,
     *,
     folder: str | os.PathLike[str],
+    num_scenes: Mapping[Split, int],
+    image_size: int,
+    seed: int,
     workers: int | None,
+    device: str,
     progress: Callable[[int, int], None] | None,
+    provenance: Mapping[str, Any],
     scenes_per_shard: int = 1024,
+    given: Mapping[Split, Sequence[SceneFactors]] = {},
+    files: Mapping[Split, str | os.PathLike[str]] = {},
 ) -> Path:
-    """Renders all pieces into a store and returns its folder."""
-    recipe, pieces, seed, image_size, device = plan.recipe, plan.pieces, plan.seed, plan.image_size, plan.device
-    total, done = sum(len(piece.indices) for piece in pieces), 0
+    """Renders scenes, drawn or ``given`` by ``files``, into a store and returns its folder.
+
+    ``image_size`` is 0 for data without images; ``provenance`` is what is noted beside recipe, version and seed.
+    """
+    total, done = sum(num_scenes.values()), 0
+    # Before a list of pieces is made, which may be as absurdly long as the number of scenes.
+    check_free_space(folder, num_bytes=total * recipe.bytes_per_scene(image_size=image_size))
+    pieces = [
+        _Piece(split, part, tuple(given.get(split, ())[part.start : part.stop]), str(files.get(split, "")))
+        for split in SPLITS
+        if split in num_scenes
+        for part in _cut(num_scenes[split], device=device)
+    ]
     render = functools.partial(_render, recipe=recipe, seed=seed, image_size=image_size, device=device)
     workers = num_workers(workers, device=device, num_pieces=len(pieces))
     writing = StoreWriter(
@@ -266,7 +263,7 @@ def _write(
         name=recipe.name,
         image_size=image_size,
         num_views=recipe.num_views,
-        provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed, **plan.provenance},
+        provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed, **provenance},
         extras=recipe.extras(image_size=image_size),
         scenes_per_shard=scenes_per_shard,
     )

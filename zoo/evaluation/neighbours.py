@@ -19,15 +19,15 @@ def distances_between(features: np.ndarray) -> np.ndarray:
     return euclidean_distances(flat - flat.mean(0)).reshape(scenes, sets, scenes, sets)
 
 
-def neighbour_purity(distances: np.ndarray, *, num_neighbours: int | None = None) -> np.ndarray:
+def neighbour_purity(distances: np.ndarray, *, num_neighbours: int) -> np.ndarray:
     """Returns the share of the k nearest neighbours of a scene's sets that are of the same scene, [n].
 
     Args:
         distances: [n, M, n, M] with M of 2 or more.
-        num_neighbours: k, at most M - 1 (the default), so that 1 is possible; chance is (M - 1) / (n M - 1).
+        num_neighbours: k; no more than M - 1 are taken, so that 1 is possible. Chance is (M - 1) / (n M - 1).
     """
     scenes, sets = distances.shape[:2]
-    k = sets - 1 if num_neighbours is None else min(num_neighbours, sets - 1)
+    k = min(num_neighbours, sets - 1)
     flat = distances.reshape(scenes * sets, -1).copy()
     np.fill_diagonal(flat, np.inf)
     nearest = np.argpartition(flat, k - 1, axis=1)[:, :k] // sets

@@ -49,7 +49,7 @@ def encode_views(model: SceneModel, frames: np.ndarray, cameras: np.ndarray) -> 
     with evaluation_mode(model):
         for start in range(0, len(frames), BATCH_SIZE):
             chosen = slice(start, start + BATCH_SIZE)
-            batch = _batch(frames[chosen], cameras[chosen], device=device_of(model))
+            batch = _batch(frames[chosen], cameras[chosen], device=model.device)
             context = model.episode(batch, num_context=frames.shape[1]).context
             found.append(model.encoder(context).pooled.float().cpu().numpy())
     return np.concatenate(found)
@@ -79,7 +79,7 @@ def decode(
         schedule: the schedule values of evaluation.
         num_samples: of the latents, from the prior.
     """
-    size, device = model.task.target_shape[-1], device_of(model)
+    size, device = model.task.target_shape[-1], model.device
     blank = np.zeros((*cameras.shape[:2], size, size, 3), np.uint8)
     episode = model.episode(_batch(blank, cameras, device=device), num_context=0)
     given = torch.from_numpy(np.ascontiguousarray(pooled)).to(device, episode.query.dtype)
@@ -93,11 +93,6 @@ def decode(
         )
         images = model.expected_image(parameters).mean(0)
     return rearrange(images, "n q c h w -> n q h w c").float().cpu().numpy()
-
-
-def device_of(model: SceneModel) -> torch.device:
-    """Returns the device of a model."""
-    return next(model.parameters()).device
 
 
 def _batch(frames: np.ndarray, cameras: np.ndarray, *, device: torch.device) -> SceneBatch:

@@ -26,6 +26,7 @@ class ViewPrediction(NamedTuple):
     samples: np.ndarray  # [S, Q, H, W, 3]: the expected image of each sample of the latents
     mean: np.ndarray  # [Q, H, W, 3], over the samples
     spread: np.ndarray  # [Q, H, W]: standard deviation over the samples, root mean square over the colours
+    context: np.ndarray  # [N, H, W, 3] uint8: the images that the model was given; N = 0 if it reads none
 
 
 def psnr_of(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -43,6 +44,15 @@ def require_views(model: SceneModel) -> None:
         raise ConfigError(f"this model predicts {task.target_kind} at {task.query_kind}, expected images at cameras")
     if extra := next((name for name, shape in task.extras.items() if not shape.per_view), None):
         raise ConfigError(f"this model predicts the scene's {extra} beside each view, which only evaluation asks for")
+
+
+def check_size(model: SceneModel, scene: Scene, *, name: str = "the model") -> None:
+    """Raises ConfigError, with the ``name`` of the model, if it was not trained on images of the scene's size."""
+    size = model.task.view_shape.height or model.task.target_shape[-1]
+    if scene.image_size != size:
+        raise ConfigError(
+            f"{scene.name}: its images have {scene.image_size} pixels, but {name} reads and predicts {size} x {size}"
+        )
 
 
 def predict_views(
@@ -84,6 +94,7 @@ def predict_views(
         samples=images.cpu().numpy(),
         mean=images.mean(0).cpu().numpy(),
         spread=variance.sqrt().cpu().numpy(),
+        context=scene.frames[list(context) if model.task.context_kind == "images" else []],
     )
 
 
@@ -91,11 +102,7 @@ def _batch(model: SceneModel, scene: Scene, cameras: np.ndarray, *, context: Seq
     """Returns the context views of a scene and black images, which are not read, at the cameras [Q, 5]."""
     for view in context:
         scene.check_view(view)
-    size = model.task.view_shape.height or model.task.target_shape[-1]
-    if scene.image_size != size:
-        raise ConfigError(
-            f"{scene.name}: its images have {scene.image_size} pixels, but the model reads and predicts {size} x {size}"
-        )
+    check_size(model, scene)
     chosen = list(context)
     blank = np.zeros((len(cameras), *scene.frames.shape[1:]), np.uint8)
     extras = {}

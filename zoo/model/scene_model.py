@@ -122,6 +122,11 @@ class SceneModel(nn.Module):
             training_loss=schedule.beta * kl - log_likelihood,
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     def to_device(self, device: torch.device | str) -> SceneModel:
         """Moves the model to a device, with weights in the fastest memory format of the device."""
         return self.to(device=device, memory_format=fastest_memory_format(device))  # type: ignore[call-overload]

@@ -51,6 +51,7 @@ class TrainedModel:
     seconds: float  # of training until that step
     spent: TrainingCost  # on the whole run, of which this may not be the last checkpoint
     git: GitState | None = None  # the commit that trained it, the last one if there were several; None if unknown
+    sha256: str | None = None  # of weights that have a card
 
     @property
     def seed(self) -> int:
@@ -60,8 +61,7 @@ class TrainedModel:
     @property
     def schedule(self) -> ScheduleValues:
         """The schedule values of evaluation, on the model's device."""
-        device = next(self.model.parameters()).device
-        return evaluation_schedule_values(self.variant.training, device=device)
+        return evaluation_schedule_values(self.variant.training, device=self.model.device)
 
     @property
     def data_name(self) -> str:
@@ -155,6 +155,7 @@ def load_shipped(folder: Path, *, device: torch.device | str = "cpu", registry: 
         seconds=card.seconds,
         spent=TrainingCost(budget.steps, budget.seconds) if budget else TrainingCost(card.step, card.seconds),
         git=card.training.git,
+        sha256=card.sha256,
     )
 
 

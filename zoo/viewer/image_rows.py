@@ -12,27 +12,27 @@ from zoo.viewer.rendering import Frame
 TILE = 128  # height of an image, pixels, at least
 GAP = 4  # white pixels between images
 MOST_SAMPLES_SHOWN = 8
+BLANK = np.full((TILE, TILE, 3), 128, np.uint8)
 
 
 def truth_and_means(frame: Frame) -> np.ndarray:
     """Returns the truth, grey where it is not known, and the mean prediction of every model, [h, w, 3] uint8."""
     means = [model.mean for model in frame.models]
-    if frame.truth is not None:
-        return image_row([frame.truth, *means])
-    return image_row([np.full_like(means[0], 128), *means]) if means else np.full((TILE, TILE, 3), 128, np.uint8)
+    unknown = np.full_like(means[0], 128) if means else BLANK
+    return image_row([unknown if frame.truth is None else frame.truth, *means])
 
 
 def samples_of(frame: Frame) -> np.ndarray:
     """Returns a row of samples for every model, [h, w, 3] uint8."""
     if not frame.models:
-        return np.full((TILE, TILE, 3), 128, np.uint8)
+        return BLANK
     return image_column([image_row(model.samples[:MOST_SAMPLES_SHOWN]) for model in frame.models])
 
 
 def spreads_of(frame: Frame) -> np.ndarray:
     """Returns the uncertainty of every model on one scale, black is 0, [h, w, 3] uint8."""
     if not frame.models:
-        return np.full((TILE, TILE, 3), 128, np.uint8)
+        return BLANK
     most = largest_spread(frame)
     return image_row([coloured(model.spread / most) for model in frame.models])
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from zoo.data.scene import Scene
 from zoo.errors import ConfigError
 from zoo.evaluation.candidates import localisation_method
-from zoo.evaluation.views import require_views
+from zoo.evaluation.views import check_size, require_views
 from zoo.training.trained_model import TrainedModel, load_trained
 
 
@@ -18,6 +18,7 @@ class NamedModel(NamedTuple):
 
     name: str
     trained: TrainedModel
+    computing: threading.Lock  # held while a model of the library computes: several visitors take turns
 
     @property
     def localises(self) -> bool:
@@ -26,22 +27,14 @@ class NamedModel(NamedTuple):
 
     def check_size(self, scene: Scene) -> None:
         """Raises ConfigError if the model was not trained on images of the scene's size."""
-        size = self.trained.variant.image_size
-        if size != scene.image_size:
-            raise ConfigError(
-                f"{scene.name}: its images have {scene.image_size} pixels, but {self.name} reads and predicts {size} x {size}"
-            )
+        check_size(self.trained.model, scene, name=self.name)
 
 
 class ModelLibrary:
-    """Models on one device.
-
-    Attributes:
-        computing: held while a model computes: the frames of several visitors take turns.
-    """
+    """Models on one device, of which one computes at a time."""
 
     def __init__(self, *, device: str = "cpu", checkpoint: Literal["best", "last"] = "best") -> None:
-        self.computing = threading.Lock()
+        self._computing = threading.Lock()
         self._device = device
         self._checkpoint: Literal["best", "last"] = checkpoint
         self._loading = threading.Lock()
@@ -63,5 +56,5 @@ class ModelLibrary:
                     localisation_method(trained.model)
                 else:
                     require_views(trained.model)
-                self._models[name] = NamedModel(name, trained)
+                self._models[name] = NamedModel(name, trained, self._computing)
             return self._models[name]

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from zoo.viewer.probability_map import locate_view
 from zoo.viewer.render_loop import Detail, RenderLoop
 from zoo.viewer.rendering import path_of, predicted_spread, render_frame, write_animation
 from zoo.viewer.session import ViewerSession
+from zoo.viewer.session_state import SessionState
 
 if TYPE_CHECKING:
     import viser
@@ -27,19 +28,16 @@ FRAMES, RATE = 48, 12.0  # of an animation: number, and frames per second
 NOTICE_SECONDS = 10.0
 
 
-class PageOptions(NamedTuple):
-    """What all pages of a server share."""
-
-    state_file: Path  # for saving and loading
-
-
 class Page:
     """Shows a session to one client. Mistakes become notifications; the page stays usable."""
 
-    def __init__(self, client: viser.ClientHandle, session: ViewerSession, options: PageOptions) -> None:
+    def __init__(self, client: viser.ClientHandle, session: ViewerSession, *, state_file: Path) -> None:
+        """Shows the session; ``state_file`` is where it is saved and loaded from."""
         self.session = session
-        self._client, self._options = client, options
+        self._client, self._state_file = client, state_file
         self._selected: int | None = None
+        self._showing = threading.RLock()  # callbacks of one page run in several threads
+        self._playing = threading.Lock()
         self._closed = threading.Event()
         client.camera.fov = FIELD_OF_VIEW
         self._panel = Panel(client.gui, session.state)
@@ -109,34 +107,39 @@ class Page:
         self._show_state()
 
     def _show_state(self) -> None:
-        state = self.session.state
-        if self._selected is not None and self._selected >= len(state.context):
-            self._selected = None
-        self._panel.show(state, selected=self._selected)
-        self._plan.show_context(state, selected=self._selected)
+        with self._showing:
+            state = self.session.state
+            if self._selected is not None and self._selected >= len(state.context):
+                self._selected = None
+            self._panel.show(state, selected=self._selected)
+            self._plan.show_context(state, selected=self._selected)
         self._loop.request()
 
     def _show_scene(self) -> None:
-        self._selected = None
-        self._extent = self._plan.show_scene(self.session.state.scene)
-        self._show_state()
-        self._moved(self.session.state.camera)
-        self._view_from_above()
+        with self._showing:
+            self._selected = None
+            self._clear_marks()
+            self._extent = self._plan.show_scene(self.session.state.scene)
+            self._show_state()
+            self._moved(self.session.state.camera)
+            self._view_from_above()
 
     # Context views
 
     def _remove_selected(self) -> None:
-        if self._selected is None:
+        selected = self._selected
+        if selected is None:
             raise ZooError("context: no view is selected; click one in the plan or choose one in the list")
-        self.session.remove_view(self._selected)
+        self.session.remove_view(selected)
         self._selected = None
 
     def _add_own_view(self, view: int) -> None:
         self._act(lambda: self.session.add_own_view(view))
 
     def _select(self, index: int | None) -> None:
-        self._selected = index
-        self._show_state()
+        with self._showing:
+            self._selected = index
+            self._show_state()
 
     def _selection_changed(self) -> None:
         chosen = self._panel.selected.value
@@ -168,8 +171,9 @@ class Page:
     def _pose_typed(self) -> None:
         pose = (*self._panel.position.value, *self._panel.angles.value)
         if self._attempt(lambda: self.session.look_from_pose(pose)):
-            self._plan.show_camera(self.session.state.camera, flying=self._panel.fly.value)
-            self._put_browser_at_camera()
+            with self._showing:
+                self._plan.show_camera(self.session.state.camera, flying=self._panel.fly.value)
+                self._put_browser_at_camera()
             self._loop.request()
 
     def _camera_dragged(self, camera: np.ndarray, phase: PHASES) -> None:
@@ -178,19 +182,21 @@ class Page:
 
     def _browser_moved(self, camera: viser.CameraHandle) -> None:
         if self._panel.fly.value:
-            self._moved(from_viser(camera.wxyz, camera.position))
+            self._attempt(lambda: self._moved(from_viser(camera.wxyz, camera.position)), notify=False)
 
     def _moved(self, camera: np.ndarray) -> None:
-        self.session.look_from(camera)
-        self._panel.show_camera(camera)
-        self._plan.show_camera(camera, flying=self._panel.fly.value)
+        with self._showing:
+            self.session.look_from(camera)
+            self._panel.show_camera(camera)
+            self._plan.show_camera(camera, flying=self._panel.fly.value)
         self._loop.request()
 
     def _fly_changed(self) -> None:
-        self._plan.show_camera(self.session.state.camera, flying=self._panel.fly.value)
-        if not self._panel.fly.value:
-            self._view_from_above()
-        self._put_browser_at_camera()
+        with self._showing:
+            self._plan.show_camera(self.session.state.camera, flying=self._panel.fly.value)
+            if not self._panel.fly.value:
+                self._view_from_above()
+            self._put_browser_at_camera()
 
     def _put_browser_at_camera(self) -> None:
         if self._panel.fly.value:
@@ -217,39 +223,40 @@ class Page:
         self._show_scene()
 
     def _save(self) -> None:
-        self.session.save(self._options.state_file)
-        self._notice("Saved", str(self._options.state_file))
+        self.session.save(self._state_file)
+        self._client.add_notification("Saved", str(self._state_file), auto_close_seconds=NOTICE_SECONDS)
 
     def _load(self) -> None:
-        self.session.load(self._options.state_file)
+        self.session.load(self._state_file)
         self._show_scene()
-
-    def _notice(self, title: str, text: str) -> None:
-        self._client.add_notification(title, text, auto_close_seconds=NOTICE_SECONDS)
 
     # Frames
 
     def _draw(self, detail: Detail) -> None:
         """Draws the session's camera: with one sample as a draft, with all of them in full."""
-        state = self.session.state
 
         def draw() -> None:
-            with self.session.library.computing:
-                frame = render_frame(state, samples=1 if detail == "draft" else None)
+            frame = render_frame(self.session.state, samples=1 if detail == "draft" else None)
             if not self._closed.is_set():
                 self._panel.show_frame(frame)
 
         self._attempt(draw, notify=detail == "full")
 
     def _play(self) -> None:
-        for camera in path_of(self.session.state, num_cameras=FRAMES):
-            if self._closed.wait(1.0 / RATE):
-                return
-            self._moved(camera)
-            self._put_browser_at_camera()
+        if not self._playing.acquire(blocking=False):
+            return
+        try:
+            keyframes = self.session.state.keyframes
+            for camera in path_of(self.session.state, num_cameras=FRAMES):
+                if self._closed.wait(1.0 / RATE) or self.session.state.keyframes is not keyframes:
+                    return
+                self._moved(camera)
+                self._put_browser_at_camera()
+        finally:
+            self._playing.release()
 
     def _export(self) -> None:
-        with tempfile.TemporaryDirectory() as folder, self.session.library.computing:
+        with tempfile.TemporaryDirectory() as folder:
             path = write_animation(
                 Path(folder) / "flight.gif", self.session.state, num_frames=FRAMES, frames_per_second=RATE
             )
@@ -259,18 +266,26 @@ class Page:
     # On the plan
 
     def _show_spread(self) -> None:
-        with self.session.library.computing:
-            found = predicted_spread(self.session.state)
-        self._plan.show_spread(found)
+        state = self.session.state
+        found = predicted_spread(state)
         low, high = found.values.min(), found.values.max()
-        self._panel.marks.content = f"Predicted spread of the images: {low:.3f} to {high:.3f}"
+        words = f"Predicted spread of the images: {low:.3f} to {high:.3f}"
+        self._mark(state, lambda: self._plan.show_spread(found), words)
 
     def _locate(self) -> None:
-        with self.session.library.computing:
-            found = locate_view(self.session.state, int(self._panel.own_view.value))
-        self._plan.show_map(found)
-        self._panel.marks.content = f"{found.name}: estimate (green) {found.summary} from the truth (orange)"
+        state = self.session.state
+        found = locate_view(state, int(self._panel.own_view.value))
+        words = f"{found.name}: estimate (green) {found.summary} from the truth (orange)"
+        self._mark(state, lambda: self._plan.show_map(found), words)
+
+    def _mark(self, state: SessionState, show: Callable[[], None], words: str) -> None:
+        """Shows marks and what they mean, unless the visitor went to another scene while they were computed."""
+        with self._showing:
+            if self.session.state.scene is state.scene:
+                show()
+                self._panel.marks.content = words
 
     def _clear_marks(self) -> None:
-        self._plan.clear_marks()
-        self._panel.marks.content = ""
+        with self._showing:
+            self._plan.clear_marks()
+            self._panel.marks.content = ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.viewer.image_rows import TILE, largest_spread, samples_of, spreads_of, truth_and_means
+from zoo.viewer.image_rows import BLANK, largest_spread, samples_of, spreads_of, truth_and_means
 from zoo.viewer.rendering import Frame
 from zoo.viewer.saved_page import MOST_SAMPLES, pose_of
 from zoo.viewer.session_state import SessionState
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import viser
 
 NO_VIEW = "none"
-BLANK = np.full((TILE, TILE, 3), 128, np.uint8)
 
 
 class Panel:

@@ -45,7 +45,6 @@ class Plan:
     def show_scene(self, scene: Scene) -> PlanExtent:
         """Shows the floor and the scene's own cameras; returns what the plan covers."""
         extent = plan_extent(scene)
-        self.clear_marks()
         self._size = 0.07 * extent.half_width
         width = 2.0 * extent.half_width
         centre = (float(extent.centre[0]), float(extent.centre[1]), 0.0)
@@ -56,8 +55,10 @@ class Plan:
         else:
             self._scene.remove_by_name("/grid")
             self._scene.add_image("/floor", image, width, width, wxyz=FACING_UP, position=centre)
-        for handle in self._own:
+        # The size of frusta is that of the scene.
+        for handle in (*self._own, *self._context, *([self._camera] if self._camera else [])):
             handle.remove()
+        self._context, self._camera = [], None
         self._own = [self._own_frustum(scene, view) for view in range(scene.num_views)]
         return extent
 

@@ -63,6 +63,6 @@ def locate_view(state: SessionState, view: int) -> ProbabilityMap:
     ).apply(lambda field: field.to(schedule.sigma.device))
     part = EvaluationBatch(np.zeros(1, np.int64), batch, len(state.context))
     search = Search(samples=state.samples if model.trained.model.core.latents != "none" else 0)
-    with evaluation_mode(model.trained.model):
+    with model.computing, evaluation_mode(model.trained.model):
         found = locate(model.trained.model, part, schedule=schedule, prior=prior, search=search)
     return ProbabilityMap(model.name, found.floor_mass, prior.grid.extent, found.estimate, found.truth, found.summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Literal
 
@@ -14,7 +15,7 @@ LONGEST_WAIT = 10.0  # seconds, for the frame that is drawn when the loop is clo
 class RenderLoop:
     """Draws in a thread of its own; requests that arrive meanwhile are answered by one frame.
 
-    ``draw`` must not raise.
+    An error of ``draw`` is printed, and the next request is answered all the same.
     """
 
     def __init__(self, draw: Callable[[Detail], None], *, rest_seconds: float = REST_SECONDS) -> None:
@@ -41,6 +42,9 @@ class RenderLoop:
             self._asked.clear()
             if self._closed:
                 return
-            self._draw("draft")
-            if not self._asked.wait(self._rest_seconds):
-                self._draw("full")
+            try:
+                self._draw("draft")
+                if not self._asked.wait(self._rest_seconds):
+                    self._draw("full")
+            except Exception:  # without this thread the page would show nothing new
+                traceback.print_exc()

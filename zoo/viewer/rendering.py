@@ -8,15 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.bench.measurement import label_of
+from zoo.bench.prediction_sheets import title_of
 from zoo.data.camera_path import interpolated, orbit
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation.views import ViewPrediction, psnr_of
-from zoo.figures.views import PANELS, Views, animation, frames_of
+from zoo.figures.views import PANELS, animation, frames_of
 from zoo.viewer.library import NamedModel
 from zoo.viewer.session_state import SessionState
 
-SHOWN_SAMPLES = 2  # of an animation
 RING_CAMERAS = 16
 
 
@@ -100,17 +99,14 @@ def write_animation(path: Path, state: SessionState, *, num_frames: int, frames_
     """
     model = _first_view_model(state)
     cameras = path_of(state, num_cameras=num_frames)
-    truth = state.scene.render(cameras)
-    prediction = _predict(state, model, cameras, state.samples)
-    views = Views(
-        context=np.stack([each.image for each in state.context]) if state.context else state.scene.frames[:0],
-        truth=truth,
-        mean=frames_of(prediction.mean),
-        samples=frames_of(prediction.samples[:SHOWN_SAMPLES]),
-        spread=prediction.spread,
+    return animation(
+        path,
+        _predict(state, model, cameras, state.samples),
+        truth=state.scene.render(cameras),
+        panels=PANELS,
+        frames_per_second=frames_per_second,
+        title=title_of(model.trained, f"{state.scene.name}, {state.split}"),
     )
-    title = f"{label_of(model.trained.variant)}, step {model.trained.step}: {state.scene.name}, {state.split}"
-    return animation(path, views, panels=PANELS, frames_per_second=frames_per_second, title=title)
 
 
 def _first_view_model(state: SessionState) -> NamedModel:
@@ -121,7 +117,8 @@ def _first_view_model(state: SessionState) -> NamedModel:
 
 def _predict(state: SessionState, model: NamedModel, cameras: np.ndarray, samples: int) -> ViewPrediction:
     scene, context = state.given(state.context)
-    return model.trained.predict(scene, cameras, context=context, samples=samples, seed=state.seed)
+    with model.computing:
+        return model.trained.predict(scene, cameras, context=context, samples=samples, seed=state.seed)
 
 
 def _truth_at(state: SessionState) -> tuple[np.ndarray | None, str]:

@@ -7,12 +7,13 @@ import io
 import socket
 import threading
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from zoo.errors import ConfigError
 from zoo.viewer.library import ModelLibrary
-from zoo.viewer.page import Page, PageOptions
+from zoo.viewer.page import Page
 from zoo.viewer.session import ViewerSession
 from zoo.viewer.session_state import SessionState
 
@@ -47,17 +48,15 @@ def _without_output() -> AbstractContextManager[object]:
 class ViewerServer:
     """Pages on one address; every visitor starts from the same state and changes a copy of it."""
 
-    def __init__(
-        self, library: ModelLibrary, start: SessionState, *, options: PageOptions, host: str, port: int
-    ) -> None:
-        """Begins to listen.
+    def __init__(self, library: ModelLibrary, start: SessionState, *, state_file: Path, host: str, port: int) -> None:
+        """Begins to listen; ``state_file`` is where pages save their state and load it from.
 
         Raises:
             ConfigError: without viser, or if the address cannot be used.
         """
         module = import_viser()
         check_address(host=host, port=port)
-        self._library, self._start, self._options = library, start, options
+        self._library, self._start, self._state_file = library, start, state_file
         self._pages: dict[int, Page] = {}
         self._changing = threading.Lock()
         with _without_output():
@@ -84,9 +83,11 @@ class ViewerServer:
             self._server.stop()
 
     def _connected(self, client: viser.ClientHandle) -> None:
-        page = Page(client, ViewerSession(self._library, self._start), self._options)
+        page = Page(client, ViewerSession(self._library, self._start), state_file=self._state_file)
         with self._changing:
             self._pages[client.client_id] = page
+        if client.client_id not in self._server.get_clients():  # it left while its page was made
+            self._disconnected(client)
 
     def _disconnected(self, client: viser.ClientHandle) -> None:
         with self._changing:

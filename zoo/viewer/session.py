@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class ViewerSession:
     def __init__(self, library: ModelLibrary, state: SessionState) -> None:
         self.library = library
         self.state = state
-        self._acting = threading.Lock()
+        self._acting = threading.RLock()
 
     @classmethod
     def open(
@@ -48,13 +49,9 @@ class ViewerSession:
         where = f"{loaded[0].trained.data_name}:0" if place is None else place
         return cls(library, open_scene(loaded, where, split=split, samples=_checked_samples(samples)))
 
-    def _change(self, change: Callable[[SessionState], SessionState]) -> None:
-        with self._acting:
-            self.state = change(self.state)
-
     def look_from(self, camera: np.ndarray) -> None:
         """Moves the camera to [5] (radians)."""
-        self._change(lambda state: replace(state, camera=np.asarray(camera, np.float32)))
+        self._change(camera=np.asarray(camera, np.float32))
 
     def look_from_pose(self, pose: Sequence[float]) -> None:
         """Moves the camera to x, y, z, yaw, pitch in degrees; raises DataError if a number is out of range."""
@@ -62,65 +59,50 @@ class ViewerSession:
 
     def add_own_view(self, view: int) -> None:
         """Gives the models one of the scene's own views; raises DataError if they have it already, or there is none."""
-
-        def change(state: SessionState) -> SessionState:
-            if any(each.view == view for each in state.context):
-                raise DataError(f"{state.scene.name}: view {view} is context already")
-            return _with_view(state, own_view(state.scene, view))
-
-        self._change(change)
+        with self._acting:
+            if any(each.view == view for each in self.state.context):
+                raise DataError(f"{self.state.scene.name}: view {view} is context already")
+            self._add_view(own_view(self.state.scene, view))
 
     def add_view_at(self, camera: np.ndarray) -> None:
         """Gives the models the true view at a camera [5]; raises DataError if the scene cannot be rendered there."""
-        self._change(lambda state: _with_view(state, free_view(state.scene, camera)))
+        with self._acting:
+            self._add_view(free_view(self.state.scene, camera))
 
     def move_view(self, index: int, camera: np.ndarray) -> None:
         """Moves context view ``index`` to a camera [5]; raises DataError if there is none or it cannot be rendered."""
-
-        def change(state: SessionState) -> SessionState:
-            _check_index(state, index)
-            moved = free_view(state.scene, camera)
-            return replace(state, context=(*state.context[:index], moved, *state.context[index + 1 :]))
-
-        self._change(change)
+        with self._acting:
+            self._check_index(index)
+            self._replace_view(index, free_view(self.state.scene, camera))
 
     def remove_view(self, index: int) -> None:
         """Takes context view ``index`` away from the models; raises DataError if there is none."""
-
-        def change(state: SessionState) -> SessionState:
-            _check_index(state, index)
-            return replace(state, context=(*state.context[:index], *state.context[index + 1 :]))
-
-        self._change(change)
+        with self._acting:
+            self._check_index(index)
+            self._replace_view(index)
 
     def clear_views(self) -> None:
         """Takes all context views away."""
-        self._change(lambda state: replace(state, context=()))
+        self._change(context=())
 
     def add_model(self, name: str) -> None:
         """Shows one more model beside the others; raises ZooError if it cannot be loaded or reads another size."""
         loaded = self.library.load(name)
-
-        def change(state: SessionState) -> SessionState:
-            if loaded in state.models:
+        with self._acting:
+            if loaded in self.state.models:
                 raise ConfigError(f"{name}: is shown already")
-            if len(state.models) >= MOST_MODELS:
+            if len(self.state.models) >= MOST_MODELS:
                 raise ConfigError(f"{name}: {MOST_MODELS} models are shown already, which is the most")
-            loaded.check_size(state.scene)
-            return replace(state, models=(*state.models, loaded))
-
-        self._change(change)
+            loaded.check_size(self.state.scene)
+            self._change(models=(*self.state.models, loaded))
 
     def remove_model(self, name: str) -> None:
         """Shows one model less; raises ConfigError for the last one or one that is not shown."""
-
-        def change(state: SessionState) -> SessionState:
-            left = tuple(model for model in state.models if model.name != name)
-            if not left or len(left) == len(state.models):
+        with self._acting:
+            left = tuple(model for model in self.state.models if model.name != name)
+            if not left or len(left) == len(self.state.models):
                 raise ConfigError(f"{name}: cannot be removed, expected one of two or more models that are shown")
-            return replace(state, models=left)
-
-        self._change(change)
+            self._change(models=left)
 
     def open_scene(self, place: str, *, split: Split) -> None:
         """Goes to another scene, with its default context and camera; the keyframes stay with the old scene.
@@ -128,30 +110,29 @@ class ViewerSession:
         Raises:
             ZooError: if it cannot be loaded, or its images have another size.
         """
-        self._change(lambda state: open_scene(state.models, place, split=split, samples=state.samples, seed=state.seed))
+        with self._acting:
+            now = self.state
+            self.state = open_scene(now.models, place, split=split, samples=now.samples, seed=now.seed)
 
     def set_samples(self, samples: int) -> None:
         """Sets the number of samples at rest; raises ConfigError if it is out of range."""
-        checked = _checked_samples(samples)
-        self._change(lambda state: replace(state, samples=checked))
+        self._change(samples=_checked_samples(samples))
 
     def draw_noise(self) -> None:
         """Takes other noise for the latents: the next seed."""
-        self._change(lambda state: replace(state, seed=(state.seed + 1) % LARGEST_SEED))
+        with self._acting:
+            self._change(seed=(self.state.seed + 1) % LARGEST_SEED)
 
     def add_keyframe(self) -> None:
         """Appends the camera to the keyframes; raises ConfigError if there are too many."""
-
-        def change(state: SessionState) -> SessionState:
-            if len(state.keyframes) >= MOST_KEYFRAMES:
+        with self._acting:
+            if len(self.state.keyframes) >= MOST_KEYFRAMES:
                 raise ConfigError(f"keyframes: found {MOST_KEYFRAMES}, which is the most")
-            return replace(state, keyframes=(*state.keyframes, state.camera))
-
-        self._change(change)
+            self._change(keyframes=(*self.state.keyframes, self.state.camera))
 
     def clear_keyframes(self) -> None:
         """Removes all keyframes."""
-        self._change(lambda state: replace(state, keyframes=()))
+        self._change(keyframes=())
 
     def save(self, path: Path) -> None:
         """Writes the state to a JSON file, whole or not at all; raises DiskFullError if it cannot be written."""
@@ -179,18 +160,25 @@ class ViewerSession:
         state = SessionState(
             models, found.scene, found.split, scene, context, camera, found.samples, found.seed, keyframes
         )
-        self._change(lambda _: state)
+        with self._acting:
+            self.state = state
 
+    def _change(self, **changes: Any) -> None:
+        with self._acting:
+            self.state = replace(self.state, **changes)
 
-def _with_view(state: SessionState, view: ContextView) -> SessionState:
-    if len(state.context) >= MOST_VIEWS:
-        raise ConfigError(f"context: found {MOST_VIEWS} views, which is the most")
-    return replace(state, context=(*state.context, view))
+    def _add_view(self, view: ContextView) -> None:
+        if len(self.state.context) >= MOST_VIEWS:
+            raise ConfigError(f"context: found {MOST_VIEWS} views, which is the most")
+        self._change(context=(*self.state.context, view))
 
+    def _replace_view(self, index: int, *views: ContextView) -> None:
+        context = self.state.context
+        self._change(context=(*context[:index], *views, *context[index + 1 :]))
 
-def _check_index(state: SessionState, index: int) -> None:
-    if not 0 <= index < len(state.context):
-        raise DataError(f"context: found no view {index}, expected 0 to {len(state.context) - 1}")
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < len(self.state.context):
+            raise DataError(f"context: found no view {index}, expected 0 to {len(self.state.context) - 1}")
 
 
 def _checked_samples(samples: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from zoo.data.captures.capture import Capture
 from zoo.data.captures.colmap import ColmapCamera, ColmapImage, build_capture
@@ -27,18 +28,6 @@ def read_colmap_text(folder: Path, *, model: Path) -> Capture:
         format_name="COLMAP text",
         cameras=_read_cameras(model / "cameras.txt"),
         images=_read_images(model / "images.txt"),
-    )
-
-
-def rotation_of_quaternion(quaternion: np.ndarray) -> np.ndarray:
-    """Returns the rotation matrix [3, 3] of a unit quaternion (w, x, y, z)."""
-    w, x, y, z = quaternion
-    return np.array(
-        [
-            [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
-            [2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)],
-            [2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)],
-        ]
     )
 
 
@@ -90,4 +79,4 @@ def _image(line: str, *, place: str) -> ColmapImage:
     length = float(np.linalg.norm(pose[:4]))
     if not (np.isfinite(pose).all() and abs(length - 1.0) < _NORM_TOLERANCE):
         raise DataError(f"{place}: the quaternion QW QX QY QZ has length {length:g}, expected 1 and finite numbers")
-    return ColmapImage(name, camera, rotation_of_quaternion(pose[:4] / length), pose[4:])
+    return ColmapImage(name, camera, Rotation.from_quat(pose[:4], scalar_first=True).as_matrix(), pose[4:])

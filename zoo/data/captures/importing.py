@@ -22,8 +22,6 @@ from zoo.data.store_writer import StoreWriter, store_name
 from zoo.errors import DataError
 from zoo.files import check_free_space
 
-DEFAULT_MAX_ROLL = 20.0  # degrees
-
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
@@ -32,7 +30,7 @@ class ImportOptions:
     image_size: int = 64  # height and width of the images written, pixels
     views: int | None = None  # of every scene, evenly spaced in file order; None is the smallest number of a folder
     split: Split = "test"
-    max_roll: float = DEFAULT_MAX_ROLL  # degrees that are removed from an image
+    max_roll: float = 20.0  # degrees that are removed from an image
     fill: Fill | None = None  # what is seen beyond an image; None refuses images that do not cover the field of view
     up: UpAxis | None = None
     centre: tuple[float, float, float] | None = None
@@ -45,10 +43,16 @@ class ImportedScene(NamedTuple):
 
     capture: Capture
     alignment: Alignment
-    images: tuple[PosedImage, ...]  # those taken, in file order
-    largest_roll: float  # degrees
-    num_transparent: int  # images composited on white
+    images: tuple[PosedImage, ...]  # the V taken, in file order
+    cameras: np.ndarray  # [V, 5] float64
+    rolls: np.ndarray  # [V], radians, which are removed
     num_filled: int  # images that do not cover the field of view
+    num_transparent: int = 0  # images composited on white, which are known when the pixels are read
+
+    @property
+    def largest_roll(self) -> float:
+        """The largest angle by which an image is turned, degrees."""
+        return math.degrees(np.abs(self.rolls).max())
 
     @property
     def fields_of_view(self) -> tuple[FieldOfView, FieldOfView]:
@@ -57,29 +61,14 @@ class ImportedScene(NamedTuple):
         return fields[0], fields[-1]
 
 
-class ImportReport(NamedTuple):
-    """What was written."""
-
-    scenes: tuple[ImportedScene, ...]
-    num_views: int
-
-
-class _Plan(NamedTuple):
-    """What is known of a scene before its pixels are read."""
-
-    scene: ImportedScene
-    cameras: np.ndarray  # [V, 5] float64
-    rolls: np.ndarray  # [V], radians
-
-
 def import_captures(
     folders: Sequence[str | os.PathLike[str]],
     target: str | os.PathLike[str],
     *,
     options: ImportOptions,
     progress: Callable[[int, int], None] | None = None,
-) -> ImportReport:
-    """Writes every folder as one scene of a new store.
+) -> list[ImportedScene]:
+    """Writes every folder as one scene of a new store, and returns how the images were mapped.
 
     Args:
         folders: captures, see :func:`zoo.data.captures.recognition.read_capture`.
@@ -111,28 +100,23 @@ def import_captures(
     ) as writer:
         for plan in plans:
             frames, num_transparent = [], 0
-            for image, roll in zip(plan.scene.images, plan.rolls.tolist(), strict=True):
-                frame, has_transparency = _read_frame(image, roll=roll, options=options)
-                frames.append(frame)
-                num_transparent += has_transparency
+            for image, roll in zip(plan.images, plan.rolls.tolist(), strict=True):
+                photograph = read_photograph(image.path)
+                num_transparent += photograph.has_transparency
+                frames.append(
+                    reproject(
+                        photograph.pixels,
+                        intrinsics=image.intrinsics,
+                        roll=roll,
+                        image_size=options.image_size,
+                        fill=options.fill or "edge",
+                    )
+                )
                 if progress is not None:
                     progress(len(scenes) * num_views + len(frames), len(plans) * num_views)
             writer.add(options.split, frames, plan.cameras)
-            scenes.append(plan.scene._replace(num_transparent=num_transparent))
-    return ImportReport(tuple(scenes), num_views)
-
-
-def _read_frame(image: PosedImage, *, roll: float, options: ImportOptions) -> tuple[np.ndarray, bool]:
-    """Returns an image of a scene [H, W, 3] uint8, and whether its file has transparent pixels."""
-    photograph = read_photograph(image.path)
-    frame = reproject(
-        photograph.pixels,
-        intrinsics=image.intrinsics,
-        roll=roll,
-        image_size=options.image_size,
-        fill=options.fill or "edge",
-    )
-    return frame, photograph.has_transparency
+            scenes.append(plan._replace(num_transparent=num_transparent))
+    return scenes
 
 
 def _number_of_views(captures: Sequence[Capture], *, wanted: int | None) -> int:
@@ -146,8 +130,8 @@ def _number_of_views(captures: Sequence[Capture], *, wanted: int | None) -> int:
     return wanted
 
 
-def _plan(capture: Capture, *, num_views: int, options: ImportOptions) -> _Plan:
-    """Chooses and checks the images of a scene; the world is aligned with all of its cameras."""
+def _plan(capture: Capture, *, num_views: int, options: ImportOptions) -> ImportedScene:
+    """Chooses and checks the images of a scene before their pixels are read; the world is aligned with all cameras."""
     alignment = align(capture, up=options.up, centre=options.centre, scale=options.scale, radius=options.radius)
     aligned = align_cameras(capture, alignment)
     chosen = np.arange(num_views) * len(capture.images) // num_views
@@ -163,8 +147,7 @@ def _plan(capture: Capture, *, num_views: int, options: ImportOptions) -> _Plan:
             num_filled += 1
             if options.fill is None:
                 raise DataError(_uncovered(image, roll=roll))
-    largest = math.degrees(np.abs(rolls).max())
-    return _Plan(ImportedScene(capture, alignment, images, largest, 0, num_filled), aligned.cameras[chosen], rolls)
+    return ImportedScene(capture, alignment, images, aligned.cameras[chosen], rolls, num_filled)
 
 
 def _uncovered(image: PosedImage, *, roll: float) -> str:
@@ -175,11 +158,11 @@ def _uncovered(image: PosedImage, *, roll: float) -> str:
     )
 
 
-def _provenance(plans: Sequence[_Plan], *, options: ImportOptions) -> dict[str, Any]:
+def _provenance(scenes: Sequence[ImportedScene], *, options: ImportOptions) -> dict[str, Any]:
     return {
         "imported_with": asdict(options),
         "transparent_pixels": "composited on white",
-        "scenes": [_scene_provenance(plan.scene) for plan in plans],
+        "scenes": [_scene_provenance(scene) for scene in scenes],
     }
 
 
