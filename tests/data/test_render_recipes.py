@@ -36,6 +36,7 @@ def small(recipe, indices=range(3), **options):
 def test_the_catalogue_is_complete_and_read_only():
     assert {name: RECIPES[name].num_views for name in NAMES} == {
         "rooms_ring_camera": 10,
+        "rooms_one_object": 10,
         "rooms_free_camera_no_object_rotations": 10,
         "rooms_free_camera_with_object_rotations": 10,
         "shepard_metzler_5_parts": 15,
@@ -44,6 +45,7 @@ def test_the_catalogue_is_complete_and_read_only():
         "printed_cube": 12,
         "captioned_rooms": 10,
         "jaco": 11,
+        "jaco_front": 11,
         "mazes": 300,
         "terrain": 100,
     }
@@ -76,6 +78,7 @@ def test_a_scene_is_a_function_of_seed_split_and_index(name):
 # longer gives the same scenes: raise the version of the recipe.
 GOLDEN = {
     "rooms_ring_camera": (1, "888175fe981f7af4", (180.91, 165.04, 160.21)),
+    "rooms_one_object": (1, "48dd6fb2b09e30b7", (98.88, 104.71, 133.72)),
     "rooms_free_camera_no_object_rotations": (1, "f4e910ebdc76fe7b", (186.84, 171.87, 97.12)),
     "rooms_free_camera_with_object_rotations": (1, "386bc2aa9739e463", (178.29, 149.01, 147.42)),
     "shepard_metzler_5_parts": (1, "dcc811d01b447388", (131.02, 126.88, 144.91)),
@@ -84,6 +87,7 @@ GOLDEN = {
     "printed_cube": (1, "5b4d0e346e4d13c0", (113.15, 119.47, 141.94)),
     "captioned_rooms": (1, "3d777ee0f5a785f2", (98.58, 131.81, 154.57)),
     "jaco": (1, "859a747357bb7ed2", (111.89, 103.49, 150.10)),
+    "jaco_front": (1, "9ebc03452dc577b0", (122.13, 123.20, 148.81)),
     "mazes": (1, "cfc85a7588548207", (103.66, 115.03, 181.67)),
     "terrain": (1, "a046b5e49facaed6", (121.08, 95.83, 96.77)),
 }
