@@ -20,6 +20,7 @@ from zoo.errors import ZooError, ZooWarning
 COMMANDS = (
     "list",
     "describe",
+    "doctor",
     "check",
     "new",
     "quickstart",

@@ -1,0 +1,353 @@
+"""``gqn-zoo doctor``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from zoo.cli.options import Json, RegistryFiles
+from zoo.cli.screen import data_size, log, stdout_console
+from zoo.errors import ZooError
+from zoo.provenance import PACKAGE, cpu_model, git_state, usable_cores, without_folders
+
+if TYPE_CHECKING:
+    import torch
+    from packaging.requirements import Requirement
+
+Status = Literal["ok", "note", "broken"]
+HANDSHAKE_SECONDS = 180.0  # the processes import torch first: seconds, or minutes on a machine that is busy
+COMPILER_SECONDS = 60.0
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- a mount, not a temporary file
+LEAST_SHARED_MEMORY, LEAST_DISK = 256_000_000, 1_000_000_000  # bytes
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+WORST_ERROR = 0.05  # of a convolution in 16 bits, relative to the largest value
+
+
+class Finding(NamedTuple):
+    """What one check found."""
+
+    check: str
+    status: Status  # note: something optional is missing; broken: something needed does not work
+    found: str
+    advice: str = ""
+
+
+Check = Callable[[], Iterator[Finding]]
+
+
+def run(
+    folders: Annotated[list[Path], typer.Argument(metavar="[DATA]...", help="Folders of scenes to verify.")] = [],
+    as_json: Json = False,
+    registry_files: RegistryFiles = [],
+) -> None:
+    """Check the installation, the machine and data: versions, devices, processes, disk, registry, weights, checksums.
+
+    The output names neither folders nor the host, so that it can be pasted into an issue. Exits with code 1 if something
+    that is needed does not work.
+    """
+    checks: dict[str, Check] = {
+        "package": _package,
+        "requirements": _requirements,
+        "extras": _extras,
+        "devices": _devices,
+        "torch.compile": _compiler,
+        "gloo": lambda: _processes("gloo"),
+        "nccl": _nccl,
+        "disk": _disk,
+        "shared memory": _shared_memory,
+        "registry": _registry,
+        "weights": _weights,
+    }
+    checks |= {f"data {folder.absolute().name}": lambda folder=folder: _data(folder) for folder in folders}  # type: ignore[misc]
+    findings: list[Finding] = []
+    for name, check in checks.items():
+        log(f"checking {name}")
+        findings += map(_anonymous, _guarded(name, check))
+    broken = [finding for finding in findings if finding.status == "broken"]
+    if as_json:
+        typer.echo(json.dumps({"usable": not broken, "findings": [each._asdict() for each in findings]}, indent=2))
+    else:
+        _print(findings)
+        typer.echo(f"{len(broken)} checks failed" if broken else "everything that is needed works")
+        log("The report names neither folders nor the host; it can be pasted into an issue.")
+    if broken:
+        raise typer.Exit(1)
+
+
+def _guarded(name: str, check: Check) -> Iterator[Finding]:
+    """Yields what a check finds; an exception is a finding as well."""
+    try:
+        yield from check()
+    except Exception as error:  # whatever a broken driver or library raises
+        yield Finding(name, "broken", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+
+
+def _anonymous(finding: Finding) -> Finding:
+    host = re.escape(socket.gethostname())
+    found, advice = (re.sub(rf"\b{host}\b", "HOST", without_folders(text)) for text in (finding.found, finding.advice))
+    return finding._replace(check=finding.check, found=found, advice=advice)
+
+
+def _print(findings: list[Finding]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in ("check", "status", "found"):
+        table.add_column(header, no_wrap=header != "found")
+    for each in findings:
+        style = {"ok": "green", "note": "yellow", "broken": "bold red"}[each.status]
+        text = f"{each.found}; {each.advice}" if each.advice else each.found
+        table.add_row(Text(each.check), Text(each.status, style=style), Text(text))
+    stdout_console().print(table)
+
+
+def _package() -> Iterator[Finding]:
+    import zoo
+
+    folder = Path(zoo.__file__).resolve().parent
+    git = git_state(folder)
+    commit = f", commit {git.commit[:8]}{' with changes' if git.dirty else ''}" if git else ""
+    try:
+        installed = importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding("package", "broken", f"{zoo.__version__}{commit}, not installed", "pip install . in the checkout")
+        return
+    stale = installed != zoo.__version__
+    text = f"{zoo.__version__}{commit}" + (f", but the installed metadata are of {installed}" if stale else "")
+    yield Finding("package", "note" if stale else "ok", text, "pip install . again" if stale else "")
+
+
+def _requirements() -> Iterator[Finding]:
+    from packaging.specifiers import SpecifierSet
+
+    wanted, found = importlib.metadata.metadata(PACKAGE)["Requires-Python"] or "", platform.python_version()
+    status: Status = "ok" if SpecifierSet(wanted).contains(found, prereleases=True) else "broken"
+    yield Finding("python", status, f"{found} on {platform.system()} {platform.machine()}, required {wanted}")
+    problems, versions = {}, []
+    for requirement in _required(extra=""):
+        problem, version = _problem_of(requirement)
+        versions.append(f"{requirement.name} {version}")
+        if problem:
+            problems[requirement.name] = problem
+    yield Finding("packages", "ok", ", ".join(versions))
+    for name, problem in problems.items():
+        yield Finding(f"package {name}", "broken", problem, f"pip install '{PACKAGE}'")
+
+
+def _required(*, extra: str) -> Iterator[Requirement]:
+    """Yields the requirements of an extra on this machine, or those without extras."""
+    from packaging.requirements import Requirement
+
+    for requirement in map(Requirement, importlib.metadata.requires(PACKAGE) or ()):
+        marker = requirement.marker
+        if bool(extra) == ("extra" in str(marker)) and (marker is None or marker.evaluate({"extra": extra})):
+            yield requirement
+
+
+def _problem_of(requirement: Requirement) -> tuple[str, str | None]:
+    """Returns why a requirement is not met, empty if it is, and the installed version."""
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{requirement.name} is not installed, required {requirement.specifier}", None
+    met = requirement.specifier.contains(version, prereleases=True)
+    return "" if met else f"{requirement.name} {version}, required {requirement.specifier}", version
+
+
+def _extras() -> Iterator[Finding]:
+    for extra in importlib.metadata.metadata(PACKAGE).get_all("Provides-Extra") or ():
+        problems = [problem for problem, _ in map(_problem_of, _required(extra=extra)) if problem]
+        advice = f"pip install '{PACKAGE}[{extra}]'" if problems else ""
+        yield Finding(f"extra {extra}", "note" if problems else "ok", "; ".join(problems) or "installed", advice)
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    yield Finding("cpu", "ok", f"{cpu_model()}, {usable_cores()} cores, {torch.get_num_threads()} threads of torch")
+    devices = [torch.device("cpu")]
+    if not torch.cuda.is_available():
+        yield Finding("gpu", "note", f"torch {torch.__version__} finds none")
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        facts = torch.cuda.get_device_properties(index)
+        yield Finding(f"gpu {index}", "ok", f"{facts.name}, {data_size(facts.total_memory)}, CUDA {torch.version.cuda}")
+        devices.append(torch.device("cuda", index))
+    for device in devices:
+        for precision, dtype in PRECISIONS.items():
+            name = f"{precision} on {device}"
+            (finding,) = _guarded(name, lambda d=device, n=name, t=dtype: _precision(n, d, getattr(torch, t)))
+            # Recipes use 16 bits only where they are asked to.
+            yield finding._replace(status="note") if finding.status == "broken" and precision != "fp32" else finding
+
+
+def _precision(name: str, device: torch.device, dtype: torch.dtype) -> Iterator[Finding]:
+    """Compares a convolution and its gradient in a precision with those in 64 bits."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 8, 16, 16, generator=generator, dtype=torch.float64)
+    weight = torch.randn(8, 8, 3, 3, generator=generator, dtype=torch.float64)
+
+    def compute(place: torch.device, kind: torch.dtype) -> torch.Tensor:
+        x, w = (tensor.to(place, torch.promote_types(kind, torch.float32)).requires_grad_() for tensor in (image, weight))
+        with torch.autocast(place.type, dtype=kind, enabled=kind in (torch.bfloat16, torch.float16)):
+            output = torch.nn.functional.conv2d(x, w, padding=1)
+        (gradient,) = torch.autograd.grad(output.float().square().mean(), w)
+        return torch.cat([output.flatten(), gradient.flatten() / gradient.abs().max()]).double().cpu()
+
+    expected = compute(torch.device("cpu"), torch.float64)
+    error = ((compute(device, dtype) - expected).abs().max() / expected.abs().max()).item()
+    right = error <= WORST_ERROR  # False for NaN
+    yield Finding(name, "ok" if right else "broken", f"a convolution {'works' if right else f'is wrong by {error:.2g}'}")
+
+
+def _compiler() -> Iterator[Finding]:
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("g++", "clang++")), None)
+    advice = "needed by --compile alone: apt install g++ python3-dev"
+    if compiler is None or shutil.which(compiler) is None:
+        yield Finding("torch.compile", "note", f"no C++ compiler {compiler or 'g++ or clang++'}", advice)
+        return
+    command = [compiler, "-fopenmp", "-fsyntax-only", "-x", "c++", "-I", sysconfig.get_paths()["include"], "-"]
+    program = "#include <Python.h>\n#include <omp.h>\n"
+    done = subprocess.run(command, input=program, capture_output=True, text=True, timeout=COMPILER_SECONDS, check=False)  # noqa: S603
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line]
+        yield Finding("torch.compile", "note", f"{compiler} fails: {next(iter(lines), 'no reason given')}", advice)
+    else:
+        yield Finding("torch.compile", "ok", f"{compiler} compiles with the headers of Python and OpenMP")
+
+
+def _nccl() -> Iterator[Finding]:
+    import torch
+
+    if not torch.cuda.is_available():
+        yield Finding("nccl", "note", "not tried without a GPU")
+    else:
+        yield from _processes("nccl", number=min(2, torch.cuda.device_count()))
+
+
+def _processes(backend: str, *, number: int = 2) -> Iterator[Finding]:
+    """Starts processes that add a number each over the loopback interface."""
+    from torch.distributed import TCPStore
+
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    start = time.monotonic()
+    with multiprocessing.get_context("spawn").Pool(number) as pool:  # which ends hanging processes at its end
+        tasks = [(backend, rank, number, store.port) for rank in range(number)]
+        try:
+            sums = pool.starmap_async(sum_ranks, tasks, chunksize=1).get(HANDSHAKE_SECONDS)
+        except multiprocessing.TimeoutError:
+            raise RuntimeError(f"{number} processes did not exchange a number in {HANDSHAKE_SECONDS:g} s") from None
+    right = sums == [number * (number + 1) / 2] * number
+    text = f"{number} process(es) exchanged a number in {time.monotonic() - start:.0f} s"
+    yield Finding(backend, "ok" if right else "broken", text if right else f"sums are {sums}")
+
+
+def sum_ranks(backend: str, rank: int, number: int, port: int) -> float:
+    """Returns the sum of rank + 1 over all processes, each of which calls this."""
+    import torch
+    from torch import distributed
+
+    store = distributed.TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=HANDSHAKE_SECONDS))
+    distributed.init_process_group(
+        backend, store=store, rank=rank, world_size=number, timeout=timedelta(seconds=HANDSHAKE_SECONDS)
+    )
+    value = torch.tensor(rank + 1.0, device=torch.device("cuda", rank) if backend == "nccl" else "cpu")
+    distributed.all_reduce(value)
+    distributed.barrier()
+    distributed.destroy_process_group()
+    return value.item()
+
+
+def _disk() -> Iterator[Finding]:
+    """Writes, replaces and locks files in the working directory, as a run does."""
+    from zoo.files import writing_file
+    from zoo.training.session import lock_folder
+
+    free = shutil.disk_usage(Path.cwd()).free
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".gqn-zoo-doctor-") as folder, lock_folder(Path(folder)):
+        start = time.monotonic()
+        for content in (b"old", b"new" * 2**20):
+            with writing_file(Path(folder, "file")) as temporary:
+                temporary.write_bytes(content)
+        seconds = time.monotonic() - start
+        whole = Path(folder, "file").read_bytes() == content
+    text = f"fsync and atomic rename take {1e3 * seconds / 2:.0f} ms, locks work, {data_size(free)} free"
+    if not whole:
+        yield Finding("disk", "broken", "a file that was replaced holds other bytes than were written")
+    elif free < LEAST_DISK:
+        yield Finding("disk", "broken", text, f"checkpoints need at least {data_size(LEAST_DISK)}")
+    else:
+        yield Finding("disk", "ok", text)
+
+
+def _shared_memory() -> Iterator[Finding]:
+    if not SHARED_MEMORY.is_dir():
+        yield Finding("shared memory", "note", f"there is no {SHARED_MEMORY.name}", "train with -j 0")
+        return
+    size = shutil.disk_usage(SHARED_MEMORY)
+    text = f"{data_size(size.total)}, {data_size(size.free)} free"
+    small = size.free < LEAST_SHARED_MEMORY
+    advice = f"workers of loaders want {data_size(LEAST_SHARED_MEMORY)}: docker run --shm-size 1g, or train with -j 0"
+    yield Finding("shared memory", "note" if small else "ok", text, advice if small else "")
+
+
+def _registry() -> Iterator[Finding]:
+    from zoo.registry.components import KINDS
+    from zoo.registry.registry import Registry
+    from zoo.registry.sources import plug_in_files, user_files
+    from zoo.registry.variant import resolve
+
+    registry = Registry([*user_files(), *plug_in_files()])
+    files = ", ".join(f"{file.prefix}{file.path.name}" for file in registry.files)
+    yield Finding("registry", "ok", f"{len(registry.names())} variants of {files}")
+    problems = list(registry.problems)
+    for name in registry.names():
+        variant = registry.variant(name)
+        if any(":" in variant.component(kind).use for kind in KINDS):  # code of a user or of a plug-in
+            try:
+                resolve(variant)
+            except ZooError as error:
+                problems.append(str(error))
+    for problem in problems:
+        yield Finding("registry", "broken", problem)
+
+
+def _weights() -> Iterator[Finding]:
+    from zoo.results.weights import read_card, shipped_names, weights_folder
+
+    for name in shipped_names():
+        (finding,) = _guarded(f"weights {name}", lambda name=name: _card(name, read_card(weights_folder() / name).bytes))
+        yield finding
+
+
+def _card(name: str, num_bytes: int) -> Iterator[Finding]:
+    yield Finding(f"weights {name}", "ok", f"SHA-256 matches, {data_size(num_bytes)}")
+
+
+def _data(folder: Path) -> Iterator[Finding]:
+    from zoo.data.inspection import inspect_scenes
+
+    name = f"data {folder.absolute().name}"
+    facts = inspect_scenes(folder, verify=True)
+    scenes = sum(split["num_scenes"] for split in facts["splits"].values())
+    yield Finding(name, "ok", f"{facts['name']}@{facts['revision'][:8]}: checksums match, {scenes} scenes")
+    for bad in facts["skipped"]:
+        yield Finding(name, "broken", bad["reason"])
