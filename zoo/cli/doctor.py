@@ -11,7 +11,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "note", "broken"]
 HANDSHAKE_SECONDS = 180.0  # the processes import torch first: seconds, or minutes on a machine that is busy
-COMPILER_SECONDS = 60.0
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- a mount, not a temporary file
 LEAST_SHARED_MEMORY, LEAST_DISK = 256_000_000, 1_000_000_000  # bytes
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -86,9 +84,14 @@ def run(
     if as_json:
         typer.echo(json.dumps({"usable": not broken, "findings": [each._asdict() for each in findings]}, indent=2))
     else:
-        _print(findings)
+        table = Table("check", "status", "found", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for each in findings:
+            style = {"ok": "green", "note": "yellow", "broken": "bold red"}[each.status]
+            text = f"{each.found}; {each.advice}" if each.advice else each.found
+            table.add_row(Text(each.check, no_wrap=True), Text(each.status, style=style), Text(text))
+        stdout_console().print(table)
         typer.echo(f"{len(broken)} checks failed" if broken else "everything that is needed works")
-        log("The report names neither folders nor the host; it can be pasted into an issue.")
+    log("The report names neither folders nor the host; it can be pasted into an issue.")
     if broken:
         raise typer.Exit(1)
 
@@ -104,34 +107,19 @@ def _guarded(name: str, check: Check) -> Iterator[Finding]:
 def _anonymous(finding: Finding) -> Finding:
     host = re.escape(socket.gethostname())
     found, advice = (re.sub(rf"\b{host}\b", "HOST", without_folders(text)) for text in (finding.found, finding.advice))
-    return finding._replace(check=finding.check, found=found, advice=advice)
-
-
-def _print(findings: list[Finding]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("check", "status", "found"):
-        table.add_column(header, no_wrap=header != "found")
-    for each in findings:
-        style = {"ok": "green", "note": "yellow", "broken": "bold red"}[each.status]
-        text = f"{each.found}; {each.advice}" if each.advice else each.found
-        table.add_row(Text(each.check), Text(each.status, style=style), Text(text))
-    stdout_console().print(table)
+    return finding._replace(found=found, advice=advice)
 
 
 def _package() -> Iterator[Finding]:
     import zoo
 
-    folder = Path(zoo.__file__).resolve().parent
-    git = git_state(folder)
-    commit = f", commit {git.commit[:8]}{' with changes' if git.dirty else ''}" if git else ""
-    try:
-        installed = importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        yield Finding("package", "broken", f"{zoo.__version__}{commit}, not installed", "pip install . in the checkout")
-        return
-    stale = installed != zoo.__version__
-    text = f"{zoo.__version__}{commit}" + (f", but the installed metadata are of {installed}" if stale else "")
-    yield Finding("package", "note" if stale else "ok", text, "pip install . again" if stale else "")
+    git = git_state(Path(zoo.__file__).resolve().parent)
+    text = zoo.__version__ + (f", commit {git.commit[:8]}{' with changes' if git.dirty else ''}" if git else "")
+    installed = importlib.metadata.version(PACKAGE)
+    if installed != zoo.__version__:
+        yield Finding("package", "note", f"{text}, but the metadata are of {installed}", "pip install . again")
+    else:
+        yield Finding("package", "ok", text)
 
 
 def _requirements() -> Iterator[Finding]:
@@ -206,7 +194,9 @@ def _precision(name: str, device: torch.device, dtype: torch.dtype) -> Iterator[
     weight = torch.randn(8, 8, 3, 3, generator=generator, dtype=torch.float64)
 
     def compute(place: torch.device, kind: torch.dtype) -> torch.Tensor:
-        x, w = (tensor.to(place, torch.promote_types(kind, torch.float32)).requires_grad_() for tensor in (image, weight))
+        x, w = (
+            tensor.to(place, torch.promote_types(kind, torch.float32)).requires_grad_() for tensor in (image, weight)
+        )
         with torch.autocast(place.type, dtype=kind, enabled=kind in (torch.bfloat16, torch.float16)):
             output = torch.nn.functional.conv2d(x, w, padding=1)
         (gradient,) = torch.autograd.grad(output.float().square().mean(), w)
@@ -215,23 +205,21 @@ def _precision(name: str, device: torch.device, dtype: torch.dtype) -> Iterator[
     expected = compute(torch.device("cpu"), torch.float64)
     error = ((compute(device, dtype) - expected).abs().max() / expected.abs().max()).item()
     right = error <= WORST_ERROR  # False for NaN
-    yield Finding(name, "ok" if right else "broken", f"a convolution {'works' if right else f'is wrong by {error:.2g}'}")
+    yield Finding(
+        name, "ok" if right else "broken", f"a convolution {'works' if right else f'is wrong by {error:.2g}'}"
+    )
 
 
 def _compiler() -> Iterator[Finding]:
-    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("g++", "clang++")), None)
-    advice = "needed by --compile alone: apt install g++ python3-dev"
-    if compiler is None or shutil.which(compiler) is None:
-        yield Finding("torch.compile", "note", f"no C++ compiler {compiler or 'g++ or clang++'}", advice)
-        return
+    compiler = os.environ.get("CXX") or ("g++" if shutil.which("g++") else "clang++")
     command = [compiler, "-fopenmp", "-fsyntax-only", "-x", "c++", "-I", sysconfig.get_paths()["include"], "-"]
-    program = "#include <Python.h>\n#include <omp.h>\n"
-    done = subprocess.run(command, input=program, capture_output=True, text=True, timeout=COMPILER_SECONDS, check=False)  # noqa: S603
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line]
-        yield Finding("torch.compile", "note", f"{compiler} fails: {next(iter(lines), 'no reason given')}", advice)
-    else:
-        yield Finding("torch.compile", "ok", f"{compiler} compiles with the headers of Python and OpenMP")
+    program, problem = "#include <Python.h>\n#include <omp.h>\n", f"there is no C++ compiler {compiler}"
+    if shutil.which(compiler):
+        done = subprocess.run(command, input=program, capture_output=True, text=True, timeout=60.0, check=False)  # noqa: S603
+        problem = next((line for line in done.stderr.splitlines() if "error" in line), "") if done.returncode else ""
+    advice = "needed by --compile alone: apt install g++ python3-dev" if problem else ""
+    text = problem or f"{compiler} compiles with the headers of Python and OpenMP"
+    yield Finding("torch.compile", "note" if problem else "ok", text, advice)
 
 
 def _nccl() -> Iterator[Finding]:
@@ -289,24 +277,17 @@ def _disk() -> Iterator[Finding]:
                 temporary.write_bytes(content)
         seconds = time.monotonic() - start
         whole = Path(folder, "file").read_bytes() == content
+    assert whole, "a file that was replaced holds other bytes than were written"
     text = f"fsync and atomic rename take {1e3 * seconds / 2:.0f} ms, locks work, {data_size(free)} free"
-    if not whole:
-        yield Finding("disk", "broken", "a file that was replaced holds other bytes than were written")
-    elif free < LEAST_DISK:
-        yield Finding("disk", "broken", text, f"checkpoints need at least {data_size(LEAST_DISK)}")
-    else:
-        yield Finding("disk", "ok", text)
+    full = free < LEAST_DISK
+    yield Finding("disk", "broken" if full else "ok", text, "checkpoints need 1 GB at least" if full else "")
 
 
 def _shared_memory() -> Iterator[Finding]:
-    if not SHARED_MEMORY.is_dir():
-        yield Finding("shared memory", "note", f"there is no {SHARED_MEMORY.name}", "train with -j 0")
-        return
-    size = shutil.disk_usage(SHARED_MEMORY)
-    text = f"{data_size(size.total)}, {data_size(size.free)} free"
-    small = size.free < LEAST_SHARED_MEMORY
+    free = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else 0
+    small = free < LEAST_SHARED_MEMORY
     advice = f"workers of loaders want {data_size(LEAST_SHARED_MEMORY)}: docker run --shm-size 1g, or train with -j 0"
-    yield Finding("shared memory", "note" if small else "ok", text, advice if small else "")
+    yield Finding("shared memory", "note" if small else "ok", f"{data_size(free)} free", advice if small else "")
 
 
 def _registry() -> Iterator[Finding]:
@@ -334,12 +315,11 @@ def _weights() -> Iterator[Finding]:
     from zoo.results.weights import read_card, shipped_names, weights_folder
 
     for name in shipped_names():
-        (finding,) = _guarded(f"weights {name}", lambda name=name: _card(name, read_card(weights_folder() / name).bytes))
-        yield finding
-
-
-def _card(name: str, num_bytes: int) -> Iterator[Finding]:
-    yield Finding(f"weights {name}", "ok", f"SHA-256 matches, {data_size(num_bytes)}")
+        try:
+            size = data_size(read_card(weights_folder() / name).bytes)
+            yield Finding(f"weights {name}", "ok", f"SHA-256 matches, {size}")
+        except ZooError as error:
+            yield Finding(f"weights {name}", "broken", str(error))
 
 
 def _data(folder: Path) -> Iterator[Finding]:

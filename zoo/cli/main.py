@@ -38,6 +38,7 @@ COMMANDS = (
     "diff",
     "claims",
     "report",
+    "cards",
     "analyse",
 )
 INTERRUPTED, OUT_OF_MEMORY = 130, 5
