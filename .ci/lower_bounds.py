@@ -8,7 +8,10 @@ from pathlib import Path
 
 def lower_bounds(project: dict, extras: list[str]) -> list[str]:
     """Returns a constraint ``name==version`` for every requirement of a project and of the named extras."""
-    requirements = [*project["dependencies"], *(each for extra in extras for each in project["optional-dependencies"][extra])]
+    requirements = [
+        *project["dependencies"],
+        *(each for extra in extras for each in project["optional-dependencies"][extra]),
+    ]
     found = (re.match(r"([\w.-]+)>=([\w.]+)", requirement) for requirement in requirements)
     return sorted({f"{match[1]}=={match[2]}" for match in found if match})
 

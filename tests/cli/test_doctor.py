@@ -80,9 +80,9 @@ def test_a_package_that_is_not_installed_is_found(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", missing)
     assert found("package")["package"].status == "broken"
     assert found("requirements")["package torch"].found.startswith("torch is not installed, required ")
-    extra = found("extras")["extra video"]
-    assert (extra.status, extra.advice) == ("note", "pip install 'gqn-zoo[video]'")
-    assert extra.found.startswith("imageio-ffmpeg is not installed")
+    extra = found("extras")["extra cluster"]
+    assert (extra.status, extra.advice) == ("note", "pip install 'gqn-zoo[cluster]'")
+    assert extra.found.startswith("submitit is not installed")
 
 
 def test_versions_outside_of_their_range_are_found(monkeypatch):

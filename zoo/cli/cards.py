@@ -55,7 +55,8 @@ def run(
     from zoo.results.store import load_rows
     from zoo.results.weights import read_card, shipped_names, weights_folder
 
-    registry, measured = default_registry(), dict[str, list[SeedGroup]]()
+    registry = default_registry()
+    measured: dict[str, list[SeedGroup]] = {}
     for group in seed_groups(row for row in load_rows(rows) if row.status == "ok" and row.metrics):
         measured.setdefault(group.variant.partition("@")[0], []).append(group)
     weights: dict[str, dict[str, list[str]]] = {}
