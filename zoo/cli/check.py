@@ -13,9 +13,7 @@ from zoo.registry.registry import default_registry
 
 
 def run(
-    name: Annotated[
-        str | None, typer.Argument(help="A registered variant.", autocompletion=complete_variants)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A registered variant.", autocompletion=complete_variants)] = None,
     every_variant: Annotated[bool, typer.Option("--all", help="Check every registered variant.")] = False,
     size: Size = "smoke",
     overrides: Set = [],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import json
 import multiprocessing
 import os
@@ -69,7 +70,7 @@ def run(
         "devices": _devices,
         "torch.compile": _compiler,
         "gloo": lambda: _processes("gloo"),
-        "nccl": _nccl,
+        "nccl": lambda: _processes("nccl"),
         "disk": _disk,
         "shared memory": _shared_memory,
         "registry": _registry,
@@ -128,15 +129,11 @@ def _requirements() -> Iterator[Finding]:
     wanted, found = importlib.metadata.metadata(PACKAGE)["Requires-Python"] or "", platform.python_version()
     status: Status = "ok" if SpecifierSet(wanted).contains(found, prereleases=True) else "broken"
     yield Finding("python", status, f"{found} on {platform.system()} {platform.machine()}, required {wanted}")
-    problems, versions = {}, []
-    for requirement in _required(extra=""):
-        problem, version = _problem_of(requirement)
-        versions.append(f"{requirement.name} {version}")
+    checked = {requirement.name: _problem_of(requirement) for requirement in _required(extra="")}
+    yield Finding("packages", "ok", ", ".join(f"{name} {version}" for name, (_, version) in checked.items()))
+    for name, (problem, _) in checked.items():
         if problem:
-            problems[requirement.name] = problem
-    yield Finding("packages", "ok", ", ".join(versions))
-    for name, problem in problems.items():
-        yield Finding(f"package {name}", "broken", problem, f"pip install '{PACKAGE}'")
+            yield Finding(f"package {name}", "broken", problem, f"pip install '{PACKAGE}'")
 
 
 def _required(*, extra: str) -> Iterator[Requirement]:
@@ -177,37 +174,29 @@ def _devices() -> Iterator[Finding]:
         facts = torch.cuda.get_device_properties(index)
         yield Finding(f"gpu {index}", "ok", f"{facts.name}, {data_size(facts.total_memory)}, CUDA {torch.version.cuda}")
         devices.append(torch.device("cuda", index))
-    for device in devices:
-        for precision, dtype in PRECISIONS.items():
-            name = f"{precision} on {device}"
-            (finding,) = _guarded(name, lambda d=device, n=name, t=dtype: _precision(n, d, getattr(torch, t)))
-            # Recipes use 16 bits only where they are asked to.
-            yield finding._replace(status="note") if finding.status == "broken" and precision != "fp32" else finding
+    for device, (precision, dtype) in itertools.product(devices, PRECISIONS.items()):
+        bad: Status = "broken" if precision == "fp32" else "note"  # recipes use 16 bits only where they are asked to
+        try:
+            error = _error_of(device, getattr(torch, dtype))
+            text = f"relative error of a convolution {error:.1e}, allowed {WORST_ERROR:g}"
+            yield Finding(f"{precision} on {device}", "ok" if error <= WORST_ERROR else bad, text)  # False for NaN
+        except Exception as error:  # whatever a driver raises
+            yield Finding(f"{precision} on {device}", bad, f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
 
-def _precision(name: str, device: torch.device, dtype: torch.dtype) -> Iterator[Finding]:
-    """Compares a convolution and its gradient in a precision with those in 64 bits."""
+def _error_of(device: torch.device, dtype: torch.dtype) -> float:
+    """Returns the largest difference of a convolution's gradient from that in 64 bits, relative to the largest value."""
     import torch
 
-    generator = torch.Generator().manual_seed(0)
+    generator, gradients = torch.Generator().manual_seed(0), []
     image = torch.randn(2, 8, 16, 16, generator=generator, dtype=torch.float64)
-    weight = torch.randn(8, 8, 3, 3, generator=generator, dtype=torch.float64)
-
-    def compute(place: torch.device, kind: torch.dtype) -> torch.Tensor:
-        x, w = (
-            tensor.to(place, torch.promote_types(kind, torch.float32)).requires_grad_() for tensor in (image, weight)
-        )
-        with torch.autocast(place.type, dtype=kind, enabled=kind in (torch.bfloat16, torch.float16)):
-            output = torch.nn.functional.conv2d(x, w, padding=1)
-        (gradient,) = torch.autograd.grad(output.float().square().mean(), w)
-        return torch.cat([output.flatten(), gradient.flatten() / gradient.abs().max()]).double().cpu()
-
-    expected = compute(torch.device("cpu"), torch.float64)
-    error = ((compute(device, dtype) - expected).abs().max() / expected.abs().max()).item()
-    right = error <= WORST_ERROR  # False for NaN
-    yield Finding(
-        name, "ok" if right else "broken", f"a convolution {'works' if right else f'is wrong by {error:.2g}'}"
-    )
+    for place, kind in ((torch.device("cpu"), torch.float64), (device, dtype)):
+        x = image.to(place, torch.promote_types(kind, torch.float32))
+        weight = x[:, :, :3, :3].repeat(4, 1, 1, 1).requires_grad_()
+        with torch.autocast(place.type, dtype=kind, enabled=kind.itemsize == 2):
+            loss = torch.nn.functional.conv2d(x, weight, padding=1).float().square().mean()
+        gradients.append(torch.autograd.grad(loss, weight)[0].double().cpu())
+    return ((gradients[1] - gradients[0]).abs().max() / gradients[0].abs().max()).item()
 
 
 def _compiler() -> Iterator[Finding]:
@@ -222,19 +211,15 @@ def _compiler() -> Iterator[Finding]:
     yield Finding("torch.compile", "note" if problem else "ok", text, advice)
 
 
-def _nccl() -> Iterator[Finding]:
+def _processes(backend: str) -> Iterator[Finding]:
+    """Starts two processes, of nccl at most one per GPU, that add a number each over the loopback interface."""
     import torch
-
-    if not torch.cuda.is_available():
-        yield Finding("nccl", "note", "not tried without a GPU")
-    else:
-        yield from _processes("nccl", number=min(2, torch.cuda.device_count()))
-
-
-def _processes(backend: str, *, number: int = 2) -> Iterator[Finding]:
-    """Starts processes that add a number each over the loopback interface."""
     from torch.distributed import TCPStore
 
+    number = 2 if backend == "gloo" else min(2, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    if not number:
+        yield Finding(backend, "note", "not tried without a GPU")
+        return
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     start = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(number) as pool:  # which ends hanging processes at its end
@@ -253,10 +238,9 @@ def sum_ranks(backend: str, rank: int, number: int, port: int) -> float:
     import torch
     from torch import distributed
 
-    store = distributed.TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=HANDSHAKE_SECONDS))
-    distributed.init_process_group(
-        backend, store=store, rank=rank, world_size=number, timeout=timedelta(seconds=HANDSHAKE_SECONDS)
-    )
+    limit = timedelta(seconds=HANDSHAKE_SECONDS)
+    store = distributed.TCPStore("127.0.0.1", port, is_master=False, timeout=limit)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=number, timeout=limit)
     value = torch.tensor(rank + 1.0, device=torch.device("cuda", rank) if backend == "nccl" else "cpu")
     distributed.all_reduce(value)
     distributed.barrier()
@@ -299,16 +283,14 @@ def _registry() -> Iterator[Finding]:
     registry = Registry([*user_files(), *plug_in_files()])
     files = ", ".join(f"{file.prefix}{file.path.name}" for file in registry.files)
     yield Finding("registry", "ok", f"{len(registry.names())} variants of {files}")
-    problems = list(registry.problems)
-    for name in registry.names():
-        variant = registry.variant(name)
+    for problem in registry.problems:
+        yield Finding("registry", "broken", problem)
+    for variant in map(registry.variant, registry.names()):
         if any(":" in variant.component(kind).use for kind in KINDS):  # code of a user or of a plug-in
             try:
                 resolve(variant)
             except ZooError as error:
-                problems.append(str(error))
-    for problem in problems:
-        yield Finding("registry", "broken", problem)
+                yield Finding("registry", "broken", str(error))
 
 
 def _weights() -> Iterator[Finding]:

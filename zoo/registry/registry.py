@@ -23,7 +23,9 @@ from zoo.registry.sources import RegistryFile, plug_in_files, read_file, user_fi
 from zoo.registry.variant import FULL, SOURCES, ComponentConfig, ImageSize, Reference, Variant, component_sources
 
 CHANGEABLE = (*KINDS, "image_size", "training")
-NOT_INHERITED = frozenset({"base", "paper", "status", "reference", "deviations"})  # a paper describes and measures its own network
+NOT_INHERITED = frozenset(
+    {"base", "paper", "status", "reference", "deviations"}
+)  # a paper describes and measures its own network
 
 
 class FileBeside(NamedTuple):
