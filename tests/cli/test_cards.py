@@ -12,6 +12,12 @@ CARDS = ROOT / "docs" / "cards"
 ROWS = ROOT / "results"
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """--registry sets a variable of the environment, which is restored after each test."""
+    monkeypatch.setenv("GQN_ZOO_REGISTRY", "")
+
+
 @pytest.fixture
 def in_the_checkout(monkeypatch):
     """Links to strips are relative to the folder of the pages."""
