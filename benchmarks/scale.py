@@ -27,7 +27,7 @@ from zoo.registry.registry import default_registry
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD, SPEED, PAGE = ROOT / "results" / "scale.json", ROOT / "results" / "speed", ROOT / "docs" / "scale.md"
-VARIANTS = ("gqn-tower", "gqn-tower-shared", "gqn-epipolar-improved")
+VARIANTS = ("gqn-tower", "gqn-epipolar-improved")
 GPUS = (1, 8, 64)
 SCENES = 2_000_000  # about those of rooms_ring_camera
 FLOAT, GIGA = 4, 1e9

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -76,7 +77,7 @@ def run(
         "registry": _registry,
         "weights": _weights,
     }
-    checks |= {f"data {folder.absolute().name}": lambda folder=folder: _data(folder) for folder in folders}  # type: ignore[misc]
+    checks |= {f"data {folder.absolute().name}": partial(_data, folder) for folder in folders}
     findings: list[Finding] = []
     for name, check in checks.items():
         log(f"checking {name}")
@@ -102,7 +103,11 @@ def _guarded(name: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
     except Exception as error:  # whatever a broken driver or library raises
-        yield Finding(name, "broken", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        yield Finding(name, "broken", _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _anonymous(finding: Finding) -> Finding:
@@ -177,19 +182,19 @@ def _devices() -> Iterator[Finding]:
     for device, (precision, dtype) in itertools.product(devices, PRECISIONS.items()):
         bad: Status = "broken" if precision == "fp32" else "note"  # recipes use 16 bits only where they are asked to
         try:
-            error = _error_of(device, getattr(torch, dtype))
-            text = f"relative error of a convolution {error:.1e}, allowed {WORST_ERROR:g}"
-            yield Finding(f"{precision} on {device}", "ok" if error <= WORST_ERROR else bad, text)  # False for NaN
+            difference = _difference_of(device, getattr(torch, dtype))
+            text = f"relative error of a convolution {difference:.1e}, allowed {WORST_ERROR:g}"
+            yield Finding(f"{precision} on {device}", "ok" if difference <= WORST_ERROR else bad, text)  # bad for NaN
         except Exception as error:  # whatever a driver raises
-            yield Finding(f"{precision} on {device}", bad, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            yield Finding(f"{precision} on {device}", bad, _reason(error))
 
 
-def _error_of(device: torch.device, dtype: torch.dtype) -> float:
+def _difference_of(device: torch.device, dtype: torch.dtype) -> float:
     """Returns the largest difference of a convolution's gradient from that in 64 bits, relative to the largest value."""
     import torch
 
-    generator, gradients = torch.Generator().manual_seed(0), []
-    image = torch.randn(2, 8, 16, 16, generator=generator, dtype=torch.float64)
+    image = torch.randn(2, 8, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gradients: list[torch.Tensor] = []
     for place, kind in ((torch.device("cpu"), torch.float64), (device, dtype)):
         x = image.to(place, torch.promote_types(kind, torch.float32))
         weight = x[:, :, :3, :3].repeat(4, 1, 1, 1).requires_grad_()
