@@ -108,7 +108,7 @@ def _page(name: str, registry: Registry, results: Results, folder: Path) -> Iter
         limits.append("No result is committed, so nothing is known of what this variant learns.")
     elif entry.reference:
         limits.append("The published values and the results here are of different networks, images or trainings.")
-    yield from (f"- {limit}" for limit in limits or ["None is known beyond those of the data and sizes above."])
+    yield from (f"- {limit}" for limit in limits or ["None is recorded."])
 
 
 def _text(kind: Kind, use: str) -> str:
