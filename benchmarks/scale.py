@@ -177,7 +177,7 @@ def tables(record: dict[str, Any], assumed: Assumed) -> Iterator[str]:
     yield f"| loader, scene store with workers, both cores | {views:,.0f} images/s |"
     yield f"| loader, TFRecords, both cores | {records * hardware['cores']:,.0f} images/s |"
     yield f"| checkpoint: write, SHA-256, rename | {record['bytes_per_second_written'] / 1e6:,.0f} MB/s |"
-    for number, seconds in record["plan_seconds"].items():
+    for number, seconds in sorted(record["plan_seconds"].items(), key=lambda item: int(item[0])):
         yield f"| plan of a global batch for {number} process(es), {SCENES:,} scenes | {1e3 * seconds:.2f} ms |"
     yield (
         "\nAssumed: "
