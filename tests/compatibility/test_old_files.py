@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import zoo
 from zoo.bench.suite.settings import load_suite
+from zoo.cli.main import main
 from zoo.comparison.claim_file import load_claims
 from zoo.comparison.leaderboards import leaderboards_of
 from zoo.config.settings import load_yaml
@@ -88,6 +90,24 @@ def test_runs_are_loaded(release):
     run = zoo.load_run(FILES / release / "run")
     assert run.variant.name == "gqn-tower" and run.step == 4
     assert run.model.num_parameters == sum(value.numel() for value in run.model.state_dict().values())
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_checkpoint_scores_what_it_scored_then(release, tmp_path, monkeypatch):
+    """The row beside the run was measured by its release: bounds and metrics of the same weights, scenes and noise."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(FILES / release / "run", "run")
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with pytest.raises(SystemExit) as leave:
+        main(["evaluate", "run", "--data", str(FILES / release / "store"), "--cpu", "--repeats", "0"])
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    assert leave.value.code in (0, None)
+    (now,) = load_rows(["run/results"])
+    (then,) = (row for row in load_rows(ROWS[release]) if row.variant == "gqn-tower@smoke")
+    assert now.key == then.key and set(then.metrics) <= set(now.metrics)
+    for name, metric in then.metrics.items():
+        assert now.metrics[name].value == pytest.approx(metric.value, rel=1e-5), name
 
 
 def test_cards_and_pages_are_read():
