@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 Status = Literal["ok", "note", "broken"]
-HANDSHAKE_SECONDS = 180.0  # the processes import torch first: seconds, or minutes on a machine that is busy
+HANDSHAKE_SECONDS = 240.0  # the processes import torch first: seconds, or minutes on a machine that is busy
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- a mount, not a temporary file
 LEAST_SHARED_MEMORY, LEAST_DISK = 256_000_000, 1_000_000_000  # bytes
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
