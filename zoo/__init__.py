@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zoo.training.trained_model import TrainedModel
 
 __all__ = ["Scene", "create_model", "describe", "list_variants", "load_model", "load_run", "render_scene"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -109,10 +109,11 @@ def _without_seeds(value: Any) -> Any:
 
 def anonymous_command(command: Sequence[str]) -> str:
     """Returns a command line, quoted for a shell, in which only the last part of every absolute path is left."""
-    return shlex.join(_without_folders(token) for token in command)
+    return shlex.join(without_folders(token) for token in command)
 
 
-def _without_folders(token: str) -> str:
+def without_folders(token: str) -> str:
+    """Returns a text in which only the last part of every absolute path is left."""
     if "://" in token and "file://" not in token:
         return token  # an address, not a path of this machine
     return _ABSOLUTE_PATH.sub(lambda match: re.split(r"[/\\]", match.group().rstrip("/\\"))[-1] or "/", token)
@@ -155,7 +156,8 @@ def _version_of(distribution: str) -> str | None:
         return None
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Returns the name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
@@ -215,7 +217,7 @@ def collect(
         command=anonymous_command(command),
         versions=versions,
         hardware=Hardware(
-            cpu=_cpu_model(),
+            cpu=cpu_model(),
             cores=usable_cores(),
             ram_bytes=_ram_bytes(),
             threads=torch.get_num_threads(),

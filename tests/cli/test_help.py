@@ -7,6 +7,8 @@ import zoo
 COMMANDS = [
     "list",
     "describe vae",
+    "doctor",
+    "cards",
     "check vae",
     "quickstart",
     "train vae",
@@ -44,6 +46,8 @@ def test_the_help_names_every_command(gqn_zoo):
     for command in (
         "list",
         "describe",
+        "doctor",
+        "cards",
         "check",
         "quickstart",
         "train",

@@ -1,4 +1,7 @@
-"""The built wheel in a clean environment: its contents, and variants of a user in every way of registering them."""
+"""The built wheel in a clean environment: its contents, and variants of a user in every way of registering them.
+
+The wheel is built from the source distribution, which therefore holds all that it needs.
+"""
 
 import json
 import os
@@ -6,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -36,8 +40,8 @@ def wheels(tmp_path_factory):
     """Builds the wheels of the package and of the example plug-in, with nothing but the declared build requirements."""
     folder = tmp_path_factory.mktemp("wheels")
     plug_in = shutil.copytree(ROOT / "examples" / "plugin", folder / "plugin")
-    for source in (ROOT, plug_in):
-        run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, source, cwd=folder)
+    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, plug_in, cwd=folder)
     return {path.name.partition("-")[0]: path for path in folder.glob("*.whl")}
 
 
@@ -63,6 +67,25 @@ def environment(wheels, tmp_path_factory):
     packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", cwd=folder).strip())
     (packages / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     return Environment(python, packages)
+
+
+def test_an_index_accepts_wheel_and_source_distribution(wheels):
+    """Metadata are valid and the description renders."""
+    folder = wheels["gqn_zoo"].parent
+    import zoo
+
+    files = [folder / f"gqn_zoo-{zoo.__version__}{end}" for end in ("-py3-none-any.whl", ".tar.gz")]
+    out = run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=folder)
+    assert out.count("PASSED") == 2
+
+
+def test_the_source_distribution_holds_the_tests_and_what_they_read(wheels):
+    (path,) = wheels["gqn_zoo"].parent.glob("gqn_zoo-*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = run("git", "ls-files", "zoo", "tests", "docs", "benchmarks", "examples", "results/weights", cwd=ROOT)
+    assert set(tracked.splitlines()) <= names
+    assert {"SECURITY.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "registry.yaml", "pyproject.toml"} <= names
 
 
 def test_the_wheel_holds_the_package_and_its_registry_and_nothing_else(wheels):

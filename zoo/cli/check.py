@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import Json, RegistryFiles, Set, Size
+from zoo.cli.options import Json, RegistryFiles, Set, Size, complete_variants
 from zoo.errors import ConfigError
 from zoo.registry.registry import default_registry
 
 
 def run(
-    name: Annotated[str | None, typer.Argument(help="A registered variant.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A registered variant.", autocompletion=complete_variants)] = None,
     every_variant: Annotated[bool, typer.Option("--all", help="Check every registered variant.")] = False,
     size: Size = "smoke",
     overrides: Set = [],

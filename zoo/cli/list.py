@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from zoo.cli.options import Json, RegistryFiles
+from zoo.cli.options import Json, RegistryFiles, complete_variants
 from zoo.cli.screen import stdout_console
 from zoo.errors import ConfigError, RegistryError, did_you_mean
 from zoo.registry.components import KINDS, available
@@ -23,7 +23,9 @@ Pattern = str | None
 
 
 def run(
-    pattern: Annotated[str, typer.Argument(help="A shell pattern, for example 'gqn-*'.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(help="A shell pattern, for example 'gqn-*'.", autocompletion=complete_variants)
+    ] = "*",
     kind: Annotated[Kind, typer.Option(help="What to list.")] = "variant",
     exclude: Annotated[Pattern, typer.Option(help="Leave out names that match this pattern.")] = None,
     task: Annotated[Pattern, typer.Option(help="Only variants with this task; a pattern.")] = None,

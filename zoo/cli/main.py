@@ -20,6 +20,7 @@ from zoo.errors import ZooError, ZooWarning
 COMMANDS = (
     "list",
     "describe",
+    "doctor",
     "check",
     "new",
     "quickstart",
@@ -37,6 +38,7 @@ COMMANDS = (
     "diff",
     "claims",
     "report",
+    "cards",
     "analyse",
 )
 INTERRUPTED, OUT_OF_MEMORY = 130, 5

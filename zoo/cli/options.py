@@ -63,7 +63,16 @@ Set = Annotated[
         help="Change a setting, for example --set core.steps=8; may be given several times.",
     ),
 ]
-Name = Annotated[str, typer.Argument(help="A registered variant.")]
+
+
+def complete_variants(incomplete: str) -> list[str]:
+    """Returns the registered variants that begin with what was typed, for the shell."""
+    from zoo.registry.registry import default_registry
+
+    return default_registry().names(f"{incomplete}*")
+
+
+Name = Annotated[str, typer.Argument(help="A registered variant.", autocompletion=complete_variants)]
 Size = Annotated[str, typer.Option(help="full, or another size of the variant: smoke, small.")]
 Data = Annotated[Path, typer.Option(help="Folder of scenes: a scene store, or a folder with train/*.tfrecord.")]
 Run = Annotated[

@@ -117,7 +117,12 @@ def load_claims(path: Path) -> Claims:
     Raises:
         ConfigError: naming file, key, what was found and what was expected.
     """
-    found = parse(_File, load_yaml(path), file=str(path))
+    raw = load_yaml(path)
+    if raw.get("version") == 1:  # before the keys, which have changed
+        raise ConfigError(
+            f"{path}: version: found 1 (int), expected 2, in which a claim names its variants and what they are better_than"
+        )
+    found = parse(_File, raw, file=str(path))
     families: list[str | None] = [*found.families] or [None]
     texts = [claim.text for claim in found.claims]
     for index, claim in enumerate(found.claims):

@@ -85,7 +85,8 @@ def first_problem(error: pydantic.ValidationError) -> str:
     """Returns the first field that pydantic refused and why, on one line."""
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"]))
-    return f"{where}: {reason_of(first)}" if where else reason_of(first)
+    found = f", found {first['input']!r}" if first["type"] == "literal_error" else ""  # such as another version
+    return f"{where}: {reason_of(first)}{found}" if where else reason_of(first)
 
 
 def reason_of(detail: Mapping[str, Any]) -> str:

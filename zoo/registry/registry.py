@@ -23,7 +23,9 @@ from zoo.registry.sources import RegistryFile, plug_in_files, read_file, user_fi
 from zoo.registry.variant import FULL, SOURCES, ComponentConfig, ImageSize, Reference, Variant, component_sources
 
 CHANGEABLE = (*KINDS, "image_size", "training")
-NOT_INHERITED = frozenset({"base", "paper", "status", "reference"})  # a paper describes and measures its own network
+NOT_INHERITED = frozenset(
+    {"base", "paper", "status", "reference", "deviations"}
+)  # a paper describes and measures its own network
 
 
 class FileBeside(NamedTuple):
@@ -48,6 +50,9 @@ class Entry(Settings):
     image_size: ImageSize
     training: TrainingRecipe
     reference: list[Reference] = Field(default=[])
+    deviations: list[str] = Field(
+        default=[], description="sentences about what differs from the paper, or what the paper leaves open"
+    )
     sizes: dict[str, dict[str, Any]] = Field(default={})
 
     def use(self, kind: Kind) -> str:

@@ -1,4 +1,4 @@
-"""With submitit's local executor, which starts processes of this machine."""
+"""With submitit's local executor, which starts processes of this machine, and a slurm that writes down what it is given."""
 
 import json
 import sys
@@ -55,6 +55,46 @@ def test_a_job_in_the_queue_is_not_submitted_again(job, tmp_path, engine, monkey
     assert [entry[1] for entry in submitted] == [str(folder) for folder in places[1:]]
     assert not started[0].ended() and started[0].job.job_id == "17"
     assert json.loads((places[3] / "submitted.json").read_text()) == {"cluster": "local", "id": "18"}
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Puts commands of slurm on the path; returns the folder with the scripts that were submitted."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    commands = {
+        "srun": "exit 1",
+        "sbatch": f'cp "$1" {folder}/submitted-$(ls {folder} | grep -c submitted).sh; echo Submitted batch job 4242',
+        "sacct": "echo 'JobID|State|NodeList'; for task in 0 1 2; do echo \"4242_$task|RUNNING|n1\"; done",
+    }
+    for name, text in commands.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def test_all_jobs_are_one_array_of_slurm_and_are_not_submitted_again(job, tmp_path, slurm):
+    options = {"slurm_partition": "gpu", "timeout_min": 120, "slurm_array_parallelism": 2}
+    engine = ClusterEngine("slurm", output=tmp_path, parameters=options, gpus_per_job=8)
+    folders = [tmp_path / digest_of_job(replace(job("vae"), seed=seed)) for seed in range(3)]
+    for folder in folders:
+        folder.mkdir()
+    started = engine.start(folders, retry=False)
+    (script,) = slurm.glob("submitted-*")
+    options = set(script.read_text().splitlines())
+    assert options >= {
+        "#SBATCH --array=0-2%2",
+        "#SBATCH --gpus-per-node=8",
+        "#SBATCH --ntasks-per-node=8",
+        "#SBATCH --partition=gpu",
+        "#SBATCH --time=120",
+    }
+    assert [each.job.job_id for each in started] == ["4242_0", "4242_1", "4242_2"]
+    assert not any(each.ended() for each in started)
+    again = ClusterEngine("slurm", output=tmp_path, parameters={}, gpus_per_job=8)
+    assert [each.job.job_id for each in again.start(folders, retry=False)] == ["4242_0", "4242_1", "4242_2"]
+    assert len(list(slurm.glob("submitted-*"))) == 1
 
 
 def test_an_end_by_the_cluster_is_a_failure(job, tmp_path, engine):

@@ -92,7 +92,7 @@ def _read_file(path: Path) -> list[PosedImage]:
 
 def _found(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    found = "" if first["type"] == "missing" else repr(first["input"])
+    found = "" if first["type"] in ("missing", "literal_error") else repr(first["input"])  # named already
     return f", found {found}" if 0 < len(found) <= 80 else ""
 
 
