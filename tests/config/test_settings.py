@@ -87,6 +87,13 @@ def test_a_rule_of_a_class_is_told_in_its_own_words():
     assert "batch_size (10)" in message and "gradient_accumulation (3)" in message
 
 
+@pytest.mark.parametrize("betas", [[1.5, 0.9], [0.9, 1.0], [-0.1, 0.9], [0.9]])
+def test_betas_of_which_adam_makes_no_average_are_refused(betas):
+    """torch refuses them only when the optimiser is made, with an error that names neither file nor field."""
+    message = refused({"optimizer": {"betas": betas}}, settings_class=TrainingRecipe)
+    assert "variants.x.optimizer.betas" in message
+
+
 @pytest.mark.parametrize(
     ("values", "part"),
     [
