@@ -103,6 +103,14 @@ def test_betas_of_which_adam_makes_no_average_are_refused(betas):
             "free_bits (2) 0 with objective 'importance_weighted'",
         ),
         ({"objective": "maximum_likelihood", "beta": {"start": 0.0}}, "beta 1 throughout with objective 'maximum"),
+        (
+            {"objective": "maximum_likelihood", "beta": {"steps": 9, "middle": {"step": 5, "value": 3.0}}},
+            "beta 1 throughout with objective 'maximum",
+        ),
+        (
+            {"objective": "maximum_likelihood", "beta": {"steps": 9, "levels": [{"step": 5, "value": 3.0}]}},
+            "beta 1 throughout with objective 'maximum",
+        ),
     ],
 )
 def test_settings_that_another_objective_ignores_are_refused(values, part):

@@ -161,7 +161,9 @@ class TrainingRecipe(Settings):
             raise ValueError(f"importance_samples ({self.importance_samples}) 1 with objective 'elbo'")
         if self.objective != "elbo" and self.free_bits:
             raise ValueError(f"free_bits ({self.free_bits:g}) 0 with objective {self.objective!r}, which has no KL")
-        if self.objective == "maximum_likelihood" and (self.beta.start, self.beta.end) != (1.0, 1.0):
+        points = [*self.beta.levels, *([self.beta.middle] if self.beta.middle else [])]
+        betas = {self.beta.start, self.beta.end, *(point.value for point in points)}
+        if self.objective == "maximum_likelihood" and betas != {1.0}:
             raise ValueError("beta 1 throughout with objective 'maximum_likelihood', which has no KL")
         return self
 
