@@ -114,6 +114,21 @@ class TestWeights:
         encoder(views())
         assert torch.equal(encoder.backbone.bn1.running_mean, torch.full((64,), 0.25))
 
+    def test_read_pixels_that_are_standardised_as_in_their_training(self, tmp_path):
+        """Images are from 0 to 1 here; published weights expect other means and deviations."""
+        source = timm.create_model("resnet18", features_only=True, out_indices=(1,)).eval()
+        save_file({name: value.contiguous() for name, value in source.state_dict().items()}, tmp_path / "w.safetensors")
+        encoder = made("resnet18", weights=str(tmp_path / "w.safetensors"), input_size=None).eval()
+        read = []
+        encoder.backbone.register_forward_pre_hook(lambda module, arguments: read.append(arguments[0]))
+        given = views()
+        with torch.no_grad():
+            encoder(given)
+        published = timm.get_pretrained_cfg("resnet18")
+        transform = timm.data.create_transform(16, mean=published.mean, std=published.std).transforms[-1]
+        torch.testing.assert_close(read[0], transform(given.values.flatten(0, 1)))
+        assert not [name for name in encoder.state_dict() if "pixel" in name]  # checkpoints keep their names
+
     def test_that_are_damaged_or_of_another_model_are_refused(self, tmp_path):
         damaged = tmp_path / "damaged.safetensors"
         damaged.write_bytes(b"no tensors here")
