@@ -271,6 +271,17 @@ def test_a_wrong_override_is_told_as_it_was_written(items, part):
     assert str(caught.value).startswith(f"--set {items[-1]}")
 
 
+@pytest.mark.parametrize("word", ["False", "false", "FALSE"])
+def test_a_switch_that_is_set_to_false_is_false(word):
+    """Of any text but the empty one, Python's own bool is True."""
+    assert parse(Outer, {"steps": 1, **parse_overrides([f"enabled={word}"])}, file="f").enabled is False
+
+
+@pytest.mark.parametrize("word", ["no", "off", "0", "None", "''"])
+def test_a_switch_that_is_set_to_another_word_is_refused(word):
+    assert "variants.x.enabled" in refused({"steps": 1, **parse_overrides([f"enabled={word}"])})
+
+
 def test_merging_goes_mapping_by_mapping_and_leaves_its_arguments_alone():
     base = {"core": {"use": "gqn", "steps": 1, "deep": {"a": 1, "b": 2}}, "x": 1, "y": [1]}
     changes = {"core": {"deep": {"b": 3}}, "y": [2], "z": 4}
