@@ -21,7 +21,7 @@ from zoo.nn.noise import sample_categorical
 Coordinate = Literal["x", "y", "z", "yaw", "pitch"]
 ANGLES = ("yaw", "pitch")
 TINY = 1e-12  # added under the root, so that the gradient of a length exists at 0
-REACH = 12.0  # standard deviations in a table of quantiles; the mass beyond is less than e^-70
+REACH = 12.0  # standard deviations in a table of quantiles; the density beyond is less than e^-29 of that of the mode
 TABLE = 2049  # points of a table of quantiles, 0.012 standard deviations apart
 
 
