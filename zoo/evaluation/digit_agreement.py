@@ -244,11 +244,8 @@ def score_hidden_sides(
 ) -> dict[str, np.ndarray]:
     """Predicts the hidden side of every scene of an evaluation and reads the digits.
 
-    Args:
-        model: predicts images at arbitrary cameras from three context views.
-        evaluation: of scenes of a cube; its plan gives the number of scenes.
-        readable: scenes of another split, on which the reader of digits is trained.
-        num_samples: samples of the latents, at least 2.
+    The plan of the evaluation gives the number of scenes alone. The reader of digits is trained on ``readable``, scenes of
+    another split.
 
     Returns:
         ``digit_disagreement`` and ``digit_disagreement_of_samples``, [num_scenes] float64: the share of pairs of views of

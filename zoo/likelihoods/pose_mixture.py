@@ -223,14 +223,10 @@ def bounded(cosine: Tensor, sine: Tensor, *, maximum: float) -> VonMises:
 
 
 def quantile(uniform: Tensor, *, concentration: Tensor) -> Tensor:
-    """Returns quantiles of a von Mises distribution with mode 0: angles [...] in [-pi, pi].
+    """Returns quantiles, for ``uniform`` [...] in (0, 1), of a von Mises distribution with mode 0: angles in [-pi, pi].
 
     The density is tabulated over twelve standard deviations on each side (at most the circle), integrated by the
     trapezoidal rule in float64 and inverted linearly between the points.
-
-    Args:
-        uniform: [...] in (0, 1).
-        concentration: [...].
     """
     kappa = concentration.double()
     half_width = (REACH / torch.sqrt(kappa + TINY)).clamp(max=math.pi)
