@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from zoo.data.source import SceneSource
-from zoo.errors import OutOfMemoryError, ZooError
+from zoo.errors import OutOfMemoryError
 from zoo.registry.variant import Variant, build
 
 BYTES = 4  # of a float32
@@ -26,9 +26,7 @@ def check_model_memory(variant: Variant, *, device: torch.device) -> None:
     try:
         with torch.device("meta"):
             model = build(variant)
-    except ZooError:
-        raise
-    except Exception:  # of a component that the meta device does not support
+    except Exception:  # of settings, which building on the device reports, or of a component that meta does not support
         return
     weights = sum(parameter.numel() for parameter in model.parameters())
     needed = weights * BYTES * (COPIES + (variant.training.ema_decay > 0))
