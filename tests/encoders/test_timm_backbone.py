@@ -1,5 +1,8 @@
 """Backbones of timm: any layout, nothing unused, no mixing of scenes, weights from a file."""
 
+import json
+import warnings
+
 import pytest
 import timm
 import torch
@@ -10,6 +13,8 @@ from zoo.encoders.timm_backbone import TimmBackbone, _normalise_by_groups
 from zoo.episode import Views
 from zoo.errors import ConfigError
 from zoo.model.interfaces import ViewShape
+from zoo.registry.registry import default_registry
+from zoo.training.memory import check_model_memory
 
 VIEW = ViewShape(channels=3, height=16, width=16, pose_width=7)
 
@@ -128,6 +133,17 @@ class TestWeights:
         transform = timm.data.create_transform(16, mean=published.mean, std=published.std).transforms[-1]
         torch.testing.assert_close(read[0], transform(given.values.flatten(0, 1)))
         assert not [name for name in encoder.state_dict() if "pixel" in name]  # checkpoints keep their names
+
+    def test_are_not_mentioned_by_the_estimate_of_memory(self, tmp_path):
+        """It builds the model without memory, and torch warns of every tensor that is not copied."""
+        source = timm.create_model("resnet18", features_only=True, out_indices=(1,))
+        save_file({name: value.contiguous() for name, value in source.state_dict().items()}, tmp_path / "w.safetensors")
+        weights = f"encoder.weights={json.dumps(str(tmp_path / 'w.safetensors'))}"
+        variant = default_registry().variant("gqn-resnet18", size="smoke", overrides=[weights])
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            check_model_memory(variant, device=torch.device("cpu"))
+        assert [str(each.message) for each in seen] == []
 
     def test_that_are_damaged_or_of_another_model_are_refused(self, tmp_path):
         damaged = tmp_path / "damaged.safetensors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,7 +25,8 @@ def check_model_memory(variant: Variant, *, device: torch.device) -> None:
     The model is made on the meta device, without memory; one that cannot be made there is not checked.
     """
     try:
-        with torch.device("meta"):
+        # torch warns of every tensor of a file that is not copied there.
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
             model = build(variant)
     except Exception:  # of settings, which building on the device reports, or of a component that meta does not support
         return
