@@ -12,7 +12,7 @@ from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
 
 # The distribution from which the groups are drawn, or the given groups, L times [n, ...].
-Source = Literal["posterior", "prior"] | Sequence[Tensor] | Tensor
+LatentSource = Literal["posterior", "prior"] | Sequence[Tensor] | Tensor
 
 
 class GroupTerms(NamedTuple):
@@ -44,7 +44,7 @@ def group_noise(keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Tensor:
     return standard_normal(fold(keys, torch.arange(groups, device=keys.device)[:, None]), shape)
 
 
-def given_groups(source: Source, keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Sequence[Tensor] | Tensor:
+def given_groups(source: LatentSource, keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Sequence[Tensor] | Tensor:
     """Returns the latents or the noise of every group, [n, *shape] each; see :func:`draw_group`."""
     return group_noise(keys, groups=groups, shape=shape) if isinstance(source, str) else source
 
