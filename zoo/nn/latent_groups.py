@@ -44,7 +44,9 @@ def group_noise(keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Tensor:
     return standard_normal(fold(keys, torch.arange(groups, device=keys.device)[:, None]), shape)
 
 
-def given_groups(source: LatentSource, keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Sequence[Tensor] | Tensor:
+def given_groups(
+    source: LatentSource, keys: Tensor, *, groups: int, shape: tuple[int, ...]
+) -> Sequence[Tensor] | Tensor:
     """Returns the latents or the noise of every group, [n, *shape] each; see :func:`draw_group`."""
     return group_noise(keys, groups=groups, shape=shape) if isinstance(source, str) else source
 
