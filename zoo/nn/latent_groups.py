@@ -16,10 +16,16 @@ LatentSource = Literal["posterior", "prior"] | Sequence[Tensor] | Tensor
 
 
 class GroupTerms(NamedTuple):
-    """KL and log-ratio of L groups of latents."""
+    """KL and log-ratio of groups of latents."""
 
-    kl: Tensor  # [n, L]: analytic KL(q_l || p_l) given the groups before, nats
+    kl: Tensor  # [n, L] of L groups, [n, ...] of one: analytic KL(q_l || p_l) given the groups before, nats
     log_ratio: Tensor  # [n]: log q(z) - log p(z) at the sampled z, summed over the groups, nats
+
+
+def terms_of_group(z: Tensor, *, posterior: DiagonalGaussian, prior: DiagonalGaussian) -> GroupTerms:
+    """Returns the terms of a single group z [n, ...]."""
+    ratios = posterior.log_prob(z) - prior.log_prob(z)
+    return GroupTerms(kl=kl_divergence(posterior, prior), log_ratio=ratios.flatten(1).sum(1))
 
 
 class Rollout(NamedTuple):
