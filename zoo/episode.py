@@ -85,9 +85,9 @@ class ElboTerms(NamedTuple):
     floor: Tensor  # least NELBO that the likelihood allows, summed over the targets
     training_loss: Tensor  # what training minimises, summed over the targets: NELBO(beta), or another objective's bound
 
-    def nelbo(self, beta: Tensor | float = 1.0) -> Tensor:
-        """Returns -(log-likelihood) + beta * KL, [B], nats for all targets of a scene together."""
-        return beta * self.kl - self.log_likelihood
+    def nelbo(self) -> Tensor:
+        """Returns -(log-likelihood) + KL, [B], nats for all targets of a scene together."""
+        return self.kl - self.log_likelihood
 
     def loss(self) -> Tensor:
         """Returns the training loss per target averaged over scenes: a 0-d tensor, nats."""

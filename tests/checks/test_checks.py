@@ -6,7 +6,7 @@ import torch
 from zoo.checks.failures import CheckFailedError
 from zoo.checks.fixture import make_fixture
 from zoo.checks.runner import CHECKS, QUICK
-from zoo.cores import cvae, gqn
+from zoo.cores import gqn
 from zoo.likelihoods.annealed_gaussian import AnnealedGaussian
 from zoo.model.interfaces import PerViewEncoder
 from zoo.nn import latent_groups
@@ -205,9 +205,9 @@ def test_a_fault_of_the_likelihood_is_found(log_prob, monkeypatch):
     finds("likelihood", fixture_of())
 
 
-@pytest.mark.parametrize(("name", "module"), [("gqn-tower", latent_groups), ("cvae", cvae)])
-def test_a_kl_the_wrong_way_round_is_found(name, module, monkeypatch):
-    monkeypatch.setattr(module, "kl_divergence", lambda q, p: kl_divergence(p, q))
+@pytest.mark.parametrize("name", ["gqn-tower", "cvae"])
+def test_a_kl_the_wrong_way_round_is_found(name, monkeypatch):
+    monkeypatch.setattr(latent_groups, "kl_divergence", lambda q, p: kl_divergence(p, q))
     finds("log ratio", fixture_of(name))
 
 

@@ -87,6 +87,13 @@ def test_a_rule_of_a_class_is_told_in_its_own_words():
     assert "batch_size (10)" in message and "gradient_accumulation (3)" in message
 
 
+@pytest.mark.parametrize("betas", [[1.5, 0.9], [0.9, 1.0], [-0.1, 0.9], [0.9]])
+def test_betas_of_which_adam_makes_no_average_are_refused(betas):
+    """torch refuses them only when the optimiser is made, with an error that names neither file nor field."""
+    message = refused({"optimizer": {"betas": betas}}, settings_class=TrainingRecipe)
+    assert "variants.x.optimizer.betas" in message
+
+
 @pytest.mark.parametrize(
     ("values", "part"),
     [
@@ -96,6 +103,14 @@ def test_a_rule_of_a_class_is_told_in_its_own_words():
             "free_bits (2) 0 with objective 'importance_weighted'",
         ),
         ({"objective": "maximum_likelihood", "beta": {"start": 0.0}}, "beta 1 throughout with objective 'maximum"),
+        (
+            {"objective": "maximum_likelihood", "beta": {"steps": 9, "middle": {"step": 5, "value": 3.0}}},
+            "beta 1 throughout with objective 'maximum",
+        ),
+        (
+            {"objective": "maximum_likelihood", "beta": {"steps": 9, "levels": [{"step": 5, "value": 3.0}]}},
+            "beta 1 throughout with objective 'maximum",
+        ),
     ],
 )
 def test_settings_that_another_objective_ignores_are_refused(values, part):
@@ -254,6 +269,17 @@ def test_a_wrong_override_is_told_as_it_was_written(items, part):
         parse_overrides(items)
     assert part in str(caught.value)
     assert str(caught.value).startswith(f"--set {items[-1]}")
+
+
+@pytest.mark.parametrize("word", ["False", "false", "FALSE"])
+def test_a_switch_that_is_set_to_false_is_false(word):
+    """Of any text but the empty one, Python's own bool is True."""
+    assert parse(Outer, {"steps": 1, **parse_overrides([f"enabled={word}"])}, file="f").enabled is False
+
+
+@pytest.mark.parametrize("word", ["no", "off", "0", "None", "''"])
+def test_a_switch_that_is_set_to_another_word_is_refused(word):
+    assert "variants.x.enabled" in refused({"steps": 1, **parse_overrides([f"enabled={word}"])})
 
 
 def test_merging_goes_mapping_by_mapping_and_leaves_its_arguments_alone():

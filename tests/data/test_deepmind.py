@@ -315,8 +315,6 @@ def test_the_writer_refuses_wrong_scenes_and_existing_folders_and_leaves_nothing
     (tmp_path / "toy").mkdir()
     with pytest.raises(DataError, match="exists already"):
         DeepMindWriter(tmp_path / "toy")
-    with pytest.raises(DataError, match="jpeg_quality"):
-        DeepMindWriter(tmp_path / "new", jpeg_quality=0)
     with pytest.raises(DataError, match="records_per_file"):
         DeepMindWriter(tmp_path / "new", records_per_file=0)
 

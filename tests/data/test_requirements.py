@@ -5,7 +5,7 @@ import pytest
 
 from zoo.data import opening
 from zoo.data.deepmind_writer import DeepMindWriter
-from zoo.data.opening import open_scenes, open_splits, probe_shape
+from zoo.data.opening import open_splits, probe_shape
 from zoo.data.source import DataRequirements, ExtraShape
 from zoo.errors import ConfigError
 
@@ -55,9 +55,8 @@ def test_the_size_of_tfrecords_is_refused_before_they_are_indexed(tmp_path, monk
     with DeepMindWriter(tmp_path / "set", records_per_file=2) as writer:
         writer.add("train", np.zeros((5, 3, 8, 8, 3), np.uint8), np.zeros((5, 3, 5), np.float32))
     assert probe_shape(tmp_path / "set") == (8, {})
-    assert open_scenes(tmp_path / "set", "train", requirements=requirements(image_size=8)).image_size == 8
+    assert open_splits(tmp_path / "set", requirements=requirements(image_size=8))["train"].image_size == 8
     monkeypatch.setattr(opening, "index_folder", lambda *_, **__: pytest.fail("indexed"))
     monkeypatch.setattr(opening, "DeepMindScenes", lambda *_, **__: pytest.fail("indexed"))
-    for opened in (open_splits, lambda folder, **options: open_scenes(folder, "train", **options)):
-        with pytest.raises(ConfigError, match="has images of 8 pixels"):
-            opened(tmp_path / "set", requirements=requirements())
+    with pytest.raises(ConfigError, match="has images of 8 pixels"):
+        open_splits(tmp_path / "set", requirements=requirements())

@@ -12,6 +12,9 @@ from zoo.encoders.sentence import Sentence
 from zoo.episode import Views
 from zoo.errors import ConfigError
 from zoo.model.interfaces import ViewShape
+from zoo.registry.registry import default_registry
+from zoo.registry.variant import build
+from zoo.training.memory import check_model_memory
 
 POSES, SCENES, NUMBER, LENGTH, CHANNELS = 7, 2, 3, 48, 12
 VIEW = ViewShape(channels=0, height=0, width=0, pose_width=POSES)
@@ -223,6 +226,15 @@ class TestSentence:
         other.load_state_dict(one.state_dict())
         given = views()._replace(poses=views().poses.float())
         torch.testing.assert_close(one(given).pooled, other(given).pooled)
+
+    def test_the_estimate_of_memory_does_not_refuse_it(self, tmp_path):
+        """transformers loads nothing onto the meta device, on which the estimate builds a model; no run could start."""
+        write_model(tmp_path)
+        variant = default_registry().variant(
+            "slim", size="smoke", overrides=[f"encoder={{use: sentence, path: {json.dumps(str(tmp_path))}}}"]
+        )
+        check_model_memory(variant, device=torch.device("cpu"))
+        assert build(variant).encoder.width == 16
 
     def test_weights_in_half_precision_are_used_in_single(self, tmp_path):
         write_model(tmp_path, dtype=torch.bfloat16)

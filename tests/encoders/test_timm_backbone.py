@@ -1,5 +1,8 @@
 """Backbones of timm: any layout, nothing unused, no mixing of scenes, weights from a file."""
 
+import json
+import warnings
+
 import pytest
 import timm
 import torch
@@ -10,6 +13,8 @@ from zoo.encoders.timm_backbone import TimmBackbone, _normalise_by_groups
 from zoo.episode import Views
 from zoo.errors import ConfigError
 from zoo.model.interfaces import ViewShape
+from zoo.registry.registry import default_registry
+from zoo.training.memory import check_model_memory
 
 VIEW = ViewShape(channels=3, height=16, width=16, pose_width=7)
 
@@ -113,6 +118,32 @@ class TestWeights:
         encoder.train()
         encoder(views())
         assert torch.equal(encoder.backbone.bn1.running_mean, torch.full((64,), 0.25))
+
+    def test_read_pixels_that_are_standardised_as_in_their_training(self, tmp_path):
+        """Images are from 0 to 1 here; published weights expect other means and deviations."""
+        source = timm.create_model("resnet18", features_only=True, out_indices=(1,)).eval()
+        save_file({name: value.contiguous() for name, value in source.state_dict().items()}, tmp_path / "w.safetensors")
+        encoder = made("resnet18", weights=str(tmp_path / "w.safetensors"), input_size=None).eval()
+        read = []
+        encoder.backbone.register_forward_pre_hook(lambda module, arguments: read.append(arguments[0]))
+        given = views()
+        with torch.no_grad():
+            encoder(given)
+        published = timm.get_pretrained_cfg("resnet18")
+        transform = timm.data.create_transform(16, mean=published.mean, std=published.std).transforms[-1]
+        torch.testing.assert_close(read[0], transform(given.values.flatten(0, 1)))
+        assert not [name for name in encoder.state_dict() if "pixel" in name]  # checkpoints keep their names
+
+    def test_are_not_mentioned_by_the_estimate_of_memory(self, tmp_path):
+        """It builds the model without memory, and torch warns of every tensor that is not copied."""
+        source = timm.create_model("resnet18", features_only=True, out_indices=(1,))
+        save_file({name: value.contiguous() for name, value in source.state_dict().items()}, tmp_path / "w.safetensors")
+        weights = f"encoder.weights={json.dumps(str(tmp_path / 'w.safetensors'))}"
+        variant = default_registry().variant("gqn-resnet18", size="smoke", overrides=[weights])
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            check_model_memory(variant, device=torch.device("cpu"))
+        assert [str(each.message) for each in seen] == []
 
     def test_that_are_damaged_or_of_another_model_are_refused(self, tmp_path):
         damaged = tmp_path / "damaged.safetensors"

@@ -11,6 +11,7 @@ from zoo.errors import ConfigError
 from zoo.evaluation.bounds import Bounds, ElboScores, score_scenes
 from zoo.evaluation.images import IMAGE_ERRORS, image_errors
 from zoo.evaluation.loop import Evaluation
+from zoo.model.scene_model import SceneModel
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
 
@@ -32,6 +33,15 @@ def test_a_bound_is_the_same_alone_and_beside_a_larger_one(array_scenes):
         np.testing.assert_allclose(
             together[f"iwae_{number}_gap"], together["nelbo"] - together[f"iwae_{number}"], atol=1e-9
         )
+
+
+def test_without_latents_all_bounds_are_that_of_one_pass(array_scenes, monkeypatch):
+    passes, score = [], SceneModel.score
+    monkeypatch.setattr(SceneModel, "score", lambda *given, **named: passes.append(1) or score(*given, **named))
+    scores, _, _ = scored("deterministic", array_scenes(num_scenes=3), bounds=Bounds(importance_samples=(1, 50)))
+    assert len(passes) == 1
+    for number in (1, 50):
+        np.testing.assert_allclose(scores[f"iwae_{number}"], scores["nelbo"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["gqn-tower", "cvae", "deterministic"])

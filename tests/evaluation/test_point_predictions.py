@@ -37,6 +37,22 @@ def test_the_deviation_is_that_of_samples_and_noise():
     np.testing.assert_allclose(found.scale, np.sqrt(2.0 / 3.0 + 0.25), rtol=1e-6)
 
 
+def test_functions_are_moved_to_the_device_of_the_schedule():
+    """The meta device stands for a GPU, on which analyses of functions ended with an error of torch."""
+    seen = []
+
+    class Elsewhere(Known):
+        def predict(self, batch, schedule, num_context, *, num_samples):
+            seen.extend(field.device.type for field in (*batch[:4], *batch.extras.values()))
+            parameters = torch.zeros(num_samples, 2, 5, 1, 1, 1)
+            return Prediction(parameters=parameters, expected=parameters, target=parameters[0])
+
+    inputs, queries = np.zeros((2, 3, 1)), np.zeros((2, 5, 1))
+    there = schedule_values(sigma=1.0, device="meta")
+    assert predict_at(Elsewhere(), inputs, inputs, queries=queries, schedule=there, num_samples=3).mean.shape == (2, 5)
+    assert set(seen) == {"meta"}
+
+
 @pytest.mark.parametrize("name", ["np-1d", "convcnp-digits"])
 def test_a_model_is_queried_with_the_given_context(name):
     model = build(default_registry().variant(name, size="smoke")).eval()

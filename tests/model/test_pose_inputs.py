@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.cores.transformer import Transformer as TransformerCore
 from zoo.data.camera import pose_vector
+from zoo.encoders.transformer import Transformer as TransformerEncoder
 from zoo.model.pose_inputs import PoseEncoding, PoseInputs
 from zoo.nn.geometry import ray_features
 
@@ -72,3 +74,14 @@ def test_equal_poses_have_equal_features_and_others_have_others(kind):
 def test_inputs_that_are_no_poses_have_no_rays():
     with pytest.raises(ValueError, match="needs poses of 7 numbers, and these inputs have 2"):
         PoseEncoding(KINDS["rays"], pose_width=2)
+
+
+@pytest.mark.parametrize("config", [PoseInputs, TransformerCore.Config, TransformerEncoder.Config])
+def test_octaves_beyond_the_range_of_float32_are_refused(config):
+    """A frequency of 2^128 is infinite, and all features, losses and gradients were NaN."""
+    most = config(octaves=16)
+    features = ray_features(pose_vector(cameras()).float(), height=2, width=2, field_of_view=50.0, octaves=most.octaves)
+    assert torch.isfinite(features).all()
+    for octaves in (17, 200):
+        with pytest.raises(ValueError, match="octaves"):
+            config(octaves=octaves)

@@ -41,6 +41,14 @@ def test_the_variants_of_a_plug_in_bear_its_name_and_listing_does_not_import_it(
     assert "did you mean 'lab/one'" in refusal(lambda: registry.entry("lab/oen"))
 
 
+def test_a_plug_in_with_capital_letters_is_found_by_patterns(monkeypatch, lab):
+    """Patterns are lower-cased; names of plug-ins are not."""
+    plug_in(monkeypatch, Lab="zoo_lab_package")
+    registry = Registry([*user_files(), *plug_in_files()])
+    assert registry.names("Lab/*") == registry.names("lab/one") == ["Lab/one"]
+    assert registry.names("Lab/*", exclude="LAB/o*") == []
+
+
 def test_a_plug_in_in_a_subpackage_is_not_imported_either(monkeypatch, lab):
     (lab / "variants").mkdir()
     (lab / "variants" / "__init__.py").write_text("")

@@ -53,6 +53,26 @@ def test_every_variant_of_ours_resolves_at_every_size(name, size):
     assert variant.paper and variant.title
 
 
+@pytest.mark.parametrize(("name", "size"), EVERYTHING)
+def test_no_variant_of_ours_is_trained_by_another_weight_of_the_kl(name, size):
+    """Public code trains with a weight of 0.001 or 0.5 and keeps the name of the paper."""
+    beta = OURS.variant(name, size=size).training.beta
+    assert beta.end == 1.0
+    if size == FULL and OURS.entry(name)[0].status == "paper":
+        assert beta.start == 1.0 and beta.middle is None and not beta.levels
+
+
+def test_variants_of_the_gqn_paper_have_its_schedules():
+    """Annealed ten times too fast, or to 0.4, it is another recipe."""
+    ours = [name for name in OURS.names() if OURS.entry(name)[0].paper.startswith("Eslami et al. 2018")]
+    recipes = [OURS.variant(name).training for name in ours if OURS.entry(name)[0].status == "paper"]
+    assert len(recipes) > 3
+    for recipe in recipes:
+        assert (recipe.sigma.start, recipe.sigma.end, recipe.sigma.steps) == (2.0, 0.7, 200_000)
+        rate = recipe.learning_rate
+        assert (rate.start, rate.end, rate.steps, rate.warm_up) == (5e-4, 5e-5, 1_600_000, 0)
+
+
 @pytest.mark.parametrize("name", OURS.names())
 def test_every_variant_of_ours_has_a_smoke_size_that_is_small_and_builds(name):
     variant = OURS.variant(name, size="smoke")

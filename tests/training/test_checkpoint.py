@@ -44,7 +44,7 @@ def test_what_was_saved_is_what_is_read(tmp_path):
     found = checkpoint.read(path)
     assert found.state.step == 1 and found.state.seconds == 1.5 and found.state.schema_version == 1
     other_model, other_optimizer = make(2)
-    checkpoint.load_weights(found, other_model)
+    checkpoint.load_tensors(found.path / checkpoint.MODEL, other_model)
     checkpoint.load_optimizer(found, other_optimizer)
     for name, value in model.state_dict().items():
         assert torch.equal(other_model.state_dict()[name], value)
@@ -67,11 +67,13 @@ def test_the_settings_of_an_optimiser_are_those_of_the_configuration_not_of_the_
 def test_weights_of_another_model_are_refused_with_the_first_difference(tmp_path):
     found = checkpoint.read(save(tmp_path, 1))
     with pytest.raises(CheckpointError, match=r"model.safetensors: 0.bias: found shape \[4\], expected \[5\].*size"):
-        checkpoint.load_weights(found, make(width=5)[0])
+        checkpoint.load_tensors(found.path / checkpoint.MODEL, make(width=5)[0])
     with pytest.raises(CheckpointError, match=r"has, but the model lacks, '0\.bias'; it belongs to another variant"):
-        checkpoint.load_weights(found, nn.Sequential(nn.Identity(), nn.Linear(4, 2)))
+        checkpoint.load_tensors(found.path / checkpoint.MODEL, nn.Sequential(nn.Identity(), nn.Linear(4, 2)))
     with pytest.raises(CheckpointError, match=r"lacks '2\.bias'"):
-        checkpoint.load_weights(found, nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2), nn.Linear(2, 2)))
+        checkpoint.load_tensors(
+            found.path / checkpoint.MODEL, nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2), nn.Linear(2, 2))
+        )
     with pytest.raises(CheckpointError, match=r"optimizer.safetensors belongs to a model with other parameters"):
         checkpoint.load_optimizer(found, torch.optim.Adam(nn.Linear(2, 2).parameters()))
 

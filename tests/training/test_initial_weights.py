@@ -40,7 +40,7 @@ def test_a_run_starts_with_the_weights_of_its_seed(run_training, tmp_path):
     run_training(tmp_path / "run", "vae", *UNCHANGED, "training.steps=1", seed=5)
     initial = {seed: zoo.create_model("vae", size="smoke", seed=seed).state_dict() for seed in (0, 5)}
     model = zoo.create_model("vae", size="smoke", seed=1)
-    checkpoint.load_weights(run_checkpoints.find(tmp_path / "run", which="last"), model)
+    checkpoint.load_tensors(run_checkpoints.find(tmp_path / "run", which="last").path / checkpoint.MODEL, model)
     found = model.state_dict()
     assert all(torch.allclose(found[key], initial[5][key], rtol=0, atol=1e-20) for key in found)
     assert not all(torch.allclose(found[key], initial[0][key]) for key in found)

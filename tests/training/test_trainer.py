@@ -247,7 +247,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(trainer_of, weights, 
     # The poison came before the third checkpoint was written; the second is as good as ever.
     found = checkpoint.read(look.folder(trainer.run, 2))
     fresh = build(_variant("gqn-tower"))
-    checkpoint.load_weights(found, fresh)
+    checkpoint.load_tensors(found.path / checkpoint.MODEL, fresh)
     assert torch.isfinite(weights(fresh)).all()
     assert look.rows(trainer.run)[-1]["step"] == 3
 

@@ -29,19 +29,17 @@ class CheckContext(NamedTuple):
     batch: SceneBatch
     schedule: ScheduleValues
 
-    def terms(self, batch: SceneBatch | None = None, *, num_context: int = NUM_CONTEXT) -> ElboTerms:
-        """Returns the ELBO terms of scenes, those of the fixture by default."""
-        scenes = self.batch if batch is None else batch
-        return self.model.score(self.model.episode(scenes, num_context=num_context), self.schedule)
+    def episode(self, batch: SceneBatch | None = None, *, num_context: int = NUM_CONTEXT) -> Episode:
+        """Splits scenes, those of the fixture by default, into context and targets."""
+        return self.model.episode(batch or self.batch, num_context=num_context)
 
-    def episode(self, batch: SceneBatch | None = None) -> Episode:
-        """Splits scenes into context and targets."""
-        return self.model.episode(self.batch if batch is None else batch, num_context=NUM_CONTEXT)
+    def terms(self, batch: SceneBatch | None = None, *, num_context: int = NUM_CONTEXT) -> ElboTerms:
+        """Returns the ELBO terms of scenes."""
+        return self.model.score(self.episode(batch, num_context=num_context), self.schedule)
 
     def predict(self, batch: SceneBatch | None = None, *, num_context: int = NUM_CONTEXT) -> Tensor:
         """Predicts the targets of scenes from the prior with two samples, [2, B, Q, C', H, W]."""
-        scenes = self.batch if batch is None else batch
-        return self.model.predict(scenes, self.schedule, num_context, num_samples=2).parameters
+        return self.model.predict(batch or self.batch, self.schedule, num_context, num_samples=2).parameters
 
     def predict_parameters(
         self, episode: Episode, *, schedule: ScheduleValues | None = None, num_samples: int = 1
@@ -52,7 +50,7 @@ class CheckContext(NamedTuple):
             episode.query,
             episode.key,
             encode=self.model.encoder,
-            schedule=self.schedule if schedule is None else schedule,
+            schedule=schedule or self.schedule,
             num_samples=num_samples,
         )
 
@@ -81,15 +79,14 @@ def make_fixture(variant: Variant, *, seed: int = 0) -> CheckContext:
 
     model.episode = in_float64  # type: ignore[method-assign]
     validate_outputs(model)
-    schedule = _cast(schedule_values(sigma=0.7))
     batch = random_scenes(model, image_size=variant.image_size, seed=seed)
-    return CheckContext(model=model, batch=batch, schedule=schedule)
+    return CheckContext(model=model, batch=batch, schedule=_cast(schedule_values(sigma=0.7)))
 
 
-def random_scenes(model: SceneModel, *, image_size: int, seed: int) -> SceneBatch:
-    """Makes NUM_SCENES scenes of NUM_CONTEXT + NUM_TARGETS views in float64, with the extras of the model's task."""
+def random_scenes(model: SceneModel, *, image_size: int, seed: int, num_scenes: int = NUM_SCENES) -> SceneBatch:
+    """Makes scenes of NUM_CONTEXT + NUM_TARGETS views in float64, with the extras of the model's task."""
     return random_batch(
-        batch_size=NUM_SCENES,
+        batch_size=num_scenes,
         num_views=NUM_CONTEXT + NUM_TARGETS,
         image_size=image_size,
         extras=model.task.extras,
@@ -105,7 +102,7 @@ def _cast(value: Any) -> Any:
 
 
 @contextmanager
-def perturbed_weights(fixture: CheckContext, *, by: float = 0.5, scale: float = 1.0, seed: int = 1) -> Iterator[None]:
+def perturbed_weights(fixture: CheckContext, *, by: float = 0.5, scale: float = 1.0) -> Iterator[None]:
     """Perturbs every weight of a model and restores it afterwards, so that no fault hides behind a gate of zero.
 
     A tensor of weights is multiplied by ``scale`` and gets noise whose standard deviation is ``by`` times its own;
@@ -116,7 +113,7 @@ def perturbed_weights(fixture: CheckContext, *, by: float = 0.5, scale: float = 
     try:
         with torch.no_grad():
             for number, weight in enumerate(weights):
-                key = fold(torch.full((), seed, device=weight.device), number)
+                key = fold(torch.ones((), dtype=torch.int64, device=weight.device), number)
                 noise = standard_normal(key, (weight.numel(),)).view(weight.shape).to(weight.dtype)
                 own = weight.std() if weight.numel() > 1 else weight.abs().mean()
                 spread = scale * by * own if own > 1e-6 else torch.full_like(own, SMALL_STEP)

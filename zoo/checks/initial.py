@@ -6,9 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from zoo.checks.failures import require
-from zoo.checks.fixture import NUM_CONTEXT, NUM_TARGETS, CheckContext
+from zoo.checks.fixture import CheckContext, random_scenes
 from zoo.episode import Episode, SceneBatch, Views
-from zoo.evaluation.throughput import random_batch
 from zoo.nn.noise import fold
 
 NUM_SCENES = 16
@@ -39,19 +38,11 @@ def check_initial_signal(fixture: CheckContext) -> None:
 def _smooth_scenes(fixture: CheckContext) -> SceneBatch:
     """Makes scenes with images whose colours change slowly, as those of rooms do: noise would average out."""
     size = fixture.batch.frames.shape[2]
-    batch = random_batch(
-        batch_size=NUM_SCENES,
-        num_views=NUM_CONTEXT + NUM_TARGETS,
-        image_size=size,
-        extras=fixture.model.task.extras,
-        seed=3,
-    )
+    batch = random_scenes(fixture.model, image_size=size, seed=3, num_scenes=NUM_SCENES)
     coarse = batch.frames[:, :, :4, :4].flatten(0, 1).permute(0, 3, 1, 2).double()
     fine = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
     frames = fine.round().to(torch.uint8).permute(0, 2, 3, 1).unflatten(0, batch.frames.shape[:2])
-    return batch._replace(frames=frames.contiguous()).apply(
-        lambda field: field.double() if field.is_floating_point() else field
-    )
+    return batch._replace(frames=frames.contiguous())
 
 
 def _require_grey(fixture: CheckContext, episode: Episode) -> None:

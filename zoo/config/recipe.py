@@ -6,7 +6,7 @@ steps, pixel sigma 2.0 to 0.7 over 2e5 steps, batches of 36 scenes, 2e6 steps.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -99,7 +99,7 @@ class Range(Settings):
 class Optimizer(Settings):
     """Adam, or AdamW when ``weight_decay`` is positive."""
 
-    betas: list[float] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
     epsilon: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
 
@@ -161,7 +161,9 @@ class TrainingRecipe(Settings):
             raise ValueError(f"importance_samples ({self.importance_samples}) 1 with objective 'elbo'")
         if self.objective != "elbo" and self.free_bits:
             raise ValueError(f"free_bits ({self.free_bits:g}) 0 with objective {self.objective!r}, which has no KL")
-        if self.objective == "maximum_likelihood" and (self.beta.start, self.beta.end) != (1.0, 1.0):
+        points = [*self.beta.levels, *([self.beta.middle] if self.beta.middle else [])]
+        betas = {self.beta.start, self.beta.end, *(point.value for point in points)}
+        if self.objective == "maximum_likelihood" and betas != {1.0}:
             raise ValueError("beta 1 throughout with objective 'maximum_likelihood', which has no KL")
         return self
 

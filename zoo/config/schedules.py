@@ -50,5 +50,5 @@ def schedule_values_at(recipe: TrainingRecipe, step: int, *, device: torch.devic
 def evaluation_schedule_values(
     recipe: TrainingRecipe, *, sigma: float | None = None, device: torch.device | str = "cpu"
 ) -> ScheduleValues:
-    """Returns the fixed schedule values of evaluation: beta 1 and the sigma at which training ends, unless one is given."""
+    """Returns the fixed schedule values of evaluation: beta 1 and the end of sigma's schedule, unless a sigma is given."""
     return schedule_values(sigma=recipe.sigma.end if sigma is None else sigma, device=device)

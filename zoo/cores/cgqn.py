@@ -18,7 +18,7 @@ from zoo.nn.blocks import broadcast_conv, divide_size, match_size, set_bias
 from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.gaussian import at_least_float32
-from zoo.nn.latent_groups import Rollout, Source, draw_group, given_groups, stacked
+from zoo.nn.latent_groups import LatentSource, Rollout, draw_group, given_groups, stacked
 from zoo.nn.noise import scene_sample_keys
 
 INITIAL_LOG_SCALE = -2.0  # of prior and posterior
@@ -92,7 +92,7 @@ class Cgqn(LatentCore):
         keys: Tensor,
         *,
         targets: Tensor | None,
-        source: Source,
+        source: LatentSource,
         schedule: ScheduleValues,
     ) -> Rollout:
         """Draws the latents of scenes and renders them, [n * Q, C', H, W] with n = B * S, the samples of a scene adjacent.

@@ -13,7 +13,8 @@ from zoo.cores.convolutional_cnp import ConvolutionalCnp, FromGrid, Grid, GridMa
 from zoo.cores.neural_process import concatenate_views
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, kl_divergence
+from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
+from zoo.nn.latent_groups import terms_of_group
 from zoo.nn.noise import scene_sample_keys, standard_normal
 
 
@@ -72,11 +73,8 @@ class ConvolutionalNp(LatentCore):
         sets = (episode.context, concatenate_views(episode.context, episode.target_views))
         prior, posterior = self._distributions(torch.cat([self._signal(views, grid) for views in sets]), count=2)
         z = posterior.sample(standard_normal(episode.key, tuple(prior.mean.shape[1:])))
-        return CoreOutput(
-            prediction=self._decode(z[None], grid, episode.query)[0],
-            kl=kl_divergence(posterior, prior),
-            log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).flatten(1).sum(1),
-        )
+        prediction = self._decode(z[None], grid, episode.query)[0]
+        return CoreOutput(prediction, *terms_of_group(z, posterior=posterior, prior=prior))
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int

@@ -12,7 +12,8 @@ from zoo.config.settings import Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import ImageReader, ImageWriter, match_size
-from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.gaussian import DiagonalGaussian
+from zoo.nn.latent_groups import terms_of_group
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 
@@ -82,11 +83,7 @@ class Cvae(LatentCore):
         prior = self._prior(condition)
         keys = query_keys(episode.key, num_queries=queries)
         z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
-        return CoreOutput(
-            prediction=self._write(z, condition),
-            kl=kl_divergence(posterior, prior),
-            log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).sum(dim=(1, 2)),
-        )
+        return CoreOutput(self._write(z, condition), *terms_of_group(z, posterior=posterior, prior=prior))
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int

@@ -231,15 +231,10 @@ class DrawStep(nn.Module):
         state: LSTMState | None,
         window: Window | None,
     ) -> LSTMState:
-        """Advances the encoder on a target [n, C, H, W] and its difference from the first C channels of the canvas.
+        """Advances the encoder on a target [n, C, H, W] and its difference from the first C channels of a canvas.
 
-        Args:
-            cell: with the whole target, unless there is a window on it.
-            target: [n, C, H, W].
-            canvas: [n, C', H, W].
-            hidden: the decoder's hidden state, [n, hidden, h, w].
-            state: the encoder's; None in the first step, where the decoder's is zero too.
-            window: on the target; None without attention.
+        The cell is prepared with the whole target, unless there is a window on it. ``hidden`` is the decoder's state
+        [n, hidden, h, w], ``state`` the encoder's; it is None in the first step, where the decoder's is zero too.
         """
         if window is not None:
             assert self.encoder.from_query is not None

@@ -19,7 +19,8 @@ from zoo.cores.conditional_neural_process import (
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, Encoder, LatentCore
 from zoo.nn.blocks import mlp
-from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, kl_divergence
+from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
+from zoo.nn.latent_groups import terms_of_group
 from zoo.nn.noise import scene_sample_keys, standard_normal
 
 
@@ -91,11 +92,8 @@ class NeuralProcess(LatentCore):
             context = encode_mean(episode.context, encode)
         prior, posterior = self.distribution(context), self.distribution(all_views)
         z = posterior.sample(standard_normal(episode.key, (self.config.z_channels,)))
-        return CoreOutput(
-            prediction=self._decode(z[None], context, episode.query)[0],
-            kl=kl_divergence(posterior, prior),
-            log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).sum(1),
-        )
+        prediction = self._decode(z[None], context, episode.query)[0]
+        return CoreOutput(prediction, *terms_of_group(z, posterior=posterior, prior=prior))
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int

@@ -92,14 +92,10 @@ class PoseCrossAttention(nn.Module):
         self.cell = nn.GRUCell(2 * width, width)
 
     def forward(self, images: Tensor, own: Tensor, per_view: Tensor, *, poses: Tensor, mask: Tensor) -> Tensor:
-        """Maps images to vectors [B, Q, 2 * width], the last state and f.
+        """Maps images [B, Q, C, H, W] to vectors [B, Q, 2 * width], the last state and f.
 
-        Args:
-            images: [B, Q, C, H, W].
-            own: their maps by the context's encoder, [B, Q, C', h, w].
-            per_view: maps of the context views, [B, N, C', h, w].
-            poses: of the context views, [B, N, P].
-            mask: [B, N], False is padding.
+        ``own`` are their maps by the context's encoder, [B, Q, C', h, w]; ``per_view`` those of the context views,
+        [B, N, C', h, w], with poses [B, N, P] and mask [B, N].
         """
         batch, queries = images.shape[:2]
         maps, own = self._small(per_view), self._small(own)

@@ -11,7 +11,8 @@ from zoo.cores.reversed import PosePooling
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import mlp
-from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
+from zoo.nn.gaussian import DiagonalGaussian
+from zoo.nn.latent_groups import terms_of_group
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 
@@ -56,11 +57,7 @@ class ReversedLatent(LatentCore):
         prior = self._prior(joined)
         keys = query_keys(episode.key, num_queries=joined.shape[1])
         z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
-        return CoreOutput(
-            prediction=self._read_out(joined, z),
-            kl=kl_divergence(posterior, prior),
-            log_ratio=(posterior.log_prob(z) - prior.log_prob(z)).sum(dim=(1, 2)),
-        )
+        return CoreOutput(self._read_out(joined, z), *terms_of_group(z, posterior=posterior, prior=prior))
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int

@@ -67,7 +67,7 @@ class Slim(QueryLatentCore):
         posteriors = None
         latents = inputs.temperature * given if source == "prior" else given
         if target is not None:
-            latents, posteriors = self.infer(target, query, given, draw=source == "posterior")
+            latents, posteriors = self.infer(target, query, latents, draw=source == "posterior")
         zeros = torch.zeros_like(latents)
         return Rollout(
             prediction=self.generate(inputs.scene.pooled, query, latents),

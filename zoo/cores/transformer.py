@@ -9,7 +9,7 @@ from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Depth, Octaves, Settings, Size
 from zoo.model.interfaces import CoreShapes
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.attention import CrossAttentionBlock, NullToken, SelfAttentionBlock, Tokens, view_tokens
@@ -37,7 +37,7 @@ class Transformer(QueryLatentCore):
         heads: Size = Field(default=4, description="of attention; must divide channels")
         hidden_channels: Size = Field(default=512, description="of the feed-forward networks")
         pixel_channels: Size = Field(default=32, description="channels of the pixels before the last convolution")
-        octaves: Depth = Field(default=8, description="frequencies of the encoding of rays")
+        octaves: Octaves = Field(default=8, description="frequencies of the encoding of rays")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     required_features = frozenset({"per_view"})

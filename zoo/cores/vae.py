@@ -9,7 +9,8 @@ from zoo.config.settings import Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import ImageReader, ImageWriter
-from zoo.nn.gaussian import DiagonalGaussian, kl_divergence, standard_like
+from zoo.nn.gaussian import DiagonalGaussian, standard_like
+from zoo.nn.latent_groups import terms_of_group
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 
@@ -45,17 +46,13 @@ class Vae(LatentCore):
         )
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        batch, queries = episode.target.shape[:2]
-        posterior = DiagonalGaussian.from_parameters(self.reader(episode.target.flatten(0, 1)), dim=1)
-        prior = standard_like(posterior)
-        keys = query_keys(episode.key, num_queries=queries).flatten()
+        sizes = episode.target.shape[:2]
+        read = self.reader(episode.target.flatten(0, 1)).unflatten(0, sizes)
+        posterior = DiagonalGaussian.from_parameters(read, dim=-1)
+        keys = query_keys(episode.key, num_queries=sizes[1])
         z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
-        log_ratio = (posterior.log_prob(z) - prior.log_prob(z)).sum(1)
-        return CoreOutput(
-            prediction=self.writer(z).unflatten(0, (batch, queries)),
-            kl=kl_divergence(posterior, prior).unflatten(0, (batch, queries)),
-            log_ratio=log_ratio.unflatten(0, (batch, queries)).sum(1),
-        )
+        prediction = self.writer(z.flatten(0, 1)).unflatten(0, sizes)
+        return CoreOutput(prediction, *terms_of_group(z, posterior=posterior, prior=standard_like(posterior)))
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int

@@ -12,12 +12,14 @@ from zoo.data.source import Split
 from zoo.data.tfrecord import RecordWriter, serialise_example
 from zoo.errors import DataError
 
+JPEG_QUALITY = 95
+
 
 class _SplitWriter:
     """Writes the files of one split; they are renamed at the end, when their number is known."""
 
-    def __init__(self, folder: Path, *, records_per_file: int, jpeg_quality: int) -> None:
-        self._folder, self._records_per_file, self._jpeg_quality = folder, records_per_file, jpeg_quality
+    def __init__(self, folder: Path, *, records_per_file: int) -> None:
+        self._folder, self._records_per_file = folder, records_per_file
         self._files: list[RecordWriter] = []
         folder.mkdir()
 
@@ -27,7 +29,7 @@ class _SplitWriter:
                 if self._files:
                     self._files[-1].close()
                 self._files.append(RecordWriter(self._folder / f"part-{len(self._files)}"))
-            encoded = [encode_jpeg(image, quality=self._jpeg_quality) for image in images]
+            encoded = [encode_jpeg(image, quality=JPEG_QUALITY) for image in images]
             self._files[-1].write(serialise_example({"frames": encoded, "cameras": cameras}))
 
     def complete(self) -> None:
@@ -52,13 +54,11 @@ class DeepMindWriter(SceneWriter):
         DataError: if the folder exists or an argument is not valid.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, records_per_file: int = 1000, jpeg_quality: int = 95) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, records_per_file: int = 1000) -> None:
         super().__init__(folder, image_size=None, num_views=None, extras={})
-        self._records_per_file, self._jpeg_quality = records_per_file, jpeg_quality
+        self._records_per_file = records_per_file
         if records_per_file < 1:
             raise DataError(f"records_per_file: {records_per_file} is not a positive number")
-        if not 1 <= jpeg_quality <= 100:
-            raise DataError(f"jpeg_quality: {jpeg_quality} is not from 1 to 100")
 
     def _open_split(self, folder: Path, split: Split) -> SplitWriter:
-        return _SplitWriter(folder / split, records_per_file=self._records_per_file, jpeg_quality=self._jpeg_quality)
+        return _SplitWriter(folder / split, records_per_file=self._records_per_file)

@@ -46,12 +46,7 @@ class FactorWriter:
 
 
 class FactorLines:
-    """Random access to the lines of a file of factors; lines are found when the first one is read.
-
-    Args:
-        path: of the file.
-        num_scenes: lines that it must have.
-    """
+    """Random access to the lines of a file of factors, one per scene; they are found when the first one is read."""
 
     def __init__(self, path: Path, *, num_scenes: int) -> None:
         self._path, self._num_scenes = path, num_scenes

@@ -37,15 +37,9 @@ def probe_shape(folder: str | os.PathLike[str]) -> FolderShape:
     return FolderShape(first_image_size(next(iter(split_folders(folder).values()))[0]), {})
 
 
-def open_scenes(
-    folder: str | os.PathLike[str],
-    split: Split,
-    *,
-    on_bad_record: OnBadRecord = "raise",
-    requirements: DataRequirements | None = None,
-) -> Source:
-    """Opens one split of a folder; otherwise as :func:`open_splits`."""
-    return open_splits(folder, only=(split,), on_bad_record=on_bad_record, requirements=requirements)[split]
+def open_scenes(folder: str | os.PathLike[str], split: Split) -> Source:
+    """Opens one split of a folder; raises DataError as :func:`open_splits`."""
+    return open_splits(folder, only=(split,))[split]
 
 
 def open_splits(

@@ -79,7 +79,7 @@ class StoreMeta(Record):
         return {name: ExtraShape(**extra.model_dump()) for name, extra in self.extras.items()}
 
     def contents_revision(self) -> str:
-        """Returns 16 hexadecimal digits that depend on the images, the cameras and their shapes, and on nothing else."""
+        """Returns 16 hexadecimal digits that depend on images, cameras, extras and their shapes, and on nothing else."""
         facts: list[Any] = [self.image_size, self.num_views]
         for split, meta in sorted(self.splits.items()):
             facts.append([split, meta.num_scenes, meta.scenes_per_shard, sorted(meta.files.items())])
@@ -194,7 +194,9 @@ class SceneStore:
         self.extras: Mapping[str, ExtraShape] = meta.extra_shapes
         self._scenes_per_shard = meta.splits[split].scenes_per_shard
         self._folder = Path(folder)
-        self._factors = self._open_factors(meta)
+        self._factors: FactorLines | None = None
+        if meta.factors is not None:
+            self._factors = FactorLines(self._folder / factor_file_name(split), num_scenes=self.num_scenes)
         self._layout = layout_of(meta, split)
         self._maps: dict[str, np.ndarray] = {}
         for name, (dtype, shape) in self._layout.items():
@@ -203,11 +205,6 @@ class SceneStore:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}}
-
-    def _open_factors(self, meta: StoreMeta) -> FactorLines | None:
-        if meta.factors is None:
-            return None
-        return FactorLines(self._folder / factor_file_name(self.split), num_scenes=self.num_scenes)
 
     def _blocks(self, name: str) -> Iterator[np.ndarray]:
         """Yields the rows of a file, some megabytes at a time; in this way a map of it stays out of memory."""

@@ -20,7 +20,8 @@ class TimmBackbone(PerViewEncoder):
 
     Images are resized to ``input_size`` first, because most backbones expect 224x224 pixels. The pose is concatenated
     with the pixels or with the features of the chosen stage. Batch normalisation mixes the scenes of a batch; it is
-    replaced by group normalisation if the backbone starts from random weights, and frozen if it starts from a file.
+    replaced by group normalisation if the backbone starts from random weights. If it starts from a file, it is frozen,
+    and pixels are standardised as the weights of that name in timm expect.
     """
 
     class Config(PerViewEncoder.Config):
@@ -42,6 +43,9 @@ class TimmBackbone(PerViewEncoder):
         pose_in_pixels = config.pose == "pixels"
         channels_in = view.channels + (view.pose_width if pose_in_pixels else 0)
         self.backbone = make_backbone(config, channels_in=channels_in, size=size)
+        self.pixel_statistics: Tensor | None
+        statistics = None if config.weights is None else _pixel_statistics(config.model)
+        self.register_buffer("pixel_statistics", statistics, persistent=False)
         self.channels_last = str(getattr(self.backbone, "output_fmt", "NCHW")).endswith("NHWC")
         # Not random, so that building draws nothing but initial weights.
         example = torch.linspace(-1.0, 1.0, channels_in * size * size).view(1, channels_in, size, size)
@@ -67,6 +71,9 @@ class TimmBackbone(PerViewEncoder):
             images, poses = images.new_zeros(1, *images.shape[1:]), poses.new_zeros(1, poses.shape[1])
         if self.config.input_size is not None:
             images = F.interpolate(images, size=(self.config.input_size,) * 2, mode="bilinear", align_corners=False)
+        if self.pixel_statistics is not None:
+            mean, deviation = self.pixel_statistics
+            images = (images - mean) / deviation
         if self.config.pose == "pixels":
             images = torch.cat([images, expand_to_map(poses, height=images.shape[-2], width=images.shape[-1])], dim=1)
         features = self._features(images)
@@ -129,6 +136,14 @@ def _with_weights(backbone: nn.Module, config: TimmBackbone.Config) -> nn.Module
             f"encoder.weights: {config.weights} lacks {missing[0]!r} and {len(missing) - 1} more of {config.model}"
         )
     return freeze_batch_norm_2d(backbone)
+
+
+def _pixel_statistics(model: str) -> Tensor | None:
+    """Returns mean and standard deviation of the pixels that published weights expect, [2, 3, 1, 1]; None without any."""
+    import timm
+
+    published = timm.get_pretrained_cfg(model)
+    return None if published is None else torch.tensor([published.mean, published.std])[:, :, None, None]
 
 
 def _size_argument(model: str, size: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.settings import Depth, Settings, Size
+from zoo.config.settings import Depth, Octaves, Settings, Size
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape
 from zoo.nn.attention import SelfAttentionBlock, view_tokens
@@ -34,7 +34,7 @@ class Transformer(Encoder):
         blocks: Depth = Field(default=4, description="self-attention layers over all tokens of a scene")
         heads: Size = Field(default=4, description="of attention; must divide channels")
         hidden_channels: Size = Field(default=512, description="of the feed-forward network of a layer")
-        octaves: Depth = Field(default=8, description="frequencies of the encoding of rays")
+        octaves: Octaves = Field(default=8, description="frequencies of the encoding of rays")
         field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
     context_kind = "images"

@@ -177,8 +177,8 @@ def importance_weighted(
         each = [importance_weighted(model, one, schedule, numbers=numbers, encode=encode) for one in alone]
         return {number: torch.stack([bounds[number] for bounds in each]).sum(0) for number in numbers}
     weights = []
-    for sample in range(max(numbers)):
+    for sample in range(max(numbers) if model.core.latents != "none" else 1):  # without latents all samples are equal
         terms = model.score(episode._replace(key=fold(episode.key, sample)), schedule, encode=encode)
         weights.append(terms.log_likelihood.double() - terms.log_ratio.double())
     stacked = torch.stack(weights)
-    return {number: math.log(number) - torch.logsumexp(stacked[:number], dim=0) for number in numbers}
+    return {number: math.log(len(stacked[:number])) - torch.logsumexp(stacked[:number], dim=0) for number in numbers}

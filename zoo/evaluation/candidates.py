@@ -45,11 +45,8 @@ def by_inversion(model: SceneModel, episode: Episode, *, schedule: ScheduleValue
     further queries of the one scene. With latents of the scene, and for the importance-weighted bound, every candidate is
     an episode of its own, and all share the noise of the latents.
 
-    Args:
-        model: a model of images at viewpoints.
-        episode: one scene, B = 1; its first target is the image.
-        schedule: the values of evaluation.
-        samples: K of the importance-weighted bound; 0 is the ELBO with its analytic KL.
+    ``episode`` is one scene, B = 1, whose first target is the image; ``samples`` is K of the importance-weighted bound,
+    0 the ELBO with its analytic KL.
     """
     with torch.no_grad():
         known = model.encoder(episode.context)

@@ -29,15 +29,16 @@ from zoo.model.tasks import images_from_frames
 FRONTAL = math.radians(30.0)  # largest angle between a camera and the front of a side that it reads
 QUARTER = math.pi / 2.0
 DIGIT_EXTRAS = frozenset({"digits", "cube_turn"})
+NUM_QUERIES = 5  # views of a hidden side that are scored
 LEARNING_RATE, BATCH_SIZE = 2e-3, 64
 
 
 class DigitReader(nn.Module):
     """Convolutional classifier p(digit | image): two convolutions and two linear layers."""
 
-    def __init__(self, *, image_size: int, channels: int = 24) -> None:
+    def __init__(self, *, image_size: int) -> None:
         super().__init__()
-        side = image_size // 4
+        channels, side = 24, image_size // 4
         self.body = nn.Sequential(
             nn.Conv2d(3, channels, 5, padding=2),
             nn.ReLU(),
@@ -239,16 +240,12 @@ def digit_agreement(reader: DigitReader, expected: Tensor) -> DigitAgreement:
 
 
 def score_hidden_sides(
-    model: SceneModel, evaluation: Evaluation, *, readable: SceneSource, num_samples: int, num_queries: int = 5
+    model: SceneModel, evaluation: Evaluation, *, readable: SceneSource, num_samples: int
 ) -> dict[str, np.ndarray]:
     """Predicts the hidden side of every scene of an evaluation and reads the digits.
 
-    Args:
-        model: predicts images at arbitrary cameras from three context views.
-        evaluation: of scenes of a cube; its plan gives the number of scenes.
-        readable: scenes of another split, on which the reader of digits is trained.
-        num_samples: samples of the latents, at least 2.
-        num_queries: views of the hidden side, at least 2.
+    The plan of the evaluation gives the number of scenes alone. The reader of digits is trained on ``readable``, scenes of
+    another split.
 
     Returns:
         ``digit_disagreement`` and ``digit_disagreement_of_samples``, [num_scenes] float64: the share of pairs of views of
@@ -256,9 +253,9 @@ def score_hidden_sides(
         three other sides.
 
     Raises:
-        ConfigError: for other scenes or tasks, and for fewer than two samples or queries.
+        ConfigError: for other scenes or tasks, and for fewer than two samples.
     """
-    sides = hidden_sides(evaluation.source, num_queries=num_queries)
+    sides = hidden_sides(evaluation.source, num_queries=NUM_QUERIES)
     count = evaluation.plan.num_scenes
     if not np.array_equal(sides.scenes[:count], np.arange(count)):
         return {}

@@ -65,9 +65,9 @@ class PoseGrid(NamedTuple):
         return (min(row, rows - 1) * columns + min(column, columns - 1)) * turns + min(turn, turns - 1)
 
 
-def read_cameras(source: Source, *, seed: int = 0) -> Tensor:
+def read_cameras(source: Source) -> Tensor:
     """Returns up to 2000 random cameras of a split, [n, 5] float64."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     scenes = np.sort(generator.permutation(source.num_scenes)[:MOST_CAMERAS])
     cameras = source.read_cameras(scenes).astype(np.float64).reshape(-1, 5)
     return torch.from_numpy(cameras[generator.permutation(len(cameras))[:MOST_CAMERAS]])

@@ -11,20 +11,17 @@ import numpy as np
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.model_selection import KFold
 
-FOLDS = 5
+FOLDS = KFold(5, shuffle=True, random_state=0)  # a scene is predicted by a probe that was not trained on it
 STRENGTHS = np.logspace(-3.0, 5.0, 17)  # of features [D] with squared norm D in the mean
 
 
-def classification_hits(features: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Returns whether a linear probe names the label of every scene rightly, [n] float: 1 or 0.
+def classification_hits(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns whether a linear probe of features [n, D] names the label of every scene rightly, [n] float: 1 or 0.
 
-    Args:
-        features: [n, D].
-        labels: [n], any hashable values.
-        seed: of the folds; every scene is predicted once, by a probe that was not trained on it.
+    Labels [n] are any hashable values.
     """
     hits = np.zeros(len(labels))
-    for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(features):
+    for train, test in FOLDS.split(features):
         if len(set(labels[train])) == 1:
             hits[test] = labels[test] == labels[train][0]
             continue
@@ -34,16 +31,13 @@ def classification_hits(features: np.ndarray, labels: np.ndarray, *, seed: int =
     return hits
 
 
-def relative_errors(features: np.ndarray, values: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def relative_errors(features: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Returns the squared error of a linear probe of every scene in units of the values' variance, [n]; 1 - mean is R^2.
 
-    Args:
-        features: [n, D].
-        values: [n, K] numbers that are predicted together; the mean over K is returned.
-        seed: of the folds; every scene is predicted once, by a probe that was not trained on it.
+    Values [n, K] are predicted together from features [n, D]; the mean over K is returned.
     """
     predicted = np.zeros_like(values, dtype=float)
-    for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(features):
+    for train, test in FOLDS.split(features):
         inputs, others = _scaled(features[train], features[test])
         predicted[test] = RidgeCV(STRENGTHS).fit(inputs, values[train]).predict(others).reshape(len(test), -1)
     return ((predicted - values) ** 2 / values.var(0)).mean(1)

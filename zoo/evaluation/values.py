@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.data.plan import to_device
 from zoo.episode import SceneBatch, ScheduleValues
 from zoo.evaluation.bounds import importance_weighted
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
@@ -83,7 +84,7 @@ def predict_at(
     points = torch.from_numpy(np.concatenate([inputs, queries], axis=1).astype(np.float32))
     known = torch.zeros(count, points.shape[1], 1)
     known[:, :number] = torch.from_numpy(values.astype(np.float32))
-    batch = SceneBatch(
+    functions = SceneBatch(
         frames=torch.zeros(count, points.shape[1], 0, 0, 3, dtype=torch.uint8),
         cameras=torch.zeros(count, points.shape[1], 5),
         scene=torch.arange(count),
@@ -91,7 +92,9 @@ def predict_at(
         extras={"inputs": points, "values": known},
     )
     assert isinstance(model.likelihood, LearnedGaussian)
+    batch = to_device(functions, schedule.sigma.device)
     parameters = model.predict(batch, schedule, number, num_samples=num_samples).parameters
-    mean, scale = (part[..., 0, 0, 0].double() for part in torch.broadcast_tensors(*model.likelihood.scale(parameters)))
+    found = torch.broadcast_tensors(*model.likelihood.scale(parameters))
+    mean, scale = (part[..., 0, 0, 0].double().cpu() for part in found)
     variance = scale.square().mean(0) + mean.var(0, correction=0)
     return Predicted(mean=mean.mean(0).numpy(), scale=variance.sqrt().numpy(), samples=mean.numpy())

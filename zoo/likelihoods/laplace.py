@@ -61,7 +61,7 @@ class Laplace(Likelihood):
 
     def floor(self, target_dims: int, schedule: ScheduleValues) -> Tensor:
         if self.scale is not None:
-            return torch.zeros((), dtype=torch.float32, device=schedule.sigma.device)
+            return super().floor(target_dims, schedule)
         return target_dims * (0.5 * math.log(2.0) + torch.log(schedule.sigma))
 
     def log_mass(self, prediction: Tensor, target: Tensor, schedule: ScheduleValues) -> Tensor:

@@ -21,7 +21,7 @@ from zoo.nn.noise import sample_categorical
 Coordinate = Literal["x", "y", "z", "yaw", "pitch"]
 ANGLES = ("yaw", "pitch")
 TINY = 1e-12  # added under the root, so that the gradient of a length exists at 0
-REACH = 12.0  # standard deviations in a table of quantiles; the mass beyond is less than e^-70
+REACH = 12.0  # standard deviations in a table of quantiles; the density beyond is less than e^-29 of that of the mode
 TABLE = 2049  # points of a table of quantiles, 0.012 standard deviations apart
 
 
@@ -223,14 +223,10 @@ def bounded(cosine: Tensor, sine: Tensor, *, maximum: float) -> VonMises:
 
 
 def quantile(uniform: Tensor, *, concentration: Tensor) -> Tensor:
-    """Returns quantiles of a von Mises distribution with mode 0: angles [...] in [-pi, pi].
+    """Returns quantiles, for ``uniform`` [...] in (0, 1), of a von Mises distribution with mode 0: angles in [-pi, pi].
 
     The density is tabulated over twelve standard deviations on each side (at most the circle), integrated by the
     trapezoidal rule in float64 and inverted linearly between the points.
-
-    Args:
-        uniform: [...] in (0, 1).
-        concentration: [...].
     """
     kappa = concentration.double()
     half_width = (REACH / torch.sqrt(kappa + TINY)).clamp(max=math.pi)

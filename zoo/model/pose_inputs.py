@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoo.config.settings import Depth, Settings
+from zoo.config.settings import Octaves, Settings
 from zoo.nn.blocks import concatenated_conv
 from zoo.nn.geometry import ray_waves, ray_width
 
@@ -23,7 +23,7 @@ class PoseInputs(Settings):
         description="the vector of the pose in every cell (Eslami et al. 2018), or origin and direction of the cell's ray "
         "with Fourier features (Mildenhall et al. 2020; Sajjadi et al. 2022)",
     )
-    octaves: Depth = Field(default=4, description="frequencies of the encoding of rays")
+    octaves: Octaves = Field(default=4, description="frequencies of the encoding of rays")
     field_of_view: float = Field(default=50.0, gt=0, lt=180, description="of the cameras, degrees across the image")
 
 

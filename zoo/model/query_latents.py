@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import Encode, LatentCore, Representation
-from zoo.nn.latent_groups import Rollout, Source
+from zoo.nn.latent_groups import LatentSource, Rollout
 from zoo.nn.noise import query_keys, sample_keys
 
 
@@ -22,7 +22,7 @@ class RolloutInputs(NamedTuple):
     query: Tensor  # [n, P]; P may be 0
     keys: Tensor  # [n] int64, seeds of the latent noise
     target: Tensor | None  # [n, C, H, W], needed by the posterior; None for latents from the prior
-    source: Source  # where z_l comes from: the posterior, the prior, or L given tensors
+    source: LatentSource  # where z_l comes from: the posterior, the prior, or L given tensors
     temperature: Tensor  # scales the prior's standard deviation when sampling
 
     @property

@@ -230,12 +230,6 @@ class SceneModel(nn.Module):
         return _concatenate(chunks, dim=0)
 
     @torch.no_grad()
-    def sample(self, batch: SceneBatch, schedule: ScheduleValues, num_context: int, *, num_samples: int = 1) -> Tensor:
-        """Draws targets [S, B, Q, C, H, W], with the noise of the likelihood."""
-        parameters = self.predict(batch, schedule, num_context, num_samples=num_samples).parameters
-        return self.with_noise(parameters, batch.key, schedule)
-
-    @torch.no_grad()
     def with_noise(self, parameters: Tensor, key: Tensor, schedule: ScheduleValues) -> Tensor:
         """Draws targets [S, B, Q, C, H, W] from the likelihood with parameters [S, B, Q, C', H, W], by keys [B] of scenes."""
         shape = (parameters.shape[2], *self.task.target_shape)

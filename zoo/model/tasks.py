@@ -112,7 +112,7 @@ class Localise(ImageTask):
 
 
 class Unconditional(ImageTask):
-    """Unconditional image modelling, p(x): every view is a target; context and queries are empty."""
+    """Unconditional image modelling, p(x): targets as in ``render``; context and queries are empty."""
 
     context_kind = query_kind = "nothing"
 

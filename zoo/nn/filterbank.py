@@ -57,14 +57,10 @@ def filters(*, centre: Tensor, stride: Tensor, log_variance: Tensor, number: int
 
 
 def window(parameters: Tensor, *, number: int, height: int, width: int) -> Window:
-    """Returns the windows of parameters [n, 5]; zeros give the whole image.
+    """Returns windows of N = ``number`` (2 or more) filters per side on images of height x width pixels.
 
-    Args:
-        parameters: centre x and y from -1 to 1 across the image, log variance (pixels squared), log stride relative
-            to that of a grid over the whole image, log intensity.
-        number: N, 2 or more.
-        height: H, pixels.
-        width: W, pixels.
+    Parameters [n, 5] are the centre, x and y from -1 to 1 across the image, log variance (pixels squared), log stride
+    relative to that of a grid over the whole image, and log intensity; zeros give the whole image.
     """
     x, y, log_variance, log_stride, log_intensity = at_least_float32(parameters).unbind(dim=1)
     stride = (max(height, width) - 1) / (number - 1) * torch.exp(log_stride)

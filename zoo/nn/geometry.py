@@ -114,13 +114,7 @@ def epipolar_samples(
     direction: up to scale the point at distance t = s / (1 - s), with infinity at s = 1. Visible points satisfy a linear
     inequality in s per plane that bounds the image.
 
-    Args:
-        queries: poses [B, Q, 7].
-        contexts: poses [B, N, 7].
-        height: of the query's map.
-        width: of the query's map.
-        num_samples: S.
-        field_of_view: of all cameras.
+    ``queries`` are poses [B, Q, 7] with maps of height x width cells, ``contexts`` poses [B, N, 7].
     """
     half = half_width(field_of_view)
     # Products are written out, because autocast would round those of matrices.

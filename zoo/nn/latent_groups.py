@@ -12,14 +12,20 @@ from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
 from zoo.nn.noise import fold, standard_normal
 
 # The distribution from which the groups are drawn, or the given groups, L times [n, ...].
-Source = Literal["posterior", "prior"] | Sequence[Tensor] | Tensor
+LatentSource = Literal["posterior", "prior"] | Sequence[Tensor] | Tensor
 
 
 class GroupTerms(NamedTuple):
-    """KL and log-ratio of L groups of latents."""
+    """KL and log-ratio of groups of latents."""
 
-    kl: Tensor  # [n, L]: analytic KL(q_l || p_l) given the groups before, nats
+    kl: Tensor  # [n, L] of L groups, [n, ...] of one: analytic KL(q_l || p_l) given the groups before, nats
     log_ratio: Tensor  # [n]: log q(z) - log p(z) at the sampled z, summed over the groups, nats
+
+
+def terms_of_group(z: Tensor, *, posterior: DiagonalGaussian, prior: DiagonalGaussian) -> GroupTerms:
+    """Returns the terms of a single group z [n, ...]."""
+    ratios = posterior.log_prob(z) - prior.log_prob(z)
+    return GroupTerms(kl=kl_divergence(posterior, prior), log_ratio=ratios.flatten(1).sum(1))
 
 
 class Rollout(NamedTuple):
@@ -44,7 +50,9 @@ def group_noise(keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Tensor:
     return standard_normal(fold(keys, torch.arange(groups, device=keys.device)[:, None]), shape)
 
 
-def given_groups(source: Source, keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Sequence[Tensor] | Tensor:
+def given_groups(
+    source: LatentSource, keys: Tensor, *, groups: int, shape: tuple[int, ...]
+) -> Sequence[Tensor] | Tensor:
     """Returns the latents or the noise of every group, [n, *shape] each; see :func:`draw_group`."""
     return group_noise(keys, groups=groups, shape=shape) if isinstance(source, str) else source
 

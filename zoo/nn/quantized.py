@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 HALF_BIN = 0.5 / 255.0
-MAXIMUM_LOG_SCALE = 60.0  # beyond it the mass of a bin is 0 in float32
+MAXIMUM_LOG_SCALE = 60.0  # far below that at which the mass of a bin is 0 in float32
 NARROW = 0.1  # scales below and above use different forms of the mean
 
 

@@ -124,7 +124,11 @@ class Registry:
         if pattern in self._broken:
             raise RegistryError(self._broken[pattern])
         pattern, exclude = pattern.lower(), (exclude or "").lower()
-        return sorted(name for name in self._entries if fnmatchcase(name, pattern) and not fnmatchcase(name, exclude))
+        return sorted(
+            name
+            for name in self._entries
+            if fnmatchcase(name.lower(), pattern) and not fnmatchcase(name.lower(), exclude)
+        )
 
     def entry(self, name: str) -> tuple[Entry, str]:
         """Returns a variant's entry and the file that holds it.

@@ -142,11 +142,6 @@ def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> 
                     moments[name] = torch.empty_like(parameter).copy_(value)
 
 
-def load_weights(checkpoint: Checkpoint, model: nn.Module, *, file: str = MODEL) -> None:
-    """Loads the weights of a model or its average; raises CheckpointError if they are those of another one."""
-    load_tensors(checkpoint.path / file, model)
-
-
 def load_tensors(file: Path, model: nn.Module) -> None:
     """Loads the weights in a file, in the model's own types; raises CheckpointError if they are those of another model."""
     found = _read_tensors(file)

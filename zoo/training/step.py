@@ -43,7 +43,7 @@ class NonFiniteCheck:
         if float(self._fault) == 0:
             return
         terms = self.terms
-        bad = self.scenes[~torch.isfinite(terms.nelbo())].tolist()
+        bad = self.scenes[~torch.isfinite(terms.training_loss)].tolist()
         where = f"scenes {bad[:8]}" if bad else "no scene of this process (only the gradient)"
         raise NonFiniteError(
             f"step {self.step}: the loss or its gradient is not finite; the update was not made. Not finite: {where}; "
@@ -171,13 +171,14 @@ class TrainStep:
         return nn.utils.get_total_norm([each.grad for each in self._parameters if each.grad is not None])
 
     def _fault(self, terms: Tensor, norm: Tensor) -> Tensor:
-        """Returns 0 if everything is finite on all processes, 0-d float32."""
-        # Gradients are averaged over the processes by now, so that a fault in one of them stops all at this step.
-        if self.recipe.mixed_precision != "fp16":
-            return (~torch.isfinite(norm)).float()
+        """Returns 0 if everything is finite on all processes, else 1, 0-d float32."""
+        # A clamped or masked density can be infinite although its gradient is finite.
+        fault = (~torch.isfinite(ElboTerms(*terms).training_loss)).any().float()
         # Under fp16 single overflowing gradients are expected; accelerate's scaler skips those updates by itself.
-        found: Tensor = self.accelerator.reduce((~torch.isfinite(terms)).any().float(), reduction="sum")
-        return found
+        if self.recipe.mixed_precision != "fp16":
+            fault = torch.maximum(fault, (~torch.isfinite(norm)).float())
+        found: Tensor = self.accelerator.reduce(fault, reduction="sum")
+        return found.clamp(max=1.0)
 
 
 def make_optimizer(model: nn.Module, recipe: TrainingRecipe) -> torch.optim.Adam:

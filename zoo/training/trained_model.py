@@ -25,7 +25,7 @@ from zoo.registry.registry import Registry, variant_from_config
 from zoo.registry.variant import Variant, build
 from zoo.results.weights import CARD, WEIGHTS, find_weights, read_card
 from zoo.training import run_checkpoints
-from zoo.training.checkpoint import EMA, Checkpoint, load_tensors, load_weights
+from zoo.training.checkpoint import EMA, MODEL, Checkpoint, load_tensors
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -166,7 +166,7 @@ def load_initial_weights(path: Path, model: SceneModel) -> None:
         CheckpointError: if something is missing, damaged or of another variant.
     """
     if (folder := find_weights(path)) is None:
-        load_weights(run_checkpoints.find(path), model)
+        load_tensors(run_checkpoints.find(path).path / MODEL, model)
     else:
         read_card(folder)  # which checks the weights
         load_tensors(folder / WEIGHTS, model)
@@ -191,10 +191,10 @@ def check_seed(seed: Any, *, file: str) -> None:
 def _load_model(found: Checkpoint, variant: Variant) -> SceneModel:
     model = build(variant)
     if not (found.path / EMA).is_file():
-        load_weights(found, model)
+        load_tensors(found.path / MODEL, model)
         return model
     average = AveragedModel(model)
-    load_weights(found, average, file=EMA)
+    load_tensors(found.path / EMA, average)
     assert isinstance(average.module, SceneModel)
     return average.module
 

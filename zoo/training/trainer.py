@@ -216,10 +216,10 @@ class Trainer:
                 f"{found.path}: was written with another configuration; differing: {', '.join(differing[:8])}; "
                 "start a new run, or pass --allow-config-change"
             )
-        checkpoint.load_weights(found, self.model)
+        checkpoint.load_tensors(found.path / checkpoint.MODEL, self.model)
         checkpoint.load_optimizer(found, self.train_step.optimizer)
         if self.train_step.average is not None:
-            checkpoint.load_weights(found, self.train_step.average, file=checkpoint.EMA)
+            checkpoint.load_tensors(found.path / checkpoint.EMA, self.train_step.average)
         if self.accelerator.scaler is not None and state.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.scaler)
         self.step, self.seconds = state.step, state.seconds
