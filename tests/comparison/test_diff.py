@@ -147,6 +147,14 @@ def test_a_failed_row_exceeds_every_threshold(sides, make_failure, make_key):
     assert violations([], changes) == []
 
 
+def test_a_failure_of_a_job_that_succeeded_later_is_none(sides, make_failure, make_key):
+    base, new = sides
+    failure = make_failure(variant="c", key=make_key())
+    provenance = failure.provenance.model_copy(update={"utc": "2026-11-20T08:00:00Z"})
+    changes = diff_rows(base, [*new, failure.model_copy(update={"provenance": provenance})])
+    assert not changes.failures and violations([Threshold.parse("nelbo_excess:9")], changes) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

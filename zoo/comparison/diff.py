@@ -17,7 +17,7 @@ from zoo.comparison.comparability import (
     share_code_length_only,
 )
 from zoo.comparison.formatting import sanitize
-from zoo.comparison.seed_groups import SeedGroup, grouped, machine_of, seed_groups
+from zoo.comparison.seed_groups import SeedGroup, grouped, machine_of, seed_groups, without_superseded
 from zoo.comparison.statistics import PairedDifference, holm
 from zoo.errors import ResultError
 from zoo.results.metrics import metric_info
@@ -76,7 +76,7 @@ class Diff:
     """How new results differ from a base."""
 
     pairs: tuple[ComparedPair, ...]
-    failures: tuple[ResultRow, ...]  # of the new side
+    failures: tuple[ResultRow, ...]  # of the new side, without those of jobs that succeeded later
     remarks: tuple[str, ...]  # sentences on what is on one side only and what was not compared, and why
 
 
@@ -92,7 +92,7 @@ def diff_rows(base: Iterable[ResultRow], new: Iterable[ResultRow]) -> Diff:
             every entry of the key that differs with both values.
         ResultError: if a side has no results.
     """
-    base, new = list(base), list(new)
+    base, new = without_superseded(base), without_superseded(new)
     old_groups = seed_groups(row for row in base if row.status == "ok")
     new_groups = seed_groups(row for row in new if row.status == "ok")
     if not old_groups or not new_groups:
