@@ -205,3 +205,13 @@ def test_of_another_likelihood_only_the_code_length_is_compared(make_row, make_k
     assert not violations([Threshold.parse("bits_per_dim:0.5")], changes)
     with pytest.raises(ResultError, match="not comparable: num_context 3 against 4"):
         diff_rows(base[:1], [row("a", 3.0, 4, num_context=4)])
+
+
+def test_a_speed_is_that_of_all_seeds(make_row, excess_of_scenes):
+    def side(*speeds):
+        return [make_row(excess_of_scenes, seed=seed, speed=speed) for seed, speed in enumerate(speeds)]
+
+    changes = diff_rows(side(100, 100), side(80, 120))
+    (change,) = [each for each in changes.pairs[0].changes if each.name == "train_scenes_per_second"]
+    assert (change.base, change.new, change.verdict) == (100, 100, "undecided")
+    assert verdicts(diff_rows(side(100, 100), side(90, 92)), "train_scenes_per_second") == {"gqn-tower": "worse"}

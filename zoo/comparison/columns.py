@@ -174,8 +174,8 @@ def _parameters(entry: SeedGroup) -> str:
 
 def _speed(name: str) -> Callable[[SeedGroup], str]:
     def cell(entry: SeedGroup) -> str:
-        medians = [row.performance[name].median for row in entry.rows if name in row.performance]
-        return number(sum(medians) / len(medians), None, most_decimals=1)[0] if medians else ""
+        timing = entry.timing(name)
+        return number(timing.median, None, most_decimals=1)[0] if timing else ""
 
     return cell
 

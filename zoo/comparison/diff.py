@@ -187,8 +187,8 @@ def _changes_of(pairs: _Pairs) -> list[list[Change]]:
 def _speed_changes(base: SeedGroup, new: SeedGroup) -> list[Change]:
     if machine_of(base.first) != machine_of(new.first):
         return []
-    old, now = base.first.performance, new.first.performance
-    shared = [(name, old[name], now[name]) for name in sorted(old.keys() & now.keys())]
+    names = sorted(base.first.performance.keys() & new.first.performance.keys())
+    shared = [(name, a, b) for name in names if (a := base.timing(name)) and (b := new.timing(name))]
     return [_change(name, a, a.median, b.median, None, b.p10 > a.p90 or b.p90 < a.p10) for name, a, b in shared]
 
 
