@@ -15,6 +15,7 @@ from zoo.comparison.comparability import (
     require_comparable,
     same_floor,
     share_code_length_only,
+    unlike_units,
 )
 from zoo.comparison.formatting import sanitize
 from zoo.comparison.seed_groups import SeedGroup, grouped, machine_of, seed_groups, without_superseded
@@ -169,7 +170,8 @@ def _changes_of(pairs: _Pairs) -> list[list[Change]]:
         elif base.first.metrics or new.first.metrics:
             require_comparable(base, new)
         for name in names:
-            if base.estimate(name) and new.estimate(name):  # not every seed need have been measured in every way
+            # Not every seed need have been measured in every way, nor with as many samples of a prediction.
+            if base.estimate(name) and new.estimate(name) and not unlike_units(new, base, name, name):
                 tests.setdefault(name, {})[index] = difference_if_possible(new, base, name)
     found: list[list[Change]] = [[] for _ in pairs]
     for name, own in sorted(tests.items()):

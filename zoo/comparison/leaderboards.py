@@ -8,7 +8,14 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
-from zoo.comparison.comparability import CODE_LENGTH, code_length_key, difference_if_possible, same_floor
+from zoo.comparison.comparability import (
+    CODE_LENGTH,
+    NotComparableError,
+    code_length_key,
+    difference_if_possible,
+    same_floor,
+    unlike_units,
+)
 from zoo.comparison.formatting import commit_of, hardware_of
 from zoo.comparison.seed_groups import SeedGroup, grouped, seed_groups, without_superseded
 from zoo.comparison.statistics import MIN_SEEDS, PairedDifference, holm
@@ -94,6 +101,7 @@ def leaderboards_of(
 
     Raises:
         ResultError: if there is no such field, no such metric, or no better direction of it.
+        NotComparableError: if rows of one leaderboard have the metric of the ranking in different units.
     """
     rows = without_superseded(rows)
     if sort is not None:
@@ -202,6 +210,11 @@ def _ranked(
     ranked = [model for model in models if metric and model.estimate(metric)]
     behind_best: tuple[PairedDifference | None, ...] = ()
     if metric:
+        for model in ranked[1:]:
+            if units := unlike_units(ranked[0], model, metric, metric):
+                raise NotComparableError(
+                    f"{ranked[0].variant!r} and {model.variant!r} cannot be ranked together: {units}"
+                )
         pairs = [(ranked[0], other) if higher_is_better else (other, ranked[0]) for other in ranked[1:]]
         behind_best = tuple(difference_if_possible(a, b, metric) for a, b in pairs)
     tests = [found for found in behind_best if found is not None and found.excludes_zero and found.seeds >= MIN_SEEDS]

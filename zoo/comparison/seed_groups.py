@@ -63,9 +63,9 @@ class SeedGroup:
         return sorted(self.first.per_scene.get("scene", []))
 
     def estimate(self, metric: str) -> Estimate | None:
-        """Returns the estimate of a metric, None if not every row has it."""
+        """Returns the estimate of a metric, None if not every row has it in the same unit."""
         found = [row.metrics[metric] for row in self.rows if metric in row.metrics]
-        if len(found) < len(self.rows):
+        if len(found) < len(self.rows) or len({each.unit for each in found}) > 1:
             return None
         if len(found) == 1:
             return Estimate(found[0].value, found[0].stderr)
