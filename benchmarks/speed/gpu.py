@@ -83,7 +83,7 @@ def _network(findings: Findings, name: str, *, size: Size, repeats: int, convolu
             for _ in range(WARMUP):
                 step()
         except Exception as error:  # the other ways are still measured if one does not compile
-            reason = str(error).splitlines()[0][:200]
+            reason = str(error).partition("\n")[0][:200]
             findings.failures.append(f"{name}, {way.name}: {type(error).__name__}: {reason}")
             continue
         actions[way.name] = step

@@ -8,22 +8,19 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from zoo.config.settings import first_problem
 from zoo.errors import ResultError
 from zoo.files import write_json
-from zoo.provenance import Provenance
+from zoo.provenance import Provenance, Record
 
 KIND: Final = "gqn-zoo-speed"
 Size = Literal["full", "quick"]
 Address = tuple[str, str, str, str]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Measured(_Record):
+class Measured(Record):
     """Quantiles of one quantity over the turns in which it was measured; a count has one turn.
 
     Attributes:
@@ -54,7 +51,7 @@ class Measured(_Record):
         return self.part, self.subject, self.action, self.quantity
 
 
-class Scaling(_Record):
+class Scaling(Record):
     """Seconds by size along one axis, and the exponent a of time ~ size^a by least squares of the logarithms.
 
     Attributes:
@@ -110,7 +107,7 @@ class Findings:
         self.measured.append(Measured(**names, median=median, p10=low, p90=high, n=len(turns)))
 
 
-class PartDone(_Record):
+class PartDone(Record):
     """One part of a run; see :class:`Findings`."""
 
     name: str
@@ -119,7 +116,7 @@ class PartDone(_Record):
     failures: list[str]
 
 
-class SpeedRecord(_Record):
+class SpeedRecord(Record):
     """A run of the suite."""
 
     kind: Literal["gqn-zoo-speed"]
@@ -177,6 +174,4 @@ def load(path: Path) -> SpeedRecord:
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "record"
-        raise ResultError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise ResultError(f"{path}: {first_problem(error)}") from error

@@ -68,14 +68,22 @@ def load_runs(folder: Path) -> list[QualityRun]:
     """Reads all runs of a folder, by file name.
 
     Raises:
-        ResultError: naming file and field, if a file is not a run, or if there is none.
+        ResultError: naming file and field, if a file is not a run, if there is none, or if they were scored differently.
     """
     runs = []
     for path in sorted(Path(folder).glob("*.json")):
         try:
             runs.append(QualityRun.model_validate_json(path.read_bytes()))
+        except OSError as error:
+            raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
         except ValidationError as error:
             raise ResultError(f"{path}: {first_problem(error)}") from error
     if not runs:
         raise ResultError(f"{folder}: has no runs; the command without --report trains them")
+    scored = {
+        f"{run.scenes} scenes of {run.dataset}@{run.revision[:8]} from {run.num_context} views at sigma {run.sigma:g}"
+        for run in runs
+    }
+    if len(scored) > 1:
+        raise ResultError(f"{folder}: its runs are not comparable: {' against '.join(sorted(scored))}")
     return runs

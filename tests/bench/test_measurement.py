@@ -309,7 +309,6 @@ def test_speeds_are_measured_without_scenes(tmp_path):
         (OutOfMemoryError("too large"), "oom", "too large"),
         (MemoryError("killed"), "oom", "MemoryError: killed"),
         (torch.OutOfMemoryError("CUDA"), "oom", "OutOfMemoryError: CUDA"),
-        (KeyboardInterrupt(), "interrupted", "KeyboardInterrupt"),
         (RegistryError("misfit"), "error", "misfit"),
         (RuntimeError("x" * 5000), "error", "RuntimeError: x"),
         (AssertionError(), "error", "AssertionError"),

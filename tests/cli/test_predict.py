@@ -83,7 +83,7 @@ def test_a_render_follows_a_file_of_cameras(gqn_zoo, tmp_path):
         ("predict gqn-tower --pose 0,0,0,0,91", "pitch: found 91 degrees, expected -90 (down) to 90 (up)"),
         ("predict gqn-tower --pose 1e9,0,0,0,0", "expected a finite number within 1e+06"),
         ("predict gqn-tower --contexts 0,99", "view 99 is out of range, expected 0 to 9"),
-        ("predict gqn-tower --contexts 0,0", "expected different views"),
+        ("predict gqn-tower --contexts 0,0", "expected different numbers"),
         ("predict gqn-tower --contexts 0,1,2,3,4,5,6,7,8,9", "every one of its 10 views is context"),
         ("predict gqn-tower --scene nothing:1", "neither a folder of scenes nor a built-in data set"),
         ("predict reversed-gqn-improved", "predicts cameras of images, not images; use gqn-zoo localise"),

@@ -62,7 +62,7 @@ def test_baselines_are_not_ranked(rows):
 
 def test_models_that_are_not_better_than_a_baseline_are_named(rows):
     (board,) = leaderboards_of(rows)
-    named = {baseline.variant: [model.variant for model in models] for baseline, models in board.not_better}
+    named = {found.baseline.variant: [model.variant for model in found.not_better] for found in board.against_baselines}
     assert named == {"mean-image": ["poor"], "nearest-view": []}
     (note,) = [note for note in tables_of([board])[0].notes if "baselines" in note]
     assert "NOT better than mean-image: poor (paired" in note
@@ -84,10 +84,25 @@ def test_a_tie_with_a_baseline_is_not_better(make_row, make_baseline, excess_of_
     (board,) = leaderboards_of(
         [make_row(excess_of_scenes + noise - noise.mean() - 0.01), make_baseline(excess_of_scenes)]
     )
-    assert [model.variant for model in board.not_better[0][1]] == ["gqn-tower"]
+    assert [model.variant for model in board.against_baselines[0].not_better] == ["gqn-tower"]
     # Whatever the ranking, models are compared with baselines by the excess.
     (board,) = leaderboards_of([make_row(excess_of_scenes - 2), make_baseline(excess_of_scenes)], sort="psnr")
-    assert board.metric == "psnr" and board.not_better[0][1] == ()
+    assert board.metric == "psnr" and board.against_baselines[0].not_better == ()
+
+
+def test_the_note_on_baselines_states_only_what_was_measured(make_row, make_baseline, excess_of_scenes):
+    baseline = make_baseline(excess_of_scenes + 9)
+    without = make_row(excess_of_scenes, variant="unscored")
+    without = make_row(excess_of_scenes, variant="unscored", metrics={"psnr": without.metrics["psnr"]})
+    blind = make_row(excess_of_scenes, variant="untested", per_scene={})
+    (board,) = leaderboards_of([without, blind, baseline])
+    ((_, better, not_better, tested),) = board.against_baselines
+    assert [model.variant for model in better] == ["untested"] and not not_better and not tested
+    assert "Every scored model is better than mean-image" in tables_of([board])[0].notes[-2]
+    worse = make_row(excess_of_scenes + 99, variant="worse")
+    note = tables_of(leaderboards_of([without, blind, worse, baseline]))[0].notes[-2]
+    assert "NOT better than mean-image: worse (paired t-tests, 95% each, or the means alone where no test" in note
+    assert "unscored" not in note
 
 
 def test_baselines_are_set_apart_below_the_ranking_in_every_format(rows):

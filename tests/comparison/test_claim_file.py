@@ -59,6 +59,8 @@ def test_families_are_read_in_order(load):
     ):
         with pytest.raises(ConfigError, match=f"{found}, expected one of families: {expected}"):
             load(text)
+    with pytest.raises(ConfigError, match="families: found first, first, expected different names"):
+        load(families.replace("[second, first]", "[first, first]"))
 
 
 @pytest.mark.parametrize(

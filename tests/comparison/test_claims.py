@@ -294,6 +294,13 @@ def test_failed_measurements_are_reported(trained, make_failure, make_key):
     assert "Not in claim 1, as the measurement failed: a (seed 0: nan)." in table.notes
 
 
+def test_a_failed_training_does_not_disappear_from_a_claim(trained, make_failure):
+    rows = trained("a")[1:] + trained("b", 3)
+    assert verdict(BETTER, [*rows, make_failure(variant="a")]).failures == ("a (seed 0: oom, perhaps on other data)",)
+    assert verdict(BETTER, [*rows, make_failure(variant="other")]).failures == ()
+    assert verdict(BETTER, [*trained("a"), *trained("b", 3), make_failure(variant="a")]).failures == ()  # of other data
+
+
 def test_the_largest_p_value_inside_a_claim_counts_and_is_not_corrected_inside(trained):
     rows = trained("a1", 0) + trained("a2", 1) + trained("a3", 2.5) + trained("b", 3)
     judged = verdict(BETTER | {"variants": ["a*"]}, rows)

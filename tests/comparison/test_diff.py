@@ -147,6 +147,14 @@ def test_a_failed_row_exceeds_every_threshold(sides, make_failure, make_key):
     assert violations([], changes) == []
 
 
+def test_a_failure_of_a_job_that_succeeded_later_is_none(sides, make_failure, make_key):
+    base, new = sides
+    failure = make_failure(variant="c", key=make_key())
+    provenance = failure.provenance.model_copy(update={"utc": "2026-11-20T08:00:00Z"})
+    changes = diff_rows(base, [*new, failure.model_copy(update={"provenance": provenance})])
+    assert not changes.failures and violations([Threshold.parse("nelbo_excess:9")], changes) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -197,3 +205,13 @@ def test_of_another_likelihood_only_the_code_length_is_compared(make_row, make_k
     assert not violations([Threshold.parse("bits_per_dim:0.5")], changes)
     with pytest.raises(ResultError, match="not comparable: num_context 3 against 4"):
         diff_rows(base[:1], [row("a", 3.0, 4, num_context=4)])
+
+
+def test_a_speed_is_that_of_all_seeds(make_row, excess_of_scenes):
+    def side(*speeds):
+        return [make_row(excess_of_scenes, seed=seed, speed=speed) for seed, speed in enumerate(speeds)]
+
+    changes = diff_rows(side(100, 100), side(80, 120))
+    (change,) = [each for each in changes.pairs[0].changes if each.name == "train_scenes_per_second"]
+    assert (change.base, change.new, change.verdict) == (100, 100, "undecided")
+    assert verdicts(diff_rows(side(100, 100), side(90, 92)), "train_scenes_per_second") == {"gqn-tower": "worse"}

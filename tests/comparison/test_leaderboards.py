@@ -272,3 +272,29 @@ def test_data_of_another_revision_are_other_data(make_row, make_key, excess_of_s
     assert [[model.variant for model in board.models] for board in leaderboards_of([old, new])] == [["old"], ["new"]]
     with pytest.raises(ResultError, match="not comparable: revision 0000000000000000 against 1111111111111111"):
         changes_of(old, new)
+
+
+def test_metrics_of_different_numbers_of_samples_are_not_compared(make_row, excess_of_scenes):
+    def row(samples, **options):
+        made = make_row(excess_of_scenes, **options)
+        psnr = made.metrics["psnr"].model_copy(update={"unit": f"dB, {samples} samples"})
+        per_scene = made.per_scene | {"psnr": (30 - excess_of_scenes / 10).tolist()}
+        return made.model_copy(update={"metrics": made.metrics | {"psnr": psnr}, "per_scene": per_scene})
+
+    few, many = row(1, variant="few"), row(10, variant="many")
+    with pytest.raises(
+        comparability.NotComparableError, match="'few' and 'many' cannot be ranked together: psnr in 'dB, 1 samples'"
+    ):
+        leaderboards_of([few, many], sort="psnr")
+    (board,) = leaderboards_of([few, many])
+    with pytest.raises(
+        comparability.NotComparableError, match="psnr in 'dB, 1 samples' against psnr in 'dB, 10 samples'"
+    ):
+        comparability.paired_difference(*board.models, "psnr")
+    with pytest.raises(
+        comparability.NotComparableError, match="psnr in 'dB, 1 samples' against nelbo_excess in 'nats/target'"
+    ):
+        comparability.difference_of(board.models[0], board.models[0], "psnr", "nelbo_excess")
+    assert "psnr" not in {change.name for change in changes_of(few, many)}
+    (group,) = seed_groups([row(1), row(10, seed=1)])
+    assert group.estimate("psnr") is None and group.estimate("nelbo_excess") is not None

@@ -11,8 +11,9 @@ from zoo.comparison import tables
 from zoo.comparison.formatting import number
 from zoo.comparison.leaderboards import leaderboards_of
 from zoo.comparison.markup import to_latex, to_markdown, to_terminal, update_markdown_between_markers
+from zoo.comparison.records import leaderboard_records
 from zoo.errors import ResultError
-from zoo.results.row import Metric
+from zoo.results.row import Budget, Metric
 
 EVIL = "a|b<script>alert(1)</script>\nx_y%&$#{}~^\\[*`\x1b[31m"
 
@@ -226,3 +227,30 @@ def test_markers(tmp_path):
         update_markdown_between_markers(path, "results", "x")
     with pytest.raises(ResultError, match="cannot be read"):
         update_markdown_between_markers(tmp_path / "missing.md", "results", "x")
+
+
+def test_speeds_and_costs_are_means_over_seeds_in_tables_and_files(make_row, excess_of_scenes):
+    rows = [
+        make_row(
+            excess_of_scenes,
+            seed=seed,
+            speed=speed,
+            budget=Budget(steps=10, batch_size=4, scenes_seen=40, seconds=speed / 2),
+        )
+        for seed, speed in enumerate([100.0, 200.0])
+    ]
+    boards = leaderboards_of(rows)
+    (record,) = leaderboard_records(boards)
+    assert (record["seconds"], record["steps"], record["prediction_ms"]) == (75.0, 10, 0.75)
+    names = ("train_scenes_per_second", "train_scenes_per_second_p10", "train_scenes_per_second_p90")
+    assert [record[name] for name in names] == [150.0, 98.0, 204.0]
+    (cells,) = tables.table_of(boards[0], columns=["training_seconds"], extra=names[:1]).frame.to_dict("records")
+    assert (cells["training (s) ↓"], cells["train scenes per s ↑"]) == ("75.00", "150.0")
+
+
+def test_speeds_and_times_of_several_machines_are_not_averaged(make_row, excess_of_scenes):
+    boards = leaderboards_of([make_row(excess_of_scenes, seed=seed, cpu=f"cpu {seed}") for seed in range(2)])
+    (record,) = leaderboard_records(boards)
+    assert record["prediction_ms"] is None and "train_scenes_per_second" not in record
+    (cells,) = tables.table_of(boards[0], columns="wide").frame.to_dict("records")
+    assert not {"train scenes per s ↑", "training (s) ↓", "peak memory (MiB) ↓"} & set(cells)

@@ -106,6 +106,12 @@ def test_values_after_the_checkpoint_of_a_resumed_run_are_left_out(tmp_path):
     ]
 
 
+def test_a_step_that_a_resumed_run_repeats_first_counts_once(tmp_path):
+    logged = [{"step": step, "seconds": float(step), METRIC: value} for step, value in ((5, 3.0), (10, 2.0), (10, 1.0))]
+    points = read_curve(write_run(tmp_path / "run", logged) / "metrics.jsonl", metric=METRIC)
+    assert points == [Point(5, 5.0, 3.0), Point(10, 10.0, 1.0)]
+
+
 def test_requests_that_cannot_be_met(runs, tmp_path):
     for wanted, metric, message in [
         (runs, "eval/nelbo_exces", "no run has values of 'eval/nelbo_exces'; did you mean 'eval/nelbo_excess'"),

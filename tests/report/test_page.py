@@ -1,7 +1,9 @@
 """The page: it holds the numbers of the tables and nothing from elsewhere, whatever the rows are called."""
 
 import base64
+import csv
 import hashlib
+import io
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -218,6 +220,13 @@ def test_every_row_has_its_provenance(rows):
     assert record["date (UTC)"] == "2026-11-21T08:00:00Z" and record["command"] == "gqn-zoo evaluate"
     assert record["environment"] == "E1" and record["settings"] == "0" * 16
     assert "EPYC, 2 cores, 2 threads; on cpu" in reader.texts and "gqn-zoo 0.1.0, torch 2.15.0" in reader.texts
+
+
+def test_tables_have_the_same_numbers_in_the_page_and_in_its_csv(rows, make_row, make_key, excess_of_scenes):
+    page = page_of([*rows, make_row(excess_of_scenes, variant="alone", key=make_key(sigma=0.5))])
+    records = csv.DictReader(io.StringIO(base64.b64decode(re.search('data:text/csv;base64,([^"]*)', page)[1]).decode()))
+    (number,) = {record["table"] for record in records if record["variant"] == "alone"}
+    assert re.search(r"Table (\d+)\. [^<]*sigma 0\.5", page)[1] == number != "1"
 
 
 def test_all_numbers_are_in_the_page_as_csv(rows):

@@ -13,7 +13,7 @@ import zoo
 from zoo.errors import ResultError
 from zoo.provenance import Hardware, Provenance
 from zoo.results.row import Budget, ComparabilityKey, Metric, ModelFacts, ResultRow, Timing, _rounded, digest_of
-from zoo.results.store import load_row, load_rows, save_row
+from zoo.results.store import load_row, load_rows, rows_in, save_row
 
 EXCESS = [1.23456789, 2.0, 3.5]
 
@@ -271,6 +271,19 @@ def test_load_rows_says_when_there_is_nothing(tmp_path):
         load_rows([tmp_path])
     with pytest.raises(ResultError, match="cannot be read"):
         load_rows([tmp_path / "missing.json"])
+
+
+def test_a_row_that_is_being_written_is_not_read(tmp_path, monkeypatch):
+    save_row(make_row(), tmp_path)
+    monkeypatch.setattr(Path, "replace", lambda *_: os._exit(1))
+    monkeypatch.setattr(Path, "write_text", lambda path, text, **_: path.write_bytes(text[:100].encode()))
+    if (child := os.fork()) == 0:
+        save_row(make_row(seed=1), tmp_path)
+    assert os.waitpid(child, 0)[1]
+    assert len(list(tmp_path.iterdir())) == 2
+    assert len(load_rows([tmp_path])) == 1
+    for variant in (None, "gqn-tower"):
+        assert [row.provenance.seed for row in rows_in(tmp_path, variant=variant)] == [0]
 
 
 def test_eight_processes_write_into_one_folder(tmp_path):

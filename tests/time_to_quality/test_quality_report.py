@@ -49,3 +49,13 @@ def test_a_damaged_run_is_named_with_its_field(tmp_path):
     (tmp_path / "run.json").write_text((tmp_path / "run.json").read_text().replace('"scenes": 8', '"scenes": 0'))
     with pytest.raises(ResultError, match=r"run\.json: scenes: "):
         load_runs(tmp_path)
+
+
+def test_runs_that_were_scored_differently_are_not_put_into_one_table(tmp_path):
+    save(run_of(FAST), tmp_path / "smoke.json")
+    save(run_of(FAST).model_copy(update={"scenes": 200, "num_context": 4}), tmp_path / "full.json")
+    with pytest.raises(ResultError, match=r"200 scenes of rooms@00000000 from 4 views at sigma 0\.7 against 8 scenes"):
+        load_runs(tmp_path)
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(ResultError, match=r"folder\.json: cannot be read"):
+        load_runs(tmp_path)

@@ -275,8 +275,6 @@ def failed_row(
         status = "nan"
     elif isinstance(error, OutOfMemoryError | MemoryError | torch.OutOfMemoryError):
         status = "oom"
-    elif isinstance(error, KeyboardInterrupt):
-        status = "interrupted"
     try:
         config = variant.config()
     except ZooError:

@@ -140,7 +140,7 @@ def run(
     variants, scenes, seeds and budgets; its scenes are made when they are needed. Exits with code 1 if a job failed.
     """
     from zoo.bench.suite.settings import load_suite
-    from zoo.cli.bench_suite import SuiteCommand, print_tables
+    from zoo.cli.bench_suite import SuiteCommand, print_leaderboards
     from zoo.training.options import TrainingOptions
 
     if as_json and not dry_run:
@@ -162,6 +162,6 @@ def run(
         command.dry_run(as_json=as_json)
         return
     done = command.run()
-    screen.log("wrote " + ", ".join(map(str, print_tables(output))))
+    screen.log("wrote " + ", ".join(map(str, print_leaderboards(output))))
     if done.failures:
         raise typer.Exit(1)

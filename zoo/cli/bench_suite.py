@@ -48,7 +48,7 @@ class SuiteCommand:
     def dry_run(self, *, as_json: bool = False) -> None:
         """Prints every job with its cost and status; writes nothing."""
         make_engine(self.output, self.execution)
-        print_plan(plan_records(self._plan(save_costs=False), output=self.output, retry=self.execution.retry), as_json)
+        print_plan(plan_records(self._plan(save_costs=False), retry=self.execution.retry), as_json)
 
     def run(self) -> SuiteRun:
         """Makes the scenes, measures the baselines and runs the jobs.
@@ -128,7 +128,7 @@ class SuiteRun(NamedTuple):
     failures: list[Job]
 
 
-def print_tables(output: Path) -> list[Path]:
+def print_leaderboards(output: Path) -> list[Path]:
     """Prints the tables of all rows of a folder, and returns the files that they were written to."""
     boards = leaderboards_of(load_rows([output]))
     print_to_terminal(tables_of(main_leaderboards(boards)))
@@ -172,14 +172,9 @@ def print_plan(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     )
 
 
-def plan_records(planned: Sequence[PlannedJob], *, output: Path, retry: bool) -> list[dict[str, Any]]:
+def plan_records(planned: Sequence[PlannedJob], *, retry: bool) -> list[dict[str, Any]]:
     """Returns variant, data, contexts, seed, steps, costs and status (to do, done, failed) of every job."""
-    # Without its scenes no job can be done.
-    existing = [entry for entry in planned if entry.job.data is None or entry.job.data.is_dir()]
-    assigned = {
-        id(entry): ready.job for entry, ready in zip(existing, assign_run_dirs(existing, output=output), strict=True)
-    }
-    status = partition_jobs(list(assigned.values()), retry=retry)
+    status = partition_jobs([entry.job for entry in planned], retry=retry)
     names = {id(job): "done" for job in status.done} | {id(job): "failed" for job in status.failed}
     return [
         {
@@ -193,7 +188,7 @@ def plan_records(planned: Sequence[PlannedJob], *, output: Path, retry: bool) ->
             "flops": entry.flops,
             "seconds": entry.seconds,
             "seconds_from": entry.cost.source,
-            "status": names.get(id(assigned.get(id(entry))), "to do"),
+            "status": names.get(id(entry.job), "to do"),
         }
         for entry in planned
     ]

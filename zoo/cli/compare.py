@@ -68,10 +68,11 @@ def run(
     from zoo.results.store import load_rows
 
     runs = _runs(curves)
-    if runs and output is None:
-        raise ResultError("--curve: needs -o, the folder for the image")
-    if figures and output is None:
-        raise ResultError("--figures: needs -o, the folder for the images")
+    for option, given in (("--curve", runs), ("--figures", figures)):
+        if given and output is None:
+            raise ResultError(f"{option}: needs -o, the folder for the images")
+    if wide and columns is not None:
+        raise ResultError("--wide: shows all columns; leave out --columns")
     rows = load_rows(places)
     selection: Selection = "wide" if wide else "compact"
     if columns is not None:
@@ -135,5 +136,7 @@ def _runs(curves: list[str]) -> dict[str, Path]:
         label, equals, folder = curve.partition("=")
         if not equals or not label or not folder:
             raise ResultError(f"--curve {curve}: expected LABEL=RUN")
+        if label in runs:
+            raise ResultError(f"--curve {curve}: there is a curve {label!r} already, of {runs[label]}")
         runs[label] = Path(folder)
     return runs

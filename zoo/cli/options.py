@@ -103,7 +103,7 @@ def parse_contexts(text: str | None) -> list[int]:
     """Parses ``1,3,5``; None is an empty list.
 
     Raises:
-        ConfigError: if a part is not a whole number of 0 or more.
+        ConfigError: if a part is not a whole number of 0 or more, or occurs twice.
     """
     return [] if text is None else parse_numbers(text, option="--contexts")
 
@@ -112,16 +112,16 @@ def parse_importance_samples(text: str | None) -> tuple[int, ...]:
     """Parses ``10,100`` in ascending order; None is no bound.
 
     Raises:
-        ConfigError: if a part is not a whole number of at least 1.
+        ConfigError: if a part is not a whole number of at least 1, or occurs twice.
     """
     return () if text is None else tuple(sorted(parse_numbers(text, option="--importance-samples", minimum=1)))
 
 
 def parse_numbers(text: str, *, option: str, minimum: int = 0) -> list[int]:
-    """Parses whole numbers separated by commas.
+    """Parses different whole numbers separated by commas.
 
     Raises:
-        ConfigError: if a part is not a whole number of at least ``minimum``.
+        ConfigError: if a part is not a whole number of at least ``minimum``, or occurs twice.
     """
     parts = [part.strip() for part in text.split(",")]
     # No number of views, samples or seeds is longer; isdecimal also accepts digits of other scripts.
@@ -130,4 +130,6 @@ def parse_numbers(text: str, *, option: str, minimum: int = 0) -> list[int]:
     numbers = [int(part) for part in parts]
     if min(numbers) < minimum:
         raise ConfigError(f"{option}: found {min(numbers)}, expected at least {minimum}")
+    if len(set(numbers)) < len(numbers):
+        raise ConfigError(f"{option}: found {text!r}, expected different numbers")
     return numbers

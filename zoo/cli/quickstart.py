@@ -58,7 +58,7 @@ def run(
     from zoo.bench.suite.jobs import sheet_path
     from zoo.bench.suite.plan import SuiteSelection
     from zoo.bench.suite.settings import load_suite
-    from zoo.cli.bench_suite import SuiteCommand, print_tables
+    from zoo.cli.bench_suite import SuiteCommand, print_leaderboards
     from zoo.figures.curves import learning_curves
     from zoo.results.store import load_rows
     from zoo.training.options import TrainingOptions
@@ -86,7 +86,7 @@ def run(
         command.dry_run()
         return
     jobs = command.run().jobs
-    written = print_tables(output)
+    written = print_leaderboards(output)
     names = [f"{name}@{SIZE}" for name in VARIANTS]
     claims = judge([row for row in load_rows([output]) if row.provenance.seed == seed], names=names)
     runs = {label_of(job.variant): job.run for job in jobs}

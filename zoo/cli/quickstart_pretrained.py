@@ -12,7 +12,7 @@ from zoo.bench.protocol import Protocol
 from zoo.bench.suite.scenes import SceneSet
 from zoo.bench.suite.settings import SuitePart
 from zoo.cli import screen
-from zoo.cli.bench_suite import print_tables
+from zoo.cli.bench_suite import print_leaderboards
 from zoo.data.opening import open_splits
 from zoo.errors import ConfigError
 from zoo.results.row import ResultRow
@@ -56,7 +56,7 @@ def measure_pretrained(scenes: SceneSet, *, part: SuitePart, output: Path, cpu: 
             draw_sheet(trained, splits["test"], target=sheets[-1], protocol=protocol, device=device)
         for row in rows:
             save_row(row, output / "rows")
-        return [*print_tables(output), *sheets]
+        return [*print_leaderboards(output), *sheets]
 
 
 def shipped_for(recipe: str, *, image_size: int) -> list[str]:

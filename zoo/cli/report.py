@@ -22,7 +22,12 @@ def run(
     output: Annotated[Path, typer.Option("-o", "--output", help="The page, NAME.html.")] = Path("page.html"),
     runs: Annotated[
         list[Path],
-        typer.Option(metavar="FOLDER", help="Draw the learning curves of the runs below it as well; repeatable."),
+        typer.Option(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Draw the learning curves of the runs below it as well; repeatable.",
+        ),
     ] = [],
     sheets: Annotated[
         list[Path],

@@ -8,7 +8,6 @@ import typer
 
 from zoo.cli.options import Checkpoint, Cpu, Run, parse_contexts
 from zoo.config.settings import LARGEST_SEED
-from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +86,4 @@ def open_viewpoint(options: SceneOptions) -> Viewpoint:
 def _context_of(options: SceneOptions, trained: TrainedModel, scene: Scene) -> list[int]:
     if options.contexts is None:
         return trained.default_context(scene)
-    chosen = [] if options.contexts == "none" else parse_contexts(options.contexts)
-    if len(set(chosen)) < len(chosen):
-        raise ConfigError(f"--contexts: found {options.contexts!r}, expected different views")
-    return chosen
+    return [] if options.contexts == "none" else parse_contexts(options.contexts)

@@ -216,7 +216,6 @@ def _train(variant: Variant, *, data: Path, run: Path, live: bool, **arguments: 
 
 
 def _dry_run(variant: Variant, *, data: Path, output: Path, options: TrainingOptions, seed: int, cpu: bool) -> None:
-    """Builds everything, runs one step and prints sizes."""
     import torch
 
     from zoo.config.schedules import schedule_values_at

@@ -124,6 +124,8 @@ def load_claims(path: Path) -> Claims:
         )
     found = parse(_File, raw, file=str(path))
     families: list[str | None] = [*found.families] or [None]
+    if len(set(families)) < len(families):
+        raise ConfigError(f"{path}: families: found {', '.join(found.families)}, expected different names")
     texts = [claim.text for claim in found.claims]
     for index, claim in enumerate(found.claims):
         where = f"{path}: claims.{index}"

@@ -14,7 +14,7 @@ from typing import Literal
 
 from zoo.comparison.claim_file import Claim, Claims, DataChoice, Other
 from zoo.comparison.comparability import difference_of, differences_of, same_floor
-from zoo.comparison.seed_groups import MissingRowsError, SeedGroup, seed_groups
+from zoo.comparison.seed_groups import MissingRowsError, SeedGroup, seed_groups, without_superseded
 from zoo.comparison.statistics import ALPHA, MIN_SCENES, MIN_SEEDS, PairedDifference, holm_adjusted
 from zoo.errors import ResultError, did_you_mean
 from zoo.results.row import ComparabilityKey, ResultRow
@@ -107,6 +107,7 @@ def judge_claims(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bo
             found.append(((), str(error)))
     judged: dict[int, JudgedClaim] = {}
     is_open = True
+    rows = without_superseded(rows)
     for family in claims.families or (None,):
         places = [place for place, claim in enumerate(claims.claims) if claim.family == family]
         own = {place: _p_of_claim(found[place][0]) for place in places}
@@ -243,12 +244,21 @@ def _better_sign(groups: Sequence[SeedGroup], metric: str) -> int:
     raise MissingRowsError(f"{groups[0].variant!r} has no {metric!r}{did_you_mean(metric, groups[0].first.metrics)}")
 
 
-def _failures_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) -> tuple[str, ...]:
-    """Returns the variants that a claim's patterns match and whose measurement on its data failed."""
+def _failures_of(claim: Claim, choice: DataChoice, rows: Sequence[ResultRow]) -> tuple[str, ...]:
+    """Returns the variants that a claim's patterns match and whose measurement on its data failed.
+
+    The row of a job that failed does not name its data. It is included if the data have no row of its variant and seed.
+    """
     patterns = [*claim.variants, *(claim.same_as or []), *((claim.better_than and claim.better_than.variants) or [])]
-    failed = (row for row in rows if row.status != "ok" and row.key is not None and _is_of(row.key, choice))
-    matching = (row for row in failed if _matches(row.variant, patterns) and not _matches(row.variant, claim.exclude))
-    return tuple(sorted({f"{row.variant} (seed {row.provenance.seed}: {row.status})" for row in matching}))
+    own = [row for row in rows if row.key is not None and _is_of(row.key, choice)]
+    measured = {(row.variant, row.provenance.seed) for row in own}
+    unnamed = (row for row in rows if row.key is None and (row.variant, row.provenance.seed) not in measured)
+    failures = {
+        f"{row.variant} (seed {row.provenance.seed}: {row.status}{', perhaps on other data' if row.key is None else ''})"
+        for row in (*own, *unnamed)
+        if row.status != "ok" and _matches(row.variant, patterns) and not _matches(row.variant, claim.exclude)
+    }
+    return tuple(sorted(failures))
 
 
 def _is_of(key: ComparabilityKey, choice: DataChoice) -> bool:

@@ -47,6 +47,20 @@ def differences_of(a: SeedGroup, b: SeedGroup, *, but: Iterable[str] = ()) -> li
     return found
 
 
+def unlike_units(a: SeedGroup, b: SeedGroup, metric: str, other_metric: str) -> str:
+    """Returns the units of a metric of a and another of b if they differ, else nothing.
+
+    Units state the number of samples of a prediction where a metric depends on it; a baseline has no samples.
+    """
+    first, second = a.first.metrics.get(metric), b.first.metrics.get(other_metric)
+    if first is None or second is None:
+        return ""
+    units = first.unit, second.unit
+    if a.first.is_baseline or b.first.is_baseline:
+        units = units[0].partition(",")[0], units[1].partition(",")[0]
+    return "" if units[0] == units[1] else f"{metric} in {units[0]!r} against {other_metric} in {units[1]!r}"
+
+
 def require_comparable(a: SeedGroup, b: SeedGroup, *, metric: str | None = None) -> None:
     """Checks that two results may be compared, in every respect or in one metric.
 
@@ -88,12 +102,14 @@ def difference_of(a: SeedGroup, b: SeedGroup, metric: str, other_metric: str) ->
 
     Raises:
         MissingRowsError: if values per scene are missing.
-        ResultError: if the sides were scored on different scenes, or on fewer than 2.
+        ResultError: if the metrics have different units, or the sides were scored on different scenes, or on fewer than 2.
     """
+    if found := unlike_units(a, b, metric, other_metric):
+        raise NotComparableError(f"{a.variant!r} and {b.variant!r} are not comparable: {found}")
     values = a.per_scene(metric), b.per_scene(other_metric)
     _require_same_scenes(a, b)
-    found = paired_t_test_over_seeds(*values, same_seeds=a.seeds == b.seeds)
-    return replace(found, seeds=min((len(side.seeds) for side in (a, b) if side.seeds), default=1))
+    test = paired_t_test_over_seeds(*values, same_seeds=a.seeds == b.seeds)
+    return replace(test, seeds=min((len(side.seeds) for side in (a, b) if side.seeds), default=1))
 
 
 def difference_if_possible(a: SeedGroup, b: SeedGroup, metric: str) -> PairedDifference | None:

@@ -15,9 +15,10 @@ from zoo.comparison.comparability import (
     require_comparable,
     same_floor,
     share_code_length_only,
+    unlike_units,
 )
 from zoo.comparison.formatting import sanitize
-from zoo.comparison.seed_groups import SeedGroup, grouped, machine_of, seed_groups
+from zoo.comparison.seed_groups import SeedGroup, grouped, machine_of, seed_groups, without_superseded
 from zoo.comparison.statistics import PairedDifference, holm
 from zoo.errors import ResultError
 from zoo.results.metrics import metric_info
@@ -76,7 +77,7 @@ class Diff:
     """How new results differ from a base."""
 
     pairs: tuple[ComparedPair, ...]
-    failures: tuple[ResultRow, ...]  # of the new side
+    failures: tuple[ResultRow, ...]  # of the new side, without those of jobs that succeeded later
     remarks: tuple[str, ...]  # sentences on what is on one side only and what was not compared, and why
 
 
@@ -92,7 +93,7 @@ def diff_rows(base: Iterable[ResultRow], new: Iterable[ResultRow]) -> Diff:
             every entry of the key that differs with both values.
         ResultError: if a side has no results.
     """
-    base, new = list(base), list(new)
+    base, new = without_superseded(base), without_superseded(new)
     old_groups = seed_groups(row for row in base if row.status == "ok")
     new_groups = seed_groups(row for row in new if row.status == "ok")
     if not old_groups or not new_groups:
@@ -169,7 +170,8 @@ def _changes_of(pairs: _Pairs) -> list[list[Change]]:
         elif base.first.metrics or new.first.metrics:
             require_comparable(base, new)
         for name in names:
-            if base.estimate(name) and new.estimate(name):  # not every seed need have been measured in every way
+            # Not every seed need have been measured in every way, nor with as many samples of a prediction.
+            if base.estimate(name) and new.estimate(name) and not unlike_units(new, base, name, name):
                 tests.setdefault(name, {})[index] = difference_if_possible(new, base, name)
     found: list[list[Change]] = [[] for _ in pairs]
     for name, own in sorted(tests.items()):
@@ -187,8 +189,8 @@ def _changes_of(pairs: _Pairs) -> list[list[Change]]:
 def _speed_changes(base: SeedGroup, new: SeedGroup) -> list[Change]:
     if machine_of(base.first) != machine_of(new.first):
         return []
-    old, now = base.first.performance, new.first.performance
-    shared = [(name, old[name], now[name]) for name in sorted(old.keys() & now.keys())]
+    names = sorted(base.first.performance.keys() & new.first.performance.keys())
+    shared = [(name, a, b) for name in names if (a := base.timing(name)) and (b := new.timing(name))]
     return [_change(name, a, a.median, b.median, None, b.p10 > a.p90 or b.p90 < a.p10) for name, a, b in shared]
 
 

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from types import MappingProxyType
+from typing import NamedTuple
 
-from zoo.comparison.comparability import CODE_LENGTH, code_length_key, difference_if_possible, same_floor
+from zoo.comparison.comparability import (
+    CODE_LENGTH,
+    NotComparableError,
+    code_length_key,
+    difference_if_possible,
+    same_floor,
+    unlike_units,
+)
 from zoo.comparison.formatting import commit_of, hardware_of
 from zoo.comparison.seed_groups import SeedGroup, grouped, seed_groups, without_superseded
 from zoo.comparison.statistics import MIN_SEEDS, PairedDifference, holm
 from zoo.errors import ResultError, did_you_mean
 from zoo.results.row import ComparabilityKey, ResultRow
+
+
+class AgainstBaseline(NamedTuple):
+    """A baseline and the models that have its metric, the excess of the bound or the code length.
+
+    A model is better where the interval of the paired difference is below zero; by the means alone where no test is possible.
+    """
+
+    baseline: SeedGroup
+    better: tuple[SeedGroup, ...]
+    not_better: tuple[SeedGroup, ...]  # as far as these rows show
+    tested: bool  # whether every model could be tested
 
 
 @dataclass(frozen=True)
@@ -31,7 +51,7 @@ class Leaderboard:
     higher_is_better: bool
     models: tuple[SeedGroup, ...]  # in the order of their rank, those without the metric last
     baselines: tuple[SeedGroup, ...]  # results without training, such as the mean image, best first; not ranked
-    not_better: tuple[tuple[SeedGroup, tuple[SeedGroup, ...]], ...]  # baseline, models not established to be better
+    against_baselines: tuple[AgainstBaseline, ...]
     behind_best: tuple[PairedDifference | None, ...]  # by how much the best is better than each other ranked model
     decided: bool
     failures: tuple[ResultRow, ...]
@@ -81,6 +101,7 @@ def leaderboards_of(
 
     Raises:
         ResultError: if there is no such field, no such metric, or no better direction of it.
+        NotComparableError: if rows of one leaderboard have the metric of the ranking in different units.
     """
     rows = without_superseded(rows)
     if sort is not None:
@@ -189,6 +210,11 @@ def _ranked(
     ranked = [model for model in models if metric and model.estimate(metric)]
     behind_best: tuple[PairedDifference | None, ...] = ()
     if metric:
+        for model in ranked[1:]:
+            if units := unlike_units(ranked[0], model, metric, metric):
+                raise NotComparableError(
+                    f"{ranked[0].variant!r} and {model.variant!r} cannot be ranked together: {units}"
+                )
         pairs = [(ranked[0], other) if higher_is_better else (other, ranked[0]) for other in ranked[1:]]
         behind_best = tuple(difference_if_possible(a, b, metric) for a, b in pairs)
     tests = [found for found in behind_best if found is not None and found.excludes_zero and found.seeds >= MIN_SEEDS]
@@ -202,30 +228,28 @@ def _ranked(
         higher_is_better=higher_is_better,
         models=tuple(models),
         baselines=tuple(baselines),
-        not_better=_not_better(models, baselines, metric=standard) if standard else (),
+        against_baselines=tuple(_against_baselines(models, baselines, metric=standard)) if standard else (),
         behind_best=behind_best,
         decided=bool(behind_best) and len(tests) == len(behind_best) and all(holm([test.p for test in tests])),
         failures=tuple(failures),
     )
 
 
-def _not_better(
+def _against_baselines(
     models: Sequence[SeedGroup], baselines: Sequence[SeedGroup], *, metric: str
-) -> tuple[tuple[SeedGroup, tuple[SeedGroup, ...]], ...]:
-    """Returns every baseline that has the metric, lower is better, with the models that are not below it.
-
-    A model is below where the interval of the paired difference is; by the means alone where no test is possible.
-    """
-    found = []
+) -> Iterator[AgainstBaseline]:
+    """Compares models with baselines by a metric of which lower is better."""
     scored = [(model, estimate.value) for model in models if (estimate := model.estimate(metric))]
     for baseline in baselines:
         level = baseline.estimate(metric)
         if level is None or not scored:
             continue
-        tests = [(model, value, difference_if_possible(model, baseline, metric)) for model, value in scored]
-        failed = (m for m, value, test in tests if not (value < level.value if test is None else test.high < 0))
-        found.append((baseline, tuple(failed)))
-    return tuple(found)
+        better: list[SeedGroup] = []
+        not_better: list[SeedGroup] = []
+        tests = [difference_if_possible(model, baseline, metric) for model, _ in scored]
+        for (model, value), test in zip(scored, tests, strict=True):
+            (better if (value < level.value if test is None else test.high < 0) else not_better).append(model)
+        yield AgainstBaseline(baseline, tuple(better), tuple(not_better), None not in tests)
 
 
 def _split_by_floor(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:

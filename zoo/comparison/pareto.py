@@ -21,7 +21,9 @@ class Cost:
     of_machine: bool  # so that only models of one machine are compared
 
     def of(self, group: SeedGroup) -> float | None:
-        """Returns the mean cost over seeds, None unless every seed has a positive one."""
+        """Returns the mean cost over seeds; None unless every seed has a positive one, of one machine if that matters."""
+        if self.of_machine and len({machine_of(row) for row in group.rows}) > 1:
+            return None
         found = [value for row in group.rows if (value := self.of_row(row)) is not None and value > 0]
         return math.fsum(found) / len(found) if len(found) == len(group.rows) else None
 
@@ -33,7 +35,7 @@ def training_flops(row: ResultRow) -> float | None:
     return float(row.model.flops_per_training_scene) * row.budget.scenes_seen
 
 
-def latency_ms(row: ResultRow) -> float | None:
+def _latency_ms(row: ResultRow) -> float | None:
     """Returns the time per predicted image within a batch, milliseconds."""
     timing = row.performance.get(PREDICT_THROUGHPUT)
     return 1000.0 / timing.median if timing and timing.median > 0 else None
@@ -60,7 +62,7 @@ COSTS = TIME, FLOPS, PARAMETERS, LATENCY, MEMORY = (
     Cost("time", "training time (s)", _seconds, of_machine=True),
     Cost("FLOPs", "training operations (TFLOP)", _teraflops, of_machine=False),
     Cost("parameters", "parameters (M)", _parameters, of_machine=False),
-    Cost("latency", "prediction (ms/image)", latency_ms, of_machine=True),
+    Cost("latency", "prediction (ms/image)", _latency_ms, of_machine=True),
     Cost("memory", "peak memory (MiB)", _memory_mib, of_machine=True),
 )
 

@@ -10,9 +10,9 @@ import pandas as pd
 from zoo.comparison.columns import metrics_of_board
 from zoo.comparison.formatting import commit_of, escape_formula, hardware_of
 from zoo.comparison.leaderboards import Leaderboard
-from zoo.comparison.pareto import latency_ms, pareto_cells, training_flops
+from zoo.comparison.pareto import LATENCY, pareto_cells, training_flops
 from zoo.comparison.seed_groups import SeedGroup
-from zoo.results.row import ComparabilityKey
+from zoo.results.row import ComparabilityKey, ResultRow
 
 Record = dict[str, object]
 
@@ -38,8 +38,8 @@ def leaderboard_records(boards: Iterable[Leaderboard]) -> list[Record]:
     """Returns one record per model, baseline and failure, with every measured number unrounded.
 
     ``ranked_by`` is the metric of ``rank``, ``behind_best`` and ``bold``; a ``baseline`` has no rank.
-    ``<metric>_spread`` is the standard error over scenes where ``num_seeds`` is 1, else the standard deviation over
-    seeds; ``behind_best`` is by how much the best is better, with its 95 % interval and p-value, to seven digits.
+    Sizes, costs and speeds are means over seeds, with the widest quantiles. ``<metric>_spread`` is the standard error over
+    scenes where ``num_seeds`` is 1, else the standard deviation over seeds; ``behind_best`` is by how much the best is better, with its 95 % interval and p-value, to seven digits.
     """
     records: list[Record] = []
     for number, board in enumerate(boards, start=1):
@@ -88,8 +88,26 @@ def _entry_record(board: Leaderboard, entry: SeedGroup, place: int) -> Record:
     for name in sorted({name for row in entry.rows for name in row.metrics} & metrics_of_board(board)):
         if (estimate := entry.estimate(name)) is not None:
             record |= {name: estimate.value, f"{name}_spread": estimate.spread}
-    for name, timing in sorted(entry.first.performance.items()):
-        record |= {name: timing.median, f"{name}_p10": timing.p10, f"{name}_p90": timing.p90}
-    for part in (entry.first.model, entry.first.budget):
-        record |= part.model_dump() if part is not None else {}
-    return record | {"training_flops": training_flops(entry.first), "prediction_ms": latency_ms(entry.first)}
+    for name in sorted({name for row in entry.rows for name in row.performance}):
+        if (timing := entry.timing(name)) is not None:
+            record |= {name: timing.median, f"{name}_p10": timing.p10, f"{name}_p90": timing.p90}
+    facts = [_facts_of(row) for row in entry.rows]
+    return (
+        record
+        | {name: _mean([each[name] for each in facts]) for name in facts[0]}
+        | {"prediction_ms": LATENCY.of(entry)}
+    )
+
+
+def _facts_of(row: ResultRow) -> dict[str, float | None]:
+    """Returns the size, the cost and the training of a model."""
+    parts = [part.model_dump() for part in (row.model, row.budget) if part is not None]
+    return {name: value for part in parts for name, value in part.items()} | {"training_flops": training_flops(row)}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Returns the mean, which is the value itself if all are equal; None unless all are known."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    return known[0] if len(set(known)) == 1 else sum(known) / len(known)

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from zoo.errors import ResultError, did_you_mean
-from zoo.results.row import ComparabilityKey, ResultRow
+from zoo.results.row import ComparabilityKey, ResultRow, Timing
 
 _Item = TypeVar("_Item")
 _Key = TypeVar("_Key", bound=Hashable)
@@ -63,14 +63,27 @@ class SeedGroup:
         return sorted(self.first.per_scene.get("scene", []))
 
     def estimate(self, metric: str) -> Estimate | None:
-        """Returns the estimate of a metric, None if not every row has it."""
+        """Returns the estimate of a metric, None if not every row has it in the same unit."""
         found = [row.metrics[metric] for row in self.rows if metric in row.metrics]
-        if len(found) < len(self.rows):
+        if len(found) < len(self.rows) or len({each.unit for each in found}) > 1:
             return None
         if len(found) == 1:
             return Estimate(found[0].value, found[0].stderr)
         values = np.array([metric.value for metric in found])
         return Estimate(float(values.mean()), float(values.std(ddof=1)))
+
+    def timing(self, name: str) -> Timing | None:
+        """Returns a speed or a duration over seeds: the mean of the medians, between the widest quantiles.
+
+        None if no row has it, or if the rows that have it were measured on several machines.
+        """
+        measured = [row for row in self.rows if name in row.performance]
+        if len({machine_of(row) for row in measured}) != 1:
+            return None
+        found = [row.performance[name] for row in measured]
+        median = sum(timing.median for timing in found) / len(found)
+        low, high = min(timing.p10 for timing in found), max(timing.p90 for timing in found)
+        return found[0].model_copy(update={"median": median, "p10": low, "p90": high})
 
     def per_scene(self, metric: str) -> np.ndarray:
         """Returns [seeds, scenes] values of a metric, ordered by the indices of the scenes.

@@ -205,13 +205,16 @@ def _test(board: Leaderboard) -> str:
 
 def _baselines(board: Leaderboard) -> str:
     """Returns which models are not better than the baselines, or which are, whichever is shorter."""
-    test = "paired t-tests, 95% each"
     sentences = ["In italics, not ranked: baselines without training."]
-    everything = {model.variant for model in board.models}
-    passed = []
-    for baseline, models in board.not_better:
-        failing = {model.variant for model in models}
-        better = sorted(everything - failing)
+    test = "paired t-tests, 95% each"
+    if not all(found.tested for found in board.against_baselines):
+        test += ", or the means alone where no test is possible"
+    passed, subject = [], "Every model"
+    for baseline, models, others, _ in board.against_baselines:
+        if len(models) + len(others) < len(board.models):
+            subject = "Every scored model"
+        failing = sorted({model.variant for model in others})
+        better = sorted({model.variant for model in models}.difference(failing))
         if not failing:
             passed.append(baseline.variant)
         elif not better:
@@ -219,7 +222,7 @@ def _baselines(board: Leaderboard) -> str:
         elif len(better) < len(failing):
             sentences.append(f"Better than {baseline.variant}: {', '.join(better)}; the others are not ({test}).")
         else:
-            sentences.append(f"NOT better than {baseline.variant}: {', '.join(sorted(failing))} ({test}).")
+            sentences.append(f"NOT better than {baseline.variant}: {', '.join(failing)} ({test}).")
     if passed:
-        sentences.append(f"Every model is better than {' and '.join(dict.fromkeys(passed))} ({test}).")
+        sentences.append(f"{subject} is better than {' and '.join(dict.fromkeys(passed))} ({test}).")
     return " ".join(sentences)

@@ -135,8 +135,8 @@ def read_curves(logs: Sequence[Path], *, metric: str) -> list[list[Point]]:
 def read_curve(path: Path, *, metric: str) -> list[Point]:
     """Reads the values of a metric from a log.
 
-    A resumed run goes back to its checkpoint; the values that were logged after that step, before the interruption, are
-    left out. A last line without a line break is ignored: a running job is still writing it.
+    A resumed run goes back to its checkpoint; the values that were logged before the interruption, from the first repeated
+    step on, are left out. A last line without a line break is ignored: a running job is still writing it.
 
     Raises:
         ResultError: naming the file and the line, if the log is missing or any other line is damaged.
@@ -156,6 +156,8 @@ def read_curve(path: Path, *, metric: str) -> list[Point]:
             continue
         if not _is_number(value):
             raise ResultError(f"{place}: {metric}: expected a number, found {value!r}")
+        if points and points[-1].step == step:
+            points.pop()
         points.append(Point(int(step), float(seconds), float(value)))
     return points
 

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from zoo.comparison.formatting import hardware_of, number
-from zoo.comparison.seed_groups import grouped
+from zoo.comparison.seed_groups import SeedGroup, grouped, machine_of
 from zoo.config.settings import flatten
 from zoo.errors import ZooError
 from zoo.provenance import hash_config
@@ -138,14 +138,13 @@ def _measured(rows: Sequence[ResultRow]) -> Iterable[Fact]:
 
 
 def _speeds(rows: Sequence[ResultRow], name: str) -> Iterable[str]:
-    """Returns one text per machine: the mean of the medians and the widest quantiles."""
-    machines = grouped((row for row in rows if name in row.performance), hardware_of)
-    for machine, measured in sorted(machines.items()):
-        timings = [row.performance[name] for row in measured]
-        median = sum(timing.median for timing in timings) / len(timings)
-        low, high = min(timing.p10 for timing in timings), max(timing.p90 for timing in timings)
-        texts = [number(value, None)[0] for value in (median, low, high)]
-        yield f"{texts[0]} {timings[0].unit} (10 to 90 %: {texts[1]} to {texts[2]}) on {machine}"
+    """Returns one text per machine."""
+    machines = grouped((row for row in rows if name in row.performance), machine_of)
+    for measured in sorted(machines.values(), key=lambda measured: hardware_of(measured[0])):
+        timing = SeedGroup(tuple(measured)).timing(name)
+        assert timing is not None
+        median, low, high = (number(value, None)[0] for value in (timing.median, timing.p10, timing.p90))
+        yield f"{median} {timing.unit} (10 to 90 %: {low} to {high}) on {hardware_of(measured[0])}"
 
 
 def _settings(variant: Variant) -> Iterable[Setting]:

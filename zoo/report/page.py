@@ -111,7 +111,7 @@ def page_of(
     rows = sorted(rows, key=lambda row: (row.provenance.utc, row.id))
     environments, provenance = provenance_of(rows)
     current = without_superseded(rows)
-    boards = leaderboards_of(current)
+    boards, num_main = _in_page_order(leaderboards_of(current))
     models = [row for row in rows if not row.is_baseline]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("zoo.report", "templates"),
@@ -130,7 +130,7 @@ def page_of(
         num_rows=len(rows),
         caveats=caveats_of(current),
         claims=_claims_table(claims, rows) if claims else None,
-        boards=_board_sections(boards, attachments),
+        boards=_board_sections(boards, attachments, num_main=num_main),
         csv=data_uri("text/csv", csv_of(leaderboard_records(boards)).encode("utf-8", "replace")),
         curves=curve_charts(runs, rows, metric=metric),
         sheets=[embed_file(sheet) for sheet in sheets],
@@ -146,15 +146,16 @@ def _claims_table(file: Path, rows: Sequence[ResultRow]) -> PageTable:
     return page_table(table_of_claims(claims.title, judge_claims(claims, rows, allow_missing=True)))
 
 
-def _board_sections(boards: Sequence[Leaderboard], attachments: Attachments) -> list[BoardSection]:
-    """Returns the main leaderboards, then the others; those of a single result are not main."""
-    main = [board for board in main_leaderboards(boards) if len(board.entries) > 1]
-    if not main:
-        main = list(boards)
-    ordered = [*main, *(board for board in boards if not any(board is other for other in main))]
+def _in_page_order(boards: Sequence[Leaderboard]) -> tuple[list[Leaderboard], int]:
+    """Returns the main leaderboards, then the others, and how many are main; those of a single result are not."""
+    main = [board for board in main_leaderboards(boards) if len(board.entries) > 1] or list(boards)
+    return [*main, *(board for board in boards if not any(board is other for other in main))], len(main)
+
+
+def _board_sections(boards: Sequence[Leaderboard], attachments: Attachments, *, num_main: int) -> list[BoardSection]:
     sections = []
-    for number, (board, table) in enumerate(zip(ordered, tables_of(ordered), strict=True), start=1):
-        images, is_main = image_table_of(board), number <= len(main)
+    for number, (board, table) in enumerate(zip(boards, tables_of(boards), strict=True), start=1):
+        images, is_main = image_table_of(board), number <= num_main
         sections.append(
             BoardSection(
                 number=number,

@@ -65,9 +65,7 @@ def rows_in(folder: Path, *, variant: str | None = None) -> list[ResultRow]:
         ResultError: if a row is damaged.
     """
     pattern = "*.json" if variant is None else f"*Z-{_in_file_name(variant)}-*.json"
-    files = sorted(folder.rglob(pattern)) if folder.is_dir() else []
-    rows = load_rows(files) if files else []
-    return [row for row in rows if variant in (None, row.variant)]
+    return [row for row in _in_order(_rows_below(folder, pattern)) if variant in (None, row.variant)]
 
 
 def load_row(path: Path) -> ResultRow:
@@ -94,10 +92,14 @@ def load_rows(paths: Iterable[Path | str]) -> list[ResultRow]:
         ResultError: if no row is found, if a row is damaged, or if there is no such file, revision or path in it.
     """
     names = [str(path) for path in paths]
-    rows = {row.id: row for name in names for row in _rows_at(name)}
+    rows = _in_order(row for name in names for row in _rows_at(name))
     if not rows:
         raise ResultError(f"no result rows in {', '.join(names) or 'an empty list of paths'}")
-    return sorted(rows.values(), key=lambda row: (row.provenance.utc, row.id))
+    return rows
+
+
+def _in_order(rows: Iterable[ResultRow]) -> list[ResultRow]:
+    return sorted({row.id: row for row in rows}.values(), key=lambda row: (row.provenance.utc, row.id))
 
 
 def _rows_at(name: str) -> list[ResultRow]:
@@ -106,13 +108,16 @@ def _rows_at(name: str) -> list[ResultRow]:
         return _rows_in_git(name)
     if not place.is_dir():
         return _rows_of(_read(place), path=name)
-    root = place / "rows" if (place / "rows").is_dir() else place
-    files = sorted(path for path in root.rglob("*.json") if path.is_file())
+    return _rows_below(place / "rows" if (place / "rows").is_dir() else place)
+
+
+def _rows_below(folder: Path, pattern: str = "*.json") -> list[ResultRow]:
+    """Returns the rows below a folder. Other JSON files are skipped, and those that another process is writing."""
     return [
         row
-        for path in files
-        if not path.name.startswith(TEMPORARY_PREFIX)
-        and (_ROW_FILE.match(path.name) or path.stat().st_size <= MAX_FILE_BYTES)
+        for path in sorted(folder.rglob(pattern))
+        if not path.name.startswith(TEMPORARY_PREFIX) and path.is_file()
+        if _ROW_FILE.match(path.name) or path.stat().st_size <= MAX_FILE_BYTES
         for row in _rows_of_any(_read(path), path=str(path))
     ]
 

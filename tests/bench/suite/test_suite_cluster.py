@@ -112,6 +112,8 @@ def test_an_end_by_the_cluster_is_a_failure(job, tmp_path, engine):
     assert isinstance(started.failure(), MemoryError)
     Ended.state = "TIMEOUT"
     assert "in state TIMEOUT: exceeded" in str(started.failure())
+    Ended.result = lambda self: next(iter(()))
+    assert "in state TIMEOUT: StopIteration" in str(started.failure())
     Ended.result = lambda self: 130
     assert isinstance(started.failure(), KeyboardInterrupt)
 

@@ -105,6 +105,12 @@ def test_a_defect_is_a_row_too(job, tmp_path, listener, in_this_process, monkeyp
     assert (row.status, row.error) == ("error", "RuntimeError: shapes do not match")
 
 
+def test_a_process_that_dies_after_its_last_row_has_not_failed(job, tmp_path, listener, in_this_process, monkeypatch):
+    monkeypatch.setattr(zoo.bench.suite.engines.LocalJob, "failure", lambda _: RuntimeError("exit code 1"))
+    assert run([job("vae")], tmp_path, listener) == []
+    assert [row.status for row in load_rows([tmp_path])] == ["ok"]
+
+
 class Killed(BaseException):
     """A death that no handler of the program catches."""
 

@@ -163,6 +163,10 @@ def _submitit() -> ModuleType:
     return submitit
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 class OnNode:
     """The function that runs on a node; submitit requeues it when its time is over, and it resumes from its checkpoint."""
 
@@ -204,7 +208,7 @@ class ClusterJob:
             state = str(self.job.state)
             if "MEMORY" in state:
                 return MemoryError(KILLED)
-            return RuntimeError(f"the cluster ended this job in state {state}: {str(error).splitlines()[0]}")
+            return RuntimeError(f"the cluster ended this job in state {state}: {_first_line(error)}")
 
     def interrupt(self) -> None:
         """Cancels it."""
@@ -222,7 +226,7 @@ class ClusterEngine:
             self._executor = _submitit().AutoExecutor(folder=output / LOGS / "%j", cluster=cluster)
             self._executor.update_parameters(name="gqn-zoo", **together, **parameters)
         except (ValueError, TypeError, NameError, AssertionError, RuntimeError) as error:
-            raise ConfigError(f"--cluster {cluster}: {str(error).splitlines()[0]}") from None
+            raise ConfigError(f"--cluster {cluster}: {_first_line(error)}") from None
 
     def free_slots(self) -> int:
         """Returns how many jobs may be started now: the cluster queues them."""

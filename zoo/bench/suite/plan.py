@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,18 @@ class PlannedJob:
 
 
 def matching_names(patterns: Iterable[str], *, exclude: Iterable[str], registry: Registry) -> list[str]:
-    """Returns the variants of the patterns without those of ``exclude``; raises RegistryError if one has none."""
-    left_out = {name for pattern in exclude for name in registry.names(pattern.strip())}
-    names: list[str] = []
-    for pattern in map(str.strip, patterns):
-        found = registry.names(pattern)
+    """Returns the variants of the patterns without those of ``exclude``; raises RegistryError if a pattern has none."""
+
+    def names_of(pattern: str) -> list[str]:
+        found = registry.names(pattern.strip())
         if not found:
-            raise RegistryError(f"no variant matches {pattern!r}{did_you_mean(pattern, registry.names())}")
-        names += [name for name in found if name not in names and name not in left_out]
-    return names
+            raise RegistryError(
+                f"no variant matches {pattern.strip()!r}{did_you_mean(pattern.strip(), registry.names())}"
+            )
+        return found
+
+    left_out = {name for pattern in exclude for name in names_of(pattern)}
+    return [name for name in dict.fromkeys(chain.from_iterable(map(names_of, patterns))) if name not in left_out]
 
 
 def variants_of(

@@ -123,10 +123,10 @@ def _ensure_row(job: Job, failure: BaseException | None) -> str | None:
     """Returns a job's failure, None if it did not fail; writes a row of the failure if there is none yet."""
     if isinstance(failure, KeyboardInterrupt):
         return None
+    rows = rows_of(job)
+    if is_done(job, rows):
+        return None  # also if the process died at its end, after its last row
     if failure is None:
-        rows = rows_of(job)
-        if is_done(job, rows):
-            return None
         own = [row for row in rows if has_failed(job, [row])]
         if own:
             return own[-1].error
