@@ -94,7 +94,7 @@ ANALYSES = {
         samples=4,
     ),
     "extrapolation": Analysis(
-        title="More context views than in training still lower the error",
+        title="More context views, more objects and other cameras than in training are used",
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204",
         needs="images predicted from views",
         runs=("gqn-tower", "gqn-epipolar-improved"),
