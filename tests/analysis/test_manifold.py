@@ -114,8 +114,8 @@ def test_latents_that_are_places_pass_through_images_of_spots(scenes):
 
 
 def test_linear_latents_are_as_good_as_pixels(scenes):
-    holds, found = verdicts(linear_vae(), scenes)
-    assert holds == [False, False]
+    _, found = verdicts(linear_vae(), scenes)
+    assert max(abs(claim.mean) for claim in found.claims) < 1e-3
     by_series = found.table[found.table.quantity == manifold.QUANTITIES["distance"]].groupby("series")["mean"]
     latent, pixel = (by_series.get_group(f"a, {source}") for source in (manifold.LATENT, manifold.PIXEL))
     np.testing.assert_allclose(latent, pixel, rtol=1e-4)
@@ -131,7 +131,7 @@ def test_the_grid_spans_the_plane_of_the_places(scenes):
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [({}, [True, True]), ({"uses_z": False}, [False, True]), ({"uses_condition": False}, [False, False])],
+    [({}, [True, True]), ({"uses_z": False}, [False, True]), ({"uses_condition": False}, [True, False])],
 )
 def test_analogies_keep_z_and_obey_the_condition(scenes, options, expected):
     holds, found = verdicts(spot_cvae(**options), scenes)
@@ -155,7 +155,7 @@ def test_a_distance_skips_the_scenes_of_both_images(scenes):
     assert nearest.distance(images.roll(-2, 0), skipped=1).max() == pytest.approx(0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["gqn-tower", "gqn-deterministic", "cnp-1d"])
+@pytest.mark.parametrize("name", ["gqn-tower", "deterministic", "cnp-1d"])
 def test_models_without_latents_of_an_image_do_not_qualify(name):
     model, variant = model_of(name)
     assert "core vae or cvae" in manifold.missing(trained_model(model, variant))
