@@ -75,6 +75,12 @@ def test_probes_of_too_few_scenes_are_refused(gqn_zoo, output):
     assert code == 2 and f"expected {FEWEST_ROOMS} or more to probe" in err
 
 
+def test_the_gallery_of_a_folder_is_written(gqn_zoo, tmp_path):
+    code, _, err = gqn_zoo("analyse", "--gallery", tmp_path / "page.md", "-o", tmp_path)
+    assert code == 0 and f"wrote {tmp_path}/page.md; without results: surprise, " in err
+    assert (tmp_path / "page.md").read_text().startswith("# Gallery of the analyses")
+
+
 def test_ways_between_too_few_scenes_are_refused(gqn_zoo, output):
     code, _, err = gqn_zoo("analyse", "manifold", "-n", FEWEST_SCENES - 1, "-o", output, "--cpu")
     assert code == 2 and f"expected {FEWEST_SCENES} or more to interpolate" in err
@@ -104,6 +110,11 @@ def test_every_default_is_shipped():
         (["captions", "vae"], "vae@small: the analysis captions needs a model that predicts images at cameras from"),
         (["consistency", "vae", "cgqn"], "vae@small: the analysis consistency needs a model that predicts images"),
         (["surprise", "gqn-tower", "gqn-tower"], "two of the runs have the same name"),
+        (
+            ["surprise", "--gallery", "x.md"],
+            "--gallery: found x.md with surprise, expected a file that ends with .md, and no",
+        ),
+        (["--gallery", "x.html"], "--gallery: found x.html with no name, expected a file that ends with .md"),
         (["surprise", "nothing"], "nothing: there is no such folder, and no weights of this name are shipped"),
         (["surprise", "--data", "nowhere"], "nowhere: there is no such folder"),
     ],

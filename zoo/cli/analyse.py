@@ -11,6 +11,7 @@ import typer
 from zoo.analysis.catalogue import ANALYSES, find_analysis
 from zoo.cli import screen
 from zoo.cli.options import Cpu, RegistryFiles, Seed
+from zoo.errors import ConfigError
 
 
 def run(
@@ -43,6 +44,13 @@ def run(
         Literal["best", "last"],
         typer.Option(help="Checkpoint of a run: the best on its validation scenes, or the last."),
     ] = "best",
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.md",
+            help="Without a name: write a page with the figures, the first number and the command of every analysis in OUTPUT.",
+        ),
+    ] = None,
     seed: Seed = 0,
     cpu: Cpu = False,
     registry_files: RegistryFiles = [],
@@ -52,6 +60,16 @@ def run(
     Writes NAME.png and NAME.svg, NAME.csv (the numbers of the figure) and NAME.json (claims with intervals, provenance).
     Exits with code 0; 1 if a claim does not hold; 2 if a model does not qualify.
     """
+    if gallery is not None:
+        if name is not None or gallery.suffix != ".md":
+            raise ConfigError(
+                f"--gallery: found {gallery} with {name or 'no name'}, expected a file that ends with .md, and no analysis"
+            )
+        from zoo.analysis.gallery import write_gallery
+
+        absent = write_gallery(gallery, results=output)
+        screen.log(f"wrote {gallery}" + (f"; without results: {', '.join(absent)}" if absent else ""))
+        return
     if name is None:
         for known, analysis in ANALYSES.items():
             default = ", ".join(analysis.runs) or "none"
