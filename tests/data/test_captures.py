@@ -290,5 +290,5 @@ def test_lists_of_file_names_assign_images_to_splits(tmp_path):
 def test_folders_of_several_splits_make_one_store(tmp_path):
     one, other = (write_colmap(tmp_path / name, plain_shots(3)) for name in "ab")
     folders = [CaptureFolder(one, "train"), other, CaptureFolder(other, "train")]
-    import_captures(folders, tmp_path / "out", options=ImportOptions(image_size=8))
+    import_captures(folders, tmp_path / "out", options=ImportOptions(image_size=8, up="z"))
     assert [SceneStore(tmp_path / "out", split).num_scenes for split in ("train", "test")] == [2, 1]
