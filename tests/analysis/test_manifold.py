@@ -28,11 +28,12 @@ def places_of(images):
 
 
 class Apply(nn.Module):
-    """A function as a module."""
+    """A function as a module; its parameter says on which device the model is."""
 
     def __init__(self, function):
         super().__init__()
         self.function = function
+        self.unused = nn.Parameter(torch.zeros(()))
 
     def forward(self, values):
         return self.function(values)
