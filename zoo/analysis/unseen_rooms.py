@@ -27,7 +27,7 @@ from zoo.figures.views import frames_of
 from zoo.training.trained_model import TrainedModel
 
 MORE_OBJECTS = 2  # than in training, at most
-OBJECTS, HEIGHT, RADIUS = "number of objects", "height of the camera", "distance of the camera from the middle"
+OBJECTS, HEIGHT, RADIUS = "number of objects", "height of the camera", "distance of the camera"  # from the middle
 HEIGHTS, RADII = (0.75, 1.05, RING.height, 1.65, 1.95), (2.2, 2.5, 2.8, RING.radius, 3.4)  # scene units
 RINGS: Mapping[str, tuple[Ring, ...]] = {
     HEIGHT: tuple(RING._replace(height=height) for height in HEIGHTS),
@@ -144,7 +144,7 @@ def room_panels(found: Mapping[str, RoomErrors], rooms: UnseenRooms) -> list[Tre
             [
                 Trend(f"{label}{suffix}", positions, list(scores[name]))
                 for label, each in found.items()
-                for suffix, scores in (("", each.errors), (", ignoring the change", each.controls))
+                for suffix, scores in ((", ignoring the change", each.controls), ("", each.errors))
             ],
             along=f"{name} (in training: {inside[name]})",
         )
