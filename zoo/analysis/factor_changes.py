@@ -21,7 +21,7 @@ from zoo.analysis.single_objects import (
     with_walls,
 )
 from zoo.data.factors.room_factors import RoomFactors
-from zoo.data.render.rooms import LARGEST, REACH, SMALLEST
+from zoo.data.render.rooms import REACH, SIZES
 from zoo.evaluation.representations import Describe
 
 SHIFT = 0.8  # scene units either way from the middle of the room
@@ -50,7 +50,7 @@ CHANGES: Mapping[str, Change] = {
         lambda solid: solid._replace(colour=colour_of("red")), lambda solid: solid._replace(colour=colour_of("blue"))
     ),
     "shape": _of_solid(lambda solid: solid._replace(shape="sphere"), lambda solid: solid._replace(shape="box")),
-    "size": _of_solid(lambda solid: solid._replace(size=SMALLEST), lambda solid: solid._replace(size=LARGEST)),
+    "size": _of_solid(lambda solid: solid._replace(size=SIZES[0]), lambda solid: solid._replace(size=SIZES[1])),
     "position": _of_solid(lambda solid: _moved(solid, x=-SHIFT), lambda solid: _moved(solid, x=SHIFT)),
     "wall": lambda room: (with_walls(room, wall="red"), with_walls(room, wall="green")),
     "floor": lambda room: (with_walls(room, floor="yellow floor"), with_walls(room, floor="blue floor")),

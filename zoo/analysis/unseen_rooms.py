@@ -69,8 +69,9 @@ class RoomErrors(NamedTuple):
 def ring_recipe(dataset: str) -> Recipe | None:
     """Returns the built-in data set of this name if it has rooms with solid objects, seen from the ring; otherwise None."""
     recipe = RECIPES.get(dataset)
-    is_ring = isinstance(recipe, Recipe) and recipe.draw_cameras is draw_ring_cameras
-    return recipe if is_ring and recipe.factor_class is RoomFactors else None
+    if not isinstance(recipe, Recipe) or recipe.factor_class is not RoomFactors:
+        return None
+    return recipe if recipe.draw_cameras is draw_ring_cameras else None
 
 
 def draw_unseen_rooms(recipe: Recipe, *, num_scenes: int, num_context: int, image_size: int, seed: int) -> UnseenRooms:

@@ -144,7 +144,8 @@ def draw_room(
 
     Args:
         rng: of the scene.
-        fewest, most: the least and the greatest number of objects.
+        fewest: the least number of objects.
+        most: the greatest number of objects.
         sizes: the least and the greatest size of an object before the stretch of its shape, scene units.
         reach: how far the middle of an object may be from the middle of the room, scene units.
         turned: whether objects are turned about the vertical; otherwise all lie along the walls.
