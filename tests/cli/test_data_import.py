@@ -51,7 +51,9 @@ def test_mistakes_are_one_sentence_with_exit_code_2(gqn_zoo, tmp_path):
 def test_one_command_imports_several_splits(gqn_zoo, tmp_path):
     synthetic = write_synthetic(tmp_path / "in", plain_shots(4))
     colmap = write_colmap(tmp_path / "colmap", plain_shots(3))
-    code, out, err = gqn_zoo(f"data import {synthetic} train={colmap} -o {tmp_path}/out --image-size 8 --split files --up z")
+    code, out, err = gqn_zoo(
+        f"data import {synthetic} train={colmap} -o {tmp_path}/out --image-size 8 --split files --up z"
+    )
     assert (code, err) == (0, "")
     assert f"{synthetic}, split train: NeRF-synthetic" in out and "1 of 2 images" in out
     assert f"{colmap}: COLMAP text" in out and "1 of 3 images" in out
