@@ -98,4 +98,10 @@ def test_a_model_that_ignores_a_change_is_found(rooms, array_scenes, options, ex
 def test_data_without_ring_cameras_has_no_such_rooms():
     for name in ("mazes", "rooms_free_camera_no_object_rotations", "shepard_metzler_5_parts", "arrays"):
         assert ring_recipe(name) is None, name
-    assert ring_recipe("rooms_one_object").name == "rooms_one_object"
+
+
+def test_rooms_of_one_object_get_two_more():
+    recipe = ring_recipe("rooms_one_object")
+    rooms = draw_unseen_rooms(recipe, num_scenes=3, num_context=1, image_size=SIZE, seed=0)
+    assert rooms.most == 1 and list(rooms.positions[OBJECTS]) == [1, 2, 3]
+    assert rooms.known[OBJECTS].tolist() == [0, 0, 0]

@@ -19,7 +19,7 @@ from zoo.analysis.single_objects import render_rooms
 from zoo.data.factors.room_factors import RoomFactors
 from zoo.data.render.recipes import RECIPES, Recipe
 from zoo.data.render.rng import scene_generator, uniform
-from zoo.data.render.rooms import RING, Ring, draw_ring_cameras
+from zoo.data.render.rooms import REACH, RING, Ring, draw_ring_cameras
 from zoo.data.scene import Scene
 from zoo.figures.sheets import ImageGroup
 from zoo.figures.trends import Trend, TrendPanel
@@ -85,7 +85,8 @@ def draw_unseen_rooms(recipe: Recipe, *, num_scenes: int, num_context: int, imag
         rng = scene_generator(
             recipe=f"{recipe.name} with more objects", version=recipe.version, seed=seed, split="test", index=index
         )
-        scene, _ = recipe.draw_scene(rng, fewest=total, most=total)
+        # Anywhere that the ring does not reach, also where the data set has its one object in the middle.
+        scene, _ = recipe.draw_scene(rng, fewest=total, most=total, reach=REACH)
         rooms.append(RoomFactors.of(scene))
         around = uniform(rng, -math.pi, math.pi)
         ring.append([*draw_ring_cameras(rng, num_views=num_context), RING.camera(around)])
