@@ -17,7 +17,7 @@ from zoo.config.settings import first_problem
 from zoo.errors import ResultError
 from zoo.files import sha256_of, write_text, writing_file
 
-WIDTH, COLOURS = 900, 64  # at most, of the copies of figures
+WIDTH, COLOURS = 800, 256  # at most, of the copies of figures
 SOURCE = "Source"  # key of the SHA-256 of the figure in its copy
 HEAD = """# Gallery of the analyses
 
