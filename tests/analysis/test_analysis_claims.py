@@ -11,7 +11,7 @@ from zoo.analysis.attention import attention_claims
 from zoo.analysis.captions import ADDED, ELSEWHERE, EXCESS, OWN, REWORDED, caption_expectations
 from zoo.analysis.claims import conclude
 from zoo.analysis.consistency import Measured, consistency_claims
-from zoo.analysis.extrapolation import extrapolation_claims
+from zoo.analysis.extrapolation import context_expectations
 from zoo.analysis.information_gain import Gains, gain_claims, ring_turns
 from zoo.analysis.steps import Progress, steps_claims
 from zoo.errors import ConfigError
@@ -219,4 +219,4 @@ def test_information_gain(near, chosen, broken):
 @pytest.mark.parametrize(("mse", "excess", "broken"), [(0.02, 30.0, set()), (0.03, 30.0, {0}), (0.02, 50.0, {1})])
 def test_extrapolation(mse, excess, broken):
     scores = of_views(0.05, 0.03, 40.0) | {9: {"mse": around(mse), "nelbo_excess": around(excess)}}
-    assert failed(extrapolation_claims({"x": scores}, trained_with={"x": 5})) == broken
+    assert failed(conclude(context_expectations({"x": scores}, trained_with={"x": 5}))) == broken

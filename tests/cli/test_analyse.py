@@ -10,6 +10,7 @@ import pytest
 
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.factors import FEWEST_ROOMS
+from zoo.analysis.manifold import FEWEST_SCENES
 from zoo.data.store_writer import StoreWriter
 from zoo.results.weights import read_card, shipped_names, weights_folder
 
@@ -34,10 +35,24 @@ def test_the_list_does_not_import_torch():
     assert done.returncode == 0 and "surprise: " in done.stdout, done.stderr
 
 
+def test_a_cvae_is_analysed_and_other_models_are_refused(gqn_zoo, tmp_path, scenes):
+    run = tmp_path / "cvae"
+    code, _, err = gqn_zoo("train", "cvae", "--size", "smoke", "--data", scenes, "-o", run, "--cpu")
+    assert code == 0, err
+    code, out, err = gqn_zoo("analyse", "manifold", run, "--data", scenes, "-o", tmp_path / "an", "--cpu")
+    assert code in (0, 1) and out.count("one z ") == 2, err
+    for sheet in ("grid", "interpolations", "analogies"):
+        assert (tmp_path / "an" / f"manifold-{sheet}.png").read_bytes().startswith(b"\x89PNG")
+    code, _, err = gqn_zoo("analyse", "manifold", "gqn-tower", "-o", tmp_path / "x", "--cpu")
+    assert (
+        code == 2 and "gqn-tower@small: the analysis manifold needs a model that encodes each image by one group" in err
+    )
+
+
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_an_analysis_of_shipped_weights_writes_its_files(gqn_zoo, output, name):
     runs = ["gqn-tower"] if name in ("attention", "consistency", "extrapolation") else []
-    scenes = FEWEST_ROOMS if name == "factors" else 2
+    scenes = {"factors": FEWEST_ROOMS, "manifold": FEWEST_SCENES}.get(name, 2)
     code, out, err = gqn_zoo("analyse", name, *runs, "-n", scenes, "-S", 2, "-o", output, "--cpu")
     assert code in (0, 1), err
     record = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))
@@ -60,6 +75,17 @@ def test_an_analysis_of_shipped_weights_writes_its_files(gqn_zoo, output, name):
 def test_probes_of_too_few_scenes_are_refused(gqn_zoo, output):
     code, _, err = gqn_zoo("analyse", "factors", "-n", FEWEST_ROOMS - 1, "-o", output, "--cpu")
     assert code == 2 and f"expected {FEWEST_ROOMS} or more to probe" in err
+
+
+def test_the_gallery_of_a_folder_is_written(gqn_zoo, tmp_path):
+    code, _, err = gqn_zoo("analyse", "--gallery", tmp_path / "page.md", "-o", tmp_path)
+    assert code == 0 and f"wrote {tmp_path}/page.md; without results: surprise, " in err
+    assert (tmp_path / "page.md").read_text().startswith("# Gallery of the analyses")
+
+
+def test_ways_between_too_few_scenes_are_refused(gqn_zoo, output):
+    code, _, err = gqn_zoo("analyse", "manifold", "-n", FEWEST_SCENES - 1, "-o", output, "--cpu")
+    assert code == 2 and f"expected {FEWEST_SCENES} or more to interpolate" in err
 
 
 def test_every_default_is_shipped():
@@ -86,6 +112,11 @@ def test_every_default_is_shipped():
         (["captions", "vae"], "vae@small: the analysis captions needs a model that predicts images at cameras from"),
         (["consistency", "vae", "cgqn"], "vae@small: the analysis consistency needs a model that predicts images"),
         (["surprise", "gqn-tower", "gqn-tower"], "two of the runs have the same name"),
+        (
+            ["surprise", "--gallery", "x.md"],
+            "--gallery: found x.md with surprise, expected a file that ends with .md, and no",
+        ),
+        (["--gallery", "x.html"], "--gallery: found x.html with no name, expected a file that ends with .md"),
         (["surprise", "nothing"], "nothing: there is no such folder, and no weights of this name are shipped"),
         (["surprise", "--data", "nowhere"], "nowhere: there is no such folder"),
     ],

@@ -41,7 +41,29 @@ def test_mistakes_are_one_sentence_with_exit_code_2(gqn_zoo, tmp_path):
         (" --centre 1,2,nan", "--centre: found '1,2,nan'"),
         (" --up q", "'q' is not one of"),
         (" --scale 1 --radius 1", "radius: cannot be given together with scale"),
+        (" --split files --views 2", "views: found 2, expected 1 to 1, its number of images of the split"),
     ):
         outcome = gqn_zoo(f"data import {folder} -o {tmp_path}/out{options}")
         assert outcome.code == 2 and len(outcome.err.splitlines()) == 1 and part in outcome.err, outcome.err
     assert not (tmp_path / "out").exists()
+
+
+def test_one_command_imports_several_splits(gqn_zoo, tmp_path):
+    synthetic = write_synthetic(tmp_path / "in", plain_shots(4))
+    colmap = write_colmap(tmp_path / "colmap", plain_shots(3))
+    code, out, err = gqn_zoo(
+        f"data import {synthetic} train={colmap} -o {tmp_path}/out --image-size 8 --split files --up z"
+    )
+    assert (code, err) == (0, "")
+    assert f"{synthetic}, split train: NeRF-synthetic" in out and "1 of 2 images" in out
+    assert f"{colmap}: COLMAP text" in out and "1 of 3 images" in out
+    assert f"{tmp_path}/out: 4 scene(s) of 1 views at 8 pixels in the splits train, validation, test." in out
+    assert gqn_zoo(f"data inspect {tmp_path}/out --verify").code == 0
+
+
+def test_a_folder_whose_files_name_no_split_is_refused(gqn_zoo, tmp_path):
+    folder = write_colmap(tmp_path / "in", plain_shots(3))
+    outcome = gqn_zoo(f"data import {folder} -o {tmp_path}/out --split files")
+    assert (
+        outcome.code == 2 and "000.png: belongs to no split; --split files expects transforms_train.json" in outcome.err
+    )

@@ -20,7 +20,7 @@ from capture_folders import (
 from scipy.spatial.transform import Rotation
 
 from zoo.data.captures.alignment import DEFAULT_RADIUS, align, align_cameras
-from zoo.data.captures.importing import ImportOptions, import_captures
+from zoo.data.captures.importing import CaptureFolder, ImportOptions, import_captures
 from zoo.data.captures.recognition import read_capture
 from zoo.data.render.raycaster import render
 from zoo.data.store import SceneStore, read_meta
@@ -253,3 +253,42 @@ def test_a_photograph_is_reduced_without_a_shift(tmp_path):
     tangents = ((np.arange(SIZE) + 0.5) / SIZE * 2 - 1) * math.tan(math.radians(25))
     expected = 250 * (tangents / math.tan(math.radians(30)) + 1) / 2
     np.testing.assert_allclose(frames[0].mean((0, 2)), expected, atol=0.6)
+
+
+def check_splits(folder, target, *, sizes):
+    """Every split has a scene of its own images, from the alignment of all."""
+    joined = import_captures([folder], target.with_name("joined"), options=ImportOptions(image_size=8, fill="edge"))
+    report = import_captures([folder], target, options=ImportOptions(image_size=8, fill="edge", split="files"))
+    assert [(scene.split, scene.num_images) for scene in report.scenes] == list(sizes.items())
+    start = 0
+    for split, size in sizes.items():
+        store = SceneStore(target, split)
+        _, cameras = store.read(np.array([0]), np.arange(report.num_views)[None])
+        chosen = start + np.arange(report.num_views) * size // report.num_views
+        both = SceneStore(target.with_name("joined"), "test").read(np.array([0]), np.arange(joined.num_views)[None])
+        np.testing.assert_array_equal(cameras[0], both[1][0][chosen])
+        start += size
+
+
+def test_every_split_of_a_synthetic_folder_becomes_a_scene_of_it(tmp_path):
+    folder = write_synthetic(tmp_path / "in", plain_shots(7))
+    check_splits(folder, tmp_path / "out", sizes={"train": 3, "validation": 2, "test": 2})
+    assert [scene["split"] for scene in read_meta(tmp_path / "out").provenance["scenes"]] == [
+        "train",
+        "validation",
+        "test",
+    ]
+
+
+def test_lists_of_file_names_assign_images_to_splits(tmp_path):
+    names = [f"images/{index:03}.png" for index in range(5)]
+    lists = {"train_filenames": names[:3], "test_filenames": names[3:], "val_filenames": []}
+    folder = write_nerfstudio(tmp_path / "in", plain_shots(5), **lists)
+    check_splits(folder, tmp_path / "out", sizes={"train": 3, "test": 2})
+
+
+def test_folders_of_several_splits_make_one_store(tmp_path):
+    one, other = (write_colmap(tmp_path / name, plain_shots(3)) for name in "ab")
+    folders = [CaptureFolder(one, "train"), other, CaptureFolder(other, "train")]
+    import_captures(folders, tmp_path / "out", options=ImportOptions(image_size=8, up="z"))
+    assert [SceneStore(tmp_path / "out", split).num_scenes for split in ("train", "test")] == [2, 1]

@@ -24,27 +24,48 @@ FLAGS = (
 
 
 class Chromium:
-    """One page of a browser; collects errors of its console and the addresses that it asks for."""
+    """A browser in a process of its own, with one page or several."""
 
     def __init__(self, program, folder, *, width=1000, height=800):
-        self.errors, self.requests = [], []
-        self._numbers = itertools.count(1)
         command = [program, *FLAGS, f"--user-data-dir={folder}", f"--window-size={width},{height}", "about:blank"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        port = wait_for(lambda: self._port(folder), seconds=60)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
-            page = next(target for target in json.load(answer) if target["type"] == "page")
+        self._port = wait_for(lambda: port_of(folder), seconds=60)
+        self.pages = [BrowserPage(next(each for each in self._ask("list") if each["type"] == "page"))]
+
+    def new_page(self):
+        self.pages.append(BrowserPage(self._ask("new?about:blank", method="PUT")))
+        return self.pages[-1]
+
+    def _ask(self, what, *, method="GET"):
+        request = urllib.request.Request(f"http://127.0.0.1:{self._port}/json/{what}", method=method)
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def close(self):
+        for page in self.pages:
+            page.close()
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+def port_of(folder):
+    """Returns the port of the debugging protocol, None until the browser has chosen it."""
+    with contextlib.suppress(FileNotFoundError, IndexError):
+        return (folder / "DevToolsActivePort").read_text().splitlines()[0]
+    return None
+
+
+class BrowserPage:
+    """One page of a browser; collects errors of its console and the addresses that it asks for."""
+
+    def __init__(self, target):
+        self.errors, self.requests = [], []
+        self._numbers = itertools.count(1)
         self._socket = connect(
-            page["webSocketDebuggerUrl"], max_size=None, compression=None, proxy=None, ping_interval=None
+            target["webSocketDebuggerUrl"], max_size=None, compression=None, proxy=None, ping_interval=None
         )
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
-
-    @staticmethod
-    def _port(folder):
-        with contextlib.suppress(FileNotFoundError, IndexError):
-            return (folder / "DevToolsActivePort").read_text().splitlines()[0]
-        return None
 
     def send(self, method, **parameters):
         """Runs a command of the protocol and returns its result; events that arrive meanwhile are collected."""
@@ -69,11 +90,13 @@ class Chromium:
             self.requests.append(found["request"]["url"])
 
     def open(self, address):
+        self.send("Page.bringToFront")
         self.send("Page.navigate", url=address)
 
     def run(self, script):
-        """Returns the value of a JavaScript expression."""
-        return self.send("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+        """Returns the value of a JavaScript expression, or what it promises."""
+        found = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        return found["result"].get("value")
 
     def text(self):
         return self.run("document.body.innerText")
@@ -112,6 +135,19 @@ class Chromium:
             "return c.toDataURL(); })([...document.querySelectorAll('img')].find(i => i.src.startsWith('blob:')))"
         )
 
+    def download(self, name):
+        """Returns the bytes behind a link to a file, None while there is no such link."""
+        encoded = self.run(
+            "(a => a && fetch(a.href).then(r => r.blob()).then(b => new Promise(done => {"
+            "const f = new FileReader(); f.onload = () => done(f.result); f.readAsDataURL(b); })))"
+            f"([...document.querySelectorAll('a')].find(a => a.download === {name!r} || a.innerText.includes({name!r})))"
+        )
+        return base64.b64decode(encoded.partition(",")[2]) if encoded else None
+
+    def click(self, x, y):
+        """Clicks with the left button on a point of the window."""
+        self.drag((x, y), (x, y), steps=1)
+
     def drag(self, start, end, *, steps=8):
         """Drags with the left button from one point of the window to another."""
         self._mouse("mousePressed", *start)
@@ -129,8 +165,6 @@ class Chromium:
 
     def close(self):
         self._socket.close()
-        self._process.terminate()
-        self._process.wait(timeout=30)
 
 
 def wait_for(condition, *, seconds=90):

@@ -49,6 +49,14 @@ ANALYSES = {
         needs="core draw",
         runs=("draw-improved",),
     ),
+    "manifold": Analysis(
+        title="The latents of images form a manifold: what lies between two of them is an image as well",
+        paper="Kingma and Welling 2013, Auto-encoding variational Bayes, arXiv 1312.6114 (figure 4); Kingma et al. 2014, "
+        "Semi-supervised learning with deep generative models, NeurIPS; Sohn et al. 2015, Learning structured output "
+        "representation using deep conditional generative models, NeurIPS",
+        needs="core vae or cvae",
+        runs=("vae",),
+    ),
     "completion": Analysis(
         title="Images are completed as functions of the pixel",
         paper="Gordon et al. 2020, Convolutional conditional neural processes, ICLR; "
@@ -94,7 +102,7 @@ ANALYSES = {
         samples=4,
     ),
     "extrapolation": Analysis(
-        title="More context views than in training still lower the error",
+        title="More context views, more objects and other cameras than in training are used",
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204",
         needs="images predicted from views",
         runs=("gqn-tower", "gqn-epipolar-improved"),

@@ -1,22 +1,35 @@
-"""More context views than in training: whether predictions become better or worse.
+"""What training did not show: more context views, more objects, and cameras off the ring of the rooms.
 
 A sum of representations grows with the number of views, so that numbers beyond those of training are new to the rest of the
-model; a mean or attention does not.
+model; a mean or attention does not. Objects and cameras are changed in the built-in rooms that are seen from a ring; models
+of other data sets are given more views alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pandas as pd
+
 from zoo.analysis.catalogue import ANALYSES
-from zoo.analysis.claims import Claim, Expectation, conclude
+from zoo.analysis.claims import Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_views
 from zoo.analysis.scores import Scores, panels_of, score_by_context
 from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.unseen_rooms import (
+    draw_unseen_rooms,
+    ring_recipe,
+    room_expectations,
+    room_groups,
+    room_panels,
+    score_rooms,
+)
 from zoo.errors import DataError
+from zoo.figures.sheets import image_sheet
 from zoo.training.trained_model import TrainedModel
 
+ALONG = "context views"
 QUANTITIES = {"mse": "MSE of the mean prediction", "nelbo_excess": "excess NELBO (nats)"}
 
 
@@ -26,7 +39,7 @@ def missing(trained: TrainedModel) -> str | None:
 
 
 def run(given: AnalysisInputs) -> Findings:
-    """Scores the same images with 1 to V - 1 context views.
+    """Scores the same images with 1 to V - 1 context views, and rooms with more objects and other cameras.
 
     Raises:
         DataError: if a scene has no more views than a model was given in training, and one to predict.
@@ -44,15 +57,42 @@ def run(given: AnalysisInputs) -> Findings:
         given.log(f"{label}: scoring with 1 to {most} views")
         scores[label] = score_by_context(given, trained, contexts=numbers)
     named = {f"{label}, trained with up to {trained_with[label]}": found for label, found in scores.items()}
-    panels = panels_of(named, QUANTITIES)
-    return Findings(
-        claims=extrapolation_claims(scores, trained_with=trained_with),
-        table=trend_table(panels, along="context views"),
-        draw=trend_figure(panels, along="context views", title=ANALYSES["extrapolation"].title),
+    panels, title = panels_of(named, QUANTITIES), ANALYSES["extrapolation"].title
+    expectations = context_expectations(scores, trained_with=trained_with)
+    findings = Findings(
+        claims=conclude(expectations),
+        table=trend_table(panels, along=ALONG),
+        draw=trend_figure(panels, along=ALONG, title=title),
+    )
+    recipe = ring_recipe(given.scenes.name)
+    if recipe is None:
+        given.log(
+            f"{given.scenes.name}: objects and cameras are not changed, which needs built-in rooms seen from a ring"
+        )
+        return findings
+    rooms = draw_unseen_rooms(
+        recipe,
+        num_scenes=given.num_scenes,
+        num_context=min(trained_with.values()),
+        image_size=given.scenes.image_size,
+        seed=given.seed,
+    )
+    errors = {}
+    for label, trained in given.models.items():
+        given.log(f"{label}: predicting rooms with more objects, and from other cameras")
+        errors[label] = score_rooms(given, trained, rooms)
+    changes, groups = room_panels(errors, rooms), room_groups(errors, rooms)
+    return findings._replace(
+        claims=conclude([*expectations, *room_expectations(errors, rooms)]),
+        table=pd.concat([findings.table, trend_table(changes, along=ALONG)], ignore_index=True),
+        sheets={
+            "rooms": trend_figure(changes, along=ALONG, title="Objects and cameras that training did not show"),
+            "images": lambda path: image_sheet(path, groups=groups, title=title),
+        },
     )
 
 
-def extrapolation_claims(scores: Mapping[str, Scores], *, trained_with: Mapping[str, int]) -> list[Claim]:
+def context_expectations(scores: Mapping[str, Scores], *, trained_with: Mapping[str, int]) -> list[Expectation]:
     """Compares the most views with the most of training, on the same images."""
     expectations = []
     for label, found in scores.items():
@@ -60,4 +100,4 @@ def extrapolation_claims(scores: Mapping[str, Scores], *, trained_with: Mapping[
         for metric, title, unit in (("mse", "error", "MSE"), ("nelbo_excess", "NELBO", "nats")):
             text = f"{label}: the {title} is lower given {most} views than given {inside}, the most of training"
             expectations.append(Expectation.less(text, found[most][metric], found[inside][metric], unit=unit))
-    return conclude(expectations)
+    return expectations

@@ -11,6 +11,7 @@ import typer
 from zoo.analysis.catalogue import ANALYSES, find_analysis
 from zoo.cli import screen
 from zoo.cli.options import Checkpoint, Cpu, RegistryFiles, Seed
+from zoo.errors import ConfigError
 
 
 def run(
@@ -40,6 +41,13 @@ def run(
         "analyses"
     ),
     checkpoint: Checkpoint = "best",
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.md",
+            help="Without a name: write a page with the figures, the first number and the command of every analysis in OUTPUT.",
+        ),
+    ] = None,
     seed: Seed = 0,
     cpu: Cpu = False,
     registry_files: RegistryFiles = [],
@@ -49,13 +57,11 @@ def run(
     Writes NAME.png and NAME.svg, NAME.csv (the numbers of the figure) and NAME.json (claims with intervals, provenance).
     Exits with code 0; 1 if a claim does not hold; 2 if a model does not qualify.
     """
+    if gallery is not None:
+        _write_gallery(gallery, name=name, results=output)
+        return
     if name is None:
-        for known, analysis in ANALYSES.items():
-            default = ", ".join(analysis.runs) or "none"
-            typer.echo(
-                f"{known}: {analysis.title}. Needs {analysis.needs}; default: {default}, {analysis.scenes} scenes, "
-                f"{analysis.samples} samples. {analysis.paper}"
-            )
+        _list_analyses()
         return
     find_analysis(name)
 
@@ -78,3 +84,25 @@ def run(
     screen.log(f"wrote {output / name}.png, .csv and .json")
     if not all(claim.holds for claim in findings.claims):
         raise typer.Exit(1)
+
+
+def _list_analyses() -> None:
+    """Prints a line about every analysis."""
+    for known, analysis in ANALYSES.items():
+        default = ", ".join(analysis.runs) or "none"
+        typer.echo(
+            f"{known}: {analysis.title}. Needs {analysis.needs}; default: {default}, {analysis.scenes} scenes, "
+            f"{analysis.samples} samples. {analysis.paper}"
+        )
+
+
+def _write_gallery(page: Path, *, name: str | None, results: Path) -> None:
+    """Writes the page of all analyses; raises ConfigError if one is named, or the page is not a Markdown file."""
+    from zoo.analysis.gallery import write_gallery
+
+    if name is not None or page.suffix != ".md":
+        raise ConfigError(
+            f"--gallery: found {page} with {name or 'no name'}, expected a file that ends with .md, and no analysis"
+        )
+    absent = write_gallery(page, results=results)
+    screen.log(f"wrote {page}" + (f"; without results: {', '.join(absent)}" if absent else ""))

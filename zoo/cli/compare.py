@@ -131,7 +131,7 @@ def _names(text: str | None) -> list[str]:
 
 
 def _runs(curves: list[str]) -> dict[str, Path]:
-    runs = {}
+    runs: dict[str, Path] = {}
     for curve in curves:
         label, equals, folder = curve.partition("=")
         if not equals or not label or not folder:

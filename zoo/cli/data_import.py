@@ -12,15 +12,16 @@ from zoo.cli import screen
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zoo.data.captures.importing import ImportedScene, ImportOptions
+    from zoo.data.captures.importing import CaptureFolder, ImportedScene, ImportOptions
 
 
 def run(
     folders: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
+            metavar="[SPLIT=]FOLDER",
             help="One scene each: a folder with transforms.json, with transforms_train.json, or with a COLMAP model and "
-            "a folder images."
+            "a folder images. train=FOLDER, validation=FOLDER and test=FOLDER name the split of one folder.",
         ),
     ],
     target: Annotated[Path, typer.Option("-o", "--output", help="Store to write; it must not exist.")],
@@ -29,7 +30,13 @@ def run(
         int | None,
         typer.Option(min=1, help="Images per scene, evenly spaced in file order; default: the smallest number."),
     ] = None,
-    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Split of all scenes.")] = "test",
+    split: Annotated[
+        Literal["train", "validation", "test", "files"],
+        typer.Option(
+            help="Split of folders that are given without one; files: a scene of every split that the files of a folder name "
+            "(transforms_train.json, _val, _test, or train_filenames, val_filenames, test_filenames of transforms.json)."
+        ),
+    ] = "test",
     up: Annotated[
         Literal["x", "y", "z", "-x", "-y", "-z", "auto"] | None,
         typer.Option(help="Axis of the world that points up; auto: level on average. Default: z, for COLMAP -y."),
@@ -52,7 +59,7 @@ def run(
         typer.Option(help="What is seen beyond images that do not cover 50 degrees; default: refuse them."),
     ] = None,
 ) -> None:
-    """Import images with cameras of nerfstudio, NeRF-synthetic or COLMAP; every folder becomes one scene."""
+    """Import images with cameras of nerfstudio, NeRF-synthetic or COLMAP; every folder becomes one scene, or one of every split."""
     from zoo.data.captures.importing import ImportOptions, import_captures
 
     options = ImportOptions(
@@ -67,13 +74,26 @@ def run(
         fill=fill,
     )
     with screen.progress_bar("importing", unit="images") as progress:
-        scenes = import_captures(folders, target, options=options, progress=progress)
+        scenes = import_captures([parse_folder(text) for text in folders], target, options=options, progress=progress)
     for scene in scenes:
         typer.echo(_describe(scene, options=options))
+    splits = list(dict.fromkeys(scene.split for scene in scenes))
     typer.echo(
-        f"{target}: {len(scenes)} scene(s) of {len(scenes[0].images)} views at {image_size} pixels in the split "
-        f"{split}. Next: gqn-zoo data show {target} --split {split} -o sheet.png"
+        f"{target}: {len(scenes)} scene(s) of {len(scenes[0].images)} views at {image_size} pixels in the split"
+        f"{'s' if len(splits) > 1 else ''} {', '.join(splits)}. Next: gqn-zoo data show {target} --split {splits[-1]} "
+        "-o sheet.png"
     )
+
+
+def parse_folder(text: str) -> Path | CaptureFolder:
+    """Parses ``FOLDER`` or ``SPLIT=FOLDER``; a folder whose name has a prefix of a split itself is taken as it is."""
+    from zoo.data.captures.importing import CaptureFolder
+    from zoo.data.source import SPLITS
+
+    split = next((each for each in SPLITS if text.startswith(f"{each}=")), None)
+    if split is None or Path(text).is_dir():
+        return Path(text)
+    return CaptureFolder(Path(text.removeprefix(f"{split}=")), split)
 
 
 def parse_centre(text: str) -> tuple[float, float, float] | None:
@@ -103,8 +123,9 @@ def _describe(scene: ImportedScene, *, options: ImportOptions) -> str:
     centre = ", ".join(f"{coordinate:.4g}" for coordinate in alignment.centre)
     direction = "perpendicular to the rows of all images" if alignment.up == "auto" else alignment.up
     lines = [
-        f"{capture.folder}: {capture.format} ({', '.join(capture.files)}), {len(scene.images)} of "
-        f"{len(capture.images)} images, evenly spaced in file order.",
+        f"{capture.folder}{f', split {scene.split}' * (scene.num_images < len(capture.images))}: {capture.format} "
+        f"({', '.join(capture.files)}), {len(scene.images)} of "
+        f"{scene.num_images} images, evenly spaced in file order.",
         f"Up in its world is {direction}. Its point ({centre}) is the origin, and 1 of its units is "
         f"{alignment.scale:.4g} scene units.",
         f"The field of view was resampled from {field} to {FIELD_OF_VIEW_DEGREES:g} x {FIELD_OF_VIEW_DEGREES:g} degrees; "

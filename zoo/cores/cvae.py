@@ -56,40 +56,44 @@ class Cvae(LatentCore):
             initial_prediction=shapes.initial_prediction,
         )
 
-    def _condition(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+    def condition_of(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
         """Returns y, [B, Q, condition_channels], for queries [B, Q, P]."""
         pooled = match_size(encode(context).pooled, height=1, width=1).flatten(1)
         return self.condition(
             torch.cat([pooled[:, None].expand(-1, query.shape[1], -1), query.to(pooled.dtype)], dim=-1)
         )
 
-    def _prior(self, condition: Tensor) -> DiagonalGaussian:
+    def prior_of(self, condition: Tensor) -> DiagonalGaussian:
         """Returns p(z | y), [..., z_channels], for y [..., condition_channels]."""
         if self.prior is not None:
             return DiagonalGaussian.from_parameters(self.prior(condition), dim=-1)
         zeros = condition.new_zeros(*condition.shape[:-1], 2 * self.config.z_channels)
         return DiagonalGaussian.from_parameters(zeros, dim=-1)
 
-    def _write(self, z: Tensor, condition: Tensor) -> Tensor:
+    def posterior_of(self, target: Tensor, condition: Tensor) -> DiagonalGaussian:
+        """Returns q(z | x, y), [B, Q, z_channels], of images [B, Q, C, H, W] and y [B, Q, condition_channels]."""
+        image = self.reader(target.flatten(0, 1)).unflatten(0, target.shape[:2])
+        return DiagonalGaussian.from_parameters(self.posterior(torch.cat([image, condition], dim=-1)), dim=-1)
+
+    def write(self, z: Tensor, condition: Tensor) -> Tensor:
         """Returns predictions [..., C', H, W] for z and y [..., width]."""
         joined = torch.cat([z.to(condition.dtype), condition], dim=-1)
         return self.writer(joined.flatten(0, -2)).unflatten(0, joined.shape[:-1])
 
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
         queries = episode.target.shape[1]
-        condition = self._condition(episode.context, episode.query, encode)
-        image = self.reader(episode.target.flatten(0, 1)).unflatten(0, episode.target.shape[:2])
-        posterior = DiagonalGaussian.from_parameters(self.posterior(torch.cat([image, condition], dim=-1)), dim=-1)
-        prior = self._prior(condition)
+        condition = self.condition_of(episode.context, episode.query, encode)
+        posterior = self.posterior_of(episode.target, condition)
+        prior = self.prior_of(condition)
         keys = query_keys(episode.key, num_queries=queries)
         z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
-        return CoreOutput(self._write(z, condition), *terms_of_group(z, posterior=posterior, prior=prior))
+        return CoreOutput(self.write(z, condition), *terms_of_group(z, posterior=posterior, prior=prior))
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
-        condition = self._condition(context, query, encode)
+        condition = self.condition_of(context, query, encode)
         keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
         noise = standard_normal(keys, (self.config.z_channels,))
-        z = self._prior(condition).sample(noise, temperature=schedule.temperature)
-        return self._write(z, condition.expand(num_samples, -1, -1, -1))
+        z = self.prior_of(condition).sample(noise, temperature=schedule.temperature)
+        return self.write(z, condition.expand(num_samples, -1, -1, -1))

@@ -9,7 +9,7 @@ from zoo.config.settings import Settings, Size
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.nn.blocks import ImageReader, ImageWriter
-from zoo.nn.gaussian import DiagonalGaussian, standard_like
+from zoo.nn.gaussian import DiagonalGaussian
 from zoo.nn.latent_groups import terms_of_group
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
@@ -45,19 +45,35 @@ class Vae(LatentCore):
             initial_prediction=shapes.initial_prediction,
         )
 
+    def condition_of(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+        """Returns what is known of an image before it is seen, nothing: [B, Q, 0]."""
+        return query.new_zeros(*query.shape[:2], 0)
+
+    def prior_of(self, condition: Tensor) -> DiagonalGaussian:
+        """Returns N(0, 1), [..., z_channels], for conditions [..., 0]."""
+        zeros = condition.new_zeros(*condition.shape[:-1], self.config.z_channels)
+        return DiagonalGaussian(mean=zeros, log_scale=zeros)
+
+    def posterior_of(self, target: Tensor, condition: Tensor) -> DiagonalGaussian:
+        """Returns q(z | x), [B, Q, z_channels], of images [B, Q, C, H, W]."""
+        parameters = self.reader(target.flatten(0, 1)).unflatten(0, target.shape[:2])
+        return DiagonalGaussian.from_parameters(parameters, dim=-1)
+
+    def write(self, z: Tensor, condition: Tensor) -> Tensor:
+        """Returns predictions [..., C', H, W] for z [..., z_channels]."""
+        return self.writer(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+
     def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        sizes = episode.target.shape[:2]
-        read = self.reader(episode.target.flatten(0, 1)).unflatten(0, sizes)
-        posterior = DiagonalGaussian.from_parameters(read, dim=-1)
-        keys = query_keys(episode.key, num_queries=sizes[1])
+        condition = self.condition_of(episode.context, episode.query, encode)
+        posterior = self.posterior_of(episode.target, condition)
+        prior = self.prior_of(condition)
+        keys = query_keys(episode.key, num_queries=episode.target.shape[1])
         z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
-        prediction = self.writer(z.flatten(0, 1)).unflatten(0, sizes)
-        return CoreOutput(prediction, *terms_of_group(z, posterior=posterior, prior=standard_like(posterior)))
+        return CoreOutput(self.write(z, condition), *terms_of_group(z, posterior=posterior, prior=prior))
 
     def predict(
         self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
     ) -> Tensor:
-        batch, queries = query.shape[:2]
-        keys = sample_keys(key, num_samples=num_samples, num_queries=queries)
+        keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1])
         z = schedule.temperature * standard_normal(keys.transpose(0, 1), (self.config.z_channels,))
-        return self.writer(z.to(query.dtype).flatten(0, 2)).unflatten(0, (num_samples, batch, queries))
+        return self.write(z.to(query.dtype), self.condition_of(context, query, encode))

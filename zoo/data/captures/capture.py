@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from zoo.data.images import photograph_size
+from zoo.data.source import Split
 from zoo.errors import DataError
 
 CaptureFormat = Literal["nerfstudio", "NeRF-synthetic", "COLMAP text", "COLMAP binary"]
@@ -65,6 +66,7 @@ class PosedImage:
     intrinsics: Intrinsics
     rotation: np.ndarray  # [3, 3] float64: columns right, up and backward in the world
     position: np.ndarray  # [3] float64, world units
+    split: Split | None = None  # to which its file assigns it
 
 
 @dataclass(frozen=True, kw_only=True)

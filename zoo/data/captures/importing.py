@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from zoo.data.captures.alignment import Alignment, align, align_cameras
 from zoo.data.captures.capture import Capture, FieldOfView, PosedImage, UpAxis
 from zoo.data.captures.recognition import read_capture
 from zoo.data.captures.reprojection import Fill, covers, reproject
+from zoo.data.captures.transforms import NERFSTUDIO_FILE, SYNTHETIC_FILES
 from zoo.data.images import read_photograph
-from zoo.data.source import Split, bytes_per_scene
+from zoo.data.source import SPLITS, Split, bytes_per_scene
 from zoo.data.store_writer import StoreWriter, store_name
 from zoo.errors import DataError
 from zoo.files import check_free_space
@@ -29,7 +30,7 @@ class ImportOptions:
 
     image_size: int = 64  # height and width of the images written, pixels
     views: int | None = None  # of every scene, evenly spaced in file order; None is the smallest number of a folder
-    split: Split = "test"
+    split: Split | Literal["files"] = "test"  # files: as those of a folder say, which becomes a scene of every split
     max_roll: float = 20.0  # degrees that are removed from an image
     fill: Fill | None = None  # what is seen beyond an image; None refuses images that do not cover the field of view
     up: UpAxis | None = None
@@ -38,10 +39,19 @@ class ImportOptions:
     radius: float | None = None
 
 
+class CaptureFolder(NamedTuple):
+    """A folder whose images all go to one split."""
+
+    folder: Path
+    split: Split
+
+
 class ImportedScene(NamedTuple):
-    """How the images of one folder were mapped."""
+    """How the images of one folder, or those of one split in it, were mapped."""
 
     capture: Capture
+    split: Split
+    num_images: int  # of the folder and split
     alignment: Alignment
     images: tuple[PosedImage, ...]  # the V taken, in file order
     cameras: np.ndarray  # [V, 5] float64
@@ -61,17 +71,26 @@ class ImportedScene(NamedTuple):
         return fields[0], fields[-1]
 
 
+class _Part(NamedTuple):
+    """The images of a capture that become one scene."""
+
+    capture: Capture
+    split: Split
+    indices: np.ndarray  # of the images
+
+
 def import_captures(
-    folders: Sequence[str | os.PathLike[str]],
+    folders: Sequence[str | os.PathLike[str] | CaptureFolder],
     target: str | os.PathLike[str],
     *,
     options: ImportOptions,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[ImportedScene]:
-    """Writes every folder as one scene of a new store, and returns how the images were mapped.
+    """Writes every folder as one scene of a new store, or as one of every split that its files name; returns how.
 
     Args:
-        folders: captures, see :func:`zoo.data.captures.recognition.read_capture`.
+        folders: captures, see :func:`zoo.data.captures.recognition.read_capture`; ``options.split`` is the split of those
+            that are given without one.
         target: of the store; it must not exist.
         options: of all folders.
         progress: called with the images read and the images in all.
@@ -85,9 +104,9 @@ def import_captures(
         raise DataError(f"{target}: exists already; a scene set is never overwritten")
     if not 1 <= options.image_size <= 4096:
         raise DataError(f"image_size: found {options.image_size}, expected 1 to 4096 pixels")
-    captures = [read_capture(folder) for folder in folders]
-    num_views = _number_of_views(captures, wanted=options.views)
-    plans = [_plan(capture, num_views=num_views, options=options) for capture in captures]
+    parts = [part for folder in folders for part in _parts_of(folder, options=options)]
+    num_views = _number_of_views(parts, wanted=options.views)
+    plans = [_plan(part, num_views=num_views, options=options) for part in parts]
     size = bytes_per_scene({}, image_size=options.image_size, num_views=num_views)
     check_free_space(target, num_bytes=len(plans) * size)
     scenes: list[ImportedScene] = []
@@ -114,27 +133,50 @@ def import_captures(
                 )
                 if progress is not None:
                     progress(len(scenes) * num_views + len(frames), len(plans) * num_views)
-            writer.add(options.split, frames, plan.cameras)
+            writer.add(plan.split, frames, plan.cameras)
             scenes.append(plan._replace(num_transparent=num_transparent))
     return scenes
 
 
-def _number_of_views(captures: Sequence[Capture], *, wanted: int | None) -> int:
-    smallest = min(captures, key=lambda capture: len(capture.images))
+def _parts_of(folder: str | os.PathLike[str] | CaptureFolder, *, options: ImportOptions) -> list[_Part]:
+    """Reads a folder and returns what becomes a scene of it: all images, or those of every split."""
+    place, split = folder if isinstance(folder, CaptureFolder) else (folder, options.split)
+    capture = read_capture(place)
+    if split != "files":
+        return [_Part(capture, split, np.arange(len(capture.images)))]
+    for image in capture.images:
+        if image.split is None:
+            raise DataError(
+                f"{image.path}: belongs to no split; --split files expects {', '.join(SYNTHETIC_FILES)}, or "
+                f"train_filenames, val_filenames and test_filenames in {NERFSTUDIO_FILE}"
+            )
+    named = [image.split for image in capture.images]
+    return [
+        _Part(capture, each, np.array([index for index, name in enumerate(named) if name == each]))
+        for each in SPLITS
+        if each in named
+    ]
+
+
+def _number_of_views(parts: Sequence[_Part], *, wanted: int | None) -> int:
+    smallest = min(parts, key=lambda part: len(part.indices))
+    most = len(smallest.indices)
     if wanted is None:
-        return len(smallest.images)
-    if not 1 <= wanted <= len(smallest.images):
+        return most
+    if not 1 <= wanted <= most:
         raise DataError(
-            f"{smallest.folder}: views: found {wanted}, expected 1 to {len(smallest.images)}, its number of images"
+            f"{smallest.capture.folder}: views: found {wanted}, expected 1 to {most}, its number of images"
+            f"{f' of the split {smallest.split}' if most < len(smallest.capture.images) else ''}"
         )
     return wanted
 
 
-def _plan(capture: Capture, *, num_views: int, options: ImportOptions) -> ImportedScene:
+def _plan(part: _Part, *, num_views: int, options: ImportOptions) -> ImportedScene:
     """Chooses and checks the images of a scene before their pixels are read; the world is aligned with all cameras."""
+    capture = part.capture
     alignment = align(capture, up=options.up, centre=options.centre, scale=options.scale, radius=options.radius)
     aligned = align_cameras(capture, alignment)
-    chosen = np.arange(num_views) * len(capture.images) // num_views
+    chosen = part.indices[np.arange(num_views) * len(part.indices) // num_views]
     images, rolls = tuple(capture.images[index] for index in chosen), aligned.rolls[chosen]
     num_filled = 0
     for image, roll in zip(images, rolls.tolist(), strict=True):
@@ -147,7 +189,9 @@ def _plan(capture: Capture, *, num_views: int, options: ImportOptions) -> Import
             num_filled += 1
             if options.fill is None:
                 raise DataError(_uncovered(image, roll=roll))
-    return ImportedScene(capture, alignment, images, aligned.cameras[chosen], rolls, num_filled)
+    return ImportedScene(
+        capture, part.split, len(part.indices), alignment, images, aligned.cameras[chosen], rolls, num_filled
+    )
 
 
 def _uncovered(image: PosedImage, *, roll: float) -> str:
@@ -169,6 +213,7 @@ def _provenance(scenes: Sequence[ImportedScene], *, options: ImportOptions) -> d
 def _scene_provenance(scene: ImportedScene) -> dict[str, Any]:
     return {
         "folder": scene.capture.folder.absolute().name,
+        "split": scene.split,
         "format": scene.capture.format,
         "files": list(scene.capture.files),
         "images": [os.path.relpath(image.path, scene.capture.folder) for image in scene.images],

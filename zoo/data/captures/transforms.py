@@ -2,7 +2,7 @@
 
 Both list frames with a camera-to-world matrix in the axes of OpenGL (right, up, backward) and, for the whole file or for
 a frame, either focal lengths ``fl_x``, ``fl_y`` in pixels or the horizontal field of view ``camera_angle_x`` in radians.
-Their world has z up.
+Their world has z up. The file, or a list of file names in it, says to which split an image belongs.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from pydantic import Field, ValidationError
 
 from zoo.config.settings import first_problem
 from zoo.data.captures.capture import Capture, CaptureFormat, Intrinsics, PosedImage, check_image_size, check_rotation
+from zoo.data.source import Split
 from zoo.errors import DataError
 
 NERFSTUDIO_FILE = "transforms.json"
-SYNTHETIC_FILES = ("transforms_train.json", "transforms_val.json", "transforms_test.json")
+_SPLIT_OF_FILE: dict[str, Split] = {
+    "transforms_train.json": "train",
+    "transforms_val.json": "validation",
+    "transforms_test.json": "test",
+}
+SYNTHETIC_FILES = tuple(_SPLIT_OF_FILE)
 # In the corner of a 50 degree image of 64 pixels a coefficient of this size moves a point by 0.02 pixels.
 LARGEST_DISTORTION = 1e-3
 _DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
@@ -63,6 +69,18 @@ class _Frame(_Camera):
 
 class _Transforms(_Camera):
     frames: Annotated[list[_Frame], Field(min_length=1)]
+    train_filenames: list[str] = []
+    val_filenames: list[str] = []
+    test_filenames: list[str] = []
+
+    def split_of(self, frame: _Frame) -> Split | None:
+        """Returns the split whose list has the image of a frame."""
+        lists: dict[Split, list[str]] = {
+            "train": self.train_filenames,
+            "validation": self.val_filenames,
+            "test": self.test_filenames,
+        }
+        return next((split for split, names in lists.items() if frame.file_path in names), None)
 
 
 def read_transforms(folder: Path, *, names: tuple[str, ...], format_name: CaptureFormat) -> Capture:
@@ -83,9 +101,14 @@ def _read_file(path: Path) -> list[PosedImage]:
         raise DataError(f"{path}: {first_problem(error)}{_found(error)}") from error
     except (ValueError, RecursionError) as error:  # neither UTF-8 nor JSON
         raise DataError(f"{path}: is not valid JSON: {error}") from error
-    shared = {name: getattr(transforms, name) for name in transforms.model_fields_set - {"frames"}}
+    shared = {name: getattr(transforms, name) for name in transforms.model_fields_set & _Camera.model_fields.keys()}
     return [
-        _posed_image(frame.model_copy(update={**shared, **_own(frame)}), path=path, index=index)
+        _posed_image(
+            frame.model_copy(update={**shared, **_own(frame)}),
+            path=path,
+            index=index,
+            split=_SPLIT_OF_FILE.get(path.name) or transforms.split_of(frame),
+        )
         for index, frame in enumerate(transforms.frames)
     ]
 
@@ -100,7 +123,7 @@ def _own(frame: _Frame) -> dict[str, Any]:
     return {name: getattr(frame, name) for name in frame.model_fields_set}
 
 
-def _posed_image(frame: _Frame, *, path: Path, index: int) -> PosedImage:
+def _posed_image(frame: _Frame, *, path: Path, index: int, split: Split | None) -> PosedImage:
     origin = f"{path}: frames.{index}"
     for name in _DISTORTION:
         value = getattr(frame, name)
@@ -120,6 +143,7 @@ def _posed_image(frame: _Frame, *, path: Path, index: int) -> PosedImage:
         intrinsics=_intrinsics(frame, size=size, origin=origin),
         rotation=check_rotation(matrix[:, :3], origin=f"{origin}: transform_matrix"),
         position=matrix[:, 3],
+        split=split,
     )
 
 

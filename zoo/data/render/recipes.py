@@ -32,7 +32,8 @@ from zoo.data.source import ExtraShape, Split
 class Recipe(BuiltIn):
     """A data set of scenes of solid objects, rendered by the ray-caster."""
 
-    draw_scene: Callable[[np.random.Generator], tuple[Scene, str]]  # a scene and its canonical name
+    # (rng, further options of drawing) -> a scene and its canonical name
+    draw_scene: Callable[..., tuple[Scene, str]]
     draw_cameras: Callable[..., np.ndarray]  # (rng, scene, num_views) -> cameras of a scene, [V, 5]
     # (scene, cameras) -> extras of a scene with its cameras
     draw_extras: Callable[[Any, np.ndarray], Mapping[str, np.ndarray]] | None = None
