@@ -56,7 +56,7 @@ class Oracle:
         else:
             frames = np.repeat(scene.frames[-1:], len(cameras), axis=0)
         mean = (frames / 255.0).astype(np.float32)
-        return ViewPrediction(cameras, mean[None], mean, mean[..., 0])
+        return ViewPrediction(cameras, mean[None], mean, mean[..., 0], scene.frames[context])
 
 
 def test_rooms_differ_in_their_objects_alone(rooms):

@@ -258,14 +258,15 @@ def test_a_photograph_is_reduced_without_a_shift(tmp_path):
 def check_splits(folder, target, *, sizes):
     """Every split has a scene of its own images, from the alignment of all."""
     joined = import_captures([folder], target.with_name("joined"), options=ImportOptions(image_size=8, fill="edge"))
-    report = import_captures([folder], target, options=ImportOptions(image_size=8, fill="edge", split="files"))
-    assert [(scene.split, scene.num_images) for scene in report.scenes] == list(sizes.items())
+    scenes = import_captures([folder], target, options=ImportOptions(image_size=8, fill="edge", split="files"))
+    assert [(scene.split, scene.num_images) for scene in scenes] == list(sizes.items())
+    num_views, num_joined = len(scenes[0].images), len(joined[0].images)
     start = 0
     for split, size in sizes.items():
         store = SceneStore(target, split)
-        _, cameras = store.read(np.array([0]), np.arange(report.num_views)[None])
-        chosen = start + np.arange(report.num_views) * size // report.num_views
-        both = SceneStore(target.with_name("joined"), "test").read(np.array([0]), np.arange(joined.num_views)[None])
+        _, cameras = store.read(np.array([0]), np.arange(num_views)[None])
+        chosen = start + np.arange(num_views) * size // num_views
+        both = SceneStore(target.with_name("joined"), "test").read(np.array([0]), np.arange(num_joined)[None])
         np.testing.assert_array_equal(cameras[0], both[1][0][chosen])
         start += size
 
