@@ -1,0 +1,124 @@
+"""Sphinx extension: turns the Markdown pages of the repository into pages of the site.
+
+Four changes are made to a page's text before it is parsed, so that the file itself stays plain Markdown:
+
+- the lists of links in ``docs/README.md`` become the navigation; pages that no list names are appended to it;
+- links to files that are no pages (code, results, folders) become links to the code host;
+- a line ``<!-- insert: NAME -->`` is replaced by what ``reference.py`` generates under that name, and
+  ``<!-- source: FILE -->`` by a Python file of the repository;
+- ``examples/*.py`` in percent format become prose and code blocks.
+
+After the build ``external-links.txt`` lists all links that leave the site; they are not fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import reference
+from docutils import nodes
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+INDEX = "docs/README"
+HOST = "https://github.com/gqn-zoo/gqn-zoo"
+IMAGES = {".png", ".svg", ".gif", ".jpg"}
+LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
+FENCED = re.compile(r"(^```.*?^```[^\n]*$)", re.MULTILINE | re.DOTALL)
+INSERT = re.compile(r"^<!-- insert: ([a-z-]+) -->$", re.MULTILINE)
+SOURCE = re.compile(r"^<!-- source: ([\w./-]+) -->$", re.MULTILINE)
+UNLISTED = "Further pages"
+
+
+def percent_to_markdown(text: str) -> str:
+    """Returns a script in percent format as Markdown: cells ``# %% [markdown]`` as prose, ``# %%`` as Python blocks."""
+    pages: list[str] = []
+    for cell in re.split(r"^# %%", text, flags=re.MULTILINE)[1:]:
+        kind, _, body = cell.partition("\n")
+        if kind.strip() == "[markdown]":
+            pages.append(re.sub(r"^# ?", "", body, flags=re.MULTILINE).strip())
+        else:
+            pages.append(f"```python\n{body.strip()}\n```")
+    return "\n\n".join(pages) + "\n"
+
+
+def sections(text: str, *, folder: str) -> dict[str, list[str]]:
+    """Returns the pages that every section of the index lists, by heading, as paths from the root without suffix."""
+    found: dict[str, list[str]] = {}
+    for block in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = block.partition("\n")
+        targets = [target for target in LINK.findall(body) if "://" not in target and "#" not in target]
+        pages = [posixpath.normpath(posixpath.join(folder, target)) for target in targets]
+        found[heading.strip()] = [os.path.splitext(page)[0] for page in pages if page.endswith((".md", ".py"))]  # noqa: PTH122
+    return found
+
+
+def navigation(text: str, *, documents: set[str]) -> str:
+    """Returns the tables of contents of the site, one for each section of the index."""
+    listed = sections(text, folder=posixpath.dirname(INDEX))
+    named = {page for pages in listed.values() for page in pages}
+    if rest := sorted(documents - named - {INDEX}):
+        listed[UNLISTED] = rest
+    trees = [
+        "\n".join(["```{toctree}", ":hidden:", f":caption: {heading}", "", *(f"/{page}" for page in pages), "```"])
+        for heading, pages in listed.items()
+    ]
+    return "\n\n".join(trees)
+
+
+def link_to_host(text: str, *, page: str, root: Path, documents: set[str]) -> str:
+    """Returns a page's text in which links to files of the repository that are no pages go to the code host."""
+
+    def change(match: re.Match[str]) -> str:
+        path, hash_sign, anchor = match[1].partition("#")
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
+        place = root / target
+        is_page = os.path.splitext(target)[0] in documents and place.suffix in (".md", ".py")  # noqa: PTH122
+        if not path or "://" in path or is_page or place.suffix in IMAGES or not place.exists():
+            return match[0]
+        return f"]({HOST}/{'tree' if place.is_dir() else 'blob'}/main/{target}{hash_sign}{anchor})"
+
+    parts = FENCED.split(text)
+    return "".join(part if part.startswith("```") else LINK.sub(change, part) for part in parts)
+
+
+def prepare(app: Sphinx, page: str, source: list[str]) -> None:
+    """Changes the text of a page before it is parsed."""
+    root, documents = Path(app.srcdir), app.env.found_docs
+    text = source[0]
+    if app.env.doc2path(page).suffix == ".py":
+        text = percent_to_markdown(text)
+    text = SOURCE.sub(lambda match: f"```python\n{(root / match[1]).read_text(encoding='utf-8').strip()}\n```", text)
+    text = INSERT.sub(lambda match: reference.GENERATED[match[1]](), text)
+    text = link_to_host(text, page=page, root=root, documents=documents)
+    if page == INDEX:
+        text += "\n" + navigation(text, documents=documents)
+    source[0] = text
+
+
+def finish(app: Sphinx, error: Exception | None) -> None:
+    """Writes the list of external links, and a first page that leads to the index."""
+    if error is not None or app.builder.name != "html":
+        return
+    found = {
+        node["refuri"]
+        for page in app.env.found_docs
+        for node in app.env.get_doctree(page).findall(nodes.reference)
+        if "://" in node.get("refuri", "")
+    }
+    site = Path(app.outdir)
+    (site / "external-links.txt").write_text("\n".join(sorted(found)) + "\n", encoding="utf-8")
+    forward = f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={INDEX}.html">'
+    (site / "index.html").write_text(f"{forward}<title>GQN zoo</title>\n", encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connects the extension."""
+    app.connect("source-read", prepare)
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
