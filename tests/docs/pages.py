@@ -118,8 +118,10 @@ def with_sizes(words: Sequence[str], *, folder: Path) -> list[str]:
     changed = _without(words, changes)
     for option, value in changes.items():
         changed += [] if value is None else [option] if option in FLAGS else [option, value]
-    if begin == NEEDS_IMAGE_SIZE and (size := _image_size(words, folder=folder)):
-        changed += ["--set", f"image_size={size}"]
+    if begin == NEEDS_IMAGE_SIZE and not any(word.startswith("image_size=") for word in words):
+        changed += ["--set", f"image_size={_image_size(words, folder=folder)}"]
+    if any(word.startswith("training.contexts.minimum=") for word in words):
+        changed += ["--set", "training.contexts.maximum=5"]  # size smoke has at most two
     return changed
 
 
