@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import Any
 
 import pydantic
 import typer.main
 
+import zoo
 from zoo.analysis.catalogue import ANALYSES
 from zoo.bench.suite.settings import SuiteFile
 from zoo.cli.main import app
@@ -95,7 +98,7 @@ def components(kind: Kind) -> str:
         found = find_component(kind, use, file="reference")
         parts += [
             f"### `{use}`",
-            f"```{{eval-rst}}\n.. autoclass:: {found.__module__}.{found.__qualname__}\n   :exclude-members: __init__, __new__\n```",
+            f"```{{eval-rst}}\n.. autoclass:: {found.__module__}.{found.__qualname__}\n   :no-members:\n```",
             schema_tables(found.Config, level=3) if found.Config.model_fields else "It has no settings.",
         ]
     return "\n\n".join(parts)
@@ -152,52 +155,64 @@ def _commands_below(group: Any, context: Any, path: str) -> Iterator[str]:
         yield f"## {path} {name}\n\n```text\n{usage}\n```\n\n{help_text}\n\n{table(('argument or option', 'meaning'), rows)}"
 
 
-def api(*modules: str) -> str:
-    """Returns directives that document what some modules define."""
+def attributes(documented: type) -> list[tuple[str, str, str]]:
+    """Returns name, type and meaning of the attributes of a class that a comment on their line explains, as Markdown."""
+    line = re.compile(r"^    (\w+): ([^=#]+?)(?: = .*?)?\s+# (.*)$", re.MULTILINE)
+    return [
+        (f"`{name}`", f"`{kind}`", cell(meaning)) for name, kind, meaning in line.findall(inspect.getsource(documented))
+    ]
+
+
+def class_documentation(name: str) -> str:
+    """Returns a heading, the docstring with the public methods, and a table of the attributes of a class."""
+    module, _, short = name.rpartition(".")
+    documented = getattr(importlib.import_module(module), short)
+    methods = [
+        key
+        for key, value in vars(documented).items()
+        if not key.startswith("_") and isinstance(value, (FunctionType, property, classmethod, staticmethod))
+    ]
+    options = f"   :members: {', '.join(methods)}\n" if methods else "   :no-members:\n"
+    parts = [f"### {short}", f"```{{eval-rst}}\n.. autoclass:: {name}\n{options}   :member-order: bysource\n```"]
+    if found := attributes(documented):
+        parts.append(table(("attribute", "type", "meaning"), found))
+    return "\n\n".join(parts)
+
+
+def classes(*names: str) -> str:
+    """Returns the documentation of classes, given by their full names."""
+    return "\n\n".join(map(class_documentation, names))
+
+
+def classes_of(*modules: str) -> str:
+    """Returns the documentation of the public classes that some modules define."""
     parts: list[str] = []
     for name in modules:
-        names = [
-            key
-            for key, value in vars(importlib.import_module(name)).items()
-            if not key.startswith("_") and getattr(value, "__module__", None) == name and inspect.isclass(value)
-        ]
-        parts += [f"## {name}", f"```{{eval-rst}}\n.. automodule:: {name}\n   :no-members:\n```"]
-        parts += [
-            f"```{{eval-rst}}\n.. autoclass:: {name}.{key}\n   :members:\n   :exclude-members: __init__, __new__\n```"
-            for key in names
-        ]
+        members = vars(importlib.import_module(name)).items()
+        own = [key for key, value in members if inspect.isclass(value) and value.__module__ == name and key[0] != "_"]
+        parts += [f"## {name}", classes(*(f"{name}.{key}" for key in own))]
     return "\n\n".join(parts)
 
 
 def functions() -> str:
     """Returns directives that document the public functions of the package ``zoo``."""
-    import zoo
-
     names = [name for name in zoo.__all__ if inspect.isfunction(getattr(zoo, name))]
     return "\n\n".join(f"```{{eval-rst}}\n.. autofunction:: zoo.{name}\n```" for name in names)
 
 
-def _class(name: str) -> str:
-    return f"```{{eval-rst}}\n.. autoclass:: {name}\n   :members:\n   :exclude-members: __init__, __new__\n```"
-
-
+PUBLIC_CLASSES = (
+    "zoo.data.scene.Scene",
+    "zoo.training.trained_model.TrainedModel",
+    "zoo.evaluation.views.ViewPrediction",
+    "zoo.model.scene_model.SceneModel",
+    "zoo.data.store.SceneStore",
+    "zoo.data.store_writer.StoreWriter",
+)
 GENERATED: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "functions": functions,
-    "classes": lambda: "\n\n".join(
-        map(
-            _class,
-            (
-                "zoo.data.scene.Scene",
-                "zoo.training.trained_model.TrainedModel",
-                "zoo.evaluation.views.ViewPrediction",
-                "zoo.model.scene_model.SceneModel",
-                "zoo.data.store.SceneStore",
-                "zoo.data.store_writer.StoreWriter",
-            ),
-        )
-    ),
-    "contract": lambda: api("zoo.model.interfaces", "zoo.episode"),
+    "classes": lambda: classes(*PUBLIC_CLASSES),
+    "contract": lambda: classes_of("zoo.model.interfaces", "zoo.episode"),
     "tasks": lambda: components("task"),
     "encoders": lambda: components("encoder"),
     "cores": lambda: components("core"),
