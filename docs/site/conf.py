@@ -9,9 +9,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 project = "GQN zoo"
 author = copyright = "The GQN zoo authors"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "pages"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "site_pages"]
 root_doc = "docs/README"
-source_suffix = {".md": "markdown", ".py": "markdown"}  # pages.py turns the cells of examples/*.py into Markdown
+source_suffix = {".md": "markdown", ".py": "markdown"}  # site_pages.py turns the cells of examples/*.py into Markdown
 include_patterns = [
     "*.md",
     "docs/**.md",

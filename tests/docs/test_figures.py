@@ -15,7 +15,7 @@ NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 
 def draw(script, place):
-    subprocess.run([sys.executable, FIGURES / script, place], check=True, cwd=ROOT, timeout=120)
+    subprocess.run([sys.executable, FIGURES / script, place], check=True, cwd=ROOT, timeout=300)
 
 
 def labels(file):

@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 import typer.main
 from accelerate.state import AcceleratorState
-from pages import PAGES, REASONS, ROOT, SIZES, Block, blocks_of, commands_of, with_sizes
+from page_blocks import PAGES, REASONS, ROOT, SIZES, Block, blocks_of, commands_of, with_sizes
 
 from zoo.cli.main import app, main
 from zoo.config.settings import parse_yaml

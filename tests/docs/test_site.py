@@ -12,8 +12,8 @@ SITE = ROOT / "docs" / "site"
 for module in ("sphinx", "myst_parser", "furo"):
     pytest.importorskip(module)
 sys.path.insert(0, str(SITE))
-import pages as site  # noqa: E402
-import reference  # noqa: E402
+import site_pages as site  # noqa: E402
+import site_reference as reference  # noqa: E402
 
 
 def test_every_page_is_listed_in_the_navigation():

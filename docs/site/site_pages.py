@@ -4,7 +4,7 @@ Four changes are made to a page's text before it is parsed, so that the file its
 
 - the lists of links in ``docs/README.md`` become the navigation; pages that no list names are appended to it;
 - links to files that are no pages (code, results, folders) become links to the code host;
-- a line ``<!-- insert: NAME -->`` is replaced by what ``reference.py`` generates under that name, and
+- a line ``<!-- insert: NAME -->`` is replaced by what ``site_reference.py`` generates under that name, and
   ``<!-- source: FILE -->`` by a Python file of the repository;
 - ``examples/*.py`` in percent format become prose and code blocks.
 
@@ -19,7 +19,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import reference
+import site_reference
 from docutils import nodes
 
 if TYPE_CHECKING:
@@ -94,11 +94,16 @@ def prepare(app: Sphinx, page: str, source: list[str]) -> None:
     if app.env.doc2path(page).suffix == ".py":
         text = percent_to_markdown(text)
     text = SOURCE.sub(lambda match: f"```python\n{(root / match[1]).read_text(encoding='utf-8').strip()}\n```", text)
-    text = INSERT.sub(lambda match: reference.GENERATED[match[1]](), text)
+    text = INSERT.sub(lambda match: site_reference.GENERATED[match[1]](), text)
     text = link_to_host(text, page=page, root=root, documents=documents)
     if page == INDEX:
         text += "\n" + navigation(text, documents=documents)
     source[0] = text
+
+
+def escape_bars(app: Sphinx, what: str, name: str, documented: object, options: object, lines: list[str]) -> None:
+    """Escapes the bars of formulas such as p(x | z) in docstrings, which would be substitutions."""
+    lines[:] = [line if "``" in line else re.sub(r"\|(?=\S)", r"\|", line) for line in lines]
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
@@ -120,5 +125,6 @@ def finish(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connects the extension."""
     app.connect("source-read", prepare)
+    app.connect("autodoc-process-docstring", escape_bars)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
