@@ -13,7 +13,6 @@ After the build ``external-links.txt`` lists all links that leave the site; they
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from pathlib import Path
@@ -47,26 +46,30 @@ def percent_to_markdown(text: str) -> str:
     return "\n\n".join(pages) + "\n"
 
 
-def sections(text: str, *, folder: str) -> dict[str, list[str]]:
-    """Returns the pages that every section of the index lists, by heading, as paths from the root without suffix."""
-    found: dict[str, list[str]] = {}
+def sections(text: str, *, folder: str) -> dict[str, dict[str, str]]:
+    """Returns the pages that every section of the index lists: heading -> path from the root without suffix -> text of its link."""
+    found: dict[str, dict[str, str]] = {}
     for block in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         heading, _, body = block.partition("\n")
-        targets = [target for target in LINK.findall(body) if "://" not in target and "#" not in target]
-        pages = [posixpath.normpath(posixpath.join(folder, target)) for target in targets]
-        found[heading.strip()] = [os.path.splitext(page)[0] for page in pages if page.endswith((".md", ".py"))]  # noqa: PTH122
+        pages = found[heading.strip()] = {}
+        for title, target in re.findall(r"^- \[([^\]]+)\]\(([^)#:\s]+)\)", body, flags=re.MULTILINE):
+            page = Path(posixpath.normpath(posixpath.join(folder, target)))
+            pages[str(page.with_suffix(""))] = title
     return found
 
 
 def navigation(text: str, *, documents: set[str]) -> str:
     """Returns the tables of contents of the site, one for each section of the index."""
-    listed = sections(text, folder=posixpath.dirname(INDEX))
-    named = {page for pages in listed.values() for page in pages}
+    listed = {
+        heading: [f"{title} </{page}>" for page, title in pages.items()]
+        for heading, pages in sections(text, folder=posixpath.dirname(INDEX)).items()
+    }
+    named = {page for pages in sections(text, folder=posixpath.dirname(INDEX)).values() for page in pages}
     if rest := sorted(documents - named - {INDEX}):
-        listed[UNLISTED] = rest
+        listed[UNLISTED] = [f"/{page}" for page in rest]
     trees = [
-        "\n".join(["```{toctree}", ":hidden:", f":caption: {heading}", "", *(f"/{page}" for page in pages), "```"])
-        for heading, pages in listed.items()
+        "\n".join(["```{toctree}", ":hidden:", f":caption: {heading}", "", *entries, "```"])
+        for heading, entries in listed.items()
     ]
     return "\n\n".join(trees)
 
@@ -78,7 +81,7 @@ def link_to_host(text: str, *, page: str, root: Path, documents: set[str]) -> st
         path, hash_sign, anchor = match[1].partition("#")
         target = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
         place = root / target
-        is_page = os.path.splitext(target)[0] in documents and place.suffix in (".md", ".py")  # noqa: PTH122
+        is_page = str(Path(target).with_suffix("")) in documents and place.suffix in (".md", ".py")
         if not path or "://" in path or is_page or place.suffix in IMAGES or not place.exists():
             return match[0]
         return f"]({HOST}/{'tree' if place.is_dir() else 'blob'}/main/{target}{hash_sign}{anchor})"
@@ -96,6 +99,10 @@ def prepare(app: Sphinx, page: str, source: list[str]) -> None:
     text = SOURCE.sub(lambda match: f"```python\n{(root / match[1]).read_text(encoding='utf-8').strip()}\n```", text)
     text = INSERT.sub(lambda match: site_reference.GENERATED[match[1]](), text)
     text = link_to_host(text, page=page, root=root, documents=documents)
+    if not re.search(r"^# ", text, flags=re.MULTILINE):
+        listed = sections((root / f"{INDEX}.md").read_text(encoding="utf-8"), folder=posixpath.dirname(INDEX))
+        titles = {path: title for pages in listed.values() for path, title in pages.items()}
+        text = f"# {titles.get(page, page)}\n\n{text}"
     if page == INDEX:
         text += "\n" + navigation(text, documents=documents)
     source[0] = text

@@ -29,7 +29,7 @@ def test_every_page_is_listed_in_the_navigation():
 def test_a_page_that_no_list_names_is_appended():
     trees = site.navigation("## One\n\n- [a](a.md)\n", documents={"docs/README", "docs/a", "docs/gallery"})
     assert trees.count("{toctree}") == 2
-    assert ":caption: One\n\n/docs/a\n" in trees and f":caption: {site.UNLISTED}\n\n/docs/gallery\n" in trees
+    assert ":caption: One\n\na </docs/a>\n" in trees and f":caption: {site.UNLISTED}\n\n/docs/gallery\n" in trees
 
 
 def test_links_to_files_that_are_no_pages_go_to_the_code_host(tmp_path):
