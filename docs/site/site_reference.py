@@ -151,7 +151,7 @@ def _commands_below(group: Any, context: Any, path: str) -> Iterator[str]:
         usage = " ".join([path, name, *command.collect_usage_pieces(inner)])
         help_text = inspect.cleandoc(command.help or "").replace("<", "&lt;").replace("*", "\\*")
         records = [each.get_help_record(inner) for each in command.get_params(inner) if "--help" not in each.opts]
-        rows = [(f"`{record[0]}`", cell(record[1])) for record in records if record]
+        rows = [(f"`{record[0]}`".replace("|", "\\|"), cell(record[1])) for record in records if record]
         yield f"## {path} {name}\n\n```text\n{usage}\n```\n\n{help_text}\n\n{table(('argument or option', 'meaning'), rows)}"
 
 
