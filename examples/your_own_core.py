@@ -17,6 +17,7 @@
 # `use: ./pose_blend.py:PoseBlend` is a class in a file beside the registry file.
 
 # %%
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -49,39 +50,23 @@ assert all(result.status == "ok" for result in results)
 
 
 # %%
-def gqn_zoo(*words: str) -> None:
-    """Runs a command of the program in this process."""
+def gqn_zoo(line: str) -> None:
+    """Runs a command line of the program in this process; -j 0 because other processes would run this script again."""
     try:
-        main(list(words))
+        main(shlex.split(line))
     except SystemExit as end:
-        assert not end.code, words
+        assert not end.code, line
 
 
 work = Path(tempfile.mkdtemp())
-data, out = str(work / "rooms"), str(work / "out")
-gqn_zoo(
-    "data",
-    "make",
-    "rooms_ring_camera",
-    "-o",
-    data,
-    "--image-size",
-    "16",
-    "--train",
-    "64",
-    "--validation",
-    "8",
-    "--test",
-    "24",
-)
+gqn_zoo(f"data make rooms_ring_camera -o {work}/rooms --image-size 16 --train 64 --validation 8 --test 24 -j 0")
 for name in ("pose-blend", "deterministic"):
-    run = str(work / name)
     gqn_zoo(
-        *("train", name, "--registry", str(registry[0]), "--size", "smoke", "--data", data, "-o", run, "--cpu"),
-        *("--steps", "30", "--validation-scenes", "8"),
+        f"train {name} --registry {registry[0]} --size smoke --data {work}/rooms -o {work}/{name} "
+        "--steps 30 --validation-scenes 8 -j 0 --cpu"
     )
-    gqn_zoo("evaluate", run, "--data", data, "--results", out, "--cpu", "--prediction-samples", "1", "--repeats", "1")
-gqn_zoo("compare", out)
+    gqn_zoo(f"evaluate {work}/{name} --data {work}/rooms --results {work}/out --prediction-samples 1 --repeats 1 --cpu")
+gqn_zoo(f"compare {work}/out")
 
 # %% [markdown]
 # The rows name the source hash of your core, so that an edit is never mistaken for the same model. Next: the same for an encoder, or a
