@@ -120,8 +120,9 @@ def with_sizes(words: Sequence[str], *, folder: Path) -> list[str]:
         changed += [] if value is None else [option] if option in FLAGS else [option, value]
     if begin == NEEDS_IMAGE_SIZE and not any(word.startswith("image_size=") for word in words):
         changed += ["--set", f"image_size={_image_size(words, folder=folder)}"]
-    if any(word.startswith("training.contexts.minimum=") for word in words):
-        changed += ["--set", "training.contexts.maximum=5"]  # size smoke has at most two
+    for word in words:
+        if word.startswith("training.contexts.minimum="):  # size smoke has at most two context views
+            changed += ["--set", word.replace("minimum", "maximum")]
     return changed
 
 

@@ -100,12 +100,14 @@ def run(arguments, *, folder, place):
 
 
 def start(page, *, folder):
-    """Makes the scenes and the run of the README's training, unless the page makes them itself."""
-    text = (ROOT / page).read_text(encoding="utf-8")
+    """Makes the scenes and the run of the README's training, as far as the page uses them and does not make them itself."""
+    text = "".join(block.text for block in blocks_of(ROOT / page) if block.directive != "not run")
     (training,) = [block for block in BLOCKS if block.page == "README.md" and "-o runs/gqn" in block.text]
-    for words in commands_of(training):
-        place = words[words.index("-o") + 1]
-        if place in text and f"-o {place}" not in text:
+    make, train = commands_of(training)
+    places = [words[words.index("-o") + 1] for words in (make, train)]
+    used = [place in text and f"-o {place}" not in text for place in places]
+    for words, is_used in zip((make, train), (any(used) and f"-o {places[0]}" not in text, used[1]), strict=True):
+        if is_used:
             run(with_sizes(words[1:], folder=folder), folder=folder, place=training.name)
 
 
