@@ -12,7 +12,7 @@ from zoo.registry.registry import default_registry
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md"]
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md"]
 CODE = {name for page in PAGES for name in re.findall(r"`([a-z0-9][a-z0-9._-]*)`", page.read_text(encoding="utf-8"))}
 MOST_WORDS = 1500
 

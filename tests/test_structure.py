@@ -15,7 +15,7 @@ MOST_LINES_OF_THE_MEDIAN_FILE = 130
 PROSE = [
     *FILES,
     *sorted((ROOT / "zoo").rglob("*.py.txt")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md", "registry.yaml")),
 ]
 # Standard terms stand for these: see CONTRIBUTING.md.

@@ -196,7 +196,7 @@ def _measured(results: Results, folder: Path) -> Iterator[str]:
         facts = (group.variant.partition("@")[2] or "full", f"{key.dataset} {key.split}", key.num_context)
         counts = (len(group.rows), key.num_scenes, budget.steps)
         yield f"| {' | '.join(map(str, (*facts, *counts, *cells)))} |"
-    yield "\n± is the standard deviation over seeds, with one seed the standard error over scenes. Units: [metrics](../metrics.md).\n"
+    yield "\n± is the standard deviation over seeds, with one seed the standard error over scenes. Units: [metrics](../explanation/metrics.md).\n"
     shown = next((path for group in results.groups if (path := results.strips.get(group.first.id))), None)
     if shown is not None:
         link = os.path.relpath(shown, folder)

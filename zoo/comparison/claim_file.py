@@ -75,7 +75,7 @@ class Claim(Settings):
     variants: _Patterns = Field(description="names or patterns such as gqn-*")
     exclude: list[str] = Field(default=[], description="variants, names or patterns, that no pattern selects")
     metric: str = Field(default="nelbo_excess", description="name in the rows")
-    better_than: Other | None = None
+    better_than: Other | None = Field(default=None, description="the other results; null: there is same_as")
     same_as: _Patterns | None = Field(default=None, description="variants between which no difference is established")
 
     @model_validator(mode="after")

@@ -19,16 +19,18 @@ MOST_STEPS = 1_000_000_000
 class Point(Settings):
     """A value at a step of a schedule."""
 
-    step: int = Field(gt=0, lt=MOST_STEPS)
-    value: float = Field(gt=0, le=MOST)
+    step: int = Field(gt=0, lt=MOST_STEPS, description="an update")
+    value: float = Field(gt=0, le=MOST, description="the schedule's value at it")
 
 
 class Schedule(Settings):
     """A value that changes from ``start`` (at step 0) to ``end`` (at ``steps``) and is constant afterwards."""
 
-    start: float = Field(gt=0, le=MOST)
-    end: float = Field(gt=0, le=MOST)
-    steps: int = Field(ge=0, le=MOST_STEPS, description="0 holds the value at end throughout")
+    start: float = Field(gt=0, le=MOST, description="the value at step 0")
+    end: float = Field(gt=0, le=MOST, description="the value from steps on")
+    steps: int = Field(
+        ge=0, le=MOST_STEPS, description="updates from start to end; 0 holds the value at end throughout"
+    )
     middle: Point | None = Field(
         default=None, description="a point between: from start to it, and on to end; for a sigma that falls and rises"
     )
@@ -78,16 +80,16 @@ class LearningRate(Schedule):
 class Warmup(Schedule):
     """The weight of the KL in the loss; 1 throughout is the ELBO."""
 
-    start: float = Field(default=1.0, ge=0, le=MOST)
-    end: float = Field(default=1.0, gt=0, le=MOST)
-    steps: int = Field(default=0, ge=0, le=MOST_STEPS)
+    start: float = Field(default=1.0, ge=0, le=MOST, description="the weight at step 0")
+    end: float = Field(default=1.0, gt=0, le=MOST, description="the weight from steps on")
+    steps: int = Field(default=0, ge=0, le=MOST_STEPS, description="updates from start to end")
 
 
 class Range(Settings):
     """How many views an episode has: drawn uniformly for each batch, both ends included."""
 
-    minimum: int = Field(default=1, ge=0, le=16_384)
-    maximum: int = Field(default=5, ge=0, le=16_384)
+    minimum: int = Field(default=1, ge=0, le=16_384, description="fewest views")
+    maximum: int = Field(default=5, ge=0, le=16_384, description="most views")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -99,9 +101,14 @@ class Range(Settings):
 class Optimizer(Settings):
     """Adam, or AdamW when ``weight_decay`` is positive."""
 
-    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
-    epsilon: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=[0.9, 0.999],
+        min_length=2,
+        max_length=2,
+        description="decay of the averages of gradient and squared gradient",
+    )
+    epsilon: float = Field(default=1e-8, gt=0, description="added to the root of the averaged squared gradient")
+    weight_decay: float = Field(default=0.0, ge=0, description="positive: AdamW")
 
 
 class TrainingRecipe(Settings):
@@ -111,9 +118,13 @@ class TrainingRecipe(Settings):
     batch_size: int = Field(
         default=36, gt=0, le=MOST, description="scenes per update, over all processes and accumulations"
     )
-    learning_rate: LearningRate = LearningRate(start=5e-4, end=5e-5, steps=1_600_000)
-    sigma: Schedule = Schedule(start=2.0, end=0.7, steps=200_000)
-    beta: Warmup = Warmup()
+    learning_rate: LearningRate = Field(
+        default=LearningRate(start=5e-4, end=5e-5, steps=1_600_000), description="of the optimiser"
+    )
+    sigma: Schedule = Field(
+        default=Schedule(start=2.0, end=0.7, steps=200_000), description="standard deviation of the annealed Gaussian"
+    )
+    beta: Warmup = Field(default=Warmup(), description="the weight of the KL in the loss")
     objective: Literal["elbo", "importance_weighted", "maximum_likelihood"] = Field(
         default="elbo",
         description="what training maximises: the ELBO; the importance-weighted bound of K samples of the posterior (Burda et "
@@ -127,12 +138,12 @@ class TrainingRecipe(Settings):
         description="nats per target below which the KL costs nothing more (Kingma et al. 2016, equation 15): the ELBO's loss "
         "has max(KL, free_bits) of the latents of every query, or max(KL, targets * free_bits) of those of a scene",
     )
-    contexts: Range = Range()
+    contexts: Range = Field(default=Range(), description="context views of a scene in one episode")
     targets: Size | Range = Field(
         default=1,
         description="queries of a scene in one episode: a number, or a range from which every batch draws one",
     )
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = Field(default=Optimizer(), description="Adam or AdamW")
     gradient_clip: float | None = Field(default=None, gt=0, description="largest norm of the whole gradient")
     gradient_accumulation: int = Field(default=1, gt=0, le=MOST, description="forward passes that share one update")
     ema_decay: float = Field(
@@ -142,7 +153,9 @@ class TrainingRecipe(Settings):
         description="0 keeps no averaged weights; approached as (1 + step) / (10 + step), so that a young average forgets "
         "the initial weights",
     )
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    mixed_precision: Literal["no", "bf16", "fp16"] = Field(
+        default="no", description="of forward and backward passes; sums of log-probabilities stay in float32"
+    )
 
     @property
     def most_targets(self) -> int:

@@ -26,7 +26,9 @@ class Cvae(LatentCore):
     """
 
     class Config(Settings):
-        prior: Literal["standard", "conditional"] = "conditional"
+        prior: Literal["standard", "conditional"] = Field(
+            default="conditional", description="N(0, 1), or N(eta(y)): a network of the condition y"
+        )
         z_channels: Size = Field(default=128, description="width of the latent vector")
         channels: Size = Field(default=64, description="channels at full resolution; at most four times as many below")
         condition_channels: Size = Field(default=256, description="width of y")

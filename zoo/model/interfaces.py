@@ -220,9 +220,7 @@ class LatentCore(Component, nn.Module):
     target_kinds: ClassVar[frozenset[TargetKind]] = frozenset({"images"})
     encodes_targets: ClassVar[bool] = False  # True: the posterior encodes the targets with the encoder of the context
     latents: ClassVar[Literal["query", "scene", "none"]]  # one set of latents for each query or scene, or none
-    shared_posterior: ClassVar[bool] = (
-        False  # True: one network gives prior and posterior, so that training one trains both
-    )
+    shared_posterior: ClassVar[bool] = False  # True: one network gives prior and posterior; training one trains both
 
     def __init__(self, config: Settings, *, shapes: CoreShapes) -> None:
         super().__init__()

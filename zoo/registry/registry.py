@@ -38,22 +38,24 @@ class FileBeside(NamedTuple):
 class Entry(Settings):
     """One variant of a registry file, complete with what it inherits from its ``base``."""
 
-    title: str
-    paper: str = ""
+    title: str = Field(description="one line for lists")
+    paper: str = Field(default="", description="authors, year, title and venue of its source")
     status: Literal["paper", "baseline", "extension"] = Field(
         default="extension", description="what the variant is to the literature"
     )
-    task: dict[str, Any]
-    encoder: dict[str, Any]
-    core: dict[str, Any]
-    likelihood: dict[str, Any]
+    task: dict[str, Any] = Field(description="use: NAME, and settings")
+    encoder: dict[str, Any] = Field(description="use: NAME, and settings")
+    core: dict[str, Any] = Field(description="use: NAME, and settings")
+    likelihood: dict[str, Any] = Field(description="use: NAME, and settings")
     image_size: ImageSize
-    training: TrainingRecipe
-    reference: list[Reference] = Field(default=[])
+    training: TrainingRecipe = Field(description="the recipe")
+    reference: list[Reference] = Field(default=[], description="what the paper reports")
     deviations: list[str] = Field(
         default=[], description="sentences about what differs from the paper, or what the paper leaves open"
     )
-    sizes: dict[str, dict[str, Any]] = Field(default={})
+    sizes: dict[str, dict[str, Any]] = Field(
+        default={}, description="name -> changes to components, image_size and training"
+    )
 
     def use(self, kind: Kind) -> str:
         """Returns which component of a kind it uses, as written in the registry file."""

@@ -39,10 +39,10 @@ ImageSize = Annotated[
 class Reference(Settings):
     """A figure that a paper reports for this system."""
 
-    metric: str
-    value: float
-    unit: str
-    source: str
+    metric: str = Field(description="in words, with data and image size")
+    value: float = Field(description="as reported")
+    unit: str = Field(description="as reported")
+    source: str = Field(description="table, figure or section")
 
 
 class ComponentConfig(Settings):
