@@ -17,6 +17,17 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Shows the figures that tests recorded with ``record_property``."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    measured = [report for report in reports if report.when == "call" and report.user_properties]
+    if measured:
+        terminalreporter.section("measured")
+    for report in measured:
+        figures = "; ".join(f"{name}: {value}" for name, value in report.user_properties)
+        terminalreporter.line(f"{report.nodeid.removeprefix('tests/')}\n    {figures}")
+
+
 @dataclass
 class ArrayScenes:
     """A SceneSource in memory."""

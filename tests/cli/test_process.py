@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 SECONDS = 120
 
 
@@ -39,6 +41,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
         process.wait(timeout=SECONDS)
 
 
+@pytest.mark.faults
 def test_ctrl_c_with_workers_ends_after_the_step_with_a_checkpoint(scenes, tmp_path):
     """Ctrl-C reaches every process of the terminal, those that read scenes too."""
     run = tmp_path / "run"

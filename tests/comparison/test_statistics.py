@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from zoo.comparison.statistics import holm, paired_t_test, paired_t_test_over_seeds
+from zoo.comparison.statistics import holm, holm_adjusted, paired_t_test, paired_t_test_over_seeds
 
 
 def test_a_test_over_scenes_is_the_paired_t_test_of_scipy():
@@ -106,3 +108,47 @@ def test_holm_keeps_the_family_wise_error():
     assert 0.04 <= any_rejected <= 0.06
     uncorrected = np.mean((p <= 0.05).any(axis=1))
     assert uncorrected > 0.2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    seeds=st.integers(1, 4),
+    scenes=st.integers(2, 30),
+    same_seeds=st.booleans(),
+    shift=st.floats(-1e3, 1e3),
+    factor=st.floats(1e-3, 1e3),
+)
+def test_a_verdict_depends_neither_on_units_nor_on_order(seed, seeds, scenes, same_seeds, shift, factor):
+    generator = np.random.default_rng(seed)
+    a, b = generator.normal(0, 1, (2, seeds, scenes)) + generator.normal(0, 1, (2, seeds, 1))
+    found = paired_t_test_over_seeds(a, b, same_seeds=same_seeds)
+    swapped = paired_t_test_over_seeds(b, a, same_seeds=same_seeds)
+    assert (swapped.mean, swapped.low, swapped.high) == pytest.approx((-found.mean, -found.high, -found.low))
+    order, own = generator.permutation(scenes), generator.permutation(seeds)
+    levels = generator.normal(0, 10, scenes)  # of the scenes, which both sides share
+    for one, other, scale in (
+        (a[:, order], b[:, order], 1.0),
+        (a[own], b[own], 1.0),
+        (a + levels, b + levels, 1.0),
+        (a + shift, b + shift, 1.0),
+        (a * factor, b * factor, factor),
+    ):
+        again = paired_t_test_over_seeds(one, other, same_seeds=same_seeds)
+        expected = [value * scale for value in (found.mean, found.low, found.high)]
+        assert (again.mean, again.low, again.high) == pytest.approx(expected, rel=1e-6, abs=1e-8 * scale)
+        assert again.p == pytest.approx(found.p, rel=1e-4, abs=1e-12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(p_values=st.lists(st.floats(0, 1), max_size=12), data=st.data())
+def test_adjusted_p_values_are_those_of_the_definition_in_any_order(p_values, data):
+    found = holm_adjusted(p_values)
+    ordered = sorted(p_values)
+    steps = [min(1.0, max((len(ordered) - k) * p for k, p in enumerate(ordered[: i + 1]))) for i in range(len(ordered))]
+    assert sorted(found) == pytest.approx(steps)
+    assert all(adjusted >= p for adjusted, p in zip(found, p_values, strict=True))
+    order = data.draw(st.permutations(range(len(p_values))))
+    again = holm_adjusted([p_values[place] for place in order])
+    assert sorted(again) == pytest.approx(sorted(found))
+    assert [adjusted <= 0.05 for adjusted in found] == holm(p_values)

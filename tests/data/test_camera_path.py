@@ -101,7 +101,18 @@ def test_files_of_cameras_that_are_refused(tmp_path, text, message):
     assert str(file) in str(error.value) and message in str(error.value)
 
 
-@pytest.mark.parametrize("numbers", [[1.0] * 4, [0, 0, 0, 0, -91], [float("nan"), 0, 0, 0, 0], [1e9, 0, 0, 0, 0]])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [1.0] * 4,
+        [0, 0, 0, 0, -91],
+        [float("nan"), 0, 0, 0, 0],
+        [1e9, 0, 0, 0, 0],
+        [10**400, 0, 0, 0, 0],
+        [0, 0, 0, -(10**400), 0],
+        [0, 0, 0, 0, 10**400],
+    ],
+)
 def test_cameras_that_are_refused(numbers):
     with pytest.raises(DataError, match="here: "):
         camera_of(numbers, origin="here")

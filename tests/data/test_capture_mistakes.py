@@ -73,6 +73,8 @@ def edited(folder, change):
             lambda c: c.update(w=48),
             ["000.png: the image is 24 x 24 pixels", "transforms.json: frames.0 states 48 x 24"],
         ),
+        (lambda c: c["frames"][1].update(file_path="/"), ["/.png: this image is missing"]),
+        (lambda c: c["frames"][1].update(file_path="a\0b"), ["cannot be decoded"]),
         (lambda c: c["frames"][1].update(file_path="images/none.png"), ["images/none.png: this image is missing"]),
     ],
 )

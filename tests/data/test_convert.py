@@ -169,6 +169,7 @@ def test_an_existing_target_is_refused(tmp_path, to):
     assert_equal_scenes(contents(store), SCENES, pixels=0)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("to", "owner", "step"), [("store", _ArrayFile, "append"), ("tfrecord", RecordWriter, "write")]
 )

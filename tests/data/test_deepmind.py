@@ -191,6 +191,7 @@ def test_a_damaged_record_is_named_when_read_or_left_out_when_opened(tmp_path, m
     assert skipped.record == number
 
 
+@pytest.mark.faults
 def test_a_record_with_a_flipped_bit_is_left_out_and_indices_do_not_shift(folder):
     frames, _ = make_scenes(10)
     path = folder / "test" / "2-of-3.tfrecord"
@@ -205,6 +206,7 @@ def test_a_record_with_a_flipped_bit_is_left_out_and_indices_do_not_shift(folder
     assert source.place_of(5) == (str(path), 2)
 
 
+@pytest.mark.faults
 def test_a_truncated_and_an_empty_file_are_named_or_left_out(folder):
     frames, _ = make_scenes(10)
     first, second = folder / "test" / "1-of-3.tfrecord", folder / "test" / "2-of-3.tfrecord"
@@ -319,6 +321,7 @@ def test_the_writer_refuses_wrong_scenes_and_existing_folders_and_leaves_nothing
         DeepMindWriter(tmp_path / "new", records_per_file=0)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("step", ["write", "close"])
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, step):
     def fail(writer, *data):

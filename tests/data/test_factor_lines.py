@@ -146,6 +146,7 @@ def test_damage_is_found(copied):
         (text[: text.rindex("\n", 0, -1) + 1], "has 9 lines, expected 10; the file is damaged"),
         (text[:-1], "has 9 lines, expected 10"),
         (text.replace("{", "[", 1), "line 1: is not JSON"),
+        (text.replace("{", "[" * 100_000, 1), "line 1: is not JSON"),
         ("", "is empty; the file is damaged"),
     ):
         path.write_text(damaged)

@@ -129,6 +129,7 @@ def test_an_error_while_rendering_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.faults
 def test_a_killed_process_is_reported_and_leaves_nothing(tmp_path):
     def kill(done, total):
         for child in multiprocessing.active_children():
@@ -202,6 +203,7 @@ def test_ctrl_c_leaves_neither_files_nor_processes(moment, tmp_path):
     assert group_is_gone(process.pid)
 
 
+@pytest.mark.faults
 def test_processes_do_not_outlive_a_killed_parent(tmp_path):
     process = start_long_job(tmp_path)
     assert int(process.stdout.readline()) > 0

@@ -49,6 +49,11 @@ def test_epochs_and_seeds_have_orders_of_their_own():
     assert len(set(orders.values())) == 9
 
 
+def test_the_seed_decides_the_views_of_a_batch():
+    views = [plan_of(seed=seed, minimum=3, maximum=3)(0).views.tolist() for seed in (0, 0, 1, 2)]
+    assert views[0] == views[1] and len({str(each) for each in views}) == 3
+
+
 def test_views_differ_between_epochs_for_the_same_scene():
     plan = plan_of(Shape(num_scenes=4, num_views=10), batch=4, minimum=3, maximum=3)
     seen = {tuple(plan(step).views[plan(step).scenes.tolist().index(0)]) for step in range(10)}

@@ -197,6 +197,10 @@ def _edit(path, change):
         (lambda meta: meta["splits"].update(holdout=meta["splits"]["test"]), "splits"),
         (lambda meta: meta["splits"]["train"].update(num_scenes=2**40, scenes_per_shard=1), "files"),
         (lambda meta: meta["splits"]["train"].update(num_scenes=2**70), "num_scenes"),
+        (
+            lambda meta: meta.update(extras={"a": {"dtype": "float32", "shape": [1] * 40, "per_view": True}}),
+            "extras.a.shape",
+        ),
         (lambda meta: meta["splits"]["train"]["files"].update({"../../x": "0" * 64}), "files"),
         (lambda meta: meta["splits"]["train"]["files"].update({"train/cameras.npy": "0"}), "files"),
     ],
@@ -288,6 +292,7 @@ def test_an_unknown_split_and_an_empty_store_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("step", ["append", "complete"])
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, step):
     original = getattr(_ArrayFile, step)

@@ -164,6 +164,7 @@ def test_damaged_json_is_refused(tmp_path, text, message):
         load_row(path)
 
 
+@pytest.mark.faults
 def test_random_damage_is_never_an_unknown_error_and_never_another_row(tmp_path):
     row = make_row()
     path = save_row(row, tmp_path)
@@ -286,6 +287,7 @@ def test_a_row_that_is_being_written_is_not_read(tmp_path, monkeypatch):
         assert [row.provenance.seed for row in rows_in(tmp_path, variant=variant)] == [0]
 
 
+@pytest.mark.faults
 def test_eight_processes_write_into_one_folder(tmp_path):
     code = """
 import json, sys

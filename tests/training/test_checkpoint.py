@@ -4,11 +4,13 @@ import multiprocessing
 import os
 import resource
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from zoo.errors import CheckpointError, DiskFullError
@@ -78,6 +80,25 @@ def test_weights_of_another_model_are_refused_with_the_first_difference(tmp_path
         checkpoint.load_optimizer(found, torch.optim.Adam(nn.Linear(2, 2).parameters()))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda moments: moments.pop("1.exp_avg_sq"),
+        lambda moments: moments.update({"1.exp_avg": torch.zeros(7)}),
+        lambda moments: moments.update({"9.exp_avg": torch.zeros(4)}),
+    ],
+    ids=["missing", "of another shape", "of no parameter"],
+)
+def test_moments_that_do_not_fit_their_parameters_are_refused(tmp_path, change):
+    found = checkpoint.read(save(tmp_path, 1))
+    file = found.path / "optimizer.safetensors"
+    moments = load_file(file)
+    change(moments)
+    save_file(moments, file)
+    with pytest.raises(CheckpointError, match=r"optimizer\.safetensors: parameter [19]: found .* expected"):
+        checkpoint.load_optimizer(found, make(2)[1])
+
+
 def spoilt(path, name, how, generator):
     """Damages a file of a checkpoint and returns what was done to it."""
     file = path / name
@@ -107,22 +128,30 @@ def spoilt(path, name, how, generator):
     return how
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("flips", "cuts"), [(12, 8), pytest.param(200, 200, marks=pytest.mark.slow)], ids=["some", "many"]
+)
 @pytest.mark.parametrize("name", FILES)
-def test_damage_to_any_file_is_found_and_names_the_file(tmp_path, name):
+def test_damage_to_any_file_is_found_and_names_the_file(tmp_path, name, flips, cuts, record_property):
     generator = np.random.default_rng(FILES.index(name))
     whole = save(tmp_path / "whole", 3)
     before = {file.name: file.read_bytes() for file in whole.iterdir()}
-    for number, how in enumerate(["flip"] * 12 + ["cut"] * 8 + ["grow", "delete", "swap", "folder"]):
+    damages = ["flip"] * flips + ["cut"] * cuts + ["grow", "delete", "swap", "folder"]
+    for number, how in enumerate(damages):
         path = tmp_path / str(number) / "checkpoints" / "step-000000003"
         shutil.copytree(whole, path)
         done = spoilt(path, name, how, generator)
         with pytest.raises(CheckpointError) as caught:
             checkpoint.read(path)
         assert str(path) in str(caught.value), done
+        shutil.rmtree(path)
+    record_property("damages found", f"{len(damages)} of {len(damages)}")
     assert {file.name: file.read_bytes() for file in whole.iterdir()} == before
     assert checkpoint.read(whole).state.step == 3
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"])
 def test_a_file_of_another_checkpoint_is_found(tmp_path, name):
     one, other = save(tmp_path, 1), save(tmp_path, 2)
@@ -153,6 +182,7 @@ def test_a_manifest_cannot_point_out_of_its_folder(tmp_path):
         checkpoint.read(path)
 
 
+@pytest.mark.faults
 def test_a_file_that_cannot_be_read_from_the_disk_is_damage_as_well(tmp_path, monkeypatch):
     save(tmp_path, 1), save(tmp_path, 2)
     real = checkpoint.sha256_of
@@ -250,6 +280,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         run_checkpoints.find(tmp_path / "file")
 
 
+@pytest.mark.faults
 def test_the_newest_intact_checkpoint_is_found_and_damaged_ones_are_reported(tmp_path):
     assert run_checkpoints.newest(tmp_path) == (None, [])
     for step in (2, 10, 9, 100):
@@ -332,12 +363,29 @@ def _save_within(run, limit, results):
         results.put(str(error))
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("limit", [0, 64, 300, 500, 700])
 def test_a_full_disk_leaves_the_older_checkpoints_and_one_sentence(tmp_path, limit):
     """The limit of the operating system hits now a file of tensors, now one of text."""
     whole = save(tmp_path, 1)
     sizes = [file.stat().st_size for file in whole.iterdir()]
     assert min(sizes) < 500 and max(sizes) > 700
+    full_disk(tmp_path, whole, limit=limit)
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_a_full_disk_at_fifty_offsets(tmp_path, record_property):
+    """Evenly over the largest file of the checkpoint: each write that is larger than the limit ends there."""
+    whole = save(tmp_path, 1)
+    largest = max(file.stat().st_size for file in whole.iterdir())
+    limits = np.linspace(0, largest - 1, 50).astype(int).tolist()
+    for limit in limits:
+        full_disk(tmp_path, whole, limit=limit)
+    record_property("full disk, the older checkpoint intact", f"{len(limits)} of {len(limits)}")
+
+
+def full_disk(tmp_path, whole, *, limit):
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
     process = context.Process(target=_save_within, args=(tmp_path, limit, results))
@@ -376,7 +424,43 @@ def _save_and_crash(run, point):
     os._exit(0)
 
 
-def test_a_crash_at_any_point_of_saving_loses_nothing(tmp_path):
+def _save_again_and_again(run, first):
+    for step in range(first, 10**6):
+        save(run, step)
+        run_checkpoints.prune(run, keep_last=1, keep_every=0)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
+def test_kills_at_random_times_lose_nothing(tmp_path, kills, record_property):
+    """With one checkpoint kept: kill -9 while another is written, then the next process goes on."""
+    context, generator = multiprocessing.get_context("fork"), np.random.default_rng(kills)
+    newest = 1
+    save(tmp_path, newest)
+    steps = 0
+    for kill in range(kills):
+        process = context.Process(target=_save_again_and_again, args=(tmp_path, newest + 1))
+        process.start()
+        deadline = time.monotonic() + 60
+        while len(run_checkpoints.all_steps(tmp_path)) < 1 or run_checkpoints.all_steps(tmp_path)[-1].name <= (
+            f"step-{newest:09d}"
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        time.sleep(generator.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        found, problems = run_checkpoints.newest(tmp_path)
+        assert found is not None and found.state.step > newest, f"kill {kill}: nothing newer is left"
+        assert problems == [], f"kill {kill}: a torn checkpoint bears the name of a whole one"
+        steps += found.state.step - newest
+        newest = found.state.step
+    assert steps >= kills
+    record_property("kills at random times", f"{kills}, 0 lost, in {steps} saves")
+
+
+@pytest.mark.faults
+def test_a_crash_at_any_point_of_saving_loses_nothing(tmp_path, record_property):
     context = multiprocessing.get_context("fork")
     crashes, steps = 0, set()
     for point in range(1, 100):
@@ -402,3 +486,4 @@ def test_a_crash_at_any_point_of_saving_loses_nothing(tmp_path):
         assert process.exitcode == 137
         crashes += 1
     assert crashes > 15 and steps == {1, 2}
+    record_property("crash points", f"{crashes}, 0 lost")

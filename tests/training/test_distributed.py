@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from zoo.cli.main import main
+from zoo.training import run_checkpoints
 
 SCRIPT = Path(two_processes.__file__)
 SECONDS = 120
+LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
 def start(command, *, mark, **variables):
@@ -34,10 +37,10 @@ def start(command, *, mark, **variables):
     )
 
 
-def wait(*processes, mark):
+def wait(*processes, mark, seconds=SECONDS):
     """Waits, and ends every process that is left; returns the exit codes and the outputs."""
     try:
-        outputs = [process.communicate(timeout=SECONDS)[0] for process in processes]
+        outputs = [process.communicate(timeout=seconds)[0] for process in processes]
         left = alive(mark)
     finally:
         for number in alive(mark):
@@ -63,8 +66,7 @@ def alive(mark):
 def two(tmp_path_factory, scenes):
     """What two processes found, by rank, and their folder."""
     folder = tmp_path_factory.mktemp("two")
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    (code,), (output,) = wait(start([*launcher, SCRIPT, "all", folder, scenes], mark=folder), mark=folder)
+    (code,), (output,) = wait(start([*LAUNCHER, SCRIPT, "all", folder, scenes], mark=folder), mark=folder)
     assert code == 0, output
     ranks = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2)]
     # Without this everything below would compare one process with one process.
@@ -128,6 +130,7 @@ def test_a_batch_that_cannot_be_divided_by_two_is_refused_by_both(two):
     assert not (folder / "indivisible").exists()
 
 
+@pytest.mark.faults
 def test_values_that_are_not_finite_on_one_process_stops_both_before_the_update(two):
     ranks, folder = two
     for rank, found in enumerate(ranks):
@@ -139,6 +142,7 @@ def test_values_that_are_not_finite_on_one_process_stops_both_before_the_update(
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
+@pytest.mark.faults
 def test_a_signal_to_one_process_ends_both_at_the_same_step(two):
     ranks, folder = two
     assert ranks[0]["signal"] == ranks[1]["signal"]
@@ -146,6 +150,7 @@ def test_a_signal_to_one_process_ends_both_at_the_same_step(two):
     assert (folder / "signal" / "checkpoints" / "step-000000002").is_dir()
 
 
+@pytest.mark.faults
 def test_values_that_are_not_finite_on_one_process_ends_the_program_on_both_with_code_4(tmp_path, scenes, look):
     """Without a launcher, which has an exit code of its own."""
     with socket.socket() as probe:
@@ -162,3 +167,59 @@ def test_values_that_are_not_finite_on_one_process_ends_the_program_on_both_with
     for output in outputs:
         assert "gqn-zoo: step 2: the loss or its gradient is not finite" in output and "Traceback" not in output
     assert look.steps(tmp_path / "program") == [1, 2]
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_faults_of_one_process_again_and_again(tmp_path, scenes, record_property):
+    """20 signals to one process and 20 values that are not finite on one process, at random steps."""
+    count = 20
+    run = start([*LAUNCHER, SCRIPT, f"faults={count}", tmp_path, scenes], mark=tmp_path)
+    (code,), (output,) = wait(run, mark=tmp_path, seconds=1700)
+    assert code == 0, output
+    ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2)]
+    for one, other in zip(*(rank["signal"] for rank in ranks), strict=True):
+        assert (one["status"], one["step"], one["model"]) == (other["status"], other["step"], other["model"])
+        assert one["newest"] == one["step"] and one["problems"] == [] and one["seconds"] <= 10
+    for one, other in zip(*(rank["nan"] for rank in ranks), strict=True):
+        assert one["exit_code"] == other["exit_code"] == 4 and one["unchanged"] and other["unchanged"]
+        assert one["steps_before"] == other["steps_before"] == one["at"]
+    for path in tmp_path.glob("nan-*/checkpoints/step-*/model.safetensors"):
+        assert all(torch.isfinite(value).all() for value in load_file(path).values()), path
+    record_property("SIGTERM to one process, valid checkpoints", f"{len(ranks[0]['signal'])} of {count}")
+    slowest = max(one["seconds"] for one in ranks[0]["signal"])
+    record_property("slowest end after a SIGTERM (s)", f"{slowest:.2f}")
+    record_property("not finite on one process, both stopped before the update", f"{len(ranks[0]['nan'])} of {count}")
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("fault", "rank", "seconds"),
+    [
+        (signal.SIGKILL, 1, 10),
+        (signal.SIGKILL, 0, 10),
+        # Half a minute until the other process gives up waiting, and as long until the launcher kills a process that does
+        # not react to SIGTERM.
+        (signal.SIGSTOP, 1, 30 + 30 + 10),
+    ],
+    ids=["dead rank 1", "dead rank 0", "hung rank 1"],
+)
+def test_a_process_that_dies_or_hangs_ends_the_run(tmp_path, scenes, fault, rank, seconds, record_property):
+    launcher = start([*LAUNCHER, SCRIPT, "endless", tmp_path, scenes], mark=tmp_path)
+    run, deadline = tmp_path / "run", time.monotonic() + 300
+    try:
+        while len(run_checkpoints.all_steps(run)) < 3:
+            assert time.monotonic() < deadline and launcher.poll() is None, "training did not begin"
+            time.sleep(0.05)
+        os.kill(int((tmp_path / f"pid-{rank}").read_text()), fault)
+        started = time.monotonic()
+    finally:
+        (code,), (output,) = wait(launcher, mark=tmp_path)
+    taken = time.monotonic() - started
+    assert code != 0 and taken <= seconds, output
+    newest, problems = run_checkpoints.newest(run)
+    assert newest is not None and newest.state.step >= 3 and problems == []
+    record_property("end of the launcher after the fault (s)", f"{taken:.1f}")

@@ -50,6 +50,7 @@ def orders(monkeypatch):
     return seen
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("case", CASES)
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(case, run_training, tmp_path, look, orders):
     name, changes, options, splits = CASES[case]
@@ -159,6 +160,7 @@ def spoil(run, look, step):
     file.write_bytes(bytes(data))
 
 
+@pytest.mark.faults
 def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(run_training, tmp_path, look):
     whole = tmp_path / "whole"
     run_training(whole, "gqn-tower", *COMMON)
@@ -177,6 +179,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_is_used(run_
     assert look.rows(run) == look.rows(whole)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("keep_last", [1, 2])
 def test_retrained_checkpoints_replace_damaged_ones(run_training, tmp_path, look, keep_last):
     """The damaged checkpoint of the last step must not be kept in place of the new one."""
@@ -200,6 +203,7 @@ def test_retrained_checkpoints_replace_damaged_ones(run_training, tmp_path, look
     assert sorted(path.name for path in (run / "checkpoints").glob("set-aside-*")) == aside
 
 
+@pytest.mark.faults
 def test_a_run_without_an_intact_checkpoint_is_refused_and_unchanged(run_training, tmp_path, look):
     run_training(tmp_path, "vae", save_interval=2)
     steps = look.steps(tmp_path)
@@ -233,6 +237,7 @@ def test_the_record_of_the_best_is_restored_with_the_run(run_training, tmp_path,
     assert load_trained(tmp_path).step == 6
 
 
+@pytest.mark.faults
 def test_a_crash_between_the_checkpoint_and_its_record_as_the_best_is_repaired(run_training, tmp_path, look):
     whole, run = tmp_path / "whole", tmp_path / "run"
     settings = ("vae", "training.steps=8")
@@ -289,6 +294,7 @@ def test_a_checkpoint_without_averages_cannot_be_resumed_with_them(run_training,
         run_training(tmp_path, "vae", "training.ema_decay=0.5", "training.steps=6", resume=start)
 
 
+@pytest.mark.faults
 def test_a_killed_run_without_a_checkpoint_starts_anew(run_training, tmp_path, look):
     run_training(tmp_path / "whole", "vae")
     shutil.copytree(tmp_path / "whole", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))

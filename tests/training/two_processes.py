@@ -1,6 +1,6 @@
 """What test_distributed.py starts twice at a time: each process writes what it found to <folder>/rank-<r>.json.
 
-torchrun --standalone --nproc_per_node 2 two_processes.py all|nan FOLDER SCENES
+torchrun --standalone --nproc_per_node 2 two_processes.py all|nan|endless|faults=COUNT FOLDER SCENES
 """
 
 import hashlib
@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -135,10 +136,10 @@ def spoil(rank, step):
     return real
 
 
-def stop_at_nonsense(folder, scenes):
+def stop_at_nonsense(folder, scenes, *, rank=1, step=2):
     trainer = trainer_of(folder, scenes)
-    before = {}
-    real = spoil(rank=1, step=2)
+    before = {"step": 0, "model": digest(trainer.model)}
+    real = spoil(rank=rank, step=step)
     try:
         trainer.fit(progress=lambda step, figures: before.update(step=step, model=digest(trainer.model)))
     except NonFiniteError as error:
@@ -154,13 +155,33 @@ def stop_at_nonsense(folder, scenes):
     return {"message": "was not noticed"}
 
 
-def stop_at_a_signal_to_one(folder, scenes):
-    trainer = trainer_of(folder, scenes, log_interval=2)
-    if os.environ["RANK"] == "1":
-        report = trainer.fit(progress=lambda step, figures: step == 1 and signal.raise_signal(signal.SIGTERM))
-    else:
-        report = trainer.fit()
-    return {"step": report.step, "status": report.status, "model": digest(trainer.model)}
+def stop_at_a_signal_to_one(folder, scenes, *, rank=1, at=1, log_interval=2):
+    trainer = trainer_of(folder, scenes, log_interval=log_interval)
+    sent = []
+
+    def progress(step, figures):
+        if step == at:
+            sent.append(time.monotonic())
+            if os.environ["RANK"] == str(rank):
+                signal.raise_signal(signal.SIGTERM)
+
+    report = trainer.fit(progress=progress)
+    seconds = time.monotonic() - sent[0]
+    return {"step": report.step, "status": report.status, "model": digest(trainer.model)}, seconds
+
+
+def faults_again_and_again(folder, scenes, *, count):
+    """One process gets a signal, or something that is not finite, at random steps; returns what each run did."""
+    generator, found = np.random.default_rng(0), {"signal": [], "nan": []}
+    for number in range(count):
+        rank, step = int(generator.integers(2)), int(generator.integers(1, 4))
+        run = folder / f"signal-{number}"
+        report, seconds = stop_at_a_signal_to_one(run, scenes, rank=rank, at=step, log_interval=1)
+        newest, problems = run_checkpoints.newest(run)
+        found["signal"].append({**report, "seconds": seconds, "newest": newest.state.step, "problems": problems})
+        run = folder / f"nan-{number}"
+        found["nan"].append({"at": step, **stop_at_nonsense(run, scenes, rank=rank, step=step)})
+    return found
 
 
 def program(arguments):
@@ -186,10 +207,16 @@ def main():
         found["evaluate"] = evaluate(accelerator)
         found |= {name: train(folder / name, scenes, *changes) for name, changes in TRAININGS.items()}
         found["nan"] = stop_at_nonsense(folder / "nan", scenes)
-        found["signal"] = stop_at_a_signal_to_one(folder / "signal", scenes)
+        found["signal"], _ = stop_at_a_signal_to_one(folder / "signal", scenes)
         found["indivisible"] = program([*size, "-o", str(folder / "indivisible"), "-b", "5"])
         # The last, because the end of a run is the end of its process group.
         found["program"] = program([*size, "-o", str(folder / "program"), "--log-interval", "1"])
+    elif what == "endless":
+        (folder / f"pid-{rank}").write_text(str(os.getpid()))
+        train(folder / "run", scenes, "training.steps=1000000")
+    elif what.startswith("faults="):
+        found |= faults_again_and_again(folder, scenes, count=int(what.removeprefix("faults=")))
+        found["program"] = 0
     else:
         spoil(rank=1, step=2)
         found["program"] = program([*size, "-o", str(folder / "program"), "--save-interval", "1"])

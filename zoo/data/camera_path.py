@@ -37,7 +37,8 @@ def camera_of(numbers: Sequence[float], *, origin: str) -> np.ndarray:
     """
     if len(numbers) != CAMERA_WIDTH:
         raise DataError(f"{origin}: found {len(numbers)} numbers, expected {CAMERA_WIDTH}: {','.join(CAMERA_FIELDS)}")
-    x, y, z, yaw, pitch = numbers
+    # A whole number of a file may be larger than any float.
+    x, y, z, yaw, pitch = (math.inf if abs(number) > 1e300 else number for number in numbers)
     if abs(pitch) > STEEPEST_PITCH:
         raise DataError(f"{origin}: pitch: found {pitch:g} degrees, expected -90 (down) to 90 (up)")
     camera = np.array([x, y, z, math.radians(yaw), math.radians(pitch)])

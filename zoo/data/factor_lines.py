@@ -81,7 +81,7 @@ class FactorLines:
                 line = file.read(int(ends[scene + 1] - ends[scene]))
                 try:
                     document = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise DataError(f"{self._path}: line {scene + 1}: is not JSON: {error}; it is damaged") from error
                 yield document
 

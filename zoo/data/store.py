@@ -56,7 +56,8 @@ class ExtraMeta(Record):
     """An extra; the fields are those of :class:`zoo.data.source.ExtraShape`."""
 
     dtype: Literal["uint8", "int64", "float32"]
-    shape: tuple[Annotated[int, Field(ge=1, le=2**24)], ...]
+    # With more axes the shape of a file might not fit into its header.
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=2**24)], ...], Field(max_length=3)]
     per_view: bool
 
 

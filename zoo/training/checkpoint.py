@@ -132,6 +132,15 @@ def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> 
         if not index.isdecimal():
             raise CheckpointError(f"{checkpoint.path / OPTIMIZER}: found a tensor {key!r}, expected <parameter>.<name>")
         state.setdefault(int(index), {})[name] = tensor
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, moments in state.items():
+        shapes = [tuple(moment.shape) for moment in moments.values() if moment.ndim]  # a count of steps has none
+        fits = number < len(parameters) and set(shapes) <= {tuple(parameters[number].shape)}
+        if not fits or moments.keys() != next(iter(state.values())).keys():
+            raise CheckpointError(
+                f"{checkpoint.path / OPTIMIZER}: parameter {number}: found {sorted(moments)} of shapes {shapes}, expected those "
+                "of the other parameters, of its own shape"
+            )
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
     for group in optimizer.param_groups:
         for parameter in group["params"]:

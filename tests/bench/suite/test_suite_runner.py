@@ -115,6 +115,7 @@ class Killed(BaseException):
     """A death that no handler of the program catches."""
 
 
+@pytest.mark.faults
 def test_a_death_at_any_write_loses_nothing_and_repeats_nothing(job, tmp_path, listener, in_this_process, monkeypatch):
     """Every file appears by a rename: the process dies before or after each of them, and is started again."""
     real = Path.replace
@@ -183,6 +184,7 @@ def test_the_machine_is_divided_among_jobs(monkeypatch):
         slots_of_machine(cpu=True, parallel=None, gpus_per_job=2)
 
 
+@pytest.mark.faults
 def test_a_killed_process_has_a_row_and_a_process_without_its_runner_exits(job, tmp_path, listener):
     """With real processes: the first is killed while it imports, the second sees the pipe to its runner closed."""
 
@@ -219,6 +221,7 @@ checks: 10
 """
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_runner_is_resumed_by_the_same_command(scenes, tmp_path):

@@ -83,6 +83,11 @@ def test_a_relative_folder_starts_at_the_suites_file(tmp_path, scenes, monkeypat
         assert load_suite(name).data["rooms"].directory("rooms", output=tmp_path) == expected
 
 
+def test_a_folder_with_a_null_character_is_refused(tmp_path):
+    with pytest.raises(ZooError, match=r"data\.rooms: folder: found 'a\\x00b', expected a path"):
+        load_suite(with_folder(tmp_path, r'"a\0b"'))
+
+
 def test_an_absolute_folder_is_read_where_it_is(tmp_path, scenes):
     assert load_suite(with_folder(tmp_path, scenes)).data["rooms"].directory("rooms", output=tmp_path) == scenes
 

@@ -74,6 +74,8 @@ class SceneSet(Settings):
             kind_of(folder)
         except DataError as error:
             raise DataError(f"{file}: {place}: {error}") from None
+        except ValueError as error:  # a name with a null character
+            raise DataError(f"{file}: {place}: folder: found {self.folder!r}, expected a path: {error}") from None
         return self.model_copy(update={"folder": str(folder)})
 
     def built_in(self) -> BuiltIn:

@@ -133,8 +133,9 @@ def _posed_image(frame: _Frame, *, path: Path, index: int, split: Split | None) 
                 "way; undistort the images first"
             )
     file = path.parent / frame.file_path
-    if not file.suffix or (not file.exists() and file.with_name(file.name + _SUFFIX).exists()):
-        file = file.with_name(file.name + _SUFFIX)
+    with_suffix = Path(f"{file}{_SUFFIX}")
+    if not file.suffix or (not file.exists() and with_suffix.exists()):
+        file = with_suffix
     stated = None if frame.w is None or frame.h is None else (round(frame.w), round(frame.h))
     size = check_image_size(file, origin=origin, expected=stated)
     matrix = np.array(frame.transform_matrix[:3], dtype=np.float64)

@@ -1,0 +1,103 @@
+"""Damaged files and command lines: a mistake of a user is one sentence, whatever the bytes are.
+
+``pytest -m fuzz`` spends GQN_ZOO_FUZZ_SECONDS (600), half on edits that hypothesis draws, half on atheris, which keeps the
+inputs that reach new code; the extra ``fuzz`` installs it.
+"""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from byte_edits import EDITS, TOKENS, edited
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.targets import TARGETS, read_input
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = float(os.environ.get("GQN_ZOO_FUZZ_SECONDS", "600"))
+HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
+SHARE = SECONDS / len(TARGETS) / (2 if HAS_ATHERIS else 1)  # of each target and tool
+FEW, BATCH = 5, 50  # examples
+STARTING = 600  # seconds until a process reads its first input, at most
+
+pytestmark = [
+    pytest.mark.fuzz,
+    pytest.mark.filterwarnings("ignore"),  # numbers that overflow are warned of before they are refused
+]
+
+
+def read_examples(prepared, *, count, number):
+    """Reads edited seeds; returns how many were read and how many of them were accepted."""
+    found = []
+
+    @seed(number)
+    @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(data=st.sampled_from(prepared.seeds), edits=EDITS)
+    def read(data, edits):
+        found.append(read_input(prepared, edited(data, edits)))
+
+    read()
+    return len(found), sum(found)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_some_damage_to_every_kind_of_file_is_one_sentence(tmp_path, name):
+    prepared = TARGETS[name](tmp_path)
+    for data in prepared.seeds:
+        prepared.read(data)
+    read_examples(prepared, count=FEW, number=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600 + SECONDS)
+@pytest.mark.parametrize("name", TARGETS)
+def test_much_damage_to_every_kind_of_file_is_one_sentence(tmp_path, name, record_property):
+    prepared, deadline = TARGETS[name](tmp_path), time.monotonic() + SHARE
+    inputs = accepted = number = 0
+    while time.monotonic() < deadline:
+        number += 1
+        read, good = read_examples(prepared, count=BATCH, number=number)
+        inputs, accepted = inputs + read, accepted + good
+    record_property("inputs", inputs)
+    record_property("accepted", accepted)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600 + SECONDS)
+@pytest.mark.skipif(not HAS_ATHERIS, reason="atheris is not installed: pip install 'gqn-zoo[fuzz]'")
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_a_coverage_guided_fuzzer_finds_is_one_sentence(tmp_path, name, record_property):
+    corpus, dictionary = tmp_path / "corpus", tmp_path / "tokens"
+    corpus.mkdir()
+    (tmp_path / "work").mkdir()
+    for index, data in enumerate(TARGETS[name](tmp_path / "work").seeds):
+        (corpus / str(index)).write_bytes(data)
+    short = [token for token in TOKENS if len(token) <= 64]
+    lines = ['"' + "".join(f"\\x{byte:02x}" for byte in token) + '"' for token in short]
+    dictionary.write_text("\n".join(lines))
+    command = [
+        *(sys.executable, "-m", "tests.fuzz.coverage_guided", name, str(corpus), f"-dict={dictionary}"),
+        *(f"-max_total_time={max(1, round(SHARE))}", "-timeout=120", "-rss_limit_mb=4096", "-print_final_stats=1"),
+        *("-max_len=100000", f"-artifact_prefix={tmp_path}/"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=STARTING + 2 * SECONDS,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
+    inputs = re.findall(r"stat::number_of_executed_units: +(\d+)", done.stderr)
+    coverage = re.findall(r"cov: (\d+)", done.stderr)
+    record_property("inputs", inputs[-1] if inputs else "unknown")
+    record_property("branches reached", f"{coverage[0]} to {coverage[-1]}" if coverage else "unknown")
