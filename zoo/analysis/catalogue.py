@@ -21,6 +21,8 @@ class Analysis(NamedTuple):
     scenes: int = 200  # of the split test, by default
     samples: int = 8  # of the latents, by default
     most_models: int | None = None  # None: any number
+    seeds: int = 0  # of each kind of policy that is trained, by default; 0: the analysis trains none
+    env_steps: int = 0  # of every training of a policy, by default
 
 
 ANALYSES = {
@@ -138,6 +140,22 @@ ANALYSES = {
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, compositionality)",
         needs="images predicted at poses given views, and data made with --hold-out that the model was trained on",
         runs=(),
+    ),
+    "joints": Analysis(
+        title="Joints, hand and ball of a robot arm are linear in r",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (robot arm)",
+        needs="a representation r pooled over images of the scene, or a VAE to compare with; scenes of a robot arm",
+        runs=(),
+        scenes=1000,
+    ),
+    "control": Analysis(
+        title="Policies that see r instead of pixels need fewer interactions to reach",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (robot arm, control)",
+        needs="a representation r pooled over images of a robot arm, and the extra control",
+        runs=(),
+        scenes=48,
+        seeds=5,
+        env_steps=8000,
     ),
 }
 
