@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -16,7 +16,8 @@ from zoo.control.reaching import MOVED_JOINTS, STEP_SECONDS, Camera, ReachingArm
 
 NAME = "gqn-zoo/Reaching-v0"  # for ``gymnasium.make`` and ``gymnasium.make_vec``
 RENDERED_SIZE = 128  # pixels of ``render``
-FRAMES_PER_SECOND = round(1.0 / STEP_SECONDS)
+_METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1.0 / STEP_SECONDS)}
+_BATCH_METADATA = {**_METADATA, "autoreset_mode": AutoresetMode.SAME_STEP}
 
 
 def _action_space() -> Box:
@@ -30,7 +31,7 @@ class ReachingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ``info`` has the ``distance`` between hand and ball, metres.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": FRAMES_PER_SECOND}
+    metadata: dict[str, Any] = _METADATA
 
     def __init__(self, observation: Observation, *, camera: Camera = "fixed", render_mode: str | None = None) -> None:
         self.arms = ReachingArms(1, camera=camera)
@@ -51,7 +52,7 @@ class ReachingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         (reward,) = self.arms.step(action[None])
         return self.observe(self.arms)[0], float(reward), False, self.arms.is_over, self._info()
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]  # Gymnasium leaves the type of frames open
+    def render(self) -> np.ndarray | None:
         """Returns the image of the camera, [H, W, 3] uint8, if the render mode is ``rgb_array``."""
         return self.arms.frames(image_size=RENDERED_SIZE)[0] if self.render_mode == "rgb_array" else None
 
@@ -66,7 +67,7 @@ class ReachingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     ``info`` has ``final_obs`` and the ``final_info`` beside the ``distance`` [N], metres.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {**ReachingEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: dict[str, Any] = _BATCH_METADATA
 
     def __init__(self, observation: Observation, *, num_envs: int, camera: Camera = "fixed") -> None:
         self.num_envs = num_envs
@@ -91,7 +92,8 @@ class ReachingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Moves the arms at joint velocities [N, 3], -1 to 1."""
         rewards = self.arms.step(actions)
         is_over = np.full(self.num_envs, self.arms.is_over)
-        observations, info = self.observe(self.arms), {"distance": self.arms.distances}
+        observations = self.observe(self.arms)
+        info: dict[str, Any] = {"distance": self.arms.distances}
         if self.arms.is_over:
             ended = {"final_obs": observations, "final_info": info}
             observations, info = self.reset()

@@ -14,12 +14,12 @@ import torch
 from gymnasium.spaces import Box
 from stable_baselines3 import SAC
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeImage
 from torch import Tensor, nn
 
 from zoo.control.environments import ReachingVectorEnv
 from zoo.control.observations import Observation
-from zoo.control.reaching import EPISODE_STEPS, Camera
+from zoo.control.reaching import EPISODE_STEPS, MOVED_JOINTS, Camera
 
 NUM_ARMS = 16  # moved together
 BATCH_STEPS = NUM_ARMS * EPISODE_STEPS  # environment steps of a batch of episodes, the unit of training
@@ -60,7 +60,7 @@ class ArmVecEnv(VecEnv):
     def __init__(self, env: ReachingVectorEnv) -> None:
         self.env = env
         self.returns: list[np.ndarray] = []
-        self._actions, self._return = np.zeros(env.action_space.shape), np.zeros(env.num_envs)
+        self._actions, self._return = np.zeros((env.num_envs, MOVED_JOINTS)), np.zeros(env.num_envs)
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> np.ndarray:
@@ -147,7 +147,9 @@ def train_policy(
     """
     arms = ArmVecEnv(ReachingVectorEnv(observation, num_envs=NUM_ARMS, camera=camera))
     sees_images = observation.space.dtype == np.uint8
-    env = VecNormalize(arms, norm_obs=not sees_images, gamma=SETTINGS["gamma"])
+    # Stable-baselines3 would transpose images outside of the normalisation, which keeps them as they were.
+    seen = VecTransposeImage(arms) if sees_images else arms
+    env = VecNormalize(seen, norm_obs=not sees_images, gamma=SETTINGS["gamma"])
     extractor = {"features_extractor_class": SmallCnn} if sees_images else {}
     total = -(-env_steps // BATCH_STEPS) * BATCH_STEPS
     agent = SAC(
