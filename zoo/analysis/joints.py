@@ -30,7 +30,7 @@ from zoo.evaluation.probes import FOLDS, relative_errors
 from zoo.figures.intervals import Interval
 
 SIZES = (4, 3, 2, 1)  # N, views of a set: the first that the models were trained with
-FEWEST_SCENES = 2 * FOLDS
+FEWEST_SCENES = 2 * FOLDS.n_splits
 
 # setting -> system -> quantity -> scores [n], 1 - relative squared error
 Scores = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
