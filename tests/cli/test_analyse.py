@@ -54,11 +54,7 @@ def test_a_cvae_is_analysed_and_other_models_are_refused(gqn_zoo, tmp_path, scen
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_an_analysis_of_shipped_weights_writes_its_files(gqn_zoo, output, name):
     runs = ["gqn-tower"] if name in ("attention", "consistency", "extrapolation") else []
-<<<<<<< HEAD
-    scenes = {"factors": FEWEST_ROOMS, "manifold": FEWEST_SCENES}.get(name, 2)
-=======
-    scenes = FEWEST_ROOMS if name in ("factors", "joints") else 2
->>>>>>> 6ffa4d0 (The analyses of the arm use the shipped weights by default)
+    scenes = {"factors": FEWEST_ROOMS, "joints": FEWEST_ROOMS, "manifold": FEWEST_SCENES}.get(name, 2)
     code, out, err = gqn_zoo("analyse", name, *runs, "-n", scenes, "-S", 2, "-o", output, "--cpu")
     assert code in (0, 1), err
     record = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))
