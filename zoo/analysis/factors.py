@@ -31,7 +31,7 @@ CONSTANT = "constant guess"
 NAMED, NUMBERS = "rightly named by a linear probe (share)", "variance explained by a linear probe (share)"
 MOVEMENT = "movement by the factor / by other views"
 AGREEMENT = "cosine of movements between rooms"
-FEWEST_ROOMS = 2 * FOLDS
+FEWEST_ROOMS = 2 * FOLDS.n_splits
 LABELS = ("colour", "shape", "wall", "floor")  # named factors; the others are numbers
 
 missing = missing_representation
