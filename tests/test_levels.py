@@ -26,6 +26,7 @@ LEVELS = (
     ("checks",),
     ("figures",),
     ("training",),
+    ("control",),
     ("bench",),
     ("analysis",),
     ("report", "viewer"),

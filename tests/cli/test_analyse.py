@@ -11,10 +11,12 @@ import pytest
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.factors import FEWEST_ROOMS
 from zoo.analysis.manifold import FEWEST_SCENES
+from zoo.control import policies
+from zoo.data.make import make_dataset
 from zoo.data.store_writer import StoreWriter
 from zoo.results.weights import read_card, shipped_names, weights_folder
 
-DEFAULTS = [name for name, analysis in ANALYSES.items() if analysis.runs]
+DEFAULTS = [name for name, analysis in ANALYSES.items() if analysis.runs and not analysis.env_steps]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def test_a_cvae_is_analysed_and_other_models_are_refused(gqn_zoo, tmp_path, scen
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_an_analysis_of_shipped_weights_writes_its_files(gqn_zoo, output, name):
     runs = ["gqn-tower"] if name in ("attention", "consistency", "extrapolation") else []
-    scenes = {"factors": FEWEST_ROOMS, "manifold": FEWEST_SCENES}.get(name, 2)
+    scenes = {"factors": FEWEST_ROOMS, "joints": FEWEST_ROOMS, "manifold": FEWEST_SCENES}.get(name, 2)
     code, out, err = gqn_zoo("analyse", name, *runs, "-n", scenes, "-S", 2, "-o", output, "--cpu")
     assert code in (0, 1), err
     record = json.loads((output / f"{name}.json").read_text(encoding="utf-8"))
@@ -88,6 +90,39 @@ def test_ways_between_too_few_scenes_are_refused(gqn_zoo, output):
     assert code == 2 and f"expected {FEWEST_SCENES} or more to interpolate" in err
 
 
+@pytest.fixture(scope="module")
+def arms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("arms") / "jaco"
+    make_dataset("jaco", folder=folder, num_scenes={"test": 12}, image_size=32, seed=0, workers=0)
+    return folder
+
+
+def test_joints_are_probed(gqn_zoo, arms, tmp_path):
+    code, out, err = gqn_zoo("analyse", "joints", "gqn-tower", "vae", "--data", arms, "-o", tmp_path, "--cpu")
+    assert code == 1, err  # of twelve scenes nothing can be claimed
+    table = pd.read_csv(tmp_path / "joints.csv")
+    assert set(table.series) == {"gqn-tower@small", "vae@small", "pixels"} and set(table.scenes) == {12}
+    assert len(table) == 2 * 3 * 7 == 3 * len(out.splitlines()) / 2
+
+
+def test_policies_are_trained(gqn_zoo, arms, tmp_path, monkeypatch):
+    for name, value in {"NUM_ARMS": 2, "BATCH_STEPS": 40}.items():
+        monkeypatch.setattr(policies, name, value)
+    for name, value in {"learning_starts": 80, "gradient_steps": 1, "batch_size": 16}.items():
+        monkeypatch.setitem(policies.SETTINGS, name, value)
+    options = ["--data", arms, "-n", 4, "--seeds", 2, "--cpu"]
+    code, _, err = gqn_zoo("analyse", "control", "gqn-tower", *options, "--env-steps", 200, "-o", tmp_path)
+    assert code in (0, 1), err
+    assert "true state, seed 1000: " in err
+    record = json.loads((tmp_path / "control.json").read_text(encoding="utf-8"))
+    assert (record["seeds"], record["env_steps"], len(record["claims"])) == (2, 200, 2)
+    table = pd.read_csv(tmp_path / "control.csv")
+    assert set(table.series) == {"gqn-tower@small", "pixels", "true state"}
+    assert sorted(set(table.position)) == [120, 160, 200] and set(table.scenes) == {2}
+    code, _, err = gqn_zoo("analyse", "control", "gqn-tower", *options, "--env-steps", 199, "-o", tmp_path)
+    assert code == 2 and "found 199 environment steps, expected 200 or more" in err
+
+
 def test_every_default_is_shipped():
     assert {run for analysis in ANALYSES.values() for run in analysis.runs} <= set(shipped_names())
 
@@ -118,6 +153,8 @@ def test_every_default_is_shipped():
         ),
         (["--gallery", "x.html"], "--gallery: found x.html with no name, expected a file that ends with .md"),
         (["surprise", "nothing"], "nothing: there is no such folder, and no weights of this name are shipped"),
+        (["surprise", "--seeds", 3], "surprise: trains no policies, expected neither --seeds nor --env-steps"),
+        (["control", "vae"], "vae@small: the analysis control needs a model that pools images of the scene to a"),
         (["surprise", "--data", "nowhere"], "nowhere: there is no such folder"),
     ],
 )

@@ -21,6 +21,8 @@ class Analysis(NamedTuple):
     scenes: int = 200  # of the split test, by default
     samples: int = 8  # of the latents, by default
     most_models: int | None = None  # None: any number
+    seeds: int = 0  # of each kind of policy that is trained, by default; 0: the analysis trains none
+    env_steps: int = 0  # of every training of a policy, by default
 
 
 ANALYSES = {
@@ -112,25 +114,25 @@ ANALYSES = {
         title="r of views of one scene lies together, whatever the viewpoint",
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, t-SNE)",
         needs="a representation r pooled over images of the scene, or a VAE to compare with",
-        runs=("gqn-tower", "cgqn-improved", "vae"),
+        runs=("draw-improved-one-object", "vae-one-object"),
     ),
     "invariance": Analysis(
         title="r depends on the scene more than on the viewpoint",
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (viewpoint invariance)",
         needs="a representation r pooled over images of the scene, or a VAE to compare with",
-        runs=("gqn-tower", "cgqn-improved", "vae"),
+        runs=("draw-improved-one-object", "vae-one-object"),
     ),
     "factors": Analysis(
         title="Factors of the scene are linear in r",
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, factorisation)",
         needs="a representation r pooled over images of the scene, or a VAE to compare with; scenes of rooms",
-        runs=("gqn-tower", "cgqn-improved", "vae"),
+        runs=("draw-improved-one-object", "vae-one-object"),
     ),
     "algebra": Analysis(
         title="Sums and differences of r render the scene that the factors add up to",
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, scene algebra)",
         needs="r as a sum or mean over single views, and images rendered from r alone; scenes of rooms",
-        runs=("gqn-tower", "draw-improved"),
+        runs=("draw-improved-one-object",),
         scenes=100,
     ),
     "composition": Analysis(
@@ -138,6 +140,22 @@ ANALYSES = {
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (figure 3, compositionality)",
         needs="images predicted at poses given views, and data made with --hold-out that the model was trained on",
         runs=(),
+    ),
+    "joints": Analysis(
+        title="Joints, hand and ball of a robot arm are linear in r",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (robot arm)",
+        needs="a representation r pooled over images of the scene, or a VAE to compare with; scenes of a robot arm",
+        runs=("gqn-improved-jaco",),
+        scenes=1000,
+    ),
+    "control": Analysis(
+        title="Policies that see r instead of pixels need fewer interactions to reach",
+        paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204 (robot arm, control)",
+        needs="a representation r pooled over images of a robot arm, and the extra control",
+        runs=("gqn-improved-jaco",),
+        scenes=48,
+        seeds=5,
+        env_steps=8000,
     ),
 }
 

@@ -32,6 +32,8 @@ class AnalysisInputs:
         other: opens another split, ``other.open("train", num_scenes=400)``.
         num_scenes: how many of its first scenes to use.
         num_samples: of the latents.
+        num_seeds: of each kind of policy, for an analysis that trains some.
+        env_steps: environment steps of every such training.
         seed: of the choice of context and target views.
         folder: the output folder.
         log: called with one sentence at a time about the progress.
@@ -45,6 +47,8 @@ class AnalysisInputs:
     seed: int
     folder: Path
     log: Callable[[str], None]
+    num_seeds: int = 0
+    env_steps: int = 0
 
     def evaluation(
         self,

@@ -38,6 +38,8 @@ class AnalysisRequest(NamedTuple):
     output: Path = Path("analyses")
     checkpoint: Which = "best"
     cpu: bool = False
+    seeds: int | None = None
+    env_steps: int | None = None
 
 
 def run_analysis(request: AnalysisRequest, *, log: Log, command: Sequence[str] = ()) -> Findings:
@@ -48,6 +50,8 @@ def run_analysis(request: AnalysisRequest, *, log: Log, command: Sequence[str] =
         CheckpointError, DataError: if a model or its scenes are missing or do not fit.
     """
     analysis = find_analysis(request.name)
+    if not analysis.env_steps and (request.seeds, request.env_steps) != (None, None):
+        raise ConfigError(f"{request.name}: trains no policies, expected neither --seeds nor --env-steps")
     module = importlib.import_module(module_of(request.name))
     models = _load_models(request, analysis)
     for label, trained in models.items():
@@ -110,6 +114,8 @@ def _inputs(
         seed=request.seed,
         folder=request.output,
         log=log,
+        num_seeds=request.seeds or analysis.seeds,
+        env_steps=request.env_steps or analysis.env_steps,
     )
 
 
@@ -135,6 +141,7 @@ def _write(findings: Findings, given: AnalysisInputs, *, name: str, command: Seq
             "data": {"name": given.scenes.name, "revision": given.scenes.revision, "split": "test"},
             "scenes": given.num_scenes,
             "samples": given.num_samples,
+            **({"seeds": given.num_seeds, "env_steps": given.env_steps} if analysis.env_steps else {}),
             "seconds": round(seconds),
             "provenance": provenance.model_dump(),
             "claims": [claim._asdict() for claim in findings.claims],

@@ -37,6 +37,14 @@ def run(
         int | None,
         typer.Option("-S", "--samples", min=2, max=1024, help="Samples of the latents; default: see the list."),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=2, max=100, help="Trainings of every kind of policy (control); default: see the list."),
+    ] = None,
+    env_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Environment steps of every training of a policy (control); default: see the list."),
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for figures, tables and scenes.")] = Path(
         "analyses"
     ),
@@ -77,6 +85,8 @@ def run(
         output=output,
         checkpoint=checkpoint,
         cpu=cpu,
+        seeds=seeds,
+        env_steps=env_steps,
     )
     findings = run_analysis(request, log=screen.log, command=["gqn-zoo", *sys.argv[1:]])
     for claim in findings.claims:
@@ -90,9 +100,10 @@ def _list_analyses() -> None:
     """Prints a line about every analysis."""
     for known, analysis in ANALYSES.items():
         default = ", ".join(analysis.runs) or "none"
+        trained = f", {analysis.seeds} seeds, {analysis.env_steps} environment steps" if analysis.env_steps else ""
         typer.echo(
             f"{known}: {analysis.title}. Needs {analysis.needs}; default: {default}, {analysis.scenes} scenes, "
-            f"{analysis.samples} samples. {analysis.paper}"
+            f"{analysis.samples} samples{trained}. {analysis.paper}"
         )
 
 

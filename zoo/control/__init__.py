@@ -1,0 +1,1 @@
+"""Representations for control: reaching with the built-in robot arm as a Gymnasium environment, and policies that learn it."""
