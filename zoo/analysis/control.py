@@ -22,7 +22,7 @@ from zoo.analysis.trends import trend_figure, trend_table
 from zoo.analysis.view_sets import PIXELS
 from zoo.comparison.statistics import ALPHA, paired_t_test_over_seeds
 from zoo.errors import ConfigError
-from zoo.evaluation.representations import device_of, has_representation
+from zoo.evaluation.representations import has_representation
 from zoo.figures.trends import Points, TrendPanel
 from zoo.training.trained_model import TrainedModel
 
@@ -94,7 +94,7 @@ def learn(given: AnalysisInputs, observations: Mapping[str, Observation]) -> dic
     """Trains and tests policies of all seeds, seed after seed."""
     from zoo.control.policies import BATCH_STEPS, train_policy
 
-    device = device_of(next(iter(given.models.values())).model)
+    device = next(iter(given.models.values())).model.device
     returns: dict[str, list[np.ndarray]] = {label: [] for label in observations}
     distances: dict[str, list[np.ndarray]] = {label: [] for label in observations}
     for index in range(given.num_seeds):

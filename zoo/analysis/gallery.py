@@ -22,7 +22,7 @@ SOURCE = "Source"  # key of the SHA-256 of the figure in its copy
 HEAD = """# Gallery of the analyses
 
 Every analysis of `gqn-zoo analyse` with its figures and the first of its claims that has an interval (95 %, over scenes). The claims of
-papers that they test are judged in [claims of the papers](papers.md) and [what a representation holds](representation.md). This page and
+papers that they test are judged in [claims of the papers](explanation/papers.md) and [what a representation holds](explanation/representation.md). This page and
 its figures are written by `gqn-zoo analyse --gallery docs/gallery.md -o results/analyses` from the files in that folder.
 """
 
