@@ -202,7 +202,7 @@ def _checkpoint_file(name: str, *, checked: bool) -> Prepare:
                 digest = hashlib.sha256(data).hexdigest()
                 (path / checkpoint.MANIFEST).write_text(json.dumps({**manifest, name: digest}))
             found = run_checkpoints.find(folder)
-            checkpoint.load_weights(found, model)
+            checkpoint.load_tensors(found.path / checkpoint.MODEL, model)
             other = torch.optim.Adam(model.parameters(), lr=1e-3)
             checkpoint.load_optimizer(found, other)
             other.step()

@@ -99,7 +99,7 @@ ANALYSES = {
         title="The predicted information gain chooses the next view well",
         paper="Eslami et al. 2018, Neural scene representation and rendering, Science 360:1204",
         needs="images predicted from views, with latents of the query",
-        runs=("gqn-tower",),
+        runs=("gqn-epipolar-improved",),
         scenes=100,
         samples=4,
     ),
