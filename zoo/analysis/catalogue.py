@@ -78,7 +78,7 @@ ANALYSES = {
         title="The content of captions changes the predicted image, their wording does not",
         paper="Ramalho et al. 2018, Encoding spatial relations from natural language, arXiv 1807.01670",
         needs="images predicted from captions",
-        runs=(),
+        runs=("slim-improved",),
     ),
     "localisation": Analysis(
         title="Images are localised, directly or by inversion",
