@@ -141,8 +141,8 @@ def test_every_default_is_shipped():
             "convcnp-digits@small: the analysis regression needs a model of functions of",
         ),
         (
-            ["captions"],
-            "captions: expected a trained run, because no shipped weights have images predicted from captions",
+            ["composition"],
+            "composition: expected a trained run, because no shipped weights have images predicted at poses given views",
         ),
         (["captions", "vae"], "vae@small: the analysis captions needs a model that predicts images at cameras from"),
         (["consistency", "vae", "cgqn"], "vae@small: the analysis consistency needs a model that predicts images"),

@@ -41,7 +41,7 @@ def test_data_that_do_not_fit_on_the_disk_are_refused_before_rendering(gqn_zoo, 
 def test_a_part_of_a_name_suggests_the_data_sets_that_contain_it(gqn_zoo, tmp_path):
     mistaken(
         gqn_zoo(f"data make rooms -o {tmp_path}/new"),
-        "there is no built-in data set 'rooms'; did you mean 'rooms_ring_camera', 'rooms_free_camera",
+        "there is no built-in data set 'rooms'; did you mean 'rooms_one_object', 'rooms_ring_camera', 'rooms_free",
         "'captioned_rooms'",
     )
 

@@ -9,18 +9,18 @@ that every kind of policy reaches in the mean over its seeds.
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.stats import ttest_ind
 
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.trends import trend_figure, trend_table
 from zoo.analysis.view_sets import PIXELS
-from zoo.comparison.statistics import ALPHA, paired_t_test_over_seeds
+from zoo.comparison.statistics import paired_t_test, paired_t_test_over_seeds
 from zoo.errors import ConfigError
 from zoo.evaluation.representations import has_representation
 from zoo.figures.trends import Points, TrendPanel
@@ -152,26 +152,26 @@ def control_claims(found: Mapping[str, Learning], *, represented: Sequence[str])
 
 
 def interaction_claim(label: str, own: Learning, pixels: Learning, *, level: float) -> Claim:
-    """Returns the claim that r needs fewer interactions; ratio of geometric means, with Welch's interval over seeds."""
+    """Returns the claim that r needs fewer interactions; ratio of geometric means, with Student's interval.
+
+    Policies of one seed see the same episodes first, so that they are paired.
+    """
     text = f"{label}: policies that see r need fewer interactions than policies that see pixels"
     if level <= 0.0:
         return Claim(text, f"not measured, as the lowest final return is {level / LEVEL_SHARE:.3g} m", holds=False)
     numbers = [one.interactions(level) for one in (own, pixels)]
     never = [int((one.returns.max(1) < level).sum()) for one in (own, pixels)]
-    logs = [np.log(each) for each in numbers]
-    ratio = np.exp(logs[0].mean() - logs[1].mean())
-    low, high = (ratio, ratio)
-    if any(each.std() > 0.0 for each in logs):
-        low, high = np.exp(ttest_ind(*logs, equal_var=False).confidence_interval(1.0 - ALPHA))
+    logs = paired_t_test(np.log(numbers[0]) - np.log(numbers[1]))
+    ratio, low, high = (math.exp(each) for each in (logs.mean, logs.low, logs.high))
     return Claim(
         text=text,
         measured=f"{numbers[0].mean():.0f} against {numbers[1].mean():.0f} steps to a return of {level:.3g} m, ratio "
         f"{ratio:.3g}, 95% interval {low:.3g} to {high:.3g}, over {len(own.returns)} seeds, of which {never[0]} and "
         f"{never[1]} never reach it and count as all {own.steps[-1]} steps",
         holds=bool(high < 1.0 and never[0] == 0),
-        mean=float(ratio),
-        low=float(low),
-        high=float(high),
+        mean=ratio,
+        low=low,
+        high=high,
         unit="of the interactions",
         scenes=len(own.returns),
     )
