@@ -19,7 +19,7 @@ from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.trends import trend_figure, trend_table
-from zoo.analysis.view_sets import PIXELS
+from zoo.analysis.view_sets import PIXELS, POOLED
 from zoo.comparison.statistics import paired_t_test, paired_t_test_over_seeds
 from zoo.errors import ConfigError
 from zoo.evaluation.representations import has_representation
@@ -61,7 +61,7 @@ def missing(trained: TrainedModel) -> str | None:
     """Returns what a model or the installation would need."""
     if any(importlib.util.find_spec(name) is None for name in ("gymnasium", "stable_baselines3")):
         return "the extra control: pip install 'gqn-zoo[control]'"
-    return None if has_representation(trained.model) else "a model that pools images of the scene to a representation r"
+    return None if has_representation(trained.model) else POOLED
 
 
 def run(given: AnalysisInputs) -> Findings:

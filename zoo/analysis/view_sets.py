@@ -17,7 +17,8 @@ from zoo.training.trained_model import TrainedModel
 
 T = TypeVar("T")
 PIXELS = "pixels"
-REPRESENTATION = "a model that pools images of the scene to a representation r, or a VAE to compare with"
+POOLED = "a model that pools images of the scene to a representation r"
+REPRESENTATION = f"{POOLED}, or a VAE to compare with"
 
 
 class ViewSets(NamedTuple):

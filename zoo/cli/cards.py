@@ -33,8 +33,9 @@ INDEX = "README.md"
 
 
 class Results(NamedTuple):
-    """What has been measured of one variant."""
+    """What has been written down and measured of one variant."""
 
+    written: Mapping[str, Any]  # its entry as the registry file has it
     groups: Sequence[SeedGroup]  # ordered by size, data and number of context views
     strips: Mapping[str, Path]  # id of a row -> its predictions
     weights: Mapping[str, list[str]]  # shipped weights -> their limits
@@ -52,6 +53,7 @@ def run(
     from zoo.comparison.seed_groups import seed_groups
     from zoo.figures.attachments import find_attachments
     from zoo.files import write_text
+    from zoo.registry.sources import read_file
     from zoo.results.store import load_rows
     from zoo.results.weights import read_card, shipped_names, weights_folder
 
@@ -64,9 +66,11 @@ def run(
         card = read_card(weights_folder() / name)
         weights.setdefault(card.config["variant"], {})[name] = card.limits
     strips = find_attachments(rows).strips
+    files = {file: read_file(Path(file)) for file in {registry.entry(name)[1] for name in registry.names()}}
     for name in registry.names():
         groups = sorted(measured.get(name, []), key=_place)
-        results = Results(groups, strips, weights.get(name, {}))
+        written = files[registry.entry(name)[1]].get(name.rpartition("/")[2]) or {}
+        results = Results(written, groups, strips, weights.get(name, {}))
         write_text(output / f"{_file(name)}", "\n".join(_page(name, registry, results, output)) + "\n")
     write_text(output / INDEX, "\n".join(_index(registry, set(measured), weights)) + "\n")
     screen.log(f"wrote {len(registry.names())} cards to {output}")
@@ -91,14 +95,14 @@ def _index(registry: Registry, measured: set[str], weights: Mapping[str, object]
 
 
 def _page(name: str, registry: Registry, results: Results, folder: Path) -> Iterator[str]:
-    entry, file = registry.entry(name)
+    entry, _ = registry.entry(name)
     yield f"# {name}\n\n{entry.title}.\n\nStatus: **{entry.status}**. {STATUS[entry.status]}\n"
     yield from [f"Paper: {entry.paper}\n"] if entry.paper else []
     yield "## Model\n"
     for kind in KINDS:
         yield f"{kind}: `{entry.use(kind)}`\n"
         yield from [f"{text}\n"] if (text := _text(kind, entry.use(kind))) else []
-    yield from _deviations(name, entry, file)
+    yield from _deviations(entry, results.written)
     yield from _sizes(name, entry, registry, results.groups)
     yield from _published(entry, results.groups)
     yield from _measured(results, folder)
@@ -116,14 +120,11 @@ def _text(kind: Kind, use: str) -> str:
     return "" if kind == "task" or ":" in use else documentation_of(kind, use).text
 
 
-def _deviations(name: str, entry: Entry, file: str) -> Iterator[str]:
+def _deviations(entry: Entry, written: Mapping[str, Any]) -> Iterator[str]:
     """Yields what the registry says of the paper, and what an entry changes of the one that it is based on."""
-    from zoo.registry.sources import read_file
-
-    raw: Any = read_file(Path(file)).get(name.rpartition("/")[2]) or {}
     yield from ("## Deviations\n", *(f"- {sentence}" for sentence in entry.deviations))
-    if base := raw.get("base"):
-        changes = [*_flat({key: value for key, value in raw.items() if key not in NOT_SETTINGS}, "")]
+    if base := written.get("base"):
+        changes = [*_flat({key: value for key, value in written.items() if key not in NOT_SETTINGS}, "")]
         settings = ", ".join(f"`{key}: {value}`" for key, value in changes) or "nothing at the full size"
         yield f"- Changes of [`{base}`]({_file(base)}): {settings}."
     elif not entry.deviations:
