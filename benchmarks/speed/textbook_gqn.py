@@ -21,7 +21,7 @@ from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.scene_model import SceneModel
 from zoo.nn.blocks import expand_to_map, match_size
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
-from zoo.nn.latent_groups import group_noise
+from zoo.nn.latent_groups import given_groups
 from zoo.nn.noise import query_keys, sample_keys
 
 
@@ -157,7 +157,7 @@ class TextbookGqn(LatentCore):
     def _noise(self, keys: Tensor) -> Tensor:
         config, sides = self.config, self.shapes.target[1:]
         shape = (config.z_channels, *(side // config.canvas_scale for side in sides))
-        return group_noise(keys.flatten(), groups=config.steps, shape=shape)
+        return cast("Tensor", given_groups("prior", keys.flatten(), groups=config.steps, shape=shape))
 
 
 def _repeated(context: Views, times: int) -> Views:

@@ -8,6 +8,7 @@ from zoo.config.schedules import schedule_values
 from zoo.cores.reversed import Reversed
 from zoo.cores.reversed_attention import PoseCrossAttention, ReversedAttention
 from zoo.cores.reversed_latent import ReversedLatent
+from zoo.data.camera import pose_vector
 from zoo.episode import Episode, Views
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.noise import query_keys, standard_normal
@@ -37,7 +38,7 @@ def episode(views=VIEWS):
         mask=torch.ones(SCENES, views) > 0,
     )
     images, cameras = random(SCENES, QUERIES, 3, SIZE, SIZE, seed=2), random(SCENES, QUERIES, 5, 1, 1, seed=3)
-    targets = Views(values=images, poses=random(SCENES, QUERIES, 7, seed=4), mask=torch.ones(SCENES, QUERIES) > 0)
+    targets = Views(values=images, poses=pose_vector(cameras[..., 0, 0]), mask=torch.ones(SCENES, QUERIES) > 0)
     return Episode(context=context, query=images, target=cameras, target_views=targets, key=torch.arange(SCENES))
 
 

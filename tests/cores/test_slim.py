@@ -11,7 +11,7 @@ from zoo.cores.slim import Slim
 from zoo.episode import Episode, Views
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
 from zoo.nn.gaussian import DiagonalGaussian, kl_divergence, standard_like
-from zoo.nn.latent_groups import group_noise
+from zoo.nn.latent_groups import given_groups
 from zoo.nn.noise import fold, standard_normal
 
 SIZE, STATE, POSES, SCENE, Z, STEPS, HIDDEN = 8, 4, 7, 5, 2, 3, 4
@@ -77,7 +77,7 @@ class Inferred(NamedTuple):
 
 def infer(core, target, query, keys):
     """Latents from the posterior and their posteriors."""
-    noise = group_noise(keys, groups=STEPS, shape=(Z, STATE, STATE))
+    noise = given_groups("posterior", keys, groups=STEPS, shape=(Z, STATE, STATE))
     return Inferred(*core.infer(target, query, noise, draw=True))
 
 

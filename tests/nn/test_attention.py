@@ -134,7 +134,7 @@ def test_the_order_of_tokens_does_not_matter_to_queries():
 
 def test_heads_equal_those_of_torch():
     torch.manual_seed(0)
-    ours = MultiHeadAttention(query_channels=WIDTH, token_channels=WIDTH, channels=WIDTH, heads=HEADS).double()
+    ours = MultiHeadAttention(token_channels=WIDTH, channels=WIDTH, heads=HEADS).double()
     theirs = torch.nn.MultiheadAttention(WIDTH, HEADS, batch_first=True).double()
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat([ours.to_query.weight, ours.to_key.weight, ours.to_value.weight]))
@@ -149,7 +149,7 @@ def test_heads_equal_those_of_torch():
 
 def test_heads_that_do_not_divide_the_channels_are_refused():
     with pytest.raises(ValueError, match="must divide"):
-        MultiHeadAttention(query_channels=4, token_channels=4, channels=6, heads=4)
+        MultiHeadAttention(token_channels=4, channels=6, heads=4)
 
 
 def test_the_null_token_is_added_to_every_scene():

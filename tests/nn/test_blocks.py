@@ -10,9 +10,9 @@ from zoo.nn.blocks import (
     ResidualBlock,
     expand_to_map,
     halvings_to,
-    masked_sum,
     match_size,
     mlp,
+    pool_views,
 )
 
 
@@ -48,10 +48,11 @@ def test_halvings(size, smallest, expected):
 def test_sums_under_a_mask():
     per_view = noise(2, 3, 4, 2, 2)
     mask = torch.tensor([[True, False, True], [False, False, False]])
-    found = masked_sum(per_view, mask)
+    found = pool_views(per_view, mask, pooling="sum")
     torch.testing.assert_close(found[0], per_view[0, 0] + per_view[0, 2])
     assert torch.equal(found[1], torch.zeros(4, 2, 2, dtype=torch.float64))
-    assert torch.equal(masked_sum(per_view[:, :0], mask[:, :0]), torch.zeros(2, 4, 2, 2, dtype=torch.float64))
+    nothing = pool_views(per_view[:, :0], mask[:, :0], pooling="sum")
+    assert torch.equal(nothing, torch.zeros(2, 4, 2, 2, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("size", [4, 12, 16, 20])

@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import Rollout, draw_group, given_groups, group_noise, stacked
+from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
 from zoo.nn.noise import fold, standard_normal
 
 SHAPE = (4, 2, 3, 3)
@@ -30,9 +30,9 @@ def test_terms_equal_those_of_torch():
 
 def test_the_noise_of_all_groups_is_that_of_each():
     keys = fold(torch.arange(5), 7)
-    found = group_noise(keys, groups=3, shape=(2, 3))
+    found = given_groups("prior", keys, groups=3, shape=(2, 3))
     assert torch.equal(found, torch.stack([standard_normal(fold(keys, index), (2, 3)) for index in range(3)]))
-    assert torch.equal(given_groups("prior", keys, groups=3, shape=(2, 3)), found)
+    assert torch.equal(given_groups("posterior", keys, groups=3, shape=(2, 3)), found)
     given = [found[0]]
     assert given_groups(given, keys, groups=1, shape=(2, 3)) is given
 

@@ -161,9 +161,7 @@ class LatentNet(nn.Module):
             hidden_channels=config.hidden_channels,
             kernel_size=config.kernel_size,
         )
-        self.eta = nn.Conv2d(
-            config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding=config.kernel_size // 2
-        )
+        self.eta = nn.Conv2d(config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding="same")
         # The signal must exceed the noise of the latents from the start, or the renderer learns to ignore them.
         for layer in (self.read, self.eta):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")

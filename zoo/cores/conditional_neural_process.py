@@ -47,7 +47,6 @@ class ConditionalNeuralProcess(DeterministicCore):
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
-        self.config = config
         self.deterministic = deterministic_path(config, shapes=shapes)
         self.decoder = PointDecoder(config, shapes=shapes, condition=config.hidden_channels)
 

@@ -43,7 +43,6 @@ class ConvolutionalCnp(DeterministicCore):
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
-        self.config = config
         self.grid = GridMaker(config, dimensions=shapes.query_width)
         self.to_grid = ToGrid(spacing=self.grid.spacing)
         channels = (1 + shapes.target[0], shapes.prediction_channels)
@@ -171,10 +170,9 @@ class GridNetwork(nn.Module):
         if config.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size {config.kernel_size}: must be odd, so that the grid keeps its size")
         size = (config.kernel_size, config.kernel_size if dimensions > 1 else 1)
-        padding = (size[0] // 2, size[1] // 2)
         self.enter = nn.Conv2d(channels[0], config.channels, 1)
         self.layers = nn.ModuleList(
-            nn.Conv2d(config.channels, config.channels, size, padding=padding) for _ in range(config.layers)
+            nn.Conv2d(config.channels, config.channels, size, padding="same") for _ in range(config.layers)
         )
         self.leave = nn.Conv2d(config.channels, channels[1], 1)
 

@@ -41,7 +41,6 @@ class ConvolutionalNp(LatentCore):
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
-        self.config = config
         self.grid = GridMaker(config, dimensions=shapes.query_width)
         self.to_grid = ToGrid(spacing=self.grid.spacing)
         self.from_grid = FromGrid(spacing=self.grid.spacing)

@@ -9,15 +9,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoo.config.settings import Settings, Size
-from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
-from zoo.model.interfaces import CoreShapes, Encode, LatentCore
+from zoo.episode import Views
+from zoo.model.interfaces import CoreShapes, Encode
+from zoo.model.query_latents import QueryVectorCore
 from zoo.nn.blocks import ImageReader, ImageWriter, match_size
 from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import terms_of_group
-from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 
-class Cvae(LatentCore):
+class Cvae(QueryVectorCore):
     """Conditional variational autoencoder core, one group of latents per query:
 
         p(x^q | y) = int p(z | y) p(x^q | z, y) dz with y = (r, v^q),  q(z | x^q, y).
@@ -34,12 +33,11 @@ class Cvae(LatentCore):
         condition_channels: Size = Field(default=256, description="width of y")
 
     required_features = frozenset({"pooled"})
-    latents = "query"
 
     def __init__(self, config: Config, *, shapes: CoreShapes) -> None:
         super().__init__(config, shapes=shapes)
         channels, size, _ = shapes.target
-        self.config = config
+        self.config, self.z_channels = config, config.z_channels
         width = config.condition_channels
         self.condition = nn.Sequential(
             nn.Linear(shapes.representation.channels + shapes.query_width, width),
@@ -59,43 +57,21 @@ class Cvae(LatentCore):
         )
 
     def condition_of(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
-        """Returns y, [B, Q, condition_channels], for queries [B, Q, P]."""
         pooled = match_size(encode(context).pooled, height=1, width=1).flatten(1)
         return self.condition(
             torch.cat([pooled[:, None].expand(-1, query.shape[1], -1), query.to(pooled.dtype)], dim=-1)
         )
 
     def prior_of(self, condition: Tensor) -> DiagonalGaussian:
-        """Returns p(z | y), [..., z_channels], for y [..., condition_channels]."""
         if self.prior is not None:
             return DiagonalGaussian.from_parameters(self.prior(condition), dim=-1)
-        zeros = condition.new_zeros(*condition.shape[:-1], 2 * self.config.z_channels)
+        zeros = condition.new_zeros(*condition.shape[:-1], 2 * self.z_channels)
         return DiagonalGaussian.from_parameters(zeros, dim=-1)
 
     def posterior_of(self, target: Tensor, condition: Tensor) -> DiagonalGaussian:
-        """Returns q(z | x, y), [B, Q, z_channels], of images [B, Q, C, H, W] and y [B, Q, condition_channels]."""
         image = self.reader(target.flatten(0, 1)).unflatten(0, target.shape[:2])
         return DiagonalGaussian.from_parameters(self.posterior(torch.cat([image, condition], dim=-1)), dim=-1)
 
     def write(self, z: Tensor, condition: Tensor) -> Tensor:
-        """Returns predictions [..., C', H, W] for z and y [..., width]."""
         joined = torch.cat([z.to(condition.dtype), condition], dim=-1)
         return self.writer(joined.flatten(0, -2)).unflatten(0, joined.shape[:-1])
-
-    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
-        queries = episode.target.shape[1]
-        condition = self.condition_of(episode.context, episode.query, encode)
-        posterior = self.posterior_of(episode.target, condition)
-        prior = self.prior_of(condition)
-        keys = query_keys(episode.key, num_queries=queries)
-        z = posterior.sample(standard_normal(keys, (self.config.z_channels,)))
-        return CoreOutput(self.write(z, condition), *terms_of_group(z, posterior=posterior, prior=prior))
-
-    def predict(
-        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
-    ) -> Tensor:
-        condition = self.condition_of(context, query, encode)
-        keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
-        noise = standard_normal(keys, (self.config.z_channels,))
-        z = self.prior_of(condition).sample(noise, temperature=schedule.temperature)
-        return self.write(z, condition.expand(num_samples, -1, -1, -1))

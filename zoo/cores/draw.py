@@ -87,9 +87,8 @@ class Draw(QueryLatentCore):
             for index in range(1 if config.shared else config.steps)
         )
         heads = (config.hidden_channels, 2 * config.z_channels, config.kernel_size)
-        padding = config.kernel_size // 2
-        self.eta_pi = nn.Conv2d(*heads, padding=padding) if config.prior == "learned" else None
-        self.eta_q = nn.Conv2d(*heads, padding=padding)
+        self.eta_pi = nn.Conv2d(*heads, padding="same") if config.prior == "learned" else None
+        self.eta_q = nn.Conv2d(*heads, padding="same")
 
         def window_head() -> WindowHead | None:
             if not attends:

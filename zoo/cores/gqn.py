@@ -145,8 +145,8 @@ class Recurrence(nn.Module):
             for index in range(1 if config.shared else config.steps)
         )
         heads = (config.hidden_channels, 2 * config.z_channels, config.kernel_size)
-        self.eta_pi = nn.Conv2d(*heads, padding=config.kernel_size // 2)
-        self.eta_q = nn.Conv2d(*heads, padding=config.kernel_size // 2)
+        self.eta_pi = nn.Conv2d(*heads, padding="same")
+        self.eta_q = nn.Conv2d(*heads, padding="same")
         self.eta_g = nn.Conv2d(config.canvas_channels, shapes.prediction_channels, 1)
         set_bias(self.eta_g, shapes.initial_prediction)
         self.start = None

@@ -52,21 +52,14 @@ class GqnAttention(AttendingGqn):
         widths = self.feature_channels + (shapes.pose_width + POSITION_WIDTH if poses else ray_width(config.octaves))
         self.norm = nn.LayerNorm(self.feature_channels)
         self.null_token = NullToken(widths)
-        self.to_key = nn.Linear(
-            self.feature_channels if config.keys == "features" else widths,
-            config.heads * config.key_channels,
-            bias=False,
-        )
+        key_inputs = self.feature_channels if config.keys == "features" else widths
+        self.to_key = nn.Linear(key_inputs, config.heads * config.key_channels, bias=False)
         self.to_value = nn.Linear(widths, config.value_channels)
         place_width = shapes.query_width + POSITION_WIDTH if poses else ray_width(config.octaves)
-        self.ask = nn.Conv2d(
-            config.hidden_channels + place_width,
-            config.hidden_channels,
-            config.kernel_size,
-            padding=config.kernel_size // 2,
-        )
+        query_inputs = config.hidden_channels + place_width
+        self.ask = nn.Conv2d(query_inputs, config.hidden_channels, config.kernel_size, padding="same")
         # The place skips the convolution too, so that queries can match places.
-        self.to_query = nn.Linear(config.hidden_channels + place_width, config.heads * config.key_channels)
+        self.to_query = nn.Linear(query_inputs, config.heads * config.key_channels)
 
     def reader(self, scene: Representation, poses: Tensor, query: Tensor) -> Attend:
         """Computes keys and values once for all steps and queries; returns the attention of a state."""
@@ -85,8 +78,7 @@ class GqnAttention(AttendingGqn):
         one_query = config.reads == "step"
         # Constant over the steps.
         of_hidden, of_place = self.ask.weight.split([config.hidden_channels, here.shape[1]], dim=1)
-        border = config.kernel_size // 2
-        constant = F.conv2d(here, of_place, self.ask.bias, padding=border)
+        constant = F.conv2d(here, of_place, self.ask.bias, padding="same")
         to_query_hidden, to_query_place = self.to_query.weight.split([config.hidden_channels, here.shape[1]], dim=1)
 
         def by_cell(maps: Tensor) -> Tensor:
@@ -97,7 +89,7 @@ class GqnAttention(AttendingGqn):
         shape = (1, 1) if one_query else (height, width)
 
         def read(hidden: Tensor) -> Tensor:
-            features = torch.relu(constant + F.conv2d(hidden, of_hidden, padding=border))
+            features = torch.relu(constant + F.conv2d(hidden, of_hidden, padding="same"))
             queries = place + F.linear(by_cell(features), to_query_hidden)
             result = attend(rearrange(queries, "b m (k d) -> b k m d", k=config.heads), key, value, mask)
             result = rearrange(result, "b k (q h w) d -> (b q) (k d) h w", h=shape[0], w=shape[1])

@@ -54,7 +54,7 @@ class GqnEpipolar(AttendingGqn):
         self.from_reach = nn.Linear(REACH_WIDTH, sum(self.widths), bias=False)
         self.nothing = nn.Parameter(torch.randn(sum(self.widths)) / sum(self.widths) ** 0.5)
         query_inputs = config.hidden_channels + shapes.query_width + POSITION_WIDTH
-        self.ask = nn.Conv2d(query_inputs, config.hidden_channels, config.kernel_size, padding=config.kernel_size // 2)
+        self.ask = nn.Conv2d(query_inputs, config.hidden_channels, config.kernel_size, padding="same")
         self.to_query = nn.Conv2d(config.hidden_channels, config.heads * config.key_channels, 1)
 
     def lines(self, scene: Representation, poses: Tensor, query: Tensor) -> EpipolarTokens:

@@ -56,9 +56,7 @@ class Slim(QueryLatentCore):
         self.generator = nn.ModuleList(
             GeneratorStep(config, shapes=shapes, query_channels=poses, first=first) for first in firsts
         )
-        self.eta_q = nn.Conv2d(
-            config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding=config.kernel_size // 2
-        )
+        self.eta_q = nn.Conv2d(config.hidden_channels, 2 * config.z_channels, config.kernel_size, padding="same")
 
     def rollout(self, inputs: RolloutInputs) -> Rollout:
         query, target, source = inputs.query, inputs.target, inputs.source

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -95,6 +96,9 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
         raise ConfigError(
             f"encoder.model: timm has no model {config.model!r}{did_you_mean(config.model, timm.list_models())[:200]}"
         )
+    published = timm.get_pretrained_cfg(config.model)
+    # Vision transformers have a position embedding of one size.
+    size_argument = {"img_size": size} if published is not None and published.fixed_input_size else {}
     try:
         backbone = timm.create_model(
             config.model,
@@ -102,7 +106,7 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
             out_indices=(config.stage,),
             in_chans=channels_in,
             pretrained=False,
-            **_size_argument(config.model, size),
+            **size_argument,
         )
     except (IndexError, AssertionError, RuntimeError) as error:
         raise ConfigError(
@@ -146,25 +150,13 @@ def _pixel_statistics(model: str) -> Tensor | None:
     return None if published is None else torch.tensor([published.mean, published.std])[:, :, None, None]
 
 
-def _size_argument(model: str, size: int) -> dict[str, Any]:
-    """Returns the image size for vision transformers, whose position embedding has one size."""
-    import timm
-
-    config = timm.get_pretrained_cfg(model)
-    return {"img_size": size} if config is not None and config.fixed_input_size else {}
-
-
 def _normalise_by_groups(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            groups = next(count for count in (32, 16, 8, 4, 2, 1) if child.num_features % count == 0)
-            norm = nn.GroupNorm(groups, child.num_features)
+            norm = nn.GroupNorm(math.gcd(32, child.num_features), child.num_features)
             # timm fuses the activation into some of its normalisation layers.
-            activation = getattr(child, "act", None)
-            drop = getattr(child, "drop", None)
-            extra = [
-                part for part in (drop, activation) if isinstance(part, nn.Module) and not isinstance(part, nn.Identity)
-            ]
+            fused = (getattr(child, "drop", None), getattr(child, "act", None))
+            extra = [part for part in fused if isinstance(part, nn.Module) and not isinstance(part, nn.Identity)]
             setattr(module, name, nn.Sequential(norm, *extra) if extra else norm)
         else:
             _normalise_by_groups(child)

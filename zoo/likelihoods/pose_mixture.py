@@ -120,14 +120,9 @@ class PoseMixture(PoseLikelihood):
         )
 
     def log_density(self, prediction: Tensor, cameras: Tensor) -> Tensor:
-        components = self.components(prediction)
+        components = self.components(prediction.unsqueeze(-4))
         cameras = cameras.to(components.log_weights.dtype)
-        expanded = PoseComponents(
-            log_weights=components.log_weights.unsqueeze(-2),
-            positions=DiagonalGaussian(*(field.unsqueeze(-3) for field in components.positions)),
-            angles=VonMises(*(field.unsqueeze(-3) for field in components.angles)),
-        )
-        return expanded.log_prob(cameras[..., self.positions], cameras[..., self.angles])
+        return components.log_prob(cameras[..., self.positions], cameras[..., self.angles])
 
     def mean(self, prediction: Tensor) -> Tensor:
         components = self.components(prediction)

@@ -86,7 +86,6 @@ class Component(ABC):
 class Task(Component):
     """Splits scenes into episodes of context, queries and targets. ``__init__`` sets the shapes."""
 
-    throughput_unit: ClassVar[str] = "scenes"
     has_images: ClassVar[bool] = True  # False: for data without images, whose image_size is 0
     context_kind: ClassVar[ContextKind]  # what an encoder gets
     target_view_kind: ClassVar[ContextKind]  # the targets as views

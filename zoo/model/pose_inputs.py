@@ -55,12 +55,11 @@ class PoseEncoding:
     def __init__(self, config: PoseInputs, *, pose_width: int) -> None:
         self.config = config
         if config.pose == "repeated":
-            self.vector_width = self.width = pose_width
+            self.width = pose_width
             return
         if pose_width != POSE_WIDTH:
             raise ValueError(f"pose 'rays': needs poses of {POSE_WIDTH} numbers, and these inputs have {pose_width}")
         self.width = ray_width(config.octaves)
-        self.vector_width = self.width // 2
 
     def __call__(self, poses: Tensor, *, height: int, width: int) -> PoseFeatures:
         """Returns the features of poses [n, P] on maps of height x width cells that span the image."""

@@ -1,4 +1,4 @@
-"""Cores whose latents range over queries: scores and predictions from one rollout per core."""
+"""Cores whose latents range over queries: scores and predictions from one rollout per core, or from one vector per query."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import Encode, LatentCore, Representation
-from zoo.nn.latent_groups import LatentSource, Rollout
-from zoo.nn.noise import query_keys, sample_keys
+from zoo.nn.gaussian import DiagonalGaussian
+from zoo.nn.latent_groups import LatentSource, Rollout, terms_of_group
+from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 
 class RolloutInputs(NamedTuple):
@@ -76,3 +77,47 @@ class QueryLatentCore(LatentCore):
             temperature=schedule.temperature,
         )
         return rearrange(self.rollout(inputs).prediction, "(b s q) c h w -> s b q c h w", b=batch, s=num_samples)
+
+
+class QueryVectorCore(LatentCore):
+    """p(target | y) = int p(z | y) p(target | z, y) dz with one vector z per query, given what is known before, y.
+
+    ``__init__`` sets ``z_channels``.
+    """
+
+    latents = "query"
+    z_channels: int  # width of z
+
+    @abstractmethod
+    def condition_of(self, context: Views, query: Tensor, encode: Encode) -> Tensor:
+        """Returns y, [B, Q, width], which may be 0 wide: what is known of a target before it is seen."""
+
+    @abstractmethod
+    def prior_of(self, condition: Tensor) -> DiagonalGaussian:
+        """Returns p(z | y), [..., z_channels], for y [..., width]."""
+
+    @abstractmethod
+    def posterior_of(self, target: Tensor, condition: Tensor) -> DiagonalGaussian:
+        """Returns q(z | x, y), [B, Q, z_channels], of targets [B, Q, C, H, W] and y [B, Q, width]."""
+
+    @abstractmethod
+    def write(self, z: Tensor, condition: Tensor) -> Tensor:
+        """Returns predictions [..., C', H, W] for z [..., z_channels] and y [..., width]."""
+
+    def forward(self, episode: Episode, encode: Encode, schedule: ScheduleValues) -> CoreOutput:
+        """Predicts the targets with latents drawn from the posterior."""
+        condition = self.condition_of(episode.context, episode.query, encode)
+        posterior, prior = self.posterior_of(episode.target, condition), self.prior_of(condition)
+        keys = query_keys(episode.key, num_queries=episode.target.shape[1])
+        z = posterior.sample(standard_normal(keys, (self.z_channels,)))
+        return CoreOutput(self.write(z, condition), *terms_of_group(z, posterior=posterior, prior=prior))
+
+    def predict(
+        self, context: Views, query: Tensor, key: Tensor, *, encode: Encode, schedule: ScheduleValues, num_samples: int
+    ) -> Tensor:
+        """Predicts [S, B, Q, C', H, W] with latents drawn from the prior."""
+        condition = self.condition_of(context, query, encode)
+        keys = sample_keys(key, num_samples=num_samples, num_queries=query.shape[1]).transpose(0, 1)
+        noise = standard_normal(keys, (self.z_channels,))
+        z = self.prior_of(condition).sample(noise, temperature=schedule.temperature)
+        return self.write(z, condition.expand(num_samples, *condition.shape))

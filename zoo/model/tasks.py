@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.config.settings import Settings, Size
 from zoo.data.camera import CAMERA_WIDTH, POSE_WIDTH, pose_vector
-from zoo.data.source import CAPTIONS, INPUTS, MAP, MAP_CAMERA, VALUES, ExtraShape
+from zoo.data.source import CAPTIONS, INPUTS, MAP, MAP_CAMERA, VALUES, ExtraShape, map_shapes, point_shapes
 from zoo.episode import Episode, SceneBatch, Views
 from zoo.model.interfaces import ContextKind, QueryKind, TargetKind, Task, ViewShape
 
@@ -51,12 +51,7 @@ class Render(ImageTask):
 
     @property
     def extras(self) -> Mapping[str, ExtraShape]:
-        if not self.config.map:
-            return {}
-        return {
-            MAP: ExtraShape("uint8", (self.image_size, self.image_size, 3), per_view=False),
-            MAP_CAMERA: ExtraShape("float32", (CAMERA_WIDTH,), per_view=False),
-        }
+        return map_shapes(self.image_size) if self.config.map else {}
 
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
         context, targets = split_views(image_views(batch), at=num_context)
@@ -139,7 +134,6 @@ class Regress(Task):
         input_width: Size = Field(default=1, description="numbers in an input, P: 1 for curves, 2 for images")
         value_width: Size = Field(default=1, description="numbers in a value, C: 3 for coloured images")
 
-    throughput_unit = "functions"
     has_images = False
     context_kind = target_view_kind = target_kind = "values"
     query_kind = "inputs"
@@ -152,10 +146,7 @@ class Regress(Task):
 
     @property
     def extras(self) -> Mapping[str, ExtraShape]:
-        return {
-            INPUTS: ExtraShape("float32", (self.config.input_width,), per_view=True),
-            VALUES: ExtraShape("float32", (self.config.value_width,), per_view=True),
-        }
+        return point_shapes(input_width=self.config.input_width, value_width=self.config.value_width)
 
     def __call__(self, batch: SceneBatch, *, num_context: int) -> Episode:
         inputs, values = batch.extras[INPUTS], batch.extras[VALUES]

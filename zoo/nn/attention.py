@@ -41,19 +41,19 @@ class MultiHeadAttention(nn.Module):
         ValueError: if the heads do not divide the channels.
     """
 
-    def __init__(self, *, query_channels: int, token_channels: int, channels: int, heads: int) -> None:
+    def __init__(self, *, token_channels: int, channels: int, heads: int) -> None:
         super().__init__()
         if channels % heads:
             raise ValueError(f"heads {heads}: must divide the {channels} channels of attention")
         self.heads = heads
-        self.to_query = nn.Linear(query_channels, channels)
+        self.to_query = nn.Linear(channels, channels)
         # A bias of the keys adds a constant to all scores of a query, which the softmax cancels.
         self.to_key = nn.Linear(token_channels, channels, bias=False)
         self.to_value = nn.Linear(token_channels, channels)
         self.out = nn.Linear(channels, channels)
 
     def forward(self, queries: Tensor, tokens: Tokens) -> Tensor:
-        """Attends from queries [B, M, C] to the tokens of their scene; returns [B, M, channels]."""
+        """Attends from queries [B, M, channels] to the tokens of their scene; returns [B, M, channels]."""
         projections = (self.to_query(queries), self.to_key(tokens.values), self.to_value(tokens.values))
         query, key, value = (rearrange(part, "b t (h d) -> b h t d", h=self.heads) for part in projections)
         return self.out(rearrange(attend(query, key, value, tokens.mask[:, None, None]), "b h t d -> b t (h d)"))
@@ -70,9 +70,7 @@ class SelfAttentionBlock(nn.Module):
     def __init__(self, *, channels: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.attention = MultiHeadAttention(
-            query_channels=channels, token_channels=channels, channels=channels, heads=heads
-        )
+        self.attention = MultiHeadAttention(token_channels=channels, channels=channels, heads=heads)
         self.feed_forward = feed_forward(channels, hidden=hidden)
 
     def forward(self, tokens: Tokens) -> Tokens:
@@ -89,9 +87,7 @@ class CrossAttentionBlock(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(channels)
         self.token_norm = nn.LayerNorm(token_channels)
-        self.attention = MultiHeadAttention(
-            query_channels=channels, token_channels=token_channels, channels=channels, heads=heads
-        )
+        self.attention = MultiHeadAttention(token_channels=token_channels, channels=channels, heads=heads)
         self.feed_forward = feed_forward(channels, hidden=hidden)
 
     def forward(self, queries: Tensor, tokens: Tokens) -> Tensor:

@@ -182,14 +182,9 @@ def halvings_to(size: int, *, smallest: int) -> int:
     return count
 
 
-def masked_sum(per_view: Tensor, mask: Tensor) -> Tensor:
-    """Sums [B, N, C, h, w] over the views that ``mask`` [B, N] keeps; zeros without views."""
-    return torch.einsum("bnchw,bn->bchw", per_view, mask.to(per_view.dtype))
-
-
 def pool_views(per_view: Tensor, mask: Tensor, *, pooling: Pooling) -> Tensor:
     """Pools [B, N, C, h, w] over the N views that ``mask`` [B, N] keeps; zeros without views."""
-    pooled = masked_sum(per_view, mask)
+    pooled = torch.einsum("bnchw,bn->bchw", per_view, mask.to(per_view.dtype))
     if pooling == "sum":
         return pooled
     count = mask.sum(1).clamp(min=1).to(pooled.dtype)

@@ -128,8 +128,8 @@ class ConvLSTMCell(nn.Module):
                 gates = gates + convolve(together, filters)
             else:
                 gates = gates + self.from_step(together)
-        hidden, cell = advance_state(gates, None if self.first or state is None else state.cell, gates=self.num_gates)
-        return LSTMState(hidden=hidden, cell=cell)
+        before = None if self.first or state is None else state.cell
+        return LSTMState(*_AdvanceState.apply(gates, before, self.num_gates))
 
 
 class PreparedCell(NamedTuple):
@@ -149,17 +149,13 @@ class PreparedCell(NamedTuple):
         return self.cell(inputs, state, self.constant, self.filters)
 
 
-def advance_state(raw: Tensor, before: Tensor | None, *, gates: int) -> tuple[Tensor, Tensor]:
-    """Returns the next hidden and cell state of an LSTM: c' = f * c + i * g, h' = o * tanh(c').
+class _AdvanceState(torch.autograd.Function):
+    """The next hidden and cell state of an LSTM: c' = f * c + i * g, h' = o * tanh(c').
 
     ``raw`` are 3 or 4 gates before their nonlinearities, [n, gates * C, h, w], in the order i, g, o, f; three lack f.
     The hidden state has its type; cell states, [n, C, h, w], are sums over the steps in float32 or better, None is zero.
+    The nonlinearities are recomputed in the backward pass: their outputs take more memory than their inputs.
     """
-    return _AdvanceState.apply(raw, before, gates)
-
-
-class _AdvanceState(torch.autograd.Function):
-    """The nonlinearities are recomputed in the backward pass: their outputs take more memory than their inputs."""
 
     @staticmethod
     def forward(ctx: Any, raw: Tensor, before: Tensor | None, gates: int) -> tuple[Tensor, Tensor]:

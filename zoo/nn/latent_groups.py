@@ -45,16 +45,14 @@ class Rollout(NamedTuple):
         return GroupTerms(kl=kl.T, log_ratio=ratios.flatten(2).sum((0, 2)))
 
 
-def group_noise(keys: Tensor, *, groups: int, shape: tuple[int, ...]) -> Tensor:
-    """Draws the noise of L groups, [L, n, *shape], for keys [n]; group l has the key (key, l)."""
-    return standard_normal(fold(keys, torch.arange(groups, device=keys.device)[:, None]), shape)
-
-
 def given_groups(
     source: LatentSource, keys: Tensor, *, groups: int, shape: tuple[int, ...]
 ) -> Sequence[Tensor] | Tensor:
-    """Returns the latents or the noise of every group, [n, *shape] each; see :func:`draw_group`."""
-    return group_noise(keys, groups=groups, shape=shape) if isinstance(source, str) else source
+    """Returns the latents of L groups, or their noise, [L, n, *shape], for keys [n]; see :func:`draw_group`."""
+    if not isinstance(source, str):
+        return source
+    # Group l has the key (key, l).
+    return standard_normal(fold(keys, torch.arange(groups, device=keys.device)[:, None]), shape)
 
 
 def draw_group(given: Tensor, parameters: Tensor | None, *, dim: int, temperature: Tensor | float = 1.0) -> Tensor:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+Bits = TypeVar("Bits", int, Tensor)
 
 
 def _signed(value: int) -> int:
@@ -28,23 +30,16 @@ SECOND = _signed(0x94D049BB133111EB)
 MASK = (1 << 64) - 1
 
 
-def _shifted(bits: Tensor, places: int) -> Tensor:
+def _shifted(bits: Bits, places: int) -> Bits:
     """Shifts right, filling with zeros."""
     return (bits >> places) & ((1 << (64 - places)) - 1)
 
 
-def _mixed(bits: Tensor) -> Tensor:
+def _mixed(bits: Bits) -> Bits:
+    """Returns the SplitMix64 finaliser; of a Python number, whose higher bits are not cut off, the lower 64 bits count."""
     bits = (bits ^ _shifted(bits, 30)) * FIRST
     bits = (bits ^ _shifted(bits, 27)) * SECOND
     return bits ^ _shifted(bits, 31)
-
-
-def _mixed_number(number: int) -> int:
-    """Returns ``_mixed`` of one number, without a tensor."""
-    bits = number & MASK
-    bits = ((bits ^ (bits >> 30)) * FIRST) & MASK
-    bits = ((bits ^ (bits >> 27)) * SECOND) & MASK
-    return _signed(bits ^ (bits >> 31))
 
 
 def fold(key: Tensor, number: int | Tensor) -> Tensor:
@@ -52,8 +47,8 @@ def fold(key: Tensor, number: int | Tensor) -> Tensor:
     if torch.compiler.is_compiling():
         return _opaque_fold(key, key.new_full((), number) if isinstance(number, int) else number)
     # A tensor of the number would have to be copied to the device, which blocks the host.
-    mixed = _mixed_number(number * FIRST + SECOND) if isinstance(number, int) else _mixed(number * FIRST + SECOND)
-    return _mixed(_mixed(key + GOLDEN) ^ mixed)
+    mixed = _mixed(number * FIRST + SECOND)
+    return _mixed(_mixed(key + GOLDEN) ^ (_signed(mixed & MASK) if isinstance(mixed, int) else mixed))
 
 
 def scene_keys(*, seed: int, step: int | Tensor, places: Tensor) -> Tensor:
