@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.data.make import make_dataset, make_from_factors
+from zoo.data.make import make_dataset
 from zoo.data.render.recipes import RECIPES
 from zoo.data.store import SceneStore, read_meta
 from zoo.errors import DataError
@@ -35,7 +35,7 @@ def everything(store):
 def test_the_scenes_of_a_file_are_rendered_from_new_cameras_of_the_data_set(tmp_path, recipe):
     count = 1 if recipe == "terrain" else 3
     path = make_source(tmp_path / "a", recipe, count=count)
-    make_from_factors(recipe, folder=tmp_path / "b", files={"train": path}, image_size=8, num_views=2, workers=0)
+    make_dataset(recipe, folder=tmp_path / "b", factor_files={"train": path}, image_size=8, num_views=2, workers=0)
     store = SceneStore(tmp_path / "b", "train")
     assert (store.name, store.num_scenes, store.num_views) == (recipe, count, 2)
     listed = [json.loads(line) for line in path.read_text().splitlines()]
@@ -65,10 +65,10 @@ def test_order_splits_seed_and_processes(tmp_path, rooms):
     (tmp_path / "many.jsonl").write_text("\n".join(lines[::-1] * 3))
     revisions = {}
     for name, workers, seed in (("a", 0, 1), ("b", 2, 1), ("c", 0, 2)):
-        make_from_factors(
+        make_dataset(
             "rooms_free_camera_with_object_rotations",
             folder=tmp_path / name,
-            files={"test": tmp_path / "one.json", "train": tmp_path / "many.jsonl"},
+            factor_files={"test": tmp_path / "one.json", "train": tmp_path / "many.jsonl"},
             image_size=8,
             num_views=2,
             seed=seed,
@@ -103,8 +103,8 @@ def first_of(path, **changes):
 def test_a_wrong_scene_is_named_and_nothing_is_written(tmp_path, rooms, recipe, changes, message):
     (tmp_path / "scenes.json").write_text(json.dumps([first_of(rooms), first_of(rooms, **changes)]))
     with pytest.raises(DataError, match=message) as caught:
-        make_from_factors(
-            recipe, folder=tmp_path / "out", files={"test": tmp_path / "scenes.json"}, image_size=8, workers=0
+        make_dataset(
+            recipe, folder=tmp_path / "out", factor_files={"test": tmp_path / "scenes.json"}, image_size=8, workers=0
         )
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["scenes.json"]
@@ -114,10 +114,10 @@ def test_objects_that_leave_no_room_for_free_cameras_are_refused(tmp_path, rooms
     huge = first_of(rooms, shape="box", scale=[2.4, 2.4, 0.3], position=[0.0, 0.0, 0.3])
     (tmp_path / "scenes.json").write_text(json.dumps(huge))
     with pytest.raises(DataError, match="scene 0: objects: cover the floor"):
-        make_from_factors(
+        make_dataset(
             "rooms_free_camera_no_object_rotations",
             folder=tmp_path / "out",
-            files={"test": tmp_path / "scenes.json"},
+            factor_files={"test": tmp_path / "scenes.json"},
             image_size=8,
             workers=0,
         )
@@ -128,7 +128,7 @@ def test_a_room_that_is_too_narrow_for_the_ring_is_refused(tmp_path, rooms):
     document["room"]["width"] = 5.0
     (tmp_path / "scenes.json").write_text(json.dumps(document))
     with pytest.raises(DataError, match=r"scene 0: room\.width: found 5\.0, expected more than"):
-        make_from_factors(ROOMS, folder=tmp_path / "out", files={"test": tmp_path / "scenes.json"}, workers=0)
+        make_dataset(ROOMS, folder=tmp_path / "out", factor_files={"test": tmp_path / "scenes.json"}, workers=0)
 
 
 def test_given_scenes_take_no_random_numbers_of_drawn_ones():

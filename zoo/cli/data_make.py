@@ -124,13 +124,13 @@ def _files_of_splits(items: Sequence[str]) -> dict[Split, Path]:
 
 def _make_from_factors(name: str, *, files: Mapping[Split, Path], folder: Path, rendering: RenderOptions) -> None:
     from zoo.data.inspection import inspect_scenes
-    from zoo.data.make import make_from_factors
+    from zoo.data.make import make_dataset
 
     with screen.progress_bar(f"rendering {name}", unit="scenes") as progress:
-        make_from_factors(
+        make_dataset(
             name,
             folder=folder,
-            files=files,
+            factor_files=files,
             image_size=rendering.image_size,
             num_views=rendering.views,
             seed=rendering.seed,

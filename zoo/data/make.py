@@ -11,11 +11,11 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-from zoo.data.built_in import BuiltIn, DrawnScene
+from zoo.data.built_in import BuiltIn
 from zoo.data.factors.hold_out import parse_combinations
 from zoo.data.factors.parsing import read_factor_file
 from zoo.data.factors.scene_factors import SceneFactors
@@ -42,17 +42,21 @@ class _Piece(NamedTuple):
     origin: str = ""  # the file that lists the given factors
 
 
-def _compose(piece: _Piece, *, recipe: BuiltIn, seed: int) -> Iterator[DrawnScene]:
-    for index, factors in zip(piece.indices, piece.given, strict=True):
-        try:
-            yield recipe.compose(factors, seed=seed, split=piece.split, index=index)
-        except DataError as error:
-            raise DataError(f"{piece.origin}: scene {index}: {error}") from None
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str], *, scene: int) -> Iterator[None]:
+    """Begins the errors of a block with the file that lists a scene, and its index there."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{path}: scene {scene}: {error}") from None
 
 
 def _render(piece: _Piece, *, recipe: BuiltIn, seed: int, image_size: int, device: str) -> SceneArrays:
     if piece.given:
-        drawn = list(_compose(piece, recipe=recipe, seed=seed))
+        drawn = []
+        for index, given in zip(piece.indices, piece.given, strict=True):
+            with _naming(piece.origin, scene=index):
+                drawn.append(recipe.compose(given, seed=seed, split=piece.split, index=index))
         rendering = recipe.render_drawn(drawn, image_size=image_size, device=device)
     else:
         rendering = recipe.render(
@@ -104,11 +108,34 @@ def check_request(
     return dataclasses.replace(recipe, num_views=num_views or recipe.num_views, hold_out=held_out)
 
 
+def _pieces(
+    recipe: BuiltIn,
+    counts: Mapping[Split, int],
+    *,
+    given: Mapping[Split, Sequence[SceneFactors]],
+    files: Mapping[Split, str | os.PathLike[str]],
+    device: str,
+) -> list[_Piece]:
+    """Cuts the scenes of all splits into pieces; raises DataError if given factors are not those of the recipe."""
+    step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
+    for split, scenes in given.items():
+        for index, factors in enumerate(scenes):
+            with _naming(files[split], scene=index):
+                recipe.check_factors(factors)
+    return [
+        _Piece(split, part, tuple(given.get(split, ())[part.start : part.stop]), str(files.get(split, "")))
+        for split in SPLITS
+        if split in counts
+        for part in (range(counts[split])[first : first + step] for first in range(0, counts[split], step))
+    ]
+
+
 def make_dataset(
     recipe_name: str,
     *,
     folder: str | os.PathLike[str],
-    num_scenes: Mapping[Split, int],
+    num_scenes: Mapping[Split, int] | None = None,
+    factor_files: Mapping[Split, str | os.PathLike[str]] = {},
     image_size: int = 64,
     num_views: int | None = None,
     seed: int = 0,
@@ -118,7 +145,7 @@ def make_dataset(
     scenes_per_shard: int = 1024,
     hold_out: Sequence[str] = (),
 ) -> Path:
-    """Renders a built-in data set into a scene store and returns its folder.
+    """Renders a built-in data set into a scene store and returns its folder; scenes are drawn or listed in files.
 
     With more than zero workers, new processes are spawned that import the caller's main module; a script that calls
     this does so under ``if __name__ == "__main__":``, as for every use of Python's multiprocessing.
@@ -127,10 +154,12 @@ def make_dataset(
         recipe_name: a name of ``zoo.data.render.recipes.RECIPES``.
         folder: of the store; it must not exist, and appears when everything is rendered. An error or an interrupt leaves
             nothing.
-        num_scenes: scenes of every split.
+        num_scenes: scenes to draw for every split; None with ``factor_files``.
+        factor_files: split -> file of factors (see :func:`zoo.data.factors.parsing.read_factor_file`), whose scenes are
+            rendered in its order from cameras of the data set. Contents are not checked against the division into splits.
         image_size: height and width, pixels, a multiple of 4; ignored by data without images.
         num_views: images of every scene; None takes as many as the published data set has.
-        seed: another seed gives other scenes.
+        seed: another seed gives other scenes; of files of factors, other cameras.
         workers: processes that render, each with one thread; 0 renders in this process; None takes one for each
             processor that may be used, or none on a GPU.
         device: of torch.
@@ -139,138 +168,43 @@ def make_dataset(
         hold_out: combinations of factors, such as ``shape=cone,colour=red``; see :mod:`zoo.data.factors.hold_out`.
 
     Raises:
-        DataError: if an argument is not valid, the folder exists, or scenes with or without the combinations are too rare.
+        DataError: if an argument is not valid, the folder exists, scenes with or without the combinations are too rare, or
+            a file of factors is not valid: naming file, scene, field, what was found and what was expected.
         DiskFullError: if the disk has no room for the store, or it cannot be written.
     """
+    given = {split: read_factor_file(path) for split, path in factor_files.items()}
+    counts = {split: len(scenes) for split, scenes in given.items()} if num_scenes is None else num_scenes
     recipe = check_request(
         recipe_name,
-        num_scenes=num_scenes,
+        num_scenes=counts,
         image_size=image_size,
         num_views=num_views,
         seed=seed,
         device=device,
         hold_out=hold_out,
     )
-    held_out = [str(combination) for combination in recipe.hold_out]
-    return _write(
-        recipe,
-        folder=folder,
-        num_scenes=num_scenes,
-        image_size=image_size if recipe.has_images else 0,
-        seed=seed,
-        workers=workers,
-        device=device,
-        progress=progress,
-        scenes_per_shard=scenes_per_shard,
-        provenance={"hold_out": held_out} if held_out else {},
-    )
-
-
-def make_from_factors(
-    recipe_name: str,
-    *,
-    folder: str | os.PathLike[str],
-    files: Mapping[Split, str | os.PathLike[str]],
-    image_size: int = 64,
-    num_views: int | None = None,
-    seed: int = 0,
-    workers: int | None = None,
-    device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Renders the scenes that files of factors list, from cameras of a built-in data set, into a scene store.
-
-    The scenes keep their order; a file fills one split. Contents are not checked against the division into splits.
-
-    Args:
-        recipe_name: a built-in data set with factors.
-        folder: of the store, as for :func:`make_dataset`, as all other arguments.
-        files: split -> file of JSON lines, JSON or YAML; see :func:`zoo.data.factors.parsing.read_factor_file`.
-        image_size: height and width, pixels, a multiple of 4.
-        num_views: images of every scene; None takes as many as the published data set has.
-        seed: of the cameras.
-        workers: processes that render.
-        device: of torch.
-        progress: called with the number of scenes written and the number wanted.
-
-    Raises:
-        DataError: naming file, scene, field, what was found and what was expected; nothing is written then.
-        DiskFullError: if the disk has no room for the store, or it cannot be written.
-    """
-    given = {split: read_factor_file(path) for split, path in files.items()}
-    counts = {split: len(scenes) for split, scenes in given.items()}
-    recipe = check_request(
-        recipe_name, num_scenes=counts, image_size=image_size, num_views=num_views, seed=seed, device=device
-    )
-    for split, scenes in given.items():
-        for index, factors in enumerate(scenes):
-            try:
-                recipe.check_factors(factors)
-            except DataError as error:
-                raise DataError(f"{files[split]}: scene {index}: {error}") from None
-    return _write(
-        recipe,
-        folder=folder,
-        num_scenes=counts,
-        image_size=image_size,
-        seed=seed,
-        workers=workers,
-        device=device,
-        progress=progress,
-        provenance={"factors": {split: sha256_of(path) for split, path in sorted(files.items())}},
-        given=given,
-        files=files,
-    )
-
-
-def _cut(count: int, *, device: str) -> Iterator[range]:
-    step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
-    return (range(count)[first : first + step] for first in range(0, count, step))
-
-
-def _write(
-    recipe: BuiltIn,
-    *,
-    folder: str | os.PathLike[str],
-    num_scenes: Mapping[Split, int],
-    image_size: int,
-    seed: int,
-    workers: int | None,
-    device: str,
-    progress: Callable[[int, int], None] | None,
-    provenance: Mapping[str, Any],
-    scenes_per_shard: int = 1024,
-    given: Mapping[Split, Sequence[SceneFactors]] = {},
-    files: Mapping[Split, str | os.PathLike[str]] = {},
-) -> Path:
-    """Renders scenes, drawn or ``given`` by ``files``, into a store and returns its folder.
-
-    ``image_size`` is 0 for data without images; ``provenance`` is what is noted beside recipe, version and seed.
-    """
-    total, done = sum(num_scenes.values()), 0
+    digests = {split: sha256_of(path) for split, path in sorted(factor_files.items())}
+    notes = {"hold_out": list(map(str, recipe.hold_out)), "factors": digests}
+    total, done = sum(counts.values()), 0
     # Before a list of pieces is made, which may be as absurdly long as the number of scenes.
     check_free_space(folder, num_bytes=total * recipe.bytes_per_scene(image_size=image_size))
-    pieces = [
-        _Piece(split, part, tuple(given.get(split, ())[part.start : part.stop]), str(files.get(split, "")))
-        for split in SPLITS
-        if split in num_scenes
-        for part in _cut(num_scenes[split], device=device)
-    ]
+    pieces = _pieces(recipe, counts, given=given, files=factor_files, device=device)
     render = functools.partial(_render, recipe=recipe, seed=seed, image_size=image_size, device=device)
     workers = num_workers(workers, device=device, num_pieces=len(pieces))
     writing = StoreWriter(
         folder,
         name=recipe.name,
-        image_size=image_size,
+        image_size=image_size if recipe.has_images else 0,
         num_views=recipe.num_views,
-        provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed, **provenance},
+        provenance={"recipe": recipe.name, "version": recipe.version, "seed": seed}
+        | {key: note for key, note in notes.items() if note},
         extras=recipe.extras(image_size=image_size),
         scenes_per_shard=scenes_per_shard,
     )
     # Closing the generator, which happens first, ends its processes; then the store is completed or given up.
     with writing as writer, contextlib.closing(rendered(pieces, render=render, workers=workers)) as results:
-        for piece, scenes in zip(pieces, results, strict=True):
-            writer.add(piece.split, *scenes)
+        for piece, arrays in zip(pieces, results, strict=True):
+            writer.add(piece.split, *arrays)
             done += len(piece.indices)
             if progress is not None:
                 progress(done, total)
