@@ -8,11 +8,12 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from zoo.errors import DiskFullError
+from zoo.errors import DiskFullError, ZooError
 
 TEMPORARY_PREFIX = ".writing-"
 
@@ -128,6 +129,31 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
 def write_json(target: str | os.PathLike[str], value: Any) -> None:
     """Writes ``value`` as indented JSON with sorted keys; numbers that JSON does not know (NaN) are refused."""
     write_text(target, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def reading(origin: object, *, error: type[ZooError]) -> Iterator[None]:
+    """Raises ``error`` for an operating-system error of the block, such as a missing file; ``origin`` begins the message."""
+    try:
+        yield
+    except OSError as cause:
+        raise error(f"{origin}: cannot be read: {cause.strerror}") from cause
+
+
+def load_json(text: str | bytes) -> Any:
+    """Returns the value of JSON without repeated keys, NaN and infinity; raises ValueError or RecursionError otherwise."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+            raise ValueError(f"the key {twice!r} is given twice")
+        return found
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"found {constant}, expected a finite number")
+
+    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

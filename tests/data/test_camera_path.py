@@ -70,6 +70,11 @@ def test_angles_turn_the_shorter_way():
     np.testing.assert_allclose(np.abs(interpolated(corners, num_cameras=3)[1, 3]), math.pi, atol=1e-6)
 
 
+def test_a_path_from_straight_down_to_straight_up_passes_the_horizon():
+    corners = np.stack([camera_of([0, 0, 1, 0, pitch], origin="here") for pitch in (-90, 90)])
+    np.testing.assert_allclose(np.degrees(interpolated(corners, num_cameras=3)[:, 4]), [-90.0, 0.0, 90.0], atol=1e-4)
+
+
 def test_a_closed_path_returns_without_repeating_its_start():
     corners = np.array([[0.0, 0, 0, 0, 0], [1.0, 0, 0, 0, 0]])
     np.testing.assert_allclose(interpolated(corners, num_cameras=4, closed=True)[:, 0], [0.0, 0.5, 1.0, 0.5], atol=1e-6)

@@ -20,8 +20,7 @@ from capture_folders import (
 from scipy.spatial.transform import Rotation
 
 from zoo.data.captures.alignment import DEFAULT_RADIUS, align, align_cameras
-from zoo.data.captures.importing import CaptureFolder, ImportOptions, import_captures
-from zoo.data.captures.recognition import read_capture
+from zoo.data.captures.importing import CaptureFolder, ImportOptions, import_captures, read_capture
 from zoo.data.render.raycaster import render
 from zoo.data.store import SceneStore, read_meta
 

@@ -39,7 +39,7 @@ def objects_of(recipe, split, index):
 
 
 def test_the_data_sets_with_objects_are_those_tested():
-    assert set(WITH_OBJECTS) == {name for name in NAMES if RECIPES[name].factor_class.label_values()}
+    assert set(WITH_OBJECTS) == {name for name in NAMES if RECIPES[name].factor_class.label_values}
 
 
 @pytest.mark.parametrize("name", WITH_OBJECTS)

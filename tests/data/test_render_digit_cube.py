@@ -82,12 +82,15 @@ def test_extras_have_the_shapes_that_are_promised():
 
 
 def test_the_name_knows_no_first_side():
-    room = Room(ROOM_WIDTH, WALL_HEIGHT, "red", "white floor")
+    room = Room(width=ROOM_WIDTH, wall_height=WALL_HEIGHT, wall="red", floor="white floor")
     name = canonical(room, (1, 2, 3, 4, 5))
     assert canonical(room, (3, 4, 1, 2, 5)) == name
     assert canonical(room, (5, 2, 3, 4, 1)) != name
     assert canonical(room, (4, 3, 2, 1, 5)) != name
-    assert canonical(Room(ROOM_WIDTH, WALL_HEIGHT, "green", "white floor"), (1, 2, 3, 4, 5)) != name
+    assert (
+        canonical(Room(width=ROOM_WIDTH, wall_height=WALL_HEIGHT, wall="green", floor="white floor"), (1, 2, 3, 4, 5))
+        != name
+    )
 
 
 def test_all_labels_turns_and_places_occur():

@@ -10,7 +10,7 @@ from zoo.data.render.faces import FACE_SIZE, FACE_TEXELS, SIDES, face_texels
 from zoo.data.render.raycaster import render
 from zoo.data.render.scene import Room, Scene, SceneObject, stack_scenes
 
-ROOM = Room(7.0, 1.5, "red", "white floor")
+ROOM = Room(width=7.0, wall_height=1.5, wall="red", floor="white floor")
 HALF = 0.7
 BLANK = bytes(FACE_SIZE**2)
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,6 +36,15 @@ def test_cameras_are_at_free_places_in_the_room(recipe):
                 nearest = min(nearest, gap)
                 assert gap >= rooms.OBJECT_MARGIN - 1e-6
     assert nearest < rooms.OBJECT_MARGIN + 0.1
+
+
+@pytest.mark.parametrize("width", [5.0, 12.0])
+def test_cameras_use_the_whole_floor_of_a_room_of_another_width(width):
+    scene = DRAWN[NO_ROTATIONS.name][0].scene
+    scene = replace(scene, room=scene.room.model_copy(update={"width": width}))
+    cameras = rooms.draw_free_cameras(np.random.default_rng(0), scene=scene, num_views=200)
+    half = width / 2 - rooms.WALL_MARGIN
+    assert 0.95 * half < np.abs(cameras[:, :2]).max() <= half
 
 
 @pytest.mark.parametrize("recipe", RECIPES_HERE, ids=lambda recipe: recipe.name)

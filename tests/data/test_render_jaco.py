@@ -24,7 +24,7 @@ def generator(seed=0):
 
 @pytest.fixture(scope="module")
 def reaches():
-    return [jaco._draw_reach(generator(seed)) for seed in range(60)]
+    return [jaco.draw_arm(generator(seed)) for seed in range(60)]
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +126,8 @@ def test_arms_are_in_the_room_and_touch_neither_floor_nor_target(reaches):
         arms = forward_kinematics(np.array([reach.joints]))
         assert jaco.is_possible(arms).all()
         assert arms.joints[0, 2:, 2].min() >= jaco.ABOVE_FLOOR and arms.fingers[0, ..., 2].min() >= jaco.ABOVE_FLOOR
-        target = np.array(reach.target.centre) / jaco.SCALE
-        radius = reach.target.scale[0] / jaco.SCALE
+        target = np.array(reach.objects[0].centre) / jaco.SCALE
+        radius = reach.objects[0].scale[0] / jaco.SCALE
         assert target[2] == pytest.approx(radius)
         assert jaco.clearance(arms, target)[0] - radius >= jaco.TARGET_GAP - 1e-9
         assert jaco.SCALE * (math.hypot(*target[:2]) + radius) < jaco.CAMERA_RADII[0] - 0.5
@@ -141,7 +141,7 @@ def test_half_of_the_arms_reach_for_the_target(reaches):
     gaps = {True: [], False: []}
     for reach in reaches:
         hand = forward_kinematics(np.array([reach.joints])).joints[0, -1]
-        gaps[reach.reaching].append(np.linalg.norm(hand - np.array(reach.target.centre) / jaco.SCALE))
+        gaps[reach.reaching].append(np.linalg.norm(hand - np.array(reach.objects[0].centre) / jaco.SCALE))
     assert 18 < len(gaps[True]) < 42
     assert np.mean(gaps[True]) < 0.3 < 0.5 < np.mean(gaps[False])
 
@@ -163,9 +163,11 @@ def test_parts_lie_along_the_bones():
 
 def test_a_scene_turned_by_a_quarter_has_the_same_name(reaches):
     for reach in reaches:
-        x, y, z = reach.target.centre
+        x, y, z = reach.objects[0].centre
         first = (reach.joints[0] - PI / 2.0 + PI) % (2.0 * PI) - PI
-        turned = replace(reach, joints=(first, *reach.joints[1:]), target=replace(reach.target, centre=(-y, x, z)))
+        turned = replace(
+            reach, joints=(first, *reach.joints[1:]), objects=(replace(reach.objects[0], centre=(-y, x, z)),)
+        )
         # The same arm, turned with the target: counter-clockwise as seen from above.
         here, there = (forward_kinematics(np.array([item.joints])).joints[0] for item in (reach, turned))
         np.testing.assert_allclose(there[:, 0], -here[:, 1], atol=1e-9)

@@ -39,7 +39,7 @@ def generator(seed=0):
 
 @pytest.fixture(scope="module")
 def mazes():
-    return [draw_maze(generator(seed)) for seed in range(120)]
+    return [draw_maze(generator(seed))[0] for seed in range(120)]
 
 
 def reachable(free):
@@ -254,9 +254,13 @@ def test_a_wall_straight_ahead_appears_at_its_distance():
     """The top of a wall seen from the middle of a cell appears where the camera model says."""
     zones = np.full((SIZE, SIZE), SOLID)
     zones[4, 2:7] = CORRIDOR
-    plain = maze_layout.HuedTexture("orange", 0)
+    plain = maze_layout.HuedTexture(texture="orange", hue_turn=0)
     maze = maze_layout.Maze(
-        tuple(map(tuple, zones.tolist())), (plain,), (maze_layout.HuedTexture("blue floor", 0),), (), 0.3
+        tuple(map(tuple, zones.tolist())),
+        (plain,),
+        (maze_layout.HuedTexture(texture="blue floor", hue_turn=0),),
+        (),
+        0.3,
     )
     camera = torch.tensor([[[-1.0, 0.0, 0.30, 0.0, 0.0]]])
     frame = render_mazes(stack_mazes([maze]), cameras=camera, image_size=128)[0, 0].int()
@@ -279,7 +283,7 @@ def test_turned_hues_keep_greys_and_brightness():
 
 def test_a_look_up_gives_the_texel_of_the_right_level():
     atlas = maze_surfaces.hued_atlas(torch.device("cpu"))
-    number = maze_surfaces.hued_index(maze_layout.HuedTexture("cerise", 0))
+    number = maze_surfaces.hued_index(maze_layout.HuedTexture(texture="cerise", hue_turn=0))
     levels = mip_levels(WALL_TEXTURES["cerise"])
     for level, image in enumerate(levels):
         side = image.shape[0]

@@ -14,7 +14,7 @@ from zoo.data.render.scene import Room, Scene, SceneObject, stack_scenes
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
 from zoo.errors import DataError
 
-ROOM = Room(7.0, 1.5, "red", "white floor")
+ROOM = Room(width=7.0, wall_height=1.5, wall="red", floor="white floor")
 
 
 def item(shape="sphere", centre=(0.0, 0.0, 0.4), size=0.4, turn=0.0, colour=(1.0, 0.0, 0.0)):

@@ -132,10 +132,10 @@ def test_splits_share_no_scene_even_where_there_are_few_to_choose_from():
 def test_turned_blocks_count_as_the_same_object_and_mirrored_ones_do_not():
     blocks = (((0, 0, 0), 1), ((1, 0, 0), 2), ((1, 1, 0), 3), ((1, 1, 1), 4), ((1, 1, 2), 5))
     name = shepard_metzler.canonical(blocks)
-    for turn in shepard_metzler._rotations():
+    for turn in shepard_metzler.ROTATIONS:
         turned = tuple((tuple((turn @ cell + [3, -2, 7]).tolist()), colour) for cell, colour in blocks)
         assert shepard_metzler.canonical(turned) == name
-    assert len(shepard_metzler._rotations()) == 24
+    assert len(shepard_metzler.ROTATIONS) == 24
     assert shepard_metzler.canonical(blocks[::-1]) == name
     assert shepard_metzler.canonical(tuple(((-x, y, z), c) for (x, y, z), c in blocks)) != name
     assert shepard_metzler.canonical((*blocks[:-1], (blocks[-1][0], 6))) != name
@@ -168,7 +168,7 @@ def test_blocks_are_a_self_avoiding_walk(length):
 
 def test_blocks_take_all_seven_colours_and_fill_the_grid():
     blocks = shepard_metzler.draw_blocks(generator(), num_parts=7)
-    scene = shepard_metzler.build(blocks)
+    scene = shepard_metzler.build([cell for cell, _ in blocks], colours=[(1.0, 0.0, 0.0)] * 7)
     centres = np.array([item.centre for item in scene.objects])
     cells = np.array([cell for cell, _ in blocks])
     width = shepard_metzler.LONGEST / 7
@@ -182,7 +182,8 @@ def test_blocks_take_all_seven_colours_and_fill_the_grid():
 
 @pytest.mark.parametrize("num_parts", [5, 7])
 def test_the_longest_object_fits_into_the_image(num_parts):
-    scene = shepard_metzler.build(tuple(((k, 0, 0), 0) for k in range(num_parts)))
+    cells = [(k, 0, 0) for k in range(num_parts)]
+    scene = shepard_metzler.build(cells, colours=[(1.0, 0.0, 0.0)] * num_parts)
     half = shepard_metzler.LONGEST / num_parts / 2
     corners = torch.tensor(
         [

@@ -29,7 +29,7 @@ from zoo.comparison.leaderboards import leaderboards_of
 from zoo.comparison.markup import to_markdown
 from zoo.comparison.tables import tables_of
 from zoo.data.built_in import BuiltIn
-from zoo.data.captures.recognition import read_capture
+from zoo.data.captures.importing import read_capture
 from zoo.data.deepmind import DeepMindScenes
 from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.factors.parsing import parse_factors, read_factor_file

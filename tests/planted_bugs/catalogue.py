@@ -110,9 +110,9 @@ BUGS = (
         name="axes-are-left-handed",
         layer="cameras",
         reason="camera conventions that were never written down: mirrored images",
-        file="zoo/data/camera.py",
-        before="    right = torch.stack([sin_yaw, -cos_yaw, torch.zeros_like(sin_yaw)], dim=-1)\n",
-        after="    right = torch.stack([-sin_yaw, cos_yaw, torch.zeros_like(sin_yaw)], dim=-1)\n",
+        file="zoo/nn/geometry.py",
+        before="    right = torch.stack([sin_yaw, -cos_yaw, zero], dim=-1)\n",
+        after="    right = torch.stack([-sin_yaw, cos_yaw, zero], dim=-1)\n",
         tests=("tests/data/test_camera.py::test_axes_are_a_right_handed_orthonormal_frame",),
     ),
     Bug(

@@ -7,7 +7,7 @@ duplicate keys, keys that are not strings, aliases, tags, other versions and ove
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args
@@ -27,6 +27,7 @@ from ruamel.yaml.events import (
 )
 
 from zoo.errors import ConfigError, did_you_mean
+from zoo.files import reading
 
 MAXIMUM_BYTES = 1 << 20
 MAXIMUM_DEPTH = 32
@@ -45,6 +46,17 @@ Size = Annotated[int, pydantic.Field(ge=1, le=16_384)]  # of one layer: channels
 Depth = Annotated[int, pydantic.Field(ge=1, le=256)]  # of a whole model: steps, layers, blocks
 Octaves = Annotated[int, pydantic.Field(ge=0, le=16)]  # of Fourier features: the highest is 2^13 radians per unit
 LARGEST_SEED = 2**63 - 1
+
+
+def one_of(names: Collection[str]) -> pydantic.AfterValidator:
+    """Returns a validator of a name; its error lists the known names, or the similar ones."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"one of {', '.join(names)}{did_you_mean(name, names)}")
+        return name
+
+    return pydantic.AfterValidator(check)
 
 
 def parse(
@@ -120,11 +132,10 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     """Reads a YAML file whose top level is a mapping; raises ConfigError for what is refused (see the module)."""
     path = Path(path)
     try:
-        if path.stat().st_size > MAXIMUM_BYTES:
-            raise ConfigError(f"{path}: has {path.stat().st_size} bytes, expected at most {MAXIMUM_BYTES}")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        with reading(path, error=ConfigError):
+            if path.stat().st_size > MAXIMUM_BYTES:
+                raise ConfigError(f"{path}: has {path.stat().st_size} bytes, expected at most {MAXIMUM_BYTES}")
+            text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not a text file in UTF-8") from None
     value = parse_yaml(text, file=str(path))

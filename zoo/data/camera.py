@@ -40,7 +40,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.nn.geometry import view_axes
+
 FIELD_OF_VIEW_DEGREES = 50.0
+IMAGE_HALF_WIDTH = math.tan(math.radians(FIELD_OF_VIEW_DEGREES) / 2.0)  # of the image plane at distance 1
 
 CAMERA_WIDTH = 5
 CAMERA_FIELDS = ("x", "y", "z", "yaw", "pitch")
@@ -77,11 +80,7 @@ def pose_vector(cameras: Tensor) -> Tensor:
 
 def camera_axes(cameras: Tensor) -> CameraAxes:
     """Returns the axes of cameras [..., 5]."""
-    cos_yaw, sin_yaw = cameras[..., 3].cos(), cameras[..., 3].sin()
-    cos_pitch, sin_pitch = cameras[..., 4].cos(), cameras[..., 4].sin()
-    forward = torch.stack([cos_pitch * cos_yaw, cos_pitch * sin_yaw, sin_pitch], dim=-1)
-    right = torch.stack([sin_yaw, -cos_yaw, torch.zeros_like(sin_yaw)], dim=-1)
-    up = torch.stack([-sin_pitch * cos_yaw, -sin_pitch * sin_yaw, cos_pitch], dim=-1)
+    right, up, forward = view_axes(pose_vector(cameras)).unbind(-2)
     return CameraAxes(forward, right, up)
 
 
@@ -107,4 +106,4 @@ def image_plane(num_samples: int) -> Tensor:
     The negated tensor gives the heights of the samples of one column, from the top down.
     """
     centres = (torch.arange(num_samples, dtype=torch.float64) + 0.5) / num_samples
-    return (2.0 * centres - 1.0) * math.tan(math.radians(FIELD_OF_VIEW_DEGREES) / 2.0)
+    return (2.0 * centres - 1.0) * IMAGE_HALF_WIDTH

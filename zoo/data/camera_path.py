@@ -60,12 +60,12 @@ def read_path(file: str | Path, *, num_cameras: int) -> np.ndarray:
 def interpolated(cameras: np.ndarray, *, num_cameras: int, closed: bool = False) -> np.ndarray:
     """Returns ``num_cameras`` evenly along the polygon through cameras [K, 5] (radians), float32 [n, 5].
 
-    Angles turn the shorter way. A closed path returns to its first camera, which is not repeated at the end.
+    The yaw turns the shorter way. A closed path returns to its first camera, which is not repeated at the end.
     """
     corners = np.asarray(cameras, np.float64)
     if closed:
         corners = np.concatenate([corners, corners[:1]])
-    corners[:, 3:] = np.unwrap(corners[:, 3:], axis=0)
+    corners[:, 3] = np.unwrap(corners[:, 3])
     places = np.linspace(0.0, len(corners) - 1.0, num_cameras, endpoint=not closed)
     path = np.stack([np.interp(places, np.arange(len(corners)), corner) for corner in corners.T], axis=1)
     path[:, 3] = np.remainder(path[:, 3] + np.pi, 2.0 * np.pi) - np.pi

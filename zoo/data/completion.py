@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
-from zoo.data.functions import point_shapes, rendering_of_points
+from zoo.data.functions import rendering_of_points
 from zoo.data.render import rooms
 from zoo.data.render.digit_cube import DIGIT_SIZE, digits_of, handwritten_digits
 from zoo.data.render.raycaster import render
 from zoo.data.render.rng import scene_generator
 from zoo.data.render.scene import stack_scenes
-from zoo.data.source import INPUTS, VALUES, ExtraShape, Split
+from zoo.data.source import INPUTS, VALUES, ExtraShape, Split, point_shapes
 from zoo.errors import DataError
 
 _PIXELS = "pixels"

@@ -120,9 +120,10 @@ def convert(
     share = 1.0 if to == "store" else _JPEG_SHARE
     num_bytes = sum(counts.values()) * bytes_per_scene(first.extras, image_size=size, num_views=first.num_views)
     check_free_space(target_folder, num_bytes=int(share * num_bytes))
+    resampling = "none" if first.image_size == size else "area" if first.image_size % size == 0 else "lanczos"
     provenance = {
         "converted_from": {"kind": kind_of(source_folder), "name": first.name, "revision": first.revision},
-        "image_size": {"source": first.image_size, "resampling": _resampling(first.image_size, size)},
+        "image_size": {"source": first.image_size, "resampling": resampling},
         "max_scenes": max_scenes,
         "on_bad_record": on_bad_record,
     }
@@ -142,9 +143,3 @@ def convert(
                 if progress is not None:
                     progress(done, total)
     return ConversionReport(to, size, first.num_views, written, tuple(skipped))
-
-
-def _resampling(old: int, new: int) -> str:
-    if old == new:
-        return "none"
-    return "area" if old % new == 0 else "lanczos"

@@ -19,7 +19,7 @@ import torch
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_extras
 from zoo.data.camera import CAMERA_WIDTH
 from zoo.data.render.rng import uniform
-from zoo.data.source import INPUTS, KERNEL, VALUES, ExtraShape, Split
+from zoo.data.source import INPUTS, KERNEL, VALUES, ExtraShape, Split, point_shapes
 
 KernelKind = Literal["rbf", "matern", "periodic"]
 KINDS: tuple[KernelKind, ...] = get_args(KernelKind)
@@ -27,14 +27,6 @@ KINDS: tuple[KernelKind, ...] = get_args(KernelKind)
 LARGEST_INPUT = 2.0
 PERIODS = (0.1, 0.5)
 DECIMALS = 3  # hyper-parameters that agree to so many count as the same for the division into splits
-
-
-def point_shapes(*, input_width: int, value_width: int) -> Mapping[str, ExtraShape]:
-    """Returns the types and shapes of the points of a function; every point is a view."""
-    return {
-        INPUTS: ExtraShape("float32", (input_width,), per_view=True),
-        VALUES: ExtraShape("float32", (value_width,), per_view=True),
-    }
 
 
 def rendering_of_points(drawn: Sequence[DrawnScene]) -> Rendering:

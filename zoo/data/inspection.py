@@ -17,10 +17,10 @@ from zoo.data.factor_lines import FactorLines, factor_file_name
 from zoo.data.factors.parsing import parse_factors
 from zoo.data.opening import Source, kind_of, open_splits
 from zoo.data.source import SPLITS, Split
-from zoo.data.store import StoreMeta, check_file, layout_of, read_meta
+from zoo.data.store import check_file, layout_of, read_meta
 from zoo.data.tfrecord import BadRecord, OnBadRecord
 from zoo.errors import DataError
-from zoo.files import sha256_of
+from zoo.files import reading, sha256_of
 
 _FRAMING_BYTES = 16  # of a record beside its data
 _SAMPLED_SCENES = 1000  # of a split of TFRecords, spread evenly
@@ -72,22 +72,10 @@ def verify_store(folder: str | os.PathLike[str]) -> int:
 
 
 def _check_digest(path: Path, *, expected: str) -> None:
-    try:
+    with reading(path, error=DataError):
         found = sha256_of(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     if found != expected:
         raise DataError(f"{path}: SHA-256 is {found}, expected {expected}; the file is damaged")
-
-
-def _store_files(folder: str | os.PathLike[str], meta: StoreMeta, split: Split) -> list[Path]:
-    """Returns the files of a split; raises DataError if its factors are missing."""
-    names = [*layout_of(meta, split), *([factor_file_name(split)] if meta.factors is not None else [])]
-    paths = [Path(folder) / name for name in names]
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path}: is missing")
-    return paths
 
 
 def _sampled_camera_range(source: DeepMindScenes) -> tuple[np.ndarray, int, list[BadRecord]]:
@@ -154,8 +142,11 @@ def inspect_scenes(folder: str | os.PathLike[str], *, verify: bool = False) -> d
             verify_store(folder)
         sources, provenance, has_factors = open_splits(folder), meta.provenance, meta.factors is not None
         for split in sources:
-            files = [path.stat().st_size for path in _store_files(folder, meta, split)]
-            sizes[split] = (len(files), sum(files))
+            names = [*layout_of(meta, split), *([factor_file_name(split)] if has_factors else [])]
+            paths = [Path(folder) / name for name in names]
+            if missing := [path for path in paths if not path.is_file()]:
+                raise DataError(f"{missing[0]}: is missing")
+            sizes[split] = (len(paths), sum(path.stat().st_size for path in paths))
     else:
         index = index_folder(folder, on_bad_record="skip")
         mode: OnBadRecord = "skip" if verify else "raise"

@@ -33,6 +33,22 @@ class ExtraShape(NamedTuple):
     per_view: bool
 
 
+def point_shapes(*, input_width: int, value_width: int) -> Mapping[str, ExtraShape]:
+    """Returns the types and shapes of the points of a function; every point is a view."""
+    return {
+        INPUTS: ExtraShape("float32", (input_width,), per_view=True),
+        VALUES: ExtraShape("float32", (value_width,), per_view=True),
+    }
+
+
+def map_shapes(image_size: int) -> Mapping[str, ExtraShape]:
+    """Returns the types and shapes of a scene's map, an image, and of the camera that sees it."""
+    return {
+        MAP: ExtraShape("uint8", (image_size, image_size, 3), per_view=False),
+        MAP_CAMERA: ExtraShape("float32", (CAMERA_WIDTH,), per_view=False),
+    }
+
+
 def bytes_per_scene(extras: Mapping[str, ExtraShape], *, image_size: int, num_views: int) -> int:
     """Returns the size of a scene's images, cameras and extras in memory and in a store."""
     size = num_views * (image_size**2 * 3 + CAMERA_WIDTH * 4)
@@ -128,7 +144,12 @@ class DataRequirements:
             found = scenes.extras.get(name)
             if found is None:
                 raise ConfigError(f"{folder}: has no {name}, which {reads}")
-            if not _matches(found, expected):
+            alike = (found.dtype, found.per_view, len(found.shape)) == (
+                expected.dtype,
+                expected.per_view,
+                len(expected.shape),
+            )
+            if not alike or any(size not in (0, here) for size, here in zip(expected.shape, found.shape, strict=True)):
                 raise ConfigError(
                     f"{folder}: its {name} are {found.dtype} {list(found.shape)}, but {reads} {expected.dtype} "
                     f"{list(expected.shape)}"
@@ -147,8 +168,3 @@ class DataRequirements:
             f"{images} {self.variant!r} at size {self.size!r} reads {self.image_size}; use data of {self.image_size} "
             f"pixels, or train with --set image_size={scenes.image_size} or another --size"
         )
-
-
-def _matches(found: ExtraShape, expected: ExtraShape) -> bool:
-    alike = (found.dtype, found.per_view, len(found.shape)) == (expected.dtype, expected.per_view, len(expected.shape))
-    return alike and all(size in (0, here) for size, here in zip(expected.shape, found.shape, strict=True))

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,9 +28,10 @@ from pydantic import Field, JsonValue, StringConstraints, ValidationError
 
 from zoo.config.settings import first_problem
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.factor_lines import FactorLines, factor_file_name, missing_factors
-from zoo.data.source import ExtraShape, Split, check_indices, check_numbers
+from zoo.data.factor_lines import FactorLines, factor_file_name
+from zoo.data.source import SPLITS, ExtraShape, Split, check_indices, check_numbers
 from zoo.errors import DataError
+from zoo.files import reading
 from zoo.provenance import Record
 
 META_NAME = "meta.json"
@@ -159,12 +161,9 @@ def check_file(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None
     """Checks presence, size and header of a file without reading its data."""
     header = header_of(dtype, shape)
     expected = len(header) + dtype.itemsize * int(np.prod(shape, dtype=object))
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            found = file.read(len(header))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    with reading(path, error=DataError), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        found = file.read(len(header))
     if size != expected:
         raise DataError(f"{path}: has {size} bytes, expected {expected}; the file is damaged or incomplete")
     if found != header:
@@ -282,17 +281,31 @@ class SceneStore:
         """
         scenes, _ = check_indices(self, scenes, None, origin=f"{self._folder}")
         if self._factors is None:
-            meta = read_meta(self._folder)
-            raise missing_factors(
-                self._folder,
-                provenance=meta.provenance,
-                num_scenes={split: facts.num_scenes for split, facts in meta.splits.items()},
-                image_size=self.image_size,
-                num_views=self.num_views,
-            )
+            raise _missing_factors(self._folder, read_meta(self._folder))
         return list(self._factors.iterate(scenes.tolist()))
 
     def read_cameras(self, scenes: np.ndarray) -> np.ndarray:
         """Reads all cameras of some scenes [B] without their images, [B, V, 5] float32; raises as :meth:`read`."""
         scenes, _ = check_indices(self, scenes, None, origin=f"{self._folder}")
         return self._map(file_name(self.split, "cameras"))[scenes].astype(np.float32, copy=False)
+
+
+def _missing_factors(folder: Path, meta: StoreMeta) -> DataError:
+    """Returns the error for a store without factors: why it has none, and the command that makes it with them."""
+    recipe = meta.provenance.get("recipe")
+    if not isinstance(recipe, str):
+        return DataError(
+            f"{folder}: has no scene factors: it was not rendered by a built-in data set; "
+            "'gqn-zoo data make NAME -o FOLDER' writes scenes with factors"
+        )
+    if not meta.image_size:
+        return DataError(f"{folder}: has no scene factors: functions and pixels ({recipe}) have none")
+    words = ["gqn-zoo", "data", "make", recipe, "-o", "FOLDER"]
+    for split in SPLITS:
+        words += [f"--{split}", str(meta.splits[split].num_scenes if split in meta.splits else 1)]
+    words += ["--image-size", str(meta.image_size), "--views", str(meta.num_views)]
+    words += ["--seed", str(meta.provenance.get("seed", 0))]
+    return DataError(
+        f"{folder}: has no scene factors: it was made by an earlier version; '{shlex.join(words)}' makes the same scenes "
+        "with factors"
+    )

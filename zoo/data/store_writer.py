@@ -8,13 +8,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydantic import ValidationError
 
 from zoo.config.settings import first_problem
-from zoo.data.factor_lines import FactorWriter, factor_file_name
+from zoo.data.factor_lines import factor_file_name
 from zoo.data.scene_writer import SceneArrays, SceneWriter, SplitWriter
 from zoo.data.source import ExtraShape, Split
 from zoo.data.store import (
@@ -58,13 +58,7 @@ class _ArrayFile:
         return sha256_of(self._path)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk is reported by the write that failed, not by closing
-            self._file.close()
-
-
-class _CompleteSplit(NamedTuple):
-    meta: SplitMeta
-    factors: str | None  # SHA-256 of the file of factors
+        self._file.close()
 
 
 class _SplitWriter:
@@ -78,7 +72,7 @@ class _SplitWriter:
         self._shard: _ArrayFile | None = None
         layout = row_layout(meta, split)  # cameras, then extras
         self._files = {name: _ArrayFile(folder / name, dtype=dtype, row=row) for name, (dtype, row) in layout.items()}
-        self._factors: FactorWriter | None = None
+        self._factors: BinaryIO | None = None
         self.num_scenes = 0
 
     def append(self, scenes: SceneArrays) -> None:
@@ -87,8 +81,9 @@ class _SplitWriter:
             file.append(array)
         if scenes.factors is not None:
             if self._factors is None:
-                self._factors = FactorWriter(self._folder / factor_file_name(self._split))
-            self._factors.append(scenes.factors)
+                self._factors = (self._folder / factor_file_name(self._split)).open("xb")
+            lines = (json.dumps(document, separators=(",", ":"), allow_nan=False) for document in scenes.factors)
+            self._factors.writelines(line.encode() + b"\n" for line in lines)
         self.num_scenes += len(scenes.frames)
         frames = scenes.frames
         while len(frames):
@@ -107,17 +102,21 @@ class _SplitWriter:
             self._hashes[shard_name(self._split, len(self._hashes))] = self._shard.complete()
             self._shard = None
 
-    def complete(self) -> _CompleteSplit:
+    def complete(self) -> tuple[SplitMeta, str | None]:
+        """Completes all files; returns what ``meta.json`` says of the split, and the SHA-256 of the file of factors."""
         self._complete_shard()
         hashes = {**self._hashes, **{name: file.complete() for name, file in self._files.items()}}
         meta = SplitMeta(num_scenes=self.num_scenes, scenes_per_shard=self._scenes_per_shard, files=hashes)
-        return _CompleteSplit(meta, self._factors.complete() if self._factors is not None else None)
+        if self._factors is None:
+            return meta, None
+        self._factors.close()
+        return meta, sha256_of(self._folder / factor_file_name(self._split))
 
     def close(self) -> None:
-        if self._factors is not None:
-            self._factors.close()
-        for file in (*self._files.values(), *([self._shard] if self._shard else [])):
-            file.close()
+        for file in (self._factors, self._shard, *self._files.values()):
+            if file is not None:
+                with contextlib.suppress(OSError):  # a full disk is reported by the write that failed, not by closing
+                    file.close()
 
 
 class StoreWriter(SceneWriter):
@@ -171,9 +170,9 @@ class StoreWriter(SceneWriter):
         return _SplitWriter(folder, split, meta=self._meta, scenes_per_shard=self._scenes_per_shard)
 
     def _complete(self, folder: Path) -> None:
-        complete: dict[Split, _CompleteSplit] = {split: writer.complete() for split, writer in self._writers.items()}
-        splits = {split: done.meta for split, done in complete.items()}
-        factors = {factor_file_name(split): done.factors for split, done in complete.items() if done.factors} or None
+        complete = {split: writer.complete() for split, writer in self._writers.items()}
+        splits = {split: meta for split, (meta, _) in complete.items()}
+        factors = {factor_file_name(split): digest for split, (_, digest) in complete.items() if digest} or None
         meta = self._meta.model_copy(update={"splits": splits, "factors": factors})
         meta = meta.model_copy(update={"revision": meta.contents_revision()})
         # Without factors the file is what earlier versions wrote.

@@ -22,6 +22,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format
 
 from zoo.errors import DataError
+from zoo.files import reading
 
 OnBadRecord = Literal["raise", "skip"]
 
@@ -84,28 +85,25 @@ def index_records(path: str | os.PathLike[str], *, on_bad_record: OnBadRecord = 
     """
     rows: list[tuple[int, int, int]] = []
     bad: BadRecord | None = None
-    try:
-        with Path(path).open("rb", buffering=0) as file:
-            size, offset = os.fstat(file.fileno()).st_size, 0
-            block = os.pread(file.fileno(), _HEADER.size, 0)
-            while offset < size:
-                origin = _place(path, len(rows), offset)
-                try:
-                    length = _check_header(block, origin=origin, remaining=size - offset)
-                    # One read gives the checksum of this record's data and the header of the next record.
-                    end = offset + _HEADER.size + length
-                    block = os.pread(file.fileno(), _FOOTER.size + _HEADER.size, end)
-                    if len(block) < _FOOTER.size:
-                        raise DataError(f"{origin}: the file became shorter while it was read")
-                except DataError as error:
-                    if on_bad_record == "raise":
-                        raise
-                    bad = BadRecord(os.fspath(path), len(rows), f"{error}; the rest of the file is left out")
-                    break
-                rows.append((offset, length, _FOOTER.unpack_from(block)[0]))
-                offset, block = end + _FOOTER.size, block[_FOOTER.size :]
-    except OSError as error:
-        raise DataError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error
+    with reading(os.fspath(path), error=DataError), Path(path).open("rb", buffering=0) as file:
+        size, offset = os.fstat(file.fileno()).st_size, 0
+        block = os.pread(file.fileno(), _HEADER.size, 0)
+        while offset < size:
+            origin = _place(path, len(rows), offset)
+            try:
+                length = _check_header(block, origin=origin, remaining=size - offset)
+                # One read gives the checksum of this record's data and the header of the next record.
+                end = offset + _HEADER.size + length
+                block = os.pread(file.fileno(), _FOOTER.size + _HEADER.size, end)
+                if len(block) < _FOOTER.size:
+                    raise DataError(f"{origin}: the file became shorter while it was read")
+            except DataError as error:
+                if on_bad_record == "raise":
+                    raise
+                bad = BadRecord(os.fspath(path), len(rows), f"{error}; the rest of the file is left out")
+                break
+            rows.append((offset, length, _FOOTER.unpack_from(block)[0]))
+            offset, block = end + _FOOTER.size, block[_FOOTER.size :]
     offsets, lengths, checksums = np.array(rows, dtype=np.int64).reshape(-1, 3).T
     return RecordIndex(offsets, lengths, checksums.astype(np.uint32), bad)
 
@@ -119,18 +117,15 @@ def read_record(path: str | os.PathLike[str], *, record: int = 0, offset: int = 
         DataError: if the file cannot be read, has changed since it was indexed, or a checksum is wrong.
     """
     origin = _place(path, record, offset)
-    try:
-        # Opened for every record: a set has thousands of files, more than a process may hold open.
-        with Path(path).open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            header = os.pread(file.fileno(), _HEADER.size, offset)
-            found = _check_header(header, origin=origin, remaining=size - offset)
-            if length not in (None, found):
-                raise DataError(f"{origin}: has {found} bytes of data, but had {length} when the file was indexed")
-            length = found
-            block = os.pread(file.fileno(), length + _FOOTER.size, offset + _HEADER.size)
-    except OSError as error:
-        raise DataError(f"{origin}: cannot be read: {error.strerror}") from error
+    # Opened for every record: a set has thousands of files, more than a process may hold open.
+    with reading(origin, error=DataError), Path(path).open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        header = os.pread(file.fileno(), _HEADER.size, offset)
+        found = _check_header(header, origin=origin, remaining=size - offset)
+        if length not in (None, found):
+            raise DataError(f"{origin}: has {found} bytes of data, but had {length} when the file was indexed")
+        length = found
+        block = os.pread(file.fileno(), length + _FOOTER.size, offset + _HEADER.size)
     if len(block) < length + _FOOTER.size:
         raise DataError(
             f"{origin}: the file is truncated: {len(block)} of {length + _FOOTER.size} bytes follow the header"

@@ -28,7 +28,7 @@ from zoo.figures.style import (
     use_log_scale,
     use_short_numbers,
 )
-from zoo.files import write_text
+from zoo.files import reading, write_text
 from zoo.results.metrics import find_metric
 from zoo.results.store import parse_json
 
@@ -174,10 +174,8 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields each line's place, for errors, and its contents."""
-    try:
+    with reading(path, error=ResultError):
         lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
     lines.pop()  # what follows the last line break: nothing, or a line still being written
     for count, line in enumerate(lines, start=1):
         place = f"{path}, line {count}"

@@ -20,6 +20,7 @@ from zoo.figures.curves import Curve, Point, curve_of, draw_curves, metric_names
 from zoo.figures.leaderboard import draw_leaderboard, has_times
 from zoo.figures.pareto_front import can_be_drawn, draw_pareto_front
 from zoo.figures.style import svg_of
+from zoo.files import reading
 from zoo.report.runs import Run
 from zoo.results.row import ResultRow
 
@@ -151,10 +152,8 @@ def embed_file(path: Path) -> EmbeddedImage:
         ResultError: if it is missing, damaged, larger than 8 MiB, or neither PNG, JPEG nor WebP.
     """
     path = Path(path)
-    try:
+    with reading(path, error=ResultError):
         contents = path.read_bytes()
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
     if len(contents) > MAX_BYTES:
         raise ResultError(f"{path}: has {len(contents)} bytes, expected at most {MAX_BYTES}")
     try:

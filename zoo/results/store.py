@@ -12,12 +12,11 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from zoo.errors import ResultError
-from zoo.files import TEMPORARY_PREFIX, write_text
+from zoo.files import TEMPORARY_PREFIX, load_json, reading, write_text
 from zoo.results.pytest_benchmark import BENCHMARK_KIND, is_benchmark_file, rows_of_benchmarks
 from zoo.results.row import KIND, SCHEMA_VERSION, ResultRow, digest_of, explain
 
@@ -123,14 +122,12 @@ def _rows_below(folder: Path, pattern: str = "*.json") -> list[ResultRow]:
 
 
 def _read(path: Path) -> bytes:
-    try:
+    with reading(path, error=ResultError):
         if path.exists() and not path.is_file():
             raise ResultError(f"{path}: expected a result row or a folder, found neither")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ResultError(f"{path}: larger than {MAX_FILE_BYTES} bytes, hence not a result row")
         return path.read_bytes()
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _rows_of_any(data: bytes, *, path: str) -> list[ResultRow]:
@@ -154,7 +151,7 @@ def parse_json(data: bytes, *, path: str) -> object:
         ResultError: with ``path``, if it is not valid.
     """
     try:
-        return json.loads(data, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+        return load_json(data)
     except (ValueError, RecursionError) as error:
         raise ResultError(f"{path}: not valid JSON: {error}") from error
 
@@ -171,17 +168,6 @@ def _row_of(contents: object, *, path: str) -> ResultRow:
         return ResultRow.model_validate(contents)
     except ValidationError as error:
         raise ResultError(f"{path}: {explain(error)}") from error
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = dict(pairs)
-    if len(names) != len(pairs):
-        raise ValueError("a key occurs twice in one object")
-    return names
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _rows_in_git(spec: str) -> list[ResultRow]:

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from zoo.bench.suite.jobs import Job, failure_row, has_failed, missing_contexts, rows_of, run_job, train_job
 from zoo.config.settings import first_problem
 from zoo.errors import ConfigError, ZooError
-from zoo.files import write_text
+from zoo.files import reading, write_text
 from zoo.results.store import save_row
 from zoo.training.session import lock_folder
 
@@ -54,9 +54,8 @@ def read_job(folder: Path) -> Job:
     """Reads a job; raises ConfigError if the file is missing or damaged."""
     path = folder / JOB
     try:
-        return _JOB.validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        with reading(path, error=ConfigError):
+            return _JOB.validate_json(path.read_bytes())
     except ValidationError as error:
         raise ConfigError(f"{path}: {first_problem(error)}") from None
 

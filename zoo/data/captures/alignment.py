@@ -15,7 +15,6 @@ from zoo.errors import DataError
 
 # How far the cameras of the built-in rooms are from the point that they look at, scene units.
 DEFAULT_RADIUS = math.hypot(RING.radius, RING.height - RING.target_height)
-_AXES = {"x": 0, "y": 1, "z": 2}
 _DEGENERATE = 1e-4  # of eigenvalues of a mean of outer products of unit vectors
 
 
@@ -64,7 +63,8 @@ def align(
     positions = np.stack([image.position for image in capture.images])
     forwards = np.stack([-image.rotation[:, 2] for image in capture.images])
     axis = up or capture.up
-    direction = _common_up(capture) if axis == "auto" else _unit_vector(axis)
+    unit = (-1.0 if axis[0] == "-" else 1.0) * np.eye(3)["xyz".find(axis[-1])]
+    direction = _common_up(capture) if axis == "auto" else unit
     middle = _nearest_point(capture, positions, forwards) if centre is None else np.array(centre, dtype=np.float64)
     if scale is None and centre is not None and radius is None:
         scale = 1.0
@@ -86,10 +86,6 @@ def align_cameras(capture: Capture, alignment: Alignment) -> AlignedCameras:
     )
     cameras = np.concatenate([placed, np.stack([angles.yaw.numpy(), angles.pitch.numpy()], axis=1)], axis=1)
     return AlignedCameras(cameras, angles.roll.numpy())
-
-
-def _unit_vector(axis: UpAxis) -> np.ndarray:
-    return (-1.0 if axis[0] == "-" else 1.0) * np.eye(3)[_AXES[axis[-1]]]
 
 
 def _common_up(capture: Capture) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""COLMAP models: what its text and its binary files have in common.
+"""Reading COLMAP models: ``cameras.txt`` and ``images.txt``, or the binary files with the extra ``colmap`` (pycolmap).
 
 An image has a rotation and a translation from the world to the camera, whose axes are those of OpenCV (right, down,
 forward). The world of a reconstruction has no defined orientation; COLMAP's is close to that of its first camera, so -y
@@ -7,11 +7,12 @@ is taken as up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from zoo.data.captures.capture import Capture, CaptureFormat, Intrinsics, PosedImage, check_image_size, check_rotation
 from zoo.errors import DataError
@@ -19,6 +20,8 @@ from zoo.errors import DataError
 IMAGE_FOLDER = "images"
 # Where a model may lie in the folder of a capture; the first that holds one is read.
 MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0")
+_NORM_TOLERANCE = 1e-3  # by which the length of a quaternion may differ from 1
+_NUM_IMAGE_FIELDS = 10
 _OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 
 
@@ -108,3 +111,99 @@ def _intrinsics(camera: ColmapCamera, *, origin: str) -> Intrinsics:
         centre_x=centre_x,
         centre_y=centre_y,
     )
+
+
+def read_colmap_text(folder: Path, *, model: Path) -> Capture:
+    """Reads a model whose text files lie in the folder ``model``.
+
+    Raises:
+        DataError: naming file, line, found and expected; see also :func:`build_capture`.
+    """
+    return build_capture(
+        folder,
+        model=model,
+        format_name="COLMAP text",
+        cameras=_read_cameras(model / "cameras.txt"),
+        images=_read_images(model / "images.txt"),
+    )
+
+
+def _lines(path: Path) -> list[tuple[str, str]]:
+    """Returns the lines of a file without comments, each with its place for messages."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: is missing, expected beside the other text files of the model") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 text: {error}") from error
+    lines = ((f"{path}: line {number}", line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    return [(place, line) for place, line in lines if not line.startswith("#")]
+
+
+def _read_cameras(path: Path) -> dict[int, ColmapCamera]:
+    cameras = {}
+    for place, line in _lines(path):
+        if line:
+            try:
+                number, model, width, height, *parameters = line.split()
+                cameras[int(number)] = ColmapCamera(model, int(width), int(height), tuple(map(float, parameters)))
+            except ValueError as error:
+                expected = "CAMERA_ID MODEL WIDTH HEIGHT PARAMS"
+                raise DataError(f"{place}: found {line[:80]!r}, expected {expected}") from error
+    return cameras
+
+
+def _read_images(path: Path) -> Iterator[ColmapImage]:
+    """Yields the images; each has a line of its own and one with its points, which may be empty."""
+    lines = iter(_lines(path))
+    for place, line in lines:
+        if not line:
+            continue
+        yield _image(line, place=place)
+        place, points = next(lines, (place, ""))
+        if len(points.split()) % 3:
+            raise DataError(f"{place}: found {points[:80]!r}, expected X Y POINT3D_ID of every point, or an empty line")
+
+
+def _image(line: str, *, place: str) -> ColmapImage:
+    fields = line.split(maxsplit=_NUM_IMAGE_FIELDS - 1)
+    try:
+        pose = np.array(fields[1:8], dtype=np.float64)
+        camera, name = int(fields[8]), fields[9]
+    except (ValueError, IndexError) as error:
+        expected = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
+        raise DataError(f"{place}: found {line[:80]!r}, expected {expected}") from error
+    length = float(np.linalg.norm(pose[:4]))
+    if not (np.isfinite(pose).all() and abs(length - 1.0) < _NORM_TOLERANCE):
+        raise DataError(f"{place}: the quaternion QW QX QY QZ has length {length:g}, expected 1 and finite numbers")
+    return ColmapImage(name, camera, Rotation.from_quat(pose[:4], scalar_first=True).as_matrix(), pose[4:])
+
+
+def read_colmap_binary(folder: Path, *, model: Path) -> Capture:
+    """Reads a model whose binary files lie in the folder ``model``; images without a pose are left out.
+
+    Raises:
+        DataError: if pycolmap is not installed or cannot read the model; see also :func:`build_capture`.
+    """
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise DataError(
+            f"{model}: this COLMAP model is binary; convert it with 'colmap model_converter --input_path {model} "
+            f"--output_path {model} --output_type TXT', or install the extra: pip install 'gqn-zoo[colmap]'"
+        ) from error
+    try:
+        reconstruction = pycolmap.Reconstruction(str(model))
+        cameras = {
+            number: ColmapCamera(camera.model.name, camera.width, camera.height, tuple(camera.params.tolist()))
+            for number, camera in reconstruction.cameras.items()
+        }
+        images = []
+        for image in reconstruction.images.values():
+            if image.has_pose:
+                pose = image.cam_from_world()
+                rotation, translation = np.array(pose.rotation.matrix()), np.array(pose.translation)
+                images.append(ColmapImage(image.name, image.camera_id, rotation, translation))
+    except Exception as error:  # a C++ library, which raises IndexError, ValueError or RuntimeError for damaged files
+        raise DataError(f"{model}: pycolmap cannot read this model: {error}") from error
+    return build_capture(folder, model=model, format_name="COLMAP binary", cameras=cameras, images=images)

@@ -1,4 +1,4 @@
-"""Writing captures as the scenes of a store."""
+"""Recognising captures by the files of their folders, and writing them as the scenes of a store."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy as np
 from zoo.data.camera import FIELD_OF_VIEW_DEGREES
 from zoo.data.captures.alignment import Alignment, align, align_cameras
 from zoo.data.captures.capture import Capture, FieldOfView, PosedImage, UpAxis
-from zoo.data.captures.recognition import read_capture
+from zoo.data.captures.colmap import MODEL_FOLDERS, read_colmap_binary, read_colmap_text
 from zoo.data.captures.reprojection import Fill, covers, reproject
-from zoo.data.captures.transforms import NERFSTUDIO_FILE, SYNTHETIC_FILES
+from zoo.data.captures.transforms import NERFSTUDIO_FILE, SYNTHETIC_FILES, read_transforms
 from zoo.data.images import read_photograph
 from zoo.data.source import SPLITS, Split, bytes_per_scene
 from zoo.data.store_writer import StoreWriter, store_name
@@ -79,6 +79,33 @@ class _Part(NamedTuple):
     indices: np.ndarray  # of the images
 
 
+def read_capture(folder: str | os.PathLike[str]) -> Capture:
+    """Reads a folder in the first format that it has files of.
+
+    In this order: ``transforms.json`` (nerfstudio), ``transforms_train.json``, ``_val`` and ``_test`` (NeRF-synthetic,
+    joined), ``cameras.txt`` and ``images.txt`` (COLMAP), ``cameras.bin`` and ``images.bin`` (COLMAP). A COLMAP model may
+    lie in any of ``MODEL_FOLDERS``; text is preferred.
+
+    Raises:
+        DataError: if the folder is missing or has no such files, or from the reader of the format.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is no folder, expected one with the images and cameras of a scene")
+    if (folder / NERFSTUDIO_FILE).is_file():
+        return read_transforms(folder, names=(NERFSTUDIO_FILE,), format_name="nerfstudio")
+    if present := tuple(name for name in SYNTHETIC_FILES if (folder / name).is_file()):
+        return read_transforms(folder, names=present, format_name="NeRF-synthetic")
+    for suffix, read in ((".txt", read_colmap_text), (".bin", read_colmap_binary)):
+        for place in MODEL_FOLDERS:
+            if (folder / place / f"images{suffix}").is_file():
+                return read(folder, model=folder / place)
+    raise DataError(
+        f"{folder}: has neither {NERFSTUDIO_FILE} nor {SYNTHETIC_FILES[0]} nor a COLMAP model (images.txt or images.bin "
+        "in it, in sparse or in sparse/0)"
+    )
+
+
 def import_captures(
     folders: Sequence[str | os.PathLike[str] | CaptureFolder],
     target: str | os.PathLike[str],
@@ -89,7 +116,7 @@ def import_captures(
     """Writes every folder as one scene of a new store, or as one of every split that its files name; returns how.
 
     Args:
-        folders: captures, see :func:`zoo.data.captures.recognition.read_capture`; ``options.split`` is the split of those
+        folders: captures, see :func:`read_capture`; ``options.split`` is the split of those
             that are given without one.
         target: of the store; it must not exist.
         options: of all folders.
@@ -115,7 +142,11 @@ def import_captures(
         name=store_name(Path(target).absolute().name),
         image_size=options.image_size,
         num_views=num_views,
-        provenance=_provenance(plans, options=options),
+        provenance={
+            "imported_with": asdict(options),
+            "transparent_pixels": "composited on white",
+            "scenes": [_provenance(plan) for plan in plans],
+        },
     ) as writer:
         for plan in plans:
             frames, num_transparent = [], 0
@@ -188,29 +219,17 @@ def _plan(part: _Part, *, num_views: int, options: ImportOptions) -> ImportedSce
         if not covers(image.intrinsics, roll=roll):
             num_filled += 1
             if options.fill is None:
-                raise DataError(_uncovered(image, roll=roll))
+                raise DataError(
+                    f"{image.path}: its field of view of {image.intrinsics.field_of_view} degrees, rolled by "
+                    f"{math.degrees(roll):.1f}, does not cover the {FIELD_OF_VIEW_DEGREES:g} x {FIELD_OF_VIEW_DEGREES:g} "
+                    "degrees round its optical axis that a scene's images show; --fill edge, white or black fills the rest"
+                )
     return ImportedScene(
         capture, part.split, len(part.indices), alignment, images, aligned.cameras[chosen], rolls, num_filled
     )
 
 
-def _uncovered(image: PosedImage, *, roll: float) -> str:
-    return (
-        f"{image.path}: its field of view of {image.intrinsics.field_of_view} degrees, rolled by "
-        f"{math.degrees(roll):.1f}, does not cover the {FIELD_OF_VIEW_DEGREES:g} x {FIELD_OF_VIEW_DEGREES:g} degrees "
-        "round its optical axis that a scene's images show; --fill edge, white or black fills the rest"
-    )
-
-
-def _provenance(scenes: Sequence[ImportedScene], *, options: ImportOptions) -> dict[str, Any]:
-    return {
-        "imported_with": asdict(options),
-        "transparent_pixels": "composited on white",
-        "scenes": [_scene_provenance(scene) for scene in scenes],
-    }
-
-
-def _scene_provenance(scene: ImportedScene) -> dict[str, Any]:
+def _provenance(scene: ImportedScene) -> dict[str, Any]:
     return {
         "folder": scene.capture.folder.absolute().name,
         "split": scene.split,

@@ -16,12 +16,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES, image_plane
+from zoo.data.camera import IMAGE_HALF_WIDTH, image_plane
 from zoo.data.captures.capture import Intrinsics
 
 Fill = Literal["edge", "white", "black"]
 
-_HALF_WIDTH = math.tan(math.radians(FIELD_OF_VIEW_DEGREES) / 2.0)
 _TOLERANCE = 1e-3  # source pixels by which rounded cameras may look past the edge
 _MOST_SAMPLES_PER_SIDE = 16  # of a new pixel; larger images are first reduced by a whole factor
 _SAMPLES_PER_BAND = 1 << 20
@@ -29,7 +28,7 @@ _SAMPLES_PER_BAND = 1 << 20
 
 def covers(intrinsics: Intrinsics, *, roll: float) -> bool:
     """Whether an image that is rolled by so many radians shows the whole square field of view."""
-    corners = torch.tensor([-_HALF_WIDTH, _HALF_WIDTH], dtype=torch.float64)
+    corners = torch.tensor([-IMAGE_HALF_WIDTH, IMAGE_HALF_WIDTH], dtype=torch.float64)
     column, row = _place(corners[None, :], corners[:, None], intrinsics=intrinsics, roll=roll)
     return all(
         place.min().item() >= -_TOLERANCE and place.max().item() <= size + _TOLERANCE
@@ -49,7 +48,9 @@ def reproject(
         image_size: height and width of the result, pixels.
         fill: what is seen beyond the image: its nearest pixel, white or black.
     """
-    density = 2.0 * _HALF_WIDTH * max(intrinsics.focal_x, intrinsics.focal_y) / image_size  # source pixels per new one
+    density = (
+        2.0 * IMAGE_HALF_WIDTH * max(intrinsics.focal_x, intrinsics.focal_y) / image_size
+    )  # source pixels per new one
     factor = max(1, math.floor(density / _MOST_SAMPLES_PER_SIDE * 2.0))
     source = np.asarray(image.reduce(factor) if factor > 1 else image)
     pixels = torch.from_numpy(source.copy()).permute(2, 0, 1)[None].float()

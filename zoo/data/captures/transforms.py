@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pydantic
@@ -101,10 +101,10 @@ def _read_file(path: Path) -> list[PosedImage]:
         raise DataError(f"{path}: {first_problem(error)}{_found(error)}") from error
     except (ValueError, RecursionError) as error:  # neither UTF-8 nor JSON
         raise DataError(f"{path}: is not valid JSON: {error}") from error
-    shared = {name: getattr(transforms, name) for name in transforms.model_fields_set & _Camera.model_fields.keys()}
+    shared = transforms.model_dump(include=set(_Camera.model_fields), exclude_unset=True)
     return [
         _posed_image(
-            frame.model_copy(update={**shared, **_own(frame)}),
+            frame.model_copy(update={**shared, **frame.model_dump(exclude_unset=True)}),
             path=path,
             index=index,
             split=_SPLIT_OF_FILE.get(path.name) or transforms.split_of(frame),
@@ -117,10 +117,6 @@ def _found(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     found = "" if first["type"] in ("missing", "literal_error") else repr(first["input"])  # named already
     return f", found {found}" if 0 < len(found) <= 80 else ""
-
-
-def _own(frame: _Frame) -> dict[str, Any]:
-    return {name: getattr(frame, name) for name in frame.model_fields_set}
 
 
 def _posed_image(frame: _Frame, *, path: Path, index: int, split: Split | None) -> PosedImage:

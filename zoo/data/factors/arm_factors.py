@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from zoo.config.settings import Settings
-from zoo.data.factors.hues import HUES, HueName, hue_of
-from zoo.data.factors.room_factors import WALL_VALUES, WallFactors
-from zoo.data.factors.scene_factors import VERSION, Angle, Colour, Place, SceneFactors, check_hue, refuse
+from zoo.data.factors.room_factors import WALL_VALUES, check_holds
+from zoo.data.factors.scene_factors import (
+    HUES,
+    VERSION,
+    Angle,
+    Colour,
+    HueName,
+    LabelValues,
+    Place,
+    SceneFactors,
+    check_hue,
+    hue_of,
+    refuse,
+)
 from zoo.data.render.jaco import ALL_JOINT_RANGES, LARGEST_REACH, SCALE, ArmScene, build_scene
-from zoo.data.render.scene import SceneObject
+from zoo.data.render.scene import Room, SceneObject
 
 _TOLERANCE = 1e-9  # radians
 
@@ -29,8 +39,10 @@ class TargetFactors(Settings):
 class ArmFactors(SceneFactors):
     """A robot arm and a target in a room: ``jaco``."""
 
+    label_values: ClassVar[LabelValues] = {"colour": tuple(HUES), **WALL_VALUES}
+
     kind: Literal["arm"] = "arm"
-    room: WallFactors
+    room: Room
     light: Place = Field(description="position of the lamp, scene units")
     joints: list[Angle] = Field(
         min_length=len(ALL_JOINT_RANGES),
@@ -43,11 +55,12 @@ class ArmFactors(SceneFactors):
     @classmethod
     def of(cls, scene: ArmScene) -> Self:
         """Returns the factors of a scene."""
+        assert scene.room is not None
         ball = scene.objects[0]
         target = TargetFactors(colour=ball.colour, hue=hue_of(ball.colour), position=ball.centre, radius=ball.scale[0])
         return cls(
             version=VERSION,
-            room=WallFactors.of(scene.room),
+            room=scene.room,
             light=scene.light,
             joints=list(scene.joints),
             target=target,
@@ -58,9 +71,7 @@ class ArmFactors(SceneFactors):
         """Returns the scene."""
         radius = self.target.radius
         ball = SceneObject("sphere", self.target.position, (radius, radius, radius), 0.0, self.target.colour)
-        return build_scene(
-            tuple(self.joints), target=ball, light=self.light, room=self.room.room(), reaching=self.reaching
-        )
+        return build_scene(tuple(self.joints), target=ball, light=self.light, room=self.room, reaching=self.reaching)
 
     def check(self) -> None:
         """See :meth:`SceneFactors.check`."""
@@ -72,13 +83,8 @@ class ArmFactors(SceneFactors):
         if self.room.width / 2.0 < reach:
             raise refuse("room.width", found=self.room.width, expected=f"{2.0 * reach:.4g} or more, to hold the arm")
         radius = self.target.radius
-        self.room.check_holds(self.target.position, radius=radius, depth=radius, field="target.position")
+        check_holds(self.room, self.target.position, radius=radius, depth=radius, field="target.position")
 
     def labels(self) -> list[dict[str, str]]:
         """Returns colour, wall and floor of the target."""
         return [{"colour": hue_of(self.target.colour), **self.room.labels}]
-
-    @classmethod
-    def label_values(cls) -> Mapping[str, tuple[str, ...]]:
-        """Returns the names of :meth:`labels` and their values."""
-        return {"colour": tuple(HUES), **WALL_VALUES}

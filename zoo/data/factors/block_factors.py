@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from zoo.config.settings import Settings
-from zoo.data.factors.hues import HueName, hue_of
-from zoo.data.factors.scene_factors import VERSION, Colour, SceneFactors, check_hue, refuse
-from zoo.data.render.shepard_metzler import COLOURS, STEPS, BlockScene, build_coloured
+from zoo.data.factors.scene_factors import (
+    VERSION,
+    Colour,
+    HueName,
+    LabelValues,
+    SceneFactors,
+    check_hue,
+    hue_of,
+    refuse,
+)
+from zoo.data.render.shepard_metzler import COLOURS, STEPS, BlockScene, build
 
 Coordinate = Annotated[int, Field(ge=-1000, le=1000)]
 
@@ -27,6 +34,8 @@ class BlockFactors(Settings):
 class ShepardMetzlerFactors(SceneFactors):
     """A chain of blocks: ``shepard_metzler_*``. The light is the same in all scenes."""
 
+    label_values: ClassVar[LabelValues] = {"colour": tuple(hue_of(colour) for colour in COLOURS)}
+
     kind: Literal["shepard_metzler"] = "shepard_metzler"
     blocks: list[BlockFactors] = Field(min_length=1, max_length=32, description="each beside the one before it")
 
@@ -41,7 +50,7 @@ class ShepardMetzlerFactors(SceneFactors):
 
     def scene(self) -> Any:
         """Returns the scene."""
-        return build_coloured([block.cell for block in self.blocks], colours=[block.colour for block in self.blocks])
+        return build([block.cell for block in self.blocks], colours=[block.colour for block in self.blocks])
 
     def check(self) -> None:
         """See :meth:`SceneFactors.check`."""
@@ -57,14 +66,3 @@ class ShepardMetzlerFactors(SceneFactors):
     def labels(self) -> list[dict[str, str]]:
         """Returns the colour of every block."""
         return [{"colour": hue_of(block.colour)} for block in self.blocks]
-
-    @classmethod
-    def label_values(cls) -> Mapping[str, tuple[str, ...]]:
-        """Returns the names of :meth:`labels` and their values."""
-        return {"colour": tuple(hue_of(colour) for colour in COLOURS)}
-
-
-def check_num_parts(factors: ShepardMetzlerFactors, *, num_parts: int) -> None:
-    """Checks the number of blocks; raises DataError."""
-    if len(factors.blocks) != num_parts:
-        raise refuse("blocks", found=f"{len(factors.blocks)} blocks", expected=f"{num_parts}")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field
 
 from zoo.config.settings import Settings
-from zoo.data.factors.hues import HueName, hue_of
-from zoo.data.factors.room_factors import WALL_VALUES, WallFactors
-from zoo.data.factors.scene_factors import VERSION, Angle, Colour, Place, SceneFactors, check_hue, refuse
+from zoo.data.factors.room_factors import WALL_VALUES
+from zoo.data.factors.scene_factors import (
+    VERSION,
+    Angle,
+    Colour,
+    HueName,
+    LabelValues,
+    Place,
+    SceneFactors,
+    check_hue,
+    hue_of,
+    refuse,
+)
 from zoo.data.render.digit_cube import (
     HALF_WIDTH,
     NUM_DIGITS,
@@ -20,6 +29,7 @@ from zoo.data.render.digit_cube import (
     handwritten_digits,
     printed_digits,
 )
+from zoo.data.render.scene import Room
 
 FaceName = Literal["+x", "+y", "-x", "-y", "top"]
 FACES: tuple[FaceName, ...] = get_args(FaceName)  # in the frame of the cube
@@ -43,8 +53,10 @@ class FaceFactors(Settings):
 class CubeFactors(SceneFactors):
     """A cube with digits in a room: ``digit_cube`` and ``printed_cube``. Its size and place are the same in all scenes."""
 
+    label_values: ClassVar[LabelValues] = {"face": FACES, "digit": tuple(map(str, range(NUM_LABELS))), **WALL_VALUES}
+
     kind: Literal["cube"] = "cube"
-    room: WallFactors
+    room: Room
     light: Place = Field(description="position of the lamp, scene units")
     turn: Angle = Field(description="of the cube about the z axis, radians, counter-clockwise seen from above")
     colour: Colour = Field(description="of the cube: red, green, blue, 0 to 1")
@@ -58,6 +70,7 @@ class CubeFactors(SceneFactors):
     @classmethod
     def of(cls, scene: CubeScene) -> Self:
         """Returns the factors of a scene."""
+        assert scene.room is not None
         (cube,) = scene.objects
         labels = handwritten_digits().labels
         faces = [
@@ -66,7 +79,7 @@ class CubeFactors(SceneFactors):
         ]
         return cls(
             version=VERSION,
-            room=WallFactors.of(scene.room),
+            room=scene.room,
             light=scene.light,
             turn=cube.turn,
             colour=cube.colour,
@@ -80,7 +93,7 @@ class CubeFactors(SceneFactors):
         """Returns the scene."""
         digits = tuple(face.image_number for face in self.faces)
         cube = build_cube(digits, turn=self.turn, colour=self.colour, ink=self.ink)
-        return CubeScene((cube,), self.light, self.room.room(), digits)
+        return CubeScene((cube,), self.light, self.room, digits)
 
     def check(self) -> None:
         """See :meth:`SceneFactors.check`."""
@@ -100,14 +113,3 @@ class CubeFactors(SceneFactors):
     def labels(self) -> list[dict[str, str]]:
         """Returns face, digit, wall and floor of every face with a digit."""
         return [{"face": face.face, "digit": str(face.digit), **self.room.labels} for face in self.faces]
-
-    @classmethod
-    def label_values(cls) -> Mapping[str, tuple[str, ...]]:
-        """Returns the names of :meth:`labels` and their values."""
-        return {"face": FACES, "digit": tuple(map(str, range(NUM_LABELS))), **WALL_VALUES}
-
-
-def check_num_faces(factors: CubeFactors, *, num_faces: int) -> None:
-    """Checks the number of faces with digits; raises DataError."""
-    if len(factors.faces) != num_faces:
-        raise refuse("faces", found=f"{len(factors.faces)} faces", expected=f"{num_faces}")

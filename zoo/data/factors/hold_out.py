@@ -40,7 +40,7 @@ def parse_combinations(
     Raises:
         DataError: if a name or value is not one of the recipe's factors, or a text is no list of ``name=value``.
     """
-    known = factor_class.label_values() if factor_class is not None else {}
+    known = factor_class.label_values if factor_class is not None else {}
     return tuple(dict.fromkeys(_parse(text, recipe_name=recipe_name, known=known) for text in texts))
 
 
@@ -51,7 +51,8 @@ def _parse(text: str, *, recipe_name: str, known: Mapping[str, tuple[str, ...]])
     for part in text.split(","):
         name, equals, value = (word.strip() for word in part.partition("="))
         if not (name and equals and value):
-            raise DataError(f"hold_out: {text}: found {part!r}, expected name=value, for example {_example(known)}")
+            example = ",".join(f"{factor}={options[0]}" for factor, options in list(known.items())[:2])
+            raise DataError(f"hold_out: {text}: found {part!r}, expected name=value, for example {example}")
         if name not in known:
             raise DataError(f"hold_out: {text}: {recipe_name} has no factor {name!r}{did_you_mean(name, known)}")
         if value not in known[name]:
@@ -60,7 +61,3 @@ def _parse(text: str, *, recipe_name: str, known: Mapping[str, tuple[str, ...]])
             raise DataError(f"hold_out: {text}: {name!r} is given twice")
         values[name] = value
     return Combination(tuple(sorted(values.items())))
-
-
-def _example(known: Mapping[str, tuple[str, ...]]) -> str:
-    return ",".join(f"{name}={values[0]}" for name, values in list(known.items())[:2])

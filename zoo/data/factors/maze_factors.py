@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from zoo.config.settings import Settings
-from zoo.data.factors.scene_factors import VERSION, Angle, SceneFactors, one_of, refuse
-from zoo.data.render.maze_layout import NUM_HUES, NUM_ROOMS, SIZE, SOLID, HuedTexture, Maze
-from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
+from zoo.data.factors.scene_factors import VERSION, Angle, SceneFactors, refuse
+from zoo.data.render.maze_layout import NUM_ROOMS, SIZE, SOLID, HuedTexture, Maze
 
 MARKS = "#.12"  # a solid cell, a cell of a corridor, of the first and of the second room
-
-
-class SurfaceFactors(Settings):
-    """A texture in a hue."""
-
-    texture: Annotated[str, one_of((*WALL_TEXTURES, *FLOOR_TEXTURES))]
-    hue_turn: int = Field(ge=0, lt=NUM_HUES, description="twelfths of the colour circle by which colours are turned")
-
-    @classmethod
-    def of(cls, item: HuedTexture) -> SurfaceFactors:
-        """Returns the factors of a texture."""
-        return cls(texture=item.texture, hue_turn=item.hue)
-
-    def hued(self) -> HuedTexture:
-        """Returns the texture."""
-        return HuedTexture(self.texture, self.hue_turn)
 
 
 class PanelFactors(Settings):
@@ -36,7 +19,7 @@ class PanelFactors(Settings):
 
     row: int = Field(ge=0, lt=SIZE)
     column: int = Field(ge=0, lt=SIZE)
-    surface: SurfaceFactors
+    surface: HuedTexture
 
 
 class MazeFactors(SceneFactors):
@@ -48,8 +31,8 @@ class MazeFactors(SceneFactors):
         max_length=SIZE,
         description="rows from south to north, columns from west to east: # solid, . corridor, 1 and 2 rooms",
     )
-    walls: list[SurfaceFactors] = Field(description="seen from the corridors and from each room")
-    floors: list[SurfaceFactors] = Field(description="of the corridors and of each room")
+    walls: list[HuedTexture] = Field(description="seen from the corridors and from each room")
+    floors: list[HuedTexture] = Field(description="of the corridors and of each room")
     panels: list[PanelFactors] = Field(default=[])
     sun: Angle = Field(description="azimuth of the light, radians, counter-clockwise from +x")
 
@@ -59,12 +42,9 @@ class MazeFactors(SceneFactors):
         return cls(
             version=VERSION,
             cells=["".join(MARKS[zone - SOLID] for zone in row) for row in scene.zones],
-            walls=[SurfaceFactors.of(item) for item in scene.walls],
-            floors=[SurfaceFactors.of(item) for item in scene.floors],
-            panels=[
-                PanelFactors(row=row, column=column, surface=SurfaceFactors.of(item))
-                for (row, column), item in scene.panels
-            ],
+            walls=list(scene.walls),
+            floors=list(scene.floors),
+            panels=[PanelFactors(row=row, column=column, surface=item) for (row, column), item in scene.panels],
             sun=scene.sun,
         )
 
@@ -72,9 +52,9 @@ class MazeFactors(SceneFactors):
         """Returns the scene."""
         return Maze(
             tuple(tuple(MARKS.index(mark) + SOLID for mark in row) for row in self.cells),
-            tuple(item.hued() for item in self.walls),
-            tuple(item.hued() for item in self.floors),
-            tuple(((panel.row, panel.column), panel.surface.hued()) for panel in self.panels),
+            tuple(self.walls),
+            tuple(self.floors),
+            tuple(((panel.row, panel.column), panel.surface) for panel in self.panels),
             self.sun,
         )
 

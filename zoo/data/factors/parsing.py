@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,16 +20,11 @@ from zoo.data.factors.room_factors import RoomFactors
 from zoo.data.factors.scene_factors import SceneFactors
 from zoo.data.factors.terrain_factors import TerrainFactors
 from zoo.errors import ConfigError, DataError, did_you_mean
+from zoo.files import load_json, reading
 
+_CLASSES = (RoomFactors, ShepardMetzlerFactors, CubeFactors, ArmFactors, MazeFactors, TerrainFactors)
 KINDS: Mapping[str, type[SceneFactors]] = MappingProxyType(
-    {
-        "room": RoomFactors,
-        "shepard_metzler": ShepardMetzlerFactors,
-        "cube": CubeFactors,
-        "arm": ArmFactors,
-        "maze": MazeFactors,
-        "terrain": TerrainFactors,
-    }
+    {factors.model_fields["kind"].default: factors for factors in _CLASSES}
 )
 SUFFIXES = (".jsonl", ".json", ".yaml", ".yml")
 
@@ -85,9 +80,8 @@ def _documents(path: Path) -> list[Any]:
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: the name ends in {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        with reading(path, error=DataError):
+            text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not a text file in UTF-8") from None
     if path.suffix == ".jsonl":
@@ -107,16 +101,7 @@ def _parse_yaml(text: str, *, path: Path) -> Any:
 
 
 def _parse_json(text: str, *, origin: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise ValueError(f"the key {twice[0]!r} is given twice")
-        return dict(pairs)
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"found {constant}, expected a finite number")
-
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        return load_json(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: is not valid JSON: {error}") from None

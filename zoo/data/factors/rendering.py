@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.factors.camera_checks import check_inside_room
 from zoo.data.factors.parsing import parse_factors
+from zoo.data.factors.room_factors import check_inside_room
 from zoo.data.factors.scene_factors import SceneFactors
 from zoo.data.render.maze_layout import Maze
 from zoo.data.render.maze_surfaces import stack_mazes

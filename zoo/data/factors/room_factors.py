@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field
 
-from zoo.config.settings import Settings
-from zoo.data.factors.hues import HUES, HueName, hue_of
-from zoo.data.factors.scene_factors import VERSION, Angle, Colour, Place, SceneFactors, check_hue, one_of, refuse
+from zoo.config.settings import Settings, one_of
+from zoo.data.factors.scene_factors import (
+    HUES,
+    VERSION,
+    Angle,
+    Colour,
+    HueName,
+    LabelValues,
+    Place,
+    SceneFactors,
+    check_hue,
+    hue_of,
+    refuse,
+)
 from zoo.data.render.caption_grammar import check_describable
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
+from zoo.data.render.rooms import radius_of
 from zoo.data.render.scene import Room, Scene, SceneObject
 from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
 
@@ -23,52 +35,28 @@ Stretch = Annotated[float, Field(gt=0.0, le=10.0)]
 Part = Annotated[float, Field(ge=-1.0, le=1.0)]
 
 
-class WallFactors(Settings):
-    """An empty square room, centred on the z axis."""
+def check_holds(room: Room, position: tuple[float, ...], *, radius: float, depth: float, field: str) -> None:
+    """Checks that something stays within the walls and above the floor.
 
-    width: float = Field(gt=0.0, le=100.0, description="from wall to opposite wall, scene units")
-    wall_height: float = Field(gt=0.0, le=100.0, description="scene units; the sky begins above")
-    wall: Annotated[str, one_of(tuple(WALL_TEXTURES))] = Field(description="texture")
-    floor: Annotated[str, one_of(tuple(FLOOR_TEXTURES))] = Field(description="texture")
+    Args:
+        room: which holds it.
+        position: x, y, z of its origin.
+        radius: how far it reaches sideways, scene units.
+        depth: how far it reaches below its origin, scene units.
+        field: the place of the position in the document.
 
-    @classmethod
-    def of(cls, room: Room | None) -> WallFactors:
-        """Returns the factors of a room."""
-        assert room is not None
-        return cls(width=room.width, wall_height=room.wall_height, wall=room.wall, floor=room.floor)
-
-    def room(self) -> Room:
-        """Returns the room."""
-        return Room(self.width, self.wall_height, self.wall, self.floor)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The named factors that all objects of the room share."""
-        return {"wall": self.wall, "floor": self.floor}
-
-    def check_holds(self, position: tuple[float, ...], *, radius: float, depth: float, field: str) -> None:
-        """Checks that something stays within the walls and above the floor.
-
-        Args:
-            position: x, y, z of its origin.
-            radius: how far it reaches sideways, scene units.
-            depth: how far it reaches below its origin, scene units.
-            field: the place of the position in the document.
-
-        Raises:
-            DataError: if it is, wholly or partly, outside of the room.
-        """
-        room = self.width / 2.0 - radius + _TOLERANCE
-        if max(abs(position[0]), abs(position[1])) > room:
-            limit = f"x and y within {max(room, 0.0):.4g} either way, so that the object is inside of the room"
-            raise refuse(field, found=list(position), expected=limit)
-        if position[2] < depth - _TOLERANCE:
-            raise refuse(
-                field, found=list(position), expected=f"z of {depth:.4g} or more, so that it is above the floor"
-            )
+    Raises:
+        DataError: if it is, wholly or partly, outside of the room.
+    """
+    limit = room.width / 2.0 - radius + _TOLERANCE
+    if max(abs(position[0]), abs(position[1])) > limit:
+        expected = f"x and y within {max(limit, 0.0):.4g} either way, so that the object is inside of the room"
+        raise refuse(field, found=list(position), expected=expected)
+    if position[2] < depth - _TOLERANCE:
+        raise refuse(field, found=list(position), expected=f"z of {depth:.4g} or more, so that it is above the floor")
 
 
-WALL_VALUES: Mapping[str, tuple[str, ...]] = {"wall": tuple(WALL_TEXTURES), "floor": tuple(FLOOR_TEXTURES)}
+WALL_VALUES: LabelValues = {"wall": tuple(WALL_TEXTURES), "floor": tuple(FLOOR_TEXTURES)}
 
 
 class ObjectFactors(Settings):
@@ -101,7 +89,7 @@ class ObjectFactors(Settings):
         """Returns the object."""
         return SceneObject(self.shape, self.position, self.scale, self.turn, self.colour, tilt=self.tilt)
 
-    def check(self, walls: WallFactors, *, field: str) -> None:
+    def check(self, room: Room, *, field: str) -> None:
         """Checks hue, tilt and position; see :meth:`SceneFactors.check`."""
         check_hue(self.colour, self.hue, field=f"{field}.hue")
         solid = PRIMITIVES[self.shape]
@@ -111,26 +99,29 @@ class ObjectFactors(Settings):
             if abs(length - 1.0) > _TOLERANCE:
                 raise refuse(f"{field}.tilt", found=list(self.tilt), expected=f"length 1 instead of {length:.4g}")
             radius, depth = solid.bound * max(self.scale), 0.0
-        walls.check_holds(self.position, radius=radius, depth=depth, field=f"{field}.position")
+        check_holds(room, self.position, radius=radius, depth=depth, field=f"{field}.position")
 
 
 class RoomFactors(SceneFactors):
     """A room with solid objects: ``rooms_*`` and ``captioned_rooms``."""
 
+    label_values: ClassVar[LabelValues] = {"shape": PRIMITIVE_NAMES, "colour": tuple(HUES), **WALL_VALUES}
+
     kind: Literal["room"] = "room"
-    room: WallFactors
+    room: Room
     light: Place = Field(description="position of the lamp, scene units")
     objects: list[ObjectFactors] = Field(min_length=1, max_length=MOST_OBJECTS)
 
     @classmethod
     def of(cls, scene: Scene) -> Self:
         """Returns the factors of a scene."""
+        assert scene.room is not None
         objects = [ObjectFactors.of(item) for item in scene.objects]
-        return cls(version=VERSION, room=WallFactors.of(scene.room), light=scene.light, objects=objects)
+        return cls(version=VERSION, room=scene.room, light=scene.light, objects=objects)
 
     def scene(self) -> Any:
         """Returns the scene."""
-        return Scene(tuple(item.item() for item in self.objects), self.light, self.room.room())
+        return Scene(tuple(item.item() for item in self.objects), self.light, self.room)
 
     def check(self) -> None:
         """See :meth:`SceneFactors.check`."""
@@ -141,12 +132,39 @@ class RoomFactors(SceneFactors):
         """Returns shape, colour, wall and floor of every object."""
         return [{"shape": item.shape, "colour": hue_of(item.colour), **self.room.labels} for item in self.objects]
 
-    @classmethod
-    def label_values(cls) -> Mapping[str, tuple[str, ...]]:
-        """Returns the names of :meth:`labels` and their values."""
-        return {"shape": PRIMITIVE_NAMES, "colour": tuple(HUES), **WALL_VALUES}
-
 
 def check_captions(factors: RoomFactors) -> None:
     """Checks that captions can describe a room; raises DataError."""
     check_describable(factors.scene())
+
+
+def check_inside_room(scene: Scene, cameras: np.ndarray) -> None:
+    """Checks that cameras [V, 5] are between the walls of the scene's room.
+
+    Raises:
+        DataError: naming the width of the room that they need.
+    """
+    if scene.room is not None and len(cameras):
+        widest = 2.0 * float(np.abs(cameras[:, :2]).max())
+        if widest >= scene.room.width:
+            raise refuse("room.width", found=scene.room.width, expected=f"more than {widest:.4g}, where cameras are")
+
+
+def check_clear_of_objects(scene: Scene, cameras: np.ndarray) -> None:
+    """Checks that no camera [V, 5] is within an upright object, taken for as wide everywhere as at its widest.
+
+    Raises:
+        DataError: naming the object and the camera.
+    """
+    for index, item in enumerate(scene.objects):
+        if item.tilt is not None:
+            continue
+        x, y, z = item.centre
+        half_height = PRIMITIVES[item.shape].half_height * item.scale[2]
+        aside = np.hypot(cameras[:, 0] - x, cameras[:, 1] - y)
+        within = np.flatnonzero((aside < radius_of(item)) & (np.abs(cameras[:, 2] - z) < half_height))
+        if len(within):
+            place = [round(float(number), 3) for number in cameras[within[0], :3]]
+            raise refuse(
+                f"objects.{index}.position", found=list(item.centre), expected=f"room for the camera at {place}"
+            )

@@ -195,14 +195,12 @@ def _sentence_of(rng: np.random.Generator, fact: Fact, names: _Names) -> str:
     relation, first, second = fact
     new = first not in names.known
     pattern = choose(rng, PRESENTING + STATING if new else STATING)
-    # The order of the calls is that of the words: only an object that was named before gets a short name.
+    objects = [("A", names.indefinite if new else names.definite, first), ("B", names.definite, second)]
     if pattern.startswith("{R}"):
-        beside = names.definite(second)
-        subject = names.indefinite(first) if new else names.definite(first)
-    else:
-        subject = names.indefinite(first) if new else names.definite(first)
-        beside = names.definite(second)
-    return _sentence(pattern.format(A=subject, B=beside, R=choose(rng, PHRASES[relation])))
+        # The order of the calls is that of the words: only an object that was named before gets a short name.
+        objects.reverse()
+    words = {letter: name(index) for letter, name, index in objects}
+    return _sentence(pattern.format(**words, R=choose(rng, PHRASES[relation])))
 
 
 def _shortest(fact: Fact, scene: Scene) -> str:

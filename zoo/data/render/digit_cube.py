@@ -48,7 +48,7 @@ NUM_SIDES = 4
 NUM_FACES = 5  # +x, +y, -x, -y and top, in the frame of the cube
 HALF_WIDTH = 0.7
 
-PRINTED_ROOM = Room(ROOM_WIDTH, WALL_HEIGHT, "cerise", "blue floor")
+PRINTED_ROOM = Room(width=ROOM_WIDTH, wall_height=WALL_HEIGHT, wall="cerise", floor="blue floor")
 PRINTED_LIGHT = (1.5, 1.0, 4.0)
 PRINTED_COLOUR = (0.95, 0.95, 0.95)
 PRINTED_INK = (0.05, 0.05, 0.2)

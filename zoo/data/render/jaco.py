@@ -163,16 +163,6 @@ class ArmScene(Scene):
     reaching: bool = False  # whether the arm was chosen for its hand to be near the target
 
 
-@dataclass(frozen=True)
-class Reach:
-    """An arm and a target in a room."""
-
-    joints: tuple[float, ...]  # nine angles, radians: six of the arm, three curls of fingers
-    target: SceneObject  # a sphere on the floor, scene units
-    room: Room
-    reaching: bool  # whether the arm was chosen for its hand to be near the target
-
-
 def is_possible(arms: Skeleton) -> np.ndarray:
     """Which arms stay above the floor, near their foot and clear of their own column, [N] bool."""
     tips = arms.fingers.reshape(len(arms.joints), -1, 3)
@@ -195,7 +185,8 @@ def clearance(arms: Skeleton, point: np.ndarray) -> np.ndarray:
     return np.minimum(limbs, fingers)
 
 
-def _draw_reach(rng: np.random.Generator) -> Reach:
+def draw_arm(rng: np.random.Generator) -> ArmScene:
+    """Draws the room, the target, the arm and the light."""
     room = draw_walls(rng, wall_height=TALL_WALL)
     radius = uniform(rng, *TARGET_RADII)
     away, around = uniform(rng, *TARGET_PLACES), uniform(rng, -math.pi, math.pi)
@@ -216,7 +207,9 @@ def _draw_reach(rng: np.random.Generator) -> Reach:
         chosen = possible[np.argmin(np.sqrt((offset * offset).sum(-1)) + 0.1 * arms.hand[possible, 2, 2])]
     else:
         chosen = possible[0]
-    return Reach(tuple(joints[chosen].tolist()), _ball(target, radius, colour), room, reaching)
+    light = draw_light(rng, lowest=3.2)
+    ball = _ball(target, radius, colour)
+    return build_scene(tuple(joints[chosen].tolist()), target=ball, light=light, room=room, reaching=reaching)
 
 
 def _ball(centre: np.ndarray, radius: float, colour: Triple) -> SceneObject:
@@ -259,21 +252,23 @@ def build_arm(arm: Skeleton) -> tuple[SceneObject, ...]:
     return tuple(parts)
 
 
-def canonical(reach: Reach) -> str:
+def canonical(scene: ArmScene) -> str:
     """Names a scene by its textures, the rough angles of the larger joints, and the target's rough place and hue.
 
     As for rooms, a quarter turn of everything gives the same name; it adds a right angle to the first joint, which
     Kinova counts clockwise.
     """
-    hue = int(colorsys.rgb_to_hsv(*reach.target.colour)[0] * KEY_HUES)
-    first, *others = (math.floor(angle / KEY_ANGLE) for angle in reach.joints[:5])
+    assert scene.room is not None
+    target = scene.objects[0]
+    hue = int(colorsys.rgb_to_hsv(*target.colour)[0] * KEY_HUES)
+    first, *others = (math.floor(angle / KEY_ANGLE) for angle in scene.joints[:5])
     quarter = round(math.pi / 2.0 / KEY_ANGLE)
-    column, row = (math.floor(place / KEY_CELL) for place in reach.target.centre[:2])
+    column, row = (math.floor(place / KEY_CELL) for place in target.centre[:2])
     turned = []
     for _ in range(4):
         turned.append((first % (4 * quarter), column, row))
         first, column, row = first - quarter, -row - 1, column
-    return str((reach.room.wall, reach.room.floor, min(turned), others, hue))
+    return str((scene.room.wall, scene.room.floor, min(turned), others, hue))
 
 
 def build_scene(
@@ -286,10 +281,8 @@ def build_scene(
 
 def draw_scene(rng: np.random.Generator) -> tuple[Scene, str]:
     """Draws a scene and its canonical name."""
-    reach = _draw_reach(rng)
-    light = draw_light(rng, lowest=3.2)
-    scene = build_scene(reach.joints, target=reach.target, light=light, room=reach.room, reaching=reach.reaching)
-    return scene, canonical(reach)
+    scene = draw_arm(rng)
+    return scene, canonical(scene)
 
 
 def draw_cameras(

@@ -10,11 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from zoo.config.settings import Settings, one_of
 from zoo.data.render.rng import choose, uniform
-from zoo.data.render.textures import FLOOR_TEXTURES, WALL_TEXTURES
+from zoo.data.render.textures import ALL_TEXTURES, FLOOR_TEXTURES, WALL_TEXTURES
 
 INNER_SIZE = 7
 SIZE = INNER_SIZE + 2  # with the ring
@@ -39,12 +42,11 @@ LARGEST_PITCH = math.radians(15.0)
 Cell = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class HuedTexture:
+class HuedTexture(Settings):
     """A texture whose hues are turned."""
 
-    texture: str  # a name of ALL_TEXTURES
-    hue: int  # twelfths of the colour circle by which every colour is turned, 0 to 11
+    texture: Annotated[str, one_of(ALL_TEXTURES)]
+    hue_turn: int = Field(ge=0, lt=NUM_HUES, description="twelfths of the colour circle by which colours are turned")
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,13 @@ def _draw_zones(rng: np.random.Generator) -> np.ndarray:
 
 def canonical(zones: np.ndarray) -> str:
     """Names a maze by its free cells alone, however it is turned or mirrored; textures and light do not enter."""
-    free = (np.asarray(zones) != SOLID)[1:-1, 1:-1]
+    free = (zones != SOLID)[1:-1, 1:-1]
     turned = [np.rot90(side, k) for side in (free, free[::-1]) for k in range(4)]
     return min("".join("#."[int(cell)] for cell in view.flat) for view in turned)
 
 
-def draw_maze(rng: np.random.Generator) -> Maze:
-    """Draws a maze; corridors and rooms get different wall textures."""
+def draw_maze(rng: np.random.Generator) -> tuple[Maze, str]:
+    """Draws a maze and its canonical name; corridors and rooms get different wall textures."""
     zones = _draw_zones(rng)
     num_zones = int(zones.max()) + 1
     walls: list[HuedTexture] = []
@@ -147,17 +149,12 @@ def draw_maze(rng: np.random.Generator) -> Maze:
         for column in range(SIZE)
         if zones[row, column] == SOLID and rng.random() < PANEL_SHARE
     )
-    return Maze(tuple(map(tuple, zones.tolist())), tuple(walls), floors, panels, uniform(rng, -math.pi, math.pi))
-
-
-def draw_named_maze(rng: np.random.Generator) -> tuple[Maze, str]:
-    """Draws a maze and its canonical name."""
-    maze = draw_maze(rng)
-    return maze, canonical(np.array(maze.zones))
+    rows, sun = tuple(map(tuple, zones.tolist())), uniform(rng, -math.pi, math.pi)
+    return Maze(rows, tuple(walls), floors, panels, sun), canonical(zones)
 
 
 def _draw_texture(rng: np.random.Generator, textures: tuple[str, ...]) -> HuedTexture:
-    return HuedTexture(choose(rng, textures), int(rng.random() * NUM_HUES))
+    return HuedTexture(texture=choose(rng, textures), hue_turn=int(rng.random() * NUM_HUES))
 
 
 def distance_to_walls(free: np.ndarray, *, x: float, y: float) -> float:

@@ -122,7 +122,7 @@ def _coping(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def hued_index(item: HuedTexture) -> int:
     """Returns the number of a texture in a hue: in the order of ``ALL_TEXTURES``, each in all hues."""
-    return textures.ALL_TEXTURES.index(item.texture) * NUM_HUES + item.hue
+    return textures.ALL_TEXTURES.index(item.texture) * NUM_HUES + item.hue_turn
 
 
 def hue_turn(hue: int) -> np.ndarray:

@@ -21,14 +21,15 @@ import torch
 from torch import Tensor
 
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras
+from zoo.data.camera import IMAGE_HALF_WIDTH
 from zoo.data.factors.maze_factors import MazeFactors
 from zoo.data.render import maze_surfaces
-from zoo.data.render.maze_layout import HALF_WIDTH, INNER_SIZE, SIZE, WALL_HEIGHT, Maze, draw_cameras, draw_named_maze
+from zoo.data.render.maze_layout import HALF_WIDTH, INNER_SIZE, SIZE, WALL_HEIGHT, Maze, draw_cameras, draw_maze
 from zoo.data.render.maze_march import march
-from zoo.data.render.sampling import IMAGE_HALF_WIDTH, exact_axes, ray_grid, render_chunks
+from zoo.data.render.sampling import exact_axes, ray_grid, render_chunks
 from zoo.data.render.textures import take
 from zoo.data.render.vectors import Vector, off_zero
-from zoo.data.source import MAP, MAP_CAMERA, ExtraShape, Split
+from zoo.data.source import MAP, MAP_CAMERA, ExtraShape, Split, map_shapes
 
 # The map shows the tops of the walls out to half of the ring round the cells.
 MAP_HALF_WIDTH = (INNER_SIZE + 1) / 2.0
@@ -152,14 +153,11 @@ class Mazes(BuiltIn):
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the types and shapes of the map and of its camera."""
-        return {
-            MAP: ExtraShape("uint8", (image_size, image_size, 3), per_view=False),
-            MAP_CAMERA: ExtraShape("float32", (5,), per_view=False),
-        }
+        return map_shapes(image_size)
 
     def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
         """Draws maze ``index`` of a split with its cameras."""
-        maze, name, rng = self.draw_content(draw_named_maze, seed=seed, split=split, index=index)
+        maze, name, rng = self.draw_content(draw_maze, seed=seed, split=split, index=index)
         return self.with_cameras(maze, rng=rng)._replace(name=name)
 
     def with_cameras(self, scene: Maze, *, rng: np.random.Generator) -> DrawnScene:

@@ -14,11 +14,10 @@ import torch
 from zoo.data.built_in import BuiltIn, DrawnScene, Rendering, stack_cameras, stack_extras
 from zoo.data.completion import COMPLETIONS
 from zoo.data.factors.arm_factors import ArmFactors
-from zoo.data.factors.block_factors import ShepardMetzlerFactors, check_num_parts
-from zoo.data.factors.camera_checks import check_clear_of_objects, check_inside_room
-from zoo.data.factors.cube_factors import CubeFactors, check_num_faces
-from zoo.data.factors.room_factors import RoomFactors, check_captions
-from zoo.data.factors.scene_factors import SceneFactors
+from zoo.data.factors.block_factors import ShepardMetzlerFactors
+from zoo.data.factors.cube_factors import CubeFactors
+from zoo.data.factors.room_factors import RoomFactors, check_captions, check_clear_of_objects, check_inside_room
+from zoo.data.factors.scene_factors import SceneFactors, check_count
 from zoo.data.functions import FUNCTIONS
 from zoo.data.render import caption_grammar, digit_cube, jaco, rooms, shepard_metzler
 from zoo.data.render.mazes import MAZES
@@ -108,7 +107,7 @@ _SOLIDS: tuple[Recipe, ...] = (
             num_views=15,
             description=f"objects of {num_parts} coloured blocks, seen from a sphere round them",
             factor_class=ShepardMetzlerFactors,
-            check_kind=partial(check_num_parts, num_parts=num_parts),
+            check_kind=partial(check_count, field="blocks", count=num_parts),
             draw_scene=partial(shepard_metzler.draw_object, num_parts=num_parts),
             draw_cameras=shepard_metzler.draw_cameras,
         )
@@ -119,7 +118,7 @@ _SOLIDS: tuple[Recipe, ...] = (
         num_views=12,
         description="a cube with a handwritten digit on each side, in a textured room, seen from a ring round it",
         factor_class=CubeFactors,
-        check_kind=partial(check_num_faces, num_faces=digit_cube.NUM_FACES),
+        check_kind=partial(check_count, field="faces", count=digit_cube.NUM_FACES),
         draw_scene=digit_cube.draw_cube,
         draw_cameras=digit_cube.draw_spread_cameras,
         draw_extras=digit_cube.draw_labels,
@@ -130,7 +129,7 @@ _SOLIDS: tuple[Recipe, ...] = (
         num_views=12,
         description="a white cube with one of ten printed digits on each side, seen from a close ring round it",
         factor_class=CubeFactors,
-        check_kind=partial(check_num_faces, num_faces=digit_cube.NUM_SIDES),
+        check_kind=partial(check_count, field="faces", count=digit_cube.NUM_SIDES),
         draw_scene=digit_cube.draw_printed_cube,
         draw_cameras=partial(digit_cube.draw_spread_cameras, ring=digit_cube.NEAR_RING),
         draw_extras=digit_cube.draw_labels,

@@ -83,7 +83,8 @@ RING = Ring(3.1, 1.35, 0.35)
 
 def draw_walls(rng: np.random.Generator, *, wall_height: float = WALL_HEIGHT) -> Room:
     """Draws an empty room with random textures."""
-    return Room(ROOM_WIDTH, wall_height, choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES)))
+    wall, floor = choose(rng, tuple(WALL_TEXTURES)), choose(rng, tuple(FLOOR_TEXTURES))
+    return Room(width=ROOM_WIDTH, wall_height=wall_height, wall=wall, floor=floor)
 
 
 def draw_light(rng: np.random.Generator, *, lowest: float = 3.0) -> Triple:
@@ -206,7 +207,8 @@ def draw_free_cameras(rng: np.random.Generator, *, scene: Scene, num_views: int)
     Raises:
         DataError: if objects of the scene cover the floor.
     """
-    half = ROOM_WIDTH / 2.0 - WALL_MARGIN
+    assert scene.room is not None
+    half = max(scene.room.width / 2.0 - WALL_MARGIN, 0.0)
     cameras: list[tuple[float, ...]] = []
     for _ in range(MOST_TRIES * num_views):
         if len(cameras) == num_views:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from zoo.data.camera import FIELD_OF_VIEW_DEGREES, camera_axes, image_plane
-
-IMAGE_HALF_WIDTH = math.tan(math.radians(FIELD_OF_VIEW_DEGREES) / 2.0)  # of the image plane at distance 1
+from zoo.data.camera import IMAGE_HALF_WIDTH, camera_axes, image_plane
 
 # Small enough that a chunk stays near a core's cache. Results do not depend on it.
 RAYS_PER_CHUNK: Mapping[str, int] = {"cpu": 1 << 15, "cuda": 1 << 21}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from zoo.config.settings import Settings, one_of
 from zoo.data.render.faces import FACE_TEXELS, SIDES, face_texels
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
-from zoo.data.render.textures import ALL_TEXTURES
+from zoo.data.render.textures import ALL_TEXTURES, FLOOR_TEXTURES, WALL_TEXTURES
 from zoo.errors import DataError
 
 Quaternion = tuple[float, float, float, float]
@@ -35,14 +37,18 @@ class SceneObject:
     tilt: Quaternion | None = None  # a unit quaternion (w, x, y, z) by which the object is turned further, after turn
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(Settings):
     """A square room without a ceiling, centred on the z axis, its floor at z = 0. Cameras must be inside."""
 
-    width: float  # from wall to opposite wall, scene units
-    wall_height: float  # the sky begins above it
-    wall: str  # a name of WALL_TEXTURES
-    floor: str  # a name of FLOOR_TEXTURES
+    width: float = Field(gt=0.0, le=100.0, description="from wall to opposite wall, scene units")
+    wall_height: float = Field(gt=0.0, le=100.0, description="scene units; the sky begins above")
+    wall: Annotated[str, one_of(tuple(WALL_TEXTURES))] = Field(description="texture")
+    floor: Annotated[str, one_of(tuple(FLOOR_TEXTURES))] = Field(description="texture")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The named factors that all objects of the room share."""
+        return {"wall": self.wall, "floor": self.floor}
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ on a sphere round the object and looks at its centre. (Shepard & Metzler, Scienc
 from __future__ import annotations
 
 import colorsys
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from zoo.data.render.rng import choose, uniform
 from zoo.data.render.scene import Scene, SceneObject, Triple
@@ -31,6 +31,8 @@ Cell = tuple[int, int, int]
 Block = tuple[Cell, int]
 
 STEPS: tuple[Cell, ...] = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+# The 24 turns that take the grid onto itself, [24, 3, 3].
+ROTATIONS = np.round(Rotation.create_group("O").as_matrix()).astype(int)
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,6 @@ class BlockScene(Scene):
     """A chain of blocks."""
 
     cells: tuple[Cell, ...] = ()  # of the blocks, in the order of the objects
-
-
-def _rotations() -> np.ndarray:
-    """Returns the 24 turns that take the grid onto itself, [24, 3, 3]."""
-    axes, signs = itertools.permutations(np.eye(3, dtype=int)), itertools.product((-1, 1), repeat=3)
-    matrices = np.array([np.array(rows) * np.array(sign)[:, None] for rows, sign in itertools.product(axes, signs)])
-    return matrices[np.linalg.det(matrices) > 0.0]
-
-
-_ROTATIONS = _rotations()
 
 
 def random_walk(rng: np.random.Generator, *, length: int) -> list[Cell]:
@@ -71,7 +63,7 @@ def draw_blocks(rng: np.random.Generator, *, num_parts: int) -> tuple[Block, ...
 
 def canonical(blocks: tuple[Block, ...]) -> str:
     """Names an object regardless of how it is turned or shifted and from which end its walk began."""
-    cells = np.array([cell for cell, _ in blocks]) @ _ROTATIONS.transpose(0, 2, 1)
+    cells = np.array([cell for cell, _ in blocks]) @ ROTATIONS.transpose(0, 2, 1)
     cells -= cells.min(axis=1, keepdims=True)
     colours = [colour for _, colour in blocks]
     return str(
@@ -79,7 +71,7 @@ def canonical(blocks: tuple[Block, ...]) -> str:
     )
 
 
-def build_coloured(cells: Sequence[Cell], *, colours: Sequence[Triple]) -> BlockScene:
+def build(cells: Sequence[Cell], *, colours: Sequence[Triple]) -> BlockScene:
     """Returns the scene that shows blocks in these cells and colours, the middle of their extent at the origin."""
     places = np.array(cells, float)
     width = LONGEST / len(cells)
@@ -92,15 +84,11 @@ def build_coloured(cells: Sequence[Cell], *, colours: Sequence[Triple]) -> Block
     return BlockScene(objects, LIGHT, cells=tuple(cells))
 
 
-def build(blocks: tuple[Block, ...]) -> BlockScene:
-    """Returns the scene that shows an object."""
-    return build_coloured([cell for cell, _ in blocks], colours=[COLOURS[colour] for _, colour in blocks])
-
-
 def draw_object(rng: np.random.Generator, *, num_parts: int) -> tuple[Scene, str]:
     """Draws the scene of an object and its canonical name."""
     blocks = draw_blocks(rng, num_parts=num_parts)
-    return build(blocks), canonical(blocks)
+    scene = build([cell for cell, _ in blocks], colours=[COLOURS[colour] for _, colour in blocks])
+    return scene, canonical(blocks)
 
 
 def draw_cameras(rng: np.random.Generator, *, num_views: int, scene: Scene | None = None) -> np.ndarray:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -138,15 +138,13 @@ class Terrains(BuiltIn):
     def draw(self, *, seed: int, split: Split, index: int) -> DrawnScene:
         """Draws terrain ``index`` of a split with the cameras of its path."""
         number, name, rng = self.draw_content(_draw_number, seed=seed, split=split, index=index)
-        return self._on_land(number, build_land(number), rng)._replace(name=name)
-
-    def _on_land(self, number: int, land: Land, rng: np.random.Generator) -> DrawnScene:
-        origin, cameras = draw_path(rng, land=land, num_views=self.num_views)
-        return DrawnScene(Terrain(number, origin, land), "", cameras.astype(np.float32))
+        terrain = Terrain(number, (0.0, 0.0, 0.0), build_land(number))
+        return self.with_cameras(terrain, rng=rng)._replace(name=name)
 
     def with_cameras(self, scene: Terrain, *, rng: np.random.Generator) -> DrawnScene:
         """Returns the land with a new path, whose middle is the new origin of the scene."""
-        return self._on_land(scene.number, scene.land, rng)
+        origin, cameras = draw_path(rng, land=scene.land, num_views=self.num_views)
+        return DrawnScene(replace(scene, origin=origin), "", cameras.astype(np.float32))
 
     def render_drawn(self, drawn: Sequence[DrawnScene], *, image_size: int, device: torch.device | str) -> Rendering:
         """Renders drawn terrains and their maps."""

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.render.sampling import IMAGE_HALF_WIDTH, ray_grid, render_chunks
+from zoo.data.camera import IMAGE_HALF_WIDTH
+from zoo.data.render.sampling import ray_grid, render_chunks
 from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
 from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND, Land
 from zoo.data.render.textures import mip_level, pack_colours, take
