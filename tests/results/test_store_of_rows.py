@@ -151,7 +151,7 @@ def test_a_changed_file_is_refused_with_file_and_field(tmp_path, change, message
         ("", "not valid JSON"),
         ("[]", "kind"),
         ("[" * 100_000, "not valid JSON"),
-        ('{"kind": NaN}', "NaN is not a number"),
+        ('{"kind": NaN}', "found NaN, expected a finite number"),
         ('{"kind": 1, "kind": 2}', "twice"),
         ("\udcff", "not valid JSON"),
         ("9" * 5000, "not valid JSON"),

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ import torch
 
 from zoo.data.built_in import BuiltIn
 from zoo.data.factors.hold_out import parse_combinations
-from zoo.data.factors.parsing import read_factor_file
+from zoo.data.factors.parsing import naming, read_factor_file
 from zoo.data.factors.scene_factors import SceneFactors
 from zoo.data.render.recipes import RECIPES
 from zoo.data.render_pool import num_workers, rendered
@@ -42,20 +42,11 @@ class _Piece(NamedTuple):
     origin: str = ""  # the file that lists the given factors
 
 
-@contextlib.contextmanager
-def _naming(path: str | os.PathLike[str], *, scene: int) -> Iterator[None]:
-    """Begins the errors of a block with the file that lists a scene, and its index there."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"{path}: scene {scene}: {error}") from None
-
-
 def _render(piece: _Piece, *, recipe: BuiltIn, seed: int, image_size: int, device: str) -> SceneArrays:
     if piece.given:
         drawn = []
         for index, given in zip(piece.indices, piece.given, strict=True):
-            with _naming(piece.origin, scene=index):
+            with naming(f"{piece.origin}: scene {index}"):
                 drawn.append(recipe.compose(given, seed=seed, split=piece.split, index=index))
         rendering = recipe.render_drawn(drawn, image_size=image_size, device=device)
     else:
@@ -120,7 +111,7 @@ def _pieces(
     step = SCENES_PER_PIECE if torch.device(device).type == "cpu" else SCENES_PER_PIECE_ON_GPU
     for split, scenes in given.items():
         for index, factors in enumerate(scenes):
-            with _naming(files[split], scene=index):
+            with naming(f"{files[split]}: scene {index}"):
                 recipe.check_factors(factors)
     return [
         _Piece(split, part, tuple(given.get(split, ())[part.start : part.stop]), str(files.get(split, "")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -41,6 +40,4 @@ class Pyramid(PerViewEncoder):
         initialise_layers(self.network, image_inputs(view.channels), self.encoding.width)
 
     def encode_views(self, values: Tensor, poses: Tensor) -> Tensor:
-        first = cast("nn.Conv2d", self.network[0])
-        pose = self.encoding(poses, height=values.shape[-2], width=values.shape[-1])
-        return self.network[1:](pose.after(first, values))
+        return self.encoding.apply(self.network, values, poses)

@@ -68,3 +68,10 @@ class PoseEncoding:
         view, octaves = self.config.field_of_view, self.config.octaves
         rays = ray_waves(poses, height=height, width=width, field_of_view=view, octaves=octaves)
         return PoseFeatures(vector=rays.origin, maps=rays.direction)
+
+    def apply(self, network: nn.Sequential, images: Tensor, poses: Tensor) -> Tensor:
+        """Applies a network to images [n, C, H, W]; its first layer, a convolution, sees their poses in further channels."""
+        first = network[0]
+        assert isinstance(first, nn.Conv2d)
+        pose = self(poses, height=images.shape[-2], width=images.shape[-1])
+        return network[1:](pose.after(first, images))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +28,15 @@ KINDS: Mapping[str, type[SceneFactors]] = MappingProxyType(
     {factors.model_fields["kind"].default: factors for factors in _CLASSES}
 )
 SUFFIXES = (".jsonl", ".json", ".yaml", ".yml")
+
+
+@contextlib.contextmanager
+def naming(origin: str) -> Iterator[None]:
+    """Begins the message of a DataError of the block with ``origin``, for example the file and the index of the scene."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{origin}: {error}") from None
 
 
 def parse_factors(document: Any, *, origin: str) -> SceneFactors:
@@ -56,10 +66,8 @@ def parse_factors(document: Any, *, origin: str) -> SceneFactors:
         raise DataError(explain(KINDS[kind], error, file=origin)) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{origin}: holds a value that JSON has no form for: {error}") from None
-    try:
+    with naming(origin):
         factors.check()
-    except DataError as error:
-        raise DataError(f"{origin}: {error}") from None
     return factors
 
 

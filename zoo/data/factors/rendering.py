@@ -55,19 +55,14 @@ def render_scene(
     check_numbers(places, kind="cameras", origin="cameras")
     if image_size < 1:
         raise DataError(f"image_size: {image_size} is not a positive number")
-    return _render(factors.scene(), torch.from_numpy(places)[None], image_size=image_size, device=device)
-
-
-def _render(scene: Any, cameras: Tensor, *, image_size: int, device: torch.device | str) -> np.ndarray:
+    scene = factors.scene()
+    views = torch.from_numpy(places)[None]
     if isinstance(scene, Maze):
-        frames = render_mazes(stack_mazes([scene], device=device), cameras=cameras, image_size=image_size)
+        frames = render_mazes(stack_mazes([scene], device=device), cameras=views, image_size=image_size)
     elif isinstance(scene, Terrain):
         lands = stack_lands([scene.land], origins=[scene.origin], device=device)
-        try:
-            frames = render_lands(lands, cameras=cameras, image_size=image_size)
-        except ValueError as error:
-            raise DataError(str(error)) from None
+        frames = render_lands(lands, cameras=views, image_size=image_size)
     else:
-        check_inside_room(scene, cameras[0].numpy())
-        frames = render(stack_scenes([scene], device=device), cameras=cameras, image_size=image_size)
+        check_inside_room(scene, places)
+        frames = render(stack_scenes([scene], device=device), cameras=views, image_size=image_size)
     return frames[0].cpu().numpy()

@@ -26,6 +26,7 @@ from zoo.data.render.sampling import ray_grid, render_chunks
 from zoo.data.render.shading import SKY_HORIZON, SKY_ZENITH
 from zoo.data.render.terrain_land import CELL, GRID_SIZE, HALF_LAND, Land
 from zoo.data.render.textures import mip_level, pack_colours, take
+from zoo.errors import DataError
 
 NUM_LEVELS = 4  # of the coloured grid, each half as fine as the one before
 LEVEL_SIDES = tuple(GRID_SIZE >> level for level in range(NUM_LEVELS))
@@ -196,7 +197,7 @@ def _cast(lands: LandTensors, view: _View, *, angle: float, num_planes: int) -> 
 def render_lands(lands: LandTensors, *, cameras: Tensor, image_size: int) -> Tensor:
     """Renders cameras [B, V, 5] of B lands, [B, V, H, W, 3] uint8; see :func:`zoo.data.render.raycaster.render`.
 
-    Cameras are above the ground; their pitch is at most 30 degrees either way.
+    Cameras are above the ground; their pitch is at most 30 degrees either way (DataError).
     """
     device = lands.height.device
     grid = ray_grid(image_size, device=device)
@@ -204,7 +205,7 @@ def render_lands(lands: LandTensors, *, cameras: Tensor, image_size: int) -> Ten
     # On the host and in double precision, number by number: sines may differ between devices.
     angles = cameras[..., 3:].detach().double().cpu().reshape(-1, 2).tolist()
     if any(abs(pitch) > LARGEST_PITCH for _, pitch in angles):
-        raise ValueError(f"cameras: a pitch beyond {LARGEST_PITCH:.3f} radians; terrains are seen along the ground")
+        raise DataError(f"cameras: a pitch beyond {LARGEST_PITCH:.3f} radians; terrains are seen along the ground")
     turns = torch.tensor(
         [(math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)) for yaw, pitch in angles], device=device
     ).T[:, :, None]
