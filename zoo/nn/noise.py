@@ -7,8 +7,6 @@ The bits come from the SplitMix64 finaliser (Steele et al. 2014, "Fast splittabl
 to a keyed counter; normal numbers from the Box-Muller transform in float32.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -46,9 +44,10 @@ def fold(key: Tensor, number: int | Tensor) -> Tensor:
     """Derives a new key from ``key`` (int64, any shape) and a number, or an int64 tensor that broadcasts against it."""
     if torch.compiler.is_compiling():
         return _opaque_fold(key, key.new_full((), number) if isinstance(number, int) else number)
-    # A tensor of the number would have to be copied to the device, which blocks the host.
-    mixed = _mixed(number * FIRST + SECOND)
-    return _mixed(_mixed(key + GOLDEN) ^ (_signed(mixed & MASK) if isinstance(mixed, int) else mixed))
+    if isinstance(number, int):
+        # A tensor of the number would have to be copied to the device, which blocks the host.
+        return _mixed(_mixed(key + GOLDEN) ^ _signed(_mixed(number * FIRST + SECOND) & MASK))
+    return _mixed(_mixed(key + GOLDEN) ^ _mixed(number * FIRST + SECOND))
 
 
 def scene_keys(*, seed: int, step: int | Tensor, places: Tensor) -> Tensor:
