@@ -1,7 +1,5 @@
 """The core of convolutional neural processes."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

@@ -1,7 +1,5 @@
 """GQN with attention to patches of the context."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

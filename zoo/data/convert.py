@@ -1,7 +1,5 @@
 """Converting scenes between a store and TFRecords, streamed and in order."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple, get_args

@@ -1,7 +1,5 @@
 """Writing scenes in the format of DeepMind's ``gqn-datasets``, which other projects read."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path

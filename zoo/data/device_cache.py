@@ -1,7 +1,5 @@
 """Whole splits on a device: a batch is an indexing there; the host sends only plans, many steps at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 

@@ -5,8 +5,6 @@ of a line are the targets, the next N the context. A committed index fixes the e
 changes its random numbers; without one the order is drawn by the seed.
 """
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 

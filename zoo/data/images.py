@@ -1,7 +1,5 @@
 """Decoding, encoding and resizing images."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """A report on a folder of scenes: sizes, ranges of the cameras, missing files and damage."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Either this process or worker processes read the views from the source, and a ba
 use; or the whole split lies on the device and a batch is an indexing there. The batches are the same.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeVar

@@ -4,8 +4,6 @@ There is no state to save: a resumed run draws what the uninterrupted one would 
 the whole global batch and takes its own part, so that the number of processes does not change it.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from typing import NamedTuple

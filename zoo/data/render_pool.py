@@ -1,7 +1,5 @@
 """Rendering in several processes: pieces of work in order, with interrupts and killed processes dealt with."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import multiprocessing

@@ -9,8 +9,6 @@ damaged length never becomes an allocation.
 Sources: ``tensorflow/core/lib/io/record_writer.h``, ``tensorflow/core/example/{example,feature}.proto``.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 from collections.abc import Mapping, Sequence

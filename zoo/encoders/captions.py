@@ -1,7 +1,5 @@
 """The caption encoder of SLIM, trained from scratch."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

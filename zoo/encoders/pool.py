@@ -1,7 +1,5 @@
 """The pool encoder of GQN."""
 
-from __future__ import annotations
-
 from pydantic import Field
 from torch import Tensor
 

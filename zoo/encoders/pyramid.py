@@ -1,7 +1,5 @@
 """The pyramid encoder of GQN."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from pydantic import Field

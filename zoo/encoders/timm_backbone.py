@@ -1,7 +1,5 @@
 """Feature backbones of timm as encoders."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The Laplace likelihood with a scheduled or learned scale."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Histogram densities of camera poses."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, NamedTuple
 

@@ -1,7 +1,5 @@
 """Cores whose latents range over queries: scores and predictions from one rollout per core, or from one vector per query."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import NamedTuple
 

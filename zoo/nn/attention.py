@@ -1,7 +1,5 @@
 """Attention over sets with padding: multi-head attention, pre-norm blocks, and context views as tokens."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

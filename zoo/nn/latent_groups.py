@@ -1,7 +1,5 @@
 """Groups of latents, each conditioned on those before it: noise, samples and KL."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 

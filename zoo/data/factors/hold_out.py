@@ -5,8 +5,6 @@ even-numbered scene contains one and every odd-numbered scene contains none, so 
 seen combinations is measured within one split. Without held-out combinations the drawn scenes are unchanged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 

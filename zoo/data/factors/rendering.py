@@ -1,7 +1,5 @@
 """Rendering a scene from its factors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
