@@ -13,9 +13,6 @@ from zoo.episode import Views
 from zoo.model.interfaces import CoreShapes, DeterministicCore, Encode
 from zoo.nn.gaussian import at_least_float32
 
-Anchor = Literal["context", "origin"]
-DIMENSIONS = (1, 2)
-
 
 class ConvolutionalCnp(DeterministicCore):
     """Convolutional conditional neural process (Gordon et al. 2020, ICLR), no latents:
@@ -28,7 +25,9 @@ class ConvolutionalCnp(DeterministicCore):
     """
 
     class Config(Settings):
-        anchor: Anchor = Field(default="context", description="centre of the grid: of the context's range, or zero")
+        anchor: Literal["context", "origin"] = Field(
+            default="context", description="centre of the grid: of the context's range, or zero"
+        )
         reach: float = Field(default=4.0, gt=0, description="half the width of the grid, units of the inputs")
         points_per_unit: float = Field(default=16.0, gt=0, description="cells of the grid per unit of the inputs")
         channels: Size = Field(default=64, description="channels of the convolutional network")
@@ -78,7 +77,7 @@ class GridMaker:
     """
 
     def __init__(self, config: ConvolutionalCnp.Config, *, dimensions: int) -> None:
-        if dimensions not in DIMENSIONS:
+        if dimensions not in (1, 2):
             raise ValueError(f"inputs of {dimensions} numbers: a set convolution needs inputs of 1 or 2 numbers")
         self.config, self.dimensions = config, dimensions
 

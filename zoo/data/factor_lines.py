@@ -11,8 +11,6 @@ import numpy as np
 from zoo.errors import DataError
 from zoo.files import reading
 
-_LINE_FEED = 10
-
 
 def factor_file_name(split: str) -> str:
     """Returns the name of the file of a split, relative to the store."""
@@ -32,7 +30,7 @@ class FactorLines:
             if not self._path.stat().st_size:
                 raise DataError(f"{self._path}: is empty; the file is damaged")
             data = np.memmap(self._path, dtype=np.uint8, mode="r")
-        ends = np.flatnonzero(data == _LINE_FEED) + 1
+        ends = np.flatnonzero(data == ord("\n")) + 1
         if len(ends) != self._num_scenes or ends[-1] != len(data):
             raise DataError(f"{self._path}: has {len(ends)} lines, expected {self._num_scenes}; the file is damaged")
         return np.concatenate([[0], ends])

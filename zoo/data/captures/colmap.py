@@ -19,7 +19,6 @@ IMAGE_FOLDER = "images"
 # Where a model may lie in the folder of a capture; the first that holds one is read.
 MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0")
 _NORM_TOLERANCE = 1e-3  # by which the length of a quaternion may differ from 1
-_NUM_IMAGE_FIELDS = 10
 _OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 
 
@@ -164,7 +163,7 @@ def _read_images(path: Path) -> Iterator[ColmapImage]:
 
 
 def _image(line: str, *, place: str) -> ColmapImage:
-    fields = line.split(maxsplit=_NUM_IMAGE_FIELDS - 1)
+    fields = line.split(maxsplit=9)  # the name, which comes last, may have spaces
     try:
         pose = np.array(fields[1:8], dtype=np.float64)
         camera, name = int(fields[8]), fields[9]
