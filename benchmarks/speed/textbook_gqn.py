@@ -20,8 +20,7 @@ from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
 from zoo.model.scene_model import SceneModel
 from zoo.nn.blocks import expand_to_map, match_size
-from zoo.nn.gaussian import DiagonalGaussian, kl_divergence
-from zoo.nn.latent_groups import given_groups
+from zoo.nn.gaussian import DiagonalGaussian, given_groups, kl_divergence
 from zoo.nn.noise import query_keys, sample_keys
 
 

@@ -18,7 +18,7 @@ from zoo.analysis.tsne import map_scenes, map_table, purity_claims
 from zoo.analysis.view_sets import Systems
 from zoo.comparison.statistics import paired_t_test
 from zoo.config.schedules import schedule_values
-from zoo.data.factors.scene_factors import hue_of
+from zoo.data.factors.hues import hue_of
 from zoo.data.render.rooms import REACH
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation.representations import mean_pixels

@@ -10,8 +10,7 @@ from zoo.config.schedules import schedule_values
 from zoo.cores.slim import Slim
 from zoo.episode import Episode, Views
 from zoo.model.interfaces import CoreShapes, Representation, RepresentationShape
-from zoo.nn.gaussian import DiagonalGaussian, kl_divergence, standard_like
-from zoo.nn.latent_groups import given_groups
+from zoo.nn.gaussian import DiagonalGaussian, given_groups, kl_divergence, standard_like
 from zoo.nn.noise import fold, standard_normal
 
 SIZE, STATE, POSES, SCENE, Z, STEPS, HIDDEN = 8, 4, 7, 5, 2, 3, 4

@@ -6,7 +6,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.config.recipe import Range, TrainingRecipe
-from zoo.data.device_cache import STEPS_PER_BLOCK, ResidentSampler, ResidentScenes, read_all
+from zoo.data.loader import STEPS_PER_BLOCK, ResidentSampler, ResidentScenes, read_all
 from zoo.data.plan import Share, TrainingPlan, assemble
 from zoo.data.source import ExtraShape
 

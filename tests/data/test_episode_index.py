@@ -7,9 +7,8 @@ import pytest
 
 from zoo.bench.suite.plan import largest_episodes
 from zoo.bench.suite.settings import load_suite, suite_names
-from zoo.data import episode_index
-from zoo.data.episode_index import drawn_order, index_folder, index_name, read_index, view_order, write_index
-from zoo.data.plan import EvaluationPlan
+from zoo.data import plan
+from zoo.data.plan import EvaluationPlan, drawn_order, index_folder, index_name, read_index, view_order, write_index
 from zoo.errors import DataError
 from zoo.registry.registry import default_registry
 
@@ -18,7 +17,7 @@ SIZES = {"num_scenes": 5, "num_views": 6, "seed": 3}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(episode_index, "index_folder", lambda: tmp_path)
+    monkeypatch.setattr(plan, "index_folder", lambda: tmp_path)
     read_index.cache_clear()
     return tmp_path
 

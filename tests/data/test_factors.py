@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.data.factors.hues import HUES, hue_of
 from zoo.data.factors.parsing import KINDS, parse_factors, read_factor_file
-from zoo.data.factors.scene_factors import HUES, hue_of
 from zoo.data.render import shepard_metzler
 from zoo.data.render.caption_grammar import PALETTE
 from zoo.data.render.digit_cube import handwritten_digits, printed_digits

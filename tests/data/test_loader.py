@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from zoo.config.recipe import Range, TrainingRecipe
-from zoo.data.device_cache import fits_on, read_all
-from zoo.data.loader import TrainingLoader
+from zoo.data.loader import TrainingLoader, fits_on, read_all
 from zoo.data.plan import Share, TrainingPlan, assemble, to_device
 from zoo.data.source import ExtraShape
 from zoo.data.store import SceneStore

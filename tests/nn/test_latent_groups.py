@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
+from zoo.nn.gaussian import DiagonalGaussian, Rollout, draw_group, given_groups, stacked
 from zoo.nn.noise import fold, standard_normal
 
 SHAPE = (4, 2, 3, 3)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.analysis.single_objects import DrawnRooms, Solid, colour_of, render_rooms, solid_of, with_solid, without_object
+from zoo.data.factors.hues import HUES
 from zoo.data.factors.room_factors import RoomFactors
-from zoo.data.factors.scene_factors import HUES
 from zoo.data.render.primitives import PRIMITIVE_NAMES
 
 NEAREST_MIDDLE = 0.7  # scene units from the middle, so that opposite places do not overlap

@@ -20,8 +20,8 @@ from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.intervals import interval_figure, interval_of, interval_table
 from zoo.analysis.single_objects import DrawnRooms, draw_single_object_rooms, render_rooms, solid_of
 from zoo.analysis.view_sets import Systems, missing_representation, systems_of, usable_sizes
+from zoo.data.factors.hues import hue_of
 from zoo.data.factors.room_factors import RoomFactors
-from zoo.data.factors.scene_factors import hue_of
 from zoo.errors import ConfigError
 from zoo.evaluation.probes import FOLDS, classification_hits, relative_errors
 from zoo.figures.intervals import Interval

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from zoo.data.factors.hues import HUES, HueName
 from zoo.data.factors.room_factors import ObjectFactors, RoomFactors
-from zoo.data.factors.scene_factors import HUES, HueName
 from zoo.data.render.primitives import PRIMITIVES
 from zoo.data.render.raycaster import render
 from zoo.data.render.recipes import RECIPES

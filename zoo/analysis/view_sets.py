@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo.analysis.findings import AnalysisInputs
 from zoo.analysis.image_latents import describe_by, is_vae
-from zoo.data.episode_index import view_order
+from zoo.data.plan import view_order
 from zoo.data.source import SceneSource
 from zoo.errors import ConfigError
 from zoo.evaluation.representations import Describe, has_representation, mean_pixels

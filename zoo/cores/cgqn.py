@@ -15,8 +15,7 @@ from zoo.model.pose_inputs import PoseEncoding, PoseInputs
 from zoo.nn.blocks import broadcast_conv, divide_size, match_size, set_bias
 from zoo.nn.canvas import composed_reading
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
-from zoo.nn.gaussian import at_least_float32
-from zoo.nn.latent_groups import LatentSource, Rollout, draw_group, given_groups, stacked
+from zoo.nn.gaussian import LatentSource, Rollout, at_least_float32, draw_group, given_groups, stacked
 from zoo.nn.noise import scene_sample_keys
 
 INITIAL_LOG_SCALE = -2.0  # of prior and posterior

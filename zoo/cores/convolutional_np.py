@@ -11,8 +11,7 @@ from zoo.cores.convolutional_cnp import ConvolutionalCnp, FromGrid, Grid, GridMa
 from zoo.cores.neural_process import concatenate_views
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, LatentCore
-from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
-from zoo.nn.latent_groups import terms_of_group
+from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, terms_of_group
 from zoo.nn.noise import scene_sample_keys, standard_normal
 
 

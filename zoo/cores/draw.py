@@ -16,7 +16,7 @@ from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.blocks import divide_size, image_inputs, initialise, match_size, scale_writer, set_bias
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
 from zoo.nn.filterbank import Window, WindowHead
-from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
+from zoo.nn.gaussian import Rollout, draw_group, given_groups, stacked
 from zoo.nn.winograd import convolve_once
 
 

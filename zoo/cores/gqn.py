@@ -19,8 +19,7 @@ from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.blocks import broadcast_conv, divide_size, image_inputs, initialise, match_size, set_bias
 from zoo.nn.canvas import PerStepCanvas, SharedCanvas
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
-from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
+from zoo.nn.gaussian import DiagonalGaussian, Rollout, draw_group, given_groups, stacked
 
 # A lookup in the scene: the generator's hidden state [n, C, h, w] -> a map [n, C', h, w].
 Attend = Callable[[Tensor], Tensor]

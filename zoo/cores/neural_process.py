@@ -17,8 +17,7 @@ from zoo.cores.conditional_neural_process import (
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import CoreShapes, Encode, Encoder, LatentCore
 from zoo.nn.blocks import mlp
-from zoo.nn.gaussian import DiagonalGaussian, at_least_float32
-from zoo.nn.latent_groups import terms_of_group
+from zoo.nn.gaussian import DiagonalGaussian, at_least_float32, terms_of_group
 from zoo.nn.noise import scene_sample_keys, standard_normal
 
 

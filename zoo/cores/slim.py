@@ -14,8 +14,7 @@ from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.blocks import divide_size, image_inputs, initialise, match_size, scale_writer, set_bias
 from zoo.nn.canvas import sum_of_writes
 from zoo.nn.convlstm import ConvLSTMCell, LSTMState, PreparedCell
-from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
+from zoo.nn.gaussian import DiagonalGaussian, Rollout, draw_group, given_groups, stacked
 
 
 class Slim(QueryLatentCore):

@@ -12,8 +12,8 @@ from zoo.model.interfaces import CoreShapes
 from zoo.model.query_latents import QueryLatentCore, RolloutInputs
 from zoo.nn.attention import CrossAttentionBlock, NullToken, SelfAttentionBlock, Tokens, view_tokens
 from zoo.nn.blocks import divide_size, image_inputs, initialise, set_bias
+from zoo.nn.gaussian import Rollout, draw_group, given_groups, stacked
 from zoo.nn.geometry import ray_features, ray_width
-from zoo.nn.latent_groups import Rollout, draw_group, given_groups, stacked
 
 
 class Transformer(QueryLatentCore):

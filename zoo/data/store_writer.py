@@ -15,16 +15,7 @@ from zoo.config.settings import first_problem
 from zoo.data.factor_lines import factor_file_name
 from zoo.data.scene_writer import SceneArrays, SceneWriter, SplitWriter
 from zoo.data.source import ExtraShape, Split
-from zoo.data.store import (
-    FRAMES_TYPE,
-    META_NAME,
-    ExtraMeta,
-    SplitMeta,
-    StoreMeta,
-    header_of,
-    row_layout,
-    shard_name,
-)
+from zoo.data.store import FRAMES_TYPE, META_NAME, ExtraMeta, SplitMeta, StoreMeta, header_of, row_layout, shard_name
 from zoo.errors import DataError
 from zoo.files import sha256_of
 

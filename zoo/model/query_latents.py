@@ -8,8 +8,7 @@ from torch import Tensor
 
 from zoo.episode import CoreOutput, Episode, ScheduleValues, Views
 from zoo.model.interfaces import Encode, LatentCore, Representation
-from zoo.nn.gaussian import DiagonalGaussian
-from zoo.nn.latent_groups import LatentSource, Rollout, terms_of_group
+from zoo.nn.gaussian import DiagonalGaussian, LatentSource, Rollout, terms_of_group
 from zoo.nn.noise import query_keys, sample_keys, standard_normal
 
 

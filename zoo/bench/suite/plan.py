@@ -15,7 +15,7 @@ from zoo.bench.suite.cost import Cost, CostBook, steps_within, with_steps
 from zoo.bench.suite.jobs import Job, configuration_of
 from zoo.bench.suite.settings import Suite, SuitePart
 from zoo.config.settings import LARGEST_SEED
-from zoo.data.episode_index import write_index
+from zoo.data.plan import write_index
 from zoo.errors import ConfigError, RegistryError, ZooError, did_you_mean
 from zoo.registry.registry import Registry
 from zoo.registry.variant import FULL, Variant, resolve

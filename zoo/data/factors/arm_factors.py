@@ -5,20 +5,9 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from zoo.config.settings import Settings
+from zoo.data.factors.hues import HUES, HueName, hue_of
 from zoo.data.factors.room_factors import WALL_VALUES, check_holds
-from zoo.data.factors.scene_factors import (
-    HUES,
-    VERSION,
-    Angle,
-    Colour,
-    HueName,
-    LabelValues,
-    Place,
-    SceneFactors,
-    check_hue,
-    hue_of,
-    refuse,
-)
+from zoo.data.factors.scene_factors import VERSION, Angle, Colour, LabelValues, Place, SceneFactors, check_hue, refuse
 from zoo.data.render.jaco import ALL_JOINT_RANGES, LARGEST_REACH, SCALE, ArmScene, build_scene
 from zoo.data.render.scene import Room, SceneObject
 

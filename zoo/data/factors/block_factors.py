@@ -6,16 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from zoo.config.settings import Settings
-from zoo.data.factors.scene_factors import (
-    VERSION,
-    Colour,
-    HueName,
-    LabelValues,
-    SceneFactors,
-    check_hue,
-    hue_of,
-    refuse,
-)
+from zoo.data.factors.hues import HueName, hue_of
+from zoo.data.factors.scene_factors import VERSION, Colour, LabelValues, SceneFactors, check_hue, refuse
 from zoo.data.render.shepard_metzler import COLOURS, STEPS, BlockScene, build
 
 Coordinate = Annotated[int, Field(ge=-1000, le=1000)]

@@ -5,28 +5,11 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from pydantic import Field
 
 from zoo.config.settings import Settings
+from zoo.data.factors.hues import HueName, hue_of
 from zoo.data.factors.room_factors import WALL_VALUES
-from zoo.data.factors.scene_factors import (
-    VERSION,
-    Angle,
-    Colour,
-    HueName,
-    LabelValues,
-    Place,
-    SceneFactors,
-    check_hue,
-    hue_of,
-    refuse,
-)
-from zoo.data.render.digit_cube import (
-    HALF_WIDTH,
-    NUM_DIGITS,
-    NUM_LABELS,
-    CubeScene,
-    build_cube,
-    handwritten_digits,
-    printed_digits,
-)
+from zoo.data.factors.scene_factors import VERSION, Angle, Colour, LabelValues, Place, SceneFactors, check_hue, refuse
+from zoo.data.render import digit_cube
+from zoo.data.render.digit_cube import NUM_LABELS, CubeScene
 from zoo.data.render.scene import Room
 
 FaceName = Literal["+x", "+y", "-x", "-y", "top"]
@@ -39,13 +22,16 @@ class FaceFactors(Settings):
     face: FaceName
     digit: int = Field(ge=0, lt=NUM_LABELS)
     image: int | None = Field(
-        default=None, ge=0, lt=NUM_DIGITS, description="number of the handwritten image; null: the printed digit"
+        default=None,
+        ge=0,
+        lt=digit_cube.NUM_DIGITS,
+        description="number of the handwritten image; null: the printed digit",
     )
 
     @property
     def image_number(self) -> int:
         """The number of the handwritten image."""
-        return printed_digits()[self.digit] if self.image is None else self.image
+        return digit_cube.printed_digits()[self.digit] if self.image is None else self.image
 
 
 class CubeFactors(SceneFactors):
@@ -70,7 +56,7 @@ class CubeFactors(SceneFactors):
         """Returns the factors of a scene."""
         assert scene.room is not None
         (cube,) = scene.objects
-        labels = handwritten_digits().labels
+        labels = digit_cube.handwritten_digits().labels
         faces = [
             FaceFactors(face=face, digit=int(labels[image]), image=image)
             for face, image in zip(FACES, scene.digits, strict=False)
@@ -90,19 +76,19 @@ class CubeFactors(SceneFactors):
     def scene(self) -> Any:
         """Returns the scene."""
         digits = tuple(face.image_number for face in self.faces)
-        cube = build_cube(digits, turn=self.turn, colour=self.colour, ink=self.ink)
+        cube = digit_cube.build_cube(digits, turn=self.turn, colour=self.colour, ink=self.ink)
         return CubeScene((cube,), self.light, self.room, digits)
 
     def check(self) -> None:
         """See :meth:`SceneFactors.check`."""
         check_hue(self.colour, self.hue, field="hue")
         check_hue(self.ink, self.ink_hue, field="ink_hue")
-        if self.room.width / 2.0 < HALF_WIDTH * 2.0**0.5:
+        if self.room.width / 2.0 < digit_cube.HALF_WIDTH * 2.0**0.5:
             raise refuse("room.width", found=self.room.width, expected="a room that holds the cube")
         for index, (item, face) in enumerate(zip(self.faces, FACES, strict=False)):
             if item.face != face:
                 raise refuse(f"faces.{index}.face", found=repr(item.face), expected=repr(face))
-            label = int(handwritten_digits().labels[item.image_number])
+            label = int(digit_cube.handwritten_digits().labels[item.image_number])
             if label != item.digit:
                 raise refuse(
                     f"faces.{index}.digit", found=item.digit, expected=f"{label}, which image {item.image} shows"

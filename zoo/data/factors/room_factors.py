@@ -9,19 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from zoo.config.settings import Settings, one_of
-from zoo.data.factors.scene_factors import (
-    HUES,
-    VERSION,
-    Angle,
-    Colour,
-    HueName,
-    LabelValues,
-    Place,
-    SceneFactors,
-    check_hue,
-    hue_of,
-    refuse,
-)
+from zoo.data.factors.hues import HUES, HueName, hue_of
+from zoo.data.factors.scene_factors import VERSION, Angle, Colour, LabelValues, Place, SceneFactors, check_hue, refuse
 from zoo.data.render.caption_grammar import check_describable
 from zoo.data.render.primitives import PRIMITIVE_NAMES, PRIMITIVES
 from zoo.data.render.rooms import radius_of

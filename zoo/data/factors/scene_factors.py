@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import colorsys
 from abc import abstractmethod
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from zoo.config.settings import Settings
+from zoo.data.factors.hues import HueName, hue_of
 from zoo.errors import DataError
 
 VERSION: Literal[1] = 1
-
-HueName = Literal["red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink", "grey"]
-
-# One name for every colour, by the nearest of eight angles on the colour circle of HSV, degrees. The names are those of the
-# colours of ``captioned_rooms``, so that captions and factors use the same words.
-HUES: Mapping[HueName, float] = MappingProxyType(
-    {
-        "red": 0.0,
-        "orange": 30.0,
-        "yellow": 55.0,
-        "green": 120.0,
-        "cyan": 180.0,
-        "blue": 230.0,
-        "purple": 280.0,
-        "pink": 330.0,
-    }
-)
-SMALLEST_CHROMA = 0.04  # largest minus smallest of red, green and blue, below which a colour is called grey
-assert {*HUES, "grey"} == set(get_args(HueName)), "every name has an angle"
 
 Channel = Annotated[float, Field(ge=0.0, le=1.0)]
 Colour = tuple[Channel, Channel, Channel]  # red, green, blue
@@ -40,18 +20,6 @@ Length = Annotated[float, Field(ge=-100.0, le=100.0)]  # scene units
 Place = tuple[Length, Length, Length]  # x, y, z
 LabelValues = Mapping[str, tuple[str, ...]]  # names in ``SceneFactors.labels`` -> values that built-in scenes take
 Angle = Annotated[float, Field(ge=-7.0, le=7.0)]  # radians; somewhat more than a full turn either way
-
-
-def hue_of(colour: tuple[float, float, float]) -> HueName:
-    """Returns the nearest named hue of a colour (red, green, blue; 0 to 1), or ``grey`` if it has hardly any hue."""
-    if max(colour) - min(colour) < SMALLEST_CHROMA:
-        return "grey"
-    angle = 360.0 * colorsys.rgb_to_hsv(*colour)[0]
-
-    def distance(name: HueName) -> float:
-        return abs((angle - HUES[name] + 180.0) % 360.0 - 180.0)
-
-    return min(HUES, key=distance)
 
 
 def refuse(field: str, *, found: Any, expected: str) -> DataError:
