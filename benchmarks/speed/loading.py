@@ -19,8 +19,8 @@ import torch
 
 from benchmarks.speed.record import Findings, Size
 from zoo.config.recipe import TrainingRecipe
+from zoo.data.convert import DeepMindWriter
 from zoo.data.deepmind import DeepMindScenes
-from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.images import resize_images
 from zoo.data.loader import TrainingLoader
 from zoo.data.plan import LoadedBatch, TrainingPlan

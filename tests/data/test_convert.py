@@ -7,8 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo.data.convert import convert
-from zoo.data.deepmind_writer import DeepMindWriter
+from zoo.data.convert import DeepMindWriter, convert
 from zoo.data.images import encode_jpeg, resize_images
 from zoo.data.opening import open_splits
 from zoo.data.store_writer import StoreWriter, _ArrayFile

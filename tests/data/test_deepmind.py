@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from zoo.data.convert import DeepMindWriter
 from zoo.data.deepmind import DeepMindScenes
-from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.inspection import PUBLISHED
 from zoo.data.tfrecord import RecordWriter, index_records, serialise_example
 from zoo.errors import DataError, DiskFullError

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from zoo.data.convert import DeepMindWriter
 from zoo.data.deepmind import DeepMindScenes
-from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.inspection import inspect_scenes
 from zoo.data.opening import open_scenes, open_splits
 from zoo.data.store import SceneStore

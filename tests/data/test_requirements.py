@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.data import opening
-from zoo.data.deepmind_writer import DeepMindWriter
+from zoo.data.convert import DeepMindWriter
 from zoo.data.opening import open_splits, probe_shape
 from zoo.data.source import DataRequirements, ExtraShape
 from zoo.errors import ConfigError

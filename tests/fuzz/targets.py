@@ -30,8 +30,8 @@ from zoo.comparison.markup import to_markdown
 from zoo.comparison.tables import tables_of
 from zoo.data.built_in import BuiltIn
 from zoo.data.captures.importing import read_capture
+from zoo.data.convert import DeepMindWriter
 from zoo.data.deepmind import DeepMindScenes
-from zoo.data.deepmind_writer import DeepMindWriter
 from zoo.data.factors.parsing import parse_factors, read_factor_file
 from zoo.data.factors.rendering import render_scene
 from zoo.data.inspection import verify_store

@@ -8,7 +8,7 @@ BUGS = (
         name="last-scene-of-a-file-is-lost",
         layer="data",
         reason="a converter whose files lacked a scene each: scenes out were not scenes in",
-        file="zoo/data/deepmind_writer.py",
+        file="zoo/data/convert.py",
         before="                if self._files:\n                    self._files[-1].close()\n",
         after="                if self._files:\n                    self._files[-1].close()\n"
         '                    self._files.append(RecordWriter(self._folder / f"part-{len(self._files)}"))\n'

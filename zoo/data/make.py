@@ -6,8 +6,16 @@ The bytes depend on recipe, version, seed, sizes and counts alone, not on the nu
 import contextlib
 import dataclasses
 import functools
+import itertools
+import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,17 +26,19 @@ from zoo.data.factors.hold_out import parse_combinations
 from zoo.data.factors.parsing import naming, read_factor_file
 from zoo.data.factors.scene_factors import SceneFactors
 from zoo.data.render.recipes import RECIPES
-from zoo.data.render_pool import num_workers, rendered
 from zoo.data.scene_writer import SceneArrays
 from zoo.data.source import SPLITS, Split
 from zoo.data.store_writer import StoreWriter
 from zoo.errors import DataError, did_you_mean
 from zoo.files import check_free_space, sha256_of
+from zoo.provenance import usable_cores
 
 # Scenes that a process renders at a time: enough to outweigh the hand-over, few enough that an interrupt, which waits
 # for the pieces under way, is answered within a second or two.
 SCENES_PER_PIECE = 8
 SCENES_PER_PIECE_ON_GPU = 64
+# Pieces handed out but not yet written, for each process: bounds the memory when writing is slower than rendering.
+PIECES_AHEAD = 3
 
 
 class _Piece(NamedTuple):
@@ -56,6 +66,75 @@ def _render(piece: _Piece, *, recipe: BuiltIn, seed: int, image_size: int, devic
     return SceneArrays(
         rendering.frames.cpu().numpy(), rendering.cameras.numpy(), dict(rendering.extras), documents or None
     )
+
+
+def _exit_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _start_worker() -> None:
+    """Prepares a process of the pool: one thread; ignores Ctrl-C, which the parent handles; exits with the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
+
+
+@contextlib.contextmanager
+def _interrupt_blocked() -> Iterator[None]:
+    """Blocks Ctrl-C for processes started in this block, even while they import; the parent gets it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _rendered(
+    pieces: Sequence[_Piece], *, render: Callable[[_Piece], SceneArrays], workers: int
+) -> Generator[SceneArrays, None, None]:
+    """Renders pieces in order, in this process or in ``workers`` others.
+
+    Raises:
+        DataError: if a process ends by itself; errors of ``render`` are raised as they are.
+    """
+    if not workers:
+        yield from map(render, pieces)
+        return
+    # Spawned, not forked: a forked child inherits the locks of torch's threads, held or not.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pending: deque[Future[SceneArrays]] = deque()
+    waiting = iter(pieces)
+    try:
+        with _interrupt_blocked():
+            pending.extend(
+                executor.submit(render, piece) for piece in itertools.islice(waiting, workers * PIECES_AHEAD)
+            )
+        while pending:
+            yield pending.popleft().result()
+            pending.extend(executor.submit(render, piece) for piece in itertools.islice(waiting, 1))
+    except BrokenProcessPool as error:
+        raise DataError(
+            "workers: a rendering process ended by itself: killed for want of memory (use fewer workers), or started by a "
+            "script without an 'if __name__ == \"__main__\":' around this call"
+        ) from error
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _num_workers(workers: int | None, *, device: str, num_pieces: int) -> int:
+    """Returns the number of processes for so many pieces; None takes one for each core, or none on a GPU."""
+    if workers is None:
+        # One process feeds a GPU; several would each hold a copy of its runtime in the memory of the device.
+        wanted = usable_cores() if torch.device(device).type == "cpu" else 0
+        # Starting processes takes seconds, so that one or two pieces are rendered here.
+        return min(wanted, num_pieces) if min(wanted, num_pieces) > 1 and num_pieces > 2 else 0
+    if workers < 0:
+        raise DataError(f"workers: {workers} is negative; 0 renders in this process")
+    return min(workers, num_pieces)
 
 
 def check_request(
@@ -179,7 +258,7 @@ def make_dataset(
     check_free_space(folder, num_bytes=total * recipe.bytes_per_scene(image_size=image_size))
     pieces = _pieces(recipe, counts, given=given, files=factor_files, device=device)
     render = functools.partial(_render, recipe=recipe, seed=seed, image_size=image_size, device=device)
-    workers = num_workers(workers, device=device, num_pieces=len(pieces))
+    workers = _num_workers(workers, device=device, num_pieces=len(pieces))
     writing = StoreWriter(
         folder,
         name=recipe.name,
@@ -191,7 +270,7 @@ def make_dataset(
         scenes_per_shard=scenes_per_shard,
     )
     # Closing the generator, which happens first, ends its processes; then the store is completed or given up.
-    with writing as writer, contextlib.closing(rendered(pieces, render=render, workers=workers)) as results:
+    with writing as writer, contextlib.closing(_rendered(pieces, render=render, workers=workers)) as results:
         for piece, arrays in zip(pieces, results, strict=True):
             writer.add(piece.split, *arrays)
             done += len(piece.indices)
