@@ -130,10 +130,8 @@ def view_order(*, num_scenes: int, num_views: int, seed: int, needed: int) -> np
 def index_folder() -> Path | None:
     """Returns the folder of committed indices: ``benchmarks/episodes`` of a checkout, or inside the installed package."""
     package = Path(__file__).resolve().parent
-    for candidate in (package.parent.parent / "benchmarks" / "episodes", package / "episodes"):
-        if candidate.is_dir():
-            return candidate
-    return None
+    candidates = (package.parent.parent / "benchmarks" / "episodes", package / "episodes")
+    return next(filter(Path.is_dir, candidates), None)
 
 
 def index_name(*, num_scenes: int, num_views: int, seed: int) -> str:

@@ -75,11 +75,9 @@ class SceneSource(Protocol):
         Raises:
             DataError: if a record is damaged; the message names the file and the record.
         """
-        ...
 
     def read_extras(self, scenes: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
         """Reads the extras of some scenes, name -> [B, N, ...] of the views or [B, ...] of the scenes."""
-        ...
 
 
 def check_indices(
