@@ -136,6 +136,6 @@ def render_scene(
     Raises:
         zoo.errors.DataError: if factors, cameras or size are not valid.
     """
-    from zoo.data.factors.rendering import render_scene as render
+    from zoo.data.scene import render_scene as render
 
     return render(factors, cameras, image_size=image_size, device=device)

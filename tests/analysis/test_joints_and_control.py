@@ -10,9 +10,9 @@ from zoo.analysis.joints import fixed_views, joint_claims, probe, read_arms, tar
 from zoo.analysis.view_sets import Systems
 from zoo.control.reaching import FIXED_CAMERA
 from zoo.data.factors.arm_factors import ArmFactors
-from zoo.data.factors.rendering import render_scene
 from zoo.data.render.jaco import SCALE, draw_scene
 from zoo.data.render.rng import seeded
+from zoo.data.scene import render_scene
 from zoo.errors import ConfigError, DataError
 
 ARMS = [ArmFactors.of(draw_scene(seeded(index))[0]) for index in range(60)]

@@ -8,9 +8,9 @@ import pytest
 
 from zoo.control.reaching import EPISODE_STEPS, FIXED_CAMERA, MAX_VELOCITY, MOVED_JOINTS, STEP_SECONDS, ReachingArms
 from zoo.data.factors.arm_factors import ArmFactors
-from zoo.data.factors.rendering import render_scene
 from zoo.data.render.jaco import CAMERA_HEIGHTS, JOINT_RANGES, SCALE, draw_scene, forward_kinematics, is_possible
 from zoo.data.render.rng import seeded
+from zoo.data.scene import render_scene
 
 LARGEST_TURN = MAX_VELOCITY * STEP_SECONDS  # of a joint in a step
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data import built_in
-from zoo.data.factors.hold_out import Combination, has_any, parse_combinations
+from zoo.data.factors.scene_factors import Combination, has_any, parse_combinations
 from zoo.data.make import make_dataset
 from zoo.data.render.recipes import RECIPES
 from zoo.data.store import SceneStore, read_meta

@@ -33,9 +33,9 @@ from zoo.data.captures.importing import read_capture
 from zoo.data.convert import DeepMindWriter
 from zoo.data.deepmind import DeepMindScenes
 from zoo.data.factors.parsing import parse_factors, read_factor_file
-from zoo.data.factors.rendering import render_scene
 from zoo.data.inspection import verify_store
 from zoo.data.render.recipes import RECIPES
+from zoo.data.scene import render_scene
 from zoo.data.store import SceneStore, StoreMeta
 from zoo.data.store_writer import StoreWriter
 from zoo.data.tfrecord import RecordWriter, read_record

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.factors.hold_out import Combination, has_any
-from zoo.data.factors.scene_factors import SceneFactors
+from zoo.data.factors.scene_factors import Combination, SceneFactors, has_any
 from zoo.data.render.rng import scene_generator, stable_hash
 from zoo.data.source import ExtraShape, Split, bytes_per_scene
 from zoo.errors import DataError
@@ -64,7 +63,9 @@ class BuiltIn(ABC):
     num_views: int  # of every scene, as many as in the publication; ``dataclasses.replace`` changes it
     description: str  # one line
     factor_class: type[SceneFactors] | None = None  # None: scenes have no factors
-    hold_out: tuple[Combination, ...] = ()  # see :mod:`zoo.data.factors.hold_out`; ``dataclasses.replace`` changes it
+    hold_out: tuple[
+        Combination, ...
+    ] = ()  # see :mod:`zoo.data.factors.scene_factors`; ``dataclasses.replace`` changes it
 
     def extras(self, *, image_size: int) -> Mapping[str, ExtraShape]:
         """Returns the types and shapes of the extras."""

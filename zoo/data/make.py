@@ -22,9 +22,8 @@ from typing import NamedTuple
 import torch
 
 from zoo.data.built_in import BuiltIn
-from zoo.data.factors.hold_out import parse_combinations
 from zoo.data.factors.parsing import naming, read_factor_file
-from zoo.data.factors.scene_factors import SceneFactors
+from zoo.data.factors.scene_factors import SceneFactors, parse_combinations
 from zoo.data.render.recipes import RECIPES
 from zoo.data.scene_writer import SceneArrays
 from zoo.data.source import SPLITS, Split
@@ -233,7 +232,7 @@ def make_dataset(
         device: of torch.
         progress: called with the number of scenes written and the number wanted, in all splits together.
         scenes_per_shard: scenes in a file of images.
-        hold_out: combinations of factors, such as ``shape=cone,colour=red``; see :mod:`zoo.data.factors.hold_out`.
+        hold_out: combinations of factors, such as ``shape=cone,colour=red``; see :mod:`zoo.data.factors.scene_factors`.
 
     Raises:
         DataError: if an argument is not valid, the folder exists, scenes with or without the combinations are too rare, or

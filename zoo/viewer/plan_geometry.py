@@ -9,8 +9,7 @@ import numpy as np
 
 from zoo.data.camera import FIELD_OF_VIEW_DEGREES
 from zoo.data.camera_path import common_point
-from zoo.data.factors.rendering import render_scene
-from zoo.data.scene import Scene
+from zoo.data.scene import Scene, render_scene
 from zoo.errors import DataError
 
 MARGIN = 1.25  # half width of the plan over the largest distance of a camera from its centre
