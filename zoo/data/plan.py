@@ -197,6 +197,7 @@ class EvaluationPlan:
             raise ConfigError(f"scenes to evaluate: found {max_scenes}, expected at least 1")
         self.num_scenes = min(source.num_scenes, max_scenes or source.num_scenes)
         self.num_context = num_context
+        self.num_targets = num_targets
         order = view_order(
             num_scenes=source.num_scenes, num_views=source.num_views, seed=seed, needed=num_context + num_targets
         )[: self.num_scenes]

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -97,7 +97,7 @@ def make_backbone(config: TimmBackbone.Config, *, channels_in: int, size: int) -
         )
     published = timm.get_pretrained_cfg(config.model)
     # Vision transformers have a position embedding of one size.
-    size_argument = {"img_size": size} if published is not None and published.fixed_input_size else {}
+    size_argument: dict[str, Any] = {"img_size": size} if published is not None and published.fixed_input_size else {}
     try:
         backbone = timm.create_model(
             config.model,
