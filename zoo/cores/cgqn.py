@@ -1,5 +1,7 @@
 """The core of the Consistent Generative Query Network, also called JUMP."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch

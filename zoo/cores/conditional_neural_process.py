@@ -1,5 +1,7 @@
 """The core of conditional neural processes."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import torch

@@ -1,5 +1,7 @@
 """The core of convolutional conditional neural processes."""
 
+from __future__ import annotations
+
 import math
 from typing import Literal, NamedTuple
 

@@ -1,5 +1,7 @@
 """The core of convolutional neural processes."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import torch

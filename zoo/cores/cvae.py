@@ -1,5 +1,7 @@
 """The core of conditional variational autoencoders."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import torch

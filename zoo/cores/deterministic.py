@@ -1,5 +1,7 @@
 """The deterministic baseline of GQN: its generator without latents."""
 
+from __future__ import annotations
+
 from typing import cast
 
 from pydantic import Field

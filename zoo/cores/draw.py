@@ -1,5 +1,7 @@
 """The core of convolutional DRAW, conditional or unconditional."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple, cast

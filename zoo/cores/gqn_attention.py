@@ -1,5 +1,7 @@
 """GQN with attention to patches of the context."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import torch

@@ -1,5 +1,7 @@
 """The core of neural processes, with or without a deterministic path."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import torch

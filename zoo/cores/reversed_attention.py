@@ -1,5 +1,7 @@
 """The core of reversed GQN with attention to patches of the context."""
 
+from __future__ import annotations
+
 import math
 
 import torch

@@ -1,5 +1,7 @@
 """The core of reversed GQN with latents."""
 
+from __future__ import annotations
+
 import torch
 from pydantic import Field
 from torch import Tensor

@@ -1,5 +1,7 @@
 """The core of the spatial language integrating model (SLIM)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import cast
 

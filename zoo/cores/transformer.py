@@ -1,5 +1,7 @@
 """A transformer core: tokens of the target view attend to the tokens of the scene, with groups of latents."""
 
+from __future__ import annotations
+
 from typing import cast
 
 import torch

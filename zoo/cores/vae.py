@@ -1,5 +1,7 @@
 """The core of variational autoencoders, the baseline without context."""
 
+from __future__ import annotations
+
 from pydantic import Field
 from torch import Tensor
 

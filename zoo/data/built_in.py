@@ -7,6 +7,8 @@ hash of the name, in which no seed enters, decides to which split the content be
 belongs to the split that is asked for. So nothing seen in training appears in validation or test, whatever the seeds.
 """
 
+from __future__ import annotations
+
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

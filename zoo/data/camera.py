@@ -32,6 +32,8 @@ Cameras read from DeepMind's files, which store the same five numbers, are passe
 Everything here is plain torch, in the floating-point type of its input, on the device of its input.
 """
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 

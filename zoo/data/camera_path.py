@@ -1,5 +1,7 @@
 """Paths of cameras: an orbit round what the cameras of a scene look at, and a path through given cameras."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Images as functions from the position of a pixel to its value; completing an image is regression."""
 
+from __future__ import annotations
+
 import functools
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence

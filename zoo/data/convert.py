@@ -1,5 +1,7 @@
 """Converting scenes between a store and TFRecords, streamed and in order; writing the TFRecords, which other projects read."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 from collections.abc import Callable

@@ -17,6 +17,8 @@ Which records are validation does not depend on ``on_bad_record``.
 Source: Eslami et al. 2018, and ``data_reader.py`` of https://github.com/google-deepmind/gqn-datasets.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

@@ -1,5 +1,7 @@
 """The factors of one split of a scene store: a file of JSON lines, ``<split>/factors.jsonl``, one scene per line."""
 
+from __future__ import annotations
+
 import functools
 import json
 from collections.abc import Iterable, Iterator

@@ -1,5 +1,7 @@
 """Decoding, encoding and resizing images."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import os

@@ -1,5 +1,7 @@
 """A report on a folder of scenes: sizes, ranges of the cameras, missing files and damage."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Mapping

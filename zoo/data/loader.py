@@ -5,6 +5,8 @@ use; or the whole split lies on the device and a batch is an indexing there: the
 time. The batches are the same.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, NamedTuple, TypeVar

@@ -3,6 +3,8 @@
 The bytes depend on recipe, version, seed, sizes and counts alone, not on the number of processes.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import functools

@@ -1,5 +1,7 @@
 """Opening a folder of scenes in either format: a scene store or TFRecords."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from pathlib import Path

@@ -8,6 +8,8 @@ scene's views in random order. The first Q of a line are the targets, the next N
 episodes of our suites even if a library changes its random numbers; without one the order is drawn by the seed.
 """
 
+from __future__ import annotations
+
 import functools
 import hashlib
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The part that writers of scene stores and of TFRecords share: checked scenes, and a folder that is written whole."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 import os

@@ -1,5 +1,7 @@
 """The interface of a data set: one split with random access to single views; checks of what is read."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Mapping

@@ -13,6 +13,8 @@ them. A store is written once, under a temporary name, and never changed. The fa
 the revision depends on the arrays alone.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

@@ -1,5 +1,7 @@
 """Writing a scene store: scenes are streamed into shards, so that a split never has to fit into memory."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

@@ -9,6 +9,8 @@ damaged length never becomes an allocation.
 Sources: ``tensorflow/core/lib/io/record_writer.h``, ``tensorflow/core/example/{example,feature}.proto``.
 """
 
+from __future__ import annotations
+
 import os
 import struct
 from collections.abc import Mapping, Sequence

@@ -4,6 +4,8 @@ Sent one by one, every tensor of a batch would need a shared file, its descripto
 that takes longer than reading the images. So workers write batches into tensors that are shared once.
 """
 
+from __future__ import annotations
+
 import math
 import signal
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """The caption encoder of SLIM, trained from scratch."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

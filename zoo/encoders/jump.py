@@ -1,5 +1,7 @@
 """The encoder of the Consistent Generative Query Network (JUMP)."""
 
+from __future__ import annotations
+
 from pydantic import Field
 from torch import Tensor, nn
 

@@ -1,5 +1,7 @@
 """No encoder, for cores without context."""
 
+from __future__ import annotations
+
 from zoo.config.settings import Settings
 from zoo.episode import Views
 from zoo.model.interfaces import Encoder, Representation, RepresentationShape, ViewShape

@@ -1,5 +1,7 @@
 """The encoder of neural processes: pairs of an input and a value."""
 
+from __future__ import annotations
+
 import torch
 from pydantic import Field
 from torch import Tensor

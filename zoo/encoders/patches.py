@@ -1,5 +1,7 @@
 """The patch encoder of attention GQN."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import torch

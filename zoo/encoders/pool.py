@@ -1,5 +1,7 @@
 """The pool encoder of GQN."""
 
+from __future__ import annotations
+
 from pydantic import Field
 from torch import Tensor
 

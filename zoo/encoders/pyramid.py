@@ -1,5 +1,7 @@
 """The pyramid encoder of GQN."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 
 from pydantic import Field

@@ -1,5 +1,7 @@
 """A caption encoder with a frozen, pretrained language model."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

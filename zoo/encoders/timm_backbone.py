@@ -1,5 +1,7 @@
 """Feature backbones of timm as encoders."""
 
+from __future__ import annotations
+
 import contextlib
 import math
 from typing import Any, Literal

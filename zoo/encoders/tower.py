@@ -1,5 +1,7 @@
 """The tower encoder of GQN."""
 
+from __future__ import annotations
+
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F

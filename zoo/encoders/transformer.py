@@ -1,5 +1,7 @@
 """The encoder of the Scene Representation Transformer."""
 
+from __future__ import annotations
+
 from typing import cast
 
 import torch

@@ -1,5 +1,7 @@
 """The Gaussian likelihood of GQN with a scheduled standard deviation."""
 
+from __future__ import annotations
+
 import math
 
 import torch

@@ -1,5 +1,7 @@
 """The discretised logistic likelihood of 8-bit pixels, and bits per dimension."""
 
+from __future__ import annotations
+
 import math
 from typing import TypeVar
 

@@ -1,5 +1,7 @@
 """Mixtures of discretised logistics for 8-bit pixels."""
 
+from __future__ import annotations
+
 from typing import Literal, NamedTuple
 
 import torch

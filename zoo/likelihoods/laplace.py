@@ -1,5 +1,7 @@
 """The Laplace likelihood with a scheduled or learned scale."""
 
+from __future__ import annotations
+
 import math
 from typing import Literal
 

@@ -1,5 +1,7 @@
 """The Gaussian likelihood with a learned standard deviation."""
 
+from __future__ import annotations
+
 import math
 from typing import Literal, NamedTuple
 

@@ -1,5 +1,7 @@
 """Histogram densities of camera poses."""
 
+from __future__ import annotations
+
 import math
 from typing import Annotated, NamedTuple
 

@@ -1,5 +1,7 @@
 """The classes of components: what their interface demands, where they are defined, which one a module defines."""
 
+from __future__ import annotations
+
 import inspect
 from types import ModuleType
 from typing import ClassVar, TypeVar, get_args, get_origin

@@ -4,6 +4,8 @@ A component declares as class attributes what it offers and needs; a combination
 variant is resolved, before anything is built. A component is made from its own ``Config`` and the shapes around it.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, NamedTuple

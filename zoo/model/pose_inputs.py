@@ -1,5 +1,7 @@
 """Poses as inputs of convolutions: repeated in every cell of a map, or as every cell's own ray."""
 
+from __future__ import annotations
+
 from typing import Literal, NamedTuple
 
 import torch

@@ -1,5 +1,7 @@
 """Cores whose latents range over queries: scores and predictions from one rollout per core, or from one vector per query."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from typing import NamedTuple
 

@@ -1,5 +1,7 @@
 """Tasks: which part of a scene is context, query and target."""
 
+from __future__ import annotations
+
 import inspect
 import re
 from collections.abc import Mapping

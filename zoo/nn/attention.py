@@ -1,5 +1,7 @@
 """Attention over sets with padding: multi-head attention, pre-norm blocks, and context views as tokens."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

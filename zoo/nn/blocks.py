@@ -1,5 +1,7 @@
 """Blocks of networks: resizing, residual blocks, image encoder and decoder, MLP, convolutions of broadcast vectors."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

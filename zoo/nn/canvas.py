@@ -4,6 +4,8 @@ Only linear maps use the canvas: inference reads it at the size of the states, a
 and readers have kernels as large as their strides, so that a writer followed by a reader is a 1x1 convolution of the states.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch

@@ -3,6 +3,8 @@
 After Gregor et al. 2015, DRAW: a recurrent neural network for image generation, section 3.2, equations 19 to 28.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

@@ -7,6 +7,8 @@ degrees spans their whole width. Positions in an image are in [-1, 1], x rightwa
 poses and compute in their type.
 """
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 

@@ -7,6 +7,8 @@ The bits come from the SplitMix64 finaliser (Steele et al. 2014, "Fast splittabl
 to a keyed counter; normal numbers from the Box-Muller transform in float32.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar

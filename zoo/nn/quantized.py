@@ -5,6 +5,8 @@ code lengths; logistic masses are float32 or better, for training as well. Targe
 parameters broadcast against them and are in units of that range.
 """
 
+from __future__ import annotations
+
 import math
 
 import torch

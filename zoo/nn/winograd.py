@@ -7,6 +7,8 @@ interpolation points are 0, 1, -1, 2, -2, 1/2, -1/2 and infinity. Rounding error
 those of a direct convolution.
 """
 
+from __future__ import annotations
+
 from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple

@@ -1,5 +1,7 @@
 """Mapping the world of a capture to scene units: z up, the origin in the middle, a scale."""
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 

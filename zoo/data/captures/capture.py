@@ -5,6 +5,8 @@ image in world coordinates. Pixel coordinates are continuous as in :mod:`zoo.dat
 and 0 to its height, column 0 is the left and row 0 the top.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from pathlib import Path

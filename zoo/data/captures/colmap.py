@@ -5,6 +5,8 @@ forward). The world of a reconstruction has no defined orientation; COLMAP's is 
 is taken as up.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple

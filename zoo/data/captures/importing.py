@@ -1,5 +1,7 @@
 """Recognising captures by the files of their folders, and writing them as the scenes of a store."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Callable, Sequence

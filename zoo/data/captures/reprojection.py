@@ -5,6 +5,8 @@ exact whatever the scene. A new pixel is the mean over its area, sampled at most
 interpolation; this is the filter of the ray-caster of the built-in scenes.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Literal
 

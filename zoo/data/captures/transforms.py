@@ -5,6 +5,8 @@ a frame, either focal lengths ``fl_x``, ``fl_y`` in pixels or the horizontal fie
 Their world has z up. The file, or a list of file names in it, says to which split an image belongs.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Factors of the robot arm: its joints and its target."""
 
+from __future__ import annotations
+
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field

@@ -1,5 +1,7 @@
 """Factors of Shepard-Metzler objects: the cell and the colour of every block."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 

@@ -1,5 +1,7 @@
 """Factors of cubes with digits on their faces."""
 
+from __future__ import annotations
+
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field

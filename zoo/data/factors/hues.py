@@ -3,6 +3,8 @@
 The names are those of the colours of ``captioned_rooms``, so that captions and factors use the same words.
 """
 
+from __future__ import annotations
+
 import colorsys
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,5 +1,7 @@
 """Factors of mazes: cells, textures and the sun."""
 
+from __future__ import annotations
+
 from typing import Any, Literal, Self
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Reading factor documents: one from plain values, several from a file of JSON, JSON lines or YAML."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

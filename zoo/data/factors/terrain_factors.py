@@ -1,5 +1,7 @@
 """Factors of terrains: the number of the land, from which everything follows, and parameters that it gives."""
 
+from __future__ import annotations
+
 from typing import Any, Literal, Self
 
 from pydantic import Field

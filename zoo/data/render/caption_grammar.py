@@ -21,6 +21,8 @@ of the dominant. For objects in the image, left and right then agree with the or
 turn that order round only where the offset across is less than tan(25 degrees) = 0.47 of the offset along.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Mapping, Sequence

@@ -13,6 +13,8 @@ Optical Recognition of Handwritten Digits, 1998 (UCI), 8 x 8 pixels, 0 to 16. Ea
 its number, so that a digit seen in training never appears in validation or test.
 """
 
+from __future__ import annotations
+
 import colorsys
 import functools
 import math

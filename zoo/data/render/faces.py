@@ -5,6 +5,8 @@ between a mixture. The sides come in the order of ``SIDES``, in the frame of the
 four side walls of a box as seen from outside, and on the top as seen from above with the +x side on the right.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 from torch import Tensor

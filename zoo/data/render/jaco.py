@@ -10,6 +10,8 @@ are in metres and rounded as in that guide; the hand is simplified (two straight
 joint). Angles are Kinova's own, in radians: with the second and third joint at pi the arm points straight up.
 """
 
+from __future__ import annotations
+
 import colorsys
 import math
 from dataclasses import dataclass

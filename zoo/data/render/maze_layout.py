@@ -5,6 +5,8 @@ along +y (row 0 is the southern side of the ring) and columns along +x; cell (ro
 ``column - 4.5 <= x < column - 3.5`` and likewise for y.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 from dataclasses import dataclass

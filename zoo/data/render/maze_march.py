@@ -5,6 +5,8 @@ for many rays at once. A ray costs the lines that it crosses, not the number of 
 select: on a CPU that is several times faster. Only operations that IEEE 754 rounds correctly appear.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

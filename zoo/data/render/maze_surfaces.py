@@ -4,6 +4,8 @@ The light comes from the sky, and from a sun low enough for shadows and high eno
 texture covers one cell. Colours are packed into one int32 each, so that a look-up costs one memory access.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Sequence

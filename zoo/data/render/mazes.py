@@ -9,6 +9,8 @@ The map is one more image of the same maze by the same camera model: a camera hi
 straight down. North (+y) is up and east (+x) is right. A model can be queried for it at ``map_camera``.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -17,6 +17,8 @@ triangle        triangular prism: in the x-z plane the triangle (-1, -1), (1, -1
 All are convex. A ray that starts inside a shape does not see it.
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -6,6 +6,8 @@ only for places that face it). All rays of one camera start at one point, and so
 depend on the point and the object alone are computed once.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 

@@ -1,5 +1,7 @@
 """The built-in data sets by name, and the class of those that the ray-caster draws."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial

@@ -4,6 +4,8 @@ Only ``Generator.random`` is used, 53 bits of PCG64's stream, which numpy keeps 
 streams behind its other distributions may change.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from typing import TypeVar

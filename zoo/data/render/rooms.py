@@ -16,6 +16,8 @@ pitch
     Uniform over ``FREE_PITCHES``: about horizontal to slightly down.
 """
 
+from __future__ import annotations
+
 import colorsys
 import math
 from collections.abc import Sequence

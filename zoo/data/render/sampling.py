@@ -1,5 +1,7 @@
 """Rays through the pixels of square images: offsets on the image plane, chunks of cameras, means over samples."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple

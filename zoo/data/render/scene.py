@@ -1,5 +1,7 @@
 """Scenes: solid objects, a light and a room; and the same as tensors."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

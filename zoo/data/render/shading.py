@@ -3,6 +3,8 @@
 Colours are display values from 0 to 1 throughout; there is no gamma curve, as in the images this resembles.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import torch

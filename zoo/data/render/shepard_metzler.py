@@ -5,6 +5,8 @@ on a sphere round the object and looks at its centre. (Shepard & Metzler, Scienc
 ``shepard_metzler_5_parts`` and ``shepard_metzler_7_parts`` of Eslami et al., Science 360:1204, 2018.)
 """
 
+from __future__ import annotations
+
 import colorsys
 import math
 from collections.abc import Sequence

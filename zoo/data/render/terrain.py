@@ -9,6 +9,8 @@ grid over that square holds all possible places; z is relative to the middle of 
 that 0 is a fair guess for a place that has not been visited.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

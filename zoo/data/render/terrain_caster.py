@@ -10,6 +10,8 @@ would take some hundred steps a ray. (Height maps drawn front to back along line
 The planes lie densely rather than exactly where the rays are: to the side, a silhouette is exact to less than a sample.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Sequence

@@ -5,6 +5,8 @@ way; row 0 is the south and column 0 the west. The water level is at height 0. F
 raise the height field: everything under their outline is solid.
 """
 
+from __future__ import annotations
+
 import colorsys
 import math
 from dataclasses import dataclass, field

@@ -4,6 +4,8 @@ Each tile covers ``TILE_WIDTH`` scene units. Looking a colour up in a finished i
 of operations, and the coarser levels keep a distant floor from flickering.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
