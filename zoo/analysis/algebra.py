@@ -15,15 +15,14 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from zoo.analysis.analogies import OTHER, AnalogyViews, draw_analogies, render_analogies
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
-from zoo.analysis.intervals import interval_figure, interval_of, interval_table
+from zoo.analysis.intervals import interval_findings, interval_of
 from zoo.analysis.single_objects import draw_single_object_rooms
 from zoo.episode import ScheduleValues
 from zoo.evaluation.representations import decode, encode_views, is_decodable
 from zoo.figures.intervals import Interval
-from zoo.figures.sheets import ImageGroup, image_sheet
+from zoo.figures.sheets import ImageGroup
 from zoo.figures.views import frames_of
 from zoo.model.scene_model import SceneModel
 from zoo.training.trained_model import TrainedModel
@@ -65,12 +64,12 @@ def run(given: AnalysisInputs) -> Findings:
             given.log(f"{label}: {len(rooms.factors)} analogies about the {factor}")
             model, schedule = trained.model, trained.schedule
             found[label][factor] = render_answers(model, views, schedule=schedule, num_samples=given.num_samples)
-    intervals, title = algebra_intervals(found), ANALYSES["algebra"].title
-    return Findings(
+    return interval_findings(
+        "algebra",
         claims=algebra_claims(found),
-        table=interval_table(intervals),
-        draw=interval_figure(intervals, title=title, level=0.0),
-        sheets={"images": lambda path: image_sheet(path, groups=image_groups(shown, found), title=title)},
+        intervals=algebra_intervals(found),
+        level=0.0,
+        sheets={"images": image_groups(shown, found)},
     )
 
 

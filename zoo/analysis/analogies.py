@@ -7,7 +7,7 @@ calculation therefore replaces f by f' in A.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,15 +45,14 @@ class AnalogyViews(NamedTuple):
 def draw_analogies(rooms: Sequence[RoomFactors], *, factor: str, seed: int = 0) -> list[Analogy]:
     """Draws an analogy about a factor, one of :data:`OTHER`, in each of n rooms with a single object."""
     rng = np.random.default_rng([seed, list(OTHER).index(factor)])
-    return [_analogy(room, _two_values(solid_of(room), rng), factor=factor) for room in rooms]
 
+    def rooms_of(room: RoomFactors) -> Iterator[RoomFactors]:
+        values = _two_values(solid_of(room), rng)
+        for of_factor, of_other in ((0, 0), (0, 1), (1, 1), (1, 0)):
+            solid = values[of_factor][factor](values[of_other][OTHER[factor]](solid_of(room)))
+            yield with_solid(room, solid)
 
-def _analogy(room: RoomFactors, values: tuple[Values, Values], *, factor: str) -> Analogy:
-    def with_values(of_factor: int, of_other: int) -> RoomFactors:
-        solid = values[of_factor][factor](values[of_other][OTHER[factor]](solid_of(room)))
-        return with_solid(room, solid)
-
-    return Analogy(a=with_values(0, 0), b=with_values(0, 1), c=with_values(1, 1), answer=with_values(1, 0))
+    return [Analogy(*rooms_of(room)) for room in rooms]
 
 
 def _two_values(solid: Solid, rng: np.random.Generator) -> tuple[Values, Values]:

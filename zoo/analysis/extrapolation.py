@@ -11,12 +11,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_views
-from zoo.analysis.scores import Scores, panels_of, score_by_context
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.scores import COMPARED, QUANTITIES, Scores, panels_of, score_by_context
+from zoo.analysis.trends import trend_figure, trend_findings, trend_table
 from zoo.analysis.unseen_rooms import (
     draw_unseen_rooms,
     ring_recipe,
@@ -26,16 +25,10 @@ from zoo.analysis.unseen_rooms import (
     score_rooms,
 )
 from zoo.errors import DataError
-from zoo.figures.sheets import image_sheet
-from zoo.training.trained_model import TrainedModel
 
 ALONG = "context views"
-QUANTITIES = {"mse": "MSE of the mean prediction", "nelbo_excess": "excess NELBO (nats)"}
 
-
-def missing(trained: TrainedModel) -> str | None:
-    """Returns what a model lacks: images predicted from views."""
-    return missing_views(trained)
+missing = missing_views
 
 
 def run(given: AnalysisInputs) -> Findings:
@@ -57,13 +50,9 @@ def run(given: AnalysisInputs) -> Findings:
         given.log(f"{label}: scoring with 1 to {most} views")
         scores[label] = score_by_context(given, trained, contexts=numbers)
     named = {f"{label}, trained with up to {trained_with[label]}": found for label, found in scores.items()}
-    panels, title = panels_of(named, QUANTITIES), ANALYSES["extrapolation"].title
     expectations = context_expectations(scores, trained_with=trained_with)
-    findings = Findings(
-        claims=conclude(expectations),
-        table=trend_table(panels, along=ALONG),
-        draw=trend_figure(panels, along=ALONG, title=title),
-    )
+    panels = panels_of(named, QUANTITIES)
+    findings = trend_findings("extrapolation", claims=conclude(expectations), panels=panels, along=ALONG)
     recipe = ring_recipe(given.scenes.name)
     if recipe is None:
         given.log(
@@ -81,13 +70,13 @@ def run(given: AnalysisInputs) -> Findings:
     for label, trained in given.models.items():
         given.log(f"{label}: predicting rooms with more objects, and from other cameras")
         errors[label] = score_rooms(given, trained, rooms)
-    changes, groups = room_panels(errors, rooms), room_groups(errors, rooms)
+    changes = room_panels(errors, rooms)
     return findings._replace(
         claims=conclude([*expectations, *room_expectations(errors, rooms)]),
         table=pd.concat([findings.table, trend_table(changes, along=ALONG)], ignore_index=True),
         sheets={
             "rooms": trend_figure(changes, along=ALONG, title="Objects and cameras that training did not show"),
-            "images": lambda path: image_sheet(path, groups=groups, title=title),
+            "images": room_groups(errors, rooms),
         },
     )
 
@@ -97,7 +86,7 @@ def context_expectations(scores: Mapping[str, Scores], *, trained_with: Mapping[
     expectations = []
     for label, found in scores.items():
         inside, most = trained_with[label], max(found)
-        for metric, title, unit in (("mse", "error", "MSE"), ("nelbo_excess", "NELBO", "nats")):
+        for metric, title, unit in COMPARED:
             text = f"{label}: the {title} is lower given {most} views than given {inside}, the most of training"
             expectations.append(Expectation.less(text, found[most][metric], found[inside][metric], unit=unit))
     return expectations

@@ -11,15 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.analysis.single_objects import (
-    DrawnRooms,
-    Solid,
-    colour_of,
-    render_rooms,
-    solid_of,
-    with_solid,
-    with_walls,
-)
+from zoo.analysis.single_objects import DrawnRooms, Solid, colour_of, render_rooms, solid_of, with_solid, with_walls
 from zoo.data.factors.room_factors import RoomFactors
 from zoo.data.render.rooms import REACH, SIZES
 from zoo.evaluation.representations import Describe

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.factor_changes import CHANGES, ChangeEffects, change_effects, changed_views
 from zoo.analysis.findings import AnalysisInputs, Findings
-from zoo.analysis.intervals import interval_figure, interval_of, interval_table
+from zoo.analysis.intervals import interval_figure, interval_findings, interval_of
 from zoo.analysis.single_objects import DrawnRooms, draw_single_object_rooms, render_rooms, solid_of
 from zoo.analysis.view_sets import Systems, missing_representation, systems_of, usable_sizes
 from zoo.data.factors.hues import hue_of
@@ -56,13 +57,16 @@ def run(given: AnalysisInputs) -> Findings:
         for label, describe in systems.describe.items():
             effects[label][factor] = change_effects(views, describe)
     probes, changes = probe_intervals(scores), change_intervals(effects)
-    title = ANALYSES["factors"].title
-    return Findings(
+    title = f"{ANALYSES['factors'].title}: one factor changes, {size} views"
+    findings = interval_findings(
+        "factors",
         claims=factor_claims(scores, effects, systems),
-        table=interval_table([*probes, *changes]),
-        draw=interval_figure(probes, title=f"{title}: linear probes given {size} views", level=0.0),
-        sheets={"changes": interval_figure(changes, title=f"{title}: one factor changes, {size} views", level=0.0)},
+        intervals=probes,
+        about=f": linear probes given {size} views",
+        level=0.0,
+        sheets={"changes": interval_figure(changes, title=title, level=0.0)},
     )
+    return findings._replace(table=pd.DataFrame([*probes, *changes]))
 
 
 def targets_of(rooms: Sequence[RoomFactors]) -> dict[str, np.ndarray]:

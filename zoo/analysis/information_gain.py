@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_views
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.trends import trend_findings
 from zoo.episode import SceneBatch, ScheduleValues
 from zoo.errors import DataError
 from zoo.evaluation.consistency import rotated, with_queries
@@ -55,12 +54,8 @@ def missing(trained: TrainedModel) -> str | None:
 def run(given: AnalysisInputs) -> Findings:
     """Measures the gain on rings of cameras, and chooses views of every scene."""
     found = {label: measure(given, trained, label=label) for label, trained in given.models.items()}
-    panels = gain_panels(found)
-    return Findings(
-        claims=gain_claims(found),
-        table=trend_table(panels, along="context views"),
-        draw=trend_figure(panels, along="context views", title=ANALYSES["information-gain"].title),
-    )
+    claims, panels = gain_claims(found), gain_panels(found)
+    return trend_findings("information-gain", claims=claims, panels=panels, along="context views")
 
 
 def ring_turns() -> np.ndarray:

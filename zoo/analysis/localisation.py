@@ -56,11 +56,7 @@ def run(given: AnalysisInputs) -> Findings:
             given.log(f"{label}: localising {given.num_scenes} images given {number} views")
             evaluation = given.evaluation(trained, num_context=number)
             found[label][number] = localise(trained.model, evaluation, prior=prior, search=search)
-    return Findings(
-        claims=localisation_claims(found),
-        table=map_table(found),
-        draw=map_figure(found),
-    )
+    return Findings(claims=localisation_claims(found), table=map_table(found), draw=map_figure(found))
 
 
 def _shown(found: Mapping[str, Found]) -> list[dict[str, Located]]:

@@ -14,6 +14,8 @@ from zoo.training.trained_model import TrainedModel
 
 # Position of the horizontal axis, such as the number of context views -> metric -> [scenes] float64.
 Scores = Mapping[int, Mapping[str, np.ndarray]]
+QUANTITIES = {"mse": "MSE of the mean prediction", "nelbo_excess": "excess NELBO (nats)"}
+COMPARED = (("mse", "error", "MSE"), ("nelbo_excess", "NELBO", "nats"))  # metric, its name and its unit in claims
 
 
 def score_by_context(
@@ -30,8 +32,15 @@ def score_by_context(
 
 def panels_of(scores: Mapping[str, Scores], quantities: Mapping[str, str]) -> list[TrendPanel]:
     """Returns one panel per metric with a series per label; ``quantities`` are the titles of metrics, with units."""
+    return [
+        TrendPanel(
+            title,
+            [Trend(label, list(found), [each[metric] for each in found.values()]) for label, found in scores.items()],
+        )
+        for metric, title in quantities.items()
+    ]
 
-    def trends_of(metric: str) -> list[Trend]:
-        return [Trend(label, list(found), [each[metric] for each in found.values()]) for label, found in scores.items()]
 
-    return [TrendPanel(title, trends_of(metric)) for metric, title in quantities.items()]
+def by_position(positions: Iterable[int], scores: Mapping[str, np.ndarray]) -> dict[int, dict[str, np.ndarray]]:
+    """Returns position -> metric -> [scenes] for metrics [positions, scenes]."""
+    return {place: {name: each[row] for name, each in scores.items()} for row, place in enumerate(positions)}

@@ -14,11 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_views
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.trends import trend_findings
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.trends import Points, Trend, TrendPanel
 from zoo.model.scene_model import SceneModel
@@ -66,12 +65,8 @@ def run(given: AnalysisInputs) -> Findings:
         }
         for label, trained in given.models.items()
     }
-    panels = uncertainty_panels(found)
-    return Findings(
-        claims=uncertainty_claims(found),
-        table=trend_table(panels, along="context views"),
-        draw=trend_figure(panels, along="context views", title=ANALYSES["uncertainty"].title),
-    )
+    claims, panels = uncertainty_claims(found), uncertainty_panels(found)
+    return trend_findings("uncertainty", claims=claims, panels=panels, along="context views")
 
 
 def pixel_errors(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> PixelErrors:
