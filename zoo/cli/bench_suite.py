@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
+from rich.progress import TextColumn
 from rich.table import Table
 
 from zoo.bench.baselines import measure_baselines
@@ -22,7 +23,7 @@ from zoo.bench.suite.runner import partition_jobs, run_jobs
 from zoo.bench.suite.settings import Suite
 from zoo.cli import screen
 from zoo.cli.bench import ExecutionOptions
-from zoo.cli.suite_screen import format_seconds, suite_progress
+from zoo.cli.suite_screen import SuiteProgress, format_seconds
 from zoo.cli.table_output import print_to_terminal
 from zoo.comparison.leaderboards import leaderboards_of, main_leaderboards
 from zoo.comparison.tables import tables_of, write_tables
@@ -110,8 +111,11 @@ class SuiteCommand:
             screen.log(f"{len(status.failed)} of {len(jobs)} failed before and are not run again; --retry runs them")
         failures: list[Job] = []
         if status.waiting:
-            seconds = {id(entry.job): entry.seconds for entry in planned}
-            with suite_progress({id(job): seconds[id(job)] for job in status.waiting}) as listener:
+            waiting = set(map(id, status.waiting))
+            seconds = {id(entry.job): entry.seconds for entry in planned if id(entry.job) in waiting}
+            # Jobs differ in speed, so that the time left is estimated from minutes and not from the last seconds.
+            with screen.bars(TextColumn("{task.percentage:>3.0f}%"), speed_seconds=600.0) as shown:
+                listener = SuiteProgress(shown, seconds=seconds)
                 failures = run_jobs(status.waiting, engine=engine, output=self.output, listener=listener, retry=retry)
         if failures:
             screen.log(

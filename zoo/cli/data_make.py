@@ -47,6 +47,10 @@ class RenderOptions(NamedTuple):
     ] = None
     device: Annotated[str, typer.Option(help="Where to render: cpu or cuda.")] = "cpu"
 
+    def request(self) -> dict[str, Any]:
+        """Returns the arguments of :mod:`zoo.data.make` that do not say how many processes render."""
+        return {"image_size": self.image_size, "num_views": self.views, "seed": self.seed, "device": self.device}
+
 
 def make(
     context: typer.Context,
@@ -76,14 +80,7 @@ def _draw(name: str, *, folder: Path, counts: SceneCounts, rendering: RenderOpti
     from zoo.data.make import check_request, make_dataset
 
     wanted: dict[Split, int] = {"train": counts.train, "validation": counts.validation, "test": counts.test}
-    options: dict[str, Any] = {
-        "num_scenes": wanted,
-        "image_size": rendering.image_size,
-        "num_views": rendering.views,
-        "seed": rendering.seed,
-        "device": rendering.device,
-        "hold_out": counts.hold_out,
-    }
+    options = rendering.request() | {"num_scenes": wanted, "hold_out": counts.hold_out}
     recipe = check_request(name, **options)
     num_scenes = sum(wanted.values())
     size = num_scenes * recipe.bytes_per_scene(image_size=rendering.image_size)
@@ -127,17 +124,8 @@ def _make_from_factors(name: str, *, files: Mapping[Split, Path], folder: Path, 
     from zoo.data.make import make_from_factors
 
     with screen.progress_bar(f"rendering {name}", unit="scenes") as progress:
-        make_from_factors(
-            name,
-            folder=folder,
-            files=files,
-            image_size=rendering.image_size,
-            num_views=rendering.views,
-            seed=rendering.seed,
-            workers=rendering.workers,
-            device=rendering.device,
-            progress=progress,
-        )
+        request = rendering.request()
+        make_from_factors(name, folder=folder, files=files, workers=rendering.workers, progress=progress, **request)
     facts = inspect_scenes(folder)
     counts = ", ".join(f"{split} {values['num_scenes']}" for split, values in facts["splits"].items())
     typer.echo(f"{folder}: {counts} scenes, {data_size(facts['bytes'])}. Next: gqn-zoo data inspect {folder} --verify")

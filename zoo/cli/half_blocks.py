@@ -27,7 +27,7 @@ class HalfBlocks:
             [
                 segment
                 for tile, gap in zip(tiles, gaps, strict=True)
-                for segment in (*_line(tile[row : row + 2]), _gap(gap))
+                for segment in (*_line(tile[row : row + 2]), Segment(" " * gap))
             ]
             for row in range(0, tiles[0].shape[0], 2)
         ]
@@ -39,10 +39,6 @@ class HalfBlocks:
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(self.width, self.width)
-
-
-def _gap(width: int) -> Segment:
-    return Segment(" " * width)
 
 
 def _line(pixels: np.ndarray) -> Iterator[Segment]:

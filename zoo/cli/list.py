@@ -75,8 +75,12 @@ def run(
     headers = ["name" if pretrained else kind, *columns]
     _print_table({name: [_text(rows[name][key]) for key in columns] for name in names}, headers=headers)
     if kind == "variant":
-        for line in _origins(registry):
-            typer.echo(line)
+        shipped, *others = registry.files
+        if shipped.path != registry_path():
+            typer.echo(f"read instead of the shipped registry: {shipped.path}")
+        for file in others:
+            if not file.problem:
+                typer.echo(f"also read: {file.path}")
 
 
 def _variants(registry: Registry) -> dict[str, dict[str, Any]]:
@@ -127,13 +131,6 @@ def _components(kind: Literal["encoder", "core", "likelihood", "dataset"]) -> di
 
         return {name: {"description": recipe.description} for name, recipe in sorted(RECIPES.items())}
     return {name: {"description": documentation_of(kind, name).summary} for name in available(kind)}
-
-
-def _origins(registry: Registry) -> list[str]:
-    """Returns a line about every registry file that is read beside the shipped one, or instead of it."""
-    shipped, *others = registry.files
-    replaced = [] if shipped.path == registry_path() else [f"read instead of the shipped registry: {shipped.path}"]
-    return replaced + [f"also read: {file.path}" for file in others if not file.problem]
 
 
 def _text(value: Any) -> str:

@@ -86,7 +86,8 @@ class LiveDisplay:
             yield self._metric_table()
             yield self._curve()
         size = (options.max_width, options.size.height)
-        if self._predictions is not None and has_colours(console):
+        # Rich replaces true colour by the nearest of 256; fewer are not enough for images.
+        if self._predictions is not None and not console.no_color and console.color_system in ("truecolor", "256"):
             if self._images is None or self._images[0] != size:
                 self._images = size, list(draw_predictions(*self._predictions, width=size[0], height=size[1]))
             yield from self._images[1]
@@ -111,11 +112,6 @@ class LiveDisplay:
         return table
 
 
-def has_colours(console: Console) -> bool:
-    """Returns whether a console has enough colours for images; rich replaces true colour by the nearest of 256."""
-    return not console.no_color and console.color_system in ("truecolor", "256")
-
-
 def draw_predictions(step: int, sheet: Sheet, *, width: int, height: int) -> Iterator[Text | HalfBlocks]:
     """Draws predictions for a terminal of ``width`` times ``height`` characters; yields nothing if they do not fit."""
     from zoo.figures.sheets import prediction_groups
@@ -131,7 +127,9 @@ def draw_predictions(step: int, sheet: Sheet, *, width: int, height: int) -> Ite
     if tile < MIN_TILE:
         return
     yield Text(f"\npredictions from the prior at step {step}, validation", style="dim")
-    yield Text("".join(_heading(group, tile) for group in groups), no_wrap=True)
+    widths = [group.images.shape[1] * (tile + 1) for group in groups]
+    captions = (f"{each.caption[:width]:<{width + 1}}" for each, width in zip(groups, widths, strict=True))
+    yield Text("".join(captions), no_wrap=True)
     gaps = [
         1 + (last == number) for group in groups for last in [group.images.shape[1]] for number in range(1, last + 1)
     ]
@@ -156,8 +154,3 @@ def _first_columns(group: ImageGroup) -> ImageGroup:
         return group._replace(images=images)
     caption = f"{MAX_COLUMNS} of {count} {group.caption.removeprefix(f'{count} ')}"
     return group._replace(caption=caption, images=images[:, :MAX_COLUMNS])
-
-
-def _heading(group: ImageGroup, tile: int) -> str:
-    width = group.images.shape[1] * (tile + 1)
-    return f"{group.caption[:width]:<{width + 1}}"

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
-from rich.progress import Progress, TaskID, TextColumn
+from rich.progress import Progress, TaskID
 
 from zoo.bench.measurement import label_of
 from zoo.bench.suite.jobs import Job
 from zoo.bench.suite.worker import JobState
-from zoo.cli.screen import bars
 
-# Jobs differ in speed, so that the time left is estimated from minutes and not from the last seconds.
-SPEED_PERIOD_SECONDS = 600
 LINE_INTERVAL_SECONDS = 60.0
 TRAINING_SHARE = 0.85  # of a job; the rest is measuring
 
@@ -88,10 +84,3 @@ def format_seconds(seconds: float) -> str:
     if seconds < 100 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-@contextmanager
-def suite_progress(seconds: Mapping[int, float]) -> Iterator[SuiteProgress]:
-    """Gives the listener of a suite with jobs of these estimated seconds, by their ``id()``."""
-    with bars(TextColumn("{task.percentage:>3.0f}%"), speed_seconds=SPEED_PERIOD_SECONDS) as progress:
-        yield SuiteProgress(progress, seconds=seconds)
