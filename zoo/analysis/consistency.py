@@ -117,7 +117,7 @@ def read_digits(given: AnalysisInputs) -> tuple[float, dict[str, DigitAgreement]
     for label, trained in given.models.items():
         evaluation = replace(given.evaluation(trained, num_context=sides.views.shape[1]), plan=sides)
         predicted = predict_sides(trained.model, evaluation, num_samples=given.num_samples)
-        agreements[label] = digit_agreement(reader, predicted.expected)
+        agreements[label] = digit_agreement(reader, predicted)
     return reading_accuracy(reader, given.scenes), agreements
 
 

@@ -16,7 +16,7 @@ from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.intervals import interval_findings, interval_of
 from zoo.analysis.view_sets import Systems, measure_sets, missing_representation, systems_of
-from zoo.evaluation.neighbours import distances_between, retrieval_accuracy, set_distances
+from zoo.evaluation.neighbours import distance_ratio, distances_between, retrieval_accuracy
 
 SIZES = (1, 2, 4)  # N, views of a set
 RATIO, RETRIEVAL = "distance within / between scenes", "retrieved scenes (share)"
@@ -47,7 +47,7 @@ def run(given: AnalysisInputs) -> Findings:
 def measure(features: np.ndarray) -> Invariance:
     """Returns the scores of features [n, M, D]."""
     distances = distances_between(features)
-    return Invariance(set_distances(distances).ratio, retrieval_accuracy(distances))
+    return Invariance(distance_ratio(distances), retrieval_accuracy(distances))
 
 
 def invariance_claims(found: Mapping[int, Mapping[str, Invariance]], systems: Systems) -> list[Claim]:

@@ -157,8 +157,8 @@ class _Measurement:
         wanted = "hidden-digits" in self.protocol.metrics and self.protocol.prediction_samples > 1
         if not (wanted and digits and calibration and has_camera_queries(self.model)):
             return {}
-        options: dict[str, Any] = {"readable": calibration, "num_samples": self.protocol.prediction_samples}
-        return self._score("hidden digits", score_hidden_sides, **options)
+        samples = self.protocol.prediction_samples
+        return self._score("hidden digits", score_hidden_sides, readable=calibration, num_samples=samples)
 
     def _score(self, stage: str, scorer: Scorer, *, shift: int = 0, **options: Any) -> dict[str, np.ndarray]:
         progress = partial(self.progress, stage) if self.progress else None
