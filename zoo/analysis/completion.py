@@ -21,7 +21,7 @@ from zoo.errors import DataError
 from zoo.evaluation.values import Predicted, predict_at
 from zoo.figures.functions import images_of_points
 from zoo.figures.sheets import ImageGroup
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 
 SHARES = (0.125, 0.25, 0.625)  # of the pixels that are known: 8, 16 and 40 of 64
 TRAINING_IMAGES = 400
@@ -78,7 +78,7 @@ def run(given: AnalysisInputs) -> Findings:
             errors[label][number] = error(predicted.mean)
             if label == next(iter(given.models)):
                 shown[number] = Completed(of_inputs, of_values, inputs, predicted)
-    trends = [Trend(label, list(found), list(found.values())) for label, found in errors.items()]
+    trends = [trend_of(label, list(found), list(found.values())) for label, found in errors.items()]
     return trend_findings(
         "completion",
         claims=completion_claims(errors, labels=list(given.models), num_pixels=inputs.shape[1]),

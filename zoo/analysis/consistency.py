@@ -37,7 +37,7 @@ from zoo.evaluation.digit_agreement import (
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.training.trained_model import TrainedModel
 
 TURNS = (0.0, 5.0, 15.0, 30.0)  # degrees, of the camera round the vertical axis
@@ -124,13 +124,13 @@ def read_digits(given: AnalysisInputs) -> tuple[float, dict[str, DigitAgreement]
 def consistency_panels(found: Mapping[str, Measured]) -> list[TrendPanel]:
     """Returns the difference between views by turn, and the share of pairs of views with different digits."""
     trends = [
-        Trend(f"{label}, {name}", TURNS, list(values.T))
+        trend_of(f"{label}, {name}", TURNS, list(values.T))
         for label, one in found.items()
         for name, values in (("one sample", one.disagreement.within), ("two samples", one.disagreement.between))
     ]
     panels = [TrendPanel("half the squared difference of two views", trends)]
     digits = [
-        Trend(label, (1, 2), [1.0 - one.digits.within, 1.0 - one.digits.between])
+        trend_of(label, (1, 2), [1.0 - one.digits.within, 1.0 - one.digits.between])
         for label, one in found.items()
         if one.digits is not None
     ]

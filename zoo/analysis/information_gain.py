@@ -24,7 +24,7 @@ from zoo.episode import SceneBatch, ScheduleValues
 from zoo.errors import DataError
 from zoo.evaluation.consistency import rotated, with_queries
 from zoo.evaluation.loop import EvaluationBatch
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.model.scene_model import SceneModel, cached_encoder
 from zoo.nn.noise import fold
 from zoo.training.trained_model import TrainedModel
@@ -156,9 +156,9 @@ def select_views(batch: SceneBatch, views: Tensor) -> SceneBatch:
 def gain_panels(found: Mapping[str, Gains]) -> list[TrendPanel]:
     """Returns the gain round the scene, and the excess NELBO of the held-out views by the number of views."""
     turns = ring_turns().tolist()
-    rings = [Trend(label, turns, list(one.ring.T)) for label, one in found.items()]
+    rings = [trend_of(label, turns, list(one.ring.T)) for label, one in found.items()]
     scores = [
-        Trend(f"{label}, {name}", list(by_number), list(by_number.values()))
+        trend_of(f"{label}, {name}", list(by_number), list(by_number.values()))
         for label, one in found.items()
         for name, by_number in (("largest gain next", one.chosen), ("random order", one.random))
     ]

@@ -28,7 +28,7 @@ from zoo.evaluation.bounds import select_targets
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import Evaluation, EvaluationBatch, evaluation_mode
 from zoo.figures.sheets import ImageGroup
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.model.scene_model import SceneModel, cached_encoder
 from zoo.training.trained_model import TrainedModel
 
@@ -228,7 +228,7 @@ def manifold_panels(found: Mapping[str, Manifold]) -> list[TrendPanel]:
     }
     excess, distance = panels_of(series, QUANTITIES)
     true_distance = next(iter(found.values())).true_distance
-    truth = Trend("true images", PLACES, [true_distance] * len(PLACES))
+    truth = trend_of("true images", PLACES, [true_distance] * len(PLACES))
     return [excess, distance._replace(trends=[*distance.trends, truth])]
 
 

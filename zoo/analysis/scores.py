@@ -9,7 +9,7 @@ import numpy as np
 from zoo.analysis.findings import AnalysisInputs
 from zoo.evaluation.bounds import score_scenes
 from zoo.evaluation.images import score_images
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.training.trained_model import TrainedModel
 
 # Position of the horizontal axis, such as the number of context views -> metric -> [scenes] float64.
@@ -35,7 +35,10 @@ def panels_of(scores: Mapping[str, Scores], quantities: Mapping[str, str]) -> li
     return [
         TrendPanel(
             title,
-            [Trend(label, list(found), [each[metric] for each in found.values()]) for label, found in scores.items()],
+            [
+                trend_of(label, list(found), [each[metric] for each in found.values()])
+                for label, found in scores.items()
+            ],
         )
         for metric, title in quantities.items()
     ]

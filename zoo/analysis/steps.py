@@ -21,7 +21,7 @@ from zoo.cores.draw import Draw as DrawCore
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.model.query_latents import RolloutInputs
 from zoo.model.scene_model import SceneModel
 from zoo.nn.noise import query_keys
@@ -134,7 +134,7 @@ def steps_panels(found: Progresses) -> list[TrendPanel]:
     panels = panels_of(series, QUANTITIES)
     longest = max((by_source["prior"] for by_source in found.values()), key=lambda progress: len(progress.images))
     positions = range(1, len(longest.images) + 1)
-    truth = Trend("true image", positions, [longest.true_sharpness] * len(positions))
+    truth = trend_of("true image", positions, [longest.true_sharpness] * len(positions))
     return [*panels[:-1], panels[-1]._replace(trends=[*panels[-1].trends, truth])]
 
 

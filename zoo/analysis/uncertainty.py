@@ -19,7 +19,7 @@ from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_views
 from zoo.analysis.trends import trend_findings
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
-from zoo.figures.trends import Points, Trend, TrendPanel
+from zoo.figures.trends import Points, TrendPanel, trend_of
 from zoo.model.scene_model import SceneModel
 
 BINS = 10
@@ -108,8 +108,8 @@ def uncertainty_panels(found: Mapping[str, Mapping[int, PixelErrors]]) -> list[T
     trends = []
     for label, by_number in found.items():
         each = list(by_number.values())
-        trends.append(Trend(label, list(by_number), [one.mean_spread for one in each]))
-        trends.append(Trend(f"{label}, error", list(by_number), [one.mean_error for one in each]))
+        trends.append(trend_of(label, list(by_number), [one.mean_spread for one in each]))
+        trends.append(trend_of(f"{label}, error", list(by_number), [one.mean_error for one in each]))
     return [
         TrendPanel(f"error of a pixel ({RANGE})", curves, along=f"predicted spread ({RANGE})", diagonal=True),
         TrendPanel(f"spread, and error ({RANGE})", trends),

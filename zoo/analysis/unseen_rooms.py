@@ -22,7 +22,7 @@ from zoo.data.render.rng import scene_generator, uniform
 from zoo.data.render.rooms import REACH, RING, Ring, draw_ring_cameras
 from zoo.data.scene import Scene
 from zoo.figures.sheets import ImageGroup
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.figures.views import frames_of
 from zoo.training.trained_model import TrainedModel
 
@@ -144,7 +144,7 @@ def room_panels(found: Mapping[str, RoomErrors], rooms: UnseenRooms) -> list[Tre
         TrendPanel(
             "MSE of the mean prediction",
             [
-                Trend(f"{label}{suffix}", positions, list(scores[name]))
+                trend_of(f"{label}{suffix}", positions, list(scores[name]))
                 for label, each in found.items()
                 for suffix, scores in ((", ignoring the change", each.controls), ("", each.errors))
             ],

@@ -21,29 +21,17 @@ class Panel:
     """Controls of one visitor; :class:`zoo.viewer.page.Page` connects them to actions."""
 
     def __init__(self, gui: viser.GuiApi, state: SessionState) -> None:
-        self._add_images(gui)
-        self._add_camera(gui, state)
-        self._add_context(gui)
-        self._add_models(gui, state)
-        self._add_tools(gui)
-        self.show(state, selected=None)
-
-    def _add_images(self, gui: viser.GuiApi) -> None:
+        x, y, z, yaw, pitch = pose_of(state.camera)
         self.means = gui.add_image(BLANK, label="truth and predictions", format="png")
         self.caption = gui.add_markdown("")
         self.samples_image = gui.add_image(BLANK, label="samples", format="png")
         self.spread_image = gui.add_image(BLANK, label="uncertainty", format="png")
         self.new_sample = gui.add_button("New sample", hint="other noise for the latents")
-
-    def _add_camera(self, gui: viser.GuiApi, state: SessionState) -> None:
-        x, y, z, yaw, pitch = pose_of(state.camera)
         with gui.add_folder("Camera"):
             self.fly = gui.add_checkbox("fly", False, hint="mouse and keys (W A S D, arrows) move the camera itself")
             self.position = gui.add_vector3("x, y, z", (x, y, z), step=0.01)
             self.angles = gui.add_vector2("yaw, pitch (degrees)", (yaw, pitch), step=0.1)
             self.from_above = gui.add_button("Plan from above")
-
-    def _add_context(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Context views"):
             self.selected = gui.add_dropdown("selected", (NO_VIEW,), hint="a gizmo in the plan moves it")
             self.remove_view = gui.add_button("Remove the selected view")
@@ -51,8 +39,6 @@ class Panel:
             self.own_view = gui.add_dropdown("view of the scene", ("0",))
             self.add_own_view = gui.add_button("Add this view")
             self.click_adds = gui.add_checkbox("a click on the plan adds a view", False)
-
-    def _add_models(self, gui: viser.GuiApi, state: SessionState) -> None:
         with gui.add_folder("Models and scene"):
             self.shown = gui.add_dropdown("models", ("",))
             self.remove_model = gui.add_button("Remove this model")
@@ -62,8 +48,6 @@ class Panel:
             self.split = gui.add_dropdown("split", ("train", "validation", "test"), initial_value=state.split)
             self.open_scene = gui.add_button("Open scene")
             self.samples = gui.add_slider("samples", 1, MOST_SAMPLES, 1, state.samples)
-
-    def _add_tools(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Keyframes"):
             self.keyframes = gui.add_markdown("")
             self.add_keyframe = gui.add_button("Add keyframe")
@@ -78,6 +62,7 @@ class Panel:
         with gui.add_folder("Page"):
             self.save = gui.add_button("Save state")
             self.load = gui.add_button("Load state")
+        self.show(state, selected=None)
 
     def show(self, state: SessionState, *, selected: int | None) -> None:
         """Shows the values of a state, except those of the camera."""

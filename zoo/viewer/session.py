@@ -148,7 +148,7 @@ class ViewerSession:
         models = tuple(self.library.load(name) for name in found.models)
         scene = load_scene(models, found.scene, split=found.split)
         context = tuple(
-            free_view(scene, each.camera_of(f"{path}: context.{index}"))
+            free_view(scene, camera_of(each.camera or (), origin=f"{path}: context.{index}"))
             if each.view is None
             else own_view(scene, each.view)
             for index, each in enumerate(found.context)
