@@ -91,12 +91,12 @@ def draw_leaderboard(board: Leaderboard, *, attachments: Attachments, title: str
         place = {"left": left, "right": right, "bottom": bottom, "top": below - _GAP / height}
         # Validations at equal time and equal FLOPs; every curve ends with the rank of its model.
         for panel in draw_cost_curves(figure, curves, metric=METRIC, place=place):
-            for line in panel.lines:
-                across, up = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+            for drawn in panel.lines:
+                across, up = np.asarray(drawn.get_xdata()), np.asarray(drawn.get_ydata())
                 if len(across):
                     panel.annotate(
-                        str(line.get_label()), (across[-1], up[-1]), (3, 0), textcoords="offset points",
-                        color=line.get_color(), fontsize=7, va="center",
+                        str(drawn.get_label()), (across[-1], up[-1]), (3, 0), textcoords="offset points",
+                        color=drawn.get_color(), fontsize=7, va="center",
                     )  # fmt: skip
     axes = figure.add_axes((_PLOT_WIDTH / width, top - list_height / height, list_width / width, list_height / height))
     axes.set(xlim=(0.0, list_width / line), ylim=(list_height / line, 0.0))
