@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jinja2
 import torch
-from pydantic import ValidationError
 from scipy.special import stdtrit
 
 from zoo.bench.measurement import label_of
@@ -22,18 +21,17 @@ from zoo.results.metrics import BEST, ONE, RECONSTRUCTION, metric_info
 from zoo.results.row import Metric, ResultRow
 from zoo.results.weights import CARD, README, SAMPLE, WEIGHTS, Card
 from zoo.training.checkpoint import write_tensors
-from zoo.training.trained_model import ENVIRONMENT, TrainedModel
+from zoo.training.trained_model import ENVIRONMENT, TrainedModel, provenance_of_run
 
 
 def provenance_of(trained: TrainedModel) -> Provenance:
     """Returns command, commit and machine of a run; raises CheckpointError if the run does not know them."""
-    file = trained.run / ENVIRONMENT
-    try:
-        return Provenance.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+    if (found := provenance_of_run(trained.run)) is None:
         raise CheckpointError(
-            f"{file}: is missing or damaged; expected the environment of a run, without which weights cannot ship"
-        ) from None
+            f"{trained.run / ENVIRONMENT}: is missing or damaged; expected the environment of a run, without which weights "
+            "cannot ship"
+        )
+    return found
 
 
 def round_weights(model: SceneModel) -> None:
