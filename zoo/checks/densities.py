@@ -147,21 +147,18 @@ def check_marginal_likelihood(fixture: CheckContext) -> None:
                 if not precise:
                     break
         for name in precise:
-            _require_agreement(name, *pairs[name])
+            scored, sampled = pairs[name]
+            error = torch.hypot(scored.error, sampled.error)
+            distance = (scored.value - sampled.value).abs()
+            require(
+                distance <= 5 * error + 1e-8 * (1 + scored.value.abs()),
+                f"the log-mean of the {name} over samples from the posterior differs from that over samples from the prior "
+                f"by {distance.max().item():.4g} nats (standard error {error.max().item():.2g}): "
+                "forward does not score the model from which predict samples",
+            )
             del remaining[name]
         if not remaining:
             break
-
-
-def _require_agreement(name: str, scored: Estimate, sampled: Estimate) -> None:
-    error = torch.hypot(scored.error, sampled.error)
-    distance = (scored.value - sampled.value).abs()
-    require(
-        distance <= 5 * error + 1e-8 * (1 + scored.value.abs()),
-        f"the log-mean of the {name} over samples from the posterior differs from that over samples from the prior "
-        f"by {distance.max().item():.4g} nats (standard error {error.max().item():.2g}): "
-        "forward does not score the model from which predict samples",
-    )
 
 
 def _estimates(scored: Draws, sampled: Draws) -> dict[str, tuple[Estimate, Estimate]]:

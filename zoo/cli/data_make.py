@@ -70,7 +70,13 @@ def make(
 ) -> None:
     """Render a built-in data set. The same seed gives the same bytes; no scene is in two splits."""
     if factors:
-        _check_not_given(context, (*SceneCounts._fields, "dry_run"), beside="--factors")
+        for field in (*SceneCounts._fields, "dry_run"):
+            source = context.get_parameter_source(field)
+            if source is not None and source.name == "COMMANDLINE":
+                option = f"--{field.replace('_', '-')}"
+                raise ConfigError(
+                    f"{option}: cannot be combined with --factors, whose files decide which scenes are made"
+                )
         _make_from_factors(name, files=_files_of_splits(factors), folder=folder, rendering=rendering)
     else:
         _draw(name, folder=folder, counts=counts, rendering=rendering, dry_run=dry_run)
@@ -93,15 +99,6 @@ def _draw(name: str, *, folder: Path, counts: SceneCounts, rendering: RenderOpti
     with screen.progress_bar(f"rendering {name}", unit="scenes") as progress:
         make_dataset(name, folder=folder, workers=rendering.workers, progress=progress, **options)
     typer.echo(f"{folder}: {num_scenes} scenes, {data_size(size)}. Next: gqn-zoo data show {folder} -o sheet.png")
-
-
-def _check_not_given(context: typer.Context, options: Sequence[str], *, beside: str) -> None:
-    """Refuses options that say nothing beside another one."""
-    for name in options:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{option}: cannot be combined with {beside}, whose files decide which scenes are made")
 
 
 def _files_of_splits(items: Sequence[str]) -> dict[Split, Path]:

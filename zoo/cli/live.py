@@ -83,33 +83,23 @@ class LiveDisplay:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self._progress
         if self._metrics:
-            yield self._metric_table()
-            yield self._curve()
+            shown = [each for each in METRICS if each[0] in self._metrics]
+            table = Table.grid(padding=(0, 3))
+            table.add_row(*(Text(label, style="dim") for _, label, _, _ in shown))
+            table.add_row(*(Text(f"{self._metrics[name]:{form}}{unit}", style="bold") for name, _, form, unit in shown))
+            yield table
+            lines = curve_lines(self._excess, width=CURVE_WIDTH, height=CURVE_HEIGHT)
+            highest, lowest = max(self._excess), min(self._excess)
+            scale = f"excess NELBO, logarithmic\nhighest {highest:.2f}\nlowest {lowest:.2f}"
+            curve = Table.grid(padding=(0, 2))
+            curve.add_row(Text("\n".join(lines), style="cyan", no_wrap=True), Text(scale, style="dim"))
+            yield curve
         size = (options.max_width, options.size.height)
         # Rich replaces true colour by the nearest of 256; fewer are not enough for images.
         if self._predictions is not None and not console.no_color and console.color_system in ("truecolor", "256"):
             if self._images is None or self._images[0] != size:
                 self._images = size, list(draw_predictions(*self._predictions, width=size[0], height=size[1]))
             yield from self._images[1]
-
-    def _metric_table(self) -> Table:
-        shown = [each for each in METRICS if each[0] in self._metrics]
-        table = Table.grid(padding=(0, 3))
-        table.add_row(*(Text(label, style="dim") for _, label, _, _ in shown))
-        table.add_row(*(Text(f"{self._metrics[name]:{form}}{unit}", style="bold") for name, _, form, unit in shown))
-        return table
-
-    def _curve(self) -> Table:
-        lines = curve_lines(self._excess, width=CURVE_WIDTH, height=CURVE_HEIGHT)
-        table = Table.grid(padding=(0, 2))
-        table.add_row(
-            Text("\n".join(lines), style="cyan", no_wrap=True),
-            Text(
-                f"excess NELBO, logarithmic\nhighest {max(self._excess):.2f}\nlowest {min(self._excess):.2f}",
-                style="dim",
-            ),
-        )
-        return table
 
 
 def draw_predictions(step: int, sheet: Sheet, *, width: int, height: int) -> Iterator[Text | HalfBlocks]:

@@ -95,7 +95,8 @@ def rows_of_benchmarks(contents: Mapping[str, Any], *, path: str) -> list[Result
         raise ResultError(f"{path}: benchmarks: expected a list, found {type(entries).__name__}")
     rows: dict[tuple[object, ...], list[dict[Action, _Benchmark]]] = {}
     for index, entry in enumerate(entries):
-        if not _is_ours(entry):
+        recorded = entry.get("extra_info") if isinstance(entry, dict) else None
+        if not isinstance(recorded, dict) or recorded.get("kind") != BENCHMARK_KIND:
             continue
         found = _validated(_Benchmark, entry, path=path, place=f"benchmarks.{index}")
         facts = found.extra_info
@@ -113,11 +114,6 @@ def rows_of_benchmarks(contents: Mapping[str, Any], *, path: str) -> list[Result
         return [_row(actions, provenance) for rounds in rows.values() for actions in rounds]
     except ValidationError as error:
         raise ResultError(f"{path}: {explain(error, place='benchmarks')}") from error
-
-
-def _is_ours(entry: object) -> bool:
-    facts = entry.get("extra_info") if isinstance(entry, dict) else None
-    return isinstance(facts, dict) and facts.get("kind") == BENCHMARK_KIND
 
 
 def _row(actions: Mapping[Action, _Benchmark], provenance: Provenance) -> ResultRow:

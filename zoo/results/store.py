@@ -197,17 +197,12 @@ def _rows_in_git(spec: str) -> list[ResultRow]:
             files[path.decode(errors="replace")] = about.split()[2]
     if any(path.startswith("rows/") for path in files):
         files = {path: blob for path, blob in files.items() if path.startswith("rows/")}
-    contents = zip(files, _blobs(list(files.values())), strict=True)
-    return [row for path, data in contents for row in _rows_of_any(data, path=f"{spec}/{path}")]
-
-
-def _blobs(names: list[bytes]) -> list[bytes]:
-    answer = io.BytesIO(_git("cat-file", "--batch", given=b"".join(name + b"\n" for name in names)))
-    contents = []
-    for _ in names:
+    answer = io.BytesIO(_git("cat-file", "--batch", given=b"".join(blob + b"\n" for blob in files.values())))
+    rows = []
+    for path in files:
         size = int(answer.readline().split()[2])
-        contents.append(answer.read(size + 1)[:-1])  # a line break follows
-    return contents
+        rows += _rows_of_any(answer.read(size + 1)[:-1], path=f"{spec}/{path}")  # a line break follows
+    return rows
 
 
 def _git(*arguments: str, given: bytes | None = None, missing: str = "git could not read the result rows") -> bytes:
