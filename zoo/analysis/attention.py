@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.findings import AnalysisInputs, Draw, Findings
+from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import check_comparable, missing_views
 from zoo.analysis.scores import COMPARED, QUANTITIES, Scores, panels_of, score_by_context
 from zoo.analysis.trends import trend_findings
@@ -58,12 +58,16 @@ def run(given: AnalysisInputs) -> Findings:
         shown = given.evaluation(trained, num_context=contexts[-1], num_scenes=min(ROWS, given.num_scenes))
         (part,) = shown.batches()
         looked[label] = look(trained.model, part, schedule=shown.schedule)
+    first = next(iter(looked.values()))
+    groups = [ImageGroup("truth", first.truth), ImageGroup("context views", first.context)]
+    groups += [ImageGroup(f"{label}: influence", one.influence) for label, one in looked.items()]
+    title = "How much the middle of the predicted image changes with each pixel of the context"
     return trend_findings(
         "attention",
         claims=attention_claims(scores),
         panels=panels_of(scores, QUANTITIES),
         along="context views",
-        sheets={"influence": draw_influence(looked)},
+        sheets={"influence": partial(image_sheet, groups=groups, title=title)},
     )
 
 
@@ -100,15 +104,6 @@ def influence(model: SceneModel, part: EvaluationBatch, *, schedule: ScheduleVal
         middle = image[..., height // 4 : -(height // 4), width // 4 : -(width // 4)]
         (gradient,) = torch.autograd.grad(middle.flatten(1).mean(1).sum(), values)
     return gradient.abs().sum(2)
-
-
-def draw_influence(looked: Mapping[str, Looked]) -> Draw:
-    """Returns the function that draws the context views of some scenes, and their influence for each model."""
-    first = next(iter(looked.values()))
-    groups = [ImageGroup("truth", first.truth), ImageGroup("context views", first.context)]
-    groups += [ImageGroup(f"{label}: influence", one.influence) for label, one in looked.items()]
-    title = "How much the middle of the predicted image changes with each pixel of the context"
-    return lambda path: image_sheet(path, groups=groups, title=title)
 
 
 def attention_claims(scores: Mapping[str, Scores]) -> list[Claim]:

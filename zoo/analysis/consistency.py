@@ -74,10 +74,23 @@ def run(given: AnalysisInputs) -> Findings:
     if given.scenes.extras.keys() >= DIGIT_EXTRAS:
         accuracy, agreements = read_digits(given)
         found = {label: one._replace(digits=agreements[label]) for label, one in found.items()}
+    trends = [
+        trend_of(f"{label}, {name}", TURNS, list(values.T))
+        for label, one in found.items()
+        for name, values in (("one sample", one.disagreement.within), ("two samples", one.disagreement.between))
+    ]
+    panels = [TrendPanel("half the squared difference of two views", trends)]
+    digits = [
+        trend_of(label, (1, 2), [1.0 - one.digits.within, 1.0 - one.digits.between])
+        for label, one in found.items()
+        if one.digits is not None
+    ]
+    if digits:
+        panels.append(TrendPanel("pairs of views with different digits", digits, along="samples compared"))
     return trend_findings(
         "consistency",
         claims=consistency_claims(found, accuracy=accuracy),
-        panels=consistency_panels(found),
+        panels=panels,
         along="turn of the camera (degrees)",
         sheets={"views": draw_views(found)},
     )
@@ -119,24 +132,6 @@ def read_digits(given: AnalysisInputs) -> tuple[float, dict[str, DigitAgreement]
         predicted = predict_sides(trained.model, evaluation, num_samples=given.num_samples)
         agreements[label] = digit_agreement(reader, predicted)
     return reading_accuracy(reader, given.scenes), agreements
-
-
-def consistency_panels(found: Mapping[str, Measured]) -> list[TrendPanel]:
-    """Returns the difference between views by turn, and the share of pairs of views with different digits."""
-    trends = [
-        trend_of(f"{label}, {name}", TURNS, list(values.T))
-        for label, one in found.items()
-        for name, values in (("one sample", one.disagreement.within), ("two samples", one.disagreement.between))
-    ]
-    panels = [TrendPanel("half the squared difference of two views", trends)]
-    digits = [
-        trend_of(label, (1, 2), [1.0 - one.digits.within, 1.0 - one.digits.between])
-        for label, one in found.items()
-        if one.digits is not None
-    ]
-    if digits:
-        panels.append(TrendPanel("pairs of views with different digits", digits, along="samples compared"))
-    return panels
 
 
 def draw_views(found: Mapping[str, Measured]) -> Draw:

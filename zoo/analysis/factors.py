@@ -19,13 +19,12 @@ from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.factor_changes import CHANGES, ChangeEffects, change_effects, changed_views
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.intervals import interval_figure, interval_findings, interval_of
-from zoo.analysis.single_objects import DrawnRooms, draw_single_object_rooms, render_rooms, solid_of
+from zoo.analysis.single_objects import draw_single_object_rooms, render_rooms, solid_of
 from zoo.analysis.view_sets import Systems, missing_representation, systems_of, usable_sizes
 from zoo.data.factors.hues import hue_of
 from zoo.data.factors.room_factors import RoomFactors
 from zoo.errors import ConfigError
 from zoo.evaluation.probes import FOLDS, classification_hits, relative_errors
-from zoo.figures.intervals import Interval
 
 SIZES = (4, 3, 2, 1)  # N, views of a set: the first that the models were trained with
 CONSTANT = "constant guess"
@@ -49,14 +48,28 @@ def run(given: AnalysisInputs) -> Findings:
     systems = systems_of(given)
     size = usable_sizes(given, systems, sizes=SIZES)[0]
     rooms = draw_single_object_rooms(given.scenes.name, num_scenes=given.num_scenes, seed=given.seed)
-    scores = probe_systems(systems, rooms, num_views=size, image_size=given.scenes.image_size)
+    cameras, targets = rooms.cameras[:, :size], targets_of(rooms.factors)
+    frames = render_rooms(rooms.factors, cameras, image_size=given.scenes.image_size)
+    features = {label: describe(frames, cameras) for label, describe in systems.describe.items()}
+    features[CONSTANT] = np.zeros((len(frames), 1))
+    scores = {label: probe(found, targets) for label, found in features.items()}
     effects: dict[str, dict[str, ChangeEffects]] = {label: {} for label in systems.describe}
     for factor, change in CHANGES.items():
         given.log(f"changing the {factor} in {given.num_scenes} rooms, {size} views each")
         views = changed_views(rooms, change, num_views=size, image_size=given.scenes.image_size)
         for label, describe in systems.describe.items():
             effects[label][factor] = change_effects(views, describe)
-    probes, changes = probe_intervals(scores), change_intervals(effects)
+    probes = [
+        interval_of(values, quantity=NAMED if factor in LABELS else NUMBERS, case=factor, series=label)
+        for label, found in scores.items()
+        for factor, values in found.items()
+    ]
+    changes = [
+        interval_of(getattr(effect, name), quantity=quantity, case=factor, series=label)
+        for name, quantity in (("movement", MOVEMENT), ("agreement", AGREEMENT))
+        for label, by_factor in effects.items()
+        for factor, effect in by_factor.items()
+    ]
     title = f"{ANALYSES['factors'].title}: one factor changes, {size} views"
     findings = interval_findings(
         "factors",
@@ -82,42 +95,12 @@ def targets_of(rooms: Sequence[RoomFactors]) -> dict[str, np.ndarray]:
     }
 
 
-def probe_systems(
-    systems: Systems, rooms: DrawnRooms, *, num_views: int, image_size: int
-) -> dict[str, dict[str, np.ndarray]]:
-    """Returns system -> factor -> score [n] of the features of the first views of every room."""
-    cameras, targets = rooms.cameras[:, :num_views], targets_of(rooms.factors)
-    frames = render_rooms(rooms.factors, cameras, image_size=image_size)
-    features = {label: describe(frames, cameras) for label, describe in systems.describe.items()}
-    features[CONSTANT] = np.zeros((len(frames), 1))
-    return {label: probe(found, targets) for label, found in features.items()}
-
-
 def probe(features: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Returns factor -> score [n]: 1 or 0 for names, 1 - relative squared error for numbers; more is better."""
     return {
         factor: classification_hits(features, values) if factor in LABELS else 1.0 - relative_errors(features, values)
         for factor, values in targets.items()
     }
-
-
-def probe_intervals(scores: Mapping[str, Mapping[str, np.ndarray]]) -> list[Interval]:
-    """Returns the mean score of every factor and system."""
-    return [
-        interval_of(values, quantity=NAMED if factor in LABELS else NUMBERS, case=factor, series=label)
-        for label, found in scores.items()
-        for factor, values in found.items()
-    ]
-
-
-def change_intervals(effects: Mapping[str, Mapping[str, ChangeEffects]]) -> list[Interval]:
-    """Returns the mean effects of every change and system."""
-    return [
-        interval_of(getattr(effect, name), quantity=quantity, case=factor, series=label)
-        for name, quantity in (("movement", MOVEMENT), ("agreement", AGREEMENT))
-        for label, found in effects.items()
-        for factor, effect in found.items()
-    ]
 
 
 def factor_claims(

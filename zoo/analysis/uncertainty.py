@@ -65,7 +65,18 @@ def run(given: AnalysisInputs) -> Findings:
         }
         for label, trained in given.models.items()
     }
-    claims, panels = uncertainty_claims(found), uncertainty_panels(found)
+    # Error against spread with the most context views, and both against the number of views.
+    curves = [calibration(by_number[max(by_number)], label=label) for label, by_number in found.items()]
+    trends = []
+    for label, by_number in found.items():
+        each = list(by_number.values())
+        trends.append(trend_of(label, list(by_number), [one.mean_spread for one in each]))
+        trends.append(trend_of(f"{label}, error", list(by_number), [one.mean_error for one in each]))
+    panels = [
+        TrendPanel(f"error of a pixel ({RANGE})", curves, along=f"predicted spread ({RANGE})", diagonal=True),
+        TrendPanel(f"spread, and error ({RANGE})", trends),
+    ]
+    claims = uncertainty_claims(found)
     return trend_findings("uncertainty", claims=claims, panels=panels, along="context views")
 
 
@@ -100,20 +111,6 @@ def calibration(found: PixelErrors, *, label: str) -> Points:
         rows.append((np.sqrt(np.square(found.spread[inside]).mean()), np.sqrt(mean), error))
     spread, mean, error = np.array(rows).T
     return Points(label, spread.tolist(), mean, error, len(found.spread))
-
-
-def uncertainty_panels(found: Mapping[str, Mapping[int, PixelErrors]]) -> list[TrendPanel]:
-    """Returns error against spread with the most context views, and both against the number of views."""
-    curves = [calibration(by_number[max(by_number)], label=label) for label, by_number in found.items()]
-    trends = []
-    for label, by_number in found.items():
-        each = list(by_number.values())
-        trends.append(trend_of(label, list(by_number), [one.mean_spread for one in each]))
-        trends.append(trend_of(f"{label}, error", list(by_number), [one.mean_error for one in each]))
-    return [
-        TrendPanel(f"error of a pixel ({RANGE})", curves, along=f"predicted spread ({RANGE})", diagonal=True),
-        TrendPanel(f"spread, and error ({RANGE})", trends),
-    ]
 
 
 def uncertainty_claims(found: Mapping[str, Mapping[int, PixelErrors]]) -> list[Claim]:
