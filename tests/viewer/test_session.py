@@ -10,7 +10,7 @@ from PIL import Image
 
 import zoo
 from zoo.errors import ZooError
-from zoo.viewer.image_rows import samples_of, spreads_of, truth_and_means
+from zoo.viewer.panel import samples_of, spreads_of, truth_and_means
 from zoo.viewer.probability_map import locate_view
 from zoo.viewer.rendering import predicted_spread, render_frame, write_animation
 from zoo.viewer.saved_page import pose_of

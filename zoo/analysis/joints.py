@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.factors import FEWEST_ROOMS, SIZES, probe
+from zoo.analysis.factors import FEWEST_ROOMS, SET_SIZES, probe
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.intervals import interval_findings, interval_of
 from zoo.analysis.view_sets import Systems, missing_representation, read_view_sets, systems_of, usable_sizes
@@ -44,7 +44,7 @@ def run(given: AnalysisInputs) -> Findings:
         raise ConfigError(f"joints: found {given.num_scenes} scenes, expected {FEWEST_ROOMS} or more to probe")
     arms = read_arms(given.scenes, num_scenes=given.num_scenes)
     systems, targets = systems_of(given), targets_of(arms)
-    size = usable_sizes(given, systems, sizes=SIZES)[0]
+    size = usable_sizes(given, systems, sizes=SET_SIZES)[0]
     sets = read_view_sets(given.scenes, num_scenes=given.num_scenes, num_views=size, seed=given.seed)
     given.log(f"{given.num_scenes} arms, seen by the fixed camera and by {size} others")
     fixed_frames, fixed_cameras = fixed_views(arms, image_size=given.scenes.image_size)

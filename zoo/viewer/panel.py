@@ -1,12 +1,13 @@
-"""The controls beside the 3-D view, and the images that the models predict."""
+"""The controls beside the 3-D view, and the images that the models predict, enlarged so that single pixels can be seen."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.viewer.image_rows import BLANK, largest_spread, samples_of, spreads_of, truth_and_means
+from zoo.figures.views import coloured
 from zoo.viewer.rendering import Frame
 from zoo.viewer.saved_page import MOST_SAMPLES, pose_of
 from zoo.viewer.session_state import SessionState
@@ -14,7 +15,51 @@ from zoo.viewer.session_state import SessionState
 if TYPE_CHECKING:
     import viser
 
+TILE = 128  # height of an image, pixels, at least
+GAP = 4  # white pixels between images
+MOST_SAMPLES_SHOWN = 8
 NO_VIEW = "none"
+BLANK = np.full((TILE, TILE, 3), 128, np.uint8)
+
+
+def truth_and_means(frame: Frame) -> np.ndarray:
+    """Returns the truth, grey where it is not known, and the mean prediction of every model, [h, w, 3] uint8."""
+    means = [model.mean for model in frame.models]
+    unknown = np.full_like(means[0], 128) if means else BLANK
+    return image_row([unknown if frame.truth is None else frame.truth, *means])
+
+
+def samples_of(frame: Frame) -> np.ndarray:
+    """Returns a row of samples for every model, [h, w, 3] uint8."""
+    if not frame.models:
+        return BLANK
+    return _joined([image_row(model.samples[:MOST_SAMPLES_SHOWN]) for model in frame.models], axis=0)
+
+
+def spreads_of(frame: Frame) -> np.ndarray:
+    """Returns the uncertainty of every model on one scale, black is 0, [h, w, 3] uint8."""
+    if not frame.models:
+        return BLANK
+    most = largest_spread(frame)
+    return image_row([coloured(model.spread / most) for model in frame.models])
+
+
+def largest_spread(frame: Frame) -> float:
+    """Returns the value of the lightest colour of :func:`spreads_of`."""
+    return max(1e-6, *(float(model.spread.max()) for model in frame.models))
+
+
+def image_row(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Puts images [H, W, 3] uint8 of one size beside each other, enlarged by a whole factor."""
+    factor = max(1, -(-TILE // images[0].shape[0]))
+    tiles = [image.repeat(factor, axis=0).repeat(factor, axis=1) for image in images]
+    return _joined(tiles, axis=1)
+
+
+def _joined(images: Sequence[np.ndarray], *, axis: int) -> np.ndarray:
+    """Puts images [h, w, 3] uint8 that fit below (axis 0) or beside (axis 1) each other."""
+    gap = np.full_like(images[0].take(range(GAP), axis), 255)
+    return np.concatenate([part for image in images for part in (gap, image)][1:], axis=axis)
 
 
 class Panel:
