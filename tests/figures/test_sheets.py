@@ -4,7 +4,7 @@ from PIL import Image
 
 from zoo.errors import ResultError
 from zoo.figures import sheets
-from zoo.figures.sheets import contact_sheet, prediction_sheet
+from zoo.figures.sheets import contact_sheet, image_sheet, prediction_groups
 
 COLOURS = {"context": (200, 0, 0), "truth": (0, 200, 0), "mean": (0, 0, 200), "samples": (200, 200, 0)}
 
@@ -20,6 +20,10 @@ def sheet_arguments(rows=2, views=3, samples=2, size=16):
         "mean": plain("mean", rows, size, size),
         "samples": plain("samples", rows, samples, size, size),
     }
+
+
+def prediction_sheet(path, *, title=None, row_labels=None, **images):
+    return image_sheet(path, groups=prediction_groups(**images), title=title, row_labels=row_labels)
 
 
 def count(path, name):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from zoo.comparison.seed_groups import SeedGroup
 from zoo.figures.attachments import Attachments, Strip, load_curve, load_strip
 from zoo.figures.curves import Curve, curve_of, draw_cost_curves
 from zoo.figures.pareto_front import draw_cost, note_on_far_baselines
-from zoo.figures.style import GREY, save_figure, series_style, styled
+from zoo.figures.style import GREY, series_style, styled
 from zoo.results.metrics import metric_info
 
 METRIC = "eval/nelbo_excess"
@@ -40,18 +39,6 @@ class BoardFigure(NamedTuple):
 def has_times(board: Leaderboard) -> bool:
     """Returns whether two ranked models have a training time."""
     return sum(TIME.of(model) is not None for model in board.models[: board.num_ranked]) > 1
-
-
-def save_leaderboard(board: Leaderboard, target: Path, *, attachments: Attachments, title: str) -> tuple[str, ...]:
-    """Writes the figure of :func:`draw_leaderboard` and returns its notes.
-
-    Raises:
-        ResultError: if the suffix is not .pdf, .png or .svg, or if a strip or a curve is damaged.
-        DiskFullError: if the image cannot be written.
-    """
-    drawn = draw_leaderboard(board, attachments=attachments, title=title)
-    save_figure(drawn.figure, target)
-    return drawn.notes
 
 
 @styled

@@ -14,24 +14,15 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from zoo.errors import ResultError
 from zoo.provenance import Provenance, Record
-from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, Budget, ModelFacts, ResultRow, Timing, explain
+from zoo.results.row import Action, Budget, ModelFacts, ResultRow, Timing, explain, timings_of
 
 BENCHMARK_KIND: Final = "gqn-zoo-benchmark"
 
-Action = Literal["train", "predict", "evaluate"]
 _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[int, Field(ge=1)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Seconds = Annotated[float, Field(gt=0)]
 _Model = TypeVar("_Model", bound=Record)
-
-
-# The name of the speed of an action, and its unit.
-_SPEEDS: dict[Action, tuple[str, str]] = {
-    "train": (TRAIN_THROUGHPUT, "scenes/s"),
-    "predict": (PREDICT_THROUGHPUT, "images/s"),
-    "evaluate": ("evaluate_scenes_per_second", "scenes/s"),
-}
 
 
 class _Record(Record):
@@ -120,9 +111,9 @@ def _row(actions: Mapping[Action, _Benchmark], provenance: Provenance) -> Result
     facts = next(iter(actions.values())).extra_info
     performance: dict[str, Timing] = {}
     for action, found in actions.items():
-        speed, unit = _SPEEDS[action]
-        performance[speed] = _timing(found, unit=unit, units=found.extra_info.units)
-        performance[f"{action}_step_seconds"] = _timing(found, unit="s", units=None)
+        info, stats = found.extra_info, found.stats
+        seconds = info.p10_seconds, stats.median, info.p90_seconds
+        performance |= timings_of(action, seconds, units=info.units, n=stats.rounds, warmup=info.warmup_rounds)
     train, predict = (actions[action].extra_info if action in actions else None for action in ("train", "predict"))
     return ResultRow(
         status="ok",
@@ -141,23 +132,6 @@ def _row(actions: Mapping[Action, _Benchmark], provenance: Provenance) -> Result
         provenance=provenance.model_copy(
             update={"config_hash": facts.config_hash, "seed": facts.seed, "device": facts.device}
         ),
-    )
-
-
-def _timing(found: _Benchmark, *, unit: str, units: int | None) -> Timing:
-    """Returns the seconds of a round or, if it has so many units of work, their speed."""
-    facts = found.extra_info
-    low, middle, high = facts.p10_seconds, found.stats.median, facts.p90_seconds
-    if units is not None:
-        low, middle, high = units / high, units / middle, units / low
-    return Timing(
-        median=middle,
-        p10=low,
-        p90=high,
-        n=found.stats.rounds,
-        unit=unit,
-        higher_is_better=units is not None,
-        warmup=facts.warmup_rounds,
     )
 
 

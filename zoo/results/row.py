@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
@@ -65,6 +66,29 @@ class Timing(Record):
         if not self.p10 <= self.median <= self.p90:
             raise ValueError(f"expected p10 <= median <= p90, found {self.p10}, {self.median}, {self.p90}")
         return self
+
+
+Action = Literal["train", "predict", "evaluate"]
+# The name of the speed of an action, and its unit.
+_SPEEDS: dict[Action, tuple[str, str]] = {
+    "train": (TRAIN_THROUGHPUT, "scenes/s"),
+    "predict": (PREDICT_THROUGHPUT, "images/s"),
+    "evaluate": ("evaluate_scenes_per_second", "scenes/s"),
+}
+
+
+def timings_of(action: Action, seconds: Sequence[float], *, units: int, **repeats: int) -> dict[str, Timing]:
+    """Returns the seconds of an action and its speed, by their names in rows.
+
+    ``seconds`` are the quantiles 0.1, 0.5 and 0.9 of so many ``units`` of work; ``repeats`` are n and the warm-up.
+    """
+    low, middle, high = seconds
+    name, unit = _SPEEDS[action]
+    speed = {"median": units / middle, "p10": units / high, "p90": units / low}
+    return {
+        name: Timing(**speed, unit=unit, higher_is_better=True, **repeats),
+        f"{action}_step_seconds": Timing(median=middle, p10=low, p90=high, unit="s", higher_is_better=False, **repeats),
+    }
 
 
 class ComparabilityKey(Record):
