@@ -34,7 +34,6 @@ from zoo.data.factors.room_factors import RoomFactors
 from zoo.data.render.primitives import PRIMITIVE_NAMES
 from zoo.episode import ScheduleValues
 from zoo.evaluation.representations import decode, encode_views, is_decodable
-from zoo.figures.intervals import Interval
 from zoo.figures.sheets import ImageGroup
 from zoo.figures.views import frames_of
 from zoo.model.scene_model import SceneModel
@@ -145,10 +144,23 @@ def run(given: AnalysisInputs) -> Findings:
             given.log(f"{label}: {len(rooms.factors)} analogies about the {factor}")
             model, schedule = trained.model, trained.schedule
             found[label][factor] = render_answers(model, views, schedule=schedule, num_samples=given.num_samples)
+    intervals = [
+        interval_of(
+            errors - rendered.errors[metric][UNCHANGED],
+            quantity=f"{metric}, minus that of r(A)",
+            case=factor,
+            series=f"{label}: {name}" if len(found) > 1 else name,
+        )
+        for metric in (WHOLE, OBJECT)
+        for label, factors in found.items()
+        for factor, rendered in factors.items()
+        for name, errors in rendered.errors[metric].items()
+        if name != UNCHANGED
+    ]
     return interval_findings(
         "algebra",
         claims=algebra_claims(found),
-        intervals=algebra_intervals(found),
+        intervals=intervals,
         level=0.0,
         sheets={"images": image_groups(shown, found)},
     )
@@ -172,24 +184,6 @@ def render_answers(model: SceneModel, views: AnalogyViews, *, schedule: Schedule
             OBJECT: {name: (weights * square).sum((1, 2, 3)) for name, square in squares.items()},
         },
     )
-
-
-def algebra_intervals(found: Mapping[str, Mapping[str, Rendered]]) -> list[Interval]:
-    """Returns the errors minus those of r(A), analogy by analogy, of every model, factor and other representation."""
-    many = len(found) > 1
-    return [
-        interval_of(
-            errors - rendered.errors[metric][UNCHANGED],
-            quantity=f"{metric}, minus that of r(A)",
-            case=factor,
-            series=f"{label}: {name}" if many else name,
-        )
-        for metric in (WHOLE, OBJECT)
-        for label, factors in found.items()
-        for factor, rendered in factors.items()
-        for name, errors in rendered.errors[metric].items()
-        if name != UNCHANGED
-    ]
 
 
 def algebra_claims(found: Mapping[str, Mapping[str, Rendered]]) -> list[Claim]:

@@ -70,8 +70,6 @@ def _load_models(request: AnalysisRequest, analysis: Analysis) -> dict[str, Trai
     runs = [*request.runs] or [Path(name) for name in analysis.runs]
     if not runs:
         raise ConfigError(f"{request.name}: expected a trained run, because no shipped weights have {analysis.needs}")
-    if analysis.most_models is not None and len(runs) > analysis.most_models:
-        raise ConfigError(f"{request.name}: found {len(runs)} runs, expected at most {analysis.most_models}")
     device = device_of(cpu=request.cpu)
     loaded = [load_trained(run, device=device, which=request.checkpoint) for run in runs]
     labels = [label_of(trained.variant) for trained in loaded]

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from zoo.config.settings import first_problem
 from zoo.errors import ResultError
 from zoo.provenance import Provenance, Record
-from zoo.results.row import Action, Budget, ModelFacts, ResultRow, Timing, explain, timings_of
+from zoo.results.row import Action, Budget, ModelFacts, ResultRow, Timing, timings_of
 
 BENCHMARK_KIND: Final = "gqn-zoo-benchmark"
 
@@ -104,7 +105,7 @@ def rows_of_benchmarks(contents: Mapping[str, Any], *, path: str) -> list[Result
     try:
         return [_row(actions, provenance) for rounds in rows.values() for actions in rounds]
     except ValidationError as error:
-        raise ResultError(f"{path}: {explain(error, place='benchmarks')}") from error
+        raise ResultError(f"{path}: {first_problem(error, place='benchmarks')}") from error
 
 
 def _row(actions: Mapping[Action, _Benchmark], provenance: Provenance) -> ResultRow:
@@ -143,4 +144,4 @@ def _validated(model: type[_Model], value: object, *, path: str, place: str) -> 
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise ResultError(f"{path}: {explain(error, place=place)}") from error
+        raise ResultError(f"{path}: {first_problem(error, place=place)}") from error

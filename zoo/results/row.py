@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_serializer, field_validator, model_validator
 
-from zoo.config.settings import reason_of
 from zoo.provenance import Provenance, Record
 
 KIND: Final = "gqn-zoo-result"
@@ -254,10 +253,3 @@ def digest_of(row: ResultRow) -> str:
             del contents["provenance"][younger]
     canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def explain(error: ValidationError, *, place: str = "") -> str:
-    """Returns the field and the reason of the first problem that a validation found."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in ((place,) if place else ()) + first["loc"]) or "row"
-    return f"{where}: {reason_of(first)}"

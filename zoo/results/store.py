@@ -16,10 +16,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from zoo.config.settings import first_problem
 from zoo.errors import ResultError
 from zoo.files import TEMPORARY_PREFIX, write_text
 from zoo.results.pytest_benchmark import BENCHMARK_KIND, is_benchmark_file, rows_of_benchmarks
-from zoo.results.row import KIND, SCHEMA_VERSION, ResultRow, digest_of, explain
+from zoo.results.row import KIND, SCHEMA_VERSION, ResultRow, digest_of
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -170,7 +171,7 @@ def _row_of(contents: object, *, path: str) -> ResultRow:
     try:
         return ResultRow.model_validate(contents)
     except ValidationError as error:
-        raise ResultError(f"{path}: {explain(error)}") from error
+        raise ResultError(f"{path}: {first_problem(error)}") from error
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
