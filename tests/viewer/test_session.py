@@ -188,7 +188,8 @@ def test_a_localisation_model_shows_where_an_image_was_taken(library):
     assert render_frame(session.state).models == []
     outside = next(view for view in range(10) if view not in [each.view for each in session.state.context])
     found = locate_view(session.state, outside)
-    assert found.mass.shape == (24, 24) and found.mass.sum() == pytest.approx(1, abs=1e-3)
+    mass = found.located.floor_mass
+    assert mass.shape == (24, 24) and mass.sum() == pytest.approx(1, abs=1e-3)
     assert found.image.shape == (24, 24, 3)
     with pytest.raises(ZooError, match="is context"):
         locate_view(session.state, 0)

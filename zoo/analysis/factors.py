@@ -1,10 +1,11 @@
 """What r holds of the factors of a scene: effects of changing one of them, and linear probes for each.
 
 Rooms with a single object are rendered with one factor changed (colour, shape, size or position of the object, wall,
-floor): one value is replaced by another, the same two in every room, for example red by blue. Measured per room:
-the distance that the change moves the features of N views, relative to that of taking other N views; and the mean cosine between the movements of different rooms, which is 1 if a factor has one direction whatever the
-other factors are (factorisation, Eslami et al. 2018, figure 3), and 0 by chance. Linear probes predict every factor from
-the same features, cross-validated over rooms. All of it is compared with the latents of a VAE and with pixels.
+floor): one value is replaced by another, the same two in every room, for example red by blue. Measured per room: the
+distance that the change moves the features of N views, relative to that of taking other N views; and the mean cosine
+between the movements of different rooms, which is 1 if a factor has one direction whatever the other factors are
+(factorisation, Eslami et al. 2018, figure 3), and 0 by chance. Linear probes predict every factor from the same features,
+cross-validated over rooms. All of it is compared with the latents of a VAE and with pixels.
 """
 
 from __future__ import annotations

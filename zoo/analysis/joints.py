@@ -1,8 +1,8 @@
 """Pose regression: how well joints, hand and ball of the robot arm are linear functions of r.
 
-Scenes of ``jaco`` or ``jaco_front`` are seen by the fixed camera of the reaching task and, apart from it, by N cameras of the data, which differ
-from scene to scene. Linear probes (ridge regression, cross-validated over scenes) predict angles of joints as sine and
-cosine, where a joint turns freely, and places in metres, from r, from latents of a VAE and from pixels.
+Scenes of ``jaco`` or ``jaco_front`` are seen by the fixed camera of the reaching task and, apart from it, by N cameras of
+the data, which differ from scene to scene. Linear probes (ridge regression, cross-validated over scenes) predict angles of
+joints as sine and cosine, where a joint turns freely, and places in metres, from r, from latents of a VAE and from pixels.
 """
 
 from __future__ import annotations

@@ -32,8 +32,6 @@ def measure_pretrained(suite: Suite, *, output: Path, seed: int, cpu: bool) -> l
     """
     (data,) = suite.data.values()
     scenes, part = data.model_copy(update={"seed": seed, "validation": 0}), suite.settings.parts[0]
-    (data,) = suite.data.values()
-    scenes, part = data.model_copy(update={"seed": seed, "validation": 0}), suite.settings.parts[0]
     assert scenes.recipe is not None
     names = shipped_for(scenes.recipe, image_size=scenes.image_size)
     directory, device = scenes.directory("scenes", output=output), device_of(cpu=cpu)

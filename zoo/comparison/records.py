@@ -40,7 +40,8 @@ def leaderboard_records(boards: Iterable[Leaderboard]) -> list[Record]:
 
     ``ranked_by`` is the metric of ``rank``, ``behind_best`` and ``bold``; a ``baseline`` has no rank.
     Sizes, costs and speeds are means over seeds, with the widest quantiles. ``<metric>_spread`` is the standard error over
-    scenes where ``num_seeds`` is 1, else the standard deviation over seeds; ``behind_best`` is by how much the best is better, with its 95 % interval and p-value, to seven digits.
+    scenes where ``num_seeds`` is 1, else the standard deviation over seeds; ``behind_best`` is by how much the best is
+    better, with its 95 % interval and p-value, to seven digits.
     """
     records: list[Record] = []
     for number, board in enumerate(boards, start=1):

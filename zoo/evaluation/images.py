@@ -33,9 +33,9 @@ def image_errors(predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Compares images [B, Q, C, H, W] in [0, 1] with the targets, averaged over a scene's targets.
 
     Returns:
-        [B] float64 each, by the names of :data:`zoo.results.metrics.IMAGE_METRICS`: mean squared error (of the 0-to-1 range), mean absolute
-        error and root of the mean squared error (of the 0-to-255 range), peak signal-to-noise ratio (dB) and structural
-        similarity (Wang et al. 2004, data range 1).
+        [B] float64 each, by the names of :data:`zoo.results.metrics.IMAGE_METRICS`: mean squared error (of the 0-to-1
+        range), mean absolute error and root of the mean squared error (of the 0-to-255 range), peak signal-to-noise ratio
+        (dB) and structural similarity (Wang et al. 2004, data range 1).
     """
     difference = (predicted - target).flatten(2)
     squared = difference.square().mean(-1)

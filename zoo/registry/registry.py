@@ -224,13 +224,9 @@ def _changes(changes: dict[str, Any], *, file: str, path: str) -> dict[str, Any]
 
 
 def _variant(values: Mapping[str, Any], *, entry: Entry, name: str, size: str, file: str) -> Variant:
-    given: dict[str, Any] = {
-        **{kind: _component(values[kind], file=file, path=kind) for kind in KINDS},
-        "image_size": values["image_size"],
-        "training": values["training"],
-    }
+    components = {kind: _component(values[kind], file=file, path=kind) for kind in KINDS}
     of_entry = {key: getattr(entry, key) for key in ("title", "paper", "status", "reference")}
-    return parse(Variant, {"name": name, "size": size, "file": file, **of_entry, **given}, file=file)
+    return parse(Variant, {"name": name, "size": size, "file": file, **of_entry, **values, **components}, file=file)
 
 
 def _component(value: Any, *, file: str, path: str) -> ComponentConfig:

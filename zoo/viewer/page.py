@@ -270,7 +270,7 @@ class Page:
     def _locate(self) -> None:
         state = self.session.state
         found = locate_view(state, int(self._panel.own_view.value))
-        words = f"{found.name}: estimate (green) {found.summary} from the truth (orange)"
+        words = f"{found.name}: estimate (green) {found.located.summary} from the truth (orange)"
         self._mark(state, lambda: self._plan.show_map(found), words)
 
     def _mark(self, state: SessionState, show: Callable[[], None], words: str) -> None:

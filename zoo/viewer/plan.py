@@ -115,13 +115,13 @@ class Plan:
     def show_map(self, found: ProbabilityMap) -> None:
         """Lays a map of probability over the plan, with the estimated camera as a frustum."""
         self.clear_marks()
-        low_x, high_x, low_y, high_y = found.extent
+        low_x, high_x, low_y, high_y = found.located.grid.extent
         middle = (0.5 * (low_x + high_x), 0.5 * (low_y + high_y), 0.02)
         width, height = high_x - low_x, high_y - low_y
         self._marks = [
             self._scene.add_image("/marks/map", found.image, width, height, wxyz=FACING_UP, position=middle),
-            self._frustum("/marks/estimate", found.estimate, 2.0, SELECTED),
-            self._frustum("/marks/truth", found.truth, 2.0, CAMERA),
+            self._frustum("/marks/estimate", found.located.estimate, 2.0, SELECTED),
+            self._frustum("/marks/truth", found.located.truth, 2.0, CAMERA),
         ]
 
     def clear_marks(self) -> None:

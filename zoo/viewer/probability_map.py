@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from zoo.errors import ConfigError, DataError
-from zoo.evaluation.localisation import Search, locate
+from zoo.evaluation.localisation import Located, Search, locate
 from zoo.evaluation.loop import EvaluationBatch, batch_of, evaluation_mode
 from zoo.evaluation.pose_grid import PosePrior, grid_over
 from zoo.figures.views import coloured
@@ -21,16 +21,13 @@ class ProbabilityMap(NamedTuple):
     """A map over the plan, and the most probable camera."""
 
     name: str  # of the model
-    mass: np.ndarray  # [Y, X], probability of each cell, rows in the direction of +y
-    extent: tuple[float, float, float, float]  # least x, largest x, least y, largest y, scene units
-    estimate: np.ndarray  # [5]
-    truth: np.ndarray  # [5]
-    summary: str
+    located: Located
 
     @property
     def image(self) -> np.ndarray:
         """The map seen from above with +y up, [Y, X, 3] uint8; the colour is the square root of the probability."""
-        return coloured(np.sqrt(self.mass / self.mass.max()))[::-1]
+        mass = self.located.floor_mass
+        return coloured(np.sqrt(mass / mass.max()))[::-1]
 
 
 def locate_view(state: SessionState, view: int) -> ProbabilityMap:
@@ -58,5 +55,5 @@ def locate_view(state: SessionState, view: int) -> ProbabilityMap:
     part = EvaluationBatch(np.zeros(1, np.int64), batch, len(state.context))
     search = Search(samples=state.samples if model.trained.model.core.latents != "none" else 0)
     with model.computing, evaluation_mode(model.trained.model):
-        found = locate(model.trained.model, part, schedule=schedule, prior=prior, search=search)
-    return ProbabilityMap(model.name, found.floor_mass, prior.grid.extent, found.estimate, found.truth, found.summary)
+        located = locate(model.trained.model, part, schedule=schedule, prior=prior, search=search)
+    return ProbabilityMap(model.name, located)
