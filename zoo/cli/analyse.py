@@ -66,23 +66,10 @@ def run(
     Exits with code 0; 1 if a claim does not hold; 2 if a model does not qualify.
     """
     if gallery is not None:
-        from zoo.analysis.gallery import write_gallery
-
-        if name is not None or gallery.suffix != ".md":
-            raise ConfigError(
-                f"--gallery: found {gallery} with {name or 'no name'}, expected a file that ends with .md, and no analysis"
-            )
-        absent = write_gallery(gallery, results=output)
-        screen.log(f"wrote {gallery}" + (f"; without results: {', '.join(absent)}" if absent else ""))
+        _write_gallery(gallery, name=name, results=output)
         return
     if name is None:
-        for known, about in ANALYSES.items():
-            default = ", ".join(about.runs) or "none"
-            trained = f", {about.seeds} seeds, {about.env_steps} environment steps" if about.env_steps else ""
-            typer.echo(
-                f"{known}: {about.title}. Needs {about.needs}; default: {default}, {about.scenes} scenes, "
-                f"{about.samples} samples{trained}. {about.paper}"
-            )
+        _list_analyses()
         return
     find_analysis(name)
 
@@ -107,3 +94,26 @@ def run(
     screen.log(f"wrote {output / name}.png, .csv and .json")
     if not all(claim.holds for claim in findings.claims):
         raise typer.Exit(1)
+
+
+def _list_analyses() -> None:
+    """Prints a line about every analysis."""
+    for known, analysis in ANALYSES.items():
+        default = ", ".join(analysis.runs) or "none"
+        trained = f", {analysis.seeds} seeds, {analysis.env_steps} environment steps" if analysis.env_steps else ""
+        typer.echo(
+            f"{known}: {analysis.title}. Needs {analysis.needs}; default: {default}, {analysis.scenes} scenes, "
+            f"{analysis.samples} samples{trained}. {analysis.paper}"
+        )
+
+
+def _write_gallery(page: Path, *, name: str | None, results: Path) -> None:
+    """Writes the page of all analyses; raises ConfigError if one is named, or the page is not a Markdown file."""
+    from zoo.analysis.gallery import write_gallery
+
+    if name is not None or page.suffix != ".md":
+        raise ConfigError(
+            f"--gallery: found {page} with {name or 'no name'}, expected a file that ends with .md, and no analysis"
+        )
+    absent = write_gallery(page, results=results)
+    screen.log(f"wrote {page}" + (f"; without results: {', '.join(absent)}" if absent else ""))
