@@ -101,7 +101,7 @@ def check_scene_independence(fixture: CheckContext) -> None:
                 message = f"{name} of scene 0 changes with scene 1 in {mode} mode: {one.item()} and {other.item()}"
                 require(close(one, other), message)
         order, alone = [2, 0, 1], "differs between a batch of one scene and a batch of several"
-        moved, single = (fixture.batch.apply(lambda field, rows=rows: field[rows]) for rows in (order, [1]))
+        moved, single = fixture.batch.apply(lambda field: field[order]), fixture.batch.apply(lambda field: field[1:2])
         here, there, by_itself = fixture.terms(), fixture.terms(moved), fixture.terms(single)
         for name in SCORED:
             value = getattr(here, name)

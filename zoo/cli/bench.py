@@ -49,8 +49,8 @@ class SuiteOptions(NamedTuple):
         scenes = {} if self.data is None else {"data": SceneSet(folder=str(self.data.absolute()))}
         if self.data is not None:
             open_scenes(self.data, "train")
-        part = {"variants": ["*"], "data": list(scenes), "size": self.size or "full", "set": parse_overrides(self.set)}
-        part["contexts"] = parse_contexts(self.contexts)
+        part: dict[str, object] = {"variants": ["*"], "data": list(scenes), "size": self.size or "full"}
+        part |= {"set": parse_overrides(self.set), "contexts": parse_contexts(self.contexts)}
         bounds = ["ELBO", *(f"IWAE-{number}" for number in parse_importance_samples(self.importance_samples))]
         settings = {"version": 1, "title": "", "parts": [part], "bounds": bounds, "baselines": False}
         return Suite(path=None, settings=parse(SuiteFile, settings, file="command line"), data=scenes)

@@ -224,7 +224,7 @@ def _changes(changes: dict[str, Any], *, file: str, path: str) -> dict[str, Any]
 
 
 def _variant(values: Mapping[str, Any], *, entry: Entry, name: str, size: str, file: str) -> Variant:
-    components = {kind: _component(values[kind], file=file, path=kind) for kind in KINDS}
+    components: dict[str, Any] = {kind: _component(values[kind], file=file, path=kind) for kind in KINDS}
     of_entry = {key: getattr(entry, key) for key in ("title", "paper", "status", "reference")}
     return parse(Variant, {"name": name, "size": size, "file": file, **of_entry, **values, **components}, file=file)
 

@@ -83,9 +83,9 @@ def timings_of(action: Action, seconds: Sequence[float], *, units: int, **repeat
     """
     low, middle, high = seconds
     name, unit = _SPEEDS[action]
-    speed = {"median": units / middle, "p10": units / high, "p90": units / low}
+    fast, usual, slow = units / low, units / middle, units / high
     return {
-        name: Timing(**speed, unit=unit, higher_is_better=True, **repeats),
+        name: Timing(median=usual, p10=slow, p90=fast, unit=unit, higher_is_better=True, **repeats),
         f"{action}_step_seconds": Timing(median=middle, p10=low, p90=high, unit="s", higher_is_better=False, **repeats),
     }
 

@@ -193,9 +193,9 @@ def _rows_in_git(spec: str) -> list[ResultRow]:
         return _rows_of(_git("cat-file", "blob", name), path=spec)
     files = {}
     for entry in _git("ls-tree", "--full-tree", "-r", "-z", name).split(b"\0")[:-1]:
-        about, _, path = entry.partition(b"\t")
-        if path.endswith(b".json"):
-            files[path.decode(errors="replace")] = about.split()[2]
+        about, _, encoded = entry.partition(b"\t")
+        if encoded.endswith(b".json"):
+            files[encoded.decode(errors="replace")] = about.split()[2]
     if any(path.startswith("rows/") for path in files):
         files = {path: blob for path, blob in files.items() if path.startswith("rows/")}
     answer = io.BytesIO(_git("cat-file", "--batch", given=b"".join(blob + b"\n" for blob in files.values())))
