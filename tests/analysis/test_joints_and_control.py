@@ -6,7 +6,8 @@ from analysis_inputs import make_inputs
 
 from zoo.analysis import joints
 from zoo.analysis.control import Learning, control_claims, interaction_claim, missing
-from zoo.analysis.joints import fixed_views, joint_claims, probe, read_arms, targets_of
+from zoo.analysis.factors import probe
+from zoo.analysis.joints import fixed_views, joint_claims, read_arms, targets_of
 from zoo.analysis.view_sets import Systems
 from zoo.control.reaching import FIXED_CAMERA
 from zoo.data.factors.arm_factors import ArmFactors

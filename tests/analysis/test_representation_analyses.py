@@ -7,11 +7,19 @@ import pytest
 from identity_model import identity_model
 
 from zoo.analysis import composition
-from zoo.analysis.algebra import NEAREST, OBJECT, SUM, UNCHANGED, WHOLE, algebra_claims, render_answers
-from zoo.analysis.analogies import AnalogyViews, draw_analogies
+from zoo.analysis.algebra import (
+    NEAREST,
+    OBJECT,
+    SUM,
+    UNCHANGED,
+    WHOLE,
+    AnalogyViews,
+    algebra_claims,
+    draw_analogies,
+    render_answers,
+)
 from zoo.analysis.composition import CompositionScores, composition_claims, gap_of
-from zoo.analysis.factor_changes import CHANGES, change_effects, changed_views, mean_cosine_scores
-from zoo.analysis.factors import LABELS, probe, targets_of
+from zoo.analysis.factors import CHANGES, LABELS, change_effects, changed_views, mean_cosine_scores, probe, targets_of
 from zoo.analysis.invariance import invariance_claims, measure
 from zoo.analysis.single_objects import draw_single_object_rooms, render_rooms, solid_of, with_solid, without_object
 from zoo.analysis.tsne import map_scenes, map_table, purity_claims

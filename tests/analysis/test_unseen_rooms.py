@@ -7,7 +7,7 @@ import pytest
 from analysis_inputs import make_inputs
 
 from zoo.analysis.claims import conclude
-from zoo.analysis.unseen_rooms import (
+from zoo.analysis.extrapolation import (
     HEIGHT,
     OBJECTS,
     RADIUS,

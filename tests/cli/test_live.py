@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from zoo.cli.half_blocks import HalfBlocks, curve_lines, resized
-from zoo.cli.live import LiveDisplay, draw_predictions, tile_size
+from zoo.cli.live import HalfBlocks, LiveDisplay, curve_lines, draw_predictions, resized, tile_size
 from zoo.evaluation.images import Sheet
 
 METRICS = {

@@ -114,7 +114,7 @@ def test_a_claim_of_many_holds_if_all_do_and_names_the_worst(trained):
     many = BETTER | {"variants": ["a*"]}
     judged = verdict(many, rows)
     assert (judged.verdict, holding(judged), len(judged.comparisons)) == ("undecided", 2, 3)
-    assert judged.comparisons[0].comparison.first.variant == "a3"
+    assert judged.comparisons[0].first.variant == "a3"
     assert verdict(many | {"exclude": ["a3"]}, rows).verdict == "holds"
     assert verdict(many, rows + trained("a4", 6)).verdict == "does not hold"
 
@@ -306,7 +306,7 @@ def test_the_largest_p_value_inside_a_claim_counts_and_is_not_corrected_inside(t
     judged = verdict(BETTER | {"variants": ["a*"]}, rows)
     inside = [found.difference.p for found in judged.comparisons]
     assert judged.p == inside[0] == max(inside) > 2 * min(inside)
-    assert judged.comparisons[0].comparison.first.variant == "a3"
+    assert judged.comparisons[0].first.variant == "a3"
     # Of the opposite one comparison is enough, so that the smallest is corrected.
     against = verdict(A | {"variants": ["b"], "better_than": {"variants": ["a*"]}}, rows)
     assert against.p == pytest.approx(3 * min(inside)) and against.comparisons[0].difference.p == min(inside)

@@ -9,11 +9,12 @@ from zoo.data.plan import EvaluationPlan
 from zoo.episode import Views
 from zoo.errors import ConfigError
 from zoo.evaluation.bounds import Bounds, ElboScores, score_scenes
-from zoo.evaluation.images import IMAGE_ERRORS, image_errors
+from zoo.evaluation.images import image_errors
 from zoo.evaluation.loop import Evaluation
 from zoo.model.scene_model import SceneModel
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
+from zoo.results.metrics import IMAGE_METRICS
 
 
 def scored(name, source, *, bounds, num_targets=3, num_context=2):
@@ -84,7 +85,7 @@ def test_reconstructions_are_those_of_the_scored_posterior(array_scenes):
         episode = model.eval().episode(batch, num_context=number)
         terms, parameters = model.score_and_reconstruct(episode, schedule)
     expected = image_errors(model.expected_image(parameters), episode.target)
-    for name in IMAGE_ERRORS:
+    for name in IMAGE_METRICS:
         np.testing.assert_allclose(scores[f"reconstruction_{name}"], expected[name].numpy(), rtol=1e-5)
     # The images before they are clamped are what the likelihood scored.
     distortion = (model.likelihood.mean(parameters) - episode.target).square().sum((1, 2, 3, 4)) / 2 / 0.49

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from zoo.evaluation.throughput import (
-    Spread,
     flops_of,
     measure,
     noise_for,
@@ -19,6 +18,7 @@ from zoo.evaluation.throughput import (
 )
 from zoo.registry.registry import default_registry
 from zoo.registry.variant import build
+from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, Timing, timings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIANT = default_registry().variant("gqn-tower", size="smoke")
@@ -30,16 +30,21 @@ def measured(model, **changes):
 
 
 def test_a_measurement_counts_its_repetitions_and_scenes():
-    found = measured(build(VARIANT))
-    for spread in (found.train, found.predict, found.train_step_seconds, found.predict_step_seconds):
-        assert (spread.n, spread.warmup) == (3, 1)
-        assert 0 < spread.p10 <= spread.median <= spread.p90
-    assert found.train.median == pytest.approx(VARIANT.training.batch_size / found.train_step_seconds.median, rel=1e-6)
-    assert found.peak_memory_bytes > 1e6
+    facts, timings = measured(build(VARIANT))
+    steps = ("train_step_seconds", "predict_step_seconds")
+    assert timings.keys() == {TRAIN_THROUGHPUT, PREDICT_THROUGHPUT, *steps}
+    for timing in timings.values():
+        assert (timing.n, timing.warmup) == (3, 1)
+        assert 0 < timing.p10 <= timing.median <= timing.p90
+    scenes = VARIANT.training.batch_size
+    images = scenes * VARIANT.training.targets
+    for speed, step, units in zip((TRAIN_THROUGHPUT, PREDICT_THROUGHPUT), steps, (scenes, images), strict=True):
+        assert timings[speed].median == pytest.approx(units / timings[step].median, rel=1e-6)
+    assert facts.peak_memory_bytes > 1e6
 
 
 def test_arithmetic_is_counted_a_scene_and_hardly_depends_on_the_batch():
-    small, large = (measured(build(VARIANT), batch_size=size) for size in (2, 6))
+    small, large = (measured(build(VARIANT), batch_size=size)[0] for size in (2, 6))
     # What is reckoned of weights alone is the same work for any batch.
     assert 0 < large.flops_per_training_scene <= small.flops_per_training_scene < 1.02 * large.flops_per_training_scene
     assert 0 < large.flops_per_prediction <= small.flops_per_prediction < 1.02 * large.flops_per_prediction
@@ -69,8 +74,12 @@ def test_random_scenes_follow_from_their_seed_and_leave_torch_alone():
 
 
 def test_a_speed_says_what_its_seconds_say():
-    seconds = Spread(median=0.5, p10=0.25, p90=2.0, n=7, warmup=3)
-    assert seconds.per_second(4) == Spread(median=8.0, p10=2.0, p90=16.0, n=7, warmup=3)
+    found = timings_of("train", (0.25, 0.5, 2.0), units=4, n=7, warmup=3)
+    repeats = {"n": 7, "warmup": 3}
+    assert found == {
+        TRAIN_THROUGHPUT: Timing(median=8.0, p10=2.0, p90=16.0, unit="scenes/s", higher_is_better=True, **repeats),
+        "train_step_seconds": Timing(median=0.5, p10=0.25, p90=2.0, unit="s", higher_is_better=False, **repeats),
+    }
 
 
 class Overheard(torch.nn.Module):
@@ -128,8 +137,8 @@ def test_peak_memory_is_that_of_the_steps_and_not_of_what_was_before():
         "block = torch.ones(600 * 2**20, dtype=torch.uint8); del block\n"
         "variant = default_registry().variant('vae', size='smoke')\n"
         "before = peak()\n"
-        "found = measure(build(variant), recipe=variant.training, image_size=16, warmup=0, repeats=1)\n"
-        "print(before, found.peak_memory_bytes)\n"
+        "facts, _ = measure(build(variant), recipe=variant.training, image_size=16, warmup=0, repeats=1)\n"
+        "print(before, facts.peak_memory_bytes)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

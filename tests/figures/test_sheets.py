@@ -3,8 +3,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ResultError
-from zoo.figures import sheets
-from zoo.figures.sheets import contact_sheet, prediction_sheet
+from zoo.figures.sheets import contact_sheet, image_sheet, prediction_groups
 
 COLOURS = {"context": (200, 0, 0), "truth": (0, 200, 0), "mean": (0, 0, 200), "samples": (200, 200, 0)}
 
@@ -20,6 +19,10 @@ def sheet_arguments(rows=2, views=3, samples=2, size=16):
         "mean": plain("mean", rows, size, size),
         "samples": plain("samples", rows, samples, size, size),
     }
+
+
+def prediction_sheet(path, *, title=None, row_labels=None, **images):
+    return image_sheet(path, groups=prediction_groups(**images), title=title, row_labels=row_labels)
 
 
 def count(path, name):
@@ -56,18 +59,8 @@ def test_without_context_or_samples(tmp_path):
 @pytest.mark.parametrize(
     ("views", "caption"), [(3, "3 context views"), (1, "1 context view"), (0, "truth (0 context views)")]
 )
-def test_the_caption_states_the_number_of_context_views(tmp_path, monkeypatch, views, caption):
-    captions = []
-    draw = sheets.image_sheet
-    monkeypatch.setattr(
-        sheets,
-        "image_sheet",
-        lambda path, *, groups, **options: (
-            captions.extend(group.caption for group in groups) or draw(path, groups=groups, **options)
-        ),
-    )
-    prediction_sheet(tmp_path / "a.png", **sheet_arguments(views=views))
-    assert captions[0] == caption
+def test_the_caption_states_the_number_of_context_views(views, caption):
+    assert prediction_groups(**sheet_arguments(views=views))[0].caption == caption
 
 
 def test_labels_and_titles_find_room(tmp_path):

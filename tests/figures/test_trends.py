@@ -5,19 +5,19 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ResultError
-from zoo.figures.trends import Trend, TrendPanel, trend_panels
+from zoo.figures.trends import TrendPanel, trend_of, trend_panels
 
 
 def panels(labels=("with z", "a $dollar$")):
     generator = np.random.default_rng(0)
     trends = [
-        Trend(label, (0, 1, 2), [generator.normal(5.0 - number, 1.0, 50) for number in range(3)]) for label in labels
+        trend_of(label, (0, 1, 2), [generator.normal(5.0 - number, 1.0, 50) for number in range(3)]) for label in labels
     ]
     return [TrendPanel("surprise (nats)", trends), TrendPanel("excess (nats)", trends[:1])]
 
 
 def test_means_and_standard_errors_are_those_of_the_scores():
-    trend = Trend("x", (0, 4), [np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.0, 0.0, 2.0])])
+    trend = trend_of("x", (0, 4), [np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.0, 0.0, 2.0])])
     np.testing.assert_allclose(trend.means, [2.5, 0.5])
     np.testing.assert_allclose(trend.errors, [np.sqrt(5.0 / 3.0 / 4.0), 0.5])
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 import zoo
 from zoo.errors import ZooError
-from zoo.viewer.image_rows import samples_of, spreads_of, truth_and_means
+from zoo.viewer.panel import samples_of, spreads_of, truth_and_means
 from zoo.viewer.probability_map import locate_view
 from zoo.viewer.rendering import predicted_spread, render_frame, write_animation
 from zoo.viewer.saved_page import pose_of
@@ -188,7 +188,8 @@ def test_a_localisation_model_shows_where_an_image_was_taken(library):
     assert render_frame(session.state).models == []
     outside = next(view for view in range(10) if view not in [each.view for each in session.state.context])
     found = locate_view(session.state, outside)
-    assert found.mass.shape == (24, 24) and found.mass.sum() == pytest.approx(1, abs=1e-3)
+    mass = found.located.floor_mass
+    assert mass.shape == (24, 24) and mass.sum() == pytest.approx(1, abs=1e-3)
     assert found.image.shape == (24, 24, 3)
     with pytest.raises(ZooError, match="is context"):
         locate_view(session.state, 0)

@@ -2,28 +2,39 @@
 
 The r of a red sphere minus that of a red cube plus that of a blue cube must render as a blue sphere. All four rooms have the
 same walls, floor, light and cameras, and the true image of the answer is rendered from cameras that are not in the
-context. Baselines: r(A) itself (no calculation), and the nearest r of the rooms A, B and C of all analogies. The r of
-views of the answer itself is the best that the generator can do.
+context. The rooms differ in two factors of the object: A has the values (f, g), B (f, g'), C (f', g') and the answer (f', g),
+so that the calculation replaces f by f' in A. Baselines: r(A) itself (no calculation), and the nearest r of the rooms A, B
+and C of all analogies. The r of views of the answer itself is the best that the generator can do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from zoo.analysis.analogies import OTHER, AnalogyViews, draw_analogies, render_analogies
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
-from zoo.analysis.intervals import interval_figure, interval_of, interval_table
-from zoo.analysis.single_objects import draw_single_object_rooms
+from zoo.analysis.intervals import interval_findings, interval_of
+from zoo.analysis.single_objects import (
+    DrawnRooms,
+    Solid,
+    colour_of,
+    draw_single_object_rooms,
+    render_rooms,
+    solid_of,
+    with_solid,
+    without_object,
+)
+from zoo.data.factors.hues import HUES
+from zoo.data.factors.room_factors import RoomFactors
+from zoo.data.render.primitives import PRIMITIVE_NAMES
 from zoo.episode import ScheduleValues
 from zoo.evaluation.representations import decode, encode_views, is_decodable
-from zoo.figures.intervals import Interval
-from zoo.figures.sheets import ImageGroup, image_sheet
+from zoo.figures.sheets import ImageGroup
 from zoo.figures.views import frames_of
 from zoo.model.scene_model import SceneModel
 from zoo.training.trained_model import TrainedModel
@@ -33,6 +44,74 @@ ROWS = 3  # analogies of each factor in the figure
 NEEDS = "a model whose r is a sum or mean over single views, and that renders images from r alone"
 SUM, UNCHANGED, NEAREST, ENCODED = "A - B + C", "A, no calculation", "nearest other r", "r of the answer"
 WHOLE, OBJECT = "MSE of the image", "MSE of the object's pixels"
+NEAREST_MIDDLE = 0.7  # scene units from the middle, so that opposite places do not overlap
+OTHER = {"colour": "shape", "shape": "colour", "position": "colour"}  # f -> g
+
+Values = Mapping[str, Callable[[Solid], Solid]]  # factor -> sets it
+
+
+class Analogy(NamedTuple):
+    """Four rooms with the same walls, floor, light and, but for two factors, the same object."""
+
+    a: RoomFactors
+    b: RoomFactors
+    c: RoomFactors
+    answer: RoomFactors
+
+
+class AnalogyViews(NamedTuple):
+    """Images of n analogies; the cameras of the queries are not among those of the context."""
+
+    context: np.ndarray  # [4, n, N, H, W, 3] uint8: of A, B, C and the answer
+    cameras: np.ndarray  # [n, N, 5]
+    truth: np.ndarray  # [4, n, Q, H, W, 3] uint8
+    queries: np.ndarray  # [n, Q, 5]
+    object_pixels: np.ndarray  # [n, Q, H, W] bool: which show the object of A or of the answer
+
+
+def draw_analogies(rooms: Sequence[RoomFactors], *, factor: str, seed: int = 0) -> list[Analogy]:
+    """Draws an analogy about a factor, one of :data:`OTHER`, in each of n rooms with a single object."""
+    rng = np.random.default_rng([seed, list(OTHER).index(factor)])
+
+    def rooms_of(room: RoomFactors) -> Iterator[RoomFactors]:
+        values = _two_values(solid_of(room), rng)
+        for of_factor, of_other in ((0, 0), (0, 1), (1, 1), (1, 0)):
+            solid = values[of_factor][factor](values[of_other][OTHER[factor]](solid_of(room)))
+            yield with_solid(room, solid)
+
+    return [Analogy(*rooms_of(room)) for room in rooms]
+
+
+def _two_values(solid: Solid, rng: np.random.Generator) -> tuple[Values, Values]:
+    """Returns two different values of every factor; the places are opposite each other."""
+    shapes, hues = rng.permutation(PRIMITIVE_NAMES), rng.permutation(list(HUES))
+    distance, angle = max(math.hypot(solid.x, solid.y), NEAREST_MIDDLE), math.atan2(solid.y, solid.x)
+    x, y = distance * math.cos(angle), distance * math.sin(angle)
+
+    def values(index: int, sign: float) -> Values:
+        shape, colour = str(shapes[index]), colour_of(hues[index])
+        return {
+            "shape": lambda one: one._replace(shape=shape),
+            "colour": lambda one: one._replace(colour=colour),
+            "position": lambda one: one._replace(x=sign * x, y=sign * y),
+        }
+
+    return values(0, 1.0), values(1, -1.0)
+
+
+def render_analogies(
+    analogies: Sequence[Analogy], rooms: DrawnRooms, *, num_context: int, num_queries: int, image_size: int
+) -> AnalogyViews:
+    """Renders analogies from the cameras of their rooms: the first N are the context, the next Q the queries."""
+    used = rooms.cameras[:, : num_context + num_queries]
+    cameras, queries = used[:, :num_context], used[:, num_context:]
+    frames = np.stack([render_rooms(found, used, image_size=image_size) for found in zip(*analogies, strict=True)])
+    truth = frames[:, :, num_context:]
+    shown = np.zeros(truth.shape[1:-1], bool)
+    for index, name in ((0, "a"), (3, "answer")):
+        empty = [without_object(getattr(analogy, name)) for analogy in analogies]
+        shown |= (render_rooms(empty, queries, image_size=image_size) != truth[index]).any(-1)
+    return AnalogyViews(frames[:, :, :num_context], cameras, truth, queries, shown)
 
 
 class Rendered(NamedTuple):
@@ -65,12 +144,25 @@ def run(given: AnalysisInputs) -> Findings:
             given.log(f"{label}: {len(rooms.factors)} analogies about the {factor}")
             model, schedule = trained.model, trained.schedule
             found[label][factor] = render_answers(model, views, schedule=schedule, num_samples=given.num_samples)
-    intervals, title = algebra_intervals(found), ANALYSES["algebra"].title
-    return Findings(
+    intervals = [
+        interval_of(
+            errors - rendered.errors[metric][UNCHANGED],
+            quantity=f"{metric}, minus that of r(A)",
+            case=factor,
+            series=f"{label}: {name}" if len(found) > 1 else name,
+        )
+        for metric in (WHOLE, OBJECT)
+        for label, factors in found.items()
+        for factor, rendered in factors.items()
+        for name, errors in rendered.errors[metric].items()
+        if name != UNCHANGED
+    ]
+    return interval_findings(
+        "algebra",
         claims=algebra_claims(found),
-        table=interval_table(intervals),
-        draw=interval_figure(intervals, title=title, level=0.0),
-        sheets={"images": lambda path: image_sheet(path, groups=image_groups(shown, found), title=title)},
+        intervals=intervals,
+        level=0.0,
+        sheets={"images": image_groups(shown, found)},
     )
 
 
@@ -92,24 +184,6 @@ def render_answers(model: SceneModel, views: AnalogyViews, *, schedule: Schedule
             OBJECT: {name: (weights * square).sum((1, 2, 3)) for name, square in squares.items()},
         },
     )
-
-
-def algebra_intervals(found: Mapping[str, Mapping[str, Rendered]]) -> list[Interval]:
-    """Returns the errors minus those of r(A), analogy by analogy, of every model, factor and other representation."""
-    many = len(found) > 1
-    return [
-        interval_of(
-            errors - rendered.errors[metric][UNCHANGED],
-            quantity=f"{metric}, minus that of r(A)",
-            case=factor,
-            series=f"{label}: {name}" if many else name,
-        )
-        for metric in (WHOLE, OBJECT)
-        for label, factors in found.items()
-        for factor, rendered in factors.items()
-        for name, errors in rendered.errors[metric].items()
-        if name != UNCHANGED
-    ]
 
 
 def algebra_claims(found: Mapping[str, Mapping[str, Rendered]]) -> list[Claim]:

@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.findings import AnalysisInputs, Draw, Findings
+from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import check_comparable, missing_views
-from zoo.analysis.scores import Scores, panels_of, score_by_context
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.scores import COMPARED, QUANTITIES, Scores, panels_of, score_by_context
+from zoo.analysis.trends import trend_findings
 from zoo.episode import ScheduleValues
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import EvaluationBatch
@@ -30,7 +29,6 @@ from zoo.model.scene_model import SceneModel
 from zoo.model.tasks import images_from_frames
 
 ROWS = 4  # scenes of the sheet
-QUANTITIES = {"mse": "MSE of the mean prediction", "nelbo_excess": "excess NELBO (nats)"}
 
 
 class Looked(NamedTuple):
@@ -60,12 +58,16 @@ def run(given: AnalysisInputs) -> Findings:
         shown = given.evaluation(trained, num_context=contexts[-1], num_scenes=min(ROWS, given.num_scenes))
         (part,) = shown.batches()
         looked[label] = look(trained.model, part, schedule=shown.schedule)
-    panels = panels_of(scores, QUANTITIES)
-    return Findings(
+    first = next(iter(looked.values()))
+    groups = [ImageGroup("truth", first.truth), ImageGroup("context views", first.context)]
+    groups += [ImageGroup(f"{label}: influence", one.influence) for label, one in looked.items()]
+    title = "How much the middle of the predicted image changes with each pixel of the context"
+    return trend_findings(
+        "attention",
         claims=attention_claims(scores),
-        table=trend_table(panels, along="context views"),
-        draw=trend_figure(panels, along="context views", title=ANALYSES["attention"].title),
-        sheets={"influence": draw_influence(looked)},
+        panels=panels_of(scores, QUANTITIES),
+        along="context views",
+        sheets={"influence": partial(image_sheet, groups=groups, title=title)},
     )
 
 
@@ -104,15 +106,6 @@ def influence(model: SceneModel, part: EvaluationBatch, *, schedule: ScheduleVal
     return gradient.abs().sum(2)
 
 
-def draw_influence(looked: Mapping[str, Looked]) -> Draw:
-    """Returns the function that draws the context views of some scenes, and their influence for each model."""
-    first = next(iter(looked.values()))
-    groups = [ImageGroup("truth", first.truth), ImageGroup("context views", first.context)]
-    groups += [ImageGroup(f"{label}: influence", one.influence) for label, one in looked.items()]
-    title = "How much the middle of the predicted image changes with each pixel of the context"
-    return lambda path: image_sheet(path, groups=groups, title=title)
-
-
 def attention_claims(scores: Mapping[str, Scores]) -> list[Claim]:
     """Tests whether the error falls with the views, and compares the models with the first, on the same images."""
     expectations = []
@@ -124,7 +117,7 @@ def attention_claims(scores: Mapping[str, Scores]) -> list[Claim]:
     for label, found in scores.items():
         if label == first:
             continue
-        for metric, title, unit in (("mse", "error", "MSE"), ("nelbo_excess", "NELBO", "nats")):
+        for metric, title, unit in COMPARED:
             text = f"given {many} views, the {title} of {label} is lower than that of {first}"
             expectations.append(Expectation.less(text, found[many][metric], scores[first][many][metric], unit=unit))
         text = f"from {few} view to {many} the error of {label} falls by more than that of {first}"

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.scores import Scores, panels_of
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.trends import trend_findings
 from zoo.data.camera import pose_vector
 from zoo.data.factors.parsing import parse_factors
 from zoo.data.opening import Source
@@ -39,7 +38,6 @@ NEARER = 0.5  # the largest distance of paraphrases relative to captions of diff
 CHEAPER = 0.25  # the largest cost of other words relative to captions of another scene
 OWN, REWORDED, ELSEWHERE = "own captions", "in other words", "captions of another scene"
 EXCESS, ADDED = "nelbo_excess", "added"  # nats/image; ADDED: above that with its own captions
-ALONG = "captions"
 
 
 class Described(NamedTuple):
@@ -76,11 +74,7 @@ def run(given: AnalysisInputs) -> Findings:
             scores, {EXCESS: f"{label}: excess NELBO (nats)", ADDED: f"above that with {OWN} (nats)"}
         )
         panels += [excess, added._replace(trends=added.trends[1:])]
-    return Findings(
-        claims=conclude(expectations),
-        table=trend_table(panels, along=ALONG),
-        draw=trend_figure(panels, along=ALONG, title=ANALYSES["captions"].title),
-    )
+    return trend_findings("captions", claims=conclude(expectations), panels=panels, along="captions")
 
 
 def describe(source: Source, *, num_scenes: int) -> Described:
@@ -151,31 +145,15 @@ def caption_expectations(
     """Compares the captions on the same images, and the distances of captions after training with those before."""
     fewest, most = min(scores[OWN]), max(scores[OWN])
     own, changed, other = (scores[kind][most] for kind in (OWN, REWORDED, ELSEWHERE))
-    less, below_zero = Expectation.less, Expectation.below_zero
+    fewer, cost = scores[OWN][fewest], changed[ADDED] - CHEAPER * other[ADDED]
+    more, others = f"with {most} captions than with {fewest}", "with own captions than another scene's"
+    cheaper = f"{label}: other words cost less than {CHEAPER:g} of the cost of captions of another scene"
+    nearer = f"{label}: wordings of a caption are less than {NEARER:g} as far apart as captions of two scenes"
+    costs = f"{changed[ADDED].mean():+.3g} against {other[ADDED].mean():+.3g} nats"
     return [
-        less(
-            f"{label}: the excess is lower with {most} captions than with {fewest}",
-            own[EXCESS],
-            scores[OWN][fewest][EXCESS],
-            unit="nats",
-        ),
-        less(
-            f"{label}: the excess is lower with own captions than another scene's",
-            own[EXCESS],
-            other[EXCESS],
-            unit="nats",
-        ),
-        below_zero(
-            f"{label}: other words cost less than {CHEAPER:g} of the cost of captions of another scene",
-            changed[ADDED] - CHEAPER * other[ADDED],
-            unit="nats",
-            note=f"{changed[ADDED].mean():+.3g} against {other[ADDED].mean():+.3g} nats",
-        ),
-        below_zero(
-            f"{label}: wordings of a caption are less than {NEARER:g} as far apart as captions of two scenes",
-            learned - NEARER,
-            unit="",
-            note=f"ratio {learned.mean():.3f}",
-        ),
-        less(f"{label}: this ratio is lower than before training", learned, before, unit=""),
+        Expectation.less(f"{label}: the excess is lower {more}", own[EXCESS], fewer[EXCESS], unit="nats"),
+        Expectation.less(f"{label}: the excess is lower {others}", own[EXCESS], other[EXCESS], unit="nats"),
+        Expectation.below_zero(cheaper, cost, unit="nats", note=costs),
+        Expectation.below_zero(nearer, learned - NEARER, unit="", note=f"ratio {learned.mean():.3f}"),
+        Expectation.less(f"{label}: this ratio is lower than before training", learned, before, unit=""),
     ]

@@ -20,7 +20,6 @@ class Analysis(NamedTuple):
     runs: tuple[str, ...]  # shipped weights that are analysed by default; empty: none of them qualify
     scenes: int = 200  # of the split test, by default
     samples: int = 8  # of the latents, by default
-    most_models: int | None = None  # None: any number
     seeds: int = 0  # of each kind of policy that is trained, by default; 0: the analysis trains none
     env_steps: int = 0  # of every training of a policy, by default
 

@@ -11,18 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
-from zoo.analysis.findings import AnalysisInputs, Draw, Findings
+from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_values
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.trends import trend_findings
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import INPUTS, VALUES, SceneSource
 from zoo.errors import DataError
 from zoo.evaluation.values import Predicted, predict_at
 from zoo.figures.functions import images_of_points
-from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.sheets import ImageGroup
+from zoo.figures.trends import TrendPanel, trend_of
 
 SHARES = (0.125, 0.25, 0.625)  # of the pixels that are known: 8, 16 and 40 of 64
 TRAINING_IMAGES = 400
@@ -79,14 +78,13 @@ def run(given: AnalysisInputs) -> Findings:
             errors[label][number] = error(predicted.mean)
             if label == next(iter(given.models)):
                 shown[number] = Completed(of_inputs, of_values, inputs, predicted)
-    title = ANALYSES["completion"].title
-    trends = [Trend(label, list(found), list(found.values())) for label, found in errors.items()]
-    panels = [TrendPanel("RMSE of unknown pixels (0-to-1 range)", trends)]
-    return Findings(
+    trends = [trend_of(label, list(found), list(found.values())) for label, found in errors.items()]
+    return trend_findings(
+        "completion",
         claims=completion_claims(errors, labels=list(given.models), num_pixels=inputs.shape[1]),
-        table=trend_table(panels, along="known pixels"),
-        draw=trend_figure(panels, along="known pixels", title=title),
-        sheets={"images": draw_images(shown, truth=values, title=title)},
+        panels=[TrendPanel("RMSE of unknown pixels (0-to-1 range)", trends)],
+        along="known pixels",
+        sheets={"images": image_groups(shown, truth=values)},
     )
 
 
@@ -107,8 +105,8 @@ def completion_claims(errors: Errors, *, labels: list[str], num_pixels: int) -> 
     )
 
 
-def draw_images(shown: Mapping[int, Completed], *, truth: np.ndarray, title: str) -> Draw:
-    """Returns the function that draws the known pixels, mean and deviation of the first images."""
+def image_groups(shown: Mapping[int, Completed], *, truth: np.ndarray) -> list[ImageGroup]:
+    """Returns the known pixels, mean and deviation of the first images, beside the truth."""
     groups, size = [], round(truth.shape[1] ** 0.5)
     for number, one in shown.items():
         parts = {
@@ -120,9 +118,7 @@ def draw_images(shown: Mapping[int, Completed], *, truth: np.ndarray, title: str
             ImageGroup(caption, images_of_points(places[:ROWS], colours[:ROWS], size=size))
             for caption, (places, colours) in parts.items()
         ]
-    inputs = next(iter(shown.values())).inputs
-    groups.append(ImageGroup("truth", images_of_points(inputs[:ROWS], truth[:ROWS], size=size)))
-    return lambda path: image_sheet(path, groups=groups, title=title)
+    return [*groups, ImageGroup("truth", images_of_points(one.inputs[:ROWS], truth[:ROWS], size=size))]
 
 
 def read_points(source: SceneSource, *, num_scenes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,17 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import ttest_ind
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
-from zoo.analysis.intervals import interval_figure, interval_of, interval_table
+from zoo.analysis.intervals import interval_findings, interval_of
 from zoo.analysis.requirements import check_comparable, missing_views
 from zoo.comparison.statistics import ALPHA, MIN_SCENES
 from zoo.data.store import SceneStore, read_meta
 from zoo.errors import ConfigError, DataError
 from zoo.evaluation.bounds import score_scenes
 from zoo.evaluation.images import score_images
-from zoo.figures.intervals import Interval
 from zoo.training.trained_model import TrainedModel
 
 FEWEST_SCENES = 4  # two with held-out combinations and two without
@@ -75,12 +73,14 @@ def run(given: AnalysisInputs) -> Findings:
             f"{given.other.given}: no model was trained on these data, so that nothing is known to be held out of its training"
         )
     found = {label: measure(given, trained, label=label) for label, trained in given.models.items()}
-    intervals = composition_intervals(found)
-    return Findings(
-        claims=composition_claims(found, unseen_by=unseen_by),
-        table=interval_table(intervals),
-        draw=interval_figure(intervals, title=f"{ANALYSES['composition'].title} ({'; '.join(held_out)})"),
-    )
+    intervals = [
+        interval_of(one.own[metric][first::2], quantity=quantity, case=label, series=kind)
+        for metric, (quantity, _) in METRICS.items()
+        for label, one in found.items()
+        for first, kind in ((0, UNSEEN), (1, SEEN))
+    ]
+    claims = composition_claims(found, unseen_by=unseen_by)
+    return interval_findings("composition", claims=claims, intervals=intervals, about=f" ({'; '.join(held_out)})")
 
 
 def held_out_combinations(given: AnalysisInputs) -> list[str]:
@@ -112,16 +112,6 @@ def gap_of(scores: np.ndarray) -> Gap:
     unseen, seen = scores[::2], scores[1::2]
     low, high = ttest_ind(unseen, seen, equal_var=False).confidence_interval(1.0 - ALPHA)
     return Gap(float(unseen.mean() - seen.mean()), float(low), float(high), float(seen.mean()), len(scores))
-
-
-def composition_intervals(found: Mapping[str, CompositionScores]) -> list[Interval]:
-    """Returns the means of both kinds of scenes."""
-    return [
-        interval_of(one.own[metric][first::2], quantity=quantity, case=label, series=kind)
-        for metric, (quantity, _) in METRICS.items()
-        for label, one in found.items()
-        for first, kind in ((0, UNSEEN), (1, SEEN))
-    ]
 
 
 def composition_claims(found: Mapping[str, CompositionScores], *, unseen_by: Sequence[str]) -> list[Claim]:

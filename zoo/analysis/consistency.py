@@ -23,7 +23,7 @@ from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
 from zoo.analysis.requirements import missing_views
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.trends import trend_findings
 from zoo.evaluation.consistency import Disagreement, disagreement, rotated, with_queries
 from zoo.evaluation.digit_agreement import (
     DIGIT_EXTRAS,
@@ -37,7 +37,7 @@ from zoo.evaluation.digit_agreement import (
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.training.trained_model import TrainedModel
 
 TURNS = (0.0, 5.0, 15.0, 30.0)  # degrees, of the camera round the vertical axis
@@ -74,14 +74,25 @@ def run(given: AnalysisInputs) -> Findings:
     if given.scenes.extras.keys() >= DIGIT_EXTRAS:
         accuracy, agreements = read_digits(given)
         found = {label: one._replace(digits=agreements[label]) for label, one in found.items()}
-    panels = consistency_panels(found)
-    title = ANALYSES["consistency"].title
-    along = "turn of the camera (degrees)"
-    return Findings(
+    trends = [
+        trend_of(f"{label}, {name}", TURNS, list(values.T))
+        for label, one in found.items()
+        for name, values in (("one sample", one.disagreement.within), ("two samples", one.disagreement.between))
+    ]
+    panels = [TrendPanel("half the squared difference of two views", trends)]
+    digits = [
+        trend_of(label, (1, 2), [1.0 - one.digits.within, 1.0 - one.digits.between])
+        for label, one in found.items()
+        if one.digits is not None
+    ]
+    if digits:
+        panels.append(TrendPanel("pairs of views with different digits", digits, along="samples compared"))
+    return trend_findings(
+        "consistency",
         claims=consistency_claims(found, accuracy=accuracy),
-        table=trend_table(panels, along=along),
-        draw=trend_figure(panels, along=along, title=title),
-        sheets={"views": draw_views(found, title=title)},
+        panels=panels,
+        along="turn of the camera (degrees)",
+        sheets={"views": draw_views(found)},
     )
 
 
@@ -90,12 +101,8 @@ def measure(given: AnalysisInputs, trained: TrainedModel, *, label: str) -> Meas
     number = min(trained.variant.training.contexts.maximum, given.scenes.num_views - 1)
     evaluation = given.evaluation(trained, num_context=number)
     given.log(f"{label}: comparing {given.num_samples} samples given {number} views")
-    apart = disagreement(
-        trained.model,
-        evaluation,
-        num_samples=given.num_samples,
-        turns=[math.radians(turn) for turn in TURNS],
-    )
+    turns = [math.radians(turn) for turn in TURNS]
+    apart = disagreement(trained.model, evaluation, num_samples=given.num_samples, turns=turns)
     angles = torch.linspace(-0.5, 0.5, VIEWS) * math.radians(TURNS[-1])
 
     def predict(part: EvaluationBatch) -> Mapping[str, Tensor]:
@@ -123,35 +130,17 @@ def read_digits(given: AnalysisInputs) -> tuple[float, dict[str, DigitAgreement]
     for label, trained in given.models.items():
         evaluation = replace(given.evaluation(trained, num_context=sides.views.shape[1]), plan=sides)
         predicted = predict_sides(trained.model, evaluation, num_samples=given.num_samples)
-        agreements[label] = digit_agreement(reader, predicted.expected)
+        agreements[label] = digit_agreement(reader, predicted)
     return reading_accuracy(reader, given.scenes), agreements
 
 
-def consistency_panels(found: Mapping[str, Measured]) -> list[TrendPanel]:
-    """Returns the difference between views by turn, and the share of pairs of views with different digits."""
-    trends = [
-        Trend(f"{label}, {name}", TURNS, list(values.T))
-        for label, one in found.items()
-        for name, values in (("one sample", one.disagreement.within), ("two samples", one.disagreement.between))
-    ]
-    panels = [TrendPanel("half the squared difference of two views", trends)]
-    digits = [
-        Trend(label, (1, 2), [1.0 - one.digits.within, 1.0 - one.digits.between])
-        for label, one in found.items()
-        if one.digits is not None
-    ]
-    if digits:
-        panels.append(TrendPanel("pairs of views with different digits", digits, along="samples compared"))
-    return panels
-
-
-def draw_views(found: Mapping[str, Measured], *, title: str) -> Draw:
+def draw_views(found: Mapping[str, Measured]) -> Draw:
     """Returns the function that draws one row per sample: views of one sample as each model predicts them."""
     scenes = next(iter(found.values())).views.shape[1]
     rows = [(scene, sample) for scene, samples in ROWS[:scenes] for sample in range(samples)]
     index, samples = (list(each) for each in zip(*rows, strict=True))
     groups = [ImageGroup(label, to_bytes(one.views[samples, index])) for label, one in found.items()]
-    labels = [f"scene {scene}, sample {sample + 1}" for scene, sample in rows]
+    labels, title = [f"scene {scene}, sample {sample + 1}" for scene, sample in rows], ANALYSES["consistency"].title
     return lambda path: image_sheet(path, groups=groups, title=title, row_labels=labels)
 
 

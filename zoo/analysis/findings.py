@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from zoo.analysis.claims import Claim
@@ -16,9 +16,12 @@ from zoo.data.opening import Source
 from zoo.data.plan import EvaluationPlan
 from zoo.errors import ConfigError
 from zoo.evaluation.loop import Evaluation
+from zoo.figures.sheets import ImageGroup
 from zoo.training.trained_model import TrainedModel
 
 Draw = Callable[[Path], object]
+Sheets = Mapping[str, Draw | Sequence[ImageGroup]]
+NO_SHEETS: Sheets = MappingProxyType({})
 BATCH_SIZE = 50  # scenes at once
 
 
@@ -90,11 +93,6 @@ class AnalysisInputs:
             )
         return numbers
 
-    @property
-    def scene_indices(self) -> np.ndarray:
-        """The scenes to use, [num_scenes] int64."""
-        return np.arange(self.num_scenes)
-
 
 class Findings(NamedTuple):
     """What an analysis found; the framework writes the files.
@@ -103,12 +101,11 @@ class Findings(NamedTuple):
         claims: one sentence with its interval each.
         table: exactly the numbers of the figure.
         draw: draws the figure to a path.
-        formats: of the figure: .png and .svg, or .png alone where it is made of images.
-        sheets: further figures of images, suffix of their name -> how to draw them, .png alone.
+        sheets: further figures, suffix of their name -> how to draw them, or groups of images that are drawn below the
+            title of the analysis.
     """
 
     claims: Sequence[Claim]
     table: pd.DataFrame
     draw: Draw
-    formats: tuple[str, ...] = (".png", ".svg")
-    sheets: Mapping[str, Draw] = {}
+    sheets: Sheets = NO_SHEETS

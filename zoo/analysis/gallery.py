@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,8 @@ def section_of(name: str, analysis: Analysis, record: AnalysisRecord | None, *, 
         return "\n".join([*text, f"No results yet: needs {analysis.needs}; `gqn-zoo analyse {name} RUN`.", ""])
     models = ", ".join(f"`{label}`" for label in record.labels)
     text += [f"{finding_of(record)} Models: {models}; data: `{record.data['name']}`.", ""]
-    text += ["```bash", command_of(name, record.provenance), "```", ""]
+    # Where the command was not recorded, one that makes such results.
+    text += ["```bash", str(record.provenance.get("command") or f"gqn-zoo analyse {name}"), "```", ""]
     for link in links:
         text += [link, ""]
     return "\n".join(text)
@@ -122,8 +122,3 @@ def finding_of(record: AnalysisRecord) -> str:
         f"*{escape_markdown(claim.text)}*: {verdict}, **{claim.mean:+.3g}{escape_markdown(unit)}** "
         f"({claim.low:+.3g} to {claim.high:+.3g}), {claim.scenes} scenes. {holding}"
     )
-
-
-def command_of(name: str, provenance: Mapping[str, Any]) -> str:
-    """Returns the command that made the results, or what makes such results if it was not recorded."""
-    return str(provenance.get("command") or f"gqn-zoo analyse {name}")

@@ -16,16 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_views
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.trends import trend_findings
 from zoo.episode import SceneBatch, ScheduleValues
 from zoo.errors import DataError
 from zoo.evaluation.consistency import rotated, with_queries
 from zoo.evaluation.loop import EvaluationBatch
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.model.scene_model import SceneModel, cached_encoder
 from zoo.nn.noise import fold
 from zoo.training.trained_model import TrainedModel
@@ -55,12 +54,19 @@ def missing(trained: TrainedModel) -> str | None:
 def run(given: AnalysisInputs) -> Findings:
     """Measures the gain on rings of cameras, and chooses views of every scene."""
     found = {label: measure(given, trained, label=label) for label, trained in given.models.items()}
-    panels = gain_panels(found)
-    return Findings(
-        claims=gain_claims(found),
-        table=trend_table(panels, along="context views"),
-        draw=trend_figure(panels, along="context views", title=ANALYSES["information-gain"].title),
-    )
+    turns = ring_turns().tolist()
+    rings = [trend_of(label, turns, list(one.ring.T)) for label, one in found.items()]
+    scores = [
+        trend_of(f"{label}, {name}", list(by_number), list(by_number.values()))
+        for label, one in found.items()
+        for name, by_number in (("largest gain next", one.chosen), ("random order", one.random))
+    ]
+    panels = [
+        TrendPanel("predicted information gain (nats)", rings, along="turn from the known view (degrees)"),
+        TrendPanel(f"excess NELBO of {HELD_OUT} other views (nats/image)", scores),
+    ]
+    claims = gain_claims(found)
+    return trend_findings("information-gain", claims=claims, panels=panels, along="context views")
 
 
 def ring_turns() -> np.ndarray:
@@ -156,21 +162,6 @@ def select_views(batch: SceneBatch, views: Tensor) -> SceneBatch:
     """Returns a batch with some of its views, [B, M] int64, without extras."""
     rows = torch.arange(len(views), device=views.device)[:, None]
     return batch._replace(frames=batch.frames[rows, views], cameras=batch.cameras[rows, views], extras={})
-
-
-def gain_panels(found: Mapping[str, Gains]) -> list[TrendPanel]:
-    """Returns the gain round the scene, and the excess NELBO of the held-out views by the number of views."""
-    turns = ring_turns().tolist()
-    rings = [Trend(label, turns, list(one.ring.T)) for label, one in found.items()]
-    scores = [
-        Trend(f"{label}, {name}", list(by_number), list(by_number.values()))
-        for label, one in found.items()
-        for name, by_number in (("largest gain next", one.chosen), ("random order", one.random))
-    ]
-    return [
-        TrendPanel("predicted information gain (nats)", rings, along="turn from the known view (degrees)"),
-        TrendPanel(f"excess NELBO of {HELD_OUT} other views (nats/image)", scores),
-    ]
 
 
 def gain_claims(found: Mapping[str, Gains]) -> list[Claim]:

@@ -12,13 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
-from zoo.analysis.intervals import interval_figure, interval_of, interval_table
+from zoo.analysis.intervals import interval_findings, interval_of
 from zoo.analysis.view_sets import Systems, measure_sets, missing_representation, systems_of
-from zoo.evaluation.neighbours import distances_between, retrieval_accuracy, set_distances
-from zoo.figures.intervals import Interval
+from zoo.evaluation.neighbours import distance_ratio, distances_between, retrieval_accuracy
 
 SIZES = (1, 2, 4)  # N, views of a set
 RATIO, RETRIEVAL = "distance within / between scenes", "retrieved scenes (share)"
@@ -37,28 +35,19 @@ def run(given: AnalysisInputs) -> Findings:
     """Measures all systems on the same sets of views of 1, 2 and 4 views."""
     systems = systems_of(given)
     found = measure_sets(given, systems, sizes=SIZES, measure=measure)
-    intervals = invariance_intervals(found)
-    return Findings(
-        claims=invariance_claims(found, systems),
-        table=interval_table(intervals),
-        draw=interval_figure(intervals, title=ANALYSES["invariance"].title),
-    )
+    intervals = [
+        interval_of(getattr(one, name), quantity=quantity, case=f"{size} view(s)", series=label)
+        for name, quantity in (("ratio", RATIO), ("retrieval", RETRIEVAL))
+        for size, scores in found.items()
+        for label, one in scores.items()
+    ]
+    return interval_findings("invariance", claims=invariance_claims(found, systems), intervals=intervals)
 
 
 def measure(features: np.ndarray) -> Invariance:
     """Returns the scores of features [n, M, D]."""
     distances = distances_between(features)
-    return Invariance(set_distances(distances).ratio, retrieval_accuracy(distances))
-
-
-def invariance_intervals(found: Mapping[int, Mapping[str, Invariance]]) -> list[Interval]:
-    """Returns both numbers for every size of sets and every system."""
-    return [
-        interval_of(getattr(one, name), quantity=quantity, case=f"{size} view(s)", series=label)
-        for name, quantity in (("ratio", RATIO), ("retrieval", RETRIEVAL))
-        for size, systems in found.items()
-        for label, one in systems.items()
-    ]
+    return Invariance(distance_ratio(distances), retrieval_accuracy(distances))
 
 
 def invariance_claims(found: Mapping[int, Mapping[str, Invariance]], systems: Systems) -> list[Claim]:

@@ -1,8 +1,8 @@
 """Pose regression: how well joints, hand and ball of the robot arm are linear functions of r.
 
-Scenes of ``jaco`` or ``jaco_front`` are seen by the fixed camera of the reaching task and, apart from it, by N cameras of the data, which differ
-from scene to scene. Linear probes (ridge regression, cross-validated over scenes) predict angles of joints as sine and
-cosine, where a joint turns freely, and places in metres, from r, from latents of a VAE and from pixels.
+Scenes of ``jaco`` or ``jaco_front`` are seen by the fixed camera of the reaching task and, apart from it, by N cameras of
+the data, which differ from scene to scene. Linear probes (ridge regression, cross-validated over scenes) predict angles of
+joints as sine and cosine, where a joint turns freely, and places in metres, from r, from latents of a VAE and from pixels.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
+from zoo.analysis.factors import FEWEST_ROOMS, SET_SIZES, probe
 from zoo.analysis.findings import AnalysisInputs, Findings
-from zoo.analysis.intervals import interval_figure, interval_of, interval_table
+from zoo.analysis.intervals import interval_findings, interval_of
 from zoo.analysis.view_sets import Systems, missing_representation, read_view_sets, systems_of, usable_sizes
 from zoo.control.reaching import FIXED_CAMERA
 from zoo.data.factors.arm_factors import ArmFactors
@@ -26,11 +26,6 @@ from zoo.data.render.raycaster import render
 from zoo.data.render.scene import stack_scenes
 from zoo.data.store import SceneStore
 from zoo.errors import ConfigError, DataError
-from zoo.evaluation.probes import FOLDS, relative_errors
-from zoo.figures.intervals import Interval
-
-SIZES = (4, 3, 2, 1)  # N, views of a set: the first that the models were trained with
-FEWEST_SCENES = 2 * FOLDS.n_splits
 
 # setting -> system -> quantity -> scores [n], 1 - relative squared error
 Scores = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
@@ -45,11 +40,11 @@ def run(given: AnalysisInputs) -> Findings:
         ConfigError: for fewer scenes than the probes' cross-validation needs.
         DataError: if the scenes do not say that they show an arm.
     """
-    if given.num_scenes < FEWEST_SCENES:
-        raise ConfigError(f"joints: found {given.num_scenes} scenes, expected {FEWEST_SCENES} or more to probe")
+    if given.num_scenes < FEWEST_ROOMS:
+        raise ConfigError(f"joints: found {given.num_scenes} scenes, expected {FEWEST_ROOMS} or more to probe")
     arms = read_arms(given.scenes, num_scenes=given.num_scenes)
     systems, targets = systems_of(given), targets_of(arms)
-    size = usable_sizes(given, systems, sizes=SIZES)[0]
+    size = usable_sizes(given, systems, sizes=SET_SIZES)[0]
     sets = read_view_sets(given.scenes, num_scenes=given.num_scenes, num_views=size, seed=given.seed)
     given.log(f"{given.num_scenes} arms, seen by the fixed camera and by {size} others")
     fixed_frames, fixed_cameras = fixed_views(arms, image_size=given.scenes.image_size)
@@ -61,12 +56,13 @@ def run(given: AnalysisInputs) -> Findings:
         setting: {label: probe(describe(*seen), targets) for label, describe in systems.describe.items()}
         for setting, seen in views.items()
     }
-    intervals = joint_intervals(scores)
-    return Findings(
-        claims=joint_claims(scores, systems),
-        table=interval_table(intervals),
-        draw=interval_figure(intervals, title=ANALYSES["joints"].title, level=0.0),
-    )
+    intervals = [
+        interval_of(values, quantity=f"variance explained given {setting} (share)", case=name, series=label)
+        for setting, found in scores.items()
+        for label, explained in found.items()
+        for name, values in explained.items()
+    ]
+    return interval_findings("joints", claims=joint_claims(scores, systems), intervals=intervals, level=0.0)
 
 
 def read_arms(source: Source, *, num_scenes: int) -> list[ArmFactors]:
@@ -103,21 +99,6 @@ def targets_of(arms: Sequence[ArmFactors]) -> dict[str, np.ndarray]:
         "hand position": forward_kinematics(joints).joints[:, -1],
         "ball position": np.array([arm.target.position[:2] for arm in arms]) / SCALE,
     }
-
-
-def probe(features: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns quantity -> 1 - relative squared error of every scene, [n]; its mean is the explained variance."""
-    return {name: 1.0 - relative_errors(features, values) for name, values in targets.items()}
-
-
-def joint_intervals(scores: Scores) -> list[Interval]:
-    """Returns the explained variance of every setting, quantity and system."""
-    return [
-        interval_of(values, quantity=f"variance explained given {setting} (share)", case=name, series=label)
-        for setting, systems in scores.items()
-        for label, found in systems.items()
-        for name, values in found.items()
-    ]
 
 
 def joint_claims(scores: Scores, systems: Systems) -> list[Claim]:

@@ -56,11 +56,7 @@ def run(given: AnalysisInputs) -> Findings:
             given.log(f"{label}: localising {given.num_scenes} images given {number} views")
             evaluation = given.evaluation(trained, num_context=number)
             found[label][number] = localise(trained.model, evaluation, prior=prior, search=search)
-    return Findings(
-        claims=localisation_claims(found),
-        table=map_table(found),
-        draw=map_figure(found),
-    )
+    return Findings(claims=localisation_claims(found), table=map_table(found), draw=map_figure(found))
 
 
 def _shown(found: Mapping[str, Found]) -> list[dict[str, Located]]:
@@ -104,25 +100,19 @@ def localisation_claims(found: Mapping[str, Found]) -> list[Claim]:
     expectations = []
     for label, by_number in found.items():
         few, many = min(by_number), max(by_number)
-        expectations += error_expectations(f"{label}, {many} views", by_number[many])
+        # Errors below half of those of the best constant estimate.
+        errors = (
+            ("position", "scene units", [(one.position_error, one.prior_position_error) for one in by_number[many]]),
+            ("yaw", "degrees", [(one.angle_error, one.prior_angle_error) for one in by_number[many]]),
+        )
+        for quantity, unit, pairs in errors:
+            ours, constant = np.array(pairs).T
+            text = f"{label}, {many} views: the error of {quantity} is below {SHARE:g} of that of the best constant estimate"
+            note = f"{ours.mean():.3g} against {constant.mean():.3g} {unit}"
+            expectations.append(Expectation.below_zero(text, ours - SHARE * constant, unit=unit, note=note))
         if few == many:
             continue
         pair = (np.array([one.position_error for one in by_number[number]]) for number in (many, few))
         text = f"{label}: the error of position is lower given {many} views than given {few}"
         expectations.append(Expectation.less(text, *pair, unit="scene units"))
     return conclude(expectations)
-
-
-def error_expectations(name: str, found: Sequence[Located]) -> list[Expectation]:
-    """Expects errors below half of those of the best constant estimate, paired over the images."""
-    errors = (
-        ("position", "scene units", [(one.position_error, one.prior_position_error) for one in found]),
-        ("yaw", "degrees", [(one.angle_error, one.prior_angle_error) for one in found]),
-    )
-    expectations = []
-    for quantity, unit, pairs in errors:
-        ours, constant = np.array(pairs).T
-        text = f"{name}: the error of {quantity} is below {SHARE:g} of that of the best constant estimate"
-        note = f"{ours.mean():.3g} against {constant.mean():.3g} {unit}"
-        expectations.append(Expectation.below_zero(text, ours - SHARE * constant, unit=unit, note=note))
-    return expectations

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -17,20 +16,19 @@ from scipy.stats import norm
 from sklearn.metrics import euclidean_distances
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.image_latents import ImageLatents, encode_images
-from zoo.analysis.scores import panels_of
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.scores import by_position, panels_of
+from zoo.analysis.trends import trend_findings
 from zoo.cores.cvae import Cvae
 from zoo.cores.vae import Vae
 from zoo.errors import ConfigError
 from zoo.evaluation.bounds import select_targets
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import Evaluation, EvaluationBatch, evaluation_mode
-from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.sheets import ImageGroup
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.model.scene_model import SceneModel, cached_encoder
 from zoo.training.trained_model import TrainedModel
 
@@ -45,7 +43,6 @@ CLAIMED = {"distance": "is nearer to a true image", "nelbo_excess": "has a lower
 FEWEST_SCENES = 3  # two ends of a way, and one with images that lie near to it
 GRID = 9  # images along each side
 ROWS = 4  # scenes of the sheets
-ALONG = "place between two images (%)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +55,6 @@ class Manifold:
     true_distance: np.ndarray  # [n]: of the first view to the nearest image of other scenes
     grid: Tensor  # [GRID, GRID, C, H, W]
     analogies: Mapping[str, Tensor]  # CVAE alone: see analogies_of; [n, C, H, W]
-
-    def by_place(self, source: str) -> dict[int, dict[str, np.ndarray]]:
-        """Returns place -> metric -> [n]."""
-        found = self.scores[source]
-        return {place: {name: each[index] for name, each in found.items()} for index, place in enumerate(PLACES)}
 
 
 def missing(trained: TrainedModel) -> str | None:
@@ -85,17 +77,17 @@ def run(given: AnalysisInputs) -> Findings:
     for label, trained in given.models.items():
         given.log(f"{label}: encoding and interpolating images of {given.num_scenes} scenes")
         found[label] = measure(given, trained)
-    panels, title = manifold_panels(found), ANALYSES["manifold"].title
     sheets = {
         "grid": [ImageGroup(f"{label}: two leading directions", to_bytes(each.grid)) for label, each in found.items()],
         "interpolations": interpolation_groups(found),
         "analogies": analogy_groups(found),
     }
-    return Findings(
+    return trend_findings(
+        "manifold",
         claims=manifold_claims(found),
-        table=trend_table(panels, along=ALONG),
-        draw=trend_figure(panels, along=ALONG, title=title),
-        sheets={name: partial(image_sheet, groups=groups, title=title) for name, groups in sheets.items() if groups},
+        panels=manifold_panels(found),
+        along="place between two images (%)",
+        sheets={name: groups for name, groups in sheets.items() if groups},
     )
 
 
@@ -192,7 +184,7 @@ class NearestImages:
     """The images of all views of the analysed scenes."""
 
     def __init__(self, given: AnalysisInputs) -> None:
-        scenes, views = given.scene_indices, np.arange(given.scenes.num_views)
+        scenes, views = np.arange(given.num_scenes), np.arange(given.scenes.num_views)
         frames, _ = given.scenes.read(scenes, np.tile(views, (len(scenes), 1)))
         self.scenes = np.repeat(scenes, len(views))
         self.pixels = frames.reshape(len(self.scenes), -1) / np.float32(255.0)
@@ -230,11 +222,13 @@ def excess_of(model: SceneModel, evaluation: Evaluation, images: Mapping[str, Te
 def manifold_panels(found: Mapping[str, Manifold]) -> list[TrendPanel]:
     """Returns a panel per quantity, with the distance of true images in the second."""
     series = {
-        f"{label}, {source}": each.by_place(source) for label, each in found.items() for source in (LATENT, PIXEL)
+        f"{label}, {source}": by_position(PLACES, scores)
+        for label, each in found.items()
+        for source, scores in each.scores.items()
     }
     excess, distance = panels_of(series, QUANTITIES)
     true_distance = next(iter(found.values())).true_distance
-    truth = Trend("true images", PLACES, [true_distance] * len(PLACES))
+    truth = trend_of("true images", PLACES, [true_distance] * len(PLACES))
     return [excess, distance._replace(trends=[*distance.trends, truth])]
 
 
@@ -247,16 +241,10 @@ def manifold_claims(found: Mapping[str, Manifold]) -> list[Claim]:
             text = f"{label}: the middle of two latents {text} than the middle of the pixels"
             expectations.append(Expectation.less(text, latent, pixel, unit=QUANTITIES[metric]))
         if each.analogies:
-            following = each.truth[:, 0].roll(-1, 0)
-            pairs = (
-                (
-                    "one z at another camera keeps what the condition does not fix",
-                    CAMERA,
-                    CAMERA_CONTROL,
-                    each.truth[:, 1],
-                ),
-                ("one z under another scene becomes an image of that scene", SCENE, OWN, following),
-            )
+            kept = "one z at another camera keeps what the condition does not fix"
+            became = "one z under another scene becomes an image of that scene"
+            first, second = each.truth[:, 0], each.truth[:, 1]
+            pairs = ((kept, CAMERA, CAMERA_CONTROL, second), (became, SCENE, OWN, first.roll(-1, 0)))
             for text, name, control, truth in pairs:
                 errors = [squared_error(each.analogies[which], truth) for which in (name, control)]
                 expectations.append(Expectation.less(f"{label}: {text}", *errors, unit="MSE"))

@@ -14,12 +14,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
 from zoo.analysis.requirements import missing_values
 from zoo.analysis.scores import Scores, panels_of
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.trends import trend_findings
 from zoo.data.functions import Kernel
 from zoo.data.plan import EvaluationPlan
 from zoo.data.source import INPUTS, KERNEL, VALUES
@@ -78,18 +77,18 @@ def run(given: AnalysisInputs) -> Findings:
     for label, trained in given.models.items():
         given.log(f"{label}: scoring {given.num_scenes} functions given {numbers} points")
         scores[label] = {number: score_model(given, trained, plan) for number, plan in plans.items()}
-    panels = panels_of(scores, QUANTITIES)
-    return Findings(
+    return trend_findings(
+        "regression",
         claims=regression_claims(scores),
-        table=trend_table(panels, along="context points"),
-        draw=trend_figure(panels, along="context points", title=ANALYSES["regression"].title),
+        panels=panels_of(scores, QUANTITIES),
+        along="context points",
         sheets={"curves": draw_curves(given)},
     )
 
 
 def score_model(given: AnalysisInputs, trained: TrainedModel, plan: EvaluationPlan) -> dict[str, np.ndarray]:
     """Returns the scores of a model; the spread is the mean predictive standard deviation."""
-    known, extras = plan.num_context, given.scenes.read_extras(given.scene_indices, plan.views)
+    known, extras = plan.num_context, given.scenes.read_extras(np.arange(given.num_scenes), plan.views)
     inputs, values = extras[INPUTS], extras[VALUES][:, :known]
     predicted = predict_at(
         trained.model,

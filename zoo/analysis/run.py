@@ -6,7 +6,7 @@ import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from zoo.analysis.catalogue import Analysis, find_analysis, module_of
 from zoo.analysis.findings import AnalysisInputs, Findings
@@ -16,6 +16,7 @@ from zoo.data.opening import Source
 from zoo.data.render.recipes import RECIPES
 from zoo.data.source import Split
 from zoo.errors import ConfigError, DataError
+from zoo.figures.sheets import image_sheet
 from zoo.files import write_json, write_text
 from zoo.provenance import collect
 from zoo.training.run import device_of, open_splits_for
@@ -60,7 +61,7 @@ def run_analysis(request: AnalysisRequest, *, log: Log, command: Sequence[str] =
     given = _inputs(request, analysis, models=models, log=log)
     started = time.monotonic()
     findings: Findings = module.run(given)
-    _write(findings, given, name=request.name, command=command, seconds=time.monotonic() - started)
+    _write(findings, given, name=request.name, analysis=analysis, command=command, seconds=time.monotonic() - started)
     return findings
 
 
@@ -69,8 +70,6 @@ def _load_models(request: AnalysisRequest, analysis: Analysis) -> dict[str, Trai
     runs = [*request.runs] or [Path(name) for name in analysis.runs]
     if not runs:
         raise ConfigError(f"{request.name}: expected a trained run, because no shipped weights have {analysis.needs}")
-    if analysis.most_models is not None and len(runs) > analysis.most_models:
-        raise ConfigError(f"{request.name}: found {len(runs)} runs, expected at most {analysis.most_models}")
     device = device_of(cpu=request.cpu)
     loaded = [load_trained(run, device=device, which=request.checkpoint) for run in runs]
     labels = [label_of(trained.variant) for trained in loaded]
@@ -119,16 +118,39 @@ def _inputs(
     )
 
 
-def _write(findings: Findings, given: AnalysisInputs, *, name: str, command: Sequence[str], seconds: float) -> None:
+def _write(
+    findings: Findings,
+    given: AnalysisInputs,
+    *,
+    name: str,
+    analysis: Analysis,
+    command: Sequence[str],
+    seconds: float,
+) -> None:
     """Writes the files of an analysis, each whole or not at all; the claims last."""
-    folder, analysis = given.folder, find_analysis(name)
-    for suffix in findings.formats:
+    folder = given.folder
+    for suffix in (".png", ".svg"):
         findings.draw(folder / f"{name}{suffix}")
-    for sheet, draw in findings.sheets.items():
-        draw(folder / f"{name}-{sheet}.png")
+    for sheet, shown in findings.sheets.items():
+        path = folder / f"{name}-{sheet}.png"
+        if callable(shown):
+            shown(path)
+        else:
+            image_sheet(path, groups=shown, title=analysis.title)
     write_text(folder / f"{name}.csv", findings.table.to_csv(index=False))
     # A list, because JSON is written with sorted keys and the order of the models matters.
-    models = [{"label": label, **_origin_of(trained)} for label, trained in given.models.items()]
+    models = [
+        {
+            "label": label,
+            "variant": trained.variant.name,
+            "size": trained.variant.size,
+            "seed": trained.seed,
+            "step": trained.step,
+            "commit": trained.git and trained.git.commit,
+            "sha256": trained.sha256,
+        }
+        for label, trained in given.models.items()
+    ]
     device = next(iter(given.models.values())).model.device.type
     provenance = collect(seed=given.seed, command=command, config={"analysis": name, "models": models}, device=device)
     write_json(
@@ -147,15 +169,3 @@ def _write(findings: Findings, given: AnalysisInputs, *, name: str, command: Seq
             "claims": [claim._asdict() for claim in findings.claims],
         },
     )
-
-
-def _origin_of(trained: TrainedModel) -> dict[str, Any]:
-    """Returns which weights a model has: variant, step, commit of the training, and SHA-256 where they have a card."""
-    return {
-        "variant": trained.variant.name,
-        "size": trained.variant.size,
-        "seed": trained.seed,
-        "step": trained.step,
-        "commit": trained.git.commit if trained.git else None,
-        "sha256": trained.sha256,
-    }

@@ -9,11 +9,13 @@ import numpy as np
 from zoo.analysis.findings import AnalysisInputs
 from zoo.evaluation.bounds import score_scenes
 from zoo.evaluation.images import score_images
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.training.trained_model import TrainedModel
 
 # Position of the horizontal axis, such as the number of context views -> metric -> [scenes] float64.
 Scores = Mapping[int, Mapping[str, np.ndarray]]
+QUANTITIES = {"mse": "MSE of the mean prediction", "nelbo_excess": "excess NELBO (nats)"}
+COMPARED = (("mse", "error", "MSE"), ("nelbo_excess", "NELBO", "nats"))  # metric, its name and its unit in claims
 
 
 def score_by_context(
@@ -30,8 +32,18 @@ def score_by_context(
 
 def panels_of(scores: Mapping[str, Scores], quantities: Mapping[str, str]) -> list[TrendPanel]:
     """Returns one panel per metric with a series per label; ``quantities`` are the titles of metrics, with units."""
+    return [
+        TrendPanel(
+            title,
+            [
+                trend_of(label, list(found), [each[metric] for each in found.values()])
+                for label, found in scores.items()
+            ],
+        )
+        for metric, title in quantities.items()
+    ]
 
-    def trends_of(metric: str) -> list[Trend]:
-        return [Trend(label, list(found), [each[metric] for each in found.values()]) for label, found in scores.items()]
 
-    return [TrendPanel(title, trends_of(metric)) for metric, title in quantities.items()]
+def by_position(positions: Iterable[int], scores: Mapping[str, np.ndarray]) -> dict[int, dict[str, np.ndarray]]:
+    """Returns position -> metric -> [scenes] for metrics [positions, scenes]."""
+    return {place: {name: each[row] for name, each in scores.items()} for row, place in enumerate(positions)}

@@ -15,13 +15,13 @@ from torch import Tensor
 from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Draw, Findings
-from zoo.analysis.scores import panels_of
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.scores import by_position, panels_of
+from zoo.analysis.trends import trend_findings
 from zoo.cores.draw import Draw as DrawCore
 from zoo.evaluation.images import to_bytes
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
 from zoo.figures.sheets import ImageGroup, image_sheet
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel, trend_of
 from zoo.model.query_latents import RolloutInputs
 from zoo.model.scene_model import SceneModel
 from zoo.nn.noise import query_keys
@@ -47,11 +47,6 @@ class Progress(NamedTuple):
     images: np.ndarray  # [L, R, H, W, 3] uint8: the canvases of the first R scenes
     truth: np.ndarray  # [R, H, W, 3] uint8: their target images
 
-    def by_step(self) -> dict[int, dict[str, np.ndarray]]:
-        """Returns step -> metric -> [scenes]."""
-        steps = range(len(self.images))
-        return {step + 1: {name: scores[step] for name, scores in self.metrics.items()} for step in steps}
-
 
 def missing(trained: TrainedModel) -> str | None:
     """Returns what a model lacks: a core that writes a canvas in several steps."""
@@ -70,14 +65,8 @@ def run(given: AnalysisInputs) -> Findings:
         evaluation = given.evaluation(trained, num_context=number)
         given.log(f"{label}: measuring the canvas given {number} context views")
         found[label] = {source: measure_canvas(trained.model, evaluation, source=source) for source in SOURCES}
-    panels = steps_panels(found)
-    title = ANALYSES["steps"].title
-    return Findings(
-        claims=steps_claims(found),
-        table=trend_table(panels, along="steps"),
-        draw=trend_figure(panels, along="steps", title=title),
-        sheets={"canvases": draw_canvases(found, title=title)},
-    )
+    claims, panels, sheets = steps_claims(found), steps_panels(found), {"canvases": draw_canvases(found)}
+    return trend_findings("steps", claims=claims, panels=panels, along="steps", sheets=sheets)
 
 
 def measure_canvas(model: SceneModel, evaluation: Evaluation, *, source: Source) -> Progress:
@@ -138,18 +127,18 @@ def sharpness(images: Tensor) -> Tensor:
 def steps_panels(found: Progresses) -> list[TrendPanel]:
     """Returns a panel per quantity, with the sharpness of the true images in the last."""
     series = {
-        f"{label}, latents from the {source}": progress.by_step()
+        f"{label}, latents from the {source}": by_position(range(1, len(progress.images) + 1), progress.metrics)
         for label, by_source in found.items()
         for source, progress in by_source.items()
     }
     panels = panels_of(series, QUANTITIES)
     longest = max((by_source["prior"] for by_source in found.values()), key=lambda progress: len(progress.images))
-    positions = list(longest.by_step())
-    truth = Trend("true image", positions, [longest.true_sharpness] * len(positions))
+    positions = range(1, len(longest.images) + 1)
+    truth = trend_of("true image", positions, [longest.true_sharpness] * len(positions))
     return [*panels[:-1], panels[-1]._replace(trends=[*panels[-1].trends, truth])]
 
 
-def draw_canvases(found: Progresses, *, title: str) -> Draw:
+def draw_canvases(found: Progresses) -> Draw:
     """Returns the function that draws the canvases of the first model, one row per scene and source."""
     by_source = next(iter(found.values()))
     canvases = np.stack([by_source[source].images for source in SOURCES], axis=2)  # [L, R, sources, H, W, 3]
@@ -158,7 +147,7 @@ def draw_canvases(found: Progresses, *, title: str) -> Draw:
     ]
     groups.append(ImageGroup("truth", np.repeat(by_source["prior"].truth, len(SOURCES), axis=0)))
     labels = [f"scene {row}, latents from the {source}" for row in range(canvases.shape[1]) for source in SOURCES]
-    return lambda path: image_sheet(path, groups=groups, title=title, row_labels=labels)
+    return lambda path: image_sheet(path, groups=groups, title=ANALYSES["steps"].title, row_labels=labels)
 
 
 def steps_claims(found: Progresses) -> list[Claim]:

@@ -10,19 +10,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_views
-from zoo.analysis.scores import Scores
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.scores import Scores, panels_of
+from zoo.analysis.trends import trend_findings
 from zoo.evaluation.bounds import score_scenes
-from zoo.figures.trends import Trend, TrendPanel
+from zoo.figures.trends import TrendPanel
 from zoo.training.trained_model import TrainedModel
 
 KL, ELSEWHERE, EXCESS = "kl", "kl_elsewhere", "nelbo_excess"  # ELSEWHERE: given the views of another scene
-ALONG = "context views"
-
 
 missing = partial(missing_views, latents=True, several=True)
 
@@ -30,13 +27,8 @@ missing = partial(missing_views, latents=True, several=True)
 def run(given: AnalysisInputs) -> Findings:
     """Scores the first target of every scene, given its own views and given those of another scene."""
     scores = {label: measure(given, trained, label=label) for label, trained in given.models.items()}
-    panels = surprise_panels(scores)
-    title = ANALYSES["surprise"].title
-    return Findings(
-        claims=surprise_claims(scores),
-        table=trend_table(panels, along=ALONG),
-        draw=trend_figure(panels, along=ALONG, title=title),
-    )
+    claims, panels = surprise_claims(scores), surprise_panels(scores)
+    return trend_findings("surprise", claims=claims, panels=panels, along="context views")
 
 
 def measure(given: AnalysisInputs, trained: TrainedModel, *, label: str) -> Scores:
@@ -53,18 +45,10 @@ def measure(given: AnalysisInputs, trained: TrainedModel, *, label: str) -> Scor
 
 def surprise_panels(scores: Mapping[str, Scores]) -> list[TrendPanel]:
     """Returns the panels of the surprise and of the excess NELBO."""
-
-    def trends(name: str, *, suffix: str = "") -> list[Trend]:
-        return [
-            Trend(f"{label}{suffix}", list(found), [metrics[name] for metrics in found.values()])
-            for label, found in scores.items()
-        ]
-
-    surprise = trends(KL) + trends(ELSEWHERE, suffix=", views of another scene")
-    return [
-        TrendPanel("Bayesian surprise KL(q || p) (nats)", surprise),
-        TrendPanel("excess NELBO (nats)", trends(EXCESS)),
-    ]
+    title = "Bayesian surprise KL(q || p) (nats)"
+    own, elsewhere, excess = panels_of(scores, {KL: title, ELSEWHERE: title, EXCESS: "excess NELBO (nats)"})
+    others = [trend._replace(label=f"{trend.label}, views of another scene") for trend in elsewhere.trends]
+    return [own._replace(trends=[*own.trends, *others]), excess]
 
 
 def surprise_claims(scores: Mapping[str, Scores]) -> list[Claim]:

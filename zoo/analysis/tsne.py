@@ -54,9 +54,8 @@ def map_scenes(features: np.ndarray) -> MappedSets:
     shown, sets = features[:SHOWN], features.shape[1]
     perplexity = min(PERPLEXITY, (shown.shape[0] * sets - 1) / 3.0)
     plane = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(shown.reshape(-1, shown.shape[-1]))
-    return MappedSets(
-        plane.reshape(-1, sets, 2), neighbour_purity(distances_between(features), num_neighbours=NUM_NEIGHBOURS)
-    )
+    purity = neighbour_purity(distances_between(features), num_neighbours=NUM_NEIGHBOURS)
+    return MappedSets(plane.reshape(-1, sets, 2), purity)
 
 
 def purity_claims(maps: Mapping[int, Mapping[str, MappedSets]], systems: Systems) -> list[Claim]:

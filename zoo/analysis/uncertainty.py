@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from zoo.analysis.catalogue import ANALYSES
 from zoo.analysis.claims import Claim, Expectation, conclude
 from zoo.analysis.findings import AnalysisInputs, Findings
 from zoo.analysis.requirements import missing_views
-from zoo.analysis.trends import trend_figure, trend_table
+from zoo.analysis.trends import trend_findings
 from zoo.evaluation.loop import Evaluation, EvaluationBatch
-from zoo.figures.trends import Points, Trend, TrendPanel
+from zoo.figures.trends import Points, TrendPanel, trend_of
 from zoo.model.scene_model import SceneModel
 
 BINS = 10
@@ -66,12 +65,19 @@ def run(given: AnalysisInputs) -> Findings:
         }
         for label, trained in given.models.items()
     }
-    panels = uncertainty_panels(found)
-    return Findings(
-        claims=uncertainty_claims(found),
-        table=trend_table(panels, along="context views"),
-        draw=trend_figure(panels, along="context views", title=ANALYSES["uncertainty"].title),
-    )
+    # Error against spread with the most context views, and both against the number of views.
+    curves = [calibration(by_number[max(by_number)], label=label) for label, by_number in found.items()]
+    trends = []
+    for label, by_number in found.items():
+        each = list(by_number.values())
+        trends.append(trend_of(label, list(by_number), [one.mean_spread for one in each]))
+        trends.append(trend_of(f"{label}, error", list(by_number), [one.mean_error for one in each]))
+    panels = [
+        TrendPanel(f"error of a pixel ({RANGE})", curves, along=f"predicted spread ({RANGE})", diagonal=True),
+        TrendPanel(f"spread, and error ({RANGE})", trends),
+    ]
+    claims = uncertainty_claims(found)
+    return trend_findings("uncertainty", claims=claims, panels=panels, along="context views")
 
 
 def pixel_errors(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> PixelErrors:
@@ -105,20 +111,6 @@ def calibration(found: PixelErrors, *, label: str) -> Points:
         rows.append((np.sqrt(np.square(found.spread[inside]).mean()), np.sqrt(mean), error))
     spread, mean, error = np.array(rows).T
     return Points(label, spread.tolist(), mean, error, len(found.spread))
-
-
-def uncertainty_panels(found: Mapping[str, Mapping[int, PixelErrors]]) -> list[TrendPanel]:
-    """Returns error against spread with the most context views, and both against the number of views."""
-    curves = [calibration(by_number[max(by_number)], label=label) for label, by_number in found.items()]
-    trends = []
-    for label, by_number in found.items():
-        each = list(by_number.values())
-        trends.append(Trend(label, list(by_number), [one.mean_spread for one in each]))
-        trends.append(Trend(f"{label}, error", list(by_number), [one.mean_error for one in each]))
-    return [
-        TrendPanel(f"error of a pixel ({RANGE})", curves, along=f"predicted spread ({RANGE})", diagonal=True),
-        TrendPanel(f"spread, and error ({RANGE})", trends),
-    ]
 
 
 def uncertainty_claims(found: Mapping[str, Mapping[int, PixelErrors]]) -> list[Claim]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jinja2
 import torch
-from pydantic import ValidationError
 from scipy.special import stdtrit
 
 from zoo.bench.measurement import label_of
@@ -18,23 +17,21 @@ from zoo.errors import CheckpointError
 from zoo.files import sha256_of, writing_directory
 from zoo.model.scene_model import SceneModel
 from zoo.provenance import Provenance
-from zoo.registry.variant import Variant
 from zoo.results.metrics import BEST, ONE, RECONSTRUCTION, metric_info
 from zoo.results.row import Metric, ResultRow
 from zoo.results.weights import CARD, README, SAMPLE, WEIGHTS, Card
 from zoo.training.checkpoint import write_tensors
-from zoo.training.trained_model import ENVIRONMENT, TrainedModel
+from zoo.training.trained_model import ENVIRONMENT, TrainedModel, provenance_of_run
 
 
 def provenance_of(trained: TrainedModel) -> Provenance:
     """Returns command, commit and machine of a run; raises CheckpointError if the run does not know them."""
-    file = trained.run / ENVIRONMENT
-    try:
-        return Provenance.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+    if (found := provenance_of_run(trained.run)) is None:
         raise CheckpointError(
-            f"{file}: is missing or damaged; expected the environment of a run, without which weights cannot ship"
-        ) from None
+            f"{trained.run / ENVIRONMENT}: is missing or damaged; expected the environment of a run, without which weights "
+            "cannot ship"
+        )
+    return found
 
 
 def round_weights(model: SceneModel) -> None:
@@ -98,7 +95,18 @@ def export(
             limits=[*_limits(trained, training, kept), *limits],
         )
         (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        text = _readme(card, trained.variant, name=target.name, has_sample=sample is not None)
+        environment = jinja2.Environment(  # noqa: S701 -- Markdown, not HTML
+            loader=jinja2.PackageLoader("zoo.bench", "templates"), undefined=jinja2.StrictUndefined, trim_blocks=True
+        )
+        text = environment.get_template("weights.md").render(
+            card=card,
+            variant=trained.variant,
+            label=label_of(trained.variant),
+            name=target.name,
+            has_sample=sample is not None,
+            groups=list(grouped(kept, lambda row: row.key).values()),
+            table=_table,
+        )
         (folder / README).write_text(text, encoding="utf-8")
     return card
 
@@ -122,21 +130,6 @@ def _limits(trained: TrainedModel, training: Provenance, rows: Sequence[ResultRo
         better = (row for row in others if row.metrics["nelbo_excess"].value <= own)
         found += [f"No better than the baseline {row.variant} {where}." for row in better]
     return found
-
-
-def _readme(card: Card, variant: Variant, *, name: str, has_sample: bool) -> str:
-    environment = jinja2.Environment(  # noqa: S701 -- Markdown, not HTML
-        loader=jinja2.PackageLoader("zoo.bench", "templates"), undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("weights.md").render(
-        card=card,
-        variant=variant,
-        label=label_of(variant),
-        name=name,
-        has_sample=has_sample,
-        groups=list(grouped(card.evaluation, lambda row: row.key).values()),
-        table=_table,
-    )
 
 
 def _table(rows: Sequence[ResultRow]) -> Iterator[list[str]]:

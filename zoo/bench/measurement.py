@@ -32,16 +32,7 @@ from zoo.model.scene_model import SceneModel
 from zoo.provenance import collect
 from zoo.registry.variant import Variant, build, component_sources, resolve
 from zoo.results.metrics import code_sigma_metric, metric_info, metrics_of
-from zoo.results.row import (
-    PREDICT_THROUGHPUT,
-    TRAIN_THROUGHPUT,
-    Budget,
-    ComparabilityKey,
-    ModelFacts,
-    ResultRow,
-    Status,
-    Timing,
-)
+from zoo.results.row import Budget, ComparabilityKey, ModelFacts, ResultRow, Status, Timing
 from zoo.training.trained_model import TrainedModel, TrainingCost
 
 StageProgress = Callable[[str, int, int], None]  # stage, done, total
@@ -157,8 +148,8 @@ class _Measurement:
         wanted = "hidden-digits" in self.protocol.metrics and self.protocol.prediction_samples > 1
         if not (wanted and digits and calibration and has_camera_queries(self.model)):
             return {}
-        options: dict[str, Any] = {"readable": calibration, "num_samples": self.protocol.prediction_samples}
-        return self._score("hidden digits", score_hidden_sides, **options)
+        samples = self.protocol.prediction_samples
+        return self._score("hidden digits", score_hidden_sides, readable=calibration, num_samples=samples)
 
     def _score(self, stage: str, scorer: Scorer, *, shift: int = 0, **options: Any) -> dict[str, np.ndarray]:
         progress = partial(self.progress, stage) if self.progress else None
@@ -246,24 +237,7 @@ def _speed_of(
     """Measures the cost and the speed of a model; with 0 ``repeats`` only its size is returned."""
     if not repeats:
         return ModelFacts(parameters=model.num_parameters), {}
-    found = measure(model, recipe=variant.training, image_size=variant.image_size, device=device, repeats=repeats)
-    facts = ModelFacts(
-        parameters=model.num_parameters,
-        flops_per_training_scene=found.flops_per_training_scene,
-        flops_per_prediction=found.flops_per_prediction,
-        peak_memory_bytes=found.peak_memory_bytes,
-    )
-    spreads = {
-        TRAIN_THROUGHPUT: (found.train, "scenes/s"),
-        PREDICT_THROUGHPUT: (found.predict, "images/s"),
-        "train_step_seconds": (found.train_step_seconds, "s"),
-        "predict_step_seconds": (found.predict_step_seconds, "s"),
-    }
-    timings = {
-        name: Timing(**spread._asdict(), unit=unit, higher_is_better=unit != "s")
-        for name, (spread, unit) in spreads.items()
-    }
-    return facts, timings
+    return measure(model, recipe=variant.training, image_size=variant.image_size, device=device, repeats=repeats)
 
 
 def failed_row(

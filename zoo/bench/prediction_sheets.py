@@ -15,7 +15,7 @@ from zoo.evaluation.images import sheet_of
 from zoo.evaluation.loop import Evaluation
 from zoo.figures.attachments import Strip, save_curve, save_strip
 from zoo.figures.curves import LOG, read_curve
-from zoo.figures.sheets import prediction_sheet
+from zoo.figures.sheets import image_sheet, prediction_groups
 from zoo.results.row import ResultRow
 from zoo.results.store import row_path
 from zoo.training.trained_model import TrainedModel
@@ -45,9 +45,9 @@ def draw_sheet(
     """
     evaluation = _first_scenes(trained, source, number=SCENES, protocol=protocol, device=device)
     images = sheet_of(trained.model, evaluation, num_samples=SAMPLES, pixel_noise=pixel_noise)
-    prediction_sheet(
+    image_sheet(
         target,
-        **images._asdict(),
+        groups=prediction_groups(**images._asdict()),
         title=title_of(trained, f"predictions from the prior on {source.name}, {source.split}"),
         row_labels=[str(scene) for scene in evaluation.chosen_scenes],
     )

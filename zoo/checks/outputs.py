@@ -72,9 +72,6 @@ def _validate_likelihood(likelihood: Likelihood, *, channels: int) -> None:
         axes = "[B, Q], summed over channels and pixels"
         return _wrong_shape(output, target.shape[:2], name="a log-likelihood", axes=axes)
 
-    def problem_of_floor(output: Any, *arguments: Any) -> str | None:
-        return _wrong_shape(output, [], name="a floor", axes="without axes")
-
     def problem_of_mean(output: Any, prediction: Tensor) -> str | None:
         expected = [*prediction.shape[:-3], channels, *prediction.shape[-2:]]
         return _wrong_shape(output, expected, name="a mean", axes="[..., C, H, W]")
@@ -84,7 +81,7 @@ def _validate_likelihood(likelihood: Likelihood, *, channels: int) -> None:
 
     _validate(likelihood, "log_prob", problem_of_log_prob)
     _validate(likelihood, "log_mass", problem_of_log_prob)
-    _validate(likelihood, "floor", problem_of_floor)
+    _validate(likelihood, "floor", lambda floor, *_: _wrong_shape(floor, [], name="a floor", axes="without axes"))
     _validate(likelihood, "mean", problem_of_mean)
     _validate(likelihood, "sample", problem_of_sample)
 

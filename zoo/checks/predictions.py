@@ -55,15 +55,16 @@ def _with_other_targets(fixture: CheckContext) -> dict[str, SceneBatch]:
 @torch.no_grad()
 def check_predictions(fixture: CheckContext) -> None:
     """Checks that predictions follow their queries, and that samples depend on key and temperature alone."""
+    cold = fixture.schedule._replace(temperature=torch.zeros_like(fixture.schedule.temperature))
     with perturbed_weights(fixture):
-        _require_own_queries(fixture)
-        _require_samples(fixture)
+        _require_own_queries(fixture, cold)
+        _require_samples(fixture, cold)
         _require_chunk_invariance(fixture)
 
 
-def _require_own_queries(fixture: CheckContext) -> None:
+def _require_own_queries(fixture: CheckContext, cold: ScheduleValues) -> None:
     """At temperature 0 predictions follow their queries; at any temperature they do not depend on other queries."""
-    episode, cold = fixture.episode(), _cold(fixture)
+    episode = fixture.episode()
     reversed_order = fixture.predict_parameters(episode._replace(query=episode.query.flip(1)), schedule=cold)
     predicted = fixture.predict_parameters(episode, schedule=cold)
     require(close(reversed_order, predicted.flip(2)), "predictions are not in the order of their queries")
@@ -72,8 +73,8 @@ def _require_own_queries(fixture: CheckContext) -> None:
     require(close(first, together), "a prediction depends on the other queries of its scene")
 
 
-def _require_samples(fixture: CheckContext) -> None:
-    episode, cold = fixture.episode(), _cold(fixture)
+def _require_samples(fixture: CheckContext, cold: ScheduleValues) -> None:
+    episode = fixture.episode()
     other_key = episode._replace(key=fold(episode.key, 7))
     frozen = fixture.predict_parameters(episode, schedule=cold, num_samples=2)
     require(close(frozen[0], frozen[1]), "samples differ at temperature 0")
@@ -105,7 +106,3 @@ def _require_chunk_invariance(fixture: CheckContext) -> None:
         raise CheckFailedError(message) from error
     message = "predictions in chunks differ from those in one call: predict derives given keys again"
     require(close(whole, chunks), message)
-
-
-def _cold(fixture: CheckContext) -> ScheduleValues:
-    return fixture.schedule._replace(temperature=torch.zeros_like(fixture.schedule.temperature))

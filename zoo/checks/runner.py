@@ -71,9 +71,12 @@ def run_checks(variant: Variant) -> Iterator[CheckResult]:
         yield from (CheckResult(name, "skipped", "the model cannot be built") for name in CHECKS)
         return
     yield CheckResult(BUILD, "ok")
-    folders = _component_folders(fixture)
+    model = fixture.model
+    classes = [type(part) for part in (model.encoder, model.core, model.likelihood)]
+    functions = [value for each in classes for value in vars(each).values() if inspect.isfunction(value)]
+    folders = frozenset(Path(inspect.unwrap(function).__code__.co_filename).parent for function in functions)
     for name, check in CHECKS.items():
-        fixture.model.eval()
+        model.eval()
         try:
             check(fixture)
         except Exception as error:  # a component may raise anything
@@ -85,11 +88,3 @@ def run_checks(variant: Variant) -> Iterator[CheckResult]:
 def _failed(check: str, error: Exception, folders: frozenset[Path] = frozenset()) -> CheckResult:
     failure = failure_from(error, component_folders=folders)
     return CheckResult(check, "failed", str(failure), failure.location)
-
-
-def _component_folders(fixture: CheckContext) -> frozenset[Path]:
-    """Returns the folders of the files that define the components of a model."""
-    model = fixture.model
-    classes = [type(part) for part in (model.encoder, model.core, model.likelihood)]
-    functions = [value for each in classes for value in vars(each).values() if inspect.isfunction(value)]
-    return frozenset(Path(inspect.unwrap(function).__code__.co_filename).parent for function in functions)

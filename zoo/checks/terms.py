@@ -15,7 +15,7 @@ from zoo.checks.fixture import (
     perturbed_weights,
     select_views,
 )
-from zoo.episode import Episode, SceneBatch, Views
+from zoo.episode import Episode, Views
 from zoo.nn.noise import fold
 
 
@@ -100,24 +100,17 @@ def check_scene_independence(fixture: CheckContext) -> None:
                 one, other = getattr(before, name)[0], getattr(after, name)[0]
                 message = f"{name} of scene 0 changes with scene 1 in {mode} mode: {one.item()} and {other.item()}"
                 require(close(one, other), message)
-        _require_batch_invariance(fixture)
-
-
-def _require_batch_invariance(fixture: CheckContext) -> None:
-    order, alone = [2, 0, 1], "differs between a batch of one scene and a batch of several"
-
-    def chosen(scenes: list[int]) -> SceneBatch:
-        return fixture.batch.apply(lambda field: field[scenes])
-
-    here, there, one = fixture.terms(), fixture.terms(chosen(order)), fixture.terms(chosen([1]))
-    for name in SCORED:
-        value = getattr(here, name)
-        require(close(value[order], getattr(there, name)), f"{name} of a scene depends on its index in the batch")
-        require(close(value[1:2], getattr(one, name)), f"{name} of a scene {alone}")
-    predicted = fixture.predict()
-    moved = close(predicted[:, order], fixture.predict(chosen(order)))
-    require(moved, "the prediction for a scene depends on its index in the batch")
-    require(close(predicted[:, 1:2], fixture.predict(chosen([1]))), f"the prediction for a scene {alone}")
+        order, alone = [2, 0, 1], "differs between a batch of one scene and a batch of several"
+        moved, single = fixture.batch.apply(lambda field: field[order]), fixture.batch.apply(lambda field: field[1:2])
+        here, there, by_itself = fixture.terms(), fixture.terms(moved), fixture.terms(single)
+        for name in SCORED:
+            value = getattr(here, name)
+            require(close(value[order], getattr(there, name)), f"{name} of a scene depends on its index in the batch")
+            require(close(value[1:2], getattr(by_itself, name)), f"{name} of a scene {alone}")
+        predicted = fixture.predict()
+        in_place = close(predicted[:, order], fixture.predict(moved))
+        require(in_place, "the prediction for a scene depends on its index in the batch")
+        require(close(predicted[:, 1:2], fixture.predict(single)), f"the prediction for a scene {alone}")
 
 
 @torch.no_grad()

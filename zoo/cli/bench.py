@@ -40,17 +40,20 @@ class SuiteOptions(NamedTuple):
     importance_samples: ImportanceSamples = None
 
     def suite(self) -> Suite:
-        """Returns a suite of these settings."""
-        from zoo.bench.suite.settings import suite_of_options
-        from zoo.config.settings import parse_overrides
+        """Returns the suite of all variants with these settings, on a folder or noise; raises ZooError if not valid."""
+        from zoo.bench.suite.scenes import SceneSet
+        from zoo.bench.suite.settings import Suite, SuiteFile
+        from zoo.config.settings import parse, parse_overrides
+        from zoo.data.opening import open_scenes
 
-        return suite_of_options(
-            data=self.data,
-            size=self.size or "full",
-            changes=parse_overrides(self.set),
-            contexts=parse_contexts(self.contexts),
-            importance_samples=parse_importance_samples(self.importance_samples),
-        )
+        scenes = {} if self.data is None else {"data": SceneSet(folder=str(self.data.absolute()))}
+        if self.data is not None:
+            open_scenes(self.data, "train")
+        part: dict[str, object] = {"variants": ["*"], "data": list(scenes), "size": self.size or "full"}
+        part |= {"set": parse_overrides(self.set), "contexts": parse_contexts(self.contexts)}
+        bounds = ["ELBO", *(f"IWAE-{number}" for number in parse_importance_samples(self.importance_samples))]
+        settings = {"version": 1, "title": "", "parts": [part], "bounds": bounds, "baselines": False}
+        return Suite(path=None, settings=parse(SuiteFile, settings, file="command line"), data=scenes)
 
 
 class Selection(NamedTuple):

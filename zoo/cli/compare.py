@@ -114,15 +114,16 @@ def _draw_leaderboards(
 ) -> list[Path]:
     """Draws leaderboards with two training times or more, numbered as their tables, and prints what was left out."""
     from zoo.figures.attachments import find_attachments
-    from zoo.figures.leaderboard import has_times, save_leaderboard
+    from zoo.figures.leaderboard import draw_leaderboard, has_times
+    from zoo.figures.style import save_figure
 
     attachments, written = find_attachments(places), []
     for place, (board, table) in enumerate(zip(boards, tables, strict=True), start=1):
         if has_times(board):
-            target = output / f"leaderboard-{place}.png"
-            for note in save_leaderboard(board, target, attachments=attachments, title=table.title):
-                screen.log(f"{target.name}: {note}")
-            written.append(target)
+            drawn = draw_leaderboard(board, attachments=attachments, title=table.title)
+            written.append(save_figure(drawn.figure, output / f"leaderboard-{place}.png"))
+            for note in drawn.notes:
+                screen.log(f"{written[-1].name}: {note}")
     return written
 
 

@@ -47,6 +47,10 @@ class RenderOptions(NamedTuple):
     ] = None
     device: Annotated[str, typer.Option(help="Where to render: cpu or cuda.")] = "cpu"
 
+    def request(self) -> dict[str, Any]:
+        """Returns the arguments of :mod:`zoo.data.make` that do not say how many processes render."""
+        return {"image_size": self.image_size, "num_views": self.views, "seed": self.seed, "device": self.device}
+
 
 def make(
     context: typer.Context,
@@ -66,7 +70,13 @@ def make(
 ) -> None:
     """Render a built-in data set. The same seed gives the same bytes; no scene is in two splits."""
     if factors:
-        _check_not_given(context, (*SceneCounts._fields, "dry_run"), beside="--factors")
+        for field in (*SceneCounts._fields, "dry_run"):
+            source = context.get_parameter_source(field)
+            if source is not None and source.name == "COMMANDLINE":
+                option = f"--{field.replace('_', '-')}"
+                raise ConfigError(
+                    f"{option}: cannot be combined with --factors, whose files decide which scenes are made"
+                )
         _make_from_factors(name, files=_files_of_splits(factors), folder=folder, rendering=rendering)
     else:
         _draw(name, folder=folder, counts=counts, rendering=rendering, dry_run=dry_run)
@@ -76,14 +86,7 @@ def _draw(name: str, *, folder: Path, counts: SceneCounts, rendering: RenderOpti
     from zoo.data.make import check_request, make_dataset
 
     wanted: dict[Split, int] = {"train": counts.train, "validation": counts.validation, "test": counts.test}
-    options: dict[str, Any] = {
-        "num_scenes": wanted,
-        "image_size": rendering.image_size,
-        "num_views": rendering.views,
-        "seed": rendering.seed,
-        "device": rendering.device,
-        "hold_out": counts.hold_out,
-    }
+    options = rendering.request() | {"num_scenes": wanted, "hold_out": counts.hold_out}
     recipe = check_request(name, **options)
     num_scenes = sum(wanted.values())
     size = num_scenes * recipe.bytes_per_scene(image_size=rendering.image_size)
@@ -96,15 +99,6 @@ def _draw(name: str, *, folder: Path, counts: SceneCounts, rendering: RenderOpti
     with screen.progress_bar(f"rendering {name}", unit="scenes") as progress:
         make_dataset(name, folder=folder, workers=rendering.workers, progress=progress, **options)
     typer.echo(f"{folder}: {num_scenes} scenes, {data_size(size)}. Next: gqn-zoo data show {folder} -o sheet.png")
-
-
-def _check_not_given(context: typer.Context, options: Sequence[str], *, beside: str) -> None:
-    """Refuses options that say nothing beside another one."""
-    for name in options:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{option}: cannot be combined with {beside}, whose files decide which scenes are made")
 
 
 def _files_of_splits(items: Sequence[str]) -> dict[Split, Path]:
@@ -127,17 +121,8 @@ def _make_from_factors(name: str, *, files: Mapping[Split, Path], folder: Path, 
     from zoo.data.make import make_dataset
 
     with screen.progress_bar(f"rendering {name}", unit="scenes") as progress:
-        make_dataset(
-            name,
-            folder=folder,
-            factor_files=files,
-            image_size=rendering.image_size,
-            num_views=rendering.views,
-            seed=rendering.seed,
-            workers=rendering.workers,
-            device=rendering.device,
-            progress=progress,
-        )
+        request = rendering.request()
+        make_dataset(name, folder=folder, factor_files=files, workers=rendering.workers, progress=progress, **request)
     facts = inspect_scenes(folder)
     counts = ", ".join(f"{split} {values['num_scenes']}" for split, values in facts["splits"].items())
     typer.echo(f"{folder}: {counts} scenes, {data_size(facts['bytes'])}. Next: gqn-zoo data inspect {folder} --verify")

@@ -85,6 +85,9 @@ def run(
 ) -> None:
     """Measure a trained model on a whole split: bounds at fixed sigma, images, speed; one row per context size."""
     from zoo.bench.prediction_sheets import attach, draw_sheet
+    from zoo.cli.table_output import print_to_terminal
+    from zoo.comparison.leaderboards import leaderboards_of
+    from zoo.comparison.tables import tables_of
     from zoo.results.store import rows_in, save_row
     from zoo.results.weights import CARD
 
@@ -112,7 +115,10 @@ def run(
             device=given.device,
             pixel_noise=pixel_noise,
         )
-    _print(rows, as_json=as_json)
+    if as_json:  # without their lists of numbers per scene
+        typer.echo(json.dumps([row.model_dump(mode="json", exclude={"per_scene"}) for row in rows], indent=2))
+    else:
+        print_to_terminal(tables_of(leaderboards_of(rows)))
     screen.log(f"{len(rows)} row(s) in {folder}. Next: gqn-zoo compare {folder}")
 
 
@@ -172,15 +178,3 @@ class ModelEvaluation(NamedTuple):
                 present=present,
                 command=["gqn-zoo", *sys.argv[1:]],
             )
-
-
-def _print(rows: Sequence[ResultRow], *, as_json: bool) -> None:
-    """Prints rows as tables, or as JSON without their lists of numbers per scene."""
-    from zoo.cli.table_output import print_to_terminal
-    from zoo.comparison.leaderboards import leaderboards_of
-    from zoo.comparison.tables import tables_of
-
-    if as_json:
-        typer.echo(json.dumps([row.model_dump(mode="json", exclude={"per_scene"}) for row in rows], indent=2))
-    else:
-        print_to_terminal(tables_of(leaderboards_of(rows)))

@@ -73,10 +73,21 @@ def run(
         columns += ["task", "likelihood", "image_size", "status", "title"] if wide else []
         columns = ["variant", "data", "nelbo_excess", "bytes", *columns] if pretrained else columns
     headers = ["name" if pretrained else kind, *columns]
-    _print_table({name: [_text(rows[name][key]) for key in columns] for name in names}, headers=headers)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in headers:
+        right = header in ("parameters", "image_size", "nelbo_excess", "bytes")
+        label = {"parameters": "params", "image_size": "pixels", "nelbo_excess": "excess NELBO"}.get(header, header)
+        table.add_column(label, justify="right" if right else "left", no_wrap=header not in ("title", "description"))
+    for name in names:
+        table.add_row(Text(name), *(Text(_text(rows[name][key])) for key in columns))
+    stdout_console().print(table)
     if kind == "variant":
-        for line in _origins(registry):
-            typer.echo(line)
+        shipped, *others = registry.files
+        if shipped.path != registry_path():
+            typer.echo(f"read instead of the shipped registry: {shipped.path}")
+        for file in others:
+            if not file.problem:
+                typer.echo(f"also read: {file.path}")
 
 
 def _variants(registry: Registry) -> dict[str, dict[str, Any]]:
@@ -129,28 +140,9 @@ def _components(kind: Literal["encoder", "core", "likelihood", "dataset"]) -> di
     return {name: {"description": documentation_of(kind, name).summary} for name in available(kind)}
 
 
-def _origins(registry: Registry) -> list[str]:
-    """Returns a line about every registry file that is read beside the shipped one, or instead of it."""
-    shipped, *others = registry.files
-    replaced = [] if shipped.path == registry_path() else [f"read instead of the shipped registry: {shipped.path}"]
-    return replaced + [f"also read: {file.path}" for file in others if not file.problem]
-
-
 def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value / 1e6:.2f}M" if value >= 10_000 else str(value)
     if isinstance(value, float):
         return f"{value:.2f}"
     return "-" if value is None else str(value)
-
-
-def _print_table(rows: dict[str, list[str]], *, headers: list[str]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in headers:
-        right = header in ("parameters", "image_size", "nelbo_excess", "bytes")
-        wraps = header in ("title", "description")
-        label = {"parameters": "params", "image_size": "pixels", "nelbo_excess": "excess NELBO"}.get(header, header)
-        table.add_column(label, justify="right" if right else "left", no_wrap=not wraps)
-    for name, cells in rows.items():
-        table.add_row(Text(name), *map(Text, cells))
-    stdout_console().print(table)

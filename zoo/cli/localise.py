@@ -18,7 +18,6 @@ from zoo.cli.trained_run import TrainedRun
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zoo.data.source import SceneSource
     from zoo.evaluation.localisation import Located
 
 MAP_ROWS = 5
@@ -26,7 +25,7 @@ DEFAULT_SCENES = 10
 
 
 class SearchOptions(NamedTuple):
-    """Options of the search for the best pose, as ``zoo.evaluation.refine_poses.Search``."""
+    """Options of the search for the best pose, as :class:`zoo.evaluation.localisation.Search`."""
 
     samples: Annotated[
         int,
@@ -72,6 +71,7 @@ def run(
     from zoo.evaluation.localisation import Search, localise
     from zoo.evaluation.loop import Evaluation
     from zoo.evaluation.pose_grid import PosePrior, grid_over, read_cameras
+    from zoo.figures.probability_maps import probability_maps
     from zoo.figures.style import check_suffix
 
     if output is not None:
@@ -81,7 +81,10 @@ def run(
     way = localisation_method(trained.model)
     splits = given.open_splits(trained.variant)
     source = splits[given.split]
-    _check_scenes(scenes, source)
+    if scenes is not None and scenes > source.num_scenes:
+        raise ConfigError(
+            f"--scenes: found {scenes}, but split {source.split!r} of {source.name} has {source.num_scenes} scenes"
+        )
     protocol = Protocol(num_targets=1, sigma=given.sigma, max_scenes=scenes or DEFAULT_SCENES, seed=given.episodes_seed)
     plans = [plan_of(protocol.at(size, timed=False), trained.variant, source) for size in sizes]
     given.warn_of_untrained_contexts(trained.variant)
@@ -114,15 +117,13 @@ def run(
     else:
         _print(found, title=f"{label}, {way}, {source.name} {source.split}")
     if output is not None:
-        _draw(output, found, title=f"{label}, step {trained.step}: {way} on {source.name}, {given.split}")
+        rows = [
+            {f"{size} context views": one for size, one in zip(found, same_scene, strict=True)}
+            for same_scene in list(zip(*found.values(), strict=True))[:MAP_ROWS]
+        ]
+        title = f"{label}, step {trained.step}: {way} on {source.name}, {given.split}"
+        probability_maps(output, rows, title=title)
         screen.log(f"wrote {output}")
-
-
-def _check_scenes(scenes: int | None, source: SceneSource) -> None:
-    if scenes is not None and scenes > source.num_scenes:
-        raise ConfigError(
-            f"--scenes: found {scenes}, but split {source.split!r} of {source.name} has {source.num_scenes} scenes"
-        )
 
 
 def _values(one: Located) -> dict[str, Any]:
@@ -156,13 +157,3 @@ def _mean(values: Sequence[float]) -> str:
     if len(values) < 2 or not math.isfinite(sum(values)):
         return f"{sum(values) / len(values):.3g}"
     return f"{statistics.fmean(values):.3g} \N{PLUS-MINUS SIGN} {statistics.stdev(values) / math.sqrt(len(values)):.2g}"
-
-
-def _draw(output: Path, found: Mapping[int, list[Located]], *, title: str) -> None:
-    from zoo.figures.probability_maps import probability_maps
-
-    rows = [
-        {f"{size} context views": one for size, one in zip(found, same_scene, strict=True)}
-        for same_scene in list(zip(*found.values(), strict=True))[:MAP_ROWS]
-    ]
-    probability_maps(output, rows, title=title)

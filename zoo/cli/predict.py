@@ -46,14 +46,8 @@ def run(
     cameras, truth = _queries(viewpoint, pose)
     prediction = viewpoint.predict(cameras)
     facts = [_facts(prediction, truth, index) for index in range(len(cameras))]
-    view_sheet(
-        output,
-        prediction,
-        truth=truth,
-        panels=PANELS,
-        labels=[_label(one) for one in facts],
-        title=viewpoint.title,
-    )
+    labels = [_label(one) for one in facts]
+    view_sheet(output, prediction, truth=truth, panels=PANELS, labels=labels, title=viewpoint.title)
     if as_json:
         document = {
             "scene": viewpoint.scene.name,
@@ -64,8 +58,7 @@ def run(
         }
         typer.echo(json.dumps(document, indent=2, allow_nan=False))
     else:
-        for one in facts:
-            typer.echo(_label(one))
+        typer.echo("\n".join(labels))
     screen.log(f"wrote {output}")
 
 

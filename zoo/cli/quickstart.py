@@ -17,7 +17,6 @@ from zoo.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
     from zoo.analysis.claims import Claim
-    from zoo.bench.suite.settings import Suite
     from zoo.results.row import ResultRow
 
 SUITE, SIZE = "quickstart", "small"
@@ -59,6 +58,7 @@ def run(
     from zoo.bench.suite.plan import SuiteSelection
     from zoo.bench.suite.settings import load_suite
     from zoo.cli.bench_suite import SuiteCommand, print_leaderboards
+    from zoo.cli.quickstart_pretrained import measure_pretrained
     from zoo.figures.curves import learning_curves
     from zoo.results.store import load_rows
     from zoo.training.options import TrainingOptions
@@ -72,7 +72,8 @@ def run(
     if scenes is not None:
         suite = suite._replace(data={name: value.at_most(scenes) for name, value in suite.data.items()})
     if pretrained:
-        _measure_pretrained(suite, output=output or PRETRAINED_OUTPUT, seed=seed, cpu=cpu)
+        written = measure_pretrained(suite, output=output or PRETRAINED_OUTPUT, seed=seed, cpu=cpu)
+        screen.log("wrote " + ", ".join(map(str, written)) + ". Next: gqn-zoo list --pretrained; gqn-zoo quickstart")
         return
     output = output or Path(SUITE)
     command = SuiteCommand(
@@ -103,16 +104,6 @@ def run(
     )
     if not all(claim.holds for claim in claims):
         raise typer.Exit(1)
-
-
-def _measure_pretrained(suite: Suite, *, output: Path, seed: int, cpu: bool) -> None:
-    """Measures shipped weights on the suite's data, made with another seed."""
-    from zoo.cli.quickstart_pretrained import measure_pretrained
-
-    (data,) = suite.data.values()
-    scenes = data.model_copy(update={"seed": seed, "validation": 0})
-    written = measure_pretrained(scenes, part=suite.settings.parts[0], output=output, cpu=cpu)
-    screen.log("wrote " + ", ".join(map(str, written)) + ". Next: gqn-zoo list --pretrained; gqn-zoo quickstart")
 
 
 def judge(rows: Sequence[ResultRow], *, names: Sequence[str]) -> list[Claim]:

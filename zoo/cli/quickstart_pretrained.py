@@ -9,8 +9,7 @@ from zoo.bench.baselines import baseline_rows
 from zoo.bench.measurement import evaluate
 from zoo.bench.prediction_sheets import draw_sheet
 from zoo.bench.protocol import Protocol
-from zoo.bench.suite.scenes import SceneSet
-from zoo.bench.suite.settings import SuitePart
+from zoo.bench.suite.settings import Suite
 from zoo.cli import screen
 from zoo.cli.bench_suite import print_leaderboards
 from zoo.data.opening import open_splits
@@ -25,12 +24,14 @@ from zoo.training.trained_model import load_trained
 MODELS = 3  # at most, those of the lowest excess NELBO
 
 
-def measure_pretrained(scenes: SceneSet, *, part: SuitePart, output: Path, cpu: bool) -> list[Path]:
-    """Measures shipped weights on the test scenes, with the part's views; returns the files of tables and sheets.
+def measure_pretrained(suite: Suite, *, output: Path, seed: int, cpu: bool) -> list[Path]:
+    """Measures shipped weights on test scenes of another seed of the suite's data; returns the files of tables and sheets.
 
     Raises:
         ZooError: if no weights of these data and this image size are shipped, or something cannot be read or written.
     """
+    (data,) = suite.data.values()
+    scenes, part = data.model_copy(update={"seed": seed, "validation": 0}), suite.settings.parts[0]
     assert scenes.recipe is not None
     names = shipped_for(scenes.recipe, image_size=scenes.image_size)
     directory, device = scenes.directory("scenes", output=output), device_of(cpu=cpu)

@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from zoo.training.trained_model import TrainedModel
 
 
+ScenePlace = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA:INDEX",
+        help="A scene, counted from 0, of a folder of scenes or a built-in data set; default: scene 0 of the data set "
+        "that the (first) model was trained on.",
+    ),
+]
+SceneSplit = Annotated[Literal["train", "validation", "test"], typer.Option(help="Split of the scene.")]
+
+
 class SceneOptions(NamedTuple):
     """Options of commands that predict views of one scene."""
 
     run: Run
-    scene: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA:INDEX",
-            help="A scene, counted from 0, of a folder of scenes or a built-in data set; default: scene 0 of the data set "
-            "that the model was trained on.",
-        ),
-    ] = None
-    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Split of the scene.")] = "test"
+    scene: ScenePlace = None
+    split: SceneSplit = "test"
     contexts: Annotated[
         str | None,
         typer.Option(
@@ -80,10 +84,8 @@ def open_viewpoint(options: SceneOptions) -> Viewpoint:
     require_views(trained.model)
     place = f"{trained.data_name}:0" if options.scene is None else options.scene
     scene = Scene.load(place, split=options.split, image_size=trained.variant.image_size)
-    return Viewpoint(trained, scene, _context_of(options, trained, scene), options)
-
-
-def _context_of(options: SceneOptions, trained: TrainedModel, scene: Scene) -> list[int]:
     if options.contexts is None:
-        return trained.default_context(scene)
-    return [] if options.contexts == "none" else parse_contexts(options.contexts)
+        context = trained.default_context(scene)
+    else:
+        context = [] if options.contexts == "none" else parse_contexts(options.contexts)
+    return Viewpoint(trained, scene, context, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -35,13 +36,14 @@ def print_to_terminal(tables: Sequence[Table]) -> None:
 def print_tables(tables: Sequence[Table], *, form: Format, records: Callable[[], list[Record]]) -> None:
     """Prints tables, or their records as CSV or JSON, on standard output."""
     from zoo.comparison.markup import to_latex, to_markdown
-    from zoo.comparison.records import csv_of, json_of
+    from zoo.comparison.records import csv_of
 
     if form == "terminal":
         print_to_terminal(tables)
         return
-    if form in ("csv", "json"):
-        text = (csv_of if form == "csv" else json_of)(records())
+    if form == "json":
+        typer.echo(json.dumps(records(), indent=2, allow_nan=False))
+    elif form == "csv":
+        typer.echo(csv_of(records()), nl=False)
     else:
-        text = (to_markdown if form == "markdown" else to_latex)(tables)
-    typer.echo(text, nl=False)
+        typer.echo((to_markdown if form == "markdown" else to_latex)(tables), nl=False)

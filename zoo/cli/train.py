@@ -159,18 +159,34 @@ def run(
     if dry_run:
         _dry_run(variant, data=data, output=output, options=options, seed=seed, cpu=cpu)
         return
-    _train(
-        variant,
-        data=data,
-        run=output,
-        seed=seed,
-        options=options,
-        resume=ResumeOptions(
-            mode=start.resume, init_from=start.init_from, allow_config_change=start.allow_config_change
-        ),
-        cpu=cpu,
-        on_bad_record=on_bad_record,
-        live=live,
+
+    from zoo.training.run import train
+
+    main_process = os.environ.get("RANK", "0") == "0"
+    resume = ResumeOptions(mode=start.resume, init_from=start.init_from, allow_config_change=start.allow_config_change)
+    with _display(variant, live=live, shown=main_process) as listeners:
+        report = train(
+            variant,
+            data=data,
+            run=output,
+            seed=seed,
+            options=options,
+            resume=resume,
+            cpu=cpu,
+            on_bad_record=on_bad_record,
+            command=["gqn-zoo", *sys.argv[1:]],
+            log=screen.log,
+            **listeners,
+        )
+    if not main_process:
+        return
+    if report.status == "interrupted":
+        screen.log(
+            f"Interrupted after step {report.step}; a checkpoint was written. Resume with the same command and --resume auto"
+        )
+        raise typer.Exit(128 + (report.signal or 2))
+    screen.log(
+        f"Trained {report.step} steps on {report.scenes} scenes in {report.seconds:.0f} s. Next: gqn-zoo evaluate {output} --data {data}"
     )
 
 
@@ -186,33 +202,6 @@ def _display(variant: Variant, *, live: bool, shown: bool) -> Iterator[dict[str,
     else:
         with screen.training_progress(label, steps=steps, shown=shown) as progress:
             yield {"progress": progress}
-
-
-def _train(variant: Variant, *, data: Path, run: Path, live: bool, **arguments: Any) -> None:
-    """Trains with a display of the progress and prints the next command."""
-    from zoo.training.run import train
-
-    main_process = os.environ.get("RANK", "0") == "0"
-    with _display(variant, live=live, shown=main_process) as listeners:
-        report = train(
-            variant,
-            data=data,
-            run=run,
-            command=["gqn-zoo", *sys.argv[1:]],
-            log=screen.log,
-            **listeners,
-            **arguments,
-        )
-    if not main_process:
-        return
-    if report.status == "interrupted":
-        screen.log(
-            f"Interrupted after step {report.step}; a checkpoint was written. Resume with the same command and --resume auto"
-        )
-        raise typer.Exit(128 + (report.signal or 2))
-    screen.log(
-        f"Trained {report.step} steps on {report.scenes} scenes in {report.seconds:.0f} s. Next: gqn-zoo evaluate {run} --data {data}"
-    )
 
 
 def _dry_run(variant: Variant, *, data: Path, output: Path, options: TrainingOptions, seed: int, cpu: bool) -> None:

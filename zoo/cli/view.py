@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from zoo.cli import screen
 from zoo.cli.options import Checkpoint, Cpu, RegistryFiles
+from zoo.cli.scene_options import ScenePlace, SceneSplit
 
 DEFAULT_MODEL = "gqn-epipolar-improved"
 
@@ -25,21 +26,13 @@ def run(
             f"default: {DEFAULT_MODEL}.",
         ),
     ] = [],
-    scene: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA:INDEX",
-            help="A scene, counted from 0, of a folder of scenes or a built-in data set; default: scene 0 of the data set "
-            "that the first model was trained on.",
-        ),
-    ] = None,
-    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Split of the scene.")] = "test",
+    scene: ScenePlace = None,
+    split: SceneSplit = "test",
     samples: Annotated[
         int, typer.Option("-S", "--samples", min=1, max=64, help="Samples of the latents while the camera rests.")
     ] = 4,
     state: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="Where the page saves its state and loads it from, JSON."),
+        Path, typer.Option(metavar="FILE", help="Where the page saves its state and loads it from, JSON.")
     ] = Path("view.json"),
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other computers in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8080,

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 import pandas as pd
 
-from zoo.comparison.claims import ComparisonResult, JudgedClaim
+from zoo.comparison.claims import Comparison, JudgedClaim
 from zoo.comparison.formatting import sanitize, with_interval
 from zoo.comparison.markup import Table
 from zoo.comparison.records import Record, seven_digits
@@ -74,9 +74,8 @@ def _cells(place: int, judged: JudgedClaim) -> dict[str, str]:
     return cells
 
 
-def _words(judged: ComparisonResult) -> str:
+def _words(comparison: Comparison) -> str:
     """Returns what is subtracted from what."""
-    comparison = judged.comparison
     metric, other = metric_info(comparison.metric).title, metric_info(comparison.other_metric).title
     first, second = comparison.first, comparison.second
     if metric != other:
@@ -110,13 +109,13 @@ def _notes(claims: Sequence[JudgedClaim]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _record(judged: ComparisonResult) -> Record:
-    comparison, difference = judged.comparison, judged.difference
+def _record(comparison: Comparison) -> Record:
+    difference = comparison.difference
     key, other = comparison.first.key, comparison.second.key
     assert key is not None and other is not None
     return {
-        "in_favour": judged.in_favour,
-        "fault": judged.fault,
+        "in_favour": comparison.in_favour,
+        "fault": comparison.fault,
         "first": comparison.first.variant,
         "second": comparison.second.variant,
         "first_metric": comparison.metric,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Literal
 
 from zoo.comparison.claim_file import Claim, Claims, DataChoice, Other
@@ -24,7 +25,7 @@ ClaimVerdict = Literal["holds", "does not hold", "undecided", "exploratory", "un
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison of a claim, before its test."""
+    """One comparison of a claim with its test, which has no verdict of its own: verdicts are on claims."""
 
     first: SeedGroup
     second: SeedGroup  # where two metrics are compared, the same as the first
@@ -33,13 +34,10 @@ class Comparison:
     expected: int  # the claimed sign of first - second; 0 for "the same"
     same_trainings: bool = False  # both are the same trained models
 
-
-@dataclass(frozen=True)
-class ComparisonResult:
-    """A comparison with its test, which has no verdict of its own: verdicts are on claims."""
-
-    comparison: Comparison
-    difference: PairedDifference
+    @cached_property
+    def difference(self) -> PairedDifference:
+        """The test of first - second; raises ResultError as :func:`zoo.comparison.comparability.difference_of`."""
+        return difference_of(self.first, self.second, self.metric, self.other_metric)
 
     @property
     def fault(self) -> str:
@@ -51,12 +49,12 @@ class ComparisonResult:
     @property
     def has_claimed_sign(self) -> bool:
         """Whether the difference has the claimed sign; never for "the same"."""
-        return self.difference.mean * self.comparison.expected > 0
+        return self.difference.mean * self.expected > 0
 
     @property
     def in_favour(self) -> bool:
         """Whether the 95 % interval is on the claimed side of zero; for "the same", whether it contains zero."""
-        claimed = self.has_claimed_sign if self.difference.excludes_zero else self.comparison.expected == 0
+        claimed = self.has_claimed_sign if self.difference.excludes_zero else self.expected == 0
         return claimed and not self.fault
 
     @property
@@ -78,7 +76,7 @@ class JudgedClaim:
     verdict: ClaimVerdict
     reason: str  # why it is undecided or unknown; empty where the test does not decide
     p: float | None  # after Holm's correction; None if it is exploratory or unknown
-    comparisons: tuple[ComparisonResult, ...]  # the one with the least support first; none where rows are missing
+    comparisons: tuple[Comparison, ...]  # the one with the least support first; none where rows are missing
     failures: tuple[str, ...]  # measurements that failed and are not part of it
 
 
@@ -93,13 +91,10 @@ def judge_claims(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bo
         ResultError: naming the claim, if rows may not be compared, or are missing; with ``allow_missing`` a claim whose
             rows or values are missing is unknown.
     """
-    found: list[tuple[tuple[ComparisonResult, ...], str]] = []
+    found: list[tuple[tuple[Comparison, ...], str]] = []
     for number, claim in enumerate(claims.claims, start=1):
         try:
-            tests = [
-                ComparisonResult(one, difference_of(one.first, one.second, one.metric, one.other_metric))
-                for one in _comparisons_of(claim, claims.data[claim.data], rows)
-            ]
+            tests = _comparisons_of(claim, claims.data[claim.data], rows)
             found.append((tuple(sorted(tests, key=lambda test: test.support)), ""))
         except ResultError as error:
             if not (allow_missing and isinstance(error, MissingRowsError)):
@@ -125,7 +120,7 @@ def judge_claims(claims: Claims, rows: Sequence[ResultRow], *, allow_missing: bo
     return tuple(judged[place] for place in range(len(claims.claims)))
 
 
-def _p_of_claim(comparisons: Sequence[ComparisonResult]) -> float:
+def _p_of_claim(comparisons: Sequence[Comparison]) -> float:
     """Returns the p-value of a claim, before Holm's correction: of "holds" or, where one sign is wrong, of "does not hold".
 
     Every comparison must be established for the former, so the largest p-value counts. One is enough for the latter, so
@@ -138,11 +133,11 @@ def _p_of_claim(comparisons: Sequence[ComparisonResult]) -> float:
     return max((1.0 if test.fault else test.difference.p for test in comparisons), default=1.0)
 
 
-def _verdict_of(comparisons: Sequence[ComparisonResult], p: float) -> tuple[ClaimVerdict, str]:
+def _verdict_of(comparisons: Sequence[Comparison], p: float) -> tuple[ClaimVerdict, str]:
     fault = next((test.fault for test in comparisons if test.fault), "")
     if p <= ALPHA:
         return ("holds" if all(test.has_claimed_sign for test in comparisons) else "does not hold"), ""
-    return ("undecided", fault) if fault or comparisons[0].comparison.expected else ("holds", "")
+    return ("undecided", fault) if fault or comparisons[0].expected else ("holds", "")
 
 
 def _comparisons_of(claim: Claim, choice: DataChoice, rows: Iterable[ResultRow]) -> list[Comparison]:

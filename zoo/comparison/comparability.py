@@ -107,7 +107,10 @@ def difference_of(a: SeedGroup, b: SeedGroup, metric: str, other_metric: str) ->
     if found := unlike_units(a, b, metric, other_metric):
         raise NotComparableError(f"{a.variant!r} and {b.variant!r} are not comparable: {found}")
     values = a.per_scene(metric), b.per_scene(other_metric)
-    _require_same_scenes(a, b)
+    if a.scenes != b.scenes:
+        raise NotComparableError(f"{a.variant!r} and {b.variant!r} are not comparable: scored on different scenes")
+    if len(a.scenes) < 2:
+        raise ResultError(f"a paired test needs at least 2 scenes, found {len(a.scenes)}")
     test = paired_t_test_over_seeds(*values, same_seeds=a.seeds == b.seeds)
     return replace(test, seeds=min((len(side.seeds) for side in (a, b) if side.seeds), default=1))
 
@@ -118,15 +121,3 @@ def difference_if_possible(a: SeedGroup, b: SeedGroup, metric: str) -> PairedDif
         return paired_difference(a, b, metric)
     except ResultError:
         return None
-
-
-def _require_same_scenes(a: SeedGroup, b: SeedGroup) -> None:
-    """Checks that two results were scored on the same scenes, at least 2.
-
-    Raises:
-        ResultError: if they were not.
-    """
-    if a.scenes != b.scenes:
-        raise NotComparableError(f"{a.variant!r} and {b.variant!r} are not comparable: scored on different scenes")
-    if len(a.scenes) < 2:
-        raise ResultError(f"a paired test needs at least 2 scenes, found {len(a.scenes)}")

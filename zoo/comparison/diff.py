@@ -183,15 +183,13 @@ def _changes_of(pairs: _Pairs) -> list[list[Change]]:
             assert old is not None and now is not None
             change = _change(name, base.first.metrics[name], old.value, now.value, test, significant.get(index, False))
             found[index].append(change)
-    return [own + _speed_changes(*pair) for pair, own in zip(pairs, found, strict=True)]
-
-
-def _speed_changes(base: SeedGroup, new: SeedGroup) -> list[Change]:
-    if machine_of(base.first) != machine_of(new.first):
-        return []
-    names = sorted(base.first.performance.keys() & new.first.performance.keys())
-    shared = [(name, a, b) for name in names if (a := base.timing(name)) and (b := new.timing(name))]
-    return [_change(name, a, a.median, b.median, None, b.p10 > a.p90 or b.p90 < a.p10) for name, a, b in shared]
+    for (base, new), changes in zip(pairs, found, strict=True):
+        same_machine = machine_of(base.first) == machine_of(new.first)
+        for name in sorted(base.first.performance.keys() & new.first.performance.keys()) if same_machine else ():
+            if (a := base.timing(name)) and (b := new.timing(name)):
+                apart = b.p10 > a.p90 or b.p90 < a.p10
+                changes.append(_change(name, a, a.median, b.median, None, apart))
+    return found
 
 
 def _change(

@@ -7,19 +7,10 @@ import math
 from zoo.comparison.statistics import PairedDifference
 from zoo.results.row import ResultRow
 
-# A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@")
-
 
 def sanitize(text: str) -> str:
     """Returns a text on one line, without control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
-def escape_formula(text: str) -> str:
-    """Returns a sanitized text that a spreadsheet does not take for a formula."""
-    text = sanitize(text)
-    return "'" + text if text.startswith(_FORMULA) else text
 
 
 def number(value: float, spread: float | None, *, most_decimals: int = 8) -> tuple[str, str]:

@@ -105,7 +105,12 @@ def leaderboards_of(
     """
     rows = without_superseded(rows)
     if sort is not None:
-        _require_metric(rows, sort)
+        having = [row.metrics[sort] for row in rows if sort in row.metrics]
+        if not having:
+            names = {name for row in rows for name in row.metrics}
+            raise ResultError(f"--sort {sort}: no row has this metric{did_you_mean(sort, names)}")
+        if all(found.higher_is_better is None for found in having):
+            raise ResultError(f"--sort {sort}: neither direction of it is better")
     for name in group_by:
         if name not in GROUP_FIELDS:
             raise ResultError(f"--group-by: rows have no field {name!r}{did_you_mean(name, GROUP_FIELDS)}")
@@ -153,15 +158,6 @@ def _ranking_metric(key: ComparabilityKey | None, groups: Sequence[SeedGroup]) -
         if any(group.estimate(metric) for group in groups):
             return metric
     return None
-
-
-def _require_metric(rows: Sequence[ResultRow], metric: str) -> None:
-    having = [row.metrics[metric] for row in rows if metric in row.metrics]
-    if not having:
-        names = {name for row in rows for name in row.metrics}
-        raise ResultError(f"--sort {metric}: no row has this metric{did_you_mean(metric, names)}")
-    if all(found.higher_is_better is None for found in having):
-        raise ResultError(f"--sort {metric}: neither direction of it is better")
 
 
 def _boards_of_section(rows: Sequence[ResultRow], *, sort: str | None, section: str) -> list[Leaderboard]:

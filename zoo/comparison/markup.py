@@ -136,16 +136,18 @@ def _latex_frame(table: Table) -> str:
 def to_terminal(tables: Sequence[Table], *, width: int) -> RenderableType:
     """Returns what a rich console prints; columns that do not fit into ``width`` letters are named below the table."""
     parts: list[RenderableType] = []
+    console = Console(width=10_000)
     for table in tables:
         parts.append(Constrain(Text(table.title, style="bold"), _WIDEST_TEXT))
         notes = list(table.notes)
         if len(table.frame):
             hidden: list[str] = []
-            frame = table.frame
-            while frame.shape[1] > 2 and _rich_width(shown := _rich_frame(frame, table)) > width:
+            frame, shown = table.frame, _rich_frame(table.frame, table)
+            while frame.shape[1] > 2 and Measurement.get(console, console.options, shown).minimum > width:
                 hidden.insert(0, str(frame.columns[-1]))
                 frame = frame.iloc[:, :-1]
-            parts.append(shown if frame.shape[1] > 2 else _rich_frame(frame, table))
+                shown = _rich_frame(frame, table)
+            parts.append(shown)
             if hidden:
                 notes.insert(0, f"Too wide for this terminal: {', '.join(hidden)}.")
         if table.failures:
@@ -180,11 +182,6 @@ def _rich_frame(frame: pd.DataFrame, table: Table) -> RichTable:
         styles = ["bold" if position == 0 and name == table.bold else usual for name in frame.columns]
         shown.add_row(*(Text(cell, style=style) for cell, style in zip(row, styles, strict=True)))
     return shown
-
-
-def _rich_width(table: RichTable) -> int:
-    console = Console(width=10_000)
-    return Measurement.get(console, console.options, table).minimum
 
 
 def update_markdown_between_markers(path: Path, name: str, text: str) -> None:

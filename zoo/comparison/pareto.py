@@ -17,14 +17,14 @@ class Cost:
 
     name: str  # in cells of tables
     title: str  # of an axis, with the unit
-    of_row: Callable[[ResultRow], float | None]  # in that unit, None if it was not measured
+    of_row: Callable[[ResultRow], float]  # in that unit, 0 if it was not measured
     of_machine: bool  # so that only models of one machine are compared
 
     def of(self, group: SeedGroup) -> float | None:
         """Returns the mean cost over seeds; None unless every seed has a positive one, of one machine if that matters."""
         if self.of_machine and len({machine_of(row) for row in group.rows}) > 1:
             return None
-        found = [value for row in group.rows if (value := self.of_row(row)) is not None and value > 0]
+        found = [value for row in group.rows if (value := self.of_row(row)) > 0]
         return math.fsum(found) / len(found) if len(found) == len(group.rows) else None
 
 
@@ -35,33 +35,22 @@ def training_flops(row: ResultRow) -> float | None:
     return float(row.model.flops_per_training_scene) * row.budget.scenes_seen
 
 
-def _latency_ms(row: ResultRow) -> float | None:
+def _latency_ms(row: ResultRow) -> float:
     """Returns the time per predicted image within a batch, milliseconds."""
     timing = row.performance.get(PREDICT_THROUGHPUT)
-    return 1000.0 / timing.median if timing and timing.median > 0 else None
+    return 1000.0 / timing.median if timing and timing.median > 0 else 0.0
 
 
-def _seconds(row: ResultRow) -> float | None:
-    return row.budget.seconds if row.budget and row.budget.steps else None
-
-
-def _teraflops(row: ResultRow) -> float | None:
-    flops = training_flops(row)
-    return None if flops is None else flops / 1e12
-
-
-def _parameters(row: ResultRow) -> float | None:
-    return row.model.parameters / 1e6 if row.model else None
-
-
-def _memory_mib(row: ResultRow) -> float | None:
-    return row.model.peak_memory_bytes / 2**20 if row.model and row.model.peak_memory_bytes else None
+def _memory_mib(row: ResultRow) -> float:
+    return row.model.peak_memory_bytes / 2**20 if row.model and row.model.peak_memory_bytes else 0.0
 
 
 COSTS = TIME, FLOPS, PARAMETERS, LATENCY, MEMORY = (
-    Cost("time", "training time (s)", _seconds, of_machine=True),
-    Cost("FLOPs", "training operations (TFLOP)", _teraflops, of_machine=False),
-    Cost("parameters", "parameters (M)", _parameters, of_machine=False),
+    Cost("time", "training time (s)", lambda row: row.budget.seconds if row.budget else 0.0, of_machine=True),
+    Cost("FLOPs", "training operations (TFLOP)", lambda row: (training_flops(row) or 0.0) / 1e12, of_machine=False),
+    Cost(
+        "parameters", "parameters (M)", lambda row: row.model.parameters / 1e6 if row.model else 0.0, of_machine=False
+    ),
     Cost("latency", "prediction (ms/image)", _latency_ms, of_machine=True),
     Cost("memory", "peak memory (MiB)", _memory_mib, of_machine=True),
 )
@@ -82,13 +71,12 @@ def on_pareto_front(board: Leaderboard, cost: Cost) -> list[bool | None]:
             points.append(None)
         else:
             points.append((-estimate.value if board.higher_is_better else estimate.value, price, machine))
-    return [None if point is None else not any(_beats(other, point) for other in points if other) for point in points]
 
+    def is_best(point: tuple[float, float, object]) -> bool:
+        others = [other for other in points if other and other[2] == point[2] and other != point]
+        return not any(other[0] <= point[0] and other[1] <= point[1] for other in others)
 
-def _beats(other: tuple[float, float, object], point: tuple[float, float, object]) -> bool:
-    if other[2] != point[2]:
-        return False
-    return other[0] <= point[0] and other[1] <= point[1] and other[:2] != point[:2]
+    return [None if point is None else is_best(point) for point in points]
 
 
 def pareto_cells(board: Leaderboard) -> list[str]:

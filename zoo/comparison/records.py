@@ -1,32 +1,33 @@
-"""Records with every number, and their CSV and JSON."""
+"""Records with every number, and their CSV."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from zoo.comparison.columns import metrics_of_board
-from zoo.comparison.formatting import commit_of, escape_formula, hardware_of
+from zoo.comparison.formatting import commit_of, hardware_of, sanitize
 from zoo.comparison.leaderboards import Leaderboard
 from zoo.comparison.pareto import LATENCY, pareto_cells, training_flops
 from zoo.comparison.seed_groups import SeedGroup
 from zoo.results.row import ComparabilityKey, ResultRow
 
 Record = dict[str, object]
+# A spreadsheet takes a cell that begins with one of these for a formula.
+_FORMULA = ("=", "+", "-", "@")
 
 
 def csv_of(records: Sequence[Record]) -> str:
     """Returns records as CSV whose texts no spreadsheet takes for formulas."""
-    safe = [{name: escape_formula(v) if isinstance(v, str) else v for name, v in record.items()} for record in records]
+
+    def safe(value: object) -> object:
+        text = sanitize(value) if isinstance(value, str) else value
+        return f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text
+
+    cells = [{name: safe(value) for name, value in record.items()} for record in records]
     # Objects, so that whole numbers stay whole in a column where some record has none.
-    return str(pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator="\n"))
-
-
-def json_of(records: Sequence[Record]) -> str:
-    """Returns records as a JSON list."""
-    return json.dumps(records, indent=2, allow_nan=False) + "\n"
+    return str(pd.DataFrame(cells, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
 def seven_digits(value: float) -> float:
@@ -39,7 +40,8 @@ def leaderboard_records(boards: Iterable[Leaderboard]) -> list[Record]:
 
     ``ranked_by`` is the metric of ``rank``, ``behind_best`` and ``bold``; a ``baseline`` has no rank.
     Sizes, costs and speeds are means over seeds, with the widest quantiles. ``<metric>_spread`` is the standard error over
-    scenes where ``num_seeds`` is 1, else the standard deviation over seeds; ``behind_best`` is by how much the best is better, with its 95 % interval and p-value, to seven digits.
+    scenes where ``num_seeds`` is 1, else the standard deviation over seeds; ``behind_best`` is by how much the best is
+    better, with its 95 % interval and p-value, to seven digits.
     """
     records: list[Record] = []
     for number, board in enumerate(boards, start=1):

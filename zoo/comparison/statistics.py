@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import stdtrit
 
 ALPHA = 0.05
@@ -136,11 +137,11 @@ def _p_value(distance: float, components: Sequence[tuple[np.ndarray, int]]) -> f
         return 1.0
     if half_width_of(components, LEAST_P) < distance:
         return 0.0
-    low, high = math.log(LEAST_P), 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if half_width_of(components, math.exp(middle)) < distance else (middle, high)
-    return math.exp(high)
+
+    def excess(logarithm: float) -> float:
+        return float(half_width_of(components, math.exp(logarithm))) - distance
+
+    return math.exp(brentq(excess, math.log(LEAST_P), 0.0, xtol=1e-13))
 
 
 def holm(p_values: Sequence[float]) -> list[bool]:

@@ -89,19 +89,19 @@ def explain(
     if detail["type"] == "missing":
         return f"{file}: {where}: this key is missing"
     found = detail["input"]
-    reason = reason_of(detail).removeprefix("Input should be ")
+    reason = _reason_of(detail).removeprefix("Input should be ")
     return f"{file}: {where}: found {found!r} ({type(found).__name__}), expected {reason}"
 
 
-def first_problem(error: pydantic.ValidationError) -> str:
-    """Returns the first field that pydantic refused and why, on one line."""
+def first_problem(error: pydantic.ValidationError, *, place: str = "") -> str:
+    """Returns the first field, below ``place``, that pydantic refused and why, on one line."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"]))
+    where = ".".join(map(str, ((place,) if place else ()) + first["loc"]))
     found = f", found {first['input']!r}" if first["type"] == "literal_error" else ""  # such as another version
-    return f"{where}: {reason_of(first)}{found}" if where else reason_of(first)
+    return f"{where}: {_reason_of(first)}{found}" if where else _reason_of(first)
 
 
-def reason_of(detail: Mapping[str, Any]) -> str:
+def _reason_of(detail: Mapping[str, Any]) -> str:
     """Returns the message of one of the errors of a pydantic.ValidationError, without pydantic's own prefix."""
     return str(detail["msg"]).removeprefix("Value error, ")
 

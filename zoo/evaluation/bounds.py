@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -99,7 +99,7 @@ def score_episode(
         [B] float64 each, nats per target unless stated otherwise: the fields of :class:`ElboScores`; for every K
         ``iwae_<K>``, ``iwae_<K>_excess`` and ``iwae_<K>_gap``, the NELBO minus that bound; ``separate_nelbo_excess``, the
         mean excess NELBO of the targets one by one, each with its own latents; ``reconstruction_<error>`` with the names
-        of :data:`zoo.evaluation.images.IMAGE_ERRORS`; ``bits_per_dim``; ``objective``, the loss of training.
+        of :data:`zoo.results.metrics.IMAGE_METRICS`; ``bits_per_dim``; ``objective``, the loss of training.
     """
     encode = cached_encoder(model.encoder, episode)
     terms, parameters = model.score_and_reconstruct(episode, schedule, encode=encode)
@@ -116,11 +116,10 @@ def score_episode(
             }
     if bounds.separate and episode.target.shape[1] > 1:
         # With latents of each query the sum over the targets is the joint bound itself.
-        columns["separate_nelbo_excess"] = (
-            _separate_excess(model, episode, schedule, encode=encode)
-            if model.core.latents == "scene"
-            else scores.nelbo_excess
-        )
+        columns["separate_nelbo_excess"] = scores.nelbo_excess
+        if model.core.latents == "scene":
+            each = [_per_target(model.score(one, schedule, encode=encode)).nelbo_excess for one in _alone(episode)]
+            columns["separate_nelbo_excess"] = torch.stack(each).mean(0)
     if bounds.reconstruction:
         errors = image_errors(model.expected_image(parameters), episode.target)
         columns |= {f"reconstruction_{name}": values for name, values in errors.items()}
@@ -140,15 +139,10 @@ def _per_target(terms: ElboTerms) -> ElboScores:
     return ElboScores(*(value / terms.num_targets for value in values))
 
 
-def _separate_excess(model: SceneModel, episode: Episode, schedule: ScheduleValues, *, encode: Encode) -> Tensor:
-    """Returns the mean over a scene's targets of their single excess NELBO, [B] float64, nats."""
-    alone = [_alone(episode, index) for index in range(episode.target.shape[1])]
-    return torch.stack([_per_target(model.score(one, schedule, encode=encode)).nelbo_excess for one in alone]).mean(0)
-
-
-def _alone(episode: Episode, index: int) -> Episode:
-    """Returns episodes with one of their targets, and latent noise of its own."""
-    return select_targets(episode, slice(index, index + 1))._replace(key=fold(episode.key, index))
+def _alone(episode: Episode) -> Iterator[Episode]:
+    """Yields episodes with each of their targets by itself, and latent noise of its own."""
+    for index in range(episode.target.shape[1]):
+        yield select_targets(episode, slice(index, index + 1))._replace(key=fold(episode.key, index))
 
 
 def select_targets(episode: Episode, chosen: slice) -> Episode:
@@ -172,9 +166,8 @@ def importance_weighted(
     With latents of each query, targets are independent given the context: the bound is the sum of those of single targets,
     which is tighter than one weight for all of them.
     """
-    if model.core.latents == "query" and (num_targets := episode.target.shape[1]) > 1:
-        alone = [_alone(episode, index) for index in range(num_targets)]
-        each = [importance_weighted(model, one, schedule, numbers=numbers, encode=encode) for one in alone]
+    if model.core.latents == "query" and episode.target.shape[1] > 1:
+        each = [importance_weighted(model, one, schedule, numbers=numbers, encode=encode) for one in _alone(episode)]
         return {number: torch.stack([bounds[number] for bounds in each]).sum(0) for number in numbers}
     weights = []
     for sample in range(max(numbers) if model.core.latents != "none" else 1):  # without latents all samples are equal

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from zoo.episode import ScheduleValues
@@ -16,7 +17,6 @@ from zoo.model.scene_model import SceneModel, cached_encoder
 # From half a step of an 8-bit value, below which the code does not get shorter, to far beyond the range of images.
 SMALLEST, LARGEST = 0.5 / 255.0, 2.0
 _TOLERANCE = 1e-4  # of the logarithm of sigma; changes the length by about 1e-9 bits
-_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
 
 def supports_bits_per_dim(model: SceneModel) -> bool:
@@ -51,23 +51,13 @@ def code_schedule_values(model: SceneModel, evaluation: Evaluation) -> ScheduleV
 def best_sigma(likelihood: Likelihood, prediction: Tensor, target: Tensor, *, schedule: ScheduleValues) -> float:
     """Returns the sigma at which predictions [n, Q, C', H, W] give 8-bit targets [n, Q, C, H, W] the largest probability.
 
-    Golden-section search over its logarithm, which has one maximum.
+    Brent's search over its logarithm, which has one maximum.
     """
 
     def length(logarithm: float) -> float:
         tried = schedule._replace(sigma=torch.tensor(math.exp(logarithm), dtype=torch.float64))
         return -float(likelihood.log_mass(prediction, target, tried).double().mean())
 
-    low, high = math.log(SMALLEST), math.log(LARGEST)
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_left, at_right = length(left), length(right)
-    while high - low > _TOLERANCE:
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - _GOLDEN * (high - low)
-            at_left = length(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + _GOLDEN * (high - low)
-            at_right = length(right)
-    return math.exp(0.5 * (low + high))
+    bounds = math.log(SMALLEST), math.log(LARGEST)
+    found = minimize_scalar(length, bounds=bounds, method="bounded", options={"xatol": _TOLERANCE})
+    return math.exp(found.x)

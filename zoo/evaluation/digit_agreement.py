@@ -186,15 +186,12 @@ def hidden_sides(source: SceneSource, *, num_queries: int, spread: float = math.
     )
 
 
-class SideImages(NamedTuple):
-    """Predicted images of the hidden sides."""
+def predict_sides(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> Tensor:
+    """Predicts the K views of every side of a plan of hidden sides jointly, [S, n, K, 3, H, W] in [0, 1], on the CPU.
 
-    expected: Tensor  # [S, n, K, 3, H, W] in [0, 1], on the CPU
-    context: np.ndarray  # [n, 3, H, W, 3] uint8
-
-
-def predict_sides(model: SceneModel, evaluation: Evaluation, *, num_samples: int) -> SideImages:
-    """Predicts the K views of every side of a plan of hidden sides jointly; raises ConfigError for other tasks."""
+    Raises:
+        ConfigError: for other tasks.
+    """
     require_camera_queries(model)
     hidden = evaluation.plan
     assert isinstance(hidden, HiddenSides)
@@ -203,10 +200,9 @@ def predict_sides(model: SceneModel, evaluation: Evaluation, *, num_samples: int
         cameras = hidden.cameras[torch.from_numpy(part.scenes)]
         batch = with_queries(part.batch, num_context=part.num_context, cameras=cameras)
         prediction = model.predict(batch, evaluation.schedule, part.num_context, num_samples=num_samples)
-        return {"expected": prediction.expected.transpose(0, 1), "context": part.batch.frames}
+        return {"expected": prediction.expected.transpose(0, 1)}
 
-    found = evaluation.score(score, model=model)
-    return SideImages(expected=torch.from_numpy(found["expected"]).transpose(0, 1), context=found["context"])
+    return torch.from_numpy(evaluation.score(score, model=model)["expected"]).transpose(0, 1)
 
 
 class DigitAgreement(NamedTuple):
@@ -260,7 +256,7 @@ def score_hidden_sides(
     if not np.array_equal(sides.scenes[:count], np.arange(count)):
         return {}
     sides = sides._replace(scenes=sides.scenes[:count], views=sides.views[:count], cameras=sides.cameras[:count])
-    expected = predict_sides(model, replace(evaluation, plan=sides), num_samples=num_samples).expected
+    expected = predict_sides(model, replace(evaluation, plan=sides), num_samples=num_samples)
     agreement = digit_agreement(train_reader(readable), expected)
     return {
         "digit_disagreement": 1.0 - agreement.within,

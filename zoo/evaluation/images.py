@@ -19,7 +19,6 @@ from zoo.model.tasks import images_from_frames
 from zoo.results.metrics import BEST, ONE
 
 SSIM_WINDOW = 11  # pixels, of the Gaussian window of Wang et al. 2004
-IMAGE_ERRORS = ("mse", "mae_255", "rmse_255", "psnr", "ssim")
 
 
 def check_image_size(source: SceneSource) -> None:
@@ -34,9 +33,9 @@ def image_errors(predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Compares images [B, Q, C, H, W] in [0, 1] with the targets, averaged over a scene's targets.
 
     Returns:
-        [B] float64 each, by the names of :data:`IMAGE_ERRORS`: mean squared error (of the 0-to-1 range), mean absolute
-        error and root of the mean squared error (of the 0-to-255 range), peak signal-to-noise ratio (dB) and structural
-        similarity (Wang et al. 2004, data range 1).
+        [B] float64 each, by the names of :data:`zoo.results.metrics.IMAGE_METRICS`: mean squared error (of the 0-to-1
+        range), mean absolute error and root of the mean squared error (of the 0-to-255 range), peak signal-to-noise ratio
+        (dB) and structural similarity (Wang et al. 2004, data range 1).
     """
     difference = (predicted - target).flatten(2)
     squared = difference.square().mean(-1)

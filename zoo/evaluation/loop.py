@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from zoo.data.plan import BatchPlan, assemble, to_device
 from zoo.data.source import SceneSource
 from zoo.episode import SceneBatch, ScheduleValues
+from zoo.nn.noise import scene_keys
 
 Progress = Callable[[int, int], None]  # scenes done, scenes in all
 NOISE_SEED = 0x5EED  # the noise of a scene depends neither on the batch size nor on the number of processes
@@ -51,6 +53,26 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
+
+
+def batch_of(
+    frames: np.ndarray,
+    cameras: np.ndarray,
+    *,
+    device: torch.device | str,
+    seed: int = 0,
+    extras: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> SceneBatch:
+    """Returns views as a batch: frames [B, V, H, W, 3] uint8, cameras [B, V, 5]; ``seed`` is that of the latents' noise."""
+    places = torch.arange(len(frames))
+    batch = SceneBatch(
+        frames=torch.from_numpy(np.ascontiguousarray(frames)),
+        cameras=torch.from_numpy(np.ascontiguousarray(cameras, np.float32)),
+        scene=places,
+        key=scene_keys(seed=seed, step=0, places=places),
+        extras={name: torch.from_numpy(values) for name, values in extras.items()},
+    )
+    return to_device(batch, device)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ All are computed from the Euclidean distances between M disjoint sets of views o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from sklearn.metrics import euclidean_distances
 
@@ -46,24 +44,13 @@ def retrieval_accuracy(distances: np.ndarray) -> np.ndarray:
     return hits[:, ~np.eye(sets, dtype=bool)].mean(1)
 
 
-class SetDistances(NamedTuple):
-    """Distances between sets of views, per scene; their unit is that of the features."""
+def distance_ratio(distances: np.ndarray) -> np.ndarray:
+    """Returns the mean distance within a scene divided by that to other scenes, [n], of distances [n, M, n, M].
 
-    within: np.ndarray  # [n], mean over pairs of disjoint sets of the scene
-    between: np.ndarray  # [n], mean over sets of other scenes
-
-    @property
-    def ratio(self) -> np.ndarray:
-        """Within divided by between, [n]: 0 where r depends on the scene alone, 1 where it does not tell scenes apart."""
-        return self.within / np.maximum(self.between, np.finfo(float).tiny)
-
-
-def set_distances(distances: np.ndarray) -> SetDistances:
-    """Returns the mean of distances [n, M, n, M] between the sets of a scene, and to those of other scenes."""
+    It is 0 where r depends on the scene alone, and 1 where it does not tell scenes apart.
+    """
     scenes, sets = distances.shape[:2]
     sums = distances.sum((1, 3))
     own = np.diagonal(sums)
-    return SetDistances(
-        within=own / (sets * (sets - 1)),
-        between=(sums.sum(1) - own) / (sets * sets * (scenes - 1)),
-    )
+    between = (sums.sum(1) - own) / (sets * sets * (scenes - 1))
+    return own / (sets * (sets - 1)) / np.maximum(between, np.finfo(float).tiny)

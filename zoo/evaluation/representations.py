@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from zoo.episode import SceneBatch, ScheduleValues, Views
-from zoo.evaluation.loop import evaluation_mode
+from zoo.episode import ScheduleValues, Views
+from zoo.evaluation.loop import batch_of, evaluation_mode
 from zoo.model.interfaces import PerViewEncoder, Representation
 from zoo.model.scene_model import SceneModel
-from zoo.nn.noise import scene_keys
 
 # (frames [n, N, H, W, 3] uint8, cameras [n, N, 5]) -> features [n, D] of n sets of N views
 Describe = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -49,7 +48,7 @@ def encode_views(model: SceneModel, frames: np.ndarray, cameras: np.ndarray) -> 
     with evaluation_mode(model):
         for start in range(0, len(frames), BATCH_SIZE):
             chosen = slice(start, start + BATCH_SIZE)
-            batch = _batch(frames[chosen], cameras[chosen], device=model.device)
+            batch = batch_of(frames[chosen], cameras[chosen], device=model.device)
             context = model.episode(batch, num_context=frames.shape[1]).context
             found.append(model.encoder(context).pooled.float().cpu().numpy())
     return np.concatenate(found)
@@ -61,12 +60,7 @@ def mean_pixels(frames: np.ndarray, cameras: np.ndarray) -> np.ndarray:
 
 
 def decode(
-    model: SceneModel,
-    pooled: np.ndarray,
-    cameras: np.ndarray,
-    *,
-    schedule: ScheduleValues,
-    num_samples: int = 4,
+    model: SceneModel, pooled: np.ndarray, cameras: np.ndarray, *, schedule: ScheduleValues, num_samples: int = 4
 ) -> np.ndarray:
     """Renders given representations: the mean over samples of the expected images, [n, Q, H, W, 3] float32 in [0, 1].
 
@@ -81,7 +75,7 @@ def decode(
     """
     size, device = model.task.target_shape[-1], model.device
     blank = np.zeros((*cameras.shape[:2], size, size, 3), np.uint8)
-    episode = model.episode(_batch(blank, cameras, device=device), num_context=0)
+    episode = model.episode(batch_of(blank, cameras, device=device), num_context=0)
     given = torch.from_numpy(np.ascontiguousarray(pooled)).to(device, episode.query.dtype)
 
     def encode(views: Views) -> Representation:
@@ -93,14 +87,3 @@ def decode(
         )
         images = model.expected_image(parameters).mean(0)
     return rearrange(images, "n q c h w -> n q h w c").float().cpu().numpy()
-
-
-def _batch(frames: np.ndarray, cameras: np.ndarray, *, device: torch.device) -> SceneBatch:
-    places = torch.arange(len(frames))
-    batch = SceneBatch(
-        frames=torch.from_numpy(np.ascontiguousarray(frames)),
-        cameras=torch.from_numpy(np.ascontiguousarray(cameras, np.float32)),
-        scene=places,
-        key=scene_keys(seed=0, step=0, places=places),
-    )
-    return batch.apply(lambda field: field.to(device))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,36 +20,11 @@ from zoo.episode import SceneBatch
 from zoo.evaluation.process_memory import peak, reset_peak
 from zoo.evaluation.timing import time_interleaved
 from zoo.model.scene_model import SceneModel
+from zoo.results.row import Action, ModelFacts, Timing, timings_of
 
 WARMUP = 3  # repetitions that are not counted
 REPEATS = 10
 ANY_LENGTH = 64  # replaces a size of 0 (any length) in the shape of an extra
-
-
-class Spread(NamedTuple):
-    """Quantiles of repeated measurements."""
-
-    median: float
-    p10: float
-    p90: float
-    n: int
-    warmup: int
-
-    def per_second(self, units: int) -> Spread:
-        """Returns the units per second, where these are seconds per repetition of ``units``."""
-        return self._replace(median=units / self.median, p10=units / self.p90, p90=units / self.p10)
-
-
-class Throughput(NamedTuple):
-    """Speeds, operations and memory: training in scenes/s, prediction in images/s (one sample per query)."""
-
-    train: Spread
-    predict: Spread
-    train_step_seconds: Spread
-    predict_step_seconds: Spread
-    flops_per_training_scene: int
-    flops_per_prediction: int
-    peak_memory_bytes: int
 
 
 def random_batch(
@@ -153,10 +128,11 @@ def measure(
     device: torch.device | str = "cpu",
     warmup: int = WARMUP,
     repeats: int = REPEATS,
-) -> Throughput:
+) -> tuple[ModelFacts, dict[str, Timing]]:
     """Times training steps and predictions of one sample, at the recipe's largest context, without loading of data.
 
-    The model's weights and mode are unchanged.
+    Returns the size and the cost of the model, and its timings by their names in rows: training in scenes/s, prediction
+    in images/s (one sample per query). The model's weights and mode are unchanged.
     """
     size, device = recipe.batch_size, torch.device(device)
     batch = noise_for(model, recipe=recipe, image_size=image_size, device=device)
@@ -164,24 +140,26 @@ def measure(
     train_step = training_action(model, recipe=recipe, batch=batch)
     training_flops = flops_of(train_step)
     reset_peak(device)
-    train_seconds = _timed(train_step, device=device, warmup=warmup, repeats=repeats)
+    repeated: dict[str, Any] = {"device": device, "warmup": warmup, "repeats": repeats}
+    timings = _timed("train", train_step, units=size, **repeated)
     peak_memory = peak(device)
     predict = prediction_action(model, recipe=recipe, batch=batch)
     prediction_flops = flops_of(predict)
-    predict_seconds = _timed(predict, device=device, warmup=warmup, repeats=repeats)
+    images = size * recipe.most_targets
+    timings |= _timed("predict", predict, units=images, **repeated)
     model.train(was_training)
-    return Throughput(
-        train=train_seconds.per_second(size),
-        predict=predict_seconds.per_second(size * recipe.most_targets),
-        train_step_seconds=train_seconds,
-        predict_step_seconds=predict_seconds,
+    facts = ModelFacts(
+        parameters=model.num_parameters,
         flops_per_training_scene=training_flops // size,
-        flops_per_prediction=prediction_flops // (size * recipe.most_targets),
+        flops_per_prediction=prediction_flops // images,
         peak_memory_bytes=peak_memory,
     )
+    return facts, timings
 
 
-def _timed(action: Callable[[], None], *, device: torch.device, warmup: int, repeats: int) -> Spread:
-    seconds = time_interleaved({"action": action}, repeats=repeats, warmup=warmup, device=device)["action"]
-    low, middle, high = np.quantile(seconds, [0.1, 0.5, 0.9])
-    return Spread(median=float(middle), p10=float(low), p90=float(high), n=len(seconds), warmup=warmup)
+def _timed(
+    name: Action, action: Callable[[], None], *, units: int, device: torch.device, warmup: int, repeats: int
+) -> dict[str, Timing]:
+    seconds = time_interleaved({name: action}, repeats=repeats, warmup=warmup, device=device)[name]
+    quantiles = np.quantile(seconds, [0.1, 0.5, 0.9]).tolist()
+    return timings_of(name, quantiles, units=units, n=len(seconds), warmup=warmup)

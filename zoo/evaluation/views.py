@@ -14,9 +14,9 @@ from zoo.data.scene import Scene
 from zoo.data.source import check_numbers
 from zoo.episode import SceneBatch, ScheduleValues
 from zoo.errors import ConfigError, DataError
-from zoo.evaluation.loop import evaluation_mode
+from zoo.evaluation.loop import batch_of, evaluation_mode
 from zoo.model.scene_model import SceneModel
-from zoo.nn.noise import sample_keys, scene_keys, scene_sample_keys
+from zoo.nn.noise import sample_keys, scene_sample_keys
 
 
 class ViewPrediction(NamedTuple):
@@ -79,10 +79,10 @@ def predict_views(
     if num_samples < 1:
         raise ConfigError(f"samples: found {num_samples}, expected at least 1")
     check_numbers(np.asarray(cameras), kind="cameras", origin="cameras of the views to predict")
-    batch = _batch(model, scene, np.asarray(cameras, np.float32), context=context, seed=seed)
-    device = schedule.sigma.device
+    given = np.asarray(cameras, np.float32)
+    batch = _batch(model, scene, given, context=context, seed=seed, device=schedule.sigma.device)
     with evaluation_mode(model):
-        episode = model.episode(batch.apply(lambda field: field.to(device)), num_context=len(context))
+        episode = model.episode(batch, num_context=len(context))
         keys = scene_sample_keys(episode.key, num_samples=num_samples)
         if model.core.latents == "query":
             keys = sample_keys(keys, num_samples=num_samples, num_queries=1).expand(-1, -1, len(cameras))
@@ -90,7 +90,7 @@ def predict_views(
         images = rearrange(model.expected_image(parameters)[:, 0], "s q c h w -> s q h w c").float()
     variance = images.var(0, correction=0).mean(-1)
     return ViewPrediction(
-        cameras=batch.cameras[0, len(context) :].numpy(),
+        cameras=given,
         samples=images.cpu().numpy(),
         mean=images.mean(0).cpu().numpy(),
         spread=variance.sqrt().cpu().numpy(),
@@ -98,7 +98,9 @@ def predict_views(
     )
 
 
-def _batch(model: SceneModel, scene: Scene, cameras: np.ndarray, *, context: Sequence[int], seed: int) -> SceneBatch:
+def _batch(
+    model: SceneModel, scene: Scene, cameras: np.ndarray, *, context: Sequence[int], seed: int, device: torch.device
+) -> SceneBatch:
     """Returns the context views of a scene and black images, which are not read, at the cameras [Q, 5]."""
     for view in context:
         scene.check_view(view)
@@ -110,16 +112,7 @@ def _batch(model: SceneModel, scene: Scene, cameras: np.ndarray, *, context: Seq
         if name not in scene.extras:
             raise DataError(f"{scene.name}: has no {name}, which the model reads")
         given = scene.extras[name][chosen]
-        extras[name] = np.concatenate([given, np.zeros((len(cameras), *given.shape[1:]), given.dtype)])
-    arrays = (
-        np.concatenate([scene.frames[chosen], blank]),
-        np.concatenate([scene.cameras[chosen], cameras]),
-    )
-    frames, poses = (torch.from_numpy(array)[None] for array in arrays)
-    return SceneBatch(
-        frames=frames,
-        cameras=poses,
-        scene=torch.zeros(1, dtype=torch.int64),
-        key=scene_keys(seed=seed, step=0, places=torch.zeros(1, dtype=torch.int64)),
-        extras={name: torch.from_numpy(array)[None] for name, array in extras.items()},
-    )
+        extras[name] = np.concatenate([given, np.zeros((len(cameras), *given.shape[1:]), given.dtype)])[None]
+    frames = np.concatenate([scene.frames[chosen], blank])[None]
+    poses = np.concatenate([scene.cameras[chosen], cameras])[None]
+    return batch_of(frames, poses, device=device, seed=seed, extras=extras)

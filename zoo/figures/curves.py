@@ -229,14 +229,10 @@ def _draw_panels(grid: Sequence[Axes], panels: Sequence[_Panel], curves: Sequenc
     if means.min() > 0 and means.max() > _WIDE_RANGE * means.min():
         use_log_scale(grid[0], "y", low=means.min(), high=means.max())
         grid[0].set_ylim(means.min() / 1.2, means.max() * 1.2)  # a band may reach below zero
-    grid[0].set_ylabel(metric_label(metric))
-
-
-def metric_label(metric: str) -> str:
-    """Returns the label of an axis for a metric of ``metrics.jsonl``: ``validation excess NELBO (nats/target)``."""
     prefix, _, name = metric.rpartition("/")
     info = find_metric(name)
-    return f"{_SPLITS.get(prefix, prefix)} {info.axis}".strip() if info else metric
+    # Such as validation excess NELBO (nats/target).
+    grid[0].set_ylabel(f"{_SPLITS.get(prefix, prefix)} {info.axis}".strip() if info else metric)
 
 
 class _Panel(NamedTuple):

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from zoo.errors import ResultError
@@ -103,7 +102,14 @@ def curve_panels(
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=same_scale).flatten()
     handles: dict[str, Artist] = {}
     for axes, panel in zip(grid, panels, strict=False):
-        _draw(axes, panel)
+        for band in panel.bands:
+            low, high = band.mean - 2.0 * band.scale, band.mean + 2.0 * band.scale
+            axes.fill_between(panel.along, low, high, color=band.colour, alpha=0.18, linewidth=0.0)
+            for sample in band.samples:
+                axes.plot(panel.along, sample, color=band.colour, linewidth=0.7, alpha=0.55)
+            axes.plot(panel.along, band.mean, color=band.colour, label=band.label or None)
+        axes.plot(panel.inputs, panel.values, "o", color=BLACK, markersize=3.0)
+        axes.set_title(panel.title)
         handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
@@ -111,14 +117,3 @@ def curve_panels(
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
     figure.suptitle(title)
     return save_figure(figure, path)
-
-
-def _draw(axes: Axes, panel: Panel) -> None:
-    for band in panel.bands:
-        low, high = band.mean - 2.0 * band.scale, band.mean + 2.0 * band.scale
-        axes.fill_between(panel.along, low, high, color=band.colour, alpha=0.18, linewidth=0.0)
-        for sample in band.samples:
-            axes.plot(panel.along, sample, color=band.colour, linewidth=0.7, alpha=0.55)
-        axes.plot(panel.along, band.mean, color=band.colour, label=band.label or None)
-    axes.plot(panel.inputs, panel.values, "o", color=BLACK, markersize=3.0)
-    axes.set_title(panel.title)

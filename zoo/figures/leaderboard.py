@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from zoo.comparison.seed_groups import SeedGroup
 from zoo.figures.attachments import Attachments, Strip, load_curve, load_strip
 from zoo.figures.curves import Curve, curve_of, draw_cost_curves
 from zoo.figures.pareto_front import draw_cost, note_on_far_baselines
-from zoo.figures.style import GREY, save_figure, series_style, styled
+from zoo.figures.style import GREY, series_style, styled
 from zoo.results.metrics import metric_info
 
 METRIC = "eval/nelbo_excess"
@@ -40,18 +39,6 @@ class BoardFigure(NamedTuple):
 def has_times(board: Leaderboard) -> bool:
     """Returns whether two ranked models have a training time."""
     return sum(TIME.of(model) is not None for model in board.models[: board.num_ranked]) > 1
-
-
-def save_leaderboard(board: Leaderboard, target: Path, *, attachments: Attachments, title: str) -> tuple[str, ...]:
-    """Writes the figure of :func:`draw_leaderboard` and returns its notes.
-
-    Raises:
-        ResultError: if the suffix is not .pdf, .png or .svg, or if a strip or a curve is damaged.
-        DiskFullError: if the image cannot be written.
-    """
-    drawn = draw_leaderboard(board, attachments=attachments, title=title)
-    save_figure(drawn.figure, target)
-    return drawn.notes
 
 
 @styled
@@ -88,7 +75,16 @@ def draw_leaderboard(board: Leaderboard, *, attachments: Attachments, title: str
     axes.set_ylabel(metric_info(board.metric or "").axis)
     if curves_height:
         bottom = below - (curves_height - _LABELS) / height
-        _draw_curves(figure, curves, {"left": left, "right": right, "bottom": bottom, "top": below - _GAP / height})
+        place = {"left": left, "right": right, "bottom": bottom, "top": below - _GAP / height}
+        # Validations at equal time and equal FLOPs; every curve ends with the rank of its model.
+        for panel in draw_cost_curves(figure, curves, metric=METRIC, place=place):
+            for drawn in panel.lines:
+                across, up = np.asarray(drawn.get_xdata()), np.asarray(drawn.get_ydata())
+                if len(across):
+                    panel.annotate(
+                        str(drawn.get_label()), (across[-1], up[-1]), (3, 0), textcoords="offset points",
+                        color=drawn.get_color(), fontsize=7, va="center",
+                    )  # fmt: skip
     axes = figure.add_axes((_PLOT_WIDTH / width, top - list_height / height, list_width / width, list_height / height))
     axes.set(xlim=(0.0, list_width / line), ylim=(list_height / line, 0.0))
     axes.axis("off")
@@ -115,19 +111,6 @@ def _curve(rank: int, model: SeedGroup, attachments: Attachments) -> Curve:
     facts, budget = model.first.model, model.first.budget
     flops = facts.flops_per_training_scene if facts else None
     return curve_of(str(rank), logs, flops_per_step=float(flops) * budget.batch_size if flops and budget else None)
-
-
-def _draw_curves(figure: Figure, curves: list[Curve], place: Mapping[str, float]) -> None:
-    """Draws validations at equal time and equal FLOPs; every curve ends with the rank of its model."""
-    panels = draw_cost_curves(figure, curves, metric=METRIC, place=place)
-    for axes in panels:
-        for line in axes.lines:
-            across, up = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
-            if len(across):
-                axes.annotate(
-                    str(line.get_label()), (across[-1], up[-1]), (3, 0), textcoords="offset points",
-                    color=line.get_color(), fontsize=7, va="center",
-                )  # fmt: skip
 
 
 def _draw_list(axes: Axes, board: Leaderboard, strips: Sequence[Strip | None], *, start: float, scale: float) -> None:

@@ -148,26 +148,16 @@ def draw_cost(axes: Axes, board: Leaderboard, cost: Cost, *, colours: Sequence[s
     for (front, _), points in corners.items():
         across, up = zip(*sorted(points), strict=True)
         axes.step(across, up, where="post", color=front, linewidth=1.0, zorder=1)
-    _draw_baselines(axes, board)
+    # Dotted lines with their names, in turn at the right and the left end, so that two near ones can be read.
+    for index, baseline in enumerate(baseline for baseline in baselines_of(board) if baseline.near):
+        axes.axhline(baseline.value, color=GREY, linewidth=0.8, linestyle=_DOTS, zorder=0.5)
+        axes.annotate(
+            sanitize(baseline.name), (0.995 - 0.99 * (index % 2), baseline.value), (0, 1.5), color=GREY, fontsize=7,
+            xycoords=axes.get_yaxis_transform(), textcoords="offset points", ha="left" if index % 2 else "right",
+        )  # fmt: skip
     if max(prices) > _WIDE_RANGE * min(prices):
         use_log_scale(axes, "x", low=min(prices), high=max(prices))
     else:
         use_short_numbers(axes.xaxis)
     axes.margins(x=0.12, y=0.12)
     axes.set_xlabel(cost.title)
-
-
-def _draw_baselines(axes: Axes, board: Leaderboard) -> None:
-    """Draws dotted lines with their names, in turn at the right and the left end, so that two near ones can be read."""
-    for index, baseline in enumerate(baseline for baseline in baselines_of(board) if baseline.near):
-        axes.axhline(baseline.value, color=GREY, linewidth=0.8, linestyle=_DOTS, zorder=0.5)
-        axes.annotate(
-            sanitize(baseline.name),
-            (0.995 - 0.99 * (index % 2), baseline.value),
-            (0, 1.5),
-            xycoords=axes.get_yaxis_transform(),
-            textcoords="offset points",
-            ha="left" if index % 2 else "right",
-            fontsize=7,
-            color=GREY,
-        )

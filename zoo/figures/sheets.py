@@ -30,38 +30,17 @@ class ImageGroup(NamedTuple):
     images: np.ndarray  # [R, columns, H, W, 3] uint8, or [R, H, W, 3] for a single column
 
 
-def prediction_sheet(
-    path: Path,
-    *,
-    context: np.ndarray,
-    truth: np.ndarray,
-    mean: np.ndarray,
-    samples: np.ndarray,
-    title: str | None = None,
-    row_labels: Sequence[str] | None = None,
-) -> Path:
-    """Draws one row per query: its context views, the true image, the predicted mean, and samples; all images are uint8.
-
-    Args:
-        path: the image, in the format of its suffix.
-        context: [R, N, H, W, 3]; N may be 0. The caption states N.
-        truth: [R, H, W, 3].
-        mean: [R, H, W, 3].
-        samples: [R, S, H, W, 3]; S may be 0.
-        title: above the sheet.
-        row_labels: R texts at the left.
-
-    Raises:
-        ResultError: if the shapes do not fit together, or the format is not known.
-    """
-    groups = prediction_groups(context=context, truth=truth, mean=mean, samples=samples)
-    return image_sheet(path, groups=groups, title=title, row_labels=row_labels)
-
-
 def prediction_groups(
     *, context: np.ndarray, truth: np.ndarray, mean: np.ndarray, samples: np.ndarray
 ) -> list[ImageGroup]:
-    """Returns the images of predictions under their captions, in the shapes of :func:`prediction_sheet`; empty groups are left out."""
+    """Returns the columns of a sheet with one row per query: context views, the true image, the predicted mean, and samples.
+
+    Args:
+        context: [R, N, H, W, 3] uint8; N may be 0. The caption states N.
+        truth: [R, H, W, 3] uint8.
+        mean: [R, H, W, 3] uint8.
+        samples: [R, S, H, W, 3] uint8; S may be 0, and then has no column.
+    """
     count = context.shape[1]
     groups = [
         ImageGroup(f"{count} context view{'s' if count > 1 else ''}", context),

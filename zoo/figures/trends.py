@@ -17,44 +17,27 @@ LABEL_LETTERS = 36  # in a line beside a vertical axis
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-class Trend(NamedTuple):
-    """One series: scores of the same scenes at every position of the axis."""
-
-    label: str
-    positions: Sequence[float]
-    scores: Sequence[np.ndarray]  # for every position, [scenes]
-
-    @property
-    def means(self) -> np.ndarray:
-        """The mean over scenes at every position."""
-        return np.array([scores.mean() for scores in self.scores])
-
-    @property
-    def errors(self) -> np.ndarray:
-        """The standard error of every mean. Paired differences between positions have smaller errors."""
-        return np.array([scores.std(ddof=1) / np.sqrt(len(scores)) for scores in self.scores])
-
-    @property
-    def num_scenes(self) -> int:
-        """The number of scenes."""
-        return len(self.scores[0])
-
-
 class Points(NamedTuple):
-    """One series whose means and errors are known already."""
+    """One series: means over scenes at every position of the axis."""
 
     label: str
     positions: Sequence[float]
     means: np.ndarray  # [positions]
-    errors: np.ndarray  # [positions], standard errors
+    errors: np.ndarray  # [positions], standard errors; paired differences between positions have smaller ones
     num_scenes: int
+
+
+def trend_of(label: str, positions: Sequence[float], scores: Sequence[np.ndarray]) -> Points:
+    """Returns the series of scores [scenes] of the same scenes at every position."""
+    errors = [each.std(ddof=1) / np.sqrt(len(each)) for each in scores]
+    return Points(label, positions, np.array([each.mean() for each in scores]), np.array(errors), len(scores[0]))
 
 
 class TrendPanel(NamedTuple):
     """The series of one quantity."""
 
     quantity: str  # with its unit
-    trends: Sequence[Trend | Points]
+    trends: Sequence[Points]
     along: str | None = None  # label of the horizontal axis, if it is not that of the figure
     diagonal: bool = False  # draws the line of equal values
 

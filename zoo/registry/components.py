@@ -152,21 +152,16 @@ def _source_of_package(top: str) -> ComponentSource:
     files = {str(path.relative_to(folder)): path for folder in folders for path in folder.rglob("*.py")}
     if not folders and specification.origin:
         files = {Path(specification.origin).name: Path(specification.origin)}
-    distribution = _distribution_of(top)
+    # What installed it: by its entry point, which an editable installation has as well, or its files.
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    found = next((point.dist for point in points if point.value.partition(".")[0] == top and point.dist), None)
+    names = importlib.metadata.packages_distributions().get(top) if found is None else None
+    distribution = importlib.metadata.distribution(names[0]) if names else found
     return ComponentSource(
         distribution=distribution.name if distribution else None,
         version=distribution.version if distribution else None,
         sha256=_hash(files),
     )
-
-
-def _distribution_of(top: str) -> importlib.metadata.Distribution | None:
-    """Returns what installed a package: by its entry point, which an editable installation has as well, or its files."""
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        if point.value.partition(".")[0] == top and point.dist is not None:
-            return point.dist
-    names = importlib.metadata.packages_distributions().get(top)
-    return importlib.metadata.distribution(names[0]) if names else None
 
 
 def _hash(files: Mapping[str, Path]) -> str:

@@ -190,19 +190,18 @@ def _complete(name: str, raw: Mapping[str, tuple[Any, RegistryFile]]) -> dict[st
         base = value.get("base")
         if base is not None and not isinstance(base, str):
             raise ConfigError(f"{place}.base: found {base!r}, expected the name of a variant")
-        current = None if base is None else _find_base(base, child=current, prefix=file.prefix, raw=raw, place=place)
+        child, current = current, None
+        if base is not None:
+            # A variant of the same file, else one of any file.
+            candidates = [name for name in (file.prefix + base, base) if name in raw]
+            if not candidates:
+                hint = did_you_mean(base, raw.keys() - {child})
+                raise RegistryError(f"{place}.base: there is no variant {base!r}{hint}")
+            # A plug-in's 'cvae' with 'base: cvae' derives from the shipped one.
+            current = next((name for name in candidates if name != child), child)
         if current in chain:
             raise RegistryError(f"{place}: base is circular: {' -> '.join([*chain, str(current)])}")
     return functools.reduce(merge, reversed(changes))
-
-
-def _find_base(base: str, *, child: str, prefix: str, raw: Mapping[str, Any], place: str) -> str:
-    """Returns the full name of a base: a variant of the same file, else one of any file."""
-    candidates = [name for name in (prefix + base, base) if name in raw]
-    if not candidates:
-        raise RegistryError(f"{place}.base: there is no variant {base!r}{did_you_mean(base, raw.keys() - {child})}")
-    # A plug-in's 'cvae' with 'base: cvae' derives from the shipped one.
-    return next((name for name in candidates if name != child), child)
 
 
 def _located(value: Any, folder: str) -> Any:
@@ -225,13 +224,9 @@ def _changes(changes: dict[str, Any], *, file: str, path: str) -> dict[str, Any]
 
 
 def _variant(values: Mapping[str, Any], *, entry: Entry, name: str, size: str, file: str) -> Variant:
-    given: dict[str, Any] = {
-        **{kind: _component(values[kind], file=file, path=kind) for kind in KINDS},
-        "image_size": values["image_size"],
-        "training": values["training"],
-    }
+    components: dict[str, Any] = {kind: _component(values[kind], file=file, path=kind) for kind in KINDS}
     of_entry = {key: getattr(entry, key) for key in ("title", "paper", "status", "reference")}
-    return parse(Variant, {"name": name, "size": size, "file": file, **of_entry, **given}, file=file)
+    return parse(Variant, {"name": name, "size": size, "file": file, **of_entry, **values, **components}, file=file)
 
 
 def _component(value: Any, *, file: str, path: str) -> ComponentConfig:

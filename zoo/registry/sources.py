@@ -80,21 +80,17 @@ def plug_in_files() -> list[RegistryFile]:
     A plug-in is a package that holds a ``registry.yaml`` and declares the entry point
     ``[project.entry-points."gqn_zoo.registry"]  lab = "package"``; its variants are called ``lab/name``.
     """
-    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
-    return [_plug_in_file(point) for point in sorted(points, key=lambda point: point.name)]
-
-
-def _plug_in_file(point: importlib.metadata.EntryPoint) -> RegistryFile:
-    """Returns where a plug-in's file lies. Only the top package is looked up: to find one inside it would import it."""
-    prefix = f"{point.name}/"
-    top, *inner = point.value.split(".")
-    specification = importlib.util.find_spec(top) if top.isidentifier() else None
-    for location in (specification.submodule_search_locations or ()) if specification else ():
-        folder = Path(location, *inner)
-        if folder.is_dir():
-            return RegistryFile(folder / FILE, prefix=prefix, required=False)
-    problem = f"plug-in {point.name!r}: entry point {point.value!r} is not an installed package"
-    return RegistryFile(Path(point.value), prefix=prefix, required=False, problem=problem)
+    files = []
+    for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        top, *inner = point.value.split(".")
+        # Only the top package is looked up: to find one inside it would import it.
+        specification = importlib.util.find_spec(top) if top.isidentifier() else None
+        locations = (specification.submodule_search_locations or ()) if specification else ()
+        folder = next((folder for place in locations if (folder := Path(place, *inner)).is_dir()), None)
+        problem = "" if folder else f"plug-in {point.name!r}: entry point {point.value!r} is not an installed package"
+        path = folder / FILE if folder else Path(point.value)
+        files.append(RegistryFile(path, prefix=f"{point.name}/", required=False, problem=problem))
+    return files
 
 
 def read_file(path: Path) -> Mapping[str, Any]:

@@ -73,7 +73,11 @@ def _card(rows: Sequence[ResultRow], configs: Mapping[str, Mapping[str, Any]]) -
     if variant.size == FULL:  # the figures of a paper are those of the full network
         published = (f"{item.metric}: {item.value:g} {item.unit} ({item.source})" for item in variant.reference)
         facts = (*facts, *(Fact("in the paper", text) for text in published))
-    return Card(label, variant.title, variant.paper, model, facts, tuple(_settings(variant)), source)
+    image_size = ("image_size", variant.image_size, "height and width of the images, pixels")
+    components = [flatten(component.config, prefix=f"{kind}.") for kind, component in resolve(variant).items()]
+    every = chain(*components, [image_size], flatten(variant.training, prefix="training."))
+    settings = tuple(Setting(key, json.dumps(value), meaning) for key, value, meaning in every)
+    return Card(label, variant.title, variant.paper, model, facts, settings, source)
 
 
 def _variant_of(rows: Sequence[ResultRow], configs: Mapping[str, Mapping[str, Any]]) -> tuple[Variant | None, str]:
@@ -145,10 +149,3 @@ def _speeds(rows: Sequence[ResultRow], name: str) -> Iterable[str]:
         assert timing is not None
         median, low, high = (number(value, None)[0] for value in (timing.median, timing.p10, timing.p90))
         yield f"{median} {timing.unit} (10 to 90 %: {low} to {high}) on {hardware_of(measured[0])}"
-
-
-def _settings(variant: Variant) -> Iterable[Setting]:
-    image_size = ("image_size", variant.image_size, "height and width of the images, pixels")
-    components = [flatten(component.config, prefix=f"{kind}.") for kind, component in resolve(variant).items()]
-    for key, value, meaning in chain(*components, [image_size], flatten(variant.training, prefix="training.")):
-        yield Setting(key, json.dumps(value), meaning)

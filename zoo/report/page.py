@@ -111,8 +111,14 @@ def page_of(
     rows = sorted(rows, key=lambda row: (row.provenance.utc, row.id))
     environments, provenance = provenance_of(rows)
     current = without_superseded(rows)
-    boards, num_main = _in_page_order(leaderboards_of(current))
-    models = [row for row in rows if not row.is_baseline]
+    boards = leaderboards_of(current)
+    # The main leaderboards come first; those of a single result are not.
+    main = [board for board in main_leaderboards(boards) if len(board.entries) > 1] or boards
+    boards = [*main, *(board for board in boards if not any(board is other for other in main))]
+    models, judged = [row for row in rows if not row.is_baseline], None
+    if claims is not None:
+        written = load_claims(claims)
+        judged = page_table(table_of_claims(written.title, judge_claims(written, rows, allow_missing=True)))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("zoo.report", "templates"),
         autoescape=True,
@@ -129,8 +135,8 @@ def page_of(
         num_variants=len({row.variant for row in models}),
         num_rows=len(rows),
         caveats=caveats_of(current),
-        claims=_claims_table(claims, rows) if claims else None,
-        boards=_board_sections(boards, attachments, num_main=num_main),
+        claims=judged,
+        boards=_board_sections(boards, attachments, num_main=len(main)),
         csv=data_uri("text/csv", csv_of(leaderboard_records(boards)).encode("utf-8", "replace")),
         curves=curve_charts(runs, rows, metric=metric),
         sheets=[embed_file(sheet) for sheet in sheets],
@@ -139,17 +145,6 @@ def page_of(
         environments=environments,
         provenance=provenance,
     )
-
-
-def _claims_table(file: Path, rows: Sequence[ResultRow]) -> PageTable:
-    claims = load_claims(file)
-    return page_table(table_of_claims(claims.title, judge_claims(claims, rows, allow_missing=True)))
-
-
-def _in_page_order(boards: Sequence[Leaderboard]) -> tuple[list[Leaderboard], int]:
-    """Returns the main leaderboards, then the others, and how many are main; those of a single result are not."""
-    main = [board for board in main_leaderboards(boards) if len(board.entries) > 1] or list(boards)
-    return [*main, *(board for board in boards if not any(board is other for other in main))], len(main)
 
 
 def _board_sections(boards: Sequence[Leaderboard], attachments: Attachments, *, num_main: int) -> list[BoardSection]:

@@ -12,26 +12,18 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from zoo.config.settings import first_problem
 from zoo.errors import ResultError
 from zoo.provenance import Provenance, Record
-from zoo.results.row import PREDICT_THROUGHPUT, TRAIN_THROUGHPUT, Budget, ModelFacts, ResultRow, Timing, explain
+from zoo.results.row import Action, Budget, ModelFacts, ResultRow, Timing, timings_of
 
 BENCHMARK_KIND: Final = "gqn-zoo-benchmark"
 
-Action = Literal["train", "predict", "evaluate"]
 _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[int, Field(ge=1)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Seconds = Annotated[float, Field(gt=0)]
 _Model = TypeVar("_Model", bound=Record)
-
-
-# The name of the speed of an action, and its unit.
-_SPEEDS: dict[Action, tuple[str, str]] = {
-    "train": (TRAIN_THROUGHPUT, "scenes/s"),
-    "predict": (PREDICT_THROUGHPUT, "images/s"),
-    "evaluate": ("evaluate_scenes_per_second", "scenes/s"),
-}
 
 
 class _Record(Record):
@@ -95,7 +87,8 @@ def rows_of_benchmarks(contents: Mapping[str, Any], *, path: str) -> list[Result
         raise ResultError(f"{path}: benchmarks: expected a list, found {type(entries).__name__}")
     rows: dict[tuple[object, ...], list[dict[Action, _Benchmark]]] = {}
     for index, entry in enumerate(entries):
-        if not _is_ours(entry):
+        recorded = entry.get("extra_info") if isinstance(entry, dict) else None
+        if not isinstance(recorded, dict) or recorded.get("kind") != BENCHMARK_KIND:
             continue
         found = _validated(_Benchmark, entry, path=path, place=f"benchmarks.{index}")
         facts = found.extra_info
@@ -112,21 +105,16 @@ def rows_of_benchmarks(contents: Mapping[str, Any], *, path: str) -> list[Result
     try:
         return [_row(actions, provenance) for rounds in rows.values() for actions in rounds]
     except ValidationError as error:
-        raise ResultError(f"{path}: {explain(error, place='benchmarks')}") from error
-
-
-def _is_ours(entry: object) -> bool:
-    facts = entry.get("extra_info") if isinstance(entry, dict) else None
-    return isinstance(facts, dict) and facts.get("kind") == BENCHMARK_KIND
+        raise ResultError(f"{path}: {first_problem(error, place='benchmarks')}") from error
 
 
 def _row(actions: Mapping[Action, _Benchmark], provenance: Provenance) -> ResultRow:
     facts = next(iter(actions.values())).extra_info
     performance: dict[str, Timing] = {}
     for action, found in actions.items():
-        speed, unit = _SPEEDS[action]
-        performance[speed] = _timing(found, unit=unit, units=found.extra_info.units)
-        performance[f"{action}_step_seconds"] = _timing(found, unit="s", units=None)
+        info, stats = found.extra_info, found.stats
+        seconds = info.p10_seconds, stats.median, info.p90_seconds
+        performance |= timings_of(action, seconds, units=info.units, n=stats.rounds, warmup=info.warmup_rounds)
     train, predict = (actions[action].extra_info if action in actions else None for action in ("train", "predict"))
     return ResultRow(
         status="ok",
@@ -148,23 +136,6 @@ def _row(actions: Mapping[Action, _Benchmark], provenance: Provenance) -> Result
     )
 
 
-def _timing(found: _Benchmark, *, unit: str, units: int | None) -> Timing:
-    """Returns the seconds of a round or, if it has so many units of work, their speed."""
-    facts = found.extra_info
-    low, middle, high = facts.p10_seconds, found.stats.median, facts.p90_seconds
-    if units is not None:
-        low, middle, high = units / high, units / middle, units / low
-    return Timing(
-        median=middle,
-        p10=low,
-        p90=high,
-        n=found.stats.rounds,
-        unit=unit,
-        higher_is_better=units is not None,
-        warmup=facts.warmup_rounds,
-    )
-
-
 def _flops_of_unit(facts: BenchmarkFacts | None) -> int | None:
     return None if facts is None or facts.flops is None else facts.flops // facts.units
 
@@ -173,4 +144,4 @@ def _validated(model: type[_Model], value: object, *, path: str, place: str) -> 
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise ResultError(f"{path}: {explain(error, place=place)}") from error
+        raise ResultError(f"{path}: {first_problem(error, place=place)}") from error

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_serializer, field_validator, model_validator
 
-from zoo.config.settings import reason_of
 from zoo.provenance import Provenance, Record
 
 KIND: Final = "gqn-zoo-result"
@@ -65,6 +65,29 @@ class Timing(Record):
         if not self.p10 <= self.median <= self.p90:
             raise ValueError(f"expected p10 <= median <= p90, found {self.p10}, {self.median}, {self.p90}")
         return self
+
+
+Action = Literal["train", "predict", "evaluate"]
+# The name of the speed of an action, and its unit.
+_SPEEDS: dict[Action, tuple[str, str]] = {
+    "train": (TRAIN_THROUGHPUT, "scenes/s"),
+    "predict": (PREDICT_THROUGHPUT, "images/s"),
+    "evaluate": ("evaluate_scenes_per_second", "scenes/s"),
+}
+
+
+def timings_of(action: Action, seconds: Sequence[float], *, units: int, **repeats: int) -> dict[str, Timing]:
+    """Returns the seconds of an action and its speed, by their names in rows.
+
+    ``seconds`` are the quantiles 0.1, 0.5 and 0.9 of so many ``units`` of work; ``repeats`` are n and the warm-up.
+    """
+    low, middle, high = seconds
+    name, unit = _SPEEDS[action]
+    fast, usual, slow = units / low, units / middle, units / high
+    return {
+        name: Timing(median=usual, p10=slow, p90=fast, unit=unit, higher_is_better=True, **repeats),
+        f"{action}_step_seconds": Timing(median=middle, p10=low, p90=high, unit="s", higher_is_better=False, **repeats),
+    }
 
 
 class ComparabilityKey(Record):
@@ -230,10 +253,3 @@ def digest_of(row: ResultRow) -> str:
             del contents["provenance"][younger]
     canonical = json.dumps(contents, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def explain(error: ValidationError, *, place: str = "") -> str:
-    """Returns the field and the reason of the first problem that a validation found."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in ((place,) if place else ()) + first["loc"]) or "row"
-    return f"{where}: {reason_of(first)}"

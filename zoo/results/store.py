@@ -15,10 +15,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from zoo.config.settings import first_problem
 from zoo.errors import ResultError
 from zoo.files import TEMPORARY_PREFIX, load_json, reading, write_text
 from zoo.results.pytest_benchmark import BENCHMARK_KIND, is_benchmark_file, rows_of_benchmarks
-from zoo.results.row import KIND, SCHEMA_VERSION, ResultRow, digest_of, explain
+from zoo.results.row import KIND, SCHEMA_VERSION, ResultRow, digest_of
 
 MAX_FILE_BYTES = 64 * 2**20
 
@@ -167,7 +168,7 @@ def _row_of(contents: object, *, path: str) -> ResultRow:
     try:
         return ResultRow.model_validate(contents)
     except ValidationError as error:
-        raise ResultError(f"{path}: {explain(error)}") from error
+        raise ResultError(f"{path}: {first_problem(error)}") from error
 
 
 def _rows_in_git(spec: str) -> list[ResultRow]:
@@ -178,22 +179,17 @@ def _rows_in_git(spec: str) -> list[ResultRow]:
         return _rows_of(_git("cat-file", "blob", name), path=spec)
     files = {}
     for entry in _git("ls-tree", "--full-tree", "-r", "-z", name).split(b"\0")[:-1]:
-        about, _, path = entry.partition(b"\t")
-        if path.endswith(b".json"):
-            files[path.decode(errors="replace")] = about.split()[2]
+        about, _, encoded = entry.partition(b"\t")
+        if encoded.endswith(b".json"):
+            files[encoded.decode(errors="replace")] = about.split()[2]
     if any(path.startswith("rows/") for path in files):
         files = {path: blob for path, blob in files.items() if path.startswith("rows/")}
-    contents = zip(files, _blobs(list(files.values())), strict=True)
-    return [row for path, data in contents for row in _rows_of_any(data, path=f"{spec}/{path}")]
-
-
-def _blobs(names: list[bytes]) -> list[bytes]:
-    answer = io.BytesIO(_git("cat-file", "--batch", given=b"".join(name + b"\n" for name in names)))
-    contents = []
-    for _ in names:
+    answer = io.BytesIO(_git("cat-file", "--batch", given=b"".join(blob + b"\n" for blob in files.values())))
+    rows = []
+    for path in files:
         size = int(answer.readline().split()[2])
-        contents.append(answer.read(size + 1)[:-1])  # a line break follows
-    return contents
+        rows += _rows_of_any(answer.read(size + 1)[:-1], path=f"{spec}/{path}")  # a line break follows
+    return rows
 
 
 def _git(*arguments: str, given: bytes | None = None, missing: str = "git could not read the result rows") -> bytes:

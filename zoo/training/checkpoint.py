@@ -85,7 +85,15 @@ def save(
     target = step_folder(run, step)
     if target.exists():
         return target
-    moments, shape = _flatten_optimizer(optimizer)
+    found = optimizer.state_dict()
+    moments = {
+        f"{index}.{name}": value
+        for index, values in found["state"].items()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+    sizes = [len(group["params"]) for group in found["param_groups"]]
+    shape = OptimizerShape(groups=len(sizes), parameters=sizes)
     with writing_directory(target) as folder:
         write_tensors(model.state_dict(), folder / MODEL)
         write_tensors(moments, folder / OPTIMIZER)
@@ -107,18 +115,6 @@ def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     except SafetensorError as error:
         # safetensors reports a full disk as an error of its own.
         raise OSError(str(error)) from error
-
-
-def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], OptimizerShape]:
-    state = optimizer.state_dict()
-    tensors = {
-        f"{index}.{name}": value
-        for index, values in state["state"].items()
-        for name, value in values.items()
-        if isinstance(value, Tensor)
-    }
-    sizes = [len(group["params"]) for group in state["param_groups"]]
-    return tensors, OptimizerShape(groups=len(sizes), parameters=sizes)
 
 
 def load_optimizer(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> None:

@@ -31,12 +31,11 @@ class TrainingOptions:
     log_with: tuple[str, ...] = (TENSORBOARD,)  # names of accelerate's trackers, beside ``metrics.jsonl``
 
     def __post_init__(self) -> None:
-        for name in ("log_interval", "validation_interval", "validation_scenes", "save_interval", "keep_last"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: found {getattr(self, name)}, expected at least 1")
-        for name in ("keep_every", "prediction_scenes"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}: found {getattr(self, name)}, expected 0 or more")
+        positive = ("log_interval", "validation_interval", "validation_scenes", "save_interval", "keep_last")
+        for name in (*positive, "keep_every", "prediction_scenes"):
+            if getattr(self, name) < (name in positive):
+                least = "at least 1" if name in positive else "0 or more"
+                raise ConfigError(f"{name}: found {getattr(self, name)}, expected {least}")
         check_trackers(self.log_with)
 
     @property

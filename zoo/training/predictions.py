@@ -14,7 +14,7 @@ from zoo.data.plan import EvaluationPlan
 from zoo.data.source import SceneSource
 from zoo.evaluation.images import Sheet, sheet_of
 from zoo.evaluation.loop import Evaluation
-from zoo.figures.sheets import prediction_sheet
+from zoo.figures.sheets import image_sheet, prediction_groups
 from zoo.model.scene_model import SceneModel
 
 PREDICTIONS = "predictions.png"
@@ -46,9 +46,9 @@ class FixedScenes:
             DiskFullError: if it cannot be written; the one before is unchanged.
         """
         source = self.evaluation.source
-        path = prediction_sheet(
+        path = image_sheet(
             run / PREDICTIONS,
-            **sheet._asdict(),
+            groups=prediction_groups(**sheet._asdict()),
             title=f"step {step}: predictions from the prior on {source.name}, {source.split}",
             row_labels=[str(scene) for scene in self.evaluation.chosen_scenes],
         )

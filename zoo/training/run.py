@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.tracking import TensorBoardTracker
 from accelerate.utils import InitProcessGroupKwargs
 from ruamel.yaml import YAML
 
@@ -33,7 +34,7 @@ from zoo.training.checkpoint import Checkpoint
 from zoo.training.memory import check_batch_memory, check_model_memory, memory_errors
 from zoo.training.options import ResumeOptions, TrainingOptions
 from zoo.training.session import lock_folder
-from zoo.training.trackers import accelerate_trackers, start_trackers
+from zoo.training.trackers import TENSORBOARD, start_trackers
 from zoo.training.trained_model import CONFIG, ENVIRONMENT, check_seed, load_initial_weights
 from zoo.training.trainer import OnPredictions, Progress, Trainer, TrainingReport
 
@@ -53,10 +54,12 @@ def make_accelerator(variant: Variant, *, run: Path, log_with: Sequence[str], cp
     if AcceleratorState._shared_state.get("_mixed_precision", precision) != precision:
         # accelerate keeps the precision of the first run for the whole process and refuses another one.
         AcceleratorState._reset_state()
+    # Into <run>/tensorboard: accelerate would name the folder of TensorBoard after the project.
+    board = {TENSORBOARD: TensorBoardTracker(TENSORBOARD, logging_dir=run)} if TENSORBOARD in log_with else {}
     return Accelerator(
         cpu=cpu,
         mixed_precision=precision,
-        log_with=accelerate_trackers(log_with, run=run) or None,  # it warns of an empty list
+        log_with=[board.get(name, name) for name in log_with] or None,  # it warns of an empty list
         project_dir=run,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(minutes=10))],
     )

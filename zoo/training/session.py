@@ -15,13 +15,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Self, TextIO
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
 from zoo.errors import CheckpointError
 from zoo.files import write_text
-from zoo.training.trackers import log_image
 
 LOCK = ".lock"
 METRICS = "metrics.jsonl"
@@ -110,10 +108,6 @@ class Tracker:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **finite}) + "\n")
         self.accelerator.log({name: value for name, value in finite.items() if "/" in name}, step=step)
-
-    def log_image(self, step: int, name: str, image: np.ndarray) -> None:
-        """Gives an image [H, W, 3] uint8 to those trackers that have images."""
-        log_image(self.accelerator.trackers, name, image, step=step)
 
 
 def _rows(path: Path) -> list[tuple[int, str]]:

@@ -109,7 +109,11 @@ class TrainStep:
         # What still draws from torch's own generator (dropout in a backbone) follows from seed and step as well.
         torch.manual_seed(hash((self.seed, step, self.accelerator.process_index)) % 2**63)
         terms, scenes = self._backward(step, batches)
-        norm = self._clip()
+        if self.recipe.gradient_clip is None:
+            self.accelerator.unscale_gradients(self.optimizer)
+            norm = nn.utils.get_total_norm([each.grad for each in self._parameters if each.grad is not None])
+        else:
+            norm = self.accelerator.clip_grad_norm_(self._parameters, self.recipe.gradient_clip)
         fault = self._fault(terms, norm)
         self.synchronize()
         if self.recipe.mixed_precision != "fp16":
@@ -161,14 +165,6 @@ class TrainStep:
             terms.append(torch.stack([field.detach() for field in found]))
             scenes.append(batch.scene)
         return (terms[0], scenes[0]) if count == 1 else (torch.cat(terms, dim=1), torch.cat(scenes))
-
-    def _clip(self) -> Tensor:
-        """Returns the norm of the whole gradient, which is clipped if the recipe has ``gradient_clip``."""
-        if self.recipe.gradient_clip is not None:
-            norm: Tensor = self.accelerator.clip_grad_norm_(self._parameters, self.recipe.gradient_clip)
-            return norm
-        self.accelerator.unscale_gradients(self.optimizer)
-        return nn.utils.get_total_norm([each.grad for each in self._parameters if each.grad is not None])
 
     def _fault(self, terms: Tensor, norm: Tensor) -> Tensor:
         """Returns 0 if everything is finite on all processes, else 1, 0-d float32."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
-from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, TensorBoardTracker, get_available_trackers
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 from accelerate.utils import LoggerType
 
 from zoo.errors import ConfigError, did_you_mean
@@ -26,12 +26,6 @@ def check_trackers(names: Iterable[str]) -> None:
         # Trackers that were registered with accelerate by a package of the user are not in LoggerType.
         if name in LoggerType.list() and LoggerType(name) not in get_available_trackers():
             raise ConfigError(f"--log-with: tracker {name!r} is not installed; install it with: pip install {name}")
-
-
-def accelerate_trackers(names: Iterable[str], *, run: Path) -> list[str | GeneralTracker]:
-    """Returns what ``Accelerator(log_with=...)`` takes; TensorBoard writes to ``<run>/tensorboard``."""
-    # accelerate would name the folder of TensorBoard after the project.
-    return [TensorBoardTracker(TENSORBOARD, logging_dir=run) if name == TENSORBOARD else name for name in names]
 
 
 def start_trackers(accelerator: Accelerator, *, run: Path) -> None:

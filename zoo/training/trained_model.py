@@ -116,13 +116,14 @@ def load_trained(
     """
     path = Path(os.path.normpath(path))
     if (weights := find_weights(path)) is not None:
-        return load_shipped(weights, device=device, registry=registry)
+        return _load_shipped(weights, device=device, registry=registry)
     found = run_checkpoints.find(path, which=which)
     run = found.path.parent.parent
     config = load_yaml(run / CONFIG) if (run / CONFIG).is_file() else found.state.config
     variant = _variant_of(config, file=run / CONFIG, registry=registry)
     # The cost until the checkpoint could be chosen: the whole run, unless the path is a checkpoint.
     last = found if found.path == path else run_checkpoints.find(path, which="last")
+    provenance = provenance_of_run(run)
     return TrainedModel(
         model=_load_model(found, variant).to_device(device).eval(),
         variant=variant,
@@ -131,16 +132,12 @@ def load_trained(
         step=found.state.step,
         seconds=found.state.seconds,
         spent=TrainingCost(last.state.step, last.state.seconds),
-        git=_git_of(run),
+        git=provenance.git if provenance else None,
     )
 
 
-def load_shipped(folder: Path, *, device: torch.device | str = "cpu", registry: Registry | None = None) -> TrainedModel:
-    """Loads weights that have a card, as float32, into the model of the card's configuration.
-
-    Raises:
-        CheckpointError, ConfigError: if something is missing, damaged or of another variant.
-    """
+def _load_shipped(folder: Path, *, device: torch.device | str, registry: Registry | None) -> TrainedModel:
+    """Loads weights that have a card, as float32, into the model of the card's configuration."""
     card = read_card(folder)
     variant = _variant_of(card.config, file=folder / CARD, registry=registry)
     model = build(variant)
@@ -199,9 +196,9 @@ def _load_model(found: Checkpoint, variant: Variant) -> SceneModel:
     return average.module
 
 
-def _git_of(run: Path) -> GitState | None:
-    """Returns the commit that trained a run, or its last part; None if its file is lost."""
+def provenance_of_run(run: Path) -> Provenance | None:
+    """Returns command, commit and machine that trained a run, or its last part; None if the file is lost or damaged."""
     try:
-        return Provenance.model_validate_json((run / ENVIRONMENT).read_bytes()).git
+        return Provenance.model_validate_json((run / ENVIRONMENT).read_bytes())
     except (OSError, ValidationError):
         return None

@@ -25,6 +25,7 @@ from zoo.training.options import TrainingOptions
 from zoo.training.predictions import FixedScenes
 from zoo.training.session import Interruption, Tracker
 from zoo.training.step import TrainStep
+from zoo.training.trackers import log_image
 
 BEST_METRIC = "eval/nelbo_excess"
 PREDICTION_IMAGE = "eval/predictions"
@@ -171,7 +172,7 @@ class Trainer:
         if self.fixed_scenes is not None and self.accelerator.is_main_process:
             sheet = self.fixed_scenes.predict(self.evaluated_model)
             image = self.fixed_scenes.save(sheet, run=self.run, step=self.step)
-            tracker.log_image(self.step, PREDICTION_IMAGE, image)
+            log_image(self.accelerator.trackers, PREDICTION_IMAGE, image, step=self.step)
             if on_predictions:
                 on_predictions(self.step, sheet)
         value = means[self.best_metric]

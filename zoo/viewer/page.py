@@ -41,12 +41,13 @@ class Page:
         self._closed = threading.Event()
         client.camera.fov = FIELD_OF_VIEW
         self._panel = Panel(client.gui, session.state)
-        self._plan = Plan(client.scene, on_own_view=self._add_own_view, on_view=self._select)
+        self._plan = Plan(
+            client.scene, on_own_view=lambda view: self._act(lambda: session.add_own_view(view)), on_view=self._select
+        )
         self._plan.add_gizmo("view", self._view_dragged)
         self._plan.add_gizmo("camera", self._camera_dragged)
         self._loop = RenderLoop(self._draw)
         self._connect_actions()
-        self._connect_camera()
         self._attempt(self._show_scene)
 
     def close(self) -> None:
@@ -67,7 +68,7 @@ class Page:
         return True
 
     def _connect_actions(self) -> None:
-        """Connects what changes the session: afterwards the page shows the new state."""
+        """Connects the controls; after what changes the session the page shows the new state."""
         panel, session = self._panel, self.session
         actions: list[tuple[Any, Callable[[], Any]]] = [
             (panel.new_sample, session.draw_noise),
@@ -97,6 +98,10 @@ class Page:
         self._on_input(panel.samples, lambda: self._act(lambda: session.set_samples(int(panel.samples.value))))
         self._on_input(panel.selected, self._selection_changed)
         self._client.scene.on_click()(self._scene_clicked)
+        self._on_input(panel.position, self._pose_typed)
+        self._on_input(panel.angles, self._pose_typed)
+        self._on_input(panel.fly, self._fly_changed)
+        self._client.camera.on_update(self._browser_moved)
 
     def _on_input(self, control: Any, action: Callable[[], Any]) -> None:
         """Runs an action when the visitor changes a control, not when the page does."""
@@ -133,9 +138,6 @@ class Page:
         self.session.remove_view(selected)
         self._selected = None
 
-    def _add_own_view(self, view: int) -> None:
-        self._act(lambda: self.session.add_own_view(view))
-
     def _select(self, index: int | None) -> None:
         with self._showing:
             self._selected = index
@@ -160,13 +162,6 @@ class Page:
             self._show_state()
 
     # Camera
-
-    def _connect_camera(self) -> None:
-        panel = self._panel
-        self._on_input(panel.position, self._pose_typed)
-        self._on_input(panel.angles, self._pose_typed)
-        self._on_input(panel.fly, self._fly_changed)
-        self._client.camera.on_update(self._browser_moved)
 
     def _pose_typed(self) -> None:
         pose = (*self._panel.position.value, *self._panel.angles.value)
@@ -275,7 +270,7 @@ class Page:
     def _locate(self) -> None:
         state = self.session.state
         found = locate_view(state, int(self._panel.own_view.value))
-        words = f"{found.name}: estimate (green) {found.summary} from the truth (orange)"
+        words = f"{found.name}: estimate (green) {found.located.summary} from the truth (orange)"
         self._mark(state, lambda: self._plan.show_map(found), words)
 
     def _mark(self, state: SessionState, show: Callable[[], None], words: str) -> None:

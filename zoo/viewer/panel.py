@@ -1,12 +1,13 @@
-"""The controls beside the 3-D view, and the images that the models predict."""
+"""The controls beside the 3-D view, and the images that the models predict, enlarged so that single pixels can be seen."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.viewer.image_rows import BLANK, largest_spread, samples_of, spreads_of, truth_and_means
+from zoo.figures.views import coloured
 from zoo.viewer.rendering import Frame
 from zoo.viewer.saved_page import MOST_SAMPLES, pose_of
 from zoo.viewer.session_state import SessionState
@@ -14,36 +15,68 @@ from zoo.viewer.session_state import SessionState
 if TYPE_CHECKING:
     import viser
 
+TILE = 128  # height of an image, pixels, at least
+GAP = 4  # white pixels between images
+MOST_SAMPLES_SHOWN = 8
 NO_VIEW = "none"
+BLANK = np.full((TILE, TILE, 3), 128, np.uint8)
+
+
+def truth_and_means(frame: Frame) -> np.ndarray:
+    """Returns the truth, grey where it is not known, and the mean prediction of every model, [h, w, 3] uint8."""
+    means = [model.mean for model in frame.models]
+    unknown = np.full_like(means[0], 128) if means else BLANK
+    return image_row([unknown if frame.truth is None else frame.truth, *means])
+
+
+def samples_of(frame: Frame) -> np.ndarray:
+    """Returns a row of samples for every model, [h, w, 3] uint8."""
+    if not frame.models:
+        return BLANK
+    return _joined([image_row(model.samples[:MOST_SAMPLES_SHOWN]) for model in frame.models], axis=0)
+
+
+def spreads_of(frame: Frame) -> np.ndarray:
+    """Returns the uncertainty of every model on one scale, black is 0, [h, w, 3] uint8."""
+    if not frame.models:
+        return BLANK
+    most = largest_spread(frame)
+    return image_row([coloured(model.spread / most) for model in frame.models])
+
+
+def largest_spread(frame: Frame) -> float:
+    """Returns the value of the lightest colour of :func:`spreads_of`."""
+    return max(1e-6, *(float(model.spread.max()) for model in frame.models))
+
+
+def image_row(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Puts images [H, W, 3] uint8 of one size beside each other, enlarged by a whole factor."""
+    factor = max(1, -(-TILE // images[0].shape[0]))
+    tiles = [image.repeat(factor, axis=0).repeat(factor, axis=1) for image in images]
+    return _joined(tiles, axis=1)
+
+
+def _joined(images: Sequence[np.ndarray], *, axis: int) -> np.ndarray:
+    """Puts images [h, w, 3] uint8 that fit below (axis 0) or beside (axis 1) each other."""
+    gap = np.full_like(images[0].take(range(GAP), axis), 255)
+    return np.concatenate([part for image in images for part in (gap, image)][1:], axis=axis)
 
 
 class Panel:
     """Controls of one visitor; :class:`zoo.viewer.page.Page` connects them to actions."""
 
     def __init__(self, gui: viser.GuiApi, state: SessionState) -> None:
-        self._add_images(gui)
-        self._add_camera(gui, state)
-        self._add_context(gui)
-        self._add_models(gui, state)
-        self._add_tools(gui)
-        self.show(state, selected=None)
-
-    def _add_images(self, gui: viser.GuiApi) -> None:
+        x, y, z, yaw, pitch = pose_of(state.camera)
         self.means = gui.add_image(BLANK, label="truth and predictions", format="png")
         self.caption = gui.add_markdown("")
         self.samples_image = gui.add_image(BLANK, label="samples", format="png")
         self.spread_image = gui.add_image(BLANK, label="uncertainty", format="png")
         self.new_sample = gui.add_button("New sample", hint="other noise for the latents")
-
-    def _add_camera(self, gui: viser.GuiApi, state: SessionState) -> None:
-        x, y, z, yaw, pitch = pose_of(state.camera)
         with gui.add_folder("Camera"):
             self.fly = gui.add_checkbox("fly", False, hint="mouse and keys (W A S D, arrows) move the camera itself")
             self.position = gui.add_vector3("x, y, z", (x, y, z), step=0.01)
             self.angles = gui.add_vector2("yaw, pitch (degrees)", (yaw, pitch), step=0.1)
             self.from_above = gui.add_button("Plan from above")
-
-    def _add_context(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Context views"):
             self.selected = gui.add_dropdown("selected", (NO_VIEW,), hint="a gizmo in the plan moves it")
             self.remove_view = gui.add_button("Remove the selected view")
@@ -51,8 +84,6 @@ class Panel:
             self.own_view = gui.add_dropdown("view of the scene", ("0",))
             self.add_own_view = gui.add_button("Add this view")
             self.click_adds = gui.add_checkbox("a click on the plan adds a view", False)
-
-    def _add_models(self, gui: viser.GuiApi, state: SessionState) -> None:
         with gui.add_folder("Models and scene"):
             self.shown = gui.add_dropdown("models", ("",))
             self.remove_model = gui.add_button("Remove this model")
@@ -62,8 +93,6 @@ class Panel:
             self.split = gui.add_dropdown("split", ("train", "validation", "test"), initial_value=state.split)
             self.open_scene = gui.add_button("Open scene")
             self.samples = gui.add_slider("samples", 1, MOST_SAMPLES, 1, state.samples)
-
-    def _add_tools(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Keyframes"):
             self.keyframes = gui.add_markdown("")
             self.add_keyframe = gui.add_button("Add keyframe")
@@ -78,6 +107,7 @@ class Panel:
         with gui.add_folder("Page"):
             self.save = gui.add_button("Save state")
             self.load = gui.add_button("Load state")
+        self.show(state, selected=None)
 
     def show(self, state: SessionState, *, selected: int | None) -> None:
         """Shows the values of a state, except those of the camera."""

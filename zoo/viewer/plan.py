@@ -24,6 +24,7 @@ FIELD_OF_VIEW = math.radians(FIELD_OF_VIEW_DEGREES)
 # Seen from below, an image of viser has its x axis to the right and y down; half a turn about x puts it on the floor.
 FACING_UP = (0.0, 1.0, 0.0, 0.0)
 CAMERA, CONTEXT, SELECTED, OWN = (213, 94, 0), (0, 114, 178), (0, 158, 115), (150, 150, 150)
+Colour = tuple[int, int, int]
 PHASES = Literal["start", "update", "end"]
 Moved = Callable[[np.ndarray, PHASES], None]  # camera [5] of a gizmo that was dragged
 
@@ -59,13 +60,10 @@ class Plan:
         for handle in (*self._own, *self._context, *([self._camera] if self._camera else [])):
             handle.remove()
         self._context, self._camera = [], None
-        self._own = [self._own_frustum(scene, view) for view in range(scene.num_views)]
+        self._own = [self._frustum(f"/own/{view}", scene.cameras[view], 0.5, OWN) for view in range(scene.num_views)]
+        for view, handle in enumerate(self._own):
+            handle.on_click(lambda _, view=view: self._on_own_view(view))
         return extent
-
-    def _own_frustum(self, scene: Scene, view: int) -> viser.CameraFrustumHandle:
-        handle = self._frustum(f"/own/{view}", scene.cameras[view], scale=0.5 * self._size, color=OWN)
-        handle.on_click(lambda _: self._on_own_view(view))
-        return handle
 
     def show_context(self, state: SessionState, *, selected: int | None) -> None:
         """Shows the context views as frusta with their images; a gizmo moves the selected one."""
@@ -74,7 +72,8 @@ class Plan:
         del self._context[len(state.context) :]
         for index, view in enumerate(state.context):
             if index == len(self._context):
-                self._context.append(self._context_frustum(index, view.camera))
+                self._context.append(self._frustum(f"/context/{index}", view.camera, 1.5, CONTEXT))
+                self._context[index].on_click(lambda _, index=index: self._on_view(index))
             handle = self._context[index]
             handle.wxyz, handle.position = to_viser(view.camera)
             handle.image = view.image
@@ -82,15 +81,10 @@ class Plan:
         chosen = None if selected is None else state.context[selected].camera
         self._place_gizmo("view", chosen)
 
-    def _context_frustum(self, index: int, camera: np.ndarray) -> viser.CameraFrustumHandle:
-        handle = self._frustum(f"/context/{index}", camera, scale=1.5 * self._size, color=CONTEXT)
-        handle.on_click(lambda _: self._on_view(index))
-        return handle
-
     def show_camera(self, camera: np.ndarray, *, flying: bool) -> None:
         """Shows the camera of the predictions with its gizmo; hides both while the browser's camera is the same."""
         if self._camera is None:
-            self._camera = self._frustum("/camera", camera, scale=2.0 * self._size, color=CAMERA)
+            self._camera = self._frustum("/camera", camera, 2.0, CAMERA)
         self._camera.wxyz, self._camera.position = to_viser(camera)
         self._camera.visible = not flying
         self._place_gizmo("camera", None if flying else camera)
@@ -115,21 +109,19 @@ class Plan:
         colours = coloured(found.values[None] / max(float(found.values.max()), 1e-6))[0]
         for index, (camera, colour) in enumerate(zip(found.cameras, colours, strict=True)):
             rgb = (int(colour[0]), int(colour[1]), int(colour[2]))
-            place = to_viser(camera).position
-            self._marks.append(
-                self._scene.add_icosphere(f"/marks/{index}", radius=0.5 * self._size, color=rgb, position=place)
-            )
+            name, radius, place = f"/marks/{index}", 0.5 * self._size, to_viser(camera).position
+            self._marks.append(self._scene.add_icosphere(name, radius=radius, color=rgb, position=place))
 
     def show_map(self, found: ProbabilityMap) -> None:
         """Lays a map of probability over the plan, with the estimated camera as a frustum."""
         self.clear_marks()
-        low_x, high_x, low_y, high_y = found.extent
+        low_x, high_x, low_y, high_y = found.located.grid.extent
         middle = (0.5 * (low_x + high_x), 0.5 * (low_y + high_y), 0.02)
         width, height = high_x - low_x, high_y - low_y
         self._marks = [
             self._scene.add_image("/marks/map", found.image, width, height, wxyz=FACING_UP, position=middle),
-            self._frustum("/marks/estimate", found.estimate, scale=2.0 * self._size, color=SELECTED),
-            self._frustum("/marks/truth", found.truth, scale=2.0 * self._size, color=CAMERA),
+            self._frustum("/marks/estimate", found.located.estimate, 2.0, SELECTED),
+            self._frustum("/marks/truth", found.located.truth, 2.0, CAMERA),
         ]
 
     def clear_marks(self) -> None:
@@ -138,10 +130,7 @@ class Plan:
             handle.remove()
         self._marks = []
 
-    def _frustum(
-        self, name: str, camera: np.ndarray, *, scale: float, color: tuple[int, int, int]
-    ) -> viser.CameraFrustumHandle:
-        wxyz, position = to_viser(camera)
-        return self._scene.add_camera_frustum(
-            name, FIELD_OF_VIEW, 1.0, scale=scale, color=color, wxyz=wxyz, position=position
-        )
+    def _frustum(self, name: str, camera: np.ndarray, scale: float, color: Colour) -> viser.CameraFrustumHandle:
+        """Adds a camera; ``scale`` is relative to the size of the scene."""
+        pose = to_viser(camera)._asdict()
+        return self._scene.add_camera_frustum(name, FIELD_OF_VIEW, 1.0, scale=scale * self._size, color=color, **pose)

@@ -7,13 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from zoo.episode import SceneBatch
 from zoo.errors import ConfigError, DataError
-from zoo.evaluation.localisation import Search, locate
-from zoo.evaluation.loop import EvaluationBatch, evaluation_mode
+from zoo.evaluation.localisation import Located, Search, locate
+from zoo.evaluation.loop import EvaluationBatch, batch_of, evaluation_mode
 from zoo.evaluation.pose_grid import PosePrior, grid_over
 from zoo.figures.views import coloured
-from zoo.nn.noise import scene_keys
 from zoo.viewer.session_state import SessionState, own_view
 
 PLACES, TURNS = 24, 16  # cells along a side, and directions
@@ -23,16 +21,13 @@ class ProbabilityMap(NamedTuple):
     """A map over the plan, and the most probable camera."""
 
     name: str  # of the model
-    mass: np.ndarray  # [Y, X], probability of each cell, rows in the direction of +y
-    extent: tuple[float, float, float, float]  # least x, largest x, least y, largest y, scene units
-    estimate: np.ndarray  # [5]
-    truth: np.ndarray  # [5]
-    summary: str
+    located: Located
 
     @property
     def image(self) -> np.ndarray:
         """The map seen from above with +y up, [Y, X, 3] uint8; the colour is the square root of the probability."""
-        return coloured(np.sqrt(self.mass / self.mass.max()))[::-1]
+        mass = self.located.floor_mass
+        return coloured(np.sqrt(mass / mass.max()))[::-1]
 
 
 def locate_view(state: SessionState, view: int) -> ProbabilityMap:
@@ -55,14 +50,10 @@ def locate_view(state: SessionState, view: int) -> ProbabilityMap:
     prior = PosePrior("uniform", grid=grid_over(known, places=PLACES, turns=TURNS), cameras=known)
     schedule = model.trained.schedule
     shown = [*state.context, query]
-    batch = SceneBatch(
-        frames=torch.from_numpy(np.stack([each.image for each in shown]))[None],
-        cameras=torch.from_numpy(np.stack([each.camera for each in shown]))[None],
-        scene=torch.zeros(1, dtype=torch.int64),
-        key=scene_keys(seed=state.seed, step=0, places=torch.zeros(1, dtype=torch.int64)),
-    ).apply(lambda field: field.to(schedule.sigma.device))
+    frames, cameras = (np.stack(parts)[None] for parts in zip(*((one.image, one.camera) for one in shown), strict=True))
+    batch = batch_of(frames, cameras, device=schedule.sigma.device, seed=state.seed)
     part = EvaluationBatch(np.zeros(1, np.int64), batch, len(state.context))
     search = Search(samples=state.samples if model.trained.model.core.latents != "none" else 0)
     with model.computing, evaluation_mode(model.trained.model):
-        found = locate(model.trained.model, part, schedule=schedule, prior=prior, search=search)
-    return ProbabilityMap(model.name, found.floor_mass, prior.grid.extent, found.estimate, found.truth, found.summary)
+        located = locate(model.trained.model, part, schedule=schedule, prior=prior, search=search)
+    return ProbabilityMap(model.name, located)

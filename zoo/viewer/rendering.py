@@ -63,9 +63,12 @@ def render_frame(state: SessionState, *, samples: int | None = None) -> Frame:
     start = time.perf_counter()
     count = state.samples if samples is None else samples
     truth, missing = _truth_at(state)
-    models = [
-        _model_frame(model, _predict(state, model, state.camera[None], count), truth) for model in state.view_models
-    ]
+    models = []
+    for model in state.view_models:
+        found = _predict(state, model, state.camera[None], count)
+        psnr = None if truth is None else psnr_of(found.mean[0], truth)
+        mean, drawn = frames_of(found.mean[0]), frames_of(found.samples[:, 0])
+        models.append(ModelFrame(model.name, mean, drawn, found.spread[0], psnr))
     return Frame(truth, missing, models, count, time.perf_counter() - start)
 
 
@@ -127,10 +130,3 @@ def _truth_at(state: SessionState) -> tuple[np.ndarray | None, str]:
     except DataError as error:
         return None, str(error)
     return (None, "the scene can only be seen from its own cameras") if truth is None else (truth[0], "")
-
-
-def _model_frame(model: NamedModel, prediction: ViewPrediction, truth: np.ndarray | None) -> ModelFrame:
-    psnr = None if truth is None else psnr_of(prediction.mean[0], truth)
-    return ModelFrame(
-        model.name, frames_of(prediction.mean[0]), frames_of(prediction.samples[:, 0]), prediction.spread[0], psnr
-    )

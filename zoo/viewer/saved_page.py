@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 
 from zoo.config.settings import LARGEST_SEED, Settings, load_yaml, parse
 from zoo.data.camera import CAMERA_WIDTH
-from zoo.data.camera_path import camera_of
 from zoo.data.source import Split
 from zoo.files import write_json
 from zoo.viewer.session_state import SessionState
@@ -32,11 +31,6 @@ class SavedView(Settings):
         if (self.view is None) == (self.camera is None):
             raise ValueError("either view or camera")
         return self
-
-    def camera_of(self, origin: str) -> np.ndarray:
-        """Returns the camera [5], radians; raises DataError, naming ``origin``, if it is out of range."""
-        assert self.camera is not None
-        return camera_of(self.camera, origin=origin)
 
 
 class SavedPage(Settings):

@@ -72,13 +72,11 @@ class ViewerSession:
     def move_view(self, index: int, camera: np.ndarray) -> None:
         """Moves context view ``index`` to a camera [5]; raises DataError if there is none or it cannot be rendered."""
         with self._acting:
-            self._check_index(index)
             self._replace_view(index, free_view(self.state.scene, camera))
 
     def remove_view(self, index: int) -> None:
         """Takes context view ``index`` away from the models; raises DataError if there is none."""
         with self._acting:
-            self._check_index(index)
             self._replace_view(index)
 
     def clear_views(self) -> None:
@@ -148,7 +146,7 @@ class ViewerSession:
         models = tuple(self.library.load(name) for name in found.models)
         scene = load_scene(models, found.scene, split=found.split)
         context = tuple(
-            free_view(scene, each.camera_of(f"{path}: context.{index}"))
+            free_view(scene, camera_of(each.camera or (), origin=f"{path}: context.{index}"))
             if each.view is None
             else own_view(scene, each.view)
             for index, each in enumerate(found.context)
@@ -174,11 +172,9 @@ class ViewerSession:
 
     def _replace_view(self, index: int, *views: ContextView) -> None:
         context = self.state.context
+        if not 0 <= index < len(context):
+            raise DataError(f"context: found no view {index}, expected 0 to {len(context) - 1}")
         self._change(context=(*context[:index], *views, *context[index + 1 :]))
-
-    def _check_index(self, index: int) -> None:
-        if not 0 <= index < len(self.state.context):
-            raise DataError(f"context: found no view {index}, expected 0 to {len(self.state.context) - 1}")
 
 
 def _checked_samples(samples: int) -> int:

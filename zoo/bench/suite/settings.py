@@ -6,7 +6,6 @@ Keys are checked as strictly as those of the registry. The shipped suites are in
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -15,7 +14,6 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from zoo.bench.protocol import METRICS, SIGMA_RANGE
 from zoo.bench.suite.scenes import SceneSet
 from zoo.config.settings import LARGEST_SEED, Settings, load_yaml, parse
-from zoo.data.opening import open_scenes
 from zoo.errors import ConfigError, did_you_mean
 from zoo.registry.sources import NAME
 
@@ -172,21 +170,3 @@ def load_suite(name: str) -> Suite:
             if key not in data:
                 raise ConfigError(f"{file}: parts.{index}.data: there are no data {key!r}{did_you_mean(key, data)}")
     return Suite(path=path, settings=settings, data=data)
-
-
-def suite_of_options(
-    *,
-    data: Path | None,
-    size: str,
-    changes: Mapping[str, Any],
-    contexts: Sequence[int],
-    importance_samples: Sequence[int],
-) -> Suite:
-    """Returns the suite of all variants with ``changes``, on a folder or noise; raises ZooError if not valid."""
-    scenes = {} if data is None else {"data": SceneSet(folder=str(data.absolute()))}
-    if data is not None:
-        open_scenes(data, "train")
-    part = {"variants": ["*"], "data": list(scenes), "size": size, "set": changes, "contexts": list(contexts)}
-    bounds = ["ELBO", *(f"IWAE-{number}" for number in importance_samples)]
-    settings = {"version": 1, "title": "", "parts": [part], "bounds": bounds, "baselines": False}
-    return Suite(path=None, settings=parse(SuiteFile, settings, file="command line"), data=scenes)

@@ -15,7 +15,6 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -124,15 +123,11 @@ def _exit_with_runner() -> None:
     os._exit(1)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Runs the job of the folder that the command line names."""
     if ATTACHED in sys.argv:
         threading.Thread(target=_exit_with_runner, daemon=True).start()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     sys.exit(run_job_in(sys.argv[1], retry=RETRY in sys.argv))
 
 
