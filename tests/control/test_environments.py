@@ -60,12 +60,17 @@ def test_equal_seeds_give_equal_bytes():
 def test_an_arm_of_a_batch_is_the_single_environment_of_its_seed(observation):
     actions = actions_of(3)
     batch = gymnasium.make_vec(
-        NAME, num_envs=3, vectorization_mode="vector_entry_point", observation=observation, camera="around"
+        NAME,
+        num_envs=3,
+        vectorization_mode="vector_entry_point",
+        observation=observation,
+        camera="around",
+        room="drawn",
     )
     observations, rewards = roll_out(batch, actions, seed=11)
     assert observations.shape[1:] == batch.observation_space.shape and rewards.shape == (len(actions), 3)
     for index in range(3):
-        alone = roll_out(ReachingEnv(observation, camera="around"), actions[:, index], seed=11 + index)
+        alone = roll_out(ReachingEnv(observation, camera="around", room="drawn"), actions[:, index], seed=11 + index)
         assert observations[:, index].tobytes() == alone[0].tobytes()
         assert rewards[:, index].tobytes() == alone[1].tobytes()
 

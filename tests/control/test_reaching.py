@@ -6,7 +6,15 @@ import math
 import numpy as np
 import pytest
 
-from zoo.control.reaching import EPISODE_STEPS, FIXED_CAMERA, MAX_VELOCITY, MOVED_JOINTS, STEP_SECONDS, ReachingArms
+from zoo.control.reaching import (
+    EPISODE_STEPS,
+    FIXED_CAMERA,
+    FIXED_ROOM_SEED,
+    MAX_VELOCITY,
+    MOVED_JOINTS,
+    STEP_SECONDS,
+    ReachingArms,
+)
 from zoo.data.factors.arm_factors import ArmFactors
 from zoo.data.render.jaco import CAMERA_HEIGHTS, JOINT_RANGES, SCALE, draw_scene, forward_kinematics, is_possible
 from zoo.data.render.rng import seeded
@@ -77,13 +85,18 @@ def test_steps_that_come_nearest_reach_the_ball():
     assert start.mean() > 0.7 and np.median(arms.distances) < 0.2 and (arms.distances <= start).all()
 
 
-def test_scenes_are_those_of_the_data_set_with_another_arm():
-    arms = arms_of(6)
+@pytest.mark.parametrize("room", ["fixed", "drawn"])
+def test_scenes_are_those_of_the_data_set_with_another_arm_and_on_request_one_room(room):
+    arms = arms_of(6, room=room)
     frames = arms.frames(image_size=16)
+    fixed = ArmFactors.of(draw_scene(seeded(FIXED_ROOM_SEED))[0])
     assert is_possible(forward_kinematics(arms.joints)).all()
     for index in range(6):
         factors = ArmFactors.of(draw_scene(seeded(index))[0])
         moved = factors.model_copy(update={"joints": arms.joints[index].tolist(), "reaching": False})
+        if room == "fixed":
+            ball = moved.target.model_copy(update={"colour": fixed.target.colour, "hue": fixed.target.hue})
+            moved = moved.model_copy(update={"room": fixed.room, "light": fixed.light, "target": ball})
         moved.check()
         assert (frames[index] == render_scene(moved, np.array([FIXED_CAMERA]), image_size=16)[0]).all()
         assert arms.balls[index] * SCALE == pytest.approx(factors.target.position)

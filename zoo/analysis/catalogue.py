@@ -154,7 +154,7 @@ ANALYSES = {
         runs=("gqn-improved-jaco",),
         scenes=48,
         seeds=5,
-        env_steps=8000,
+        env_steps=16000,
     ),
 }
 

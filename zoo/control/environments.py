@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from zoo.control.observations import Observation
-from zoo.control.reaching import MOVED_JOINTS, STEP_SECONDS, Camera, ReachingArms
+from zoo.control.reaching import MOVED_JOINTS, STEP_SECONDS, Camera, ReachingArms, RoomChoice
 
 NAME = "gqn-zoo/Reaching-v0"  # for ``gymnasium.make`` and ``gymnasium.make_vec``
 RENDERED_SIZE = 128  # pixels of ``render``
@@ -33,8 +33,15 @@ class ReachingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     metadata: dict[str, Any] = _METADATA
 
-    def __init__(self, observation: Observation, *, camera: Camera = "fixed", render_mode: str | None = None) -> None:
-        self.arms = ReachingArms(1, camera=camera)
+    def __init__(
+        self,
+        observation: Observation,
+        *,
+        camera: Camera = "fixed",
+        room: RoomChoice = "fixed",
+        render_mode: str | None = None,
+    ) -> None:
+        self.arms = ReachingArms(1, camera=camera, room=room)
         self.observe = observation
         self.observation_space, self.action_space = observation.space, _action_space()
         self.render_mode = render_mode
@@ -69,9 +76,11 @@ class ReachingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     metadata: dict[str, Any] = _BATCH_METADATA
 
-    def __init__(self, observation: Observation, *, num_envs: int, camera: Camera = "fixed") -> None:
+    def __init__(
+        self, observation: Observation, *, num_envs: int, camera: Camera = "fixed", room: RoomChoice = "fixed"
+    ) -> None:
         self.num_envs = num_envs
-        self.arms = ReachingArms(num_envs, camera=camera)
+        self.arms = ReachingArms(num_envs, camera=camera, room=room)
         self.observe = observation
         self.single_observation_space, self.single_action_space = observation.space, _action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)

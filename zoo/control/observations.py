@@ -14,7 +14,7 @@ from zoo.errors import ConfigError
 from zoo.evaluation.representations import encode_views, has_representation
 from zoo.model.scene_model import SceneModel
 
-CELLS = 4  # per side, to which a representation is averaged
+CELLS = 2  # per side, to which a representation is averaged: 256 numbers of 64 channels, as many as r has in the paper
 
 
 class Observation(ABC):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from zoo.control.environments import ReachingVectorEnv
 from zoo.control.observations import Observation
-from zoo.control.reaching import EPISODE_STEPS, MOVED_JOINTS, Camera
+from zoo.control.reaching import EPISODE_STEPS, MOVED_JOINTS, Camera, RoomChoice
 
 NUM_ARMS = 16  # moved together
 BATCH_STEPS = NUM_ARMS * EPISODE_STEPS  # environment steps of a batch of episodes, the unit of training
@@ -112,6 +112,7 @@ class TrainedPolicy(NamedTuple):
     agent: SAC
     observation: Observation
     camera: Camera
+    room: RoomChoice
     returns: np.ndarray  # [batches, N], metres; those of batch k after (k + 1) * BATCH_STEPS environment steps
 
     @property
@@ -122,7 +123,7 @@ class TrainedPolicy(NamedTuple):
 
     def final_distances(self, *, num_episodes: int, seed: int) -> np.ndarray:
         """Returns the distances between hand and ball after episodes with the most likely actions, [episodes] metres."""
-        env = ReachingVectorEnv(self.observation, num_envs=num_episodes, camera=self.camera)
+        env = ReachingVectorEnv(self.observation, num_envs=num_episodes, camera=self.camera, room=self.room)
         normalised = self.agent.get_vec_normalize_env()
         assert normalised is not None, "see train_policy"
         observations, info = env.reset(seed=seed)
@@ -139,13 +140,14 @@ def train_policy(
     env_steps: int,
     seed: int,
     camera: Camera = "fixed",
+    room: RoomChoice = "fixed",
     device: torch.device | str = "cpu",
 ) -> TrainedPolicy:
     """Trains a policy for ``env_steps`` environment steps, rounded up to whole batches of episodes.
 
     The seed decides the initial weights, the scenes and the noise; the trainings of several observations see the same scenes.
     """
-    arms = ArmVecEnv(ReachingVectorEnv(observation, num_envs=NUM_ARMS, camera=camera))
+    arms = ArmVecEnv(ReachingVectorEnv(observation, num_envs=NUM_ARMS, camera=camera, room=room))
     sees_images = observation.space.dtype == np.uint8
     # Stable-baselines3 would transpose images outside of the normalisation, which keeps them as they were.
     seen = VecTransposeImage(arms) if sees_images else arms
@@ -161,4 +163,4 @@ def train_policy(
         device=device,
         **SETTINGS,
     ).learn(total)
-    return TrainedPolicy(agent, observation, camera, np.array(arms.returns))
+    return TrainedPolicy(agent, observation, camera, room, np.array(arms.returns))

@@ -1,7 +1,7 @@
 """Reaching: a robot arm of the data set ``jaco`` is moved until its hand is at the ball; batched over arms.
 
-Ball, textures, lamp and, on request, camera are drawn per episode as ``jaco`` draws them, and so are three of the nine joints,
-those that turn the foot, the upper arm and the forearm. These move: they place the hand, while the wrist, which is straight,
+The place and size of the ball and, on request, camera and room (textures, lamp, colour of the ball) are drawn per episode as
+``jaco`` draws them, and so are three of the nine joints, those that turn the foot, the upper arm and the forearm. These move: they place the hand, while the wrist, which is straight,
 would only turn it, and the fingers, half closed, would only close it. The joints obey exactly (no masses, no contact): a step
 adds the velocity times its duration, joint after joint, up to their limits. A turn after which the arm would be in the floor,
 in its own column or farther out than ``jaco`` allows is not made, so that only this joint waits. The ball is not solid. All
@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -48,6 +49,7 @@ from zoo.data.render.rooms import Ring
 from zoo.data.render.scene import SceneObject, stack_scenes
 
 Camera = Literal["fixed", "front", "around"]
+RoomChoice = Literal["fixed", "drawn"]
 
 MOVED_JOINTS = 3  # the first ones
 STRAIGHT_WRIST = (0.0, 0.0, 0.0)  # radians: the hand points where the forearm does
@@ -56,6 +58,7 @@ MAX_VELOCITY = math.radians(36.0)  # per second
 STEP_SECONDS = 0.5
 EPISODE_STEPS = 20
 FIXED_CAMERA = Ring(sum(CAMERA_RADII) / 2.0, sum(CAMERA_HEIGHTS) / 2.0, LOOK_HEIGHT).camera(FRONT)
+FIXED_ROOM_SEED = 7  # of the scene whose room, lamp and colour of the ball all episodes have in a fixed room
 DIRECTIONS: Mapping[Camera, tuple[float, float]] = {"front": FRONT_DIRECTIONS, "around": FREE}  # radians
 
 _LOW, _HIGH = np.array(JOINT_RANGES[:MOVED_JOINTS]).T
@@ -72,13 +75,15 @@ class ReachingArms:
         step_count: steps since the last reset.
     """
 
-    def __init__(self, num_arms: int, *, camera: Camera = "fixed") -> None:
+    def __init__(self, num_arms: int, *, camera: Camera = "fixed", room: RoomChoice = "fixed") -> None:
         """Makes a batch that :meth:`reset` fills.
 
         ``camera`` is fixed at the front, or drawn per episode near the front or from all sides, as by the data sets
-        ``jaco_front`` and ``jaco``.
+        ``jaco_front`` and ``jaco``; ``room`` is one for all episodes, or drawn per episode with its lamp and the colour of
+        the ball.
         """
         self.camera = camera
+        self.room = room
         self.joints = np.zeros((num_arms, len(ALL_JOINT_RANGES)))
         self.balls = np.zeros((num_arms, 3))
         self.cameras = np.tile(np.array(FIXED_CAMERA, np.float32), (num_arms, 1))
@@ -99,6 +104,8 @@ class ReachingArms:
     def reset(self, generators: Sequence[np.random.Generator]) -> None:
         """Draws the scene of every arm from its own generator."""
         self._scenes = [_draw_start(rng) for rng in generators]
+        if self.room == "fixed":
+            self._scenes = [_in_fixed_room(scene) for scene in self._scenes]
         self.joints = np.array([scene.joints for scene in self._scenes])
         self.balls = np.array([scene.objects[0].centre for scene in self._scenes]) / SCALE
         if directions := DIRECTIONS.get(self.camera):
@@ -142,6 +149,19 @@ def _draw_start(rng: np.random.Generator) -> ArmScene:
         gap = clearance(arms, np.array(ball.centre) / SCALE) - ball.scale[0] / SCALE
         if len(possible := np.flatnonzero(is_possible(arms) & (gap >= TARGET_GAP))):
             return replace(scene, joints=tuple(joints[possible[0]].tolist()), reaching=False)
+
+
+@cache
+def _fixed_scene() -> ArmScene:
+    """Returns the scene that gives a fixed room its looks."""
+    return _draw_start(np.random.default_rng(FIXED_ROOM_SEED))
+
+
+def _in_fixed_room(scene: ArmScene) -> ArmScene:
+    """Returns a scene in the fixed room, with the lamp and the colour of the ball of that room."""
+    fixed = _fixed_scene()
+    ball = replace(scene.objects[0], colour=fixed.objects[0].colour)
+    return replace(scene, objects=(ball, *scene.objects[1:]), light=fixed.light, room=fixed.room)
 
 
 def _parts_of(joints: np.ndarray) -> tuple[SceneObject, ...]:
