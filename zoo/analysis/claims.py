@@ -25,7 +25,8 @@ class Claim(NamedTuple):
     low: float | None = None  # lower end of the 95 % interval of the mean
     high: float | None = None  # upper end
     unit: str = ""
-    scenes: int | None = None  # paired scores
+    scenes: int | None = None  # number of paired scores
+    paired_over: str = "scenes"  # what they are the scores of
 
     @property
     def sentence(self) -> str:

@@ -174,4 +174,5 @@ def interaction_claim(label: str, own: Learning, pixels: Learning, *, level: flo
         high=high,
         unit="of the interactions",
         scenes=len(own.returns),
+        paired_over="seeds",
     )

@@ -20,7 +20,7 @@ WIDTH, COLOURS = 800, 256  # at most, of the copies of figures
 SOURCE = "Source"  # key of the SHA-256 of the figure in its copy
 HEAD = """# Gallery of the analyses
 
-Every analysis of `gqn-zoo analyse` with its figures and the first of its claims that has an interval (95 %, over scenes). The claims of
+Every analysis of `gqn-zoo analyse` with its figures and the first of its claims that has an interval (95 %). The claims of
 papers that they test are judged in [claims of the papers](explanation/papers.md) and [what a representation holds](explanation/representation.md). This page and
 its figures are written by `gqn-zoo analyse --gallery docs/gallery.md -o results/analyses` from the files in that folder.
 """
@@ -120,5 +120,5 @@ def finding_of(record: AnalysisRecord) -> str:
     verdict = "holds" if claim.holds else "does not hold"
     return (
         f"*{escape_markdown(claim.text)}*: {verdict}, **{claim.mean:+.3g}{escape_markdown(unit)}** "
-        f"({claim.low:+.3g} to {claim.high:+.3g}), {claim.scenes} scenes. {holding}"
+        f"({claim.low:+.3g} to {claim.high:+.3g}), {claim.scenes} {claim.paired_over}. {holding}"
     )

@@ -14,6 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from zoo.figures.style import GREY, PALETTE, legend_label, save_figure, styled
 
 LABEL_LETTERS = 36  # in a line beside a vertical axis
+MOST_TICKS = 6  # intervals of a horizontal axis: numbers of five digits fit below a panel
+_PANEL_WIDTH = 3.6  # inches
+_TITLE_LETTERS = 40  # in a line above a panel
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -56,7 +59,7 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
         ResultError: if the format is not known.
     """
     labels = list(dict.fromkeys(trend.label for panel in panels for trend in panel.trends))
-    figure = Figure(figsize=(3.6 * len(panels), 3.9))
+    figure = Figure(figsize=(_PANEL_WIDTH * len(panels), 3.9))
     handles: dict[str, Any] = {}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for trend in panel.trends:
@@ -74,8 +77,8 @@ def trend_panels(path: Path, *, panels: Sequence[TrendPanel], along: str, title:
             axes.plot([0.0, largest], [0.0, largest], color=GREY, linestyle="dashed", linewidth=1.0)
         axes.set(xlabel=panel.along or along, ylabel=textwrap.fill(panel.quantity, LABEL_LETTERS))
         if all(float(place).is_integer() for trend in panel.trends for place in trend.positions):
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=True))
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(panels), 2))
-    figure.suptitle(title)
+    figure.suptitle(textwrap.fill(title, _TITLE_LETTERS * len(panels)))
     return save_figure(figure, path)
