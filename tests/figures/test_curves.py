@@ -74,7 +74,7 @@ def test_a_line_still_being_written_is_left_out(tmp_path, tail):
         ("{\n", "line 21: not valid JSON"),
         ("\n", "line 21: not valid JSON"),
         ("[]\n", "line 21: expected an object, found list"),
-        ("NaN\n", "line 21: not valid JSON: NaN"),
+        ("NaN\n", "line 21: not valid JSON: found NaN, expected a finite number"),
         ('{"step": 1.5, "seconds": 1}\n', "line 21: step: expected a whole number, found 1.5"),
         ('{"step": true, "seconds": 1}\n', "line 21: step"),
         ('{"step": 1e999, "seconds": 1}\n', "line 21: step: expected a whole number, found inf"),
