@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import zoo
+from tests.recorded import sources_of
 from zoo import provenance
 
 
@@ -138,3 +139,23 @@ def test_without_git_or_outside_of_a_checkout_there_is_no_commit(tmp_path, monke
     monkeypatch.setenv("PATH", "")
     assert provenance.git_state(Path(zoo.__file__).parent) is None
     assert collect().git is None
+
+
+def test_recorded_output_names_a_commit_that_outlives_a_rebased_branch(checkout, tmp_path_factory):
+    root, git = checkout
+    (root / "tests").mkdir()
+    (root / "tests" / "test_one.py").write_text("")
+    git("add", "-A")
+    git("commit", "-q", "-m", "tests")
+    git("branch", "-M", "main")
+    commit, zoo_tree = git("rev-parse", "HEAD").strip(), git("rev-parse", "HEAD:zoo").strip()
+    found = sources_of(root)
+    assert found == {"commit": commit, "trees": f"zoo {zoo_tree}, tests {git('rev-parse', 'HEAD:tests').strip()}"}
+    git("switch", "-q", "-c", "branch")
+    (root / "tests" / "test_one.py").write_text("def test_one(): ...")
+    assert sources_of(root) == found | {"commit": f"{commit}, with changes that are not committed"}
+    git("commit", "-q", "-a", "-m", "one")
+    on_branch = sources_of(root)
+    assert on_branch["commit"] == f"{commit} of main, and 1 of a branch on top of it"
+    assert on_branch["trees"] == f"zoo {zoo_tree}, tests {git('rev-parse', 'HEAD:tests').strip()}" != found["trees"]
+    assert sources_of(tmp_path_factory.mktemp("no-checkout")) == {}
