@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import pytest
 import zoo
 from tests.recorded import sources_of
 from zoo import provenance
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def collect(**changes):
@@ -159,3 +162,15 @@ def test_recorded_output_names_a_commit_that_outlives_a_rebased_branch(checkout,
     assert on_branch["commit"] == f"{commit} of main, and 1 of a branch on top of it"
     assert on_branch["trees"] == f"zoo {zoo_tree}, tests {git('rev-parse', 'HEAD:tests').strip()}" != found["trees"]
     assert sources_of(tmp_path_factory.mktemp("no-checkout")) == {}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results" / "trust").glob("*.md")), ids=lambda path: path.stem)
+def test_recorded_output_is_named_and_its_commit_is_part_of_the_history(path):
+    assert f"(../results/trust/{path.name})" in (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    commits = re.findall(r"(?m)^\| commit \| ([0-9a-f]{40})[ ,|]", path.read_text(encoding="utf-8"))
+    assert commits
+    git = shutil.which("git")
+    if git is None or subprocess.run([git, "-C", ROOT, "rev-parse", "HEAD~50"], capture_output=True).returncode:
+        pytest.skip("the history is not here")
+    for commit in commits:
+        assert subprocess.run([git, "-C", ROOT, "merge-base", "--is-ancestor", commit, "HEAD"]).returncode == 0, commit
