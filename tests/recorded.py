@@ -6,10 +6,12 @@ python -m tests.recorded results/trust/faults.md pytest -m faults -q --no-header
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from pathlib import Path
 
@@ -55,7 +57,7 @@ def page_of(
     load: float,
     output: str,
 ) -> str:
-    """Returns the file's text; of paths below the project the part behind it is left."""
+    """Returns the file's text; of paths below the project, and of those of pytest's temporary folder, the rest is left."""
     hardware = provenance.hardware
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items() if version)
     facts = {
@@ -71,6 +73,7 @@ def page_of(
     table = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
     shown = output.replace(f"{ROOT}{os.sep}", "").replace(str(ROOT), ".")
     shown = shown.replace(f"{sysconfig.get_path('purelib')}{os.sep}", "").strip()
+    shown = re.sub(rf"{re.escape(tempfile.gettempdir())}/pytest-of-[^/]+/pytest-\d+/", "", shown)
     return f"| | |\n|---|---|\n{table}\n\n```text\n{shown}\n```\n"
 
 

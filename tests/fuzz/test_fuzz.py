@@ -68,12 +68,12 @@ def test_much_damage_to_every_kind_of_file_is_one_sentence(tmp_path, name, recor
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory):
-    """The folder in which atheris fuzzed every target."""
+def fuzzed(tmp_path_factory, request):
+    """The folder in which atheris fuzzed every target whose test was selected."""
     root = tmp_path_factory.mktemp("fuzzed")
-    for name, prepare in TARGETS.items():
+    for name in [item.callspec.params["name"] for item in request.session.items if "fuzzed" in item.fixturenames]:
         (root / name / "corpus").mkdir(parents=True)
-        for index, data in enumerate(prepare(tmp_path_factory.mktemp("work")).seeds):
+        for index, data in enumerate(TARGETS[name](tmp_path_factory.mktemp("work")).seeds):
             (root / name / "corpus" / str(index)).write_bytes(data)
     dictionary = root / "tokens"
     short = [token for token in TOKENS if len(token) <= 64]
