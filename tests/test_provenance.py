@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -6,7 +7,10 @@ from pathlib import Path
 import pytest
 
 import zoo
+from tests.recorded import sources_of
 from zoo import provenance
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def collect(**changes):
@@ -138,3 +142,35 @@ def test_without_git_or_outside_of_a_checkout_there_is_no_commit(tmp_path, monke
     monkeypatch.setenv("PATH", "")
     assert provenance.git_state(Path(zoo.__file__).parent) is None
     assert collect().git is None
+
+
+def test_recorded_output_names_a_commit_that_outlives_a_rebased_branch(checkout, tmp_path_factory):
+    root, git = checkout
+    (root / "tests").mkdir()
+    (root / "tests" / "test_one.py").write_text("")
+    git("add", "-A")
+    git("commit", "-q", "-m", "tests")
+    git("branch", "-M", "main")
+    commit, zoo_tree = git("rev-parse", "HEAD").strip(), git("rev-parse", "HEAD:zoo").strip()
+    found = sources_of(root)
+    assert found == {"commit": commit, "trees": f"zoo {zoo_tree}, tests {git('rev-parse', 'HEAD:tests').strip()}"}
+    git("switch", "-q", "-c", "branch")
+    (root / "tests" / "test_one.py").write_text("def test_one(): ...")
+    assert sources_of(root) == found | {"commit": f"{commit}, with changes that are not committed"}
+    git("commit", "-q", "-a", "-m", "one")
+    on_branch = sources_of(root)
+    assert on_branch["commit"] == f"{commit} of main, and 1 of a branch on top of it"
+    assert on_branch["trees"] == f"zoo {zoo_tree}, tests {git('rev-parse', 'HEAD:tests').strip()}" != found["trees"]
+    assert sources_of(tmp_path_factory.mktemp("no-checkout")) == {}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results" / "trust").glob("*.md")), ids=lambda path: path.stem)
+def test_recorded_output_is_named_and_its_commit_is_part_of_the_history(path):
+    assert f"(../results/trust/{path.name})" in (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    commits = re.findall(r"(?m)^\| commit \| ([0-9a-f]{40})[ ,|]", path.read_text(encoding="utf-8"))
+    assert commits
+    git = shutil.which("git")
+    if git is None or subprocess.run([git, "-C", ROOT, "rev-parse", "HEAD~50"], capture_output=True).returncode:
+        pytest.skip("the history is not here")
+    for commit in commits:
+        assert subprocess.run([git, "-C", ROOT, "merge-base", "--is-ancestor", commit, "HEAD"]).returncode == 0, commit

@@ -152,12 +152,34 @@ def test_a_binary_model_without_pycolmap_says_how_to_convert_it(tmp_path, monkey
     refused(folder, "sparse: this COLMAP model is binary", "colmap model_converter", "--output_type TXT", "[colmap]")
 
 
+def binary_model(folder):
+    """Writes a capture whose model is binary, and returns the folder of the model."""
+    pycolmap = pytest.importorskip("pycolmap")
+    model = write_colmap(folder, SHOTS, model="sparse") / "sparse"
+    pycolmap.Reconstruction(str(model)).write_binary(str(model))
+    for file in model.glob("*.txt"):
+        file.unlink()
+    return model
+
+
 def test_a_damaged_binary_model_is_refused(tmp_path):
-    pytest.importorskip("pycolmap")
-    folder = write_colmap(tmp_path / "in", SHOTS, model="sparse")
-    for name in ("cameras", "images"):
-        (folder / "sparse" / f"{name}.txt").rename(folder / "sparse" / f"{name}.bin")
-    refused(folder, "sparse: pycolmap cannot read this model")
+    model = binary_model(tmp_path / "in")
+    (model / "cameras.bin").write_text("# comment\n7 PINHOLE 16 16 10.0 10.0 8.0 8.0\n")
+    refused(model.parent, "sparse: pycolmap cannot read this model")
+
+
+def test_a_binary_file_of_images_that_ends_early_is_refused_before_pycolmap_fills_the_memory(tmp_path, monkeypatch):
+    model = binary_model(tmp_path / "in")
+    monkeypatch.setattr("pycolmap.Reconstruction", lambda path: pytest.fail("pycolmap reads the damaged file"))
+    path = model / "images.bin"
+    whole = path.read_bytes()
+    number_of_points = whole.index(b"\0", 8 + 64) + 1  # of the first image
+    far_too_many = whole[: number_of_points + 2] + b"\x3b" + whole[number_of_points + 3 :]
+    announced = (10**18).to_bytes(8, "little") + whole[8:]
+    for damaged in (far_too_many, announced, *(whole[:length] for length in range(8, len(whole), 5))):
+        path.write_bytes(damaged)
+        expected = 10**18 if damaged is announced else len(SHOTS)
+        refused(model.parent, "sparse/images.bin: ends within image ", f"expected {expected} images")
 
 
 def test_folders_without_a_known_format_are_refused(tmp_path):

@@ -196,7 +196,7 @@ def test_ctrl_c_leaves_neither_files_nor_processes(moment, tmp_path):
     else:
         time.sleep(1.0)  # the new process is importing by now; if it is not, the outcome must be the same
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode != 0
     assert errors.count("KeyboardInterrupt") == 1, errors
     assert list((tmp_path / "out").iterdir()) == []
@@ -210,7 +210,7 @@ def test_processes_do_not_outlive_a_killed_parent(tmp_path):
     process.kill()
     process.stdout.close()
     process.stderr.close()
-    process.wait(timeout=60)
+    process.wait(timeout=600)
     assert group_is_gone(process.pid)
     assert not (tmp_path / "out" / "set").exists()
 

@@ -117,7 +117,7 @@ def test_a_used_store_is_pickled_to_another_process(store):
     queue = context.Queue()
     worker = context.Process(target=_read_in_worker, args=(source, queue))
     worker.start()
-    found = queue.get(timeout=60)
+    found = queue.get(timeout=600)
     worker.join()
     np.testing.assert_array_equal(found, expected)
 

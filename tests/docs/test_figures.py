@@ -1,12 +1,16 @@
 """The committed figures are those that their scripts draw today."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from page_blocks import PAGES
+from PIL import Image
 from test_levels import LEVELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +60,22 @@ def test_every_factorisation_is_shown():
     page = (ROOT / "docs" / "explanation" / "models.md").read_text(encoding="utf-8")
     for path in (FIGURES / "factorisations").glob("*.svg"):
         assert f"(../figures/factorisations/{path.name})" in page
+
+
+def test_the_data_sets_are_those_of_the_script(tmp_path):
+    draw("data_sets.py", tmp_path / "drawn.png")
+    drawn, committed = (
+        np.asarray(Image.open(path), dtype=float) for path in (tmp_path / "drawn.png", ROOT / "docs" / "datasets.png")
+    )
+    assert drawn.shape == committed.shape and abs(drawn - committed).mean() < 1.0, "rounding differs between machines"
+
+
+def test_every_image_is_shown_and_its_command_is_named():
+    commands = (ROOT / "docs" / "how-to" / "reproduce.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?m)^\| `docs/([a-z-]+\.png)` \| [^|]*\S", commands))
+    assert named == {path.name for path in (ROOT / "docs").glob("*.png")}
+    pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in named if not re.search(rf"[(/]{name}\)", pages)] == []
 
 
 @pytest.mark.parametrize("script", ["architecture.py", "factorisations.py", "vector_drawing.py"])

@@ -22,6 +22,7 @@ import pydantic
 import torch
 from torch import nn
 
+from tests.registry_entry import ENTRY
 from zoo.bench.suite.settings import load_suite, suites_folder
 from zoo.cli.main import main
 from zoo.comparison.claim_file import load_claims
@@ -115,19 +116,6 @@ def tfrecord_message(folder: Path) -> Prepared:
         _read_all(DeepMindScenes(path.parents[1], "test"))
 
     return Prepared([message], read)
-
-
-ENTRY = """\
-    title: One
-    paper: nobody
-    status: extension
-    task: {use: render}
-    encoder: {use: none}
-    core: {use: vae, z_channels: 8, channels: 8}
-    likelihood: {use: annealed_gaussian}
-    image_size: 16
-    training: {steps: 4, batch_size: 4, contexts: {minimum: 0, maximum: 2}}
-"""
 
 
 def registry(folder: Path) -> Prepared:

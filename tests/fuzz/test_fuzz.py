@@ -24,7 +24,6 @@ SECONDS = float(os.environ.get("GQN_ZOO_FUZZ_SECONDS", "600"))
 HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
 SHARE = SECONDS / len(TARGETS) / (2 if HAS_ATHERIS else 1)  # of each target and tool
 FEW, BATCH = 5, 50  # examples
-STARTING = 600  # seconds until a process reads its first input, at most
 
 pytestmark = [
     pytest.mark.fuzz,
@@ -68,36 +67,35 @@ def test_much_damage_to_every_kind_of_file_is_one_sentence(tmp_path, name, recor
     record_property("accepted", accepted)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600 + SECONDS)
-@pytest.mark.skipif(not HAS_ATHERIS, reason="atheris is not installed: pip install 'gqn-zoo[fuzz]'")
-@pytest.mark.parametrize("name", TARGETS)
-def test_what_a_coverage_guided_fuzzer_finds_is_one_sentence(tmp_path, name, record_property):
-    corpus, dictionary = tmp_path / "corpus", tmp_path / "tokens"
-    corpus.mkdir()
-    (tmp_path / "work").mkdir()
-    for index, data in enumerate(TARGETS[name](tmp_path / "work").seeds):
-        (corpus / str(index)).write_bytes(data)
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory, request):
+    """The folder in which atheris fuzzed every target whose test was selected."""
+    root = tmp_path_factory.mktemp("fuzzed")
+    for name in [item.callspec.params["name"] for item in request.session.items if "fuzzed" in item.fixturenames]:
+        (root / name / "corpus").mkdir(parents=True)
+        for index, data in enumerate(TARGETS[name](tmp_path_factory.mktemp("work")).seeds):
+            (root / name / "corpus" / str(index)).write_bytes(data)
+    dictionary = root / "tokens"
     short = [token for token in TOKENS if len(token) <= 64]
-    lines = ['"' + "".join(f"\\x{byte:02x}" for byte in token) + '"' for token in short]
-    dictionary.write_text("\n".join(lines))
+    dictionary.write_text("\n".join('"' + "".join(f"\\x{byte:02x}" for byte in token) + '"' for token in short))
     command = [
-        *(sys.executable, "-m", "tests.fuzz.coverage_guided", name, str(corpus), f"-dict={dictionary}"),
+        *(sys.executable, "-m", "tests.fuzz.coverage_guided", str(root), f"-dict={dictionary}"),
         *(f"-max_total_time={max(1, round(SHARE))}", "-timeout=120", "-rss_limit_mb=4096", "-print_final_stats=1"),
-        *("-max_len=100000", f"-artifact_prefix={tmp_path}/"),
+        "-max_len=100000",
     ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=STARTING + 2 * SECONDS,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
-    inputs = re.findall(r"stat::number_of_executed_units: +(\d+)", done.stderr)
-    coverage = re.findall(r"cov: (\d+)", done.stderr)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200 + 2 * SECONDS)
+@pytest.mark.skipif(not HAS_ATHERIS, reason="atheris is not installed: pip install 'gqn-zoo[fuzz]'")
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_a_coverage_guided_fuzzer_finds_is_one_sentence(name, fuzzed, record_property):
+    output = (fuzzed / name / "output").read_text(encoding="utf-8", errors="replace")
+    assert (fuzzed / name / "code").read_text() == "0", output[-12000:]
+    inputs = re.findall(r"stat::number_of_executed_units: +(\d+)", output)
+    coverage = re.findall(r"cov: (\d+)", output)
     record_property("inputs", inputs[-1] if inputs else "unknown")
     record_property("branches reached", f"{coverage[0]} to {coverage[-1]}" if coverage else "unknown")

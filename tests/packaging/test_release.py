@@ -1,7 +1,9 @@
 """One version everywhere, bounds of dependencies, and what accompanies a release."""
 
+import os
 import re
 import runpy
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -51,6 +53,19 @@ def test_the_constraints_of_the_lowest_versions_name_every_requirement():
         for requirement in map(Requirement, [*REQUIREMENTS[""], *REQUIREMENTS[extra]]):
             (lowest,) = Requirement(pinned[requirement.name]).specifier
             assert lowest.operator == "==" and requirement.specifier.contains(lowest.version), requirement
+
+
+def test_an_audit_that_skips_packages_fails(tmp_path):
+    """As pip-audit does it: with --strict a package that the service does not know is fatal, without it a line of output."""
+    python = tmp_path / "python3"
+    python.write_text(
+        "#!/usr/bin/env bash\nmkdir $3/bin\nprintf '#!/bin/sh\\n' | tee $3/bin/pip > $3/bin/pip-audit\n"
+        "echo 'case \"$*\" in *--strict*) exit 1;; esac' >> $3/bin/pip-audit\nchmod +x $3/bin/*\n"
+    )
+    python.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([ROOT / ".ci" / "audit"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize(

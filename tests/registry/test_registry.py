@@ -5,6 +5,7 @@ import sys
 import types
 
 import pytest
+from registry_entry import ENTRY
 
 import zoo
 from zoo.config.settings import Settings
@@ -18,17 +19,6 @@ from zoo.training.run import to_yaml
 
 OURS = Registry([RegistryFile(path=registry_path(), prefix="")])
 EVERYTHING = [(name, size) for name in OURS.names() for size in (FULL, *OURS.entry(name)[0].sizes)]
-ENTRY = """\
-    title: One
-    paper: nobody
-    status: extension
-    task: {use: render}
-    encoder: {use: none}
-    core: {use: vae, z_channels: 8, channels: 8}
-    likelihood: {use: annealed_gaussian}
-    image_size: 16
-    training: {steps: 4, batch_size: 4}
-"""
 ONE = f"version: 1\nvariants:\n  one:\n{ENTRY}"
 
 

@@ -21,7 +21,7 @@ from zoo.cli.main import main
 from zoo.training import run_checkpoints
 
 SCRIPT = Path(two_processes.__file__)
-SECONDS = 120
+SECONDS = 1200  # until a process counts as hung, also on a busy machine
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
@@ -171,12 +171,12 @@ def test_values_that_are_not_finite_on_one_process_ends_the_program_on_both_with
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_faults_of_one_process_again_and_again(tmp_path, scenes, record_property):
     """20 signals to one process and 20 values that are not finite on one process, at random steps."""
     count = 20
     run = start([*LAUNCHER, SCRIPT, f"faults={count}", tmp_path, scenes], mark=tmp_path)
-    (code,), (output,) = wait(run, mark=tmp_path, seconds=1700)
+    (code,), (output,) = wait(run, mark=tmp_path, seconds=7000)
     assert code == 0, output
     ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2)]
     for one, other in zip(*(rank["signal"] for rank in ranks), strict=True):
@@ -195,7 +195,7 @@ def test_faults_of_one_process_again_and_again(tmp_path, scenes, record_property
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("fault", "rank", "seconds"),
     [
@@ -209,7 +209,7 @@ def test_faults_of_one_process_again_and_again(tmp_path, scenes, record_property
 )
 def test_a_process_that_dies_or_hangs_ends_the_run(tmp_path, scenes, fault, rank, seconds, record_property):
     launcher = start([*LAUNCHER, SCRIPT, "endless", tmp_path, scenes], mark=tmp_path)
-    run, deadline = tmp_path / "run", time.monotonic() + 300
+    run, deadline = tmp_path / "run", time.monotonic() + SECONDS
     try:
         while len(run_checkpoints.all_steps(run)) < 3:
             assert time.monotonic() < deadline and launcher.poll() is None, "training did not begin"

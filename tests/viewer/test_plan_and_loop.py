@@ -49,11 +49,13 @@ def test_a_click_puts_a_camera_that_looks_at_the_middle(scene):
             clicked_camera(extent, origin=np.array([2.0, 1.0, 9.0]), direction=np.array(direction))
 
 
-def test_a_resting_camera_gets_a_draft_and_then_a_full_frame():
+def details_drawn(in_each_frame=lambda loop, drawn: None):
+    """Returns the details of the frames that a loop draws, up to the first full one."""
     drawn, ready = [], threading.Event()
 
     def draw(detail):
         drawn.append(detail)
+        in_each_frame(loop, drawn)
         if detail == "full":
             ready.set()
 
@@ -61,39 +63,25 @@ def test_a_resting_camera_gets_a_draft_and_then_a_full_frame():
     loop.request()
     assert ready.wait(30)
     loop.close()
-    assert drawn == ["draft", "full"]
+    return drawn
+
+
+def test_a_resting_camera_gets_a_draft_and_then_a_full_frame():
+    assert details_drawn() == ["draft", "full"]
 
 
 def test_after_a_frame_that_fails_the_next_one_is_drawn(capsys):
-    drawn, ready = [], threading.Event()
-
-    def draw(detail):
-        drawn.append(detail)
+    def fail_once(loop, drawn):
         if len(drawn) == 1:
             loop.request()
             raise RuntimeError("out of memory")
-        if detail == "full":
-            ready.set()
 
-    loop = RenderLoop(draw, rest_seconds=0.01)
-    loop.request()
-    assert ready.wait(30)
-    loop.close()
-    assert drawn == ["draft", "draft", "full"] and "out of memory" in capsys.readouterr().err
+    assert details_drawn(fail_once) == ["draft", "draft", "full"] and "out of memory" in capsys.readouterr().err
 
 
 def test_while_the_camera_moves_there_are_drafts_alone():
-    drawn, ready = [], threading.Event()
-
-    def draw(detail):
-        drawn.append(detail)
+    def move(loop, drawn):
         if len(drawn) < 5:
             loop.request()
-        elif detail == "full":
-            ready.set()
 
-    loop = RenderLoop(draw, rest_seconds=0.01)
-    loop.request()
-    assert ready.wait(30)
-    loop.close()
-    assert drawn == ["draft"] * 5 + ["full"]
+    assert details_drawn(move) == ["draft"] * 5 + ["full"]

@@ -20,6 +20,10 @@ from zoo.errors import DataError
 IMAGE_FOLDER = "images"
 # Where a model may lie in the folder of a capture; the first that holds one is read.
 MODEL_FOLDERS = ("", "sparse/0", "sparse", "colmap/sparse/0")
+_BYTES_BEFORE_NAME, _BYTES_OF_POINT = (
+    64,
+    24,
+)  # of a binary image: number, quaternion, translation, camera; of a point in it
 _NORM_TOLERANCE = 1e-3  # by which the length of a quaternion may differ from 1
 _OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0])
 
@@ -182,7 +186,8 @@ def read_colmap_binary(folder: Path, *, model: Path) -> Capture:
     """Reads a model whose binary files lie in the folder ``model``; images without a pose are left out.
 
     Raises:
-        DataError: if pycolmap is not installed or cannot read the model; see also :func:`build_capture`.
+        DataError: if pycolmap is not installed or cannot read the model, or the file of images ends early; see also
+            :func:`build_capture`.
     """
     try:
         import pycolmap
@@ -191,6 +196,7 @@ def read_colmap_binary(folder: Path, *, model: Path) -> Capture:
             f"{model}: this COLMAP model is binary; convert it with 'colmap model_converter --input_path {model} "
             f"--output_path {model} --output_type TXT', or install the extra: pip install 'gqn-zoo[colmap]'"
         ) from error
+    _check_end(model / "images.bin")
     try:
         reconstruction = pycolmap.Reconstruction(str(model))
         cameras = {
@@ -206,3 +212,17 @@ def read_colmap_binary(folder: Path, *, model: Path) -> Capture:
     except Exception as error:  # a C++ library, which raises IndexError, ValueError or RuntimeError for damaged files
         raise DataError(f"{model}: pycolmap cannot read this model: {error}") from error
     return build_capture(folder, model=model, format_name="COLMAP binary", cameras=cameras, images=images)
+
+
+def _check_end(path: Path) -> None:
+    """Checks that a file of images holds all that it announces.
+
+    pycolmap does not notice the end of the file within a name, and adds to the name until the memory is full.
+    """
+    data = path.read_bytes()
+    count, place = int.from_bytes(data[:8], "little"), 8
+    for number in range(count):
+        end = data.find(b"\0", place + _BYTES_BEFORE_NAME)
+        place = end + 9 + _BYTES_OF_POINT * int.from_bytes(data[end + 1 : end + 9], "little")
+        if end < 0 or place > len(data):
+            raise DataError(f"{path}: ends within image {number + 1}, expected {count} images")
