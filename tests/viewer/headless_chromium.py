@@ -22,6 +22,8 @@ FLAGS = (
     "--no-first-run",
 )
 
+SENDING_SECONDS = 0.3  # after which a page has sent what was typed; it holds changes back for some hundredths
+
 
 class Chromium:
     """A browser in a process of its own, with one page or several."""
@@ -112,10 +114,17 @@ class BrowserPage:
         self._click_input(label)
 
     def type(self, label, text):
-        """Replaces the text of the field beside a label."""
-        self._click_input(label)
-        self.run("document.activeElement.select()")
-        self.send("Input.insertText", text=text)
+        """Replaces the text of the field beside a label, and waits until the page has sent it."""
+
+        def is_written():
+            # A page that is drawn anew takes the focus away, and the text is lost.
+            self._click_input(label)
+            self.run("document.activeElement.select()")
+            self.send("Input.insertText", text=text)
+            return self.run(f"document.activeElement.value === {text!r}")
+
+        wait_for(is_written, seconds=30)
+        time.sleep(SENDING_SECONDS)
 
     def _click_input(self, label):
         # The input lies in the smallest element round the label that has one.
