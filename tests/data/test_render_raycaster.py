@@ -155,8 +155,8 @@ def test_each_wall_ends_at_its_height(yaw, wall):
 @pytest.mark.parametrize("wall", list(WALL_TEXTURES))
 @pytest.mark.parametrize("floor", list(FLOOR_TEXTURES))
 def test_every_texture_is_used(wall, floor):
-    scene = room_of_all_shapes(1, replace(ROOM, wall=wall, floor=floor))
-    other = room_of_all_shapes(1, replace(ROOM, wall="red", floor="white floor"))
+    scene = room_of_all_shapes(1, ROOM.model_copy(update={"wall": wall, "floor": floor}))
+    other = room_of_all_shapes(1, ROOM.model_copy(update={"wall": "red", "floor": "white floor"}))
     same = torch.equal(image(scene, VIEWS[1]), image(other, VIEWS[1]))
     assert same == ((wall, floor) == ("red", "white floor"))
 
