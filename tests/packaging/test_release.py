@@ -55,6 +55,11 @@ def test_the_constraints_of_the_lowest_versions_name_every_requirement():
             assert lowest.operator == "==" and requirement.specifier.contains(lowest.version), requirement
 
 
+def test_the_tests_with_the_lowest_versions_exist():
+    named = re.findall(r"tests/[\w/.]+", (ROOT / ".ci" / "lowest_versions").read_text())
+    assert len(named) > 10 and [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_an_audit_that_skips_packages_fails(tmp_path):
     """As pip-audit does it: with --strict a package that the service does not know is fatal, without it a line of output."""
     python = tmp_path / "python3"
