@@ -38,7 +38,7 @@ REASONS = {
     "form": "shows the form of a call, with a name that stands for yours",
 }
 
-# Options that replace or join those of a command, by the words with which it begins. None takes an option away.
+# Options that replace or join those of a command, by the words with which it begins, the first that fit. None takes an option away.
 SIZES: dict[str, dict[str, str | None]] = {
     "data make": {"--train": "8", "--validation": "4", "--test": "24", "-j": "0"},
     "train": {"--size": "smoke", "--steps": "2", "-b": "2", "--validation-scenes": "4", "--cpu": ""},
@@ -47,6 +47,7 @@ SIZES: dict[str, dict[str, str | None]] = {
     "predict": {"--samples": "2"},
     "render": {"--frames": "3", "--samples": "2"},
     "localise": {"--scenes": "1", "--grid": "3", "--yaws": "2", "--starts": "1", "--steps": "1", "--cpu": ""},
+    "analyse control": {"-n": "2", "--seeds": "2", "--env-steps": "1600", "--cpu": ""},
     "analyse": {"-n": "20", "--samples": "2", "--cpu": ""},
     "quickstart": {"--dry-run": ""},
     "bench": {"--dry-run": "", "--parallel": None, "--cluster": None, "--cluster-option": None},

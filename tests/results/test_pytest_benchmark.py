@@ -185,7 +185,7 @@ def test_speeds_of_another_machine_are_not_compared():
 def test_a_real_benchmark_is_the_row_of_bench(tmp_path):
     path = tmp_path / "0001_real.json"
     # Seen from a worker of pytest-xdist, benchmarks would be switched off.
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
     environment = outside | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [
         sys.executable,
