@@ -22,6 +22,13 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 RUN = {"bash", "python", "yaml"}
 # Run by every test run; the other pages by pytest -m docs.
 QUICK = {"docs/how-to/register.md", "docs/how-to/gqn-datasets.md", "docs/reference/data.md"}
+# The scenes and runs that do not ship, of which committed results of the gallery are.
+GALLERY_RUNS = (
+    "data make rooms_ring_camera -o held --image-size 32 --hold-out shape=cone,colour=red",
+    "train gqn-tower --data held -o held-run",
+    "data make jaco_front -o data/jaco --image-size 32",
+    "train gqn-improved --data data/jaco -o runs/jaco",
+)
 # Blocks that no test executes; a new one is added here, with its reason in the page.
 NOT_RUN = {
     "CONTRIBUTING.md": 3,
@@ -111,6 +118,8 @@ def start(page, *, folder):
     for words, is_used in zip((make, train), (any(used) and f"-o {places[0]}" not in text, used[1]), strict=True):
         if is_used:
             run(with_sizes(words[1:], folder=folder), folder=folder, place=training.name)
+    for command in GALLERY_RUNS if page == "docs/gallery.md" else ():
+        run(with_sizes(command.split(), folder=folder), folder=folder, place=page)
 
 
 @pytest.mark.parametrize("page", pages_with_blocks())
